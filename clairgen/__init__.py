@@ -1,0 +1,1 @@
+"""clairgen: preference pairs that differ in quality and little else."""
