@@ -1,0 +1,255 @@
+"""The configuration of a run: one YAML file, read strictly, every key explained.
+
+An unknown key is refused with the nearest known one; every fault is one sentence that names the place. Secrets are named by
+their environment variable and never stored.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from rapidfuzz import process
+
+from clairgen.errors import ConfigError
+from clairgen.filters.settings import FilterSettings
+from clairgen.records import Sampling
+
+RoleName = Literal["target", "reviser", "judge", "stronger"]
+Positive = Annotated[int, Field(gt=0)]
+_URL_SCHEMES = ("http://", "https://", "gguf:", "classroom:")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Price(_Strict):
+    """What a million tokens cost."""
+
+    input: float = Field(ge=0, description="US dollars per million prompt tokens.")
+    output: float = Field(ge=0, description="US dollars per million answer tokens.")
+
+
+class Role(_Strict):
+    """A model in a role, and where it is served."""
+
+    model: str = Field(min_length=1, description="The model's name, as its server knows it.")
+    endpoints: list[str] = Field(
+        min_length=1,
+        description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, served by clairgen itself.",
+    )
+    revision: str | None = Field(
+        None,
+        description="Names the weights; set it when they change under one name, so that old answers are not reused.",
+    )
+    api_key_env: str | None = Field(
+        None, description="The environment variable that holds the API key, if one is needed."
+    )
+    temperature: float | None = Field(None, ge=0, description="Sampling temperature; left out, the server's default.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; left out, the server's default.")
+    max_tokens: Positive | None = Field(
+        None, description="Most tokens of an answer; an answer that hits it is `truncated`."
+    )
+    stop: list[str] = Field(default_factory=list, description="Texts at which an answer ends.")
+    seed: int | None = Field(None, description="Overrides the run's seed for this role.")
+    send_seed: bool = Field(True, description="Send a seed with every ask; turn off for servers that refuse the field.")
+    system: str | None = Field(None, description="System message for tasks that bring none of their own.")
+    extra: dict[str, Any] = Field(
+        default_factory=dict, description="Further fields of the request, passed on as they are."
+    )
+    timeout_seconds: float = Field(600, gt=0, description="Longest time for one answer; raise it for long answers.")
+    concurrency: Positive = Field(64, description="Most asks in flight at each endpoint.")
+    requests_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
+    tokens_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
+    price_per_million: Price | None = Field(None, description="Prices in US dollars; left out, costs are not counted.")
+
+    @field_validator("endpoints")
+    @classmethod
+    def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
+        for endpoint in endpoints:
+            if not endpoint.startswith(_URL_SCHEMES):
+                raise ValueError(
+                    f"{endpoint!r} is no endpoint: give a base URL such as http://localhost:8000/v1, "
+                    "gguf:PATH for a file that clairgen serves, or classroom:student"
+                )
+        return [endpoint.rstrip("/") for endpoint in endpoints]
+
+    def sampling(self, run_seed: int) -> Sampling:
+        """How this role's answers are drawn; the seed is part of their content key."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            stop=tuple(self.stop),
+            seed=self.seed if self.seed is not None else run_seed,
+            extra=self.extra,
+        )
+
+
+class RecipeChoice(_Strict):
+    """A recipe to make, with its options."""
+
+    name: str = Field(description="The recipe's name, such as `clair`.")
+    template: str | None = Field(None, description="A shipped prompt template, or the path of your own (.txt).")
+
+
+class TaskSource(_Strict):
+    """Where the prompts come from: a file (`path`) or a data set on the Hugging Face hub (`hub`)."""
+
+    path: Path | None = Field(
+        None, description="A .jsonl, .csv or .parquet file; a relative path counts from this file."
+    )
+    hub: str | None = Field(None, description="A data set on the Hugging Face hub, as owner/name.")
+    subset: str | None = Field(None, description="The hub data set's configuration, if it has several.")
+    split: str = Field("train", description="The hub data set's split.")
+    column: str | None = Field(None, description="The column with the prompt, if it is not `prompt` or `messages`.")
+    sample: Positive | None = Field(None, description="Take so many rows, drawn uniformly by the run's seed.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "TaskSource":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give exactly one of `path` (a file) and `hub` (a data set on the hub)")
+        return self
+
+
+class RunConfig(_Strict):
+    """Everything that a run is made from."""
+
+    recipes: list[RecipeChoice] = Field(
+        min_length=1, description="What to make of every task; all share their answers."
+    )
+    seed: int = Field(0, description="Draws the sample of tasks and the seeds of all asks.")
+    tasks: TaskSource = Field(description="The prompts.")
+    models: dict[RoleName, Role] = Field(description="A model for each role that the recipes need.")
+    filters: FilterSettings = Field(
+        default_factory=FilterSettings,
+        description="What takes a pair out of exports; change it later with `clairgen filter`.",
+    )
+    tokeniser: Literal["treebank", "whitespace", "word"] = Field(
+        "treebank", description="Whose tokens the Jaccard index compares; numbers under different ones do not compare."
+    )
+
+    @field_validator("recipes", mode="before")
+    @classmethod
+    def _names_stand_for_recipes(cls, recipes: object) -> object:
+        if isinstance(recipes, list):
+            return [{"name": recipe} if isinstance(recipe, str) else recipe for recipe in recipes]
+        return recipes
+
+    @field_validator("recipes")
+    @classmethod
+    def _each_recipe_once(cls, recipes: list[RecipeChoice]) -> list[RecipeChoice]:
+        names = [recipe.name for recipe in recipes]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the recipe {name!r} is listed twice; list it once")
+        return recipes
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a configuration file; relative paths in it count from its folder. Raises ConfigError with one sentence."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no configuration file {path}; check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the configuration {path} cannot be read: {error}") from error
+    config = parse_config(text, source=str(path))
+    return _with_absolute_paths(config, path.resolve().parent)
+
+
+def parse_config(text: str, source: str = "configuration") -> RunConfig:
+    """Read a configuration from YAML text; `source` names it in errors."""
+    try:
+        content = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{source}{line}: this is not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source}: this is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{source}: a configuration is a mapping with the keys {', '.join(RunConfig.model_fields)}")
+    try:
+        return RunConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {validation_sentence(error, RunConfig)}") from error
+
+
+def config_yaml(config: RunConfig) -> str:
+    """The resolved configuration as YAML, as saved with a run; it holds the names of secrets, never secrets."""
+    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
+
+def validation_sentence(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first fault of a validation as one sentence, with the nearest known key for an unknown one."""
+    fault, *others = error.errors(include_url=False)
+    place = ".".join(str(part) for part in fault["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    if fault["type"] == "extra_forbidden":
+        *parents, key = fault["loc"]
+        known = list(_keys_at(model, parents))
+        near = process.extractOne(str(key), known, score_cutoff=60)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"unknown key {place!r}; {hint}{more}"
+    if fault["type"] == "missing":
+        return f"the key {place!r} is missing{more}"
+    said = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}{more}" if place else f"{said}{more}"
+
+
+def _keys_at(model: type[BaseModel], parents: list[int | str]) -> Iterator[str]:
+    """Known keys of the (nested) model that a validation error's location leads to."""
+    here: Any = model
+    for part in parents:
+        annotation = (
+            here.model_fields[part].annotation if hasattr(here, "model_fields") and part in here.model_fields else here
+        )
+        here = next((kind for kind in _models_in(annotation)), here)
+    yield from getattr(here, "model_fields", {})
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type form
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models_in(argument)
+
+
+def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
+    """Paths counted from the configuration's folder, so that a run can be continued from anywhere."""
+
+    def absolute_endpoint(endpoint: str) -> str:
+        if not endpoint.startswith("gguf:"):
+            return endpoint
+        path, mark, options = endpoint.removeprefix("gguf:").partition("?")
+        return f"gguf:{folder / Path(path).expanduser()}{mark}{options}"
+
+    tasks, models = config.tasks, config.models
+    if tasks.path is not None:
+        tasks = tasks.model_copy(update={"path": folder / tasks.path.expanduser()})
+    roles = {
+        name: role.model_copy(update={"endpoints": [absolute_endpoint(endpoint) for endpoint in role.endpoints]})
+        for name, role in models.items()
+    }
+    recipes = [
+        recipe.model_copy(update={"template": str(folder / recipe.template)})
+        if recipe.template and recipe.template.endswith(".txt")
+        else recipe
+        for recipe in config.recipes
+    ]
+    return config.model_copy(update={"tasks": tasks, "models": roles, "recipes": recipes})
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """A SafeLoader that refuses a key given twice: YAML would keep the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]  # yaml stubs
+        for (key_node, _), key in zip(node.value, keys, strict=True):
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+        return super().construct_mapping(node, deep=deep)

@@ -1,0 +1,76 @@
+"""Content keys: what makes two asks the same ask, and the seeds that follow from them."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clairgen.records import Message, Sampling
+
+_SEED_BITS = 31  # the largest seed that every engine takes: some read it as a signed 32-bit integer
+
+
+def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """One text for one JSON value: sorted keys, ASCII-escaped, no spaces, 1.0 written as 1; NaN is refused."""
+    return json.dumps(_canonical(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(text: str) -> str:
+    """Hex sha256 of an ASCII text."""
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def messages_json(messages: Sequence[Message]) -> str:
+    """Canonical JSON of messages, as stored and hashed."""
+    return canonical_json([{"role": message.role, "content": message.content} for message in messages])
+
+
+def sampling_facts(sampling: Sampling) -> dict[str, Any]:
+    """The sampling fields that are set, by name; a field that is None is absent, which is not the same as null."""
+    facts: dict[str, Any] = {
+        name: value
+        for name in ("temperature", "top_p", "max_tokens", "seed")
+        if (value := getattr(sampling, name)) is not None
+    }
+    if sampling.stop:
+        facts["stop"] = list(sampling.stop)
+    if sampling.extra:
+        facts["extra"] = dict(sampling.extra)
+    return facts
+
+
+def content_key(model: str, revision: str | None, messages: Sequence[Message], sampling: Sampling, sample: int) -> str:
+    """Key of an ask: hex sha256 over everything that shapes the answer, and nothing else (no endpoint, price, time-out)."""
+    facts = {
+        "model": model,
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "sampling": sampling_facts(sampling),
+        "sample": sample,
+    }
+    if revision is not None:
+        facts["revision"] = revision
+    return digest(canonical_json(facts))
+
+
+def seed_for(seed: int, key: str, redraw: int = 0) -> int:
+    """The seed that is sent with an ask: from the role's seed and the key, so that samples differ and runs repeat.
+
+    `redraw` counts empty answers already drawn for this key: the same seed would draw the same emptiness again.
+    """
+    text = f"{seed}:{key}:{redraw}"
+    return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8]) >> (64 - _SEED_BITS)
+
+
+def pair_id(task_id: str, recipe: str) -> str:
+    """Id of the pair that a recipe makes of a task: 32 hex digits."""
+    return digest(canonical_json([task_id, recipe]))[:32]
+
+
+def _canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {str(key): _canonical(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(entry) for entry in value]
+    return value

@@ -1,0 +1,217 @@
+"""Tasks: rows of a file or a hub data set, read one at a time, each with the place where it stands.
+
+A row has `prompt` (a text) or `messages` (a conversation that ends with the user), and may have `id`. A row that cannot be
+read at all is a fault of the file (BadRow); a prompt that is empty or cannot be sent is that task's fault alone, told by
+`fault_of` when its turn comes.
+"""
+
+import csv
+import json
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from clairgen.config import TaskSource
+from clairgen.errors import InputError, MissingExtraError
+from clairgen.keys import digest, messages_json
+from clairgen.records import Message, Task
+
+_ROLES = ("system", "user", "assistant")
+_ID_DIGITS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that holds no task: where it stands and why."""
+
+    where: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A task and where it stands in its source; `named` tells whether the source gave the id."""
+
+    task: Task
+    where: str
+    named: bool
+
+
+def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
+    """Rows of the source in order, or the uniform sample of them that `seed` draws.
+
+    Raises InputError for a file that is missing or of unknown form, or that has no column to take the prompt from.
+    """
+    rows = _open(source)
+    if source.sample is not None:
+        count = sum(1 for _ in rows())
+        chosen = sorted(random.Random(seed).sample(range(count), min(source.sample, count)))  # noqa: S311 - a data sample
+        stream = _at(rows(), chosen)
+    else:
+        stream = rows()
+    for number, (where, content) in enumerate(stream):
+        row = content if isinstance(content, BadRow) else _row(content, where, source.column)
+        if number == 0 and isinstance(content, Mapping) and isinstance(row, BadRow):
+            _check_columns(content, source)
+        yield row
+
+
+def fault_of(task: Task) -> tuple[str, str] | None:
+    """Why a task's prompt cannot be sent, as (reason, sentence), or None: what a model would never see as it was meant."""
+    asked = task.messages[-1].content
+    if not asked.strip():
+        return "blank-prompt", f"the prompt of task {task.id} is empty; give it a text"
+    for message in task.messages:
+        if "\0" in message.content:
+            return (
+                "nul-in-prompt",
+                f"the prompt of task {task.id} holds a NUL character, at which engines stop reading; take it out",
+            )
+        if not _encodable(message.content):
+            return (
+                "surrogate-in-prompt",
+                f"the prompt of task {task.id} holds half a surrogate pair, which is no text; mend it",
+            )
+    return None
+
+
+def task_id_of(messages: tuple[Message, ...]) -> str:
+    """Id of a task that its source did not name: 20 hex digits of its messages' hash."""
+    return digest(messages_json(messages))[:_ID_DIGITS]
+
+
+def _row(content: Mapping[str, Any], where: str, column: str | None) -> Row | BadRow:
+    value = content.get(column) if column else content.get("messages", content.get("prompt"))
+    try:
+        messages = _messages(value)
+    except ValueError as error:
+        return BadRow(where, str(error))
+    given = content.get("id")
+    named = given is not None and str(given) != ""
+    return Row(Task(str(given) if named else task_id_of(messages), messages), where, named)
+
+
+def _messages(value: Any) -> tuple[Message, ...]:  # noqa: ANN401 - a cell of a data set
+    if value is None:
+        raise ValueError("it has no `prompt` or `messages`")
+    if isinstance(value, str):
+        return (Message("user", value),)
+    if not isinstance(value, list) or not value:
+        raise ValueError("its prompt is neither a text nor a list of messages")
+    messages = tuple(_message(entry) for entry in value)
+    if messages[-1].role != "user":
+        raise ValueError(f"its conversation ends with {messages[-1].role!r}; the last message must be the user's")
+    return messages
+
+
+def _message(entry: Any) -> Message:  # noqa: ANN401 - a cell of a data set
+    role, content = (entry.get("role"), entry.get("content")) if isinstance(entry, Mapping) else (None, None)
+    if role not in _ROLES:
+        raise ValueError(f"a message's role must be one of {', '.join(_ROLES)}, not {str(role)[:40]!r}")
+    if not isinstance(content, str):
+        raise ValueError("a message's content must be a text")
+    return Message(role, content)
+
+
+def _check_columns(first: Mapping[str, Any], source: TaskSource) -> None:
+    wanted = [source.column] if source.column else ["prompt", "messages"]
+    if not any(name in first for name in wanted):
+        columns = ", ".join(map(str, first)) or "none"
+        raise InputError(
+            f"{source.path or source.hub} has no column {' or '.join(map(repr, wanted))}; it has {columns}: "
+            "rename one, or name it with `column` under `tasks`"
+        )
+
+
+_Cells = tuple[str, Mapping[str, Any] | BadRow]
+
+
+def _open(source: TaskSource) -> Callable[[], Iterator[_Cells]]:
+    """A way to read the source's rows from the start, as often as wanted."""
+    if source.hub is not None:
+        return _hub_rows(source.hub, source.subset, source.split)
+    path = source.path or Path()
+    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
+    if path.suffix not in readers:
+        raise InputError(f"tasks are read from {', '.join(readers)} files; {path} is none of them")
+    try:
+        with path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file of tasks {path}; check `path` under `tasks`") from error
+    except OSError as error:
+        raise InputError(f"the file of tasks {path} cannot be read: {error.strerror}") from error
+    return lambda: readers[path.suffix](path)
+
+
+def _jsonl_rows(path: Path) -> Iterator[_Cells]:
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            where = f"{path.name} line {number}"
+            if not line.strip():
+                continue
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield where, BadRow(where, f"it is not valid JSON ({error})")
+                continue
+            yield where, content if isinstance(content, dict) else BadRow(where, "it is not a JSON object")
+
+
+def _csv_rows(path: Path) -> Iterator[_Cells]:
+    csv.field_size_limit(sys.maxsize)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            for content in reader:
+                yield f"{path.name} line {reader.line_num}", {str(key): cell for key, cell in content.items()}
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"the file of tasks {path} is not UTF-8 CSV: {error}") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[_Cells]:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("Reading parquet", "data") from error
+    try:
+        number = 0
+        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000):
+            for content in batch.to_pylist():
+                number += 1
+                yield f"{path.name} row {number}", content
+    except pyarrow.ArrowException as error:
+        raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
+
+
+def _hub_rows(name: str, subset: str | None, split: str) -> Callable[[], Iterator[_Cells]]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("Reading a data set from the hub", "data") from error
+    try:
+        data = datasets.load_dataset(name, subset, split=split)
+    except Exception as error:  # the library raises anything, from OSError to its own tree
+        raise InputError(
+            f"the hub data set {name!r} (split {split!r}) cannot be loaded: {str(error).splitlines()[0]}"
+        ) from error
+    return lambda: ((f"{name} row {number}", content) for number, content in enumerate(data, start=1))
+
+
+def _at(rows: Iterator[_Cells], chosen: list[int]) -> Iterator[_Cells]:
+    position = 0
+    for index in chosen:
+        yield from islice(rows, index - position, index - position + 1)
+        position = index + 1
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
