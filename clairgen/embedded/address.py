@@ -1,0 +1,67 @@
+"""Addresses of models that clairgen serves itself: `gguf:path/to/model.gguf?context=4096&slots=8&threads=2` for a
+file of the user's, `classroom:student` and `classroom:teacher` for the small models that come with clairgen.
+"""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from clairgen.embedded.weights import require_gguf
+from clairgen.errors import ConfigError
+
+CLASSROOM = ("student", "teacher")
+_OPTIONS = ("context", "slots", "threads")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedAddress:
+    """A model file and how to serve it; what is None is decided at the launch.
+
+    `context` is tokens a slot, prompt and answer together, which llama.cpp rounds up to a multiple of 256; `slots` the
+    answers written at once; `threads` CPU threads.
+    """
+
+    path: Path
+    context: int | None = None
+    slots: int | None = None
+    threads: int | None = None
+
+
+def is_embedded(endpoint: str) -> bool:
+    """Whether an endpoint string names a model that clairgen serves itself, not a URL."""
+    return endpoint.startswith(("gguf:", "classroom:"))
+
+
+def embedded_address(endpoint: str) -> EmbeddedAddress:
+    """The address that `endpoint` spells; ConfigError if it is misspelt or its file is absent or not a GGUF file."""
+    scheme, _, rest = endpoint.partition(":")
+    name, _, query = rest.partition("?")
+    if scheme == "classroom":
+        path = _classroom_model(name)
+    elif scheme == "gguf" and name:
+        path = Path(name).expanduser().resolve()
+        require_gguf(path)
+    else:
+        raise ConfigError(f"{endpoint!r} names no model; write gguf:path/to/model.gguf or classroom:student.")
+    return EmbeddedAddress(path, **_options(endpoint, query))
+
+
+def _classroom_model(name: str) -> Path:
+    if name not in CLASSROOM:
+        raise ConfigError(f"There is no model classroom:{name}; write classroom:student or classroom:teacher.")
+    path = Path(str(resources.files("clairgen.data.classroom"))) / name / "model.gguf"
+    if not path.is_file():
+        raise ConfigError(f"The model classroom:{name} is not part of this installation of clairgen; install it anew.")
+    return path
+
+
+def _options(endpoint: str, query: str) -> dict[str, int]:
+    options: dict[str, int] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in _OPTIONS:
+            raise ConfigError(f"Unknown option {key!r} in {endpoint!r}; the options are context, slots and threads.")
+        if not (value.isascii() and value.isdecimal() and int(value) > 0):
+            raise ConfigError(f"The option {key} in {endpoint!r} must be a whole number above 0.")
+        options[key] = int(value)
+    return options
