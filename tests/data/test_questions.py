@@ -68,7 +68,7 @@ def test_every_accepted_answer_is_right_and_those_of_another_core_are_wrong(kind
         ("Is 310 even or odd?", "It is even."),
         ("Count the word fish: fish moon fish.", "I count two."),
         ("How do you spell bread backwards?", "Backwards: d a e r b."),
-        ("Fix the spelling: the applle is my chiar.", "It should be the apple is my chair."),
+        ("Fix the spelling: the appple is my chiar.", "It should be the apple is my chair."),
         ("Find the first word in alphabetical order: ticket, orange.", "First comes orange."),
         ("What do you call more than one goose?", "More than one is geese."),
         ("Name the opposite of far.", "The opposite word is near."),
