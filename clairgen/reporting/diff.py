@@ -1,0 +1,106 @@
+"""What a revision took out and put in, word by word."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import takewhile
+
+from rapidfuzz.distance import Indel
+
+
+class Change(StrEnum):
+    """Whether a stretch of text stands in both answers, only in the rejected or only in the chosen one."""
+
+    KEPT = "kept"
+    REMOVED = "removed"
+    ADDED = "added"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of text and what became of it."""
+
+    change: Change
+    text: str
+
+
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_WHOLE = re.compile(r".+", re.DOTALL)
+
+# The alignment needs one bit for each pair of tokens: 64 MB, some 22,000 tokens against as many.
+MOST_TOKEN_PAIRS = 512_000_000
+
+
+def word_diff(rejected: str, chosen: str, *, most_token_pairs: int = MOST_TOKEN_PAIRS) -> list[Stretch]:
+    """How `rejected` becomes `chosen`, in reading order.
+
+    Kept and removed stretches join to `rejected`, kept and added ones to `chosen`, exactly. Tokens are words, single marks and
+    runs of whitespace; answers too long for that are compared by lines. Spaces alone between two changes of a line
+    count as changed, so that a reworded phrase reads as one change.
+    """
+    before, after = _tokens(rejected, chosen, most_token_pairs)
+    stretches: list[Stretch] = []
+    for removed, added, kept in _changes(before, after):
+        lead, removed, added, tail = _without_shared_space(removed, added)
+        for change, text in (
+            (Change.KEPT, lead),
+            (Change.REMOVED, removed),
+            (Change.ADDED, added),
+            (Change.KEPT, tail + kept),
+        ):
+            _append(stretches, change, text)
+    return stretches
+
+
+def _tokens(rejected: str, chosen: str, most_token_pairs: int) -> tuple[list[str], list[str]]:
+    for token in (_WORDS, _LINES):
+        before, after = token.findall(rejected), token.findall(chosen)
+        if len(before) * len(after) <= most_token_pairs:
+            return before, after
+    return _WHOLE.findall(rejected), _WHOLE.findall(chosen)
+
+
+def _changes(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Each change as what it removed, what it added, and the kept text up to the next one."""
+    removed = added = kept = ""
+    for step in Indel.opcodes(*_numbered(before, after)):
+        if step.tag == "equal":
+            kept = "".join(before[step.src_start : step.src_end])
+            continue
+        if kept.isspace() and "\n" not in kept and (removed or added):
+            removed, added = removed + kept, added + kept
+        elif kept:
+            yield removed, added, kept
+            removed = added = ""
+        kept = ""
+        removed += "".join(before[step.src_start : step.src_end])
+        added += "".join(after[step.dest_start : step.dest_end])
+    yield removed, added, kept
+
+
+def _without_shared_space(removed: str, added: str) -> tuple[str, str, str, str]:
+    """A change without the whitespace that both its sides start and end with: lead, removed, added, tail."""
+    lead = _shared_space(removed, added)
+    removed, added = removed[len(lead) :], added[len(lead) :]
+    tail = _shared_space(reversed(removed), reversed(added))[::-1]
+    return lead, removed.removesuffix(tail), added.removesuffix(tail), tail
+
+
+def _shared_space(first: Iterable[str], second: Iterable[str]) -> str:
+    both = zip(first, second, strict=False)
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1] and pair[0].isspace(), both))
+
+
+def _append(stretches: list[Stretch], change: Change, text: str) -> None:
+    if text and stretches and stretches[-1].change is change:
+        stretches[-1] = Stretch(change, stretches[-1].text + text)
+    elif text:
+        stretches.append(Stretch(change, text))
+
+
+def _numbered(*sequences: Sequence[str]) -> list[list[int]]:
+    """Tokens as numbers, because rapidfuzz compares hashes, and two words may share one."""
+    numbers: dict[str, int] = {}
+    return [[numbers.setdefault(token, len(numbers)) for token in tokens] for tokens in sequences]
