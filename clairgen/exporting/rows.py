@@ -1,0 +1,122 @@
+"""What a pair looks like as a row, in the three formats that TRL's trainers read; the columns are a stable face."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from clairgen.records import Answer, FilterAction, Message, StoredPair
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+Row = dict[str, Any]
+
+CONTENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "preference": {
+        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "chosen": "the better answer, one assistant message",
+        "rejected": "the other answer, one assistant message",
+    },
+    "kto": {
+        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "completion": "an answer, one assistant message",
+        "label": "true if it is the chosen answer of its pair, false if it is the rejected one",
+    },
+    "sft": {
+        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "completion": "the chosen answer, one assistant message",
+    },
+}
+PROVENANCE_COLUMNS: Mapping[str, str] = {
+    "task_id": "the task; it is in one split only, whatever the recipe",
+    "pair_id": "the pair; the same in every format",
+    "recipe": "how the pair was made",
+    "chosen_model": "the model that wrote the chosen answer",
+    "rejected_model": "the model that wrote the rejected answer",
+    "jaccard": "tokens that the two answers share, x100 (higher is closer)",
+    "tokeniser": "the tokeniser of `jaccard`",
+    "levenshtein": "character edits from rejected to chosen",
+    "length_ratio": "characters of chosen over characters of rejected",
+    "reasoning": "the reviser's or judge's words on why, where the recipe has them",
+    "marks": "what filters remarked without dropping the pair",
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class ExportFormat(StrEnum):
+    """The shape of the rows: pairs for DPO, single labelled answers for KTO, chosen answers alone for SFT."""
+
+    PREFERENCE = "preference"
+    KTO = "kto"
+    SFT = "sft"
+
+
+def rows_of(stored: StoredPair, export_format: ExportFormat) -> list[Row]:
+    """The rows of a pair that has a chosen answer: two for KTO, else one."""
+    chosen, rejected = stored.pair.chosen, stored.pair.rejected
+    if chosen is None:
+        raise ValueError(f"pair {stored.id} has no chosen answer to export")
+    prompt = [_message(message) for message in stored.task.messages]
+    provenance = _provenance(stored)
+    contents: dict[ExportFormat, list[Row]] = {
+        ExportFormat.PREFERENCE: [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}],
+        ExportFormat.KTO: [
+            {"completion": _assistant(chosen), "label": True},
+            {"completion": _assistant(rejected), "label": False},
+        ],
+        ExportFormat.SFT: [{"completion": _assistant(chosen)}],
+    }
+    return [{"prompt": prompt, **content, **provenance} for content in contents[export_format]]
+
+
+def features(export_format: ExportFormat) -> "Features":
+    """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
+    from datasets import Features, List, Value
+
+    text = Value("string")
+    types: dict[str, Any] = {
+        column: List({"role": text, "content": text}) for column in ("prompt", "chosen", "rejected")
+    }
+    types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
+    types |= {"jaccard": Value("float64"), "length_ratio": Value("float64")}
+    columns = [*CONTENT_COLUMNS[export_format], *PROVENANCE_COLUMNS]
+    return Features({column: types.get(column, text) for column in columns})
+
+
+def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
+    """`value` with U+FFFD for each surrogate in its texts, which UTF-8 cannot hold, and how many there were."""
+    if isinstance(value, str):
+        return (value, 0) if value.isascii() else _SURROGATE.subn("\ufffd", value)
+    if isinstance(value, list):
+        items = [without_surrogates(item) for item in value]
+        return [item for item, _ in items], sum(count for _, count in items)
+    if isinstance(value, dict):
+        entries = {key: without_surrogates(item) for key, item in value.items()}
+        return {key: item for key, (item, _) in entries.items()}, sum(count for _, count in entries.values())
+    return value, 0
+
+
+def _message(message: Message) -> Row:
+    return {"role": message.role, "content": message.content}
+
+
+def _assistant(answer: Answer) -> list[Row]:
+    return [{"role": "assistant", "content": answer.text}]
+
+
+def _provenance(stored: StoredPair) -> Row:
+    contrast = stored.contrast
+    return {
+        "task_id": stored.task.id,
+        "pair_id": stored.id,
+        "recipe": stored.pair.recipe,
+        "chosen_model": stored.chosen_model,
+        "rejected_model": stored.rejected_model,
+        "jaccard": None if contrast is None else 100 * contrast.jaccard,
+        "tokeniser": None if contrast is None else contrast.tokeniser,
+        "levenshtein": None if contrast is None else contrast.levenshtein,
+        "length_ratio": None if contrast is None else contrast.length_ratio,
+        "reasoning": stored.pair.reasoning,
+        "marks": [finding.reason for finding in stored.findings if finding.action is FilterAction.MARK],
+    }

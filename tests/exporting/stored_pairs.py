@@ -1,0 +1,40 @@
+"""Pairs as the store hands them out, made up."""
+
+from dataclasses import replace
+
+from clairgen.records import Answer, Contrast, Finding, Message, Pair, StoredPair, Task
+
+CONTRAST = Contrast(levenshtein=12, jaccard=0.4311, length_ratio=1.25, tokeniser="treebank")
+
+
+def stored_pair(
+    number: int = 0,
+    *,
+    recipe: str = "clair",
+    chosen: str | None = "It is 4.",
+    rejected: str = "It is 5.",
+    findings: tuple[Finding, ...] = (),
+) -> StoredPair:
+    """A pair about task `number`; `chosen` None is one that could not be parsed."""
+    task = Task(f"task-{number}", (Message("system", "Be brief."), Message("user", f"2 + 2? ({number})")))
+    pair = Pair(
+        task_id=task.id,
+        recipe=recipe,
+        chosen=None if chosen is None else Answer(chosen, "stop", f"chosen-key-{number}"),
+        rejected=Answer(rejected, "stop", f"rejected-key-{number}"),
+        reasoning="The sum is 4.",
+    )
+    return StoredPair(
+        id=f"{recipe}-{number}",
+        task=task,
+        pair=pair,
+        contrast=None if chosen is None else CONTRAST,
+        findings=findings,
+        chosen_model=None if chosen is None else "teacher",
+        rejected_model="student",
+    )
+
+
+def with_task_text(stored: StoredPair, text: str) -> StoredPair:
+    """The same pair with another prompt."""
+    return replace(stored, task=Task(stored.task.id, (Message("user", text),)))
