@@ -82,6 +82,7 @@ class ParseStatus(StrEnum):
     HEADER_ONLY_IN_REASONING = "header-only-in-reasoning"
     UNCLOSED_THINKING = "unclosed-thinking"
     BROKEN_JSON = "broken-json"
+    SOLUTION_NOT_TEXT = "solution-not-text"
     ECHOED_PROMPT = "echoed-prompt"
 
 
