@@ -57,7 +57,7 @@ async def test_temperature_zero_and_a_seed_are_reproducible(tiny_model: Path) ->
     texts: list[list[str]] = []
     for _ in range(2):
         async with serve(EmbeddedAddress(tiny_model), slots=4) as url:
-            greedy = await asyncio.gather(*(_chat(url, temperature=0) for _ in range(4)))
+            greedy = await asyncio.gather(*(_chat(url) for _ in range(4)))
             seeded = await asyncio.gather(*(_chat(url, temperature=1.0, seed=seed) for seed in range(4)))
         texts.append([answer["choices"][0]["message"]["content"] for answer in [*greedy, *seeded]])
     assert texts[0] == texts[1]
@@ -163,7 +163,8 @@ def test_interrupt_of_the_whole_group_is_left_to_the_parent(tiny_model: Path) ->
 
 
 async def _chat(url: str, *, prompt: str = "hello", max_tokens: int = 16, **fields: float) -> dict[str, Any]:
-    body = {"model": "tiny", "messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, **fields}
+    message = {"role": "user", "content": prompt}
+    body = {"model": "tiny", "messages": [message], "max_tokens": max_tokens, "temperature": 0, **fields}
     async with httpx.AsyncClient(timeout=30) as client:
         response = await client.post(f"{url}/chat/completions", json=body)
     response.raise_for_status()
