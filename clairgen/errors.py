@@ -46,15 +46,19 @@ class MissingExtraError(UserError):
     """An optional package that this command needs is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs packages that are not installed; install them with: pip install 'clairgen[{extra}]'")
+        super().__init__(
+            f"{what} needs packages that are not installed; install them with: pip install 'clairgen[{extra}]'"
+        )
 
 
 class AskError(ClairgenError):
     """An ask did not give a completion.
 
     `reason` is a short stable name that failures are counted by; `detail` is what the endpoint said. `billed` is whether
-    the provider may have charged for it.
+    the provider may have charged for it. `role` is set where it is known.
     """
+
+    role: str | None = None
 
     def __init__(self, reason: str, detail: str, *, status: int | None = None, billed: bool = False) -> None:
         super().__init__(f"{reason}: {detail}")

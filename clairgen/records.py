@@ -88,19 +88,21 @@ class ParseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One side of a pair: the text and how the completion that it came from ended ("stop", "length", ...)."""
+    """One side of a pair: the text, and of the completion that it came from the end ("stop", "length", ...), key and model."""
 
     text: str
     finish_reason: str
     key: str
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """What a recipe makes of a task.
 
-    `chosen` is None when the answer that should hold it could not be parsed; `parse_status` then says why. `reasoning` is
-    the teacher's, where the recipe has one. `parser_version` is None where nothing had to be parsed.
+    `chosen` is None when the answer that should hold it could not be parsed; `parse_status` then says why and `unparsed` is
+    that answer, whole. `reasoning` is the teacher's, where the recipe has one. `parser_version` is None where nothing had to
+    be parsed.
     """
 
     task_id: str
@@ -110,6 +112,7 @@ class Pair:
     reasoning: str | None = None
     parse_status: ParseStatus = ParseStatus.OK
     parser_version: int | None = None
+    unparsed: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,8 @@ class Finding:
 class StoredPair:
     """A pair as the store holds it: with its task, its measured contrast and what the filter set in force found.
 
-    `contrast` is None when the pair has no chosen answer. `findings` stand in the order of the filters.
+    `contrast` is None when the pair has no chosen answer, or was measured by an older version and has to be measured anew.
+    `findings` stand in the order of the filters.
     """
 
     id: str

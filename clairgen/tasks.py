@@ -60,6 +60,21 @@ def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
         yield row
 
 
+def check_source(source: TaskSource) -> None:
+    """Raise InputError for a file that is missing, unreadable or of unknown form, before anything is set up."""
+    if source.path is None:
+        return
+    if source.path.suffix not in _READERS:
+        raise InputError(f"tasks are read from {', '.join(_READERS)} files; {source.path} is none of them")
+    try:
+        with source.path.open("rb"):
+            pass
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file of tasks {source.path}; check `path` under `tasks`") from error
+    except OSError as error:
+        raise InputError(f"the file of tasks {source.path} cannot be read: {error.strerror}") from error
+
+
 def fault_of(task: Task) -> tuple[str, str] | None:
     """Why a task's prompt cannot be sent, as (reason, sentence), or None: what a model would never see as it was meant."""
     asked = task.messages[-1].content
@@ -134,18 +149,9 @@ def _open(source: TaskSource) -> Callable[[], Iterator[_Cells]]:
     """A way to read the source's rows from the start, as often as wanted."""
     if source.hub is not None:
         return _hub_rows(source.hub, source.subset, source.split)
+    check_source(source)
     path = source.path or Path()
-    readers = {".jsonl": _jsonl_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    if path.suffix not in readers:
-        raise InputError(f"tasks are read from {', '.join(readers)} files; {path} is none of them")
-    try:
-        with path.open("rb"):
-            pass
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file of tasks {path}; check `path` under `tasks`") from error
-    except OSError as error:
-        raise InputError(f"the file of tasks {path} cannot be read: {error.strerror}") from error
-    return lambda: readers[path.suffix](path)
+    return lambda: _READERS[path.suffix](path)
 
 
 def _jsonl_rows(path: Path) -> Iterator[_Cells]:
@@ -186,6 +192,13 @@ def _parquet_rows(path: Path) -> Iterator[_Cells]:
                 yield f"{path.name} row {number}", content
     except pyarrow.ArrowException as error:
         raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
+
+
+_READERS: Mapping[str, Callable[[Path], Iterator[_Cells]]] = {
+    ".jsonl": _jsonl_rows,
+    ".csv": _csv_rows,
+    ".parquet": _parquet_rows,
+}
 
 
 def _hub_rows(name: str, subset: str | None, split: str) -> Callable[[], Iterator[_Cells]]:

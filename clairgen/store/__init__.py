@@ -1,0 +1,29 @@
+"""The store: every answer that was paid for, in SQLite. All SQL lives in this package."""
+
+from clairgen.store.completions import Attempt, RoleNumbers, now
+from clairgen.store.directory import RunDirectory
+from clairgen.store.facts import Plan, fact_row
+from clairgen.store.filter_sets import Sifted
+from clairgen.store.pairs import Failure, MadePair, failure_of
+from clairgen.store.store import Store, migrate, reading, writing
+from clairgen.store.tasks import PendingTask
+from clairgen.store.writer import Statement
+
+__all__ = [
+    "Attempt",
+    "Failure",
+    "MadePair",
+    "PendingTask",
+    "Plan",
+    "RoleNumbers",
+    "RunDirectory",
+    "Sifted",
+    "Statement",
+    "Store",
+    "fact_row",
+    "failure_of",
+    "migrate",
+    "now",
+    "reading",
+    "writing",
+]

@@ -1,0 +1,78 @@
+"""The command line's root, and the only place where errors become exit codes.
+
+0 done; 1 done, but some tasks failed; 2 something the user has to mend; 3 the endpoints; 130 stopped by Ctrl-C.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from clairgen.cli.demo import demo
+from clairgen.cli.export import export
+from clairgen.cli.filter import filter_command
+from clairgen.cli.generate import generate
+from clairgen.cli.migrate import migrate
+from clairgen.cli.reparse import reparse
+from clairgen.cli.report import report
+from clairgen.cli.show import show
+from clairgen.cli.status import status
+from clairgen.errors import ClairgenError, DrainedError, EndpointsError
+
+USER = 2
+ENDPOINTS = 3
+DRAINED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Preference pairs that differ in quality and little else (CLAIR), every answer kept.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, command in {
+    "generate": generate,
+    "status": status,
+    "show": show,
+    "filter": filter_command,
+    "report": report,
+    "reparse": reparse,
+    "export": export,
+    "migrate": migrate,
+    "demo": demo,
+}.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code; a user's mistake is one sentence, never a traceback."""
+    try:
+        app()
+    except ClairgenError as error:
+        from clairgen.reporting.plain import plain_text
+
+        sys.stderr.write(f"Error: {plain_text(str(error))}\n")
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: ClairgenError) -> int:
+    """The exit code that an error leaves with."""
+    if isinstance(error, EndpointsError):
+        return ENDPOINTS
+    return DRAINED if isinstance(error, DrainedError) else USER
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from clairgen.version import __version__
+
+        typer.echo(f"clairgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Preference pairs that differ in quality and little else (CLAIR), every answer kept."""

@@ -1,0 +1,107 @@
+"""`clairgen demo`: the whole road on small models that ship with clairgen; no key, no GPU, a minute or two."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clairgen.errors import InputError
+
+if TYPE_CHECKING:
+    from clairgen.records import StoredPair
+
+_CONFIG = """\
+# CLAIR and Stronger Preferred over templated questions, by two small language models that ship with clairgen.
+recipes: [clair, stronger-preferred]
+seed: 0
+tasks: {path: questions.jsonl}
+models:
+  target: {model: classroom-student, endpoints: ["classroom:student"], temperature: 0.7, max_tokens: 64, concurrency: 16}
+  reviser: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 128, concurrency: 16}
+  stronger: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 64, concurrency: 16}
+"""
+_SHOWN_PAIRS = 3
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(help="A folder for the demo's files.")] = Path("clairgen-demo"),
+    questions: Annotated[int, typer.Option(min=10, max=20_000, help="How many questions to ask.")] = 300,
+) -> None:
+    """Generate, report, show and export pairs of real, if tiny, language models on this machine.
+
+    Example: clairgen demo
+    """
+    from rich.console import Console
+
+    from clairgen import verbs
+    from clairgen.cli.export import print_export
+    from clairgen.cli.generate import generate_shown, print_summary
+    from clairgen.cli.running import run as run_coroutine
+    from clairgen.config import load_config
+    from clairgen.pipeline.generate import Options
+    from clairgen.reporting.pair_view import PairView
+    from clairgen.reporting.terminal import print_reports
+
+    console = Console()
+    config, run, dataset = out / "config.yaml", out / "run", out / "dataset"
+    _write_inputs(out, config, questions)
+    _step(f"clairgen generate {config} --run {run}")
+    summary = generate_shown(load_config(config), run, Options())
+    print_summary(summary, again=f"clairgen demo {out} --questions {questions}")
+    if summary.stopped_by is not None:
+        raise summary.stopped_by
+    _step(f"clairgen report {run}")
+    print_reports(console, run_coroutine(verbs.report(run)))
+    pairs = {recipe: run_coroutine(verbs.made_pairs(run, recipe)) for recipe in summary.statuses}
+    _step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} of {len(pairs['clair'])} CLAIR pairs)")
+    for stored in _telling(pairs["clair"]):
+        console.print(PairView(stored))
+    _step("How many answers are right? (the questions have answers that a program can check)")
+    for recipe, made in pairs.items():
+        typer.echo(_accuracy(recipe, made))
+    _step(f"clairgen export {run} {dataset} --test-fraction 0.1")
+    print_export(run_coroutine(verbs.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
+
+
+def _step(title: str) -> None:
+    typer.secho(f"\n$ {title}" if title.startswith("clairgen") else f"\n{title}", bold=True)
+
+
+def _write_inputs(out: Path, config: Path, count: int) -> None:
+    from clairgen.data.classroom.questions import draw
+
+    tasks = out / "questions.jsonl"
+    lines = [json.dumps({"prompt": question.prompt}) for question in draw(count, "test", seed=0)]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tasks.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        config.write_text(_CONFIG, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"the folder {out} cannot be written: {error.strerror}; name another one") from error
+
+
+def _telling(pairs: Sequence["StoredPair"]) -> list["StoredPair"]:
+    """A few pairs to show: kept ones."""
+    kept = [stored for stored in pairs if stored.dropped_by is None and stored.pair.chosen is not None]
+    step = max(1, len(kept) // _SHOWN_PAIRS)
+    return kept[::step][:_SHOWN_PAIRS]
+
+
+def _accuracy(recipe: str, pairs: Sequence["StoredPair"]) -> str:
+    """How many rejected and chosen answers are right, over pairs with a chosen answer, with standard errors."""
+    from clairgen.data.classroom.questions import check
+    from clairgen.reporting.statistics import Mean
+
+    rejected, chosen = Mean(), Mean()
+    for stored in pairs:
+        if stored.pair.chosen is not None:
+            prompt = stored.task.messages[-1].content
+            rejected.add(100 * check(prompt, stored.pair.rejected.text))
+            chosen.add(100 * check(prompt, stored.pair.chosen.text))
+    before, after = rejected.estimate(), chosen.estimate()
+    return (
+        f"{recipe}: the student {before.mean or 0:.1f}% (± {before.se or 0:.1f}), chosen {after.mean or 0:.1f}% "
+        f"(± {after.se or 0:.1f}), n = {after.n}"
+    )

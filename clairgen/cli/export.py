@@ -1,0 +1,78 @@
+"""`clairgen export`: pairs as a Hugging Face data set."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clairgen.exporting.summary import ExportSummary
+
+
+class Format(StrEnum):
+    """The shape of the rows, as TRL's trainers read them."""
+
+    preference = "preference"
+    kto = "kto"
+    sft = "sft"
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="A new folder for the data set.", show_default=False)],
+    export_format: Annotated[
+        Format, typer.Option("--format", help="For DPO and APO, KTO, or SFT.")
+    ] = Format.preference,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="Only this recipe; may be given again. All if left out.")
+    ] = None,
+    test_fraction: Annotated[
+        float, typer.Option(min=0.0, max=0.999, help="Share of the tasks held out as `test`.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Draws the tasks that are held out.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make the data set on the hub private.")] = False,
+) -> None:
+    """Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the folder.
+
+    Example: clairgen export runs/first datasets/first --test-fraction 0.05
+    """
+    from clairgen import verbs
+    from clairgen.cli.running import run as run_coroutine
+    from clairgen.exporting.rows import ExportFormat
+
+    summary = run_coroutine(
+        verbs.export(
+            run,
+            out,
+            export_format=ExportFormat(export_format.value),
+            recipes=recipe or (),
+            test_fraction=test_fraction,
+            seed=seed,
+            overwrite=overwrite,
+            source=push_to_hub,
+        )
+    )
+    print_export(summary, out)
+    if push_to_hub is not None:
+        from clairgen.exporting.hub import push
+
+        typer.echo(push(out, push_to_hub, private=private))
+
+
+def print_export(summary: "ExportSummary", out: Path) -> None:
+    """Print what an export holds and what it left out."""
+    from clairgen.reporting.plain import plain_line
+
+    for name, splits in summary.rows.items():
+        rows = ", ".join(f"{count:,} rows in {split}" for split, count in splits.items())
+        typer.echo(f"{plain_line(name)}: {rows}")
+    if summary.skipped:
+        typer.echo(
+            "left out: " + ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in summary.skipped.items())
+        )
+    typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")

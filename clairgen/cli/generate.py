@@ -1,0 +1,144 @@
+"""`clairgen generate`: make the pairs of a run that are not made yet."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clairgen.config import RunConfig
+    from clairgen.pipeline.generate import Options, Summary
+
+FAILED = 1
+
+
+def generate(
+    config: Annotated[Path, typer.Argument(help="The configuration (YAML).", show_default=False)],
+    run: Annotated[
+        Path, typer.Option("--run", help="The run directory; made if new, continued if not.", show_default=False)
+    ],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first LIMIT tasks of the run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed tasks up again.")] = False,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(help="Another run whose answers to equal asks are used; may be given again.")
+    ] = None,
+    skip_bad_lines: Annotated[
+        bool, typer.Option("--skip-bad-lines", help="Go on without rows that hold no task.")
+    ] = False,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on with a configuration that changes what is asked.")
+    ] = False,
+) -> None:
+    """Make preference pairs. Run it again after anything: only what is missing is asked.
+
+    Example: clairgen generate config.yaml --run runs/first --limit 100
+    """
+    from clairgen.config import load_config
+    from clairgen.pipeline.generate import Options
+
+    loaded = load_config(config)
+    if dry_run:
+        _print_estimate(loaded, run, limit)
+        return
+    options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()))
+    summary = generate_shown(loaded, run, options)
+    print_summary(summary, again=f"clairgen generate {config} --run {run}")
+    if summary.stopped_by is not None:
+        raise summary.stopped_by
+    if summary.failed:
+        raise typer.Exit(FAILED)
+
+
+def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summary":
+    """Generate with progress on stderr; Ctrl-C drains."""
+    from rich.console import Console
+
+    from clairgen.cli.live import shown
+    from clairgen.cli.running import run_drainable
+    from clairgen.pipeline.generate import generate as make_pairs
+    from clairgen.pipeline.progress import Progress
+
+    async def work(stop: asyncio.Event) -> "Summary":
+        progress = Progress()
+        async with shown(progress, Console(stderr=True)):
+            return await make_pairs(config, run, options, progress=progress, stop=stop)
+
+    return run_drainable(work)
+
+
+def print_summary(summary: "Summary", again: str) -> None:
+    """Print how a session left its run, and the command that goes on."""
+    from clairgen.reporting.plain import plain_line
+
+    tasks = summary.tasks
+    if tasks.duplicates:
+        typer.echo(f"{tasks.duplicates:,} rows repeat a prompt of the run and were merged with it.")
+    if tasks.bad_rows:
+        typer.echo(
+            f"{tasks.bad_rows:,} rows hold no task and were skipped, the first at {plain_line(tasks.first_bad or '')}."
+        )
+    for recipe, counts in summary.statuses.items():
+        dropped = summary.dropped.get(recipe, {})
+        reasons = (
+            f" ({', '.join(f'{count:,} {plain_line(reason)}' for reason, count in dropped.items())})" if dropped else ""
+        )
+        typer.echo(
+            f"{recipe}: {counts.get('made', 0):,} pairs made, {sum(dropped.values()):,} dropped{reasons}, "
+            f"{counts.get('failed', 0):,} failed, {counts.get('pending', 0):,} to be made"
+        )
+    for recipe, reason, count, detail in summary.failures:
+        typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {plain_line(detail)}")
+    if summary.failed:
+        typer.echo(f"Take them up again with: {again} --retry-failed")
+    if summary.stopped_by is not None:
+        typer.echo(f"Go on with: {again}")
+    else:
+        typer.echo(f"Next: clairgen report {summary.run}")
+
+
+def _print_estimate(config: "RunConfig", run: Path, limit: int | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from clairgen.cli.running import run as run_coroutine
+    from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
+    from clairgen.reporting.plain import plain_line
+
+    found = run_coroutine(estimate(config, run, limit))
+    typer.echo(
+        f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
+        f"{found.pairs_made:,} pairs made already. Still to ask:"
+    )
+    table = Table(box=None, pad_edge=False)
+    for title in ("role", "model"):
+        table.add_column(title)
+    for title in ("calls", "tokens in", "tokens out", "dollars", "at most"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for role in found.roles:
+        table.add_row(
+            role.role,
+            plain_line(role.model),
+            f"{role.calls:,}",
+            f"{role.prompt_tokens:,}",
+            f"{role.answer_tokens:,}",
+            _dollars(role.expected_usd),
+            _dollars(role.most_usd),
+        )
+    Console().print(table)
+    if not all(role.measured for role in found.roles):
+        typer.echo(
+            f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
+            "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured."
+        )
+    expected = [role.expected_usd for role in found.roles if role.expected_usd is not None]
+    typer.echo(
+        f"Expected: ${sum(expected):,.2f}"
+        if expected
+        else "No role has a price_per_million, so no dollars are counted."
+    )
+
+
+def _dollars(amount: float | None) -> str:
+    return "–" if amount is None else f"${amount:,.2f}"

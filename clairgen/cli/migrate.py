@@ -1,0 +1,20 @@
+"""`clairgen migrate`: bring a run that an older version wrote up to date."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def migrate(run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)]) -> None:
+    """Bring the database of a run up to this version's schema. Nothing that was paid for is lost.
+
+    Example: clairgen migrate runs/first
+    """
+    from clairgen.cli.running import run as run_coroutine
+    from clairgen.store import migrate as migrate_run
+
+    before, after = run_coroutine(migrate_run(run))
+    typer.echo(
+        f"{run} is up to date (schema {after})." if before == after else f"{run} went from schema {before} to {after}."
+    )

@@ -1,0 +1,40 @@
+"""`clairgen report`: how much the answers of the pairs differ, beside the paper's figures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clairgen.errors import ConfigError
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, side by side.", show_default=False)],
+    json: Annotated[
+        bool, typer.Option("--json", help="A JSON list, one object a run and recipe, for scripts.")
+    ] = False,
+    tokeniser: Annotated[
+        str | None, typer.Option(help="treebank, whitespace or word; by default that of each run's configuration.")
+    ] = None,
+) -> None:
+    """Report n, drops by reason, and contrast with standard errors, for all and for kept pairs.
+
+    Example: clairgen report runs/first runs/second
+    """
+    from clairgen import verbs
+    from clairgen.cli.running import run as run_coroutine
+    from clairgen.metrics import TOKENISERS
+
+    if tokeniser is not None and tokeniser not in TOKENISERS:
+        raise ConfigError(f"there is no tokeniser {tokeniser!r}; choose one of {', '.join(TOKENISERS)}")
+    reports = run_coroutine(verbs.report(*runs, tokeniser=tokeniser))
+    if json:
+        from json import dumps
+
+        typer.echo(dumps([entry.to_json() for entry in reports], indent=2))
+        return
+    from rich.console import Console
+
+    from clairgen.reporting.terminal import print_reports
+
+    print_reports(Console(), reports)

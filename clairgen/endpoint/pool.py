@@ -1,0 +1,166 @@
+"""The endpoints of one role: bounded calls, spread over those that live, tried again as the rules say."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tenacity import AsyncRetrying, retry_if_exception_type
+
+from clairgen.endpoint.client import Endpoint
+from clairgen.endpoint.retry import Tries
+from clairgen.endpoint.wire import ChatAnswer, UnusableEndpointError
+from clairgen.errors import AskError, AskFailedError, DrainedError, EndpointsError, RetryableError
+
+_BYTES_PER_TOKEN = 4
+_ALIKE_AT_START = 10
+_ALIKE_LATER = 50
+_PATIENCE_SECONDS = 300.0
+_PATIENCE_AT_START_SECONDS = 15.0
+
+OnAttempt = Callable[[Endpoint, AskError, float], Awaitable[None]]
+"""Called for every failed try with its endpoint, its error and the seconds that it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A good answer, who gave it, and how long that took."""
+
+    answer: ChatAnswer
+    endpoint: Endpoint
+    latency_seconds: float
+
+
+class Pool:
+    """Asks the endpoints of a role; at most each one's concurrency is in flight there, and nobody waits inside a slot."""
+
+    def __init__(
+        self,
+        role: str,
+        endpoints: Sequence[Endpoint],
+        *,
+        answer_tokens: int,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        random: Callable[[], float],
+        stop: asyncio.Event,
+    ) -> None:
+        self.role = role
+        self.endpoints = endpoints
+        self.waiting = 0
+        self._answer_tokens = float(answer_tokens)
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._stop = stop
+        self._freed = asyncio.Condition()
+        self._alike: tuple[str, int] = ("", 0)
+        self._has_answered = False
+
+    @property
+    def capacity(self) -> int:
+        """Most asks in flight over all endpoints."""
+        return sum(endpoint.concurrency for endpoint in self.endpoints)
+
+    @property
+    def in_flight(self) -> int:
+        """Asks in flight now."""
+        return sum(endpoint.in_flight for endpoint in self.endpoints)
+
+    async def chat(self, body: Callable[[int], bytes], on_attempt: OnAttempt) -> Answered:
+        """Ask until there is a good answer; `body` gives the request's bytes for a number of redraws.
+
+        Raises AskFailedError when this ask is given up, EndpointsError when no endpoint is left for any ask, DrainedError
+        when the run was asked to stop before this ask was sent.
+        """
+        tries = Tries(self._random)
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(RetryableError),
+            stop=tries.stop,
+            wait=tries.wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            answered: Answered = await retrying(self._try, body, tries, on_attempt)
+        except RetryableError as error:
+            self._count_failure(error)
+            raise AskFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
+        except AskFailedError as error:
+            self._count_failure(error)
+            raise
+        self._alike, self._has_answered = ("", 0), True
+        return answered
+
+    async def _try(self, body: Callable[[int], bytes], tries: Tries, on_attempt: OnAttempt) -> Answered:
+        content = body(tries.redraws)
+        while True:
+            async with self._slot() as endpoint:
+                start = self._clock()
+                try:
+                    answer, latency = await endpoint.chat(content, self._expected_tokens(content))
+                except AskError as error:
+                    await on_attempt(endpoint, error, self._clock() - start)
+                    raise
+                except UnusableEndpointError:
+                    continue  # the next slot is at another endpoint, or there is none and waiting for it says so
+            if answer.usage.completion_tokens:
+                self._answer_tokens += 0.05 * (answer.usage.completion_tokens - self._answer_tokens)
+            return Answered(answer, endpoint, latency)
+
+    def _expected_tokens(self, body: bytes) -> int:
+        return len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[Endpoint]:
+        """A free place at the least loaded endpoint that lives; waits for one."""
+        endpoint = await self._free_endpoint()
+        if self._stop.is_set():
+            async with self._freed:
+                self._freed.notify_all()
+            raise DrainedError("the run was asked to stop")
+        endpoint.in_flight += 1
+        try:
+            yield endpoint
+        finally:
+            endpoint.in_flight -= 1
+            async with self._freed:
+                self._freed.notify()
+
+    async def _free_endpoint(self) -> Endpoint:
+        self.waiting += 1
+        try:
+            while True:
+                living = [endpoint for endpoint in self.endpoints if endpoint.resting_until <= self._clock()]
+                free = [endpoint for endpoint in living if endpoint.in_flight < endpoint.concurrency]
+                if free:
+                    return min(free, key=lambda endpoint: endpoint.in_flight / endpoint.concurrency)
+                if living:
+                    async with self._freed:
+                        await self._freed.wait()
+                else:
+                    await self._wait_for_life()
+        finally:
+            self.waiting -= 1
+
+    async def _wait_for_life(self) -> None:
+        """All endpoints rest: wait for the first to be tried again, or give up. Raises EndpointsError."""
+        now = self._clock()
+        reachable = [endpoint for endpoint in self.endpoints if endpoint.resting_until < math.inf]
+        patience = _PATIENCE_SECONDS if self._has_answered else _PATIENCE_AT_START_SECONDS
+        down = [endpoint.down_since for endpoint in reachable if endpoint.down_since is not None]
+        if not reachable or (len(down) == len(reachable) and now - max(down) > patience):
+            troubles = "; ".join(f"{endpoint.name}: {endpoint.trouble}" for endpoint in self.endpoints)
+            raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({troubles})")
+        await self._sleep(max(0.01, min(endpoint.resting_until for endpoint in reachable) - now))
+
+    def _count_failure(self, error: AskError) -> None:
+        """Stop the run when ask after ask fails alike: the fault is then not in the tasks. Raises EndpointsError."""
+        reason, count = self._alike
+        self._alike = (error.reason, count + 1 if error.reason == reason else 1)
+        if self._alike[1] >= (_ALIKE_LATER if self._has_answered else _ALIKE_AT_START):
+            raise EndpointsError(
+                f"{self._alike[1]} asks of the role {self.role!r} in a row failed alike ({error.reason}: {error.detail}); mend "
+                "that, then run again with --retry-failed"
+            ) from error

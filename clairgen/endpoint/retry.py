@@ -1,0 +1,48 @@
+"""Whether and when a failed ask is tried again: the rules that tenacity is given, one `Tries` an ask."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tenacity import RetryCallState
+
+from clairgen.errors import RetryableError
+
+_LIMITS = {"empty-answer": 3, "no-choices": 3, "not-json": 3, "rate-limited": 60}
+_LIMIT = 6
+_UNLIMITED = {"unreachable"}  # the pool decides: it knows whether another endpoint lives
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Tries:
+    """The failed tries of one ask. `random` gives a number in [0, 1), which spreads the waits."""
+
+    random: Callable[[], float]
+    failed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def redraws(self) -> int:
+        """Empty answers so far: the next try must draw another one."""
+        return self.failed["empty-answer"]
+
+    def stop(self, state: RetryCallState) -> bool:
+        """Count the failed try; whether it was the last."""
+        error = _error(state)
+        self.failed[error.reason] += 1
+        return error.reason not in _UNLIMITED and self.failed[error.reason] >= _LIMITS.get(error.reason, _LIMIT)
+
+    def wait(self, state: RetryCallState) -> float:
+        """Seconds until the next try; for a 429 and a dead endpoint the endpoint's own pause does the waiting."""
+        error = _error(state)
+        if error.reason in ("rate-limited", "unreachable"):
+            return 0.0
+        backoff = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.failed[error.reason] - 1), _LONGEST_WAIT_SECONDS)
+        return max(error.retry_after_seconds or 0.0, backoff * (0.5 + self.random()))
+
+
+def _error(state: RetryCallState) -> RetryableError:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, RetryableError), "only such errors are retried"  # noqa: S101 - tenacity's contract
+    return error

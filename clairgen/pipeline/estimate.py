@@ -1,0 +1,148 @@
+"""What a run would ask before it asks: calls, tokens and dollars by role (`generate --dry-run`). Nothing is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairgen.config import Role, RunConfig
+from clairgen.endpoint.opening import with_revisions
+from clairgen.keys import messages_json
+from clairgen.pipeline.asking import cost_usd
+from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
+from clairgen.records import Usage
+from clairgen.store import RoleNumbers, RunDirectory, reading
+from clairgen.tasks import BadRow, check_source, read_tasks
+from clairgen.templates import transcript
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, under the tokenisers of current models."""
+ASSUMED_ANSWER_TOKENS = 500
+"""Where nothing was answered yet and max_tokens is not lower; real reviser answers had 667 on average."""
+_ENOUGH_ANSWERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RoleEstimate:
+    """What a role would be asked.
+
+    `measured` tells that the tokens are means of answers already stored; else they are guessed from characters. Dollars are
+    None without a price; `most_usd` is None also without max_tokens.
+    """
+
+    role: str
+    model: str
+    calls: int
+    prompt_tokens: int
+    answer_tokens: int
+    expected_usd: float | None
+    most_usd: float | None
+    measured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a session of `generate` would do."""
+
+    tasks: int
+    duplicates: int
+    bad_rows: int
+    pairs_made: int
+    roles: list[RoleEstimate]
+
+
+@dataclass(slots=True)
+class _Tasks:
+    count: int = 0
+    duplicates: int = 0
+    bad_rows: int = 0
+    characters: int = 0
+
+
+async def estimate(config: RunConfig, run: Path | str, limit: int | None = None) -> Estimate:
+    """Estimate what `generate` would ask for the tasks that have no pair in `run` yet. Raises UserError as generate does."""
+    planned = plan_recipes(config, with_revisions(config.models))
+    roles = roles_asked(planned, with_revisions(config.models))
+    check_source(config.tasks)
+    tasks = _count_tasks(config, limit)
+    directory = RunDirectory(Path(run))
+    statuses: dict[str, dict[str, int]] = {}
+    numbers: dict[str, RoleNumbers] = {}
+    if directory.database.exists():
+        async with reading(directory) as store:
+            statuses = await store.pairs.statuses(limit)
+            numbers = {entry.role: entry for entry in await store.completions.numbers()}
+    finished = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
+    open_pairs = {entry.recipe.name: max(0, tasks.count - finished.get(entry.recipe.name, 0)) for entry in planned}
+    return Estimate(
+        tasks.count,
+        tasks.duplicates,
+        tasks.bad_rows,
+        sum(counts.get("made", 0) for counts in statuses.values()),
+        [_estimate(name, role, planned, open_pairs, tasks, numbers, roles) for name, role in roles.items()],
+    )
+
+
+def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:
+    counted, seen = _Tasks(), set[int]()
+    for row in read_tasks(config.tasks, config.seed):
+        if isinstance(row, BadRow):
+            counted.bad_rows += 1
+            continue
+        identity = hash(messages_json(row.task.messages))
+        if identity in seen:
+            counted.duplicates += 1
+        elif limit is None or counted.count < limit:
+            seen.add(identity)
+            counted.count += 1
+            counted.characters += len(transcript(row.task.messages))
+    return counted
+
+
+def _estimate(
+    name: str,
+    role: Role,
+    planned: list[PlannedRecipe],
+    open_pairs: Mapping[str, int],
+    tasks: _Tasks,
+    numbers: Mapping[str, RoleNumbers],
+    roles: Mapping[str, Role],
+) -> RoleEstimate:
+    asking = [entry for entry in planned if name in entry.recipe.asks]
+    calls = max(open_pairs[entry.recipe.name] for entry in asking)  # recipes share the answers that they both ask for
+    known = numbers.get(name)
+    if known is not None and known.completions - known.reused >= _ENOUGH_ANSWERS:
+        paid = known.completions - known.reused
+        prompt, answer, measured = known.prompt_tokens / paid, known.completion_tokens / paid, True
+    else:
+        prompt, answer, measured = _guessed_prompt(name, asking, tasks, roles), _guessed_answer(role), False
+    expected = Usage(round(calls * prompt), round(calls * answer))
+    most = (
+        cost_usd(Usage(expected.prompt_tokens, calls * role.max_tokens), role.price_per_million)
+        if role.max_tokens
+        else None
+    )
+    return RoleEstimate(
+        name,
+        role.model,
+        calls,
+        expected.prompt_tokens or 0,
+        expected.completion_tokens or 0,
+        cost_usd(expected, role.price_per_million),
+        most,
+        measured,
+    )
+
+
+def _guessed_answer(role: Role) -> int:
+    return min(role.max_tokens or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)
+
+
+def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles: Mapping[str, Role]) -> float:
+    """Tokens of the role's longest prompt: the task, the system message, and the template with the student's answer."""
+    task = tasks.characters / max(tasks.count, 1) / CHARACTERS_PER_TOKEN
+    system = len(roles[name].system or "") / CHARACTERS_PER_TOKEN
+    templates = [entry.templates[name] for entry in asking if name in entry.templates]
+    if not templates:
+        return task + system
+    student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS
+    return task + system + student + max(len(template.text) for template in templates) / CHARACTERS_PER_TOKEN

@@ -1,0 +1,187 @@
+"""`generate`: make the pairs of a run that are not made yet. Run it again after anything; only what is missing is asked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairgen.config import Role, RunConfig, config_yaml
+from clairgen.embedded.launch import EmbeddedServers
+from clairgen.endpoint.opening import World, check_keys, open_pools, with_revisions
+from clairgen.endpoint.pool import Pool
+from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
+from clairgen.filters.sift import Sieve
+from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.chains import run_chains
+from clairgen.pipeline.ingest import Reading
+from clairgen.pipeline.making import Maker
+from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
+from clairgen.pipeline.preparing import Prepared, prepare
+from clairgen.pipeline.progress import Progress
+from clairgen.records import Task
+from clairgen.store import RunDirectory, Store, reading, writing
+from clairgen.tasks import check_source
+
+_QUEUED_CHAINS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a session of `generate` left its run.
+
+    `statuses` counts the run's pairs by recipe and status, `stopped_by` is why it stopped before the end, if it did.
+    """
+
+    run: Path
+    tasks: Reading
+    statuses: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, int]]
+    failures: list[tuple[str, str, int, str]]
+    progress: Progress
+    stopped_by: RunStoppedError | StoreError | None
+
+    @property
+    def failed(self) -> int:
+        """Pairs of the run that could not be made."""
+        return sum(counts.get("failed", 0) for counts in self.statuses.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a session differs from a plain one; see the flags of `clairgen generate`."""
+
+    limit: int | None = None
+    retry_failed: bool = False
+    skip_bad_lines: bool = False
+    accept_changes: bool = False
+    reuse: tuple[Path, ...] = ()
+
+
+async def generate(
+    config: RunConfig,
+    run: Path | str,
+    options: Options | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: asyncio.Event | None = None,
+    world: World | None = None,
+) -> Summary:
+    """Make all pairs of `config` in the run directory `run` that are not made yet.
+
+    Set `stop` to end early: what is in flight is finished and kept. `progress` is updated while it goes. Raises UserError for
+    what the user has to mend; why the run stopped otherwise stands in the summary.
+    """
+    options, progress, stop, world = (
+        options or Options(),
+        progress or Progress(),
+        stop or asyncio.Event(),
+        world or World(),
+    )
+    roles = with_revisions(config.models)
+    planned = plan_recipes(config, roles)
+    roles = roles_asked(planned, roles)
+    check_keys(roles, world.environment)
+    check_source(config.tasks)
+    directory = RunDirectory(Path(run))
+    directory.create()
+    with directory.locked():
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(writing(directory))
+            reused = {str(path): await stack.enter_async_context(_other_run(path, directory)) for path in options.reuse}
+            prepared = await prepare(
+                store,
+                config,
+                planned,
+                progress,
+                skip_bad_lines=options.skip_bad_lines,
+                accept_changes=options.accept_changes,
+            )
+            directory.save_config(config_yaml(config))
+            if options.retry_failed:
+                await store.pairs.retry_failed()
+            progress.pairs_to_make = await _pending(store, planned, options.limit)
+            stopped_by = None
+            if progress.pairs_to_make:
+                pools = await _open_pools(stack, roles, directory, world, stop)
+                asker = Asker(store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress)
+                stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
+            return await _summary(directory, store, prepared, progress, stopped_by)
+
+
+async def _run(
+    store: Store,
+    asker: Asker,
+    planned: Sequence[PlannedRecipe],
+    prepared: Prepared,
+    config: RunConfig,
+    options: Options,
+    pools: Mapping[str, Pool],
+    progress: Progress,
+    stop: asyncio.Event,
+) -> RunStoppedError | StoreError | None:
+    """Run the chains; why they stopped before the end, if they did."""
+    recipes = {entry.recipe.name: entry for entry in planned}
+    maker = Maker(
+        store,
+        asker,
+        recipes,
+        Sieve(prepared.filters),
+        prepared.filter_set,
+        config.tokeniser,
+        stop=stop,
+        progress=progress,
+    )
+    width = len(recipes) * sum(pool.capacity for pool in pools.values()) + _QUEUED_CHAINS
+    await run_chains(_work(store, list(recipes), options.limit), maker.make, width=width, stop=stop)
+    if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:
+        return DrainedError("the run was asked to stop")
+    return maker.stopped_by
+
+
+async def _work(store: Store, recipes: Sequence[str], limit: int | None) -> AsyncIterator[tuple[Task, str]]:
+    async for pending in store.tasks.pending(recipes, limit):
+        for recipe in pending.recipes:
+            yield pending.task, recipe
+
+
+async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | None) -> int:
+    statuses = await store.pairs.statuses(limit)
+    return sum(statuses.get(entry.recipe.name, {}).get("pending", 0) for entry in planned)
+
+
+async def _open_pools(
+    stack: AsyncExitStack, roles: Mapping[str, Role], directory: RunDirectory, world: World, stop: asyncio.Event
+) -> dict[str, Pool]:
+    transport = world.transport()
+    stack.push_async_callback(transport.close)
+    servers = await stack.enter_async_context(EmbeddedServers(log=directory.log))
+    return await open_pools(roles, transport, servers, world, stop)
+
+
+@asynccontextmanager
+async def _other_run(path: Path, run: RunDirectory) -> AsyncIterator[Store]:
+    """The store of a run to reuse answers of."""
+    other = RunDirectory(path)
+    if other.path.resolve() == run.path.resolve():
+        raise RunError(f"--reuse {path} is the run itself, whose answers are always used; name another run")
+    async with reading(other) as store:
+        yield store
+
+
+async def _summary(
+    directory: RunDirectory,
+    store: Store,
+    prepared: Prepared,
+    progress: Progress,
+    stopped_by: RunStoppedError | StoreError | None,
+) -> Summary:
+    return Summary(
+        run=directory.path,
+        tasks=prepared.reading,
+        statuses=await store.pairs.statuses(),
+        dropped=await store.pairs.dropped(),
+        failures=await store.pairs.failures(),
+        progress=progress,
+        stopped_by=stopped_by,
+    )

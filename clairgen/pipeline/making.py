@@ -1,0 +1,66 @@
+"""Making one pair: the recipe's coroutine, then measured, sifted and committed; a fault of the task is a row."""
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clairgen.errors import AskFailedError, RunStoppedError, StoreError
+from clairgen.filters.sift import Sieve
+from clairgen.metrics import contrast
+from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.plans import PlannedRecipe
+from clairgen.pipeline.progress import Progress
+from clairgen.records import Pair, Task
+from clairgen.store import Failure, MadePair, Store
+from clairgen.tasks import fault_of
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes pairs for a session of `generate`. `stopped_by` is the first error that stopped the run, if one did."""
+
+    store: Store
+    ask: Asker
+    planned: Mapping[str, PlannedRecipe]
+    sieve: Sieve
+    filter_set: int
+    tokeniser: str
+    stop: asyncio.Event
+    progress: Progress
+    stopped_by: RunStoppedError | StoreError | None = None
+
+    async def make(self, work: tuple[Task, str]) -> None:
+        """Make the pair of a task by a recipe's name, or record why it cannot be made, or leave it pending and stop."""
+        task, recipe = work
+        try:
+            await self._keep(task, await self._pair(task, self.planned[recipe]))
+            self.progress.made[recipe] += 1
+        except AskFailedError as error:
+            await self._fail(Failure(task.id, recipe, error.role, error.reason, error.detail))
+        except (RunStoppedError, StoreError) as error:
+            self.stopped_by = self.stopped_by or error
+            self.stop.set()
+        except Exception as error:  # noqa: BLE001 - a fault of clairgen's own must not end a run of days; its row tells where
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}); please report this"
+            await self._fail(Failure(task.id, recipe, None, "internal-error", detail))
+
+    async def _pair(self, task: Task, planned: PlannedRecipe) -> Pair:
+        if fault := fault_of(task):
+            raise AskFailedError(*fault)
+        return await planned.recipe.make(task, self.ask, planned.templates)
+
+    async def _keep(self, task: Task, pair: Pair) -> None:
+        measured = contrast(pair.chosen.text, pair.rejected.text, self.tokeniser) if pair.chosen else None
+        findings = self.sieve.sift(pair, measured, revises=self.planned[pair.recipe].recipe.revises)
+        prompt = self.ask.sent("target", task.messages)
+        await self.store.pairs.save(MadePair(pair, prompt, measured, findings), self.filter_set)
+
+    async def _fail(self, failure: Failure) -> None:
+        try:
+            await self.store.pairs.fail(failure)
+            self.progress.failed[failure.recipe] += 1
+        except StoreError as error:
+            self.stopped_by = self.stopped_by or error
+            self.stop.set()

@@ -1,0 +1,103 @@
+"""Plans: what the asks of each recipe are made of, and what a changed configuration means for a run."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clairgen.config import Role, RunConfig
+from clairgen.errors import ConfigError
+from clairgen.keys import canonical_json, sampling_facts
+from clairgen.recipes.book import recipe_named
+from clairgen.recipes.recipe import Recipe
+from clairgen.store import Plan
+from clairgen.templates import Template, load_template
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecipe:
+    """A recipe of a run with its templates by role, and its plan as the store keeps it."""
+
+    recipe: Recipe
+    templates: Mapping[str, Template]
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between the plan that a recipe's pairs were made by and the one that is asked for now."""
+
+    recipe: str
+    what: str
+
+
+def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRecipe]:
+    """The recipes of a configuration; ConfigError for an unknown recipe, a missing role or a template that does not fit."""
+    planned = []
+    for choice in config.recipes:
+        recipe = recipe_named(choice.name)
+        for role in recipe.asks:
+            if role not in roles:
+                raise ConfigError(
+                    f"the recipe {recipe.name!r} asks a {role!r}, which `models` does not have; add models.{role}"
+                )
+        if choice.template and not recipe.templates:
+            raise ConfigError(f"the recipe {recipe.name!r} has no template to replace; leave `template` out")
+        templates = {
+            role: load_template(choice.template or name, recipe.asks[role] or frozenset())
+            for role, name in recipe.templates.items()
+        }
+        planned.append(
+            PlannedRecipe(
+                recipe, templates, Plan(recipe.name, _facts(config, recipe, roles, templates), recipe.revises)
+            )
+        )
+    return planned
+
+
+def roles_asked(planned: list[PlannedRecipe], roles: Mapping[str, Role]) -> dict[str, Role]:
+    """Of the configured roles, those that some recipe asks."""
+    asked = {role for entry in planned for role in entry.recipe.asks}
+    return {name: role for name, role in roles.items() if name in asked}
+
+
+def changes(before: Mapping[str, Plan], planned: list[PlannedRecipe]) -> list[Change]:
+    """What differs between the plans of a run and those asked for now; a recipe that is new to the run is no change."""
+    return [
+        Change(entry.recipe.name, what)
+        for entry in planned
+        if entry.recipe.name in before
+        for what in differences(before[entry.recipe.name].facts, entry.plan.facts)
+    ]
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> Iterator[str]:
+    """What differs between two nested mappings, a sentence each that begins with the dotted place."""
+    for key in sorted(before.keys() | now.keys()):
+        here = f"{place}.{key}" if place else key
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, here)
+        elif canonical_json(old) != canonical_json(new):
+            yield f"{here} changed from {_shown(old)} to {_shown(new)}"
+
+
+def _facts(
+    config: RunConfig, recipe: Recipe, roles: Mapping[str, Role], templates: Mapping[str, Template]
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for name in recipe.asks:
+        role = roles[name]
+        facts[f"models.{name}"] = {
+            "model": role.model,
+            "revision": role.revision,
+            "system": role.system,
+            **sampling_facts(role.sampling(config.seed)),
+        }
+        if name in templates:
+            facts[f"template of the {name}"] = templates[name].content_hash
+    return facts
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    text = "nothing" if value is None else canonical_json(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

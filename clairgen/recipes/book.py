@@ -1,0 +1,19 @@
+"""The book of recipes: every recipe by its name."""
+
+from rapidfuzz import process
+
+from clairgen.errors import ConfigError
+from clairgen.recipes.clair import CLAIR
+from clairgen.recipes.recipe import Recipe
+from clairgen.recipes.stronger_preferred import STRONGER_PREFERRED
+
+BOOK = {recipe.name: recipe for recipe in (CLAIR, STRONGER_PREFERRED)}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of this name; ConfigError, with the nearest name, for one that is not in the book."""
+    if name in BOOK:
+        return BOOK[name]
+    near = process.extractOne(name, list(BOOK), score_cutoff=60)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BOOK)}"
+    raise ConfigError(f"there is no recipe {name!r}; {hint}")

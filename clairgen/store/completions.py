@@ -1,0 +1,126 @@
+"""Completions and attempts: what was answered, under its content key, and what was tried in vain."""
+
+import datetime
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiosqlite
+
+from clairgen.keys import canonical_json, sampling_facts
+from clairgen.records import Completion, Message, Sampling, Usage
+from clairgen.store.messages import messages_row
+from clairgen.store.writer import Statement
+
+Write = Callable[..., Awaitable[None]]
+
+_COLUMNS = (
+    "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
+    "response_id, cost_usd, created_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try that gave no completion."""
+
+    key: str
+    role: str
+    model: str
+    endpoint: str
+    reason: str
+    detail: str
+    status: int | None
+    billed: bool
+    latency_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoleNumbers:
+    """What a role has done so far; tokens and dollars of answers reused from other runs are not counted again."""
+
+    role: str
+    completions: int
+    reused: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+
+
+class Completions:
+    """The completions of one run."""
+
+    def __init__(self, reader: aiosqlite.Connection, write: Write) -> None:
+        self._reader = reader
+        self._write = write
+
+    async def find(self, key: str) -> Completion | None:
+        """The good completion of this key, if there is one."""
+        async with self._reader.execute(f"SELECT {_COLUMNS} FROM completions WHERE key = ?", (key,)) as cursor:
+            row = await cursor.fetchone()
+        return None if row is None else _completion(row)
+
+    async def save(
+        self,
+        completion: Completion,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        template_hash: str | None,
+        reused_from: str | None = None,
+    ) -> None:
+        """Commit a completion with what was asked; the first one of a key stays."""
+        messages_hash, statement = messages_row(messages)
+        await self._write(statement, _insertion(completion, messages_hash, sampling, template_hash, reused_from))
+
+    async def save_attempt(self, attempt: Attempt) -> None:
+        """Commit a try that gave no completion."""
+        sql = (
+            "INSERT INTO attempts (key, role, model, endpoint, reason, detail, status, billed, latency_seconds, created_at) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        row = (
+            attempt.key, attempt.role, attempt.model, attempt.endpoint, attempt.reason, attempt.detail, attempt.status,
+            attempt.billed, attempt.latency_seconds, now(),
+        )  # fmt: skip
+        await self._write((sql, row))
+
+    async def numbers(self) -> list[RoleNumbers]:
+        """Counts, tokens and dollars by role."""
+        sql = (
+            "SELECT role, count(*), count(reused_from), total(iif(reused_from IS NULL, prompt_tokens, 0)), "
+            "total(iif(reused_from IS NULL, completion_tokens, 0)), sum(iif(reused_from IS NULL, cost_usd, NULL)) "
+            "FROM completions GROUP BY role ORDER BY role"
+        )
+        async with self._reader.execute(sql) as cursor:
+            return [RoleNumbers(row[0], row[1], row[2], int(row[3]), int(row[4]), row[5]) async for row in cursor]
+
+
+def now() -> str:
+    """This moment in UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _completion(row: Any) -> Completion:  # noqa: ANN401 - a row of SQLite
+    key, role, model, revision, sample, text, finish, prompt, answer, latency, endpoint, response_id, cost, created = (
+        row
+    )
+    usage = Usage(prompt, answer)
+    return Completion(
+        key, role, model, revision, sample, text, finish, usage, latency, endpoint, response_id, cost, created
+    )  # fmt: skip
+
+
+def _insertion(
+    completion: Completion, messages_hash: str, sampling: Sampling, template_hash: str | None, reused_from: str | None
+) -> Statement:
+    sql = (
+        f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    row = (
+        completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
+        completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
+        completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
+        canonical_json(sampling_facts(sampling)), messages_hash, template_hash, reused_from,
+    )  # fmt: skip
+    return sql, row

@@ -1,0 +1,134 @@
+"""Connections to `run.db`: opened with the right pragmas, checked for their version, their errors made ours."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import aiosqlite
+
+from clairgen.errors import RunError, StoreError
+from clairgen.store.schema import MIGRATIONS, VERSION
+
+_BUSY_SECONDS = 30
+_NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "afs"}
+
+
+@contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors over the database at `path` into a StoreError that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(_sentence(error, path)) from error
+
+
+async def open_writer(path: Path) -> aiosqlite.Connection:
+    """Open for writing, creating and migrating the database as needed. Only the holder of the run's lock may do this."""
+    refuse_network_file_system(path)
+    with store_errors(path):
+        connection = await aiosqlite.connect(path, isolation_level=None, timeout=_BUSY_SECONDS)
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute("PRAGMA synchronous = FULL")
+            await _migrate(connection, path)
+        except BaseException:
+            await connection.close()
+            raise
+    return connection
+
+
+async def open_reader(path: Path) -> aiosqlite.Connection:
+    """Open for reading only. Reading never migrates: an older schema is refused with the command that does."""
+    if not path.is_file():
+        raise RunError(
+            f"{path.parent} is no run directory: it holds no {path.name}; name the folder given to generate --run"
+        )
+    with store_errors(path):
+        connection = await aiosqlite.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+        )
+        try:
+            version = await version_of(connection)
+        except BaseException:
+            await connection.close()
+            raise
+    if version != VERSION:
+        await connection.close()
+        _refuse_newer(version, path)
+        raise RunError(
+            f"{path.parent} was written by an older version; bring it up to date with: clairgen migrate {path.parent}"
+        )
+    return connection
+
+
+async def version_of(connection: aiosqlite.Connection) -> int:
+    """Number of the last migration that ran."""
+    async with connection.execute("PRAGMA user_version") as cursor:
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def schema_version(path: Path) -> int:
+    """The schema version of a database that may be old."""
+    with store_errors(path):
+        async with aiosqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) as connection:
+            return await version_of(connection)
+
+
+def refuse_network_file_system(path: Path) -> None:
+    """Write-ahead logging does not work on network file systems; say so instead of losing data. Only Linux tells."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return
+    place = path.resolve()
+    kinds = {
+        Path(_unescaped(fields[1])): fields[2]
+        for line in mounts.read_text().splitlines()
+        if len(fields := line.split()) > 2
+    }
+    mount = max(
+        (point for point in kinds if place.is_relative_to(point)), key=lambda point: len(point.parts), default=None
+    )
+    if mount is not None and kinds[mount] in _NETWORK_FILE_SYSTEMS:
+        raise RunError(
+            f"{path.parent} lies on a network file system ({kinds[mount]}), where the run's database could be damaged; "
+            "choose a folder on a local disk for --run"
+        )
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    version = await version_of(connection)
+    _refuse_newer(version, path)
+    for number in range(version, VERSION):
+        script = f"BEGIN IMMEDIATE;\n{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
+        await connection.executescript(script)
+
+
+def _refuse_newer(version: int, path: Path) -> None:
+    if version > VERSION:
+        raise RunError(
+            f"{path.parent} was written by a newer clairgen (schema {version}, this one knows {VERSION}); "
+            "install that version or a later one"
+        )
+
+
+def _sentence(error: sqlite3.Error, path: Path) -> str:
+    said = str(error)
+    if "disk is full" in said or "disk I/O error" in said:
+        return (
+            f"the disk that holds {path} is full or failing ({said}): free some space and run the same command again; "
+            "nothing committed is lost"
+        )
+    if "readonly" in said or "unable to open" in said:
+        return f"the database {path} cannot be opened or written ({said}): check the folder's permissions"
+    if "not a database" in said or "malformed" in said:
+        return (
+            f"{path} is not a database of a run, or is damaged ({said}): name another --run folder or restore the file"
+        )
+    return f"the database {path} failed: {said}"
+
+
+def _unescaped(mount_point: str) -> str:
+    r"""A mount point as /proc/mounts writes it, its octal escapes (\040 for a space) undone."""
+    return mount_point.encode().decode("unicode_escape")

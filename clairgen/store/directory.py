@@ -1,0 +1,92 @@
+"""A run's directory: `run.db`, the resolved `config.yaml`, and a lock that one writing command holds at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairgen.errors import RunError
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """Where the parts of a run lie."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        """The store."""
+        return self.path / "run.db"
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration that was last generated with."""
+        return self.path / "config.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What the embedded servers say."""
+        return self.path / "engine.log"
+
+    def create(self) -> None:
+        """Make the folder for a new run; refuse one that holds something else. Raises RunError."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            strangers = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
+        except FileExistsError as error:
+            raise RunError(f"--run {self.path} is a file; name a folder") from error
+        except OSError as error:
+            raise RunError(
+                f"the run directory {self.path} cannot be used: {error.strerror}; choose another for --run"
+            ) from error
+        if strangers and not self.database.exists():
+            raise RunError(
+                f"{self.path} is no run directory and is not empty (it holds {min(strangers)}); name a new folder for --run"
+            )
+
+    def save_config(self, yaml: str) -> None:
+        """Write the resolved configuration beside the database, for people to read."""
+        draft = self.config.with_suffix(".tmp")
+        try:
+            draft.write_text(yaml, encoding="utf-8")
+            draft.replace(self.config)
+        except OSError as error:
+            raise RunError(
+                f"{self.config} cannot be written: {error.strerror}; check the disk and the permissions"
+            ) from error
+
+    def require(self) -> None:
+        """Raise RunError unless this is the directory of a run."""
+        if not self.database.is_file():
+            raise RunError(
+                f"{self.path} is no run directory: it holds no run.db; name the folder that was given to generate --run"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's lock; the kernel lets go of it even at `kill -9`. Raises RunError if another process holds it."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise RunError(
+                f"the run directory {self.path} cannot be written: {error.strerror}; check its permissions"
+            ) from error
+        try:
+            self._take(handle)
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(handle)
+
+    def _take(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise RunError(
+                f"{self.path} is in use by process {holder}; wait until it ends, or stop it with Ctrl-C there"
+            ) from error

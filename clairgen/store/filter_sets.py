@@ -1,0 +1,69 @@
+"""Filter sets: the settings that pairs were sifted with, and which set is in force."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import aiosqlite
+
+from clairgen.records import Contrast, Finding
+from clairgen.store.completions import now
+from clairgen.store.facts import Facts, fact_row
+from clairgen.store.pairs import contrast_row, drop_reason, finding_rows
+from clairgen.store.writer import Statement, Writer
+
+_IN_FORCE = "filter_set"
+_GROUP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """What a filter set found in a pair; `measured` is its contrast if that had to be measured anew."""
+
+    pair_id: str
+    findings: tuple[Finding, ...]
+    measured: Contrast | None
+
+
+class FilterSets:
+    """The filter sets of one run; `writer` is None in a store that was opened for reading."""
+
+    def __init__(self, reader: aiosqlite.Connection, writer: Writer | None, facts: Facts) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._facts = facts
+
+    async def in_force(self) -> tuple[int, str] | None:
+        """Id and settings (JSON) of the set in force; None before the first."""
+        current = await self._facts.get(_IN_FORCE)
+        if current is None:
+            return None
+        async with self._reader.execute("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),)) as cursor:
+            row = await cursor.fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    async def replace(self, settings: str, sifted: AsyncIterable[Sifted]) -> int:
+        """Put a new set in force over all pairs given with their findings, in one transaction; its id."""
+        assert self._writer is not None, "the store was opened for reading"  # noqa: S101 - a caller's fault
+        async with self._reader.execute("SELECT coalesce(max(id), 0) + 1 FROM filter_sets") as cursor:
+            row = await cursor.fetchone()
+        number = int(row[0]) if row else 1
+        await self._writer.exclusively(_statements(number, settings, sifted))
+        return number
+
+
+async def _statements(number: int, settings: str, sifted: AsyncIterable[Sifted]) -> AsyncIterator[Sequence[Statement]]:
+    yield [
+        ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
+        fact_row(_IN_FORCE, str(number)),
+    ]
+    group: list[Statement] = []
+    async for entry in sifted:
+        sql = "UPDATE pairs SET filter_set = ?, drop_reason = ? WHERE id = ?"
+        group.append((sql, (number, drop_reason(entry.findings), entry.pair_id)))
+        group += finding_rows(entry.pair_id, number, entry.findings)
+        if entry.measured is not None:
+            group.append(contrast_row(entry.pair_id, entry.measured))
+        if len(group) >= _GROUP:
+            yield group
+            group = []
+    yield group

@@ -1,0 +1,92 @@
+"""The schema of `run.db`, as numbered migrations. A migration is never edited after a release that holds it.
+
+Table names are a stable face. Nothing that was paid for is ever deleted: pairs are made again in place, their completions
+stay.
+"""
+
+from collections.abc import Sequence
+
+_FIRST = """
+CREATE TABLE meta (                  -- facts of the run: id, version that made it, filter set in force, fingerprint of the tasks
+    key TEXT PRIMARY KEY, value TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE configurations (        -- every resolved configuration that was generated with
+    id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, yaml TEXT NOT NULL
+);
+
+CREATE TABLE plans (                 -- what the asks of a recipe are made of; a change of it is a change of its pairs
+    recipe TEXT PRIMARY KEY, plan TEXT NOT NULL, revises INTEGER NOT NULL, created_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE messages (              -- what was sent, once per content hash; canonical JSON, zlib
+    hash TEXT PRIMARY KEY, body BLOB NOT NULL
+);
+
+CREATE TABLE templates (
+    hash TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE tasks (                 -- position counts from 1 in the order of the source
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, messages TEXT NOT NULL UNIQUE, fields TEXT
+);
+
+CREATE TABLE completions (           -- good answers only, for ever
+    key TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT NOT NULL, revision TEXT, sample INTEGER NOT NULL,
+    parameters TEXT NOT NULL, messages TEXT NOT NULL, template TEXT, text TEXT NOT NULL, finish_reason TEXT NOT NULL,
+    prompt_tokens INTEGER, completion_tokens INTEGER, latency_seconds REAL NOT NULL, endpoint TEXT NOT NULL,
+    response_id TEXT, cost_usd REAL, created_at TEXT NOT NULL, reused_from TEXT
+);
+
+CREATE TABLE attempts (              -- tries that gave no completion; billed tells whether they may have cost money
+    id INTEGER PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,
+    reason TEXT NOT NULL, detail TEXT NOT NULL, status INTEGER, billed INTEGER NOT NULL, latency_seconds REAL NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE INDEX attempts_by_key ON attempts (key);
+
+CREATE TABLE judgements (            -- a judge's verdict over two answers, in the order in which they were shown
+    id INTEGER PRIMARY KEY, task_id TEXT NOT NULL, recipe TEXT NOT NULL, key TEXT NOT NULL, shown_first TEXT NOT NULL,
+    shown_second TEXT NOT NULL, choice INTEGER, reasoning TEXT, parse_status TEXT NOT NULL, parser_version INTEGER NOT NULL,
+    UNIQUE (recipe, key)
+);
+
+CREATE TABLE pairs (                 -- id is the hash of task and recipe; position is the task's
+    id TEXT PRIMARY KEY, position INTEGER NOT NULL, task_id TEXT NOT NULL, recipe TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'made', 'failed')),
+    prompt TEXT, chosen TEXT, rejected TEXT, chosen_finish_reason TEXT, rejected_finish_reason TEXT,
+    chosen_model TEXT, rejected_model TEXT, reasoning TEXT, parse_status TEXT, parser_version INTEGER,
+    levenshtein INTEGER, jaccard REAL, length_ratio REAL, tokeniser TEXT, metrics_version INTEGER,
+    filter_set INTEGER, drop_reason TEXT, made_at TEXT
+);
+CREATE INDEX pairs_by_status ON pairs (recipe, status, position);
+CREATE INDEX pairs_pending ON pairs (position) WHERE status = 'pending';
+
+CREATE TABLE pair_asks (             -- which completions made a pair: part is chosen or rejected
+    pair_id TEXT NOT NULL, part TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (pair_id, part)
+) WITHOUT ROWID;
+
+CREATE TABLE failures (              -- pairs that could not be made, until they are; `generate --retry-failed` takes them up
+    pair_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT, reason TEXT NOT NULL,
+    detail TEXT NOT NULL, failed_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE filter_sets (
+    id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, settings TEXT NOT NULL
+);
+
+CREATE TABLE filter_results (        -- what the filters of a set found; a pair without a row passed
+    filter_set INTEGER NOT NULL, pair_id TEXT NOT NULL, position INTEGER NOT NULL, filter TEXT NOT NULL,
+    action TEXT NOT NULL, reason TEXT NOT NULL, value, PRIMARY KEY (filter_set, pair_id, position)
+) WITHOUT ROWID;
+
+CREATE TABLE votes (                 -- a person's opinion of a pair
+    pair_id TEXT NOT NULL, voter TEXT NOT NULL, vote TEXT NOT NULL, note TEXT, created_at TEXT NOT NULL,
+    PRIMARY KEY (pair_id, voter)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST,)
+"""Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
+
+VERSION = len(MIGRATIONS)

@@ -1,0 +1,72 @@
+"""The store of a run, opened for writing (under the run's lock) or for reading beside a writer."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiosqlite
+
+from clairgen.errors import StoreError
+from clairgen.store.completions import Completions
+from clairgen.store.connection import open_reader, open_writer, schema_version
+from clairgen.store.directory import RunDirectory
+from clairgen.store.facts import Facts
+from clairgen.store.filter_sets import FilterSets
+from clairgen.store.pairs import Pairs
+from clairgen.store.schema import VERSION
+from clairgen.store.tasks import Tasks
+from clairgen.store.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The rooms of a run's database."""
+
+    tasks: Tasks
+    completions: Completions
+    pairs: Pairs
+    filter_sets: FilterSets
+    facts: Facts
+
+
+@asynccontextmanager
+async def writing(run: RunDirectory) -> AsyncIterator[Store]:
+    """The store for writing; creates and migrates it as needed. Hold the run's lock around this."""
+    async with AsyncExitStack() as stack:
+        writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database))
+        reader = await open_reader(run.database)
+        stack.push_async_callback(reader.close)
+        yield _store(reader, writer)
+
+
+@asynccontextmanager
+async def reading(run: RunDirectory) -> AsyncIterator[Store]:
+    """The store for reading, also while another process writes it."""
+    reader = await open_reader(run.database)
+    try:
+        yield _store(reader, None)
+    finally:
+        await reader.close()
+
+
+async def migrate(path: Path | str) -> tuple[int, int]:
+    """Bring a run's database up to this version's schema; its version before and after."""
+    run = RunDirectory(Path(path))
+    run.require()
+    with run.locked():
+        before = await schema_version(run.database)
+        async with writing(run):
+            return before, VERSION
+
+
+def _store(reader: aiosqlite.Connection, writer: Writer | None) -> Store:
+    async def refuse(*_: tuple[str, Sequence[Any]]) -> None:
+        raise StoreError("this store was opened for reading")
+
+    write = writer.write if writer is not None else refuse
+    facts = Facts(reader, write)
+    return Store(
+        Tasks(reader, write), Completions(reader, write), Pairs(reader, write), FilterSets(reader, writer, facts), facts
+    )

@@ -1,0 +1,122 @@
+"""Tasks in the store, and which of them still wait for a recipe."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import aiosqlite
+
+from clairgen.keys import pair_id
+from clairgen.records import Task
+from clairgen.store.facts import fact_row
+from clairgen.store.messages import messages_of, messages_row
+from clairgen.store.writer import Statement
+from clairgen.tasks import Row
+
+_PAGE = 256
+_ROWS_A_COMMIT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class PendingTask:
+    """A task and the recipes whose pairs of it are not made yet."""
+
+    position: int
+    task: Task
+    recipes: tuple[str, ...]
+
+
+class Tasks:
+    """The tasks of one run, in the order of their source."""
+
+    def __init__(self, reader: aiosqlite.Connection, write: Callable[..., Awaitable[None]]) -> None:
+        self._reader = reader
+        self._write = write
+
+    async def count(self) -> int:
+        """How many tasks the run has."""
+        return await self._one("SELECT count(*) FROM tasks")
+
+    async def last_position(self) -> int:
+        """Position of the last task; 0 without tasks."""
+        return await self._one("SELECT coalesce(max(position), 0) FROM tasks")
+
+    async def add(self, rows: Sequence[Row], counted: Callable[[int, Sequence[Row]], Statement]) -> None:
+        """Commit the tasks that are new, at the next positions.
+
+        `counted` is told the number of duplicates (rows whose messages the run has already) and the conflicts (rows whose
+        id it has with other messages); the statement that it gives is committed together with the tasks.
+        """
+        hashed = [(row, *messages_row(row.task.messages)) for row in rows]
+        by_id = await self._stored("id", [row.task.id for row in rows])
+        known = set((await self._stored("messages", [messages_hash for _, messages_hash, _ in hashed])).values())
+        position = await self.last_position()
+        statements: list[Statement] = []
+        conflicts: list[Row] = []
+        for row, messages_hash, statement in hashed:
+            if by_id.setdefault(row.task.id, messages_hash) != messages_hash:
+                conflicts.append(row)
+            elif messages_hash not in known:
+                known.add(messages_hash)
+                position += 1
+                new_task = "INSERT INTO tasks (position, id, messages) VALUES (?, ?, ?)"
+                statements += [statement, (new_task, (position, row.task.id, messages_hash))]
+        duplicates = len(rows) - len(conflicts) - len(statements) // 2
+        await self._write(*statements, counted(duplicates, conflicts))
+
+    async def clear(self) -> None:
+        """Forget the tasks of a source that turned out bad before anything was asked."""
+        await self._write(
+            ("DELETE FROM tasks", ()),
+            ("DELETE FROM pairs WHERE status = 'pending'", ()),
+            ("DELETE FROM meta WHERE key LIKE 'expected:%'", ()),
+        )
+
+    async def expect(self, recipe: str) -> None:
+        """Give every task that has none yet a pending pair of this recipe; goes on where the last call ended."""
+        fact = f"expected:{recipe}"
+        done = await self._one("SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = ?", fact)
+        last = await self.last_position()
+        insert = "INSERT OR IGNORE INTO pairs (id, position, task_id, recipe) VALUES (?, ?, ?, ?)"
+        for start in range(done, last, _ROWS_A_COMMIT):
+            end = min(start + _ROWS_A_COMMIT, last)
+            sql = "SELECT position, id FROM tasks WHERE position > ? AND position <= ?"
+            async with self._reader.execute(sql, (start, end)) as cursor:
+                rows = [(pair_id(row[1], recipe), row[0], row[1], recipe) async for row in cursor]
+            await self._write(*((insert, row) for row in rows), fact_row(fact, str(end)))
+
+    async def pending(self, recipes: Sequence[str], limit: int | None = None) -> AsyncIterator[PendingTask]:
+        """Tasks that wait for one of `recipes`, in order, among the first `limit`; reads an index, never what is done."""
+        after = 0
+        while page := await self._page(recipes, after, limit):
+            for pending in page:
+                yield pending
+            after = page[-1].position
+
+    async def _page(self, recipes: Sequence[str], after: int, limit: int | None) -> list[PendingTask]:
+        marks = ", ".join("?" * len(recipes))
+        sql = (
+            "SELECT t.position, t.id, m.body, p.recipe FROM pairs p JOIN tasks t ON t.position = p.position "
+            "JOIN messages m ON m.hash = t.messages WHERE p.status = 'pending' AND p.position IN ("
+            f"SELECT DISTINCT position FROM pairs WHERE status = 'pending' AND recipe IN ({marks}) AND position > ? "
+            f"AND position <= ? ORDER BY position LIMIT {_PAGE}) AND p.recipe IN ({marks}) ORDER BY t.position"
+        )
+        last = limit if limit is not None else 2**62
+        found: dict[int, PendingTask] = {}
+        async with self._reader.execute(sql, (*recipes, after, last, *recipes)) as cursor:
+            async for position, task_id, body, recipe in cursor:
+                known = found.get(position)
+                task, others = (known.task, known.recipes) if known else (Task(task_id, messages_of(body)), ())
+                found[position] = PendingTask(position, task, (*others, recipe))
+        return list(found.values())
+
+    async def _stored(self, column: str, values: Sequence[str]) -> dict[str, str]:
+        """Message hashes of the stored tasks whose `column` is among `values`, by id."""
+        marks = ", ".join("?" * len(values))
+        sql = f"SELECT id, messages FROM tasks WHERE {column} IN ({marks})"
+        async with self._reader.execute(sql, values) as cursor:
+            return {row[0]: row[1] async for row in cursor}
+
+    async def _one(self, sql: str, *parameters: str) -> int:
+        async with self._reader.execute(sql, parameters) as cursor:
+            row = await cursor.fetchone()
+        return int(row[0]) if row else 0

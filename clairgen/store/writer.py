@@ -1,0 +1,105 @@
+"""The one writer: commits whatever is queued each time it is free, so that many small writes share one transaction.
+
+There is no timer. A write returns when it is on disk (WAL, synchronous FULL); under load the groups grow by themselves.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiosqlite
+
+from clairgen.errors import StoreError
+from clairgen.store.connection import store_errors
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with its parameters."""
+
+
+class Writer:
+    """Groups statements into transactions on one connection. Use it as an async context manager."""
+
+    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._queued: list[tuple[Sequence[Statement], asyncio.Future[None]]] = []
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._loop: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.create_task(self._run(), name="store writer")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing = True
+        self._wake.set()
+        if self._loop is not None:
+            await self._loop
+        await self._connection.close()
+
+    async def write(self, *statements: Statement) -> None:
+        """Commit `statements` together, and perhaps with others'; return when they are durable. Raises StoreError."""
+        if self._closing:
+            raise StoreError(f"the database {self._path} is closed")
+        done = asyncio.get_running_loop().create_future()
+        self._queued.append((statements, done))
+        self._wake.set()
+        await done
+
+    async def exclusively(self, groups: AsyncIterable[Sequence[Statement]]) -> None:
+        """Run a long stream of statements as one transaction: all of it counts, or none. Nothing else may write meanwhile."""
+        with store_errors(self._path):
+            async with self._transaction():
+                async for statements in groups:
+                    await self._execute(statements)
+
+    async def _run(self) -> None:
+        while not self._closing or self._queued:
+            await self._wake.wait()
+            self._wake.clear()
+            group, self._queued = self._queued, []
+            if group:
+                await self._commit(group)
+
+    async def _commit(self, group: Sequence[tuple[Sequence[Statement], asyncio.Future[None]]]) -> None:
+        outcome: BaseException | None = None
+        try:
+            with store_errors(self._path):
+                async with self._transaction():
+                    await self._execute([statement for statements, _ in group for statement in statements])
+        except StoreError as error:
+            outcome = error
+        except BaseException as error:
+            outcome, self._closing = error, True
+            raise
+        finally:
+            for _, done in group:
+                if not done.done():
+                    done.set_exception(outcome) if outcome else done.set_result(None)
+
+    async def _execute(self, statements: Sequence[Statement]) -> None:
+        """Equal SQL goes to SQLite as one call, since each call is a hop to its thread."""
+        by_sql: dict[str, list[Sequence[Any]]] = {}
+        for sql, parameters in statements:
+            by_sql.setdefault(sql, []).append(parameters)
+        for sql, rows in by_sql.items():
+            await self._connection.executemany(sql, rows)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        await self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            await self._connection.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(
+                aiosqlite.Error
+            ):  # after some errors, such as a full disk, SQLite has rolled back by itself
+                await self._connection.execute("ROLLBACK")
+            raise

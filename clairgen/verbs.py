@@ -1,0 +1,164 @@
+"""What is done with a finished run, as one call each: report on it, export it, look at a pair, see where it stands.
+
+They read beside a run that is still being made, and write nothing into it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from clairgen.errors import InputError, RunError
+from clairgen.exporting.card import CardFacts, ContrastRow
+from clairgen.exporting.rows import ExportFormat
+from clairgen.exporting.summary import ExportSummary
+from clairgen.exporting.writing import DatasetWriter
+from clairgen.filters.settings import FilterSettings
+from clairgen.pipeline.ingest import Reading, last_reading
+from clairgen.pipeline.sifting import TOKENISER
+from clairgen.records import StoredPair
+from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.store import RoleNumbers, RunDirectory, Store, reading
+
+DEFAULT_TOKENISER = "treebank"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered."""
+
+    run: Path
+    run_id: str | None
+    tasks: int
+    source: Reading | None
+    statuses: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, int]]
+    failures: list[tuple[str, str, int, str]]
+    roles: list[RoleNumbers]
+    filters: FilterSettings | None
+
+
+async def status(run: Path | str) -> Status:
+    """Where a run stands now."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        in_force = await store.filter_sets.in_force()
+        return Status(
+            directory.path,
+            await store.facts.get("run_id"),
+            await store.tasks.count(),
+            await last_reading(store),
+            await store.pairs.statuses(),
+            await store.pairs.dropped(),
+            await store.pairs.failures(),
+            await store.completions.numbers(),
+            FilterSettings.model_validate_json(in_force[1]) if in_force else None,
+        )
+
+
+async def report(*runs: Path | str, tokeniser: str | None = None) -> list[RecipeReport]:
+    """Contrast and drops of every recipe of `runs`; under each run's own tokeniser if none is named."""
+    reports: list[RecipeReport] = []
+    for run in runs:
+        directory = RunDirectory(Path(run))
+        async with reading(directory) as store:
+            named = tokeniser or await store.facts.get(TOKENISER) or DEFAULT_TOKENISER
+            statuses = await store.pairs.statuses()
+            plans = await store.facts.plans()
+            reports += [await _report(store, str(run), recipe, named, statuses.get(recipe, {})) for recipe in plans]
+    return reports
+
+
+async def export(
+    run: Path | str,
+    out: Path | str,
+    *,
+    export_format: ExportFormat = ExportFormat.PREFERENCE,
+    recipes: Sequence[str] = (),
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    source: str | None = None,
+) -> ExportSummary:
+    """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
+
+    `recipes` names those to export, all if empty; `source` is what the card's examples load. Raises RunError for a run whose
+    pairs are not all covered by its filters, InputError for a recipe that the run does not have.
+    """
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        plans = await store.facts.plans()
+        for recipe in recipes:
+            if recipe not in plans:
+                raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+        chosen = list(recipes) or list(plans)
+        await _require_coverage(store, directory)
+        with DatasetWriter(Path(out), export_format, test_fraction, seed, overwrite=overwrite) as writer:
+            rows = []
+            for recipe in chosen:
+                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
+                async for stored in store.pairs.made(recipe):
+                    writer.add(stored)
+                    numbers.add(stored)
+                rows.append(numbers.report())
+            return writer.finish(await _card_facts(store, rows, source or str(out)))
+
+
+async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
+    """Made pairs whose id begins with `start` or whose task has that id; without `start` the first pair, of `recipe` if named."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        if start is not None:
+            return [stored for stored in await store.pairs.find(start) if recipe in (None, stored.pair.recipe)]
+        for name in await store.facts.plans() if recipe is None else [recipe]:
+            async for stored in store.pairs.made(name):
+                return [stored]
+    return []
+
+
+async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
+    """All made pairs of a recipe, in memory: for runs that are known to be small."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return [stored async for stored in store.pairs.made(recipe)]
+
+
+async def _report(store: Store, run: str, recipe: str, tokeniser: str, counts: dict[str, int]) -> RecipeReport:
+    numbers = RecipeNumbers(run, recipe, tokeniser)
+    async for stored in store.pairs.made(recipe):
+        numbers.add(stored)
+    cost = await store.pairs.cost_usd(recipe)
+    return numbers.report(failed=counts.get("failed", 0), pending=counts.get("pending", 0), cost_usd=cost)
+
+
+async def _require_coverage(store: Store, run: RunDirectory) -> None:
+    in_force = await store.filter_sets.in_force()
+    uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
+    if uncovered:
+        raise RunError(
+            f"{uncovered} pairs of {run.path} were not seen by the filters in force; run: clairgen filter {run.path}"
+        )
+
+
+async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str) -> CardFacts:
+    in_force = await store.filter_sets.in_force()
+    config = yaml.safe_load(await store.facts.configuration() or "{}")
+    return CardFacts(
+        source=source,
+        models={role: facts["model"] for role, facts in config.get("models", {}).items()},
+        templates=dict(await store.facts.templates()),
+        filters=(FilterSettings.model_validate_json(in_force[1]).describe(),) if in_force else (),
+        contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
+    )
+
+
+def _contrast_row(entry: RecipeReport) -> ContrastRow:
+    kept = entry.contrast_of_kept
+    return ContrastRow(
+        entry.recipe,
+        entry.kept,
+        kept.jaccard.mean or 0.0,
+        kept.levenshtein.mean or 0.0,
+        kept.length_ratio.mean or 0.0,
+        entry.tokeniser,
+    )

@@ -1,0 +1,72 @@
+import socket
+
+import pytest
+
+from clairgen.endpoint.transport import HttpTransport
+from clairgen.errors import RetryableError
+from tests.scripted import Reply, ScriptedEndpoint, said
+
+
+async def post(reply: Reply, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
+    async with ScriptedEndpoint(lambda _: reply) as endpoint:
+        transport = HttpTransport()
+        try:
+            response = await transport.post(f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', timeout_seconds)
+        finally:
+            await transport.close()
+        assert endpoint.asked == [{"a": 1}]
+        assert endpoint.headers["x-a"] == "b"
+        return response.status, response.body
+
+
+async def test_bytes_go_and_come_as_they_are() -> None:
+    assert await post(Reply("é\0".encode(), 418)) == (418, "é\0".encode())
+
+
+async def test_ten_megabytes_come_whole() -> None:
+    assert await post(Reply(b"x" * 10_000_000)) == (200, b"x" * 10_000_000)
+
+
+async def test_header_names_are_in_lower_case_and_redirects_are_not_followed() -> None:
+    reply = Reply(b"", 302, {"Location": "http://127.0.0.1:1/", "Retry-After": "3"})
+    async with ScriptedEndpoint(lambda _: reply) as endpoint:
+        transport = HttpTransport()
+        response = await transport.post(endpoint.url, {}, b"{}", 5)
+        await transport.close()
+    assert response.status == 302
+    assert response.headers["retry-after"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(b"", reset=True), "torn-connection"),
+        (Reply(b'{"choices": []}', cut=5), "torn-connection"),
+        (Reply(b"late", delay_seconds=5), "timed-out"),
+    ],
+)
+async def test_what_was_sent_and_lost_may_have_been_billed(reply: Reply, reason: str) -> None:
+    with pytest.raises(RetryableError) as caught:
+        await post(reply, timeout_seconds=0.3)
+    assert (caught.value.reason, caught.value.billed) == (reason, True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_who_cannot_be_reached_has_billed_nothing(host: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    transport = HttpTransport()
+    with pytest.raises(RetryableError) as caught:
+        await transport.post(f"http://{host}:{port}/v1", {}, b"{}", 5)
+    await transport.close()
+    assert (caught.value.reason, caught.value.billed) == ("unreachable", False)
+
+
+async def test_connections_are_kept_alive() -> None:
+    async with ScriptedEndpoint(lambda _: said("hi")) as endpoint:
+        transport = HttpTransport()
+        for _ in range(5):
+            await transport.post(endpoint.url, {}, b"{}", 5)
+        assert endpoint.connections == 1
+        await transport.close()
