@@ -1,0 +1,127 @@
+"""The report in a terminal: each recipe's contrast beside the paper's, and what became of the pairs that are not kept."""
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clairgen.reporting import paper
+from clairgen.reporting.contrast import ContrastEstimates, RecipeReport
+from clairgen.reporting.plain import plain_line, safe_line
+from clairgen.reporting.statistics import Estimate
+
+# In a narrower terminal the tables keep this width and the terminal breaks their lines: torn, but no figure is lost.
+_NARROWEST = 79
+
+
+def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
+    """Print the reports to be compared: contrast beside the paper's, how to compare it, and what was not simply kept."""
+    if not reports:
+        console.print(Text("No pairs yet."))
+        return
+    contrast, outcomes = _contrast_table(reports), _outcome_table(reports)
+    if console.width < _NARROWEST:
+        contrast.width = outcomes.width = _NARROWEST
+    console.print(contrast, crop=False)
+    console.print()
+    console.print(_how_to_compare(reports))
+    if outcomes.row_count:
+        console.print()
+        console.print(outcomes, crop=False)
+
+
+def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
+    """A row a recipe, three figures a cell: of all pairs, of the kept ones, and the paper's (dimmed)."""
+    table = _table()
+    table.add_column("recipe", overflow="fold", min_width=10)
+    table.add_column("pairs", no_wrap=True)
+    table.add_column("n", justify="right", no_wrap=True)
+    for name in ("Jaccard\nx100", "Levenshtein\ncharacters", "length\nratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column("\n± se", justify="right", no_wrap=True)
+    for report in reports:
+        lines = [
+            ("all", f"{report.n:,}", *_figures(report.contrast_of_all)),
+            ("kept", f"{report.kept:,}", *_figures(report.contrast_of_kept)),
+            _published(report.recipe),
+        ]
+        table.add_row(_name(report, reports), *(_cell(*column) for column in zip(*lines, strict=True)))
+        table.add_section()
+    return table
+
+
+def _cell(of_all: str, of_kept: str, published: str) -> Text:
+    return Text("\n").join([Text(of_all), Text(of_kept), Text(published, "dim")][: 3 if published else 2])
+
+
+def _figures(contrast: ContrastEstimates) -> tuple[str, ...]:
+    return (
+        *_mean_and_error(contrast.jaccard, 2),
+        *_mean_and_error(contrast.levenshtein, 0 if (contrast.levenshtein.mean or 0) >= 100 else 1),
+        *_mean_and_error(contrast.length_ratio, 2),
+    )
+
+
+def _mean_and_error(estimate: Estimate, digits: int) -> tuple[str, str]:
+    mean = "–" if estimate.mean is None else f"{estimate.mean:,.{digits}f}"
+    return mean, "" if estimate.se is None else f"± {estimate.se:,.{digits}f}"
+
+
+def _published(recipe: str) -> tuple[str, ...]:
+    row = paper.TABLE_1.get(recipe)
+    if row is None:
+        return ("",) * 8
+    return ("paper", f"{row.n:,}", f"{row.jaccard:.2f}", "", f"{row.levenshtein:,.0f}", "", "", "")
+
+
+def _how_to_compare(reports: Sequence[RecipeReport]) -> Text:
+    tokenisers = sorted({plain_line(report.tokeniser) for report in reports})
+    text = Text("Tokeniser of the Jaccard: ")
+    text.append(", ".join(tokenisers), "bold")
+    text.append(". Figures under another tokeniser do not compare.")
+    if any(report.recipe in paper.TABLE_1 for report in reports):
+        text.append(
+            f" The paper's ({paper.SOURCE}) is not stated; a Treebank-like one comes closest to its figures.", "dim"
+        )
+    return text
+
+
+def _outcome_table(reports: Sequence[RecipeReport]) -> Table:
+    """What is not simply kept, by reason; a share is of the pairs that the recipe made."""
+    table = _table()
+    table.add_column("recipe", overflow="fold", min_width=10)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("reason", overflow="fold", min_width=10)
+    table.add_column("number", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    for report in reports:
+        for number, row in enumerate(_outcomes(report)):
+            table.add_row("" if number else _name(report, reports), *row)
+        table.add_section()
+    return table
+
+
+def _outcomes(report: RecipeReport) -> Iterator[tuple[str | Text, ...]]:
+    for outcome, counts in (("dropped", report.dropped), ("marked", report.marked)):
+        for reason, count in counts.items():
+            yield outcome, safe_line(reason), f"{count:,}", f"{count / report.n:.1%}"
+    if report.failed:
+        yield "failed", Text("tasks without a pair", "dim"), f"{report.failed:,}", ""
+    if report.pending:
+        yield "pending", Text("tasks not done yet", "dim"), f"{report.pending:,}", ""
+    if report.cost_usd is not None:
+        yield "cost", Text("US dollars", "dim"), f"{report.cost_usd:,.2f}", ""
+
+
+def _name(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
+    """The recipe, and on a second line the run where there are several."""
+    name = safe_line(report.recipe, "bold")
+    if len({other.run for other in reports}) > 1:
+        name.append("\n").append_text(safe_line(report.run, "not bold dim"))
+    return name
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")

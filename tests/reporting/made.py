@@ -1,0 +1,59 @@
+"""Pairs and reports that these tests look at."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from clairgen.records import (
+    Answer,
+    Contrast,
+    FilterAction,
+    Finding,
+    Message,
+    Pair,
+    ParseStatus,
+    StoredPair,
+    Task,
+)
+from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+
+USUAL = Contrast(levenshtein=120, jaccard=0.5, length_ratio=1.25, tokeniser="treebank")
+
+TOO_LONG = Finding("length-ratio", FilterAction.DROP, "too-long", 4.8)
+ALLUDES = Finding("allusion", FilterAction.MARK, "alludes-to-revision", "corrected")
+
+
+def stored_pair(
+    chosen: str | None = "The cat slept on the mat.",
+    rejected: str = "The cat sat on a mat.",
+    *,
+    contrast: Contrast | None = USUAL,
+    findings: Sequence[Finding] = (),
+    recipe: str = "clair",
+    parse_status: ParseStatus = ParseStatus.OK,
+) -> StoredPair:
+    return StoredPair(
+        id="pair-1",
+        task=Task("task-1", (Message("system", "Be brief."), Message("user", "Where is the cat?"))),
+        pair=Pair(
+            task_id="task-1",
+            recipe=recipe,
+            chosen=None if chosen is None else Answer(chosen, "stop", "key-chosen"),
+            rejected=Answer(rejected, "stop", "key-rejected"),
+            reasoning="Say what the cat did.",
+            parse_status=parse_status,
+        ),
+        contrast=None if chosen is None else contrast,
+        findings=tuple(findings),
+        chosen_model="teacher",
+        rejected_model="student",
+    )
+
+
+def report_of(recipe: str, run: str = "runs/a", *, scale: float = 1, pairs: int = 40) -> RecipeReport:
+    """A report over pairs of varied contrast, a few of them dropped and marked."""
+    numbers = RecipeNumbers(run, recipe, "treebank")
+    for number in range(pairs):
+        contrast = replace(USUAL, levenshtein=round(scale * (100 + number)), jaccard=(20 + number % 30) / 100)
+        findings = [TOO_LONG] if number % 10 == 0 else [ALLUDES] if number % 7 == 0 else []
+        numbers.add(stored_pair(recipe=recipe, contrast=contrast, findings=findings))
+    return numbers.report(failed=2, pending=3, cost_usd=12.345)

@@ -1,0 +1,107 @@
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.reporting.paper import TABLE_1
+from clairgen.reporting.terminal import print_reports
+from tests.reporting.made import TOO_LONG, report_of, stored_pair
+
+WIDTHS = [20, 40, 60, 79, 80, 120, 200]
+
+
+def printed(*reports: RecipeReport, width: int = 80, colour: bool = False) -> str:
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=colour, color_system="truecolor" if colour else None)
+    print_reports(console, reports)
+    return file.getvalue()
+
+
+def line_of(text: str, *words: str) -> list[str]:
+    return next(line.split() for line in text.splitlines() if all(word in line.split() for word in words))
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_figure_is_cut_or_wrapped_at_any_width(width: int) -> None:
+    reports = [report_of(recipe, scale=10_000) for recipe in TABLE_1]
+    text = printed(*[replace(report, n=1_234_567) for report in reports], width=width)
+    assert "…" not in text
+    assert text.count("1,234,567") == len(reports)
+    for row in TABLE_1.values():
+        assert line_of(text, "paper", f"{row.jaccard:.2f}", f"{row.levenshtein:,.0f}", f"{row.n:,}")
+    kept = reports[0].contrast_of_kept.levenshtein
+    assert f"{kept.mean:,.0f}" in line_of(text, "kept", "36")
+    assert f"{kept.se:,.0f}" in line_of(text, "kept", "36")
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_table_fits_the_terminal(width: int) -> None:
+    text = printed(*[report_of(recipe) for recipe in TABLE_1], report_of("a-recipe-with-a-long-name" * 3), width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_all_kept_and_published_figures_stand_one_below_the_other() -> None:
+    report = report_of("clair")
+    means = [report.contrast_of_all.jaccard.mean, report.contrast_of_kept.jaccard.mean, 43.11]
+    lines = printed(report).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("clair"))
+    block = lines[first : first + 3]
+    assert [line.split()[0] for line in block] == ["clair", "kept", "paper"]
+    assert len({line.index(f"{mean:.2f}") for line, mean in zip(block, means, strict=True)}) == 1
+
+
+def test_a_recipe_that_the_paper_does_not_have_stands_alone() -> None:
+    text = printed(report_of("my-own"))
+    assert "paper" not in text
+    assert "treebank" in text
+
+
+def test_published_figures_are_dimmed() -> None:
+    assert re.search(r"\x1b\[2m *43\.11", printed(report_of("clair"), colour=True))
+
+
+def test_several_runs_are_told_apart() -> None:
+    text = printed(report_of("clair", "runs/first"), report_of("clair", "runs/second"))
+    assert "runs/first" in text
+    assert "runs/second" in text
+    assert "runs/first" not in printed(report_of("clair", "runs/first"))
+
+
+def test_reasons_failures_and_cost_are_listed() -> None:
+    text = printed(report_of("clair"))
+    assert line_of(text, "dropped") == ["clair", "dropped", "too-long", "4", "10.0%"]
+    assert line_of(text, "marked") == ["marked", "alludes-to-revision", "5", "12.5%"]
+    assert line_of(text, "failed")[-1] == "2"
+    assert line_of(text, "pending")[-1] == "3"
+    assert line_of(text, "cost")[-1] == "12.35"
+
+
+def test_a_run_where_everything_is_kept_has_no_second_table() -> None:
+    numbers = RecipeNumbers("runs/a", "clair", "treebank")
+    numbers.add(stored_pair())
+    assert "outcome" not in printed(numbers.report())
+
+
+def test_figures_that_cannot_be_known_are_left_out() -> None:
+    text = printed(RecipeNumbers("runs/a", "clair", "treebank").report())
+    assert line_of(text, "clair") == ["clair", "all", "0", "–", "–", "–"]
+    numbers = RecipeNumbers("runs/a", "clair", "treebank")
+    numbers.add(stored_pair())
+    assert line_of(printed(numbers.report()), "kept") == ["kept", "1", "50.00", "120", "1.25"]
+
+
+def test_no_report_says_so() -> None:
+    assert printed() == "No pairs yet.\n"
+
+
+def test_hostile_names_do_no_harm() -> None:
+    hostile = "[red]\x1b[2J[/]\u202e\n"
+    numbers = RecipeNumbers(f"runs/{hostile}", hostile, hostile)
+    numbers.add(stored_pair(None, findings=[replace(TOO_LONG, reason=hostile)]))
+    text = printed(numbers.report(), report_of("clair", "runs/other"), width=200)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert text.count(r"[red]\x1b[2J[/]\u202e\n") == 6
