@@ -1,0 +1,51 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Python 3.11 or newer is all they need.
+
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= dev
+BIN := $(VENV)/bin
+DEMO ?= clairgen-demo
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test check lint types floors format lock classroom-models clean
+
+demo: $(VENV)/.installed-data,local  ## CLAIR pairs from small language models on this machine
+	$(BIN)/clairgen demo $(DEMO)
+
+test: $(VENV)/.installed-$(EXTRAS)  ## the tests
+	$(BIN)/pytest
+
+check: lint types floors test  ## all that a commit must pass
+
+lint: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+
+types: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/mypy clairgen tests
+	MYPYPATH=train $(BIN)/mypy train/classroom_models
+
+floors: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-$(EXTRAS)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about an hour)
+	PYTHONPATH=train $(BIN)/python -m classroom_models
+
+lock: $(VENV)/.installed-dev  ## pin the newest versions that the bounds in pyproject.toml allow
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
+		--no-emit-index-url --no-annotate --no-header --constraint lock/cpu.txt --output-file lock/requirements.txt
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml lock/requirements.txt
+	$(BIN)/pip install --quiet --constraint lock/requirements.txt --editable '.[$*]'
+	touch '$@'
+
+clean:
+	rm -rf $(VENV) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
