@@ -1,0 +1,1 @@
+"""The classroom: questions that can be checked, and two language models small enough to ship."""

@@ -1,0 +1,152 @@
+"""The two models that ship: small, whole, the ones that the card describes, and read alike by torch and by llama.cpp."""
+
+import asyncio
+import hashlib
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from clairgen.data.classroom.questions import draw, is_right
+from clairgen.embedded.address import embedded_address
+from clairgen.embedded.launch import serve
+from clairgen.templates import load_template
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "data" / "classroom"
+MODELS = ("student", "teacher")
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.gguf",
+        "model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ],
+)
+def test_every_file_ships(name: str, file: str) -> None:
+    assert (FOLDER / name / file).is_file()
+
+
+def test_all_together_they_are_small() -> None:
+    sizes = {
+        path: path.stat().st_size for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert sum(sizes.values()) < 10 * MEGABYTE
+    assert sizes[FOLDER / "student" / "model.gguf"] < 1.5 * MEGABYTE
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("file", ["model.gguf", "model.safetensors"])
+def test_the_card_names_the_weights_that_ship(name: str, file: str) -> None:
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    stated = re.search(rf"\| {name}/{re.escape(file)} \| ([\d,]+) \| `([0-9a-f]{{64}})` \|", card)
+    content = (FOLDER / name / file).read_bytes()
+    assert stated is not None
+    assert int(stated[1].replace(",", "")) == len(content)
+    assert stated[2] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_both_models_read_the_same_vocabulary_and_chat(name: str) -> None:
+    config = json.loads((FOLDER / name / "config.json").read_text(encoding="utf-8"))
+    tokenizer = json.loads((FOLDER / name / "tokenizer.json").read_text(encoding="utf-8"))
+    chat = json.loads((FOLDER / name / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert config["model_type"] == "llama"
+    assert config["vocab_size"] == max(token["id"] for token in tokenizer["added_tokens"]) + 1
+    assert tokenizer == json.loads((FOLDER / "student" / "tokenizer.json").read_text(encoding="utf-8"))
+    assert "<|start_header_id|>" in chat["chat_template"]
+    assert chat["eos_token"] in chat["chat_template"]
+
+
+def test_the_revisers_prompt_is_a_handful_of_tokens() -> None:
+    tokenizer = json.loads((FOLDER / "teacher" / "tokenizer.json").read_text(encoding="utf-8"))
+    pieces = {token["content"] for token in tokenizer["added_tokens"]}
+    text = load_template("revise", frozenset({"task", "student_solution"})).text
+    assert set(re.split(r"\{\{\w+\}\}", text.strip())) <= pieces
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_right_about_as_often_as_its_card_says(name: str) -> None:
+    pytest.importorskip("xllamacpp")
+    stated = re.search(rf"right: {name}, greedy \| ([\d.]+) ", (FOLDER / "README.md").read_text(encoding="utf-8"))
+    questions = draw(90, "test", seed=11)
+    answers = asyncio.run(_greedy_answers(name, [question.prompt for question in questions]))
+    right = sum(map(is_right, questions, answers)) / len(questions)
+    assert stated is not None
+    assert right == pytest.approx(float(stated[1]) / 100, abs=0.16)  # three standard errors of 90 questions
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("name", MODELS)
+def test_torch_and_llama_cpp_give_the_same_answers(name: str) -> None:
+    pytest.importorskip("xllamacpp")
+    prompts = [question.prompt for question in draw(36, "test", seed=12)]
+    by_torch = _torch_answers(name, prompts)
+    served = asyncio.run(_greedy_answers(name, prompts))
+    equal = sum(one == other for one, other in zip(by_torch, served, strict=True))
+    assert equal >= 34  # bf16 and f16 weights may part ways at a near tie
+
+
+@pytest.mark.train
+def test_the_same_seed_trains_the_same_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    monkeypatch.syspath_prepend(ROOT / "train")
+    names = ("examples", "recipe", "tokens", "training")
+    examples, recipe, tokens, training = (import_module(f"classroom_models.{name}") for name in names)
+    tokenizer = tokens.trained_tokenizer()
+    course = recipe.Course(seed=3, steps=3, rows=4, revise_share=(0.5, 0.5))
+
+    def weights() -> list[Any]:
+        lessons = iter(examples.Lessons(tokenizer, course))
+        model = training.trained(recipe.STUDENT_SHAPE, course, lessons, tokenizer.pad_token_id, lambda *_: None)
+        return list(model.parameters())
+
+    assert all(bool((one == other).all()) for one, other in zip(weights(), weights(), strict=True))
+
+
+@pytest.mark.train
+def test_training_reads_what_the_shipped_chat_template_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.syspath_prepend(ROOT / "train")
+    prompting, tokens = (import_module(f"classroom_models.{name}") for name in ("prompting", "tokens"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "teacher")
+    for prompt in ("What is 2 + 3?", prompting.revise_prompt("What is 2 + 3?", "The sum is 6.")):
+        chat = [{"role": "user", "content": prompt}]
+        templated = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"]
+        assert tokens.chat_ids(tokenizer, [prompt]) == [templated]
+
+
+def _torch_answers(name: str, prompts: list[str]) -> list[str]:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / name)
+    model = transformers.AutoModelForCausalLM.from_pretrained(FOLDER / name, dtype=torch.float32)
+    answers = []
+    for prompt in prompts:
+        chat = [{"role": "user", "content": prompt}]
+        read = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+        row = model.generate(**read, do_sample=False, temperature=None, max_new_tokens=64)[0]
+        answers.append(tokenizer.decode(row[read["input_ids"].shape[1] :], skip_special_tokens=True).strip())
+    return answers
+
+
+async def _greedy_answers(name: str, prompts: list[str]) -> list[str]:
+    address = embedded_address(f"classroom:{name}?context=256")
+    async with serve(address, slots=8) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
+        answers = []
+        for prompt in prompts:
+            body = {"messages": [{"role": "user", "content": prompt}], "temperature": 0}
+            response = await client.post("/chat/completions", json=body)
+            answers.append(response.json()["choices"][0]["message"]["content"].strip())
+    return answers

@@ -1,0 +1,59 @@
+"""A trained model as transformers reads it: bf16 safetensors, config, tokenizer."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import PreTrainedTokenizerFast
+
+from classroom_models import tokens
+from classroom_models.llama import NORM_EPSILON, ROPE_BASE, Llama
+
+CONTEXT_TOKENS = 512
+
+
+def save(model: Llama, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the files of a checkpoint into `folder`, which is made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {f"model.{name}": weight.detach().to(torch.bfloat16) for name, weight in model.named_parameters()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)  # safetensors lets only the owner read it
+    ends = {
+        "bos_token_id": tokenizer.convert_tokens_to_ids(tokens.BEGIN),
+        "eos_token_id": tokenizer.convert_tokens_to_ids(tokens.END_OF_TURN),
+        "pad_token_id": tokenizer.convert_tokens_to_ids(tokens.PADDING),
+    }
+    shape = model.shape
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.width,
+        "intermediate_size": shape.feed_forward,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "head_dim": shape.head_width,
+        "hidden_act": "silu",
+        "max_position_embeddings": CONTEXT_TOKENS,
+        "rms_norm_eps": NORM_EPSILON,
+        "rope_theta": ROPE_BASE,
+        "rope_parameters": {"rope_theta": ROPE_BASE, "rope_type": "default"},
+        "attention_bias": False,
+        "mlp_bias": False,
+        "attention_dropout": 0.0,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": True,
+        "use_cache": True,
+        "dtype": "bfloat16",
+        "torch_dtype": "bfloat16",
+        **ends,
+    }
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", {"do_sample": True, "temperature": 0.7, **ends})
+    tokens.save(tokenizer, folder)
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
