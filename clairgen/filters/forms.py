@@ -1,0 +1,105 @@
+"""The forms in which one filter may be written in a configuration: its action, its bounds, or both."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+Action: TypeAlias = Literal["drop", "mark", "off"]
+Range: TypeAlias = tuple[float | None, float | None]
+
+DEFAULT_LENGTH_RATIO: Range = (0.5, 2.0)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("action", mode="before", check_fields=False)
+    @classmethod
+    def _known_action(cls, action: object) -> object:
+        # YAML 1.1 reads a bare `off` as false.
+        action = "off" if action is False else action
+        if action is not None and action not in ("drop", "mark", "off"):
+            raise ValueError(f"a filter's action is drop, mark or off, not {action!r}")
+        return action
+
+
+class Switch(_Strict):
+    """A filter without a measure."""
+
+    action: Action = Field(
+        default="drop", description="What to do with a pair at fault: drop it, mark it, or off: do not look."
+    )
+
+
+class Bounds(_Strict):
+    """A filter on a measure."""
+
+    bounds: Range | None = Field(
+        default=None, description="Lowest and highest value that is kept; null leaves an end open."
+    )
+    action: Action | None = Field(
+        default=None, description="What to do with a pair outside the bounds: drop it, mark it, or off: do not look."
+    )
+
+    @field_validator("bounds", mode="before")
+    @classmethod
+    def _ordered_numbers(cls, bounds: object) -> object:
+        if bounds is None:
+            return None
+        if not isinstance(bounds, Sequence) or isinstance(bounds, str | bytes) or len(bounds) != 2:
+            raise ValueError(f"bounds are written as [lowest, highest], not {bounds!r}")
+        low, high = (_bound(bound) for bound in bounds)
+        if low is None and high is None:
+            raise ValueError("one of the two bounds must be a number; write off to turn the filter off")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"the lowest value {low:g} lies above the highest value {high:g}")
+        return low, high
+
+
+def _bound(bound: object) -> float | None:
+    if bound is None:
+        return None
+    if isinstance(bound, bool) or not isinstance(bound, int | float):
+        raise ValueError(f"a bound is a number or null, not {bound!r}")
+    try:
+        number = float(bound)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"a bound is a finite number, not {number}; write null to leave an end open")
+    if number < 0:
+        raise ValueError(f"a bound is not negative, but {number:g} is")
+    return number
+
+
+def _spelled_out(written: object) -> object:
+    """The full form of a filter that is written as its bounds or its action alone."""
+    if isinstance(written, Mapping | BaseModel):
+        return written
+    if isinstance(written, str) or written is False:
+        return {"action": written}
+    if isinstance(written, Sequence):
+        return {"bounds": written}
+    raise ValueError(f"write [lowest, highest], drop, mark, off or {{bounds: ..., action: ...}}, not {written!r}")
+
+
+def _spelled_out_switch(written: object) -> object:
+    if isinstance(written, str) or written is False:
+        return {"action": written}
+    if isinstance(written, Mapping | BaseModel):
+        return written
+    raise ValueError(f"this filter has no bounds; write drop, mark or off, not {written!r}")
+
+
+def _with_default_length_ratio(written: object) -> object:
+    written = written.model_dump() if isinstance(written, Bounds) else _spelled_out(written)
+    if isinstance(written, Mapping) and written.get("bounds") is None:
+        return {**written, "bounds": DEFAULT_LENGTH_RATIO}
+    return written
+
+
+SwitchField: TypeAlias = Annotated[Switch, BeforeValidator(_spelled_out_switch)]
+BoundsField: TypeAlias = Annotated[Bounds, BeforeValidator(_spelled_out)]
+LengthRatioField: TypeAlias = Annotated[Bounds, BeforeValidator(_with_default_length_ratio)]

@@ -1,0 +1,195 @@
+import json
+import math
+from collections.abc import Mapping
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from clairgen.filters.forms import Bounds
+from clairgen.filters.settings import FILTERS, FilterSettings
+from clairgen.records import FilterAction
+
+MEASURES = ["length_ratio", "jaccard", "levenshtein"]
+SWITCHES = ["format", "truncated", "empty", "identical"]
+
+
+def settings(written: Mapping[str, object] | str) -> FilterSettings:
+    return FilterSettings.model_validate(yaml.safe_load(written) if isinstance(written, str) else written)
+
+
+def test_the_order_names_every_filter_once() -> None:
+    assert set(FILTERS) == set(FilterSettings.model_fields)
+    assert len(FILTERS) == len(FilterSettings.model_fields)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("revises", [True, False])
+def test_filters_without_a_measure_drop_by_default(name: str, *, revises: bool) -> None:
+    assert FilterSettings().action(name, revises=revises) is FilterAction.DROP
+
+
+def test_length_ratio_drops_revisions_and_marks_others_by_default() -> None:
+    assert FilterSettings().bounds("length_ratio") == (0.5, 2.0)
+    assert FilterSettings().action("length_ratio", revises=True) is FilterAction.DROP
+    assert FilterSettings().action("length_ratio", revises=False) is FilterAction.MARK
+
+
+def test_new_length_ratio_bounds_leave_the_action_to_the_recipe() -> None:
+    narrow = settings({"length_ratio": [0.8, 1.25]})
+    assert narrow.bounds("length_ratio") == (0.8, 1.25)
+    assert narrow.action("length_ratio", revises=True) is FilterAction.DROP
+    assert narrow.action("length_ratio", revises=False) is FilterAction.MARK
+
+
+@pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
+def test_jaccard_and_levenshtein_are_off_until_they_have_bounds(name: str) -> None:
+    assert FilterSettings().action(name, revises=True) is None
+    assert settings({name: [10, None]}).action(name, revises=False) is FilterAction.DROP
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize(("action", "does"), [("drop", "drop"), ("mark", "mark"), ("off", None)])
+def test_switch_forms(name: str, action: str, does: str | None) -> None:
+    for written in (f"{name}: {action}", f"{name}: {{action: {action}}}", f'{name}: "{action}"'):
+        assert settings(written).action(name, revises=True) == does
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize(("action", "does"), [("drop", "drop"), ("mark", "mark"), ("off", None)])
+def test_bounds_forms(name: str, action: str, does: str | None) -> None:
+    full = settings(f"{name}: {{bounds: [2, 50], action: {action}}}")
+    assert full.bounds(name) == (2.0, 50.0)
+    assert full.action(name, revises=True) == full.action(name, revises=False) == does
+
+
+@pytest.mark.parametrize(("action", "does"), [("drop", "drop"), ("mark", "mark"), ("off", None)])
+def test_length_ratio_keeps_its_bounds_under_an_action_alone(action: str, does: str | None) -> None:
+    for written in (f"length_ratio: {action}", f"length_ratio: {{action: {action}}}"):
+        assert settings(written).bounds("length_ratio") == (0.5, 2.0)
+        assert settings(written).action("length_ratio", revises=False) == does
+
+
+def test_length_ratio_keeps_its_bounds_when_built_in_code() -> None:
+    assert FilterSettings(length_ratio=Bounds(action="mark")).bounds("length_ratio") == (0.5, 2.0)
+
+
+@pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
+def test_off_needs_no_bounds(name: str) -> None:
+    assert settings(f"{name}: off").action(name, revises=True) is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "low", "high"), [("[3, null]", 3, None), ("[null, 30]", None, 30), ("[3, 3]", 3, 3)]
+)
+@pytest.mark.parametrize("name", MEASURES)
+def test_null_is_an_open_end(name: str, bounds: str, low: float | None, high: float | None) -> None:
+    assert settings(f"{name}: {bounds}").bounds(name) == (low, high)
+    assert settings(f"{name}: {{bounds: {bounds}}}").bounds(name) == (low, high)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ([30, 20], "the lowest value 30 lies above the highest value 20"),
+        ([-1, 20], "a bound is not negative, but -1 is"),
+        ([math.nan, 20], "a bound is a finite number, not nan"),
+        ([2, math.inf], "a bound is a finite number, not inf; write null to leave an end open"),
+        ([2, 10**400], "a bound is a finite number, not inf"),
+        (["2", 20], "a bound is a number or null, not '2'"),
+        ([True, 20], "a bound is a number or null, not True"),
+        ([None, None], "one of the two bounds must be a number; write off to turn the filter off"),
+        ([2], r"bounds are written as \[lowest, highest\], not \[2\]"),
+        ([2, 3, 4], "bounds are written as"),
+        ([], "bounds are written as"),
+    ],
+)
+def test_bad_bounds_are_refused_by_name(name: str, bounds: list[object], message: str) -> None:
+    for written in (bounds, {"bounds": bounds}):
+        with pytest.raises(ValidationError, match=message) as refused:
+            settings({name: written})
+        assert refused.value.errors()[0]["loc"][0] == name
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("written", [5, True, None, "keep", "0.5:2", {"action": "keep"}, {"action": ["drop"]}])
+def test_what_is_no_form_is_refused(name: str, written: object) -> None:
+    with pytest.raises(ValidationError, match=r"drop, mark or off|drop, mark, off or"):
+        settings({name: written})
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("written", [[1, 2], {"bounds": [1, 2]}])
+def test_a_filter_without_a_measure_has_no_bounds(name: str, written: object) -> None:
+    with pytest.raises(ValidationError, match=r"has no bounds|not permitted"):
+        settings({name: written})
+
+
+@pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
+def test_an_action_without_bounds_is_refused_where_there_are_no_default_bounds(name: str) -> None:
+    with pytest.raises(ValidationError, match=f"{name}: mark needs bounds"):
+        settings({name: "mark"})
+
+
+def test_jaccard_bounds_are_percentages() -> None:
+    with pytest.raises(ValidationError, match="jaccard bounds go from 0 to 100"):
+        settings({"jaccard": [10, 101]})
+    with pytest.raises(ValidationError, match=r"not to 1: write 90 for 0\.9"):
+        settings({"jaccard": [0.1, 0.9]})
+    assert settings({"jaccard": [0.1, None]}).bounds("jaccard") == (0.1, None)
+
+
+@pytest.mark.parametrize(
+    "written", [{"lenght_ratio": [0.5, 2]}, {"jaccard": {"bound": [1, 2]}}, {"empty": {"do": "drop"}}]
+)
+def test_unknown_keys_are_refused(written: Mapping[str, object]) -> None:
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        settings(written)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(FilterSettings(), "empty", "off")  # noqa: B010 - mypy refuses the plain assignment
+
+
+@pytest.mark.parametrize(
+    "written",
+    [{}, {"length_ratio": "off"}, {"jaccard": [10, None], "levenshtein": {"bounds": [None, 9], "action": "mark"}}],
+)
+def test_json_comes_back_as_it_was(written: Mapping[str, object]) -> None:
+    made = settings(written)
+    assert FilterSettings.model_validate_json(made.model_dump_json()) == made
+    short = json.loads(json.dumps(made.model_dump(mode="json", exclude_none=True)))
+    assert FilterSettings.model_validate(short) == made
+    assert settings(yaml.safe_dump(made.model_dump(mode="json"))) == made
+
+
+def test_json_is_the_same_however_the_settings_are_written() -> None:
+    one = settings("{length_ratio: [0.5, 2], empty: off, levenshtein: [1, 5000]}")
+    same = settings("{levenshtein: {bounds: [1.0, 5.0e+3]}, empty: {action: 'off'}}")
+    assert one.model_dump_json() == same.model_dump_json()
+    assert FilterSettings().model_dump_json() == (
+        '{"format":{"action":"drop"},"truncated":{"action":"drop"},"empty":{"action":"drop"},'
+        '"identical":{"action":"drop"},"length_ratio":{"bounds":[0.5,2.0],"action":null},'
+        '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null}}'
+    )
+
+
+def test_description_is_one_line() -> None:
+    assert FilterSettings().description == (
+        "format: drop; truncated: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others"
+    )
+    every_other = "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off"
+    assert settings(
+        every_other + ", jaccard: [10, null], levenshtein: {bounds: [null, 5000], action: mark}}"
+    ).phrases == (
+        "identical: mark",
+        "jaccard at least 10: drop",
+        "levenshtein at most 5000: mark",
+    )
+    assert settings(every_other.replace("mark", "off") + "}").description == "no filter"
+
+
+def test_every_key_is_explained() -> None:
+    assert all(field.description for field in FilterSettings.model_fields.values())
