@@ -1,1 +1,69 @@
-"""clairgen: preference pairs that differ in quality and little else."""
+"""clairgen: preference pairs that differ in quality and little else, every answer kept (arXiv 2408.06266).
+
+As a library, also inside a notebook's running event loop:
+
+    import clairgen
+
+    config = clairgen.load_config("config.yaml")
+    summary = await clairgen.generate(config, "runs/first", clairgen.Options(limit=100))
+    [clair, stronger] = await clairgen.report("runs/first")
+    await clairgen.export("runs/first", "datasets/first", test_fraction=0.05)
+
+Names are loaded when first used, so that the command line starts fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from clairgen.config import RunConfig as RunConfig
+    from clairgen.config import load_config as load_config
+    from clairgen.errors import ClairgenError as ClairgenError
+    from clairgen.errors import UserError as UserError
+    from clairgen.pipeline.generate import Options as Options
+    from clairgen.pipeline.generate import Summary as Summary
+    from clairgen.pipeline.generate import generate as generate
+    from clairgen.pipeline.progress import Progress as Progress
+    from clairgen.pipeline.sifting import filter_pairs as filter_pairs
+    from clairgen.recipes.book import BOOK as BOOK
+    from clairgen.recipes.recipe import Recipe as Recipe
+    from clairgen.records import Completion as Completion
+    from clairgen.records import Message as Message
+    from clairgen.records import Pair as Pair
+    from clairgen.records import Task as Task
+    from clairgen.verbs import export as export
+    from clairgen.verbs import report as report
+    from clairgen.verbs import status as status
+
+_ROOMS = {
+    "BOOK": "recipes.book",
+    "ClairgenError": "errors",
+    "Completion": "records",
+    "Message": "records",
+    "Options": "pipeline.generate",
+    "Pair": "records",
+    "Progress": "pipeline.progress",
+    "Recipe": "recipes.recipe",
+    "RunConfig": "config",
+    "Summary": "pipeline.generate",
+    "Task": "records",
+    "UserError": "errors",
+    "export": "verbs",
+    "filter_pairs": "pipeline.sifting",
+    "generate": "pipeline.generate",
+    "load_config": "config",
+    "report": "verbs",
+    "status": "verbs",
+}
+
+__all__ = list(_ROOMS)
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'clairgen' has no attribute {name!r}")
+    return getattr(import_module(f"clairgen.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(_ROOMS)

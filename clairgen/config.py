@@ -4,9 +4,10 @@ An unknown key is refused with the nearest known one; every fault is one sentenc
 their environment variable and never stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -73,6 +74,10 @@ class Role(_Strict):
                 raise ValueError(
                     f"{endpoint!r} is no endpoint: give a base URL such as http://localhost:8000/v1, "
                     "gguf:PATH for a file that clairgen serves, or classroom:student"
+                )
+            if "@" in urlsplit(endpoint).netloc:
+                raise ValueError(
+                    "an endpoint must not hold a user name or password; name the key's variable in api_key_env"
                 )
         return [endpoint.rstrip("/") for endpoint in endpoints]
 
@@ -183,8 +188,8 @@ def config_yaml(config: RunConfig) -> str:
 
 
 def validation_sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first fault of a validation as one sentence, with the nearest known key for an unknown one."""
-    fault, *others = error.errors(include_url=False)
+    """The first fault of a validation as one sentence; an unknown key, which others may follow from, with the nearest known."""
+    fault, *others = sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in fault["loc"])
     more = f" (and {len(others)} more)" if others else ""
     if fault["type"] == "extra_forbidden":
@@ -246,10 +251,14 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     """A SafeLoader that refuses a key given twice: YAML would keep the last one without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]  # yaml stubs
-        for (key_node, _), key in zip(node.value, keys, strict=True):
-            if keys.count(key) > 1:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                continue  # the loader's own check refuses it
+            if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
                 )
+            seen.add(key)
         return super().construct_mapping(node, deep=deep)

@@ -102,7 +102,7 @@ async def export(
                     writer.add(stored)
                     numbers.add(stored)
                 rows.append(numbers.report())
-            return writer.finish(await _card_facts(store, rows, source or str(out)))
+            return writer.finish(await _card_facts(store, rows, source or "path/to/this/folder"))
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
@@ -147,7 +147,7 @@ async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str
         source=source,
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
         templates=dict(await store.facts.templates()),
-        filters=(FilterSettings.model_validate_json(in_force[1]).describe(),) if in_force else (),
+        filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
     )
 

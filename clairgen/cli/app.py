@@ -4,6 +4,7 @@
 """
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -29,7 +30,7 @@ app = typer.Typer(
     help="Preference pairs that differ in quality and little else (CLAIR), every answer kept.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate,
     "status": status,
     "show": show,
@@ -39,7 +40,8 @@ for name, command in {
     "export": export,
     "migrate": migrate,
     "demo": demo,
-}.items():
+}
+for name, command in _COMMANDS.items():
     app.command(name)(command)
 
 

@@ -76,8 +76,8 @@ def _print(found: "verbs.Status") -> None:
         roles.add_column(title, justify="right", no_wrap=True)
     for role in found.roles:
         dollars = "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}"
-        figures = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
-        roles.add_row(role.role, *(f"{figure:,}" for figure in figures), dollars)
+        counts_of_role = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
+        roles.add_row(role.role, *(f"{count:,}" for count in counts_of_role), dollars)
     console.print()
     console.print(roles)
     for recipe, reason, count, detail in found.failures:

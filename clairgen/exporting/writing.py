@@ -17,6 +17,7 @@ from clairgen.exporting.rows import ExportFormat, features, rows_of, without_sur
 from clairgen.exporting.shards import ShardedSplit
 from clairgen.exporting.split import is_test
 from clairgen.exporting.summary import ExportSummary
+from clairgen.filters.rules import is_identical
 from clairgen.records import StoredPair
 
 ROWS_PER_SHARD = 100_000
@@ -143,7 +144,7 @@ def _reason_to_skip(stored: StoredPair) -> str | None:
     if chosen is None:
         return stored.pair.parse_status.value
     # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
-    return "identical" if chosen.text.strip() == stored.pair.rejected.text.strip() else None
+    return "identical" if is_identical(stored.pair) else None
 
 
 def _content_hash(folder: Path) -> str:

@@ -22,8 +22,11 @@ from clairgen.filters.forms import (
 )
 from clairgen.records import FilterAction
 
-FILTERS = ("format", "truncated", "empty", "identical", "length_ratio", "jaccard", "levenshtein")
-"""The filters in the order in which they look at a pair; the first that drops it gives the reason it is counted under."""
+FILTERS = ("truncated", "format", "empty", "identical", "length_ratio", "jaccard", "levenshtein")
+"""The filters in the order in which they look at a pair; the first that drops it gives the reason it is counted under.
+
+`truncated` comes first, since an answer that was cut off before its solution has lost its format for that reason.
+"""
 
 
 class FilterSettings(BaseModel):

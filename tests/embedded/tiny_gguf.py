@@ -60,7 +60,7 @@ def write_tiny_gguf(path: Path, *, context: int = 256, seed: int = 0) -> Path:
         infos += _string(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape) + struct.pack("<IQ", 0, offset)
         offset += _padded(4 * _size(shape))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(names_and_shapes), 19) + metadata + infos
-    draw = random.Random(seed)  # noqa: S311 - weights, not secrets
+    draw = random.Random(seed)
     with path.open("wb") as file:
         file.write(head.ljust(_padded(len(head)), b"\0"))
         for name, shape in names_and_shapes:

@@ -11,7 +11,9 @@ async def post(reply: Reply, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
         transport = HttpTransport()
         try:
-            response = await transport.post(f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', timeout_seconds)
+            response = await transport.post(
+                f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', timeout_seconds
+            )
         finally:
             await transport.close()
         assert endpoint.asked == [{"a": 1}]

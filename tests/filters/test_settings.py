@@ -178,7 +178,7 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
 
 def test_description_is_one_line() -> None:
     assert FilterSettings().description == (
-        "format: drop; truncated: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others"
+        "truncated: drop; format: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others"
     )
     every_other = "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off"
     assert settings(

@@ -1,0 +1,399 @@
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clairgen import verbs
+from clairgen.config import RunConfig
+from clairgen.endpoint.opening import World
+from clairgen.errors import ConfigError, DrainedError, EndpointsError, RunError
+from clairgen.filters.settings import FilterSettings
+from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.pipeline.progress import Progress
+from tests.clocks import FakeClock
+from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, refused, said
+
+
+def quick() -> World:
+    """The real transport under a clock that does not wait."""
+    clock = FakeClock()
+    return World(clock=clock, sleep=clock.sleep, random=lambda: 0.5, environment={})
+
+
+def asked_models(endpoint: ScriptedEndpoint) -> Counter[str]:
+    return Counter(request["model"] for request in endpoint.asked)
+
+
+async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str | None, str]]:
+    return {
+        stored.task.messages[-1].content: (
+            stored.pair.chosen.text if stored.pair.chosen else None,
+            stored.pair.rejected.text,
+        )
+        for stored in await verbs.made_pairs(run, recipe)
+    }
+
+
+async def test_two_recipes_share_the_targets_answers(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
+    async with ScriptedEndpoint(played) as endpoint:
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
+    assert summary.stopped_by is None
+    assert summary.statuses == {"clair": {"made": 20}, "stronger-preferred": {"made": 20}}
+    assert asked_models(endpoint) == {TARGET: 20, REVISER: 20, STRONGER: 20}
+    clair, stronger = await pairs_of(tmp_path / "run", "clair"), await pairs_of(tmp_path / "run", "stronger-preferred")
+    answer = "Question number 7 is a question and this is an answer to it"
+    assert clair["Question number 7"] == (f"{answer}, now better", answer)
+    assert stronger["Question number 7"] == (
+        "Concerning Question number 7 there are many things that can be said",
+        answer,
+    )
+
+
+async def test_equal_prompts_are_asked_once_and_counted(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["same", "other", "same", {"id": "named", "prompt": "same"}])
+    async with ScriptedEndpoint(played) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+    assert summary.tasks.duplicates == 2
+    assert asked_models(endpoint) == {TARGET: 2, REVISER: 2}
+
+
+async def test_a_run_continued_asks_nothing_again(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(10))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "run", Options(limit=4))
+        assert asked_models(endpoint)[TARGET] == 4
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
+        again = await generate(config(endpoint.url, tasks), tmp_path / "run")
+    assert asked_models(endpoint) == {TARGET: 10, REVISER: 10, STRONGER: 10}
+    assert again.statuses == summary.statuses == {"clair": {"made": 10}, "stronger-preferred": {"made": 10}}
+
+
+async def test_a_bad_prompt_fails_its_task_only_and_is_taken_up_again(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    healthy = False
+
+    def script(request: dict[str, Any]) -> Reply:
+        if not healthy and request["model"] == TARGET and request["messages"][-1]["content"] == "Question number 3":
+            return refused(400, "too long", "context_length_exceeded")
+        return played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        assert summary.statuses["clair"] == {"made": 4, "failed": 1}
+        assert summary.failures[0] == ("clair", "context-overflow", 1, "too long")
+        assert asked_models(endpoint)[TARGET] == 5  # both recipes wanted the answer that failed; it was asked once
+        unchanged = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        assert unchanged.failed == 2
+        healthy = True
+        mended = await generate(
+            config(endpoint.url, tasks), tmp_path / "run", Options(retry_failed=True), world=quick()
+        )
+    assert mended.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
+    assert mended.failures == []
+    assert asked_models(endpoint) == {TARGET: 6, REVISER: 5, STRONGER: 5}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [("", "blank-prompt"), (" \n\t", "blank-prompt"), ("a\0b", "nul-in-prompt"), ("a\ud83d", "surrogate-in-prompt")],
+)
+async def test_a_prompt_that_cannot_be_sent_fails_its_task_only(tmp_path: Path, prompt: str, reason: str) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["good", prompt])
+    async with ScriptedEndpoint(played) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+    assert summary.statuses == {"clair": {"made": 1, "failed": 1}}
+    assert summary.failures[0][1] == reason
+    assert len(endpoint.asked) == 2
+
+
+async def test_a_very_long_prompt_is_sent_whole(tmp_path: Path) -> None:
+    prompt = "long " * 40_000
+    tasks = write_tasks(tmp_path / "tasks.jsonl", [prompt])
+    async with ScriptedEndpoint(
+        lambda request: said("short") if request["model"] == TARGET else played(request)
+    ) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+    assert endpoint.asked[0]["messages"][0]["content"] == prompt
+    assert summary.statuses == {"clair": {"made": 1}}
+
+
+async def test_hostile_answers_are_kept_byte_for_byte(tmp_path: Path) -> None:
+    hostile = "{{task}} {student_solution} \x1b[2J \0 \u202e <script> é \U0001f600 '; DROP TABLE pairs; --"
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["q"])
+    async with ScriptedEndpoint(
+        lambda request: said(hostile) if request["model"] == TARGET else played(request)
+    ) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+    assert (await pairs_of(tmp_path / "run", "clair"))["q"] == (f"{hostile}, now better", hostile)
+
+
+async def test_system_messages_and_conversations_reach_the_models_as_they_should(tmp_path: Path) -> None:
+    own = [{"role": "system", "content": "Rhyme."}, {"role": "user", "content": "Hi"}]
+    talk = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Yes?"},
+        {"role": "user", "content": "More"},
+    ]
+    tasks = write_tasks(tmp_path / "tasks.jsonl", [{"messages": own}, {"messages": talk}])
+    async with ScriptedEndpoint(played) as endpoint:
+        changed = config(endpoint.url, tasks, recipes=["clair"], target={"system": "Be brief."})
+        await generate(changed, tmp_path / "run")
+    sent = {len(request["messages"]): request["messages"] for request in endpoint.asked if request["model"] == TARGET}
+    assert sent[2] == own
+    assert sent[4] == [{"role": "system", "content": "Be brief."}, *talk]
+    revised = sorted(request["messages"][0]["content"] for request in endpoint.asked if request["model"] == REVISER)
+    assert "{task}: System: Rhyme.\n\nUser: Hi\n\n{student_solution}: " in revised[0]
+    assert "{task}: User: Hi\n\nAssistant: Yes?\n\nUser: More\n\n{student_solution}: " in revised[1]
+    exported = {len(stored.task.messages) for stored in await verbs.made_pairs(tmp_path / "run", "clair")}
+    assert exported == {2, 4}  # a pair's prompt is what the target saw
+
+
+async def test_another_model_is_said_and_only_accepted_on_the_users_word(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+
+    def renamed(request: dict[str, Any]) -> Reply:
+        return played(request | {"model": REVISER} if request["model"] == "new-reviser" else request)
+
+    async with ScriptedEndpoint(renamed) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "run")
+        changed = config(endpoint.url, tasks, reviser={"model": "new-reviser"})
+        with pytest.raises(
+            RunError, match=r'models\.reviser\.model changed from "reviser-model" to "new-reviser": 5 pairs of clair'
+        ):
+            await generate(changed, tmp_path / "run")
+        progress = Progress()
+        await generate(changed, tmp_path / "run", Options(accept_changes=True), progress=progress)
+        assert any("5 pairs of clair are made again" in note for note in progress.notes)
+        assert asked_models(endpoint) == {TARGET: 5, REVISER: 5, STRONGER: 5, "new-reviser": 5}
+        back = await generate(config(endpoint.url, tasks), tmp_path / "run", Options(accept_changes=True))
+    assert back.statuses["clair"] == {"made": 5}
+    assert asked_models(endpoint)[REVISER] == 5  # the old answers were kept all along
+
+
+async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "run")
+        progress = Progress()
+        changed = config(endpoint.url, tasks, filters={"length_ratio": [2.0, 3.0]}, target={"concurrency": 3})
+        summary = await generate(changed, tmp_path / "run", progress=progress)
+    assert len(endpoint.asked) == 15
+    assert summary.dropped["clair"] == {"length-ratio-below": 5}
+    assert any("filters" in note and "no model is asked" in note for note in progress.notes)
+    assert any("models.target.concurrency changed from 8 to 3: no new asks" in note for note in progress.notes)
+
+
+async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
+    from clairgen.pipeline.sifting import filter_pairs
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(6))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "run", Options(limit=3))
+        await filter_pairs(tmp_path / "run", FilterSettings.model_validate({"length_ratio": [2.0, 3.0]}))
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
+    assert summary.dropped["clair"] == {"length-ratio-below": 6}
+
+
+async def test_a_recipe_added_later_reuses_what_is_there(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
+    assert summary.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
+    assert asked_models(endpoint) == {TARGET: 5, REVISER: 5, STRONGER: 5}
+
+
+async def test_reuse_takes_the_answers_of_another_run(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "one")
+        count = len(endpoint.asked)
+        more = write_tasks(tmp_path / "more.jsonl", questions(6))
+        await generate(config(endpoint.url, more), tmp_path / "two", Options(reuse=(tmp_path / "one",)))
+        with pytest.raises(RunError, match="is the run itself"):
+            await generate(config(endpoint.url, more), tmp_path / "two", Options(reuse=(tmp_path / "two",)))
+    assert len(endpoint.asked) == count + 3
+    roles = {role.role: role for role in (await verbs.status(tmp_path / "two")).roles}
+    assert (roles["reviser"].completions, roles["reviser"].reused, roles["reviser"].prompt_tokens) == (6, 5, 200)
+
+
+async def test_what_is_in_flight_is_kept_when_asked_to_stop(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(50))
+    stop = asyncio.Event()
+
+    def script(request: dict[str, Any]) -> Reply:
+        if len(endpoint.asked) == 12:
+            stop.set()
+        reply = played(request)
+        return Reply(reply.body, delay_seconds=0.05)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", stop=stop)
+        assert isinstance(summary.stopped_by, DrainedError)
+        stopped_at = len(endpoint.asked)
+        assert stopped_at < 40
+        await generate(config(endpoint.url, tasks), tmp_path / "run")
+    assert len(endpoint.asked) == 150  # nothing that was answered was asked again
+
+
+async def test_an_endpoint_that_refuses_everybody_stops_the_run_which_can_be_continued(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(30))
+    refusing = True
+
+    def script(request: dict[str, Any]) -> Reply:
+        if refusing and request["model"] == REVISER:
+            return refused(401, "Incorrect API key provided")
+        return played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        assert isinstance(summary.stopped_by, EndpointsError)
+        assert "Incorrect API key provided; check the API key" in str(summary.stopped_by)
+        assert summary.failed == 0
+        refusing = False
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+    assert summary.statuses == {"clair": {"made": 30}, "stronger-preferred": {"made": 30}}
+    assert asked_models(endpoint)[TARGET] == 30
+
+
+async def test_ten_failures_alike_at_the_start_stop_the_run(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(200))
+    async with ScriptedEndpoint(lambda _: refused(400, "temperature is not supported")) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+    assert isinstance(summary.stopped_by, EndpointsError)
+    assert "temperature is not supported" in str(summary.stopped_by)
+    assert len(endpoint.asked) < 40
+
+
+async def test_an_unreachable_endpoint_stops_the_run_with_its_name(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    summary = await generate(config("http://127.0.0.1:9/v1", tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+    assert isinstance(summary.stopped_by, EndpointsError)
+    assert "no connection to http://127.0.0.1:9/v1" in str(summary.stopped_by)
+    assert summary.statuses == {"clair": {"pending": 3}}
+
+
+async def test_passing_faults_are_tried_again_and_recorded(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(8))
+    faults = [
+        refused(429, retry_after="2"),
+        refused(500),
+        Reply(b"<html>", 502),
+        Reply(b"", reset=True),
+        Reply(b'{"choices": [', cut=2),
+        said(""),
+        Reply(b'{"choi'),
+        said(None),
+    ]
+
+    def script(request: dict[str, Any]) -> Reply:
+        number = len(endpoint.asked) - 1
+        return faults[number] if number < len(faults) else played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+    assert summary.statuses == {"clair": {"made": 8}}
+    assert len(endpoint.asked) == 16 + len(faults)
+    assert summary.progress.roles["target"].retried == len(faults)
+
+
+async def test_an_empty_answer_is_drawn_again_with_another_seed(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["q"])
+    async with ScriptedEndpoint(lambda _: said("")) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+    assert summary.failures[0][1] == "empty-answer"
+    assert len({request["seed"] for request in endpoint.asked}) == len(endpoint.asked) == 3
+
+
+async def test_a_missing_key_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    keyed = config("http://127.0.0.1:9/v1", tasks, reviser={"api_key_env": "MY_KEY"})
+    with pytest.raises(ConfigError, match=r"MY_KEY, which models\.reviser\.api_key_env names, is not set"):
+        await generate(keyed, tmp_path / "run", world=quick())
+    assert not (tmp_path / "run").exists()
+
+
+async def test_a_key_is_sent_and_stands_in_no_file(tmp_path: Path) -> None:
+    key = "sk-very-secret-0123456789"
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+
+    def script(request: dict[str, Any]) -> Reply:
+        return refused(500, f"bad key {key}") if len(endpoint.asked) == 1 else played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        clock = FakeClock()
+        world = World(clock=clock, sleep=clock.sleep, environment={"MY_KEY": key})
+        keyed = config(
+            endpoint.url, tasks, recipes=["clair"], target={"api_key_env": "MY_KEY"}, reviser={"api_key_env": "MY_KEY"}
+        )
+        summary = await generate(keyed, tmp_path / "run", world=world)
+        assert endpoint.headers["authorization"] == f"Bearer {key}"
+    assert summary.statuses == {"clair": {"made": 3}}
+    assert all(key.encode() not in file.read_bytes() for file in (tmp_path / "run").iterdir())
+
+
+async def test_answers_cost_what_their_tokens_cost(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(4))
+    async with ScriptedEndpoint(played) as endpoint:
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
+    assert summary.progress.roles["reviser"].cost_usd == pytest.approx(4 * (200 * 10 + 30 * 30) / 1e6)
+    report = (await verbs.report(tmp_path / "run"))[0]
+    assert report.cost_usd == pytest.approx(4 * (200 * 10 + 30 * 30) / 1e6)
+
+
+async def test_answers_that_cannot_be_parsed_are_kept_and_dropped_by_name(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+
+    def script(request: dict[str, Any]) -> Reply:
+        return played(request) if request["model"] == TARGET else said("I would rather not.")
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+    assert summary.dropped == {"clair": {"no-solution-header": 2}}
+    stored = (await verbs.made_pairs(tmp_path / "run", "clair"))[0]
+    assert stored.pair.chosen is None
+    assert stored.pair.unparsed is not None
+    assert stored.pair.unparsed.text == "I would rather not."
+
+
+async def test_usable_from_a_running_loop_beside_other_work(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    async with ScriptedEndpoint(played) as endpoint, asyncio.TaskGroup() as group:
+        runs: list[asyncio.Task[Summary]] = [
+            group.create_task(generate(config(endpoint.url, tasks), tmp_path / name)) for name in ("one", "two")
+        ]
+    assert [run.result().statuses["clair"] for run in runs] == [{"made": 3}, {"made": 3}]
+
+
+async def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+
+    begun = asyncio.Event()
+
+    def slow(request: dict[str, Any]) -> Reply:
+        begun.set()
+        return Reply(played(request).body, delay_seconds=0.5)
+
+    async with ScriptedEndpoint(slow) as endpoint:
+        first = asyncio.create_task(generate(config(endpoint.url, tasks), tmp_path / "run"))
+        await asyncio.wait_for(begun.wait(), 10)
+        with pytest.raises(RunError, match="is in use by process"):
+            await generate(config(endpoint.url, tasks), tmp_path / "run")
+        assert (await verbs.status(tmp_path / "run")).tasks == 3  # reading is allowed
+        await first
+
+
+async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    async with ScriptedEndpoint(played) as endpoint:
+        given: RunConfig = config(endpoint.url, tasks)
+        await generate(given, tmp_path / "run")
+    from clairgen.config import load_config
+
+    assert load_config(tmp_path / "run" / "config.yaml") == given
+    assert json.loads(given.model_dump_json())["seed"] == 0

@@ -1,0 +1,89 @@
+"""`kill -9` at random moments: what was committed is never asked again, nothing is lost, nothing doubled."""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+from clairgen import verbs
+from clairgen.keys import seed_for
+from clairgen.pipeline.generate import generate
+from tests.runs import config, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint
+
+KILLS = int(os.environ.get("CLAIRGEN_KILLS", "5"))
+TASKS = 60
+CONCURRENCY = 8
+
+
+def slowly(request: dict[str, Any]) -> Reply:
+    return Reply(played(request).body, delay_seconds=random.uniform(0.02, 0.2))
+
+
+def committed_seeds(run: Path) -> set[int]:
+    """Seeds of the asks whose answers are on disk; each ask has its own."""
+    if not (run / "run.db").exists():
+        return set()
+    with sqlite3.connect(run / "run.db") as database:
+        try:
+            keys = [row[0] for row in database.execute("SELECT key FROM completions")]
+        except sqlite3.OperationalError:
+            return set()  # killed before the schema was there
+    database.close()
+    return {seed_for(0, key) for key in keys}
+
+
+async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
+    """Run generate and kill it; whether it had ended by itself before."""
+    command = [sys.executable, "-m", "clairgen", "generate", str(config_path), "--run", str(run)]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await asyncio.wait_for(process.wait(), seconds)
+    except TimeoutError:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+        return False
+    return True
+
+
+async def contents(run: Path) -> list[tuple[str, str, str | None, str]]:
+    found = []
+    for recipe in ("clair", "stronger-preferred"):
+        for stored in await verbs.made_pairs(run, recipe):
+            chosen = stored.pair.chosen.text if stored.pair.chosen else None
+            found.append((recipe, stored.task.id, chosen, stored.pair.rejected.text))
+    return sorted(found)
+
+
+async def test_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
+    run, config_path, kills = tmp_path / "run", tmp_path / "config.yaml", 0
+    async with ScriptedEndpoint(slowly) as endpoint:
+        config_path.write_text(config_text(endpoint.url, tasks))
+        while kills < KILLS:
+            asked, committed = len(endpoint.asked), committed_seeds(run)
+            if await killed_after(random.uniform(0.4, 1.6), config_path, run):
+                break
+            kills += 1
+            assert committed.isdisjoint(request["seed"] for request in endpoint.asked[asked:])
+            assert committed <= committed_seeds(run)
+        asked, committed = len(endpoint.asked), committed_seeds(run)
+        await generate(config(endpoint.url, tasks), run)
+        assert committed.isdisjoint(request["seed"] for request in endpoint.asked[asked:])
+        total = len(endpoint.asked)
+        undisturbed = tmp_path / "undisturbed"
+        await generate(config(endpoint.url, tasks), undisturbed)
+    assert kills
+    assert await contents(run) == await contents(undisturbed)
+    assert len(await contents(run)) == 2 * TASKS
+    assert 3 * TASKS <= total <= 3 * TASKS + kills * 3 * CONCURRENCY
+    with sqlite3.connect(run / "run.db") as database:
+        assert database.execute("SELECT count(*) FROM completions").fetchone() == (3 * TASKS,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    database.close()

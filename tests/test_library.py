@@ -1,0 +1,52 @@
+import ast
+import asyncio
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import clairgen
+from clairgen.config import load_config
+from tests.runs import config_text, played, questions, write_tasks
+from tests.scripted import ScriptedEndpoint
+
+PUBLIC = {
+    *("ClairgenError", "UserError", "RunConfig", "load_config"),
+    *("Completion", "Message", "Pair", "Task", "Recipe", "BOOK"),
+    *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
+}
+
+
+def test_public_names_are_these_and_documented() -> None:
+    assert sorted(clairgen.__all__) == sorted(PUBLIC) == dir(clairgen)
+    for name in PUBLIC:
+        assert inspect.getdoc(getattr(clairgen, name)), name
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(clairgen.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    declared = [alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    assert sorted(name for name in declared if name) == sorted(PUBLIC)
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    heavy = ("pydantic", "aiosqlite", "rich", "torch", "datasets")
+    code = f"import sys, clairgen; print(*[name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+async def test_the_example_of_the_docstring_runs_inside_a_running_loop(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+    async with ScriptedEndpoint(played) as endpoint:
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
+        config = clairgen.load_config(tmp_path / "config.yaml")
+        assert config == load_config(tmp_path / "config.yaml")
+        summary = await clairgen.generate(config, tmp_path / "run", clairgen.Options(limit=10))
+    assert summary.statuses["clair"] == {"made": 10, "pending": 2}
+    clair, stronger = await clairgen.report(tmp_path / "run")
+    assert (clair.n, stronger.n) == (10, 10)
+    exported = await clairgen.export(tmp_path / "run", tmp_path / "out", test_fraction=0.05)
+    assert exported.row_count == 20
+    assert asyncio.get_running_loop().is_running()
