@@ -1,0 +1,121 @@
+"""How a run grows: peak memory and rate at several numbers of tasks, and the time from a restart to its first request.
+
+python -m tests.bench.scale --tasks 10000 --tasks 100000
+python -m tests.bench.scale --tasks 1000000 --half-done
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+FILLER = "some words that make the prompt as long as prompts are " * 10
+
+
+def main(
+    tasks: Annotated[list[int], typer.Option(help="Numbers of tasks.")],
+    half_done: Annotated[bool, typer.Option("--half-done", help="Restart with half of the pairs made.")] = False,
+    concurrency: Annotated[int, typer.Option(help="Asks in flight a role.")] = 64,
+) -> None:
+    """Measure a run of `stronger-preferred` (two asks a task) against a server that answers at once."""
+    for count in tasks:
+        with served() as port, tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            config = write_inputs(folder, count, port, concurrency)
+            if half_done:
+                restart(folder, config, port, count)
+            else:
+                whole_run(folder, config, count)
+
+
+def whole_run(folder: Path, config: Path, count: int) -> None:
+    """Run to the end; print rate and peak memory."""
+    start = time.monotonic()
+    process = subprocess.Popen(command(config, folder / "run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, code, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - start
+    peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    typer.echo(
+        f"{count:,} tasks: exit code {os.waitstatus_to_exitcode(code)}, {seconds:.1f} s, {2 * count / seconds:,.0f} asks/s, "
+        f"peak {peak:.0f} MB, database {(folder / 'run' / 'run.db').stat().st_size / 1e6:.0f} MB"
+    )
+
+
+def restart(folder: Path, config: Path, port: int, count: int) -> None:
+    """Read the tasks in, mark half of the pairs as made, and time a restart until its first request."""
+    run = folder / "run"
+    subprocess.run([*command(config, run), "--limit", "1"], check=True, capture_output=True)
+    with sqlite3.connect(run / "run.db") as database:
+        database.execute("UPDATE pairs SET status = 'made', filter_set = 1 WHERE position <= ?", (count // 2,))
+    database.close()
+    ask_count(port)
+    start = time.time()
+    process = subprocess.Popen(command(config, run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = 0.0
+    while not first and process.poll() is None:
+        time.sleep(0.05)
+        first = ask_count(port)["first"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    typer.echo(f"{count:,} tasks, half done: first request {first - start:.2f} s after the start")
+
+
+def command(config: Path, run: Path) -> list[str]:
+    """The command that is measured."""
+    return [sys.executable, "-m", "clairgen", "generate", str(config), "--run", str(run)]
+
+
+def write_inputs(folder: Path, count: int, port: int, concurrency: int) -> Path:
+    """Tasks and a configuration."""
+    with (folder / "tasks.jsonl").open("w") as lines:
+        for number in range(count):
+            lines.write(f'{{"id": "{number}", "prompt": "Question {number}: {FILLER}"}}\n')
+    role = {
+        "endpoints": [f"http://127.0.0.1:{port}/v1"],
+        "temperature": 0.7,
+        "max_tokens": 100,
+        "concurrency": concurrency,
+    }
+    content = {
+        "recipes": ["stronger-preferred"],
+        "tasks": {"path": str(folder / "tasks.jsonl")},
+        "models": {"target": {"model": "target", **role}, "stronger": {"model": "stronger", **role}},
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def ask_count(port: int) -> dict[str, float]:
+    """What the server counted since the last call."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/count") as answer:
+        counted: dict[str, float] = json.load(answer)
+    return counted
+
+
+@contextlib.contextmanager
+def served() -> Iterator[int]:
+    """The fast server in its own process; its port."""
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.fast_server"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
+
+
+if __name__ == "__main__":
+    typer.run(main)
