@@ -76,9 +76,8 @@ async def schema_version(path: Path) -> int:
             return await version_of(connection)
 
 
-def refuse_network_file_system(path: Path) -> None:
+def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> None:
     """Write-ahead logging does not work on network file systems; say so instead of losing data. Only Linux tells."""
-    mounts = Path("/proc/mounts")
     if not mounts.exists():
         return
     place = path.resolve()

@@ -1,0 +1,131 @@
+"""Commands as a user runs them, over a scripted endpoint."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.commands import clairgen
+from tests.runs import config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint
+
+
+async def prepared(folder: Path, url: str, count: int = 12, **changes: Any) -> tuple[Path, Path]:  # noqa: ANN401
+    tasks = write_tasks(folder / "tasks.jsonl", questions(count))
+    (folder / "config.yaml").write_text(config_text(url, tasks, **changes))
+    return folder / "config.yaml", folder / "run"
+
+
+async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url)
+        done = await clairgen("generate", config, "--run", run)
+    assert done.code == 0, done
+    assert "clair: 12 pairs made, 0 dropped, 0 failed, 0 to be made" in done.out
+    assert f"Next: clairgen report {run}" in done.out
+    report = await clairgen("report", run)
+    assert "paper" in report.out
+    assert "treebank" in report.out
+    [clair, stronger] = json.loads((await clairgen("report", "--json", run)).out)
+    assert (clair["recipe"], clair["n"], clair["kept"], clair["dropped"]) == ("clair", 12, 12, {})
+    assert clair["contrast"]["all"]["levenshtein"] == {"mean": 12.0, "se": 0.0, "n": 12}
+    assert stronger["run"] == str(run)
+    status = json.loads((await clairgen("status", "--json", run)).out)
+    assert status["pairs"] == {"clair": {"made": 12}, "stronger-preferred": {"made": 12}}
+    assert status["roles"]["reviser"]["completions"] == 12
+    shown = await clairgen("show", run)
+    assert "{+, now better+}" in shown.out
+    assert "weak" in shown.out
+    exported = await clairgen("export", run, tmp_path / "out", "--recipe", "clair", "--test-fraction", "0.3")
+    assert exported.code == 0, exported
+    assert "clair: " in exported.out
+    assert (tmp_path / "out" / "README.md").exists()
+
+
+async def test_escape_sequences_of_a_model_reach_no_terminal(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\u202e [red]"
+
+    def script(request: dict[str, Any]) -> Reply:
+        reply = played(request)
+        return Reply(reply.body.replace(b"is an answer", json.dumps(evil)[1:-1].encode()))
+
+    async with ScriptedEndpoint(script) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=2)
+        outputs = [
+            await clairgen("generate", config, "--run", run),
+            await clairgen("show", run),
+            await clairgen("report", run),
+        ]
+    for done in outputs:
+        assert "\x1b]" not in done.out + done.err
+        assert "\x1b[2J" not in done.out + done.err
+        assert "\u202e" not in done.out + done.err
+    assert "\\x1b]0;owned\\x07" in outputs[1].out
+    assert "[red]" in outputs[1].out
+
+
+async def test_without_a_terminal_progress_is_plain(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url)
+        done = await clairgen("generate", config, "--run", run)
+    assert done.err == ""
+    assert "\x1b" not in done.out
+
+
+@pytest.mark.parametrize(("interrupts", "code"), [(1, 130), (2, 130)])
+async def test_ctrl_c_drains_and_a_second_one_stops_at_once(tmp_path: Path, interrupts: int, code: int) -> None:
+    begun = asyncio.Event()
+
+    def slow(request: dict[str, Any]) -> Reply:
+        begun.set()
+        return Reply(played(request).body, delay_seconds=1.0)
+
+    async with ScriptedEndpoint(slow) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=40)
+        command = [sys.executable, "-m", "clairgen", "generate", str(config), "--run", str(run)]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ
+        )
+        await begun.wait()
+        start = asyncio.get_running_loop().time()
+        for _ in range(interrupts):
+            process.send_signal(signal.SIGINT)
+            await asyncio.sleep(0.2)
+        out, err = await process.communicate()
+        seconds = asyncio.get_running_loop().time() - start
+        assert process.returncode == code, err
+        assert "Traceback" not in err.decode()
+        assert "press Ctrl-C again to stop at once" in err.decode()
+        asked, answered = len(endpoint.asked), len(endpoint.answered)
+        if interrupts == 1:
+            assert asked == answered  # what was in flight was finished
+            assert "Go on with: clairgen generate" in out.decode()
+        else:
+            assert seconds < 0.9
+        endpoint.script = played
+        again = await clairgen("generate", config, "--run", run)
+    assert again.code == 0, again
+    assert "clair: 40 pairs made" in again.out
+    if interrupts == 1:
+        assert len(endpoint.asked) == 120
+
+
+async def test_help_is_fast_and_loads_nothing_heavy() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "clairgen",
+        "--help",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in err.decode().splitlines()}
+    assert not loaded & {"pydantic", "aiosqlite", "datasets", "pyarrow", "torch", "pyreqwest", "openai", "httpx"}

@@ -1,0 +1,75 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from clairgen.errors import RunError
+from clairgen.store import RunDirectory, migrate, reading, writing
+from clairgen.store.connection import open_reader, refuse_network_file_system
+from clairgen.store.schema import VERSION
+
+TABLES = {
+    *(
+        "attempts",
+        "completions",
+        "configurations",
+        "failures",
+        "filter_results",
+        "filter_sets",
+        "judgements",
+        "messages",
+    ),
+    *("meta", "pair_asks", "pairs", "plans", "tasks", "templates", "votes"),
+}
+
+
+async def made(path: Path) -> RunDirectory:
+    run = RunDirectory(path)
+    run.create()
+    async with writing(run):
+        pass
+    return run
+
+
+async def test_table_names_are_the_stable_face(tmp_path: Path) -> None:
+    run = await made(tmp_path / "run")
+    with sqlite3.connect(run.database) as database:
+        assert {row[0] for row in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")} == TABLES
+    database.close()
+
+
+async def test_reading_never_migrates_and_names_the_command_that_does(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    sqlite3.connect(run.database).close()
+    run.database.touch()
+    with pytest.raises(RunError, match=r"older version; bring it up to date with: clairgen migrate .*run"):
+        await open_reader(run.database)
+    assert await migrate(run.path) == (0, VERSION)
+    assert await migrate(run.path) == (VERSION, VERSION)
+    async with reading(run) as store:
+        assert await store.tasks.count() == 0
+
+
+async def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path) -> None:
+    run = await made(tmp_path / "run")
+    async with writing(run) as writer, reading(run) as reader:
+        await writer.facts.put("a", "1")
+        assert await reader.facts.get("a") == "1"
+
+
+async def test_lock_is_held_by_one_and_let_go(tmp_path: Path) -> None:
+    run = await made(tmp_path / "run")
+    with run.locked(), pytest.raises(RunError, match="is in use by process"), RunDirectory(run.path).locked():
+        pass
+    with run.locked():
+        pass
+
+
+def test_network_file_systems_are_told(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    shared = tmp_path / "my share"
+    mounts.write_text(f"dev / ext4 rw 0 0\nhost:/x {str(shared).replace(' ', chr(92) + '040')} nfs4 rw 0 0\n")
+    refuse_network_file_system(tmp_path / "run" / "run.db", mounts)
+    with pytest.raises(RunError, match=r"lies on a network file system \(nfs4\)"):
+        refuse_network_file_system(shared / "run" / "run.db", mounts)

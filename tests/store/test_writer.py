@@ -1,0 +1,99 @@
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import aiosqlite
+import pytest
+
+from clairgen.errors import StoreError
+from clairgen.store.connection import open_writer
+from clairgen.store.writer import Statement, Writer
+
+PUT = "INSERT INTO meta (key, value) VALUES (?, ?)"
+
+
+def row(number: int) -> Statement:
+    return PUT, (str(number), "x")
+
+
+async def counted_commits(connection: aiosqlite.Connection) -> list[str]:
+    statements: list[str] = []
+    await connection.set_trace_callback(statements.append)
+    return statements
+
+
+async def test_what_is_queued_while_the_writer_is_busy_shares_one_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    connection = await open_writer(path)
+    statements = await counted_commits(connection)
+    async with Writer(connection, path) as writer:
+        await asyncio.gather(*(writer.write(row(number)) for number in range(500)))
+    assert statements.count("COMMIT") <= 3
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM meta").fetchone() == (500,)
+    database.close()
+
+
+async def test_a_write_returns_only_when_another_process_could_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    async with Writer(await open_writer(path), path) as writer:
+        await writer.write(row(1), row(2))
+        with sqlite3.connect(path) as database:
+            assert database.execute("SELECT count(*) FROM meta").fetchone() == (2,)
+        database.close()
+
+
+async def test_a_failed_transaction_is_told_to_everybody_in_it_and_the_next_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    async with Writer(await open_writer(path), path) as writer:
+        outcomes = await asyncio.gather(
+            writer.write(row(1)), writer.write(("INSERT INTO nowhere VALUES (1)", ())), return_exceptions=True
+        )
+        assert [type(outcome) for outcome in outcomes] == [StoreError, StoreError]
+        await writer.write(row(1))
+
+
+async def test_a_full_database_is_one_sentence_and_loses_nothing_committed(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    connection = await open_writer(path)
+    async with Writer(connection, path) as writer:
+        await writer.write(row(0))
+        await connection.execute("PRAGMA max_page_count = 60")
+        with pytest.raises(
+            StoreError, match=r"the disk that holds .* is full .* free some space and run the same command again"
+        ):
+            for number in range(1, 1000):
+                await writer.write((PUT, (str(number), "x" * 4000)))
+        await connection.execute("PRAGMA max_page_count = 100000")
+        await writer.write((PUT, ("after", "x")))
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT count(*) FROM meta WHERE key IN ('0', 'after')").fetchone() == (2,)
+    database.close()
+
+
+async def test_a_long_stream_counts_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+
+    async def groups(fail: bool) -> AsyncIterator[Sequence[Statement]]:
+        for start in range(0, 100, 10):
+            if fail and start == 50:
+                raise ValueError("stop")
+            yield [row(number) for number in range(start, start + 10)]
+
+    async with Writer(await open_writer(path), path) as writer:
+        with pytest.raises(ValueError, match="stop"):
+            await writer.exclusively(groups(fail=True))
+        with sqlite3.connect(path) as database:
+            assert database.execute("SELECT count(*) FROM meta").fetchone() == (0,)
+            await writer.exclusively(groups(fail=False))
+            assert database.execute("SELECT count(*) FROM meta").fetchone() == (100,)
+        database.close()
+
+
+async def test_writing_after_the_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    async with Writer(await open_writer(path), path) as writer:
+        pass
+    with pytest.raises(StoreError, match="is closed"):
+        await writer.write(row(1))
