@@ -80,6 +80,21 @@ def test_csv_and_parquet_give_the_same_tasks(tmp_path: Path) -> None:
     assert [row.task.id for row in rows(table) if isinstance(row, Row)] == ["0", "1", "2"]
 
 
+def test_a_data_set_of_the_hub_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`datasets` takes owner/name for a folder where there is one, which is all of the hub that a test can have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    (tmp_path / "owner" / "name" / "train.jsonl").write_text(
+        "".join(f'{{"instruction": "do {i}"}}\n' for i in range(50))
+    )
+    found = list(read_tasks(TaskSource(hub="owner/name", column="instruction", sample=5), seed=3))
+    assert len(prompts(found)) == 5
+    assert all(prompt.startswith("do ") for prompt in prompts(found))
+    with pytest.raises(InputError, match=r"the hub data set 'owner/name' \(split 'test'\) cannot be loaded"):
+        list(read_tasks(TaskSource(hub="owner/name", split="test"), seed=0))
+
+
 def test_a_named_column_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("instruction,prompt\ndo,not\n")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.commands import clairgen
+from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
@@ -45,6 +46,19 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     assert exported.code == 0, exported
     assert "clair: " in exported.out
     assert (tmp_path / "out" / "README.md").exists()
+
+
+async def test_export_is_pushed_to_the_hub(tmp_path: Path) -> None:
+    with served(HubStandIn("hf_made_up")) as hub:
+        async with ScriptedEndpoint(played) as endpoint:
+            config, run = await prepared(tmp_path, endpoint.url)
+            await clairgen("generate", config, "--run", run)
+        variables = {"HF_TOKEN": "hf_made_up", "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_TELEMETRY": "1"}
+        done = await clairgen("export", run, tmp_path / "out", "--push-to-hub", "me/pairs", environment=variables)
+    assert done.code == 0, done
+    assert "me/pairs" in done.out.splitlines()[-1]
+    assert hub.files.keys() >= {"README.md", "clair/train-00000-of-00001.parquet"}
+    assert b'load_dataset("me/pairs"' in hub.files["README.md"]
 
 
 async def test_escape_sequences_of_a_model_reach_no_terminal(tmp_path: Path) -> None:
