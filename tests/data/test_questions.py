@@ -48,7 +48,7 @@ def test_a_prompt_alone_gives_its_question_back(split: Split) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_every_accepted_answer_is_right_and_those_of_another_core_are_wrong(kind: Kind) -> None:
-    random = Random(7)  # noqa: S311 - questions need no secrecy
+    random = Random(7)
     first, second = asked(kind, "train", random), asked(kind, "train", random)
     while first.core == second.core:
         second = asked(kind, "train", random)

@@ -6,6 +6,7 @@ import json
 import re
 from importlib import import_module
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -114,6 +115,17 @@ def test_the_same_seed_trains_the_same_weights(monkeypatch: pytest.MonkeyPatch) 
         return list(model.parameters())
 
     assert all(bool((one == other).all()) for one, other in zip(weights(), weights(), strict=True))
+
+
+def test_made_up_mistakes_are_wrong_and_keep_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "train")
+    drafts = import_module("classroom_models.drafts")
+    random = Random(0)
+    for question in draw(540, "train", seed=0):
+        for style, answer in enumerate(question.answers):
+            draft = drafts.with_core(answer, question.core, drafts.wrong_core(question, random))
+            assert not is_right(question, draft)
+            assert drafts.style_of(question, draft) == style
 
 
 @pytest.mark.train

@@ -74,7 +74,23 @@ STUDENT_COURSE = Course(
 TEACHER_SHAPE = Shape(layers=4, width=128, heads=4, feed_forward=384)
 TEACHER_COURSE = Course(
     seed=1,
-    steps=1900,
+    steps=4400,
+    rows=16,
+    warm_up_steps=200,
     revise_share=(0.12, 0.5),
-    emphasis={"sum": 2.0, "next": 1.5, "month": 1.5, "day": 1.3},
+    # What takes it longest to learn it is asked oftener.
+    emphasis={
+        "sum": 3.0,
+        "next": 2.5,
+        "month": 2.0,
+        "day": 2.0,
+        "count": 1.5,
+        "spelling": 1.3,
+        "letters": 0.5,
+        "largest": 0.6,
+        "smallest": 0.6,
+        "even-odd": 0.7,
+        "plural": 0.7,
+        "capital": 0.6,
+    },
 )
