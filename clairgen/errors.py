@@ -98,3 +98,6 @@ class EndpointsError(RunStoppedError):
 
 class DrainedError(RunStoppedError):
     """The user asked to stop: no new ask is sent."""
+
+    def __init__(self, message: str = "Stopped as asked; what was in flight is kept.") -> None:
+        super().__init__(message)

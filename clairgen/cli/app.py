@@ -50,9 +50,10 @@ def main() -> None:
     try:
         app()
     except ClairgenError as error:
-        from clairgen.reporting.plain import plain_text
+        from clairgen.reporting.plain import plain_line
 
-        sys.stderr.write(f"Error: {plain_text(str(error))}\n")
+        prefix = "" if isinstance(error, DrainedError) else "Error: "
+        sys.stderr.write(f"{prefix}{plain_line(str(error))}\n")
         sys.exit(exit_code(error))
 
 

@@ -57,7 +57,7 @@ def _tell_notes(progress: Progress, console: Console) -> None:
 
 def _line(progress: Progress, seconds: float) -> str:
     roles = ", ".join(
-        f"{name} {role.answered} answered {role.in_flight} in flight" for name, role in progress.roles.items()
+        f"{name} {role.answered} answered {role.in_flight_now()} in flight" for name, role in progress.roles.items()
     )
     return (
         f"{progress.done:,} of {progress.pairs_to_make:,} pairs, {progress.failed.total():,} failed; {roles}; "
@@ -91,7 +91,7 @@ def _table(progress: Progress, seconds: float) -> Group:
             name,
             f"{role.answered:,}",
             f"{role.stored:,}",
-            f"{role.in_flight:,}",
+            f"{role.in_flight_now():,}",
             f"{role.failed:,}",
             f"{role.retried:,}",
             f"{role.prompt_tokens:,}",

@@ -21,7 +21,7 @@ def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     try:
         return asyncio.run(_drainable(work))
     except asyncio.CancelledError as error:
-        raise DrainedError("stopped at once; everything committed is kept, run the same command to go on") from error
+        raise DrainedError("Stopped at once; everything committed is kept, run the same command to go on.") from error
 
 
 async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:

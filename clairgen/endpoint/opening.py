@@ -91,7 +91,7 @@ def _stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) -
             sleeping.cancel()
             stopping.cancel()
         if stop.is_set():
-            raise DrainedError("the run was asked to stop")
+            raise DrainedError
 
     return stoppable_sleep
 

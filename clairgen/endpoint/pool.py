@@ -119,7 +119,7 @@ class Pool:
         if self._stop.is_set():
             async with self._freed:
                 self._freed.notify_all()
-            raise DrainedError("the run was asked to stop")
+            raise DrainedError
         endpoint.in_flight += 1
         try:
             yield endpoint

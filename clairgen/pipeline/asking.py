@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from clairgen.config import Price, Role
 from clairgen.endpoint.client import Endpoint
@@ -37,6 +38,8 @@ class Asker:
         self._stop = stop
         self._progress = progress
         self._running: dict[str, asyncio.Future[Completion]] = {}
+        for name, pool in pools.items():
+            progress.role(name).in_flight_now = partial(getattr, pool, "in_flight")
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
@@ -91,7 +94,7 @@ class Asker:
 
     async def _fetched(self, asked: "_Asked") -> Completion:
         if self._stop.is_set():
-            raise DrainedError("the run was asked to stop")
+            raise DrainedError
         counters = self._progress.role(asked.role)
 
         async def note_attempt(endpoint: Endpoint, error: AskError, seconds: float) -> None:
@@ -109,15 +112,12 @@ class Asker:
             )
             await self._store.completions.save_attempt(attempt)
 
-        counters.in_flight += 1
         try:
             answered = await self._pools[asked.role].chat(asked.body, note_attempt)
         except AskFailedError as error:
             counters.failed += 1
             error.role = asked.role
             raise
-        finally:
-            counters.in_flight -= 1
         completion = asked.completion(answered)
         await self._store.completions.save(completion, asked.messages, asked.sampling, asked.template_hash)
         counters.answered += 1

@@ -135,7 +135,7 @@ async def _run(
     width = len(recipes) * sum(pool.capacity for pool in pools.values()) + _QUEUED_CHAINS
     await run_chains(_work(store, list(recipes), options.limit), maker.make, width=width, stop=stop)
     if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:
-        return DrainedError("the run was asked to stop")
+        return DrainedError()
     return maker.stopped_by
 
 

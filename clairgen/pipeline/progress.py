@@ -1,22 +1,26 @@
 """What a run has done so far, for whoever watches: plain counters that only grow."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class RoleProgress:
-    """Counters of a role in this session; `cost_usd` counts what this session paid for."""
+    """Counters of a role in this session; `cost_usd` counts what this session paid for.
+
+    `in_flight_now` tells how many asks are on the wire; more may wait for a place.
+    """
 
     answered: int = 0
     stored: int = 0
     failed: int = 0
     retried: int = 0
-    in_flight: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
     priced: bool = False
+    in_flight_now: Callable[[], int] = lambda: 0
 
 
 @dataclass(slots=True)

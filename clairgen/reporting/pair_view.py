@@ -40,6 +40,7 @@ class PairView:
             yield diff_text(word_diff(pair.rejected.text, pair.chosen.text), coloured=coloured)
         yield _rule("measured")
         yield _measured(self.stored)
+        yield Text()
 
 
 def diff_text(stretches: Sequence[Stretch], *, coloured: bool) -> Text:
