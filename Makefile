@@ -32,7 +32,7 @@ format: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about an hour)
+classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about 20 minutes)
 	PYTHONPATH=train $(BIN)/python -m classroom_models
 
 lock: $(VENV)/.installed-dev  ## pin the newest versions that the bounds in pyproject.toml allow
