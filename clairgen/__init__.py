@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clairgen.config import RunConfig as RunConfig
-    from clairgen.config import load_config as load_config
+    from clairgen.config_file import load_config as load_config
     from clairgen.errors import ClairgenError as ClairgenError
     from clairgen.errors import UserError as UserError
     from clairgen.pipeline.generate import Options as Options
@@ -51,7 +51,7 @@ _ROOMS = {
     "export": "verbs",
     "filter_pairs": "pipeline.sifting",
     "generate": "pipeline.generate",
-    "load_config": "config",
+    "load_config": "config_file",
     "report": "verbs",
     "status": "verbs",
 }

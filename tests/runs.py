@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from clairgen.config import RunConfig, parse_config
+from clairgen.config import RunConfig
+from clairgen.config_file import parse_config
 from tests.scripted import Reply, said
 
 TARGET, REVISER, STRONGER = "target-model", "reviser-model", "stronger-model"

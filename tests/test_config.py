@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clairgen.config import RunConfig, config_yaml, load_config, parse_config
+from clairgen.config import RunConfig
+from clairgen.config_file import config_yaml, load_config, parse_config
 from clairgen.errors import ConfigError
 
 GOOD = """\

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.config import parse_config
+from clairgen.config_file import parse_config
 from tests.cli.commands import clairgen
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +56,7 @@ def test_make_targets_and_linked_files_exist() -> None:
 
 @pytest.mark.parametrize("name", ["paper.yaml", "laptop.yaml"])
 def test_examples_are_valid_configurations(name: str) -> None:
-    from clairgen.config import load_config
+    from clairgen.config_file import load_config
 
     config = load_config(ROOT / "data" / "examples" / name)
     assert config.recipes[0].name == "clair"

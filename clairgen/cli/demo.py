@@ -39,7 +39,7 @@ def demo(
     from clairgen.cli.export import print_export
     from clairgen.cli.generate import generate_shown, print_summary
     from clairgen.cli.running import run as run_coroutine
-    from clairgen.config import load_config
+    from clairgen.config_file import load_config
     from clairgen.pipeline.generate import Options
     from clairgen.reporting.pair_view import PairView
     from clairgen.reporting.terminal import print_reports

@@ -35,7 +35,7 @@ def generate(
 
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
-    from clairgen.config import load_config
+    from clairgen.config_file import load_config
     from clairgen.pipeline.generate import Options
 
     loaded = load_config(config)

@@ -6,7 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import Role, RunConfig, config_yaml
+from clairgen.config import Role, RunConfig
+from clairgen.config_file import config_yaml
 from clairgen.embedded.launch import EmbeddedServers
 from clairgen.endpoint.opening import World, check_keys, open_pools, with_revisions
 from clairgen.endpoint.pool import Pool

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from clairgen.config import RunConfig, config_yaml
+from clairgen.config import RunConfig
+from clairgen.config_file import config_yaml
 from clairgen.errors import RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.ingest import Reading, ingest, last_reading, same_source, source_facts

@@ -4,7 +4,8 @@ from clairgen.store.completions import Attempt, RoleNumbers, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Plan, fact_row
 from clairgen.store.filter_sets import Sifted
-from clairgen.store.pairs import Failure, MadePair, failure_of
+from clairgen.store.pair_rows import MadePair
+from clairgen.store.pairs import Failure
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
 from clairgen.store.writer import Statement
@@ -21,7 +22,6 @@ __all__ = [
     "Statement",
     "Store",
     "fact_row",
-    "failure_of",
     "migrate",
     "now",
     "reading",

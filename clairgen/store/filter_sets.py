@@ -8,7 +8,7 @@ import aiosqlite
 from clairgen.records import Contrast, Finding
 from clairgen.store.completions import now
 from clairgen.store.facts import Facts, fact_row
-from clairgen.store.pairs import contrast_row, drop_reason, finding_rows
+from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
 from clairgen.store.writer import Statement, Writer
 
 _IN_FORCE = "filter_set"

@@ -2,41 +2,16 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aiosqlite
 
-from clairgen.errors import AskError
 from clairgen.keys import pair_id
-from clairgen.metrics import METRICS_VERSION
-from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, ParseStatus, StoredPair, Task
+from clairgen.records import FilterAction, Finding, StoredPair
 from clairgen.store.completions import now
-from clairgen.store.messages import messages_of, messages_row
-from clairgen.store.writer import Statement
+from clairgen.store.messages import messages_row
+from clairgen.store.pair_rows import COLUMNS, FROM, POSITION, MadePair, ask_rows, finding_rows, stored_pair, update_row
 
 _PAGE = 512
-_COLUMNS = (
-    "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "
-    "p.chosen_model, p.rejected_model, p.reasoning, p.parse_status, p.parser_version, p.levenshtein, p.jaccard, "
-    "p.length_ratio, p.tokeniser, p.metrics_version, p.position, a.key, b.key, iif(p.chosen IS NULL, c.text, NULL)"
-)
-_POSITION = 18  # of p.position among the columns
-_FROM = (
-    "FROM pairs p JOIN messages m ON m.hash = p.prompt "
-    "LEFT JOIN pair_asks a ON a.pair_id = p.id AND a.part = 'chosen' "
-    "LEFT JOIN pair_asks b ON b.pair_id = p.id AND b.part = 'rejected' "
-    "LEFT JOIN completions c ON c.key = a.key"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class MadePair:
-    """A pair on its way into the store."""
-
-    pair: Pair
-    prompt: tuple[Message, ...]
-    contrast: Contrast | None
-    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +38,8 @@ class Pairs:
         prompt_hash, prompt = messages_row(made.prompt)
         await self._write(
             prompt,
-            *_asks(identity, made.pair),
-            _update(identity, made, prompt_hash, filter_set),
+            *ask_rows(identity, made.pair),
+            update_row(identity, made, prompt_hash, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),
         )
@@ -137,7 +112,7 @@ class Pairs:
         """All made pairs of a recipe in the order of their tasks, a page in memory at a time."""
         after = 0
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
-        sql = f"SELECT {_COLUMNS} {_FROM} {where} ORDER BY p.position LIMIT {_PAGE}"
+        sql = f"SELECT {COLUMNS} {FROM} {where} ORDER BY p.position LIMIT {_PAGE}"
         while True:
             async with self._reader.execute(sql, (recipe, after)) as cursor:
                 rows = list(await cursor.fetchall())
@@ -145,20 +120,20 @@ class Pairs:
                 return
             findings = await self._findings([row[0] for row in rows])
             for row in rows:
-                yield _stored_pair(row, findings.get(row[0], ()))
-            after = rows[-1][_POSITION]
+                yield stored_pair(row, findings.get(row[0], ()))
+            after = rows[-1][POSITION]
 
     async def find(self, start: str) -> list[StoredPair]:
         """Made pairs whose id begins with `start`, or whose task has that id; at most ten."""
         escaped = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         sql = (
-            f"SELECT {_COLUMNS} {_FROM} WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?) "
+            f"SELECT {COLUMNS} {FROM} WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?) "
             "ORDER BY p.position LIMIT 10"
         )
         async with self._reader.execute(sql, (f"{escaped}%", start)) as cursor:
             rows = list(await cursor.fetchall())
         findings = await self._findings([row[0] for row in rows])
-        return [_stored_pair(row, findings.get(row[0], ())) for row in rows]
+        return [stored_pair(row, findings.get(row[0], ())) for row in rows]
 
     async def _findings(self, ids: Sequence[str]) -> Mapping[str, tuple[Finding, ...]]:
         marks = ", ".join("?" * len(ids))
@@ -171,94 +146,3 @@ class Pairs:
             async for identity, name, action, reason, value in cursor:
                 found[identity] = (*found.get(identity, ()), Finding(name, FilterAction(action), reason, value))
         return found
-
-
-def failure_of(task_id: str, recipe: str, role: str | None, error: AskError) -> Failure:
-    """The failure that an ask's error is for its task."""
-    return Failure(task_id, recipe, role, error.reason, error.detail)
-
-
-def finding_rows(identity: str, filter_set: int, findings: Sequence[Finding]) -> list[Statement]:
-    """Statements that replace what a filter set found in a pair."""
-    sql = "INSERT INTO filter_results (filter_set, pair_id, position, filter, action, reason, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
-    return [
-        ("DELETE FROM filter_results WHERE filter_set = ? AND pair_id = ?", (filter_set, identity)),
-        *(
-            (sql, (filter_set, identity, position, found.filter, found.action.value, found.reason, found.value))
-            for position, found in enumerate(findings)
-        ),
-    ]
-
-
-def drop_reason(findings: Sequence[Finding]) -> str | None:
-    """The reason that a pair is counted under when it is dropped: the first in the order of the filters."""
-    return next((finding.reason for finding in findings if finding.action is FilterAction.DROP), None)
-
-
-def contrast_row(identity: str, contrast: Contrast) -> Statement:
-    """The statement that replaces the contrast of a pair."""
-    values = _contrast_values(contrast)
-    columns = ", ".join(f"{name} = ?" for name in values)
-    return f"UPDATE pairs SET {columns} WHERE id = ?", (*values.values(), identity)
-
-
-def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:
-    return {
-        "levenshtein": contrast.levenshtein if contrast else None,
-        "jaccard": contrast.jaccard if contrast else None,
-        "length_ratio": contrast.length_ratio if contrast else None,
-        "tokeniser": contrast.tokeniser if contrast else None,
-        "metrics_version": METRICS_VERSION,
-    }
-
-
-def _update(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
-    pair = made.pair
-    answered = pair.chosen or pair.unparsed
-    values = _contrast_values(made.contrast) | {
-        "status": "made",
-        "chosen": pair.chosen.text if pair.chosen else None,
-        "reasoning": pair.reasoning,
-        "parse_status": pair.parse_status.value,
-        "parser_version": pair.parser_version,
-        "prompt": prompt_hash,
-        "rejected": pair.rejected.text,
-        "chosen_finish_reason": answered.finish_reason if answered else None,
-        "rejected_finish_reason": pair.rejected.finish_reason,
-        "chosen_model": answered.model if answered else None,
-        "rejected_model": pair.rejected.model,
-        "filter_set": filter_set,
-        "drop_reason": drop_reason(made.findings),
-        "made_at": now(),
-    }
-    columns = ", ".join(f"{name} = ?" for name in values)
-    return f"UPDATE pairs SET {columns} WHERE id = ?", (*values.values(), identity)
-
-
-def _asks(identity: str, pair: Pair) -> list[Statement]:
-    sql = "INSERT OR REPLACE INTO pair_asks (pair_id, part, key) VALUES (?, ?, ?)"
-    parts = (("chosen", pair.chosen or pair.unparsed), ("rejected", pair.rejected))
-    return [(sql, (identity, part, answer.key)) for part, answer in parts if answer is not None]
-
-
-def _stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa: ANN401 - a row of SQLite
-    (
-        identity, task_id, recipe, body, chosen, rejected, chosen_finish, rejected_finish, chosen_model, rejected_model,
-        reasoning, parse_status, parser_version, levenshtein, jaccard, length_ratio, tokeniser, version, _, chosen_key,
-        rejected_key, unparsed,
-    ) = row  # fmt: skip
-    pair = Pair(
-        task_id,
-        recipe,
-        None if chosen is None else Answer(chosen, chosen_finish, chosen_key or "", chosen_model),
-        Answer(rejected, rejected_finish, rejected_key or "", rejected_model),
-        reasoning,
-        ParseStatus(parse_status),
-        parser_version,
-        Answer(unparsed, chosen_finish, chosen_key, chosen_model) if chosen is None and unparsed is not None else None,
-    )
-    fresh = levenshtein is not None and version == METRICS_VERSION
-    contrast = None if not fresh else Contrast(levenshtein, jaccard, length_ratio, tokeniser)
-    return StoredPair(
-        identity, Task(task_id, messages_of(body)), pair, contrast, findings, chosen_model, rejected_model
-    )

@@ -393,7 +393,7 @@ async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> Non
     async with ScriptedEndpoint(played) as endpoint:
         given: RunConfig = config(endpoint.url, tasks)
         await generate(given, tmp_path / "run")
-    from clairgen.config import load_config
+    from clairgen.config_file import load_config
 
     assert load_config(tmp_path / "run" / "config.yaml") == given
     assert json.loads(given.model_dump_json())["seed"] == 0
