@@ -15,7 +15,7 @@ def reparse(
     Example: clairgen reparse runs/first
     """
     from clairgen.cli.running import run as run_coroutine
-    from clairgen.pipeline.sifting import reparse as reparse_pairs
+    from clairgen.pipeline.reparsing import reparse as reparse_pairs
 
     done = run_coroutine(reparse_pairs(run, every=every))
     typer.echo(

@@ -107,7 +107,7 @@ def _estimate(
     numbers: Mapping[str, RoleNumbers],
     roles: Mapping[str, Role],
 ) -> RoleEstimate:
-    asking = [entry for entry in planned if name in entry.recipe.asks]
+    asking = [entry for entry in planned if name in entry.kit.roles]
     calls = max(open_pairs[entry.recipe.name] for entry in asking)  # recipes share the answers that they both ask for
     known = numbers.get(name)
     if known is not None and known.completions - known.reused >= _ENOUGH_ANSWERS:
@@ -141,7 +141,7 @@ def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles
     """Tokens of the role's longest prompt: the task, the system message, and the template with the student's answer."""
     task = tasks.characters / max(tasks.count, 1) / CHARACTERS_PER_TOKEN
     system = len(roles[name].system or "") / CHARACTERS_PER_TOKEN
-    templates = [entry.templates[name] for entry in asking if name in entry.templates]
+    templates = [entry.kit.templates[name] for entry in asking if name in entry.kit.templates]
     if not templates:
         return task + system
     student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS

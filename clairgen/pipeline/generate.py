@@ -16,6 +16,7 @@ from clairgen.filters.sift import Sieve
 from clairgen.pipeline.asking import Asker
 from clairgen.pipeline.chains import run_chains
 from clairgen.pipeline.ingest import Reading
+from clairgen.pipeline.keeping import Keeper
 from clairgen.pipeline.making import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
@@ -123,16 +124,8 @@ async def _run(
 ) -> RunStoppedError | StoreError | None:
     """Run the chains; why they stopped before the end, if they did."""
     recipes = {entry.recipe.name: entry for entry in planned}
-    maker = Maker(
-        store,
-        asker,
-        recipes,
-        Sieve(prepared.filters),
-        prepared.filter_set,
-        config.tokeniser,
-        stop=stop,
-        progress=progress,
-    )
+    keeper = Keeper(store, Sieve(prepared.filters), prepared.filter_set, config.tokeniser)
+    maker = Maker(keeper, asker, recipes, stop, progress)
     width = len(recipes) * sum(pool.capacity for pool in pools.values()) + _QUEUED_CHAINS
     await run_chains(_work(store, list(recipes), options.limit), maker.make, width=width, stop=stop)
     if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:

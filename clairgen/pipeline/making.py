@@ -1,4 +1,4 @@
-"""Making one pair: the recipe's coroutine, then measured, sifted and committed; a fault of the task is a row."""
+"""Making one pair: the recipe's coroutine, then kept; a fault of the task is a row."""
 
 import asyncio
 import traceback
@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clairgen.errors import AskFailedError, RunStoppedError, StoreError
-from clairgen.filters.sift import Sieve
-from clairgen.metrics import contrast
 from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.keeping import Keeper
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Pair, Task
-from clairgen.store import Failure, MadePair, Store
+from clairgen.store import Failure
 from clairgen.tasks import fault_of
 
 
@@ -20,12 +19,9 @@ from clairgen.tasks import fault_of
 class Maker:
     """Makes pairs for a session of `generate`. `stopped_by` is the first error that stopped the run, if one did."""
 
-    store: Store
+    keeper: Keeper
     ask: Asker
     planned: Mapping[str, PlannedRecipe]
-    sieve: Sieve
-    filter_set: int
-    tokeniser: str
     stop: asyncio.Event
     progress: Progress
     stopped_by: RunStoppedError | StoreError | None = None
@@ -34,7 +30,9 @@ class Maker:
         """Make the pair of a task by a recipe's name, or record why it cannot be made, or leave it pending and stop."""
         task, recipe = work
         try:
-            await self._keep(task, await self._pair(task, self.planned[recipe]))
+            pair = await self._pair(task, self.planned[recipe])
+            revises = self.planned[recipe].recipe.revises
+            await self.keeper.keep(pair, self.ask.sent("target", task.messages), revises=revises)
             self.progress.made[recipe] += 1
         except AskFailedError as error:
             await self._fail(Failure(task.id, recipe, error.role, error.reason, error.detail))
@@ -49,17 +47,11 @@ class Maker:
     async def _pair(self, task: Task, planned: PlannedRecipe) -> Pair:
         if fault := fault_of(task):
             raise AskFailedError(*fault)
-        return await planned.recipe.make(task, self.ask, planned.templates)
-
-    async def _keep(self, task: Task, pair: Pair) -> None:
-        measured = contrast(pair.chosen.text, pair.rejected.text, self.tokeniser) if pair.chosen else None
-        findings = self.sieve.sift(pair, measured, revises=self.planned[pair.recipe].recipe.revises)
-        prompt = self.ask.sent("target", task.messages)
-        await self.store.pairs.save(MadePair(pair, prompt, measured, findings), self.filter_set)
+        return await planned.recipe.make(task, self.ask, planned.kit)
 
     async def _fail(self, failure: Failure) -> None:
         try:
-            await self.store.pairs.fail(failure)
+            await self.keeper.store.pairs.fail(failure)
             self.progress.failed[failure.recipe] += 1
         except StoreError as error:
             self.stopped_by = self.stopped_by or error

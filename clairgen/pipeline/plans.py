@@ -4,21 +4,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.config import Role, RunConfig
+from clairgen.config import RecipeChoice, Role, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.keys import canonical_json, sampling_facts
 from clairgen.recipes.book import recipe_named
-from clairgen.recipes.recipe import Recipe
+from clairgen.recipes.recipe import Kit, Recipe
 from clairgen.store import Plan
-from clairgen.templates import Template, load_template
+from clairgen.templates import load_template
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecipe:
-    """A recipe of a run with its templates by role, and its plan as the store keeps it."""
+    """A recipe of a run with what it works with, and its plan as the store keeps it."""
 
     recipe: Recipe
-    templates: Mapping[str, Template]
+    kit: Kit
     plan: Plan
 
 
@@ -31,33 +31,34 @@ class Change:
 
 
 def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRecipe]:
-    """The recipes of a configuration; ConfigError for an unknown recipe, a missing role or a template that does not fit."""
-    planned = []
-    for choice in config.recipes:
-        recipe = recipe_named(choice.name)
-        for role in recipe.asks:
-            if role not in roles:
-                raise ConfigError(
-                    f"the recipe {recipe.name!r} asks a {role!r}, which `models` does not have; add models.{role}"
-                )
-        if choice.template and not recipe.templates:
-            raise ConfigError(f"the recipe {recipe.name!r} has no template to replace; leave `template` out")
-        templates = {
-            role: load_template(choice.template or name, recipe.asks[role] or frozenset())
-            for role, name in recipe.templates.items()
-        }
-        planned.append(
-            PlannedRecipe(
-                recipe, templates, Plan(recipe.name, _facts(config, recipe, roles, templates), recipe.revises)
-            )
-        )
-    return planned
+    """The recipes of a configuration.
+
+    ConfigError for an unknown recipe, an option that it does not take, a missing role or a template that does not fit.
+    """
+    return [_planned(config, choice, roles) for choice in config.recipes]
 
 
 def roles_asked(planned: list[PlannedRecipe], roles: Mapping[str, Role]) -> dict[str, Role]:
     """Of the configured roles, those that some recipe asks."""
-    asked = {role for entry in planned for role in entry.recipe.asks}
+    asked = {role for entry in planned for role in entry.kit.roles}
     return {name: role for name, role in roles.items() if name in asked}
+
+
+def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role]) -> PlannedRecipe:
+    recipe = recipe_named(choice.name)
+    for option in sorted(choice.model_fields_set - {"name"} - recipe.options):
+        raise ConfigError(f"the recipe {recipe.name!r} takes no `{option}`; leave it out")
+    asked = recipe.asks(config, choice)
+    for role in asked:
+        if role not in roles:
+            raise ConfigError(
+                f"the recipe {recipe.name!r} asks a {role!r}, which `models` does not have; add models.{role}"
+            )
+    templates = {
+        role: load_template(choice.template or name, recipe.slots[role]) for role, name in recipe.templates.items()
+    }
+    kit = Kit(choice, templates, asked, config.seed)
+    return PlannedRecipe(recipe, kit, Plan(recipe.name, _facts(config, kit, roles), recipe.revises))
 
 
 def changes(before: Mapping[str, Plan], planned: list[PlannedRecipe]) -> list[Change]:
@@ -81,11 +82,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = 
             yield f"{here} changed from {_shown(old)} to {_shown(new)}"
 
 
-def _facts(
-    config: RunConfig, recipe: Recipe, roles: Mapping[str, Role], templates: Mapping[str, Template]
-) -> dict[str, Any]:
+def _facts(config: RunConfig, kit: Kit, roles: Mapping[str, Role]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    for name in recipe.asks:
+    for name in kit.roles:
         role = roles[name]
         facts[f"models.{name}"] = {
             "model": role.model,
@@ -93,9 +92,10 @@ def _facts(
             "system": role.system,
             **sampling_facts(role.sampling(config.seed)),
         }
-        if name in templates:
-            facts[f"template of the {name}"] = templates[name].content_hash
-    return facts
+    for name, template in kit.templates.items():
+        facts[f"template of the {name}"] = template.content_hash
+    options = kit.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
+    return facts | {f"recipes.{kit.choice.name}.{option}": value for option, value in options.items()}
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value

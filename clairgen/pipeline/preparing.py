@@ -48,7 +48,7 @@ async def prepare(
     source = source_facts(config.tasks, config.seed, known.source if known else None)
     await _settle_changes(store, planned, progress, other_tasks=_other_tasks(known, source), accepted=accept_changes)
     reading = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines)
-    await store.facts.record_templates(template for entry in planned for template in entry.templates.values())
+    await store.facts.record_templates(template for entry in planned for template in entry.kit.templates.values())
     for entry in planned:
         await store.tasks.expect(entry.recipe.name)
         await store.facts.record_plan(entry.plan)

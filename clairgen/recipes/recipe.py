@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clairgen.config import RecipeChoice, RunConfig
 from clairgen.records import Answer, Completion, Message, Pair, Task
 from clairgen.templates import Template
 
@@ -21,22 +22,39 @@ class Ask(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Kit:
+    """What a recipe works with besides task and ask: the user's choice, its templates by role, the roles it asks, the seed."""
+
+    choice: RecipeChoice
+    templates: Mapping[str, Template]
+    roles: Sequence[str]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A way to make pairs.
 
-    `make` is the equation. `asks` names the roles that it asks, in order, and for each the slots of the template that
-    it is asked with (None: it is given the task as it is). `revises` tells that the chosen answer is a revision of the
-    rejected one, which the length-ratio filter holds to a stricter rule (A.2). `reread` reads the answer that holds the
-    chosen one again, for a recipe that parses it.
+    `make` is the equation. `asks` gives the roles that it asks under a configuration, in order. `templates` names, by role,
+    the template that it is asked with; `slots` are what each must have. `options` are the keys of a recipe's choice that
+    this one takes besides its name. `revises` tells that the chosen answer is a revision of the rejected one, which the
+    length-ratio filter holds to a stricter rule (A.2). `parser_version` is that of the parser that reads its answers.
     """
 
     name: str
-    make: Callable[[Task, Ask, Mapping[str, Template]], Awaitable[Pair]]
-    asks: Mapping[str, frozenset[str] | None]
+    make: Callable[[Task, Ask, Kit], Awaitable[Pair]]
+    asks: Callable[[RunConfig, RecipeChoice], Sequence[str]]
     summary: str
     revises: bool = False
-    reread: Callable[[Pair, Answer], Pair] | None = None
     templates: Mapping[str, str] = field(default_factory=dict)
+    slots: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    options: frozenset[str] = frozenset()
+    parser_version: int | None = None
+
+
+def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:
+    """For a recipe that asks the same roles under every configuration."""
+    return lambda _config, _choice: roles
 
 
 def answer_of(completion: Completion) -> Answer:

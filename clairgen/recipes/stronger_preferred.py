@@ -1,13 +1,10 @@
 """Stronger Preferred (Section 3.2): a stronger model's own answer is preferred to the target's."""
 
-from collections.abc import Mapping
-
-from clairgen.recipes.recipe import Ask, Recipe, answer_of
+from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of
 from clairgen.records import Pair, Task
-from clairgen.templates import Template
 
 
-async def stronger_preferred(task: Task, ask: Ask, templates: Mapping[str, Template]) -> Pair:
+async def stronger_preferred(task: Task, ask: Ask, _kit: Kit) -> Pair:
     """y_l = M(x); y_w = Stronger(x)   (eq. 4)."""
     rejected = await ask("target", task.messages)
     chosen = await ask("stronger", task.messages)
@@ -17,6 +14,6 @@ async def stronger_preferred(task: Task, ask: Ask, templates: Mapping[str, Templ
 STRONGER_PREFERRED = Recipe(
     name="stronger-preferred",
     make=stronger_preferred,
-    asks={"target": None, "stronger": None},
+    asks=always("target", "stronger"),
     summary="the target and a stronger model answer; the stronger one's answer is preferred",
 )

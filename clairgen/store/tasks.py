@@ -71,6 +71,15 @@ class Tasks:
             ("DELETE FROM meta WHERE key LIKE 'expected:%'", ()),
         )
 
+    async def find(self, task_id: str) -> Task:
+        """A task that the run has."""
+        sql = "SELECT t.id, m.body FROM tasks t JOIN messages m ON m.hash = t.messages WHERE t.id = ?"
+        async with self._reader.execute(sql, (task_id,)) as cursor:
+            row = await cursor.fetchone()
+        if row is None:
+            raise KeyError(task_id)
+        return Task(row[0], messages_of(row[1]))
+
     async def expect(self, recipe: str) -> None:
         """Give every task that has none yet a pending pair of this recipe; goes on where the last call ended."""
         fact = f"expected:{recipe}"

@@ -5,7 +5,8 @@ from clairgen import verbs
 from clairgen.errors import RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
-from clairgen.pipeline.sifting import filter_pairs, reparse
+from clairgen.pipeline.reparsing import reparse
+from clairgen.pipeline.sifting import filter_pairs
 from clairgen.store import RunDirectory, reading, writing
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
