@@ -59,6 +59,7 @@ async def open_pools(
     for role in roles.values():
         for address in filter(is_embedded, role.endpoints):
             slots[embedded_address(address).path] += role.concurrency
+    paces: dict[tuple[str, str | None, str], Pace] = {}
     pools = {}
     for name, role in roles.items():
         endpoints = []
@@ -67,17 +68,26 @@ async def open_pools(
             if is_embedded(address):
                 embedded = embedded_address(address)
                 url = await servers.url_for(embedded, slots[embedded.path])
-            endpoints.append(_endpoint(name, role, address, url, transport, world))
-        pools[name] = Pool(
-            name,
-            endpoints,
-            answer_tokens=min(role.max_tokens or _GUESSED_ANSWER_TOKENS, _GUESSED_ANSWER_TOKENS),
-            clock=world.clock,
-            sleep=world.sleep,
-            random=world.random,
-            stop=stop,
-        )
+            # The provider counts by account and model, whichever roles of ours ask.
+            shared = (url, role.api_key_env, role.model)
+            pace = paces.setdefault(
+                shared, Pace(role.requests_per_minute, role.tokens_per_minute, world.clock, world.sleep)
+            )
+            endpoints.append(_endpoint(name, role, address, url, transport, world, pace))
+        pools[name] = _pool(name, role, endpoints, world, stop)
     return pools
+
+
+def _pool(name: str, role: Role, endpoints: list[Endpoint], world: World, stop: asyncio.Event) -> Pool:
+    return Pool(
+        name,
+        endpoints,
+        answer_tokens=min(role.max_tokens or _GUESSED_ANSWER_TOKENS, _GUESSED_ANSWER_TOKENS),
+        clock=world.clock,
+        sleep=world.sleep,
+        random=world.random,
+        stop=stop,
+    )
 
 
 def _stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
@@ -100,7 +110,9 @@ async def _awaited(awaitable: Awaitable[None]) -> None:
     await awaitable
 
 
-def _endpoint(name: str, role: Role, address: str, url: str, transport: Transport, world: World) -> Endpoint:
+def _endpoint(
+    name: str, role: Role, address: str, url: str, transport: Transport, world: World, pace: Pace
+) -> Endpoint:
     return Endpoint(
         address,
         url,
@@ -108,7 +120,7 @@ def _endpoint(name: str, role: Role, address: str, url: str, transport: Transpor
         concurrency=role.concurrency,
         timeout_seconds=role.timeout_seconds,
         transport=transport,
-        pace=Pace(role.requests_per_minute, role.tokens_per_minute, world.clock, world.sleep),
+        pace=pace,
         clock=world.clock,
         wall_clock=world.wall_clock,
     )

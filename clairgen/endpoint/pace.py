@@ -52,15 +52,19 @@ class Pace:
         """Put a call's charge right by the difference between true and estimated tokens."""
         self._next_token += tokens * self._token_seconds
 
-    def refused(self, retry_after_seconds: float | None) -> None:
-        """Pause everybody after a 429: as long as the endpoint asks, else twice as long as the last time."""
+    def refused(self, retry_after_seconds: float | None) -> bool:
+        """Pause everybody after a 429: as long as the endpoint asks, else twice as long as the last time.
+
+        False if everybody was pausing already: others in flight were refused by the same burst.
+        """
         now = self._clock()
         if now < self._paused_until:
-            return  # others in flight were refused by the same burst: one pause for all
+            return False
         pause = retry_after_seconds if retry_after_seconds is not None else self._pause_seconds
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self._paused_until = now + pause
+        return True
 
     def accepted(self) -> None:
-        """An answer came: the next pause starts small again."""
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        """An answer came: the next pause is half as long."""
+        self._pause_seconds = max(_FIRST_PAUSE_SECONDS, self._pause_seconds / 2)

@@ -2,9 +2,11 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
@@ -17,7 +19,7 @@ _BYTES_PER_TOKEN = 4
 _ALIKE_AT_START = 10
 _ALIKE_LATER = 50
 _PATIENCE_SECONDS = 300.0
-_PATIENCE_AT_START_SECONDS = 15.0
+_PATIENCE_AT_START_SECONDS = 20.0
 
 OnAttempt = Callable[[Endpoint, AskError, float], Awaitable[None]]
 """Called for every failed try with its endpoint, its error and the seconds that it took."""
@@ -48,13 +50,13 @@ class Pool:
     ) -> None:
         self.role = role
         self.endpoints = endpoints
-        self.waiting = 0
         self._answer_tokens = float(answer_tokens)
         self._clock = clock
         self._sleep = sleep
         self._random = random
         self._stop = stop
-        self._freed = asyncio.Condition()
+        self._stopping = asyncio.ensure_future(stop.wait())
+        self._waiters: deque[asyncio.Future[None]] = deque()
         self._alike: tuple[str, int] = ("", 0)
         self._has_answered = False
 
@@ -67,6 +69,11 @@ class Pool:
     def in_flight(self) -> int:
         """Asks in flight now."""
         return sum(endpoint.in_flight for endpoint in self.endpoints)
+
+    async def close(self) -> None:
+        """End the pool; nobody may be asking any more."""
+        self._stopping.cancel()
+        await asyncio.wait([self._stopping])
 
     async def chat(self, body: Callable[[int], bytes], on_attempt: OnAttempt) -> Answered:
         """Ask until there is a good answer; `body` gives the request's bytes for a number of redraws.
@@ -96,11 +103,12 @@ class Pool:
     async def _try(self, body: Callable[[int], bytes], tries: Tries, on_attempt: OnAttempt) -> Answered:
         content = body(tries.redraws)
         while True:
-            async with self._slot() as endpoint:
+            async with self._slot(tries.failed_at) as endpoint:
                 start = self._clock()
                 try:
                     answer, latency = await endpoint.chat(content, self._expected_tokens(content))
                 except AskError as error:
+                    tries.failed_at.add(endpoint.name)
                     await on_attempt(endpoint, error, self._clock() - start)
                     raise
                 except UnusableEndpointError:
@@ -113,47 +121,61 @@ class Pool:
         return len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[Endpoint]:
-        """A free place at the least loaded endpoint that lives; waits for one."""
-        endpoint = await self._free_endpoint()
-        if self._stop.is_set():
-            async with self._freed:
-                self._freed.notify_all()
-            raise DrainedError
+    async def _slot(self, avoid: Collection[str]) -> AsyncIterator[Endpoint]:
+        """A free place at an endpoint, the least loaded one that is not among `avoid` if there is one; waits for one."""
+        try:
+            while (endpoint := self._free_endpoint(avoid)) is None:
+                await self._wait_for_a_change()
+        except BaseException:
+            self._wake(len(self._waiters))  # the others must see it too
+            raise
         endpoint.in_flight += 1
         try:
             yield endpoint
         finally:
             endpoint.in_flight -= 1
-            async with self._freed:
-                self._freed.notify()
+            self._wake(1)
 
-    async def _free_endpoint(self) -> Endpoint:
-        self.waiting += 1
+    def _free_endpoint(self, avoid: Collection[str]) -> Endpoint | None:
+        """The endpoint to ask now. Raises DrainedError and EndpointsError when nobody is to be asked any more."""
+        if self._stop.is_set():
+            raise DrainedError
+        free = [endpoint for endpoint in self.endpoints if endpoint.free]
+        if not free:
+            self._check_patience()
+            return None
+        return min(free, key=lambda endpoint: (endpoint.name in avoid, endpoint.in_flight / endpoint.concurrency))
+
+    async def _wait_for_a_change(self) -> None:
+        """Wait until a place is freed, a rest or pause ends, or the run is asked to stop."""
+        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(freed)
+        soonest = min(endpoint.changes_in_seconds for endpoint in self.endpoints)
+        timer = asyncio.ensure_future(self._sleep(soonest)) if soonest < math.inf else None
         try:
-            while True:
-                living = [endpoint for endpoint in self.endpoints if endpoint.resting_until <= self._clock()]
-                free = [endpoint for endpoint in living if endpoint.in_flight < endpoint.concurrency]
-                if free:
-                    return min(free, key=lambda endpoint: endpoint.in_flight / endpoint.concurrency)
-                if living:
-                    async with self._freed:
-                        await self._freed.wait()
-                else:
-                    await self._wait_for_life()
+            waited: list[asyncio.Future[Any]] = [freed, self._stopping]
+            await asyncio.wait([*waited, timer] if timer else waited, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.waiting -= 1
+            if freed in self._waiters:
+                self._waiters.remove(freed)
+            if timer is not None:
+                timer.cancel()
 
-    async def _wait_for_life(self) -> None:
-        """All endpoints rest: wait for the first to be tried again, or give up. Raises EndpointsError."""
-        now = self._clock()
-        reachable = [endpoint for endpoint in self.endpoints if endpoint.resting_until < math.inf]
+    def _wake(self, count: int) -> None:
+        """Let the longest waiting asks look again."""
+        for _ in range(min(count, len(self._waiters))):
+            freed = self._waiters.popleft()
+            if not freed.done():
+                freed.set_result(None)
+
+    def _check_patience(self) -> None:
+        """Give up when no endpoint can be used, or all have ailed for too long. Raises EndpointsError."""
+        usable = [endpoint for endpoint in self.endpoints if endpoint.resting_until < math.inf]
+        ailing = [endpoint.ailing_since for endpoint in usable if endpoint.ailing_since is not None]
         patience = _PATIENCE_SECONDS if self._has_answered else _PATIENCE_AT_START_SECONDS
-        down = [endpoint.down_since for endpoint in reachable if endpoint.down_since is not None]
-        if not reachable or (len(down) == len(reachable) and now - max(down) > patience):
+        if not usable or (len(ailing) == len(usable) and self._clock() - max(ailing) > patience):
             troubles = "; ".join(f"{endpoint.name}: {endpoint.trouble}" for endpoint in self.endpoints)
             raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({troubles})")
-        await self._sleep(max(0.01, min(endpoint.resting_until for endpoint in reachable) - now))
 
     def _count_failure(self, error: AskError) -> None:
         """Stop the run when ask after ask fails alike: the fault is then not in the tasks. Raises EndpointsError."""

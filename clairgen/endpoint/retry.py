@@ -8,19 +8,20 @@ from tenacity import RetryCallState
 
 from clairgen.errors import RetryableError
 
-_LIMITS = {"empty-answer": 3, "no-choices": 3, "not-json": 3, "rate-limited": 60}
+_LIMITS = {"empty-answer": 3, "no-choices": 3, "not-json": 3}
 _LIMIT = 6
-_UNLIMITED = {"unreachable"}  # the pool decides: it knows whether another endpoint lives
+_UNLIMITED = {"unreachable", "rate-limited"}  # not this ask's fault: the pool decides how long that may go on
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class Tries:
-    """The failed tries of one ask. `random` gives a number in [0, 1), which spreads the waits."""
+    """The failed tries of one ask, by reason and endpoint. `random` gives a number in [0, 1), which spreads the waits."""
 
     random: Callable[[], float]
     failed: Counter[str] = field(default_factory=Counter)
+    failed_at: set[str] = field(default_factory=set)
 
     @property
     def redraws(self) -> int:

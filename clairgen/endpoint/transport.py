@@ -4,6 +4,7 @@ pyreqwest does the work: a Rust client that costs 0.04 ms of CPU a call where ht
 are open. Its exceptions do not tell a refused connection from a torn one; the chain of causes does.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,16 +12,18 @@ from typing import Protocol
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.response import Response as AnyResponse
 
 from clairgen.errors import RetryableError
 
 _CONNECT_SECONDS = 15
 _IDLE_SECONDS = 60
+_HEADERS = ("content-type", "retry-after")
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came over the wire; header names are in lower case."""
+    """What came over the wire: of the headers those that clairgen reads, by names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -61,11 +64,21 @@ class HttpTransport:
             answer = bytes(await response.bytes())
         except PyreqwestError as error:
             raise _retryable(error, url, timeout_seconds) from error
-        return Response(response.status, {name.lower(): value for name, value in response.headers.items()}, answer)
+        return Response(response.status, _headers(response), answer)
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.close()
+
+
+def _headers(answered: AnyResponse) -> dict[str, str]:
+    """The headers that clairgen reads. One that is not ASCII is left out: it must not cost a paid answer."""
+    found: dict[str, str] = {}
+    for name in _HEADERS:
+        with contextlib.suppress(ValueError):
+            if (value := answered.get_header(name)) is not None:
+                found[name] = value
+    return found
 
 
 def _retryable(error: PyreqwestError, url: str, timeout_seconds: float) -> RetryableError:

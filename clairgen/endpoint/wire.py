@@ -2,6 +2,7 @@
 
 import email.utils
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,13 @@ from clairgen.errors import AskError, AskFailedError, EndpointsError, RetryableE
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_CHARACTERS = 300
+_LONGEST_WAIT_SECONDS = 3600.0
+_BROKEN_OFF = (
+    "abort",
+    "aborted",
+    "error",
+    "cancelled",
+)  # half an answer: what servers send when they shut down or fail
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +34,11 @@ class ChatAnswer:
 
 
 class UnusableEndpointError(EndpointsError):
-    """This endpoint will refuse every ask (key, model name, quota), so it is asked no more."""
+    """It looks as if this endpoint would refuse every ask: key, model name, quota."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def request_body(model: str, messages: Sequence[Message], sampling: Sampling, seed: int | None) -> bytes:
@@ -70,7 +82,9 @@ def _answer(response: Response) -> ChatAnswer:
         raise RetryableError(
             "no-choices", f"the answer holds no message: {_quoted(response.body)}", status=200, billed=True
         )
-    finish = str(choice.get("finish_reason") or "stop")
+    finish = _text(choice.get("finish_reason")) or "stop"
+    if finish in _BROKEN_OFF:
+        raise RetryableError("aborted", f"the server broke the answer off ({finish})", status=200, billed=True)
     if finish == "content_filter":
         raise AskFailedError(
             "content-filter", "the provider's content filter withheld the answer", status=200, billed=True
@@ -84,8 +98,7 @@ def _answer(response: Response) -> ChatAnswer:
             else "the model answered with an empty text"
         )
         raise RetryableError("empty-answer", why, status=200, billed=True)
-    identity = content.get("id")
-    return ChatAnswer(text, finish, _usage(content.get("usage")), identity if isinstance(identity, str) else None)
+    return ChatAnswer(text, finish, _usage(content.get("usage")), _text(content.get("id")) or None)
 
 
 def _refusal(response: Response, now_seconds: float) -> AskError | UnusableEndpointError:
@@ -94,7 +107,7 @@ def _refusal(response: Response, now_seconds: float) -> AskError | UnusableEndpo
         wait = _retry_after(response.headers, now_seconds)
         return RetryableError("rate-limited", said, status=status, retry_after_seconds=wait)
     if status in (401, 403, 404, 405) or status == 429 or 300 <= status < 400:
-        return UnusableEndpointError(f"HTTP {status}: {said}; {_MENDING.get(status, _MENDING[404])}")
+        return UnusableEndpointError(f"HTTP {status}: {said}; {_MENDING.get(status, _MENDING[404])}", status)
     if status in (400, 413, 422):
         return AskFailedError(_bad_request(said, code), said, status=status)
     if status in (408, 409, 425) or status >= 500:
@@ -144,31 +157,35 @@ def _error_fields(body: bytes) -> tuple[str, str | None]:
 
 
 def _retry_after(headers: Mapping[str, str], now_seconds: float) -> float | None:
-    """Retry-After in seconds, from either form (a number, or an HTTP date against the clock)."""
+    """Retry-After in seconds, from either form (a number, or an HTTP date against the clock); at most an hour."""
     value = headers.get("retry-after")
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now_seconds)
-    except ValueError:
-        return None
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now_seconds
+        except (ValueError, OverflowError):
+            return None
+    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
 
 
 def _usage(usage: Any) -> Usage:  # noqa: ANN401 - wire
     if not isinstance(usage, dict):
         return Usage()
-    prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return Usage(prompt if isinstance(prompt, int) else None, answer if isinstance(answer, int) else None)
+    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+
+
+def _count(value: Any) -> int | None:  # noqa: ANN401 - wire
+    """A number of tokens that can be true, or None."""
+    return value if isinstance(value, int) and 0 <= value < 2**40 else None
 
 
 def _text(content: Any) -> str:  # noqa: ANN401 - wire
-    """The text of a message; half a surrogate pair, which no database stores, becomes U+FFFD."""
+    """A text of an answer; half a surrogate pair, which no database stores, becomes U+FFFD."""
     if isinstance(content, list):  # some servers send parts
-        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(content, str) else ""
 
 

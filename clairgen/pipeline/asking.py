@@ -8,12 +8,14 @@ from clairgen.config import Price, Role
 from clairgen.endpoint.client import Endpoint
 from clairgen.endpoint.pool import Answered, Pool
 from clairgen.endpoint.wire import request_body
-from clairgen.errors import AskError, AskFailedError, DrainedError
+from clairgen.errors import AskError, AskFailedError, DrainedError, RetryableError
 from clairgen.keys import content_key, seed_for
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Message, Sampling, Usage
 from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
+
+_LONG_WAIT_SECONDS = 60
 
 
 class Asker:
@@ -50,8 +52,9 @@ class Asker:
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
-                if not running.cancelled():
-                    raise  # we are cancelled, not the one who asks
+                waiting = asyncio.current_task()
+                if not running.cancelled() or (waiting is not None and waiting.cancelling()):
+                    raise  # we are cancelled, not only the one who asks
         return await self._alone(asked)
 
     def sent(self, role: str, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -99,6 +102,8 @@ class Asker:
 
         async def note_attempt(endpoint: Endpoint, error: AskError, seconds: float) -> None:
             counters.retried += 1
+            if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
+                self._progress.note(f"{endpoint.name} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})")
             attempt = Attempt(
                 asked.key,
                 asked.role,

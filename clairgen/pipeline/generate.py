@@ -150,7 +150,10 @@ async def _open_pools(
     transport = world.transport()
     stack.push_async_callback(transport.close)
     servers = await stack.enter_async_context(EmbeddedServers(log=directory.log))
-    return await open_pools(roles, transport, servers, world, stop)
+    pools = await open_pools(roles, transport, servers, world, stop)
+    for pool in pools.values():
+        stack.push_async_callback(pool.close)
+    return pools
 
 
 @asynccontextmanager

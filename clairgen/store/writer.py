@@ -18,6 +18,9 @@ from clairgen.store.connection import store_errors
 Statement = tuple[str, Sequence[Any]]
 """SQL with its parameters."""
 
+Queued = tuple[Sequence[Statement], asyncio.Future[None]]
+"""Statements that are committed together, and who waits for that."""
+
 
 class Writer:
     """Groups statements into transactions on one connection. Use it as an async context manager."""
@@ -25,7 +28,7 @@ class Writer:
     def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
-        self._queued: list[tuple[Sequence[Statement], asyncio.Future[None]]] = []
+        self._queued: list[Queued] = []
         self._wake = asyncio.Event()
         self._closing = False
         self._loop: asyncio.Task[None] | None = None
@@ -67,21 +70,25 @@ class Writer:
             if group:
                 await self._commit(group)
 
-    async def _commit(self, group: Sequence[tuple[Sequence[Statement], asyncio.Future[None]]]) -> None:
-        outcome: BaseException | None = None
+    async def _commit(self, group: Sequence[Queued]) -> None:
+        """Commit a group; if that fails, each of its writes alone, so that a bad one spoils no other."""
+        error = await self._attempt([statement for statements, _ in group for statement in statements])
+        if error is not None and len(group) > 1:
+            for write in group:
+                await self._commit([write])
+            return
+        for _, done in group:
+            if not done.done():
+                done.set_result(None) if error is None else done.set_exception(error)
+
+    async def _attempt(self, statements: Sequence[Statement]) -> Exception | None:
         try:
             with store_errors(self._path):
                 async with self._transaction():
-                    await self._execute([statement for statements, _ in group for statement in statements])
-        except StoreError as error:
-            outcome = error
-        except BaseException as error:
-            outcome, self._closing = error, True
-            raise
-        finally:
-            for _, done in group:
-                if not done.done():
-                    done.set_exception(outcome) if outcome else done.set_result(None)
+                    await self._execute(statements)
+        except Exception as error:  # noqa: BLE001 - whoever wrote this gets it; the writer serves the others
+            return error
+        return None
 
     async def _execute(self, statements: Sequence[Statement]) -> None:
         """Equal SQL goes to SQLite as one call, since each call is a hop to its thread."""

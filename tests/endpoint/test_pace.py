@@ -41,7 +41,7 @@ async def test_rate_limit_slows_everybody_for_as_long_as_the_endpoint_asks() -> 
     assert await turns(pace, clock, 3) == [7, 7, 7]
 
 
-async def test_pause_doubles_until_an_answer_comes() -> None:
+async def test_pause_doubles_and_halves_with_every_answer() -> None:
     clock = FakeClock()
     pace = Pace(None, None, clock, clock.sleep)
     pauses = []
@@ -51,7 +51,7 @@ async def test_pause_doubles_until_an_answer_comes() -> None:
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
     pace.accepted()
     pace.refused(None)
-    assert await turns(pace, clock, 1) == [1]
+    assert await turns(pace, clock, 1) == [30]
 
 
 async def test_who_sleeps_when_a_pause_begins_waits_for_its_end() -> None:

@@ -29,6 +29,8 @@ async def asker(folder: Path, role: Role) -> AsyncIterator[Asker]:
     async with writing(run) as store, EmbeddedServers(log=run.log) as servers:
         pools = await open_pools(roles, transport, servers, World(), stop)
         yield Asker(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
+        for pool in pools.values():
+            await pool.close()
         await transport.close()
 
 

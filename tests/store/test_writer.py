@@ -44,14 +44,20 @@ async def test_a_write_returns_only_when_another_process_could_read_it(tmp_path:
         database.close()
 
 
-async def test_a_failed_transaction_is_told_to_everybody_in_it_and_the_next_goes_on(tmp_path: Path) -> None:
+async def test_a_bad_write_spoils_no_other_of_its_transaction(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     async with Writer(await open_writer(path), path) as writer:
         outcomes = await asyncio.gather(
-            writer.write(row(1)), writer.write(("INSERT INTO nowhere VALUES (1)", ())), return_exceptions=True
+            writer.write(row(1)),
+            writer.write(("INSERT INTO nowhere VALUES (1)", ())),
+            writer.write((PUT, ("2", "half \ud800"))),
+            writer.write((PUT, ("3", 2**70))),
+            writer.write(row(4)),
+            return_exceptions=True,
         )
-        assert [type(outcome) for outcome in outcomes] == [StoreError, StoreError]
-        await writer.write(row(1))
+        kinds = [type(outcome) for outcome in outcomes]
+        assert kinds == [type(None), StoreError, UnicodeEncodeError, OverflowError, type(None)]
+        await writer.write(row(5))
 
 
 async def test_a_full_database_is_one_sentence_and_loses_nothing_committed(tmp_path: Path) -> None:
