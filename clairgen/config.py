@@ -3,6 +3,7 @@
 `config_file` reads it from YAML.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,7 +19,19 @@ _URL_SCHEMES = ("http://", "https://", "gguf:", "classroom:")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _texts_can_be_written(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str | Path) and ("\0" in str(text) or not _encodable(str(text))):
+                raise ValueError("it holds a NUL character or half a surrogate pair, which is no text; mend it")
+        return value
+
+
+_SETTABLE = {"temperature", "top_p", "max_tokens", "stop", "seed", "model"}
+_OWN_FIELDS = _SETTABLE | {"messages", "stream", "n"}
 
 
 class Price(_Strict):
@@ -46,7 +59,7 @@ class Role(_Strict):
     temperature: float | None = Field(None, ge=0, description="Sampling temperature; left out, the server's default.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; left out, the server's default.")
     max_tokens: Positive | None = Field(
-        None, description="Most tokens of an answer; an answer that hits it is `truncated`."
+        None, le=10**8, description="Most tokens of an answer; an answer that hits it is `truncated`."
     )
     stop: list[str] = Field(default_factory=list, description="Texts at which an answer ends.")
     seed: int | None = Field(None, description="Overrides the run's seed for this role.")
@@ -55,7 +68,9 @@ class Role(_Strict):
     extra: dict[str, Any] = Field(
         default_factory=dict, description="Further fields of the request, passed on as they are."
     )
-    timeout_seconds: float = Field(600, gt=0, description="Longest time for one answer; raise it for long answers.")
+    timeout_seconds: float = Field(
+        600, gt=0, le=86_400, description="Longest time for one answer; raise it for long ones."
+    )
     concurrency: Positive = Field(64, description="Most asks in flight at each endpoint.")
     requests_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
     tokens_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
@@ -70,11 +85,20 @@ class Role(_Strict):
                     f"{endpoint!r} is no endpoint: give a base URL such as http://localhost:8000/v1, "
                     "gguf:PATH for a file that clairgen serves, or classroom:student"
                 )
-            if "@" in urlsplit(endpoint).netloc:
-                raise ValueError(
-                    "an endpoint must not hold a user name or password; name the key's variable in api_key_env"
-                )
+            if endpoint.startswith(("http://", "https://")):
+                _check_url(endpoint)
         return [endpoint.rstrip("/") for endpoint in endpoints]
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _extra_is_json(cls, extra: object) -> object:
+        for name in _OWN_FIELDS & extra.keys() if isinstance(extra, dict) else ():
+            instead = "use the key beside `extra`" if name in _SETTABLE else "leave it out"
+            raise ValueError(f"{name!r} is clairgen's own to set; {instead}")
+        try:
+            return json.loads(json.dumps(extra, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"it holds what JSON cannot: {error}") from error
 
     def sampling(self, run_seed: int) -> Sampling:
         """How this role's answers are drawn; the seed is part of their content key."""
@@ -146,3 +170,26 @@ class RunConfig(_Strict):
             if names.count(name) > 1:
                 raise ValueError(f"the recipe {name!r} is listed twice; list it once")
         return recipes
+
+
+def _check_url(endpoint: str) -> None:
+    """Raise ValueError for a base URL that cannot be asked, or that holds a secret."""
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{endpoint!r} is no URL: {error}") from error
+    if "@" in parts.netloc:
+        raise ValueError("an endpoint must not hold a user name or password; name the key's variable in api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError("an endpoint is a base URL, without ? or #; other fields of the request go into `extra`")
+    if not host or any(character.isspace() for character in endpoint):
+        raise ValueError(f"{endpoint!r} names no host; give a base URL such as http://localhost:8000/v1")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

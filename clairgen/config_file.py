@@ -34,8 +34,8 @@ def parse_config(text: str, source: str = "configuration") -> RunConfig:
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{source}{line}: this is not valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{source}: this is not valid YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: this is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{source}: a configuration is a mapping with the keys {', '.join(RunConfig.model_fields)}")
     try:
@@ -87,21 +87,27 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - 
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     """Paths counted from the configuration's folder, so that a run can be continued from anywhere."""
 
+    def absolute(path: Path) -> Path:
+        try:
+            return folder / path.expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"the path {path} names a user who is not there; write it out") from error
+
     def absolute_endpoint(endpoint: str) -> str:
         if not endpoint.startswith("gguf:"):
             return endpoint
         path, mark, options = endpoint.removeprefix("gguf:").partition("?")
-        return f"gguf:{folder / Path(path).expanduser()}{mark}{options}"
+        return f"gguf:{absolute(Path(path))}{mark}{options}"
 
     tasks, models = config.tasks, config.models
     if tasks.path is not None:
-        tasks = tasks.model_copy(update={"path": folder / tasks.path.expanduser()})
+        tasks = tasks.model_copy(update={"path": absolute(tasks.path)})
     roles = {
         name: role.model_copy(update={"endpoints": [absolute_endpoint(endpoint) for endpoint in role.endpoints]})
         for name, role in models.items()
     }
     recipes = [
-        recipe.model_copy(update={"template": str(folder / recipe.template)})
+        recipe.model_copy(update={"template": str(absolute(Path(recipe.template)))})
         if recipe.template and recipe.template.endswith(".txt")
         else recipe
         for recipe in config.recipes

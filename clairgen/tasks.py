@@ -100,14 +100,22 @@ def task_id_of(messages: tuple[Message, ...]) -> str:
 
 
 def _row(content: Mapping[str, Any], where: str, column: str | None) -> Row | BadRow:
-    value = content.get(column) if column else content.get("messages", content.get("prompt"))
+    value = content.get(column) if column else _first_given(content)
     try:
         messages = _messages(value)
     except ValueError as error:
         return BadRow(where, str(error))
     given = content.get("id")
     named = given is not None and str(given) != ""
+    if named and not _encodable(str(given)):
+        return BadRow(where, "its id holds half a surrogate pair, which is no text")
     return Row(Task(str(given) if named else task_id_of(messages), messages), where, named)
+
+
+def _first_given(content: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a cell of a data set
+    """`messages`, or `prompt` where a row's `messages` is empty, as in a table that has both columns."""
+    messages = content.get("messages")
+    return messages if messages or content.get("prompt") is None else content["prompt"]
 
 
 def _messages(value: Any) -> tuple[Message, ...]:  # noqa: ANN401 - a cell of a data set
@@ -190,7 +198,7 @@ def _parquet_rows(path: Path) -> Iterator[_Cells]:
             for content in batch.to_pylist():
                 number += 1
                 yield f"{path.name} row {number}", content
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
 
 

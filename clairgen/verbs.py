@@ -22,6 +22,7 @@ from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.store import RoleNumbers, RunDirectory, Store, reading
 
 DEFAULT_TOKENISER = "treebank"
+_LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,9 @@ async def find_pairs(run: Path | str, start: str | None = None, recipe: str | No
     directory = RunDirectory(Path(run))
     async with reading(directory) as store:
         if start is not None:
-            return [stored for stored in await store.pairs.find(start) if recipe in (None, stored.pair.recipe)]
+            return [
+                stored for stored in await store.pairs.find(start[:_LONGEST_ID]) if recipe in (None, stored.pair.recipe)
+            ]
         for name in await store.facts.plans() if recipe is None else [recipe]:
             async for stored in store.pairs.made(name):
                 return [stored]

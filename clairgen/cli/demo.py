@@ -37,7 +37,7 @@ def demo(
 
     from clairgen import verbs
     from clairgen.cli.export import print_export
-    from clairgen.cli.generate import generate_shown, print_summary
+    from clairgen.cli.generate import FAILED, generate_shown, print_summary
     from clairgen.cli.running import run as run_coroutine
     from clairgen.config_file import load_config
     from clairgen.pipeline.generate import Options
@@ -48,7 +48,7 @@ def demo(
     config, run, dataset = out / "config.yaml", out / "run", out / "dataset"
     _write_inputs(out, config, questions)
     _step(f"clairgen generate {config} --run {run}")
-    summary = generate_shown(load_config(config), run, Options())
+    summary = generate_shown(load_config(config), run, Options(accept_changes=True))
     print_summary(summary, again=f"clairgen demo {out} --questions {questions}")
     if summary.stopped_by is not None:
         raise summary.stopped_by
@@ -63,6 +63,8 @@ def demo(
         typer.echo(_accuracy(recipe, made))
     _step(f"clairgen export {run} {dataset} --test-fraction 0.1")
     print_export(run_coroutine(verbs.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
+    if summary.failed:
+        raise typer.Exit(FAILED)
 
 
 def _step(title: str) -> None:
@@ -73,6 +75,8 @@ def _write_inputs(out: Path, config: Path, count: int) -> None:
     from clairgen.data.classroom.questions import draw
 
     tasks = out / "questions.jsonl"
+    if out.is_dir() and any(out.iterdir()) and not (config.is_file() and config.read_text(encoding="utf-8") == _CONFIG):
+        raise InputError(f"the folder {out} holds something that is not a demo; name another one")
     lines = [json.dumps({"prompt": question.prompt}) for question in draw(count, "test", seed=0)]
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """`clairgen generate`: make the pairs of a run that are not made yet."""
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +19,7 @@ def generate(
     run: Annotated[
         Path, typer.Option("--run", help="The run directory; made if new, continued if not.", show_default=False)
     ],
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first LIMIT tasks of the run.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=2**53, help="Only the first LIMIT tasks of the run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed tasks up again.")] = False,
     reuse: Annotated[
@@ -40,11 +41,11 @@ def generate(
 
     loaded = load_config(config)
     if dry_run:
-        _print_estimate(loaded, run, limit)
+        _print_estimate(loaded, run, limit, retry_failed=retry_failed)
         return
     options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()))
     summary = generate_shown(loaded, run, options)
-    print_summary(summary, again=f"clairgen generate {config} --run {run}")
+    print_summary(summary, again=_again(config, run, options))
     if summary.stopped_by is not None:
         raise summary.stopped_by
     if summary.failed:
@@ -70,7 +71,7 @@ def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summa
 
 def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run, and the command that goes on."""
-    from clairgen.reporting.plain import plain_line
+    from clairgen.reporting.plain import plain_line, shortened
 
     tasks = summary.tasks
     if tasks.duplicates:
@@ -89,24 +90,34 @@ def print_summary(summary: "Summary", again: str) -> None:
             f"{counts.get('failed', 0):,} failed, {counts.get('pending', 0):,} to be made"
         )
     for recipe, reason, count, detail in summary.failures:
-        typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {plain_line(detail)}")
+        typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
     if summary.failed:
-        typer.echo(f"Take them up again with: {again} --retry-failed")
+        typer.echo(f"Take them up again with: {plain_line(again)} --retry-failed")
     if summary.stopped_by is not None:
-        typer.echo(f"Go on with: {again}")
+        typer.echo(f"Go on with: {plain_line(again)}")
     else:
-        typer.echo(f"Next: clairgen report {summary.run}")
+        typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
-def _print_estimate(config: "RunConfig", run: Path, limit: int | None) -> None:
+def _again(config: Path, run: Path, options: "Options") -> str:
+    """The command that goes on with a run, as a shell takes it."""
+    command = ["clairgen", "generate", str(config), "--run", str(run)]
+    command += ["--limit", str(options.limit)] if options.limit is not None else []
+    command += ["--skip-bad-lines"] if options.skip_bad_lines else []
+    for other in options.reuse:
+        command += ["--reuse", str(other)]
+    return shlex.join(command)
+
+
+def _print_estimate(config: "RunConfig", run: Path, limit: int | None, *, retry_failed: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
     from clairgen.cli.running import run as run_coroutine
     from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
-    from clairgen.reporting.plain import plain_line
+    from clairgen.reporting.plain import safe_line
 
-    found = run_coroutine(estimate(config, run, limit))
+    found = run_coroutine(estimate(config, run, limit, retry_failed=retry_failed))
     typer.echo(
         f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
         f"{found.pairs_made:,} pairs made already. Still to ask:"
@@ -119,7 +130,7 @@ def _print_estimate(config: "RunConfig", run: Path, limit: int | None) -> None:
     for role in found.roles:
         table.add_row(
             role.role,
-            plain_line(role.model),
+            safe_line(role.model),
             f"{role.calls:,}",
             f"{role.prompt_tokens:,}",
             f"{role.answer_tokens:,}",

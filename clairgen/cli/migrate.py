@@ -12,9 +12,13 @@ def migrate(run: Annotated[Path, typer.Argument(help="The run directory.", show_
     Example: clairgen migrate runs/first
     """
     from clairgen.cli.running import run as run_coroutine
+    from clairgen.reporting.plain import plain_line
     from clairgen.store import migrate as migrate_run
 
     before, after = run_coroutine(migrate_run(run))
+    name = plain_line(str(run))
     typer.echo(
-        f"{run} is up to date (schema {after})." if before == after else f"{run} went from schema {before} to {after}."
+        f"{name} is up to date (schema {after})."
+        if before == after
+        else f"{name} went from schema {before} to {after}."
     )

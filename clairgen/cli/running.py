@@ -1,9 +1,10 @@
 """Running a command's coroutine: Ctrl-C and SIGTERM ask it to finish what is in flight, a second one ends it at once."""
 
 import asyncio
+import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from types import FrameType
 from typing import Any, TypeVar
 
 from clairgen.errors import DrainedError
@@ -20,27 +21,32 @@ def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     """Run `work`, which ends early but cleanly once its event is set. Raises DrainedError if it had to be cut off."""
     try:
         return asyncio.run(_drainable(work))
-    except asyncio.CancelledError as error:
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise DrainedError("Stopped at once; everything committed is kept, run the same command to go on.") from error
 
 
 async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
+    """Plain signal handlers, since those of the loop wait for it: it may be busy hashing a file or loading a data set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 - asyncio.run made it
+    asked = 0
 
-    def asked_to_stop() -> None:
-        if stop.is_set():
-            working.cancel()
+    def asked_to_stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            loop.call_soon_threadsafe(stop.set)
+            os.write(2, b"\nFinishing what is in flight; press Ctrl-C again to stop at once.\n")
+        elif asked == 2:
+            loop.call_soon_threadsafe(working.cancel)
         else:
-            stop.set()
-            sys.stderr.write("\nFinishing what is in flight; press Ctrl-C again to stop at once.\n")
+            raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, asked_to_stop)
+    before = {number: signal.signal(number, asked_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return await work(stop)
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)

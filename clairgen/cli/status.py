@@ -57,7 +57,7 @@ def _print(found: "verbs.Status") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from clairgen.reporting.plain import plain_line, safe_line
+    from clairgen.reporting.plain import plain_line, safe_line, shortened
 
     console = Console()
     console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
@@ -68,7 +68,7 @@ def _print(found: "verbs.Status") -> None:
     for recipe, counts in found.statuses.items():
         made, dropped = counts.get("made", 0), sum(found.dropped.get(recipe, {}).values())
         figures = (made, made - dropped, dropped, counts.get("failed", 0), counts.get("pending", 0))
-        pairs.add_row(recipe, *(f"{figure:,}" for figure in figures))
+        pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
     console.print(pairs)
     roles = Table(box=None, pad_edge=False)
     roles.add_column("role")
@@ -77,8 +77,8 @@ def _print(found: "verbs.Status") -> None:
     for role in found.roles:
         dollars = "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}"
         counts_of_role = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
-        roles.add_row(role.role, *(f"{count:,}" for count in counts_of_role), dollars)
+        roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts_of_role), dollars)
     console.print()
     console.print(roles)
     for recipe, reason, count, detail in found.failures:
-        typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {plain_line(detail)}")
+        typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from clairgen.config import Role, RoleName
+from clairgen.config import Role
 from clairgen.embedded.address import embedded_address, is_embedded
 from clairgen.embedded.launch import EmbeddedServers
 from clairgen.embedded.weights import weights_revision
@@ -39,7 +39,7 @@ def check_keys(roles: Mapping[str, Role], environment: Mapping[str, str]) -> Non
         _key(name, role, environment)
 
 
-def with_revisions(roles: Mapping[RoleName, Role]) -> dict[str, Role]:
+def with_revisions(roles: Mapping[str, Role]) -> dict[str, Role]:
     """Roles with the revision filled in that embedded weights have by themselves: their file's hash.
 
     Raises ConfigError for a model file that is absent or broken, and for a role over different files.

@@ -8,9 +8,11 @@ from clairgen.config import Role, RunConfig
 from clairgen.endpoint.opening import with_revisions
 from clairgen.keys import messages_json
 from clairgen.pipeline.asking import cost_usd
-from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
+from clairgen.pipeline.ingest import last_reading, source_facts
+from clairgen.pipeline.plans import PlannedRecipe, changes, plan_recipes, roles_asked
+from clairgen.pipeline.preparing import other_tasks
 from clairgen.records import Usage
-from clairgen.store import RoleNumbers, RunDirectory, reading
+from clairgen.store import RoleNumbers, RunDirectory, Store, reading
 from clairgen.tasks import BadRow, check_source, read_tasks
 from clairgen.templates import transcript
 
@@ -58,28 +60,46 @@ class _Tasks:
     characters: int = 0
 
 
-async def estimate(config: RunConfig, run: Path | str, limit: int | None = None) -> Estimate:
-    """Estimate what `generate` would ask for the tasks that have no pair in `run` yet. Raises UserError as generate does."""
-    planned = plan_recipes(config, with_revisions(config.models))
-    roles = roles_asked(planned, with_revisions(config.models))
+async def estimate(
+    config: RunConfig, run: Path | str, limit: int | None = None, *, retry_failed: bool = False
+) -> Estimate:
+    """Estimate what `generate` would ask for the tasks that have no pair in `run` yet. Raises UserError as generate does.
+
+    Pairs whose recipe or tasks have changed since count as to be made; answers that they share with the old ones, and those
+    of `--reuse`, are not looked up, so the estimate is then too high rather than too low.
+    """
+    roles = with_revisions(roles_asked(config))
+    planned = plan_recipes(config, roles)
     check_source(config.tasks)
     tasks = _count_tasks(config, limit)
     directory = RunDirectory(Path(run))
-    statuses: dict[str, dict[str, int]] = {}
+    done: dict[str, int] = {}
+    made = 0
     numbers: dict[str, RoleNumbers] = {}
     if directory.database.exists():
         async with reading(directory) as store:
-            statuses = await store.pairs.statuses(limit)
+            made = sum(counts.get("made", 0) for counts in (await store.pairs.statuses()).values())
+            done = await _done(store, config, planned, limit, retry_failed=retry_failed)
             numbers = {entry.role: entry for entry in await store.completions.numbers()}
-    finished = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
-    open_pairs = {entry.recipe.name: max(0, tasks.count - finished.get(entry.recipe.name, 0)) for entry in planned}
-    return Estimate(
-        tasks.count,
-        tasks.duplicates,
-        tasks.bad_rows,
-        sum(counts.get("made", 0) for counts in statuses.values()),
-        [_estimate(name, role, planned, open_pairs, tasks, numbers, roles) for name, role in roles.items()],
-    )
+    open_pairs = {entry.recipe.name: max(0, tasks.count - done.get(entry.recipe.name, 0)) for entry in planned}
+    estimates = [_estimate(name, role, planned, open_pairs, tasks, numbers, roles) for name, role in roles.items()]
+    return Estimate(tasks.count, tasks.duplicates, tasks.bad_rows, made, estimates)
+
+
+async def _done(
+    store: Store, config: RunConfig, planned: list[PlannedRecipe], limit: int | None, *, retry_failed: bool
+) -> dict[str, int]:
+    """Tasks by recipe that nothing is asked for any more."""
+    known = await last_reading(store)
+    if other_tasks(known, source_facts(config.tasks, config.seed, known.source if known else None)):
+        return {}
+    changed = {change.recipe for change in changes(await store.facts.plans(), planned)}
+    finished = ("made",) if retry_failed else ("made", "failed")
+    return {
+        recipe: sum(counts.get(status, 0) for status in finished)
+        for recipe, counts in (await store.pairs.statuses(limit)).items()
+        if recipe not in changed
+    }
 
 
 def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:

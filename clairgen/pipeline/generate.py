@@ -80,9 +80,8 @@ async def generate(
         stop or asyncio.Event(),
         world or World(),
     )
-    roles = with_revisions(config.models)
+    roles = with_revisions(roles_asked(config))
     planned = plan_recipes(config, roles)
-    roles = roles_asked(planned, roles)
     check_keys(roles, world.environment)
     check_source(config.tasks)
     directory = RunDirectory(Path(run))
@@ -98,6 +97,7 @@ async def generate(
                 progress,
                 skip_bad_lines=options.skip_bad_lines,
                 accept_changes=options.accept_changes,
+                stop=stop,
             )
             directory.save_config(config_yaml(config))
             if options.retry_failed:

@@ -1,5 +1,6 @@
 """Reading the tasks into the store, once: interrupted reading goes on at the row where it stopped."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clairgen.config import TaskSource
-from clairgen.errors import InputError
+from clairgen.errors import DrainedError, InputError
 from clairgen.store import Statement, Store, fact_row
 from clairgen.tasks import BadRow, Row, read_tasks
 
@@ -51,19 +52,24 @@ def same_source(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 async def ingest(
-    store: Store, source: TaskSource, seed: int, facts: dict[str, Any], *, skip_bad_lines: bool
+    store: Store, source: TaskSource, seed: int, facts: dict[str, Any], *, skip_bad_lines: bool, stop: asyncio.Event
 ) -> Reading:
-    """Read all rows that are not read yet into the store. Raises InputError for a bad row unless those are skipped."""
+    """Read all rows that are not read yet into the store.
+
+    Raises InputError for a bad row unless those are skipped, DrainedError once `stop` is set; the next call goes on.
+    """
     reading = await last_reading(store)
     if reading is None or not same_source(reading.source, facts):
-        if reading is not None and not reading.complete:
-            await store.tasks.clear()  # the file was mended before anything was asked: read it as new
+        if reading is not None and not await store.facts.plans():
+            await store.tasks.clear()  # the file was mended before anything was planned: read it as new
         reading = Reading(facts)
     if reading.complete:
         return reading
     rows = islice(read_tasks(source, seed), reading.rows, None)
     while group := list(islice(rows, _ROWS_A_COMMIT)):
         reading = await _commit(store, group, reading, skip_bad_lines=skip_bad_lines)
+        if stop.is_set():
+            raise DrainedError
     if not await store.tasks.count():
         raise InputError(f"{source.path or source.hub} holds no task; give it at least one row with a prompt")
     reading = replace(reading, complete=True)

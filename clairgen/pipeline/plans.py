@@ -38,10 +38,10 @@ def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRe
     return [_planned(config, choice, roles) for choice in config.recipes]
 
 
-def roles_asked(planned: list[PlannedRecipe], roles: Mapping[str, Role]) -> dict[str, Role]:
-    """Of the configured roles, those that some recipe asks."""
-    asked = {role for entry in planned for role in entry.kit.roles}
-    return {name: role for name, role in roles.items() if name in asked}
+def roles_asked(config: RunConfig) -> dict[str, Role]:
+    """Of the configured roles, those that some recipe asks. ConfigError for an unknown recipe."""
+    asked = {role for choice in config.recipes for role in recipe_named(choice.name).asks(config, choice)}
+    return {name: role for name, role in config.models.items() if name in asked}
 
 
 def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role]) -> PlannedRecipe:

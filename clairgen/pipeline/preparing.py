@@ -1,5 +1,6 @@
 """Before the first ask: tasks read in, plans compared and recorded, filters in force; what changed is said, never mixed."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,30 +42,38 @@ async def prepare(
     *,
     skip_bad_lines: bool,
     accept_changes: bool,
+    stop: asyncio.Event,
 ) -> Prepared:
-    """Bring the store up to the configuration. Raises RunError for a change of asks that was not accepted."""
+    """Bring the store up to the configuration.
+
+    Raises RunError for a change of asks that was not accepted, and what `ingest` raises; a change takes effect only once
+    the tasks are read in.
+    """
     await store.facts.found_run(__version__)
     known = await last_reading(store)
     source = source_facts(config.tasks, config.seed, known.source if known else None)
-    await _settle_changes(store, planned, progress, other_tasks=_other_tasks(known, source), accepted=accept_changes)
-    reading = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines)
+    changed = await _accepted_changes(
+        store, planned, progress, other_tasks=other_tasks(known, source), accepted=accept_changes
+    )
+    reading = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines, stop=stop)
     await store.facts.record_templates(template for entry in planned for template in entry.kit.templates.values())
     for entry in planned:
         await store.tasks.expect(entry.recipe.name)
-        await store.facts.record_plan(entry.plan)
+        await store.facts.record_plan(entry.plan, changed=entry.recipe.name in changed)
     filter_set, filters = await _settle_filters(store, config, progress)
     await _note_harmless_changes(store, config, progress)
     return Prepared(reading, filter_set, filters)
 
 
-def _other_tasks(known: Reading | None, source: Mapping[str, Any]) -> bool:
+def other_tasks(known: Reading | None, source: Mapping[str, Any]) -> bool:
+    """Whether a run that has its tasks is given others now."""
     return known is not None and known.complete and not same_source(known.source, dict(source))
 
 
-async def _settle_changes(
+async def _accepted_changes(
     store: Store, planned: list[PlannedRecipe], progress: Progress, *, other_tasks: bool, accepted: bool
-) -> None:
-    """Say what changed and what it means; without the user's word nothing is mixed."""
+) -> set[str]:
+    """Say what changed and what it means; the recipes whose asks changed. Without the user's word nothing is mixed."""
     found = changes(await store.facts.plans(), planned)
     statuses = await store.pairs.statuses()
     made = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
@@ -80,10 +89,9 @@ async def _settle_changes(
             f"the configuration differs from the one this run was made with ({'; '.join(meanings)}); every answer so far is "
             "kept; pass --accept-changes to go on so, or name another --run"
         )
-    for recipe in {change.recipe for change in found}:
-        await store.pairs.make_again(recipe)
     for meaning in meanings:
         progress.note(meaning)
+    return {change.recipe for change in found}
 
 
 async def _settle_filters(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:

@@ -32,6 +32,12 @@ def plain_line(text: str) -> str:
     return plain_text(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def shortened(text: str, most: int = 300) -> str:
+    """The plain line, cut after `most` characters."""
+    line = plain_line(text[: most + 1])
+    return line if len(text) <= most else f"{line[:most]}…"
+
+
 def safe(text: str, style: str | Style = "") -> Text:
     """The plain text as a `Text` that rich prints letter for letter."""
     return Text(plain_text(text), style=style)

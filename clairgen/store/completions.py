@@ -5,11 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aiosqlite
-
 from clairgen.keys import canonical_json, sampling_facts
 from clairgen.records import Completion, Message, Sampling, Usage
 from clairgen.store.messages import messages_row
+from clairgen.store.reader import Reader
 from clairgen.store.writer import Statement
 
 Write = Callable[..., Awaitable[None]]
@@ -50,14 +49,13 @@ class RoleNumbers:
 class Completions:
     """The completions of one run."""
 
-    def __init__(self, reader: aiosqlite.Connection, write: Write) -> None:
+    def __init__(self, reader: Reader, write: Write) -> None:
         self._reader = reader
         self._write = write
 
     async def find(self, key: str) -> Completion | None:
         """The good completion of this key, if there is one."""
-        async with self._reader.execute(f"SELECT {_COLUMNS} FROM completions WHERE key = ?", (key,)) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row(f"SELECT {_COLUMNS} FROM completions WHERE key = ?", (key,))
         return None if row is None else _completion(row)
 
     async def save(
@@ -91,8 +89,10 @@ class Completions:
             "total(iif(reused_from IS NULL, completion_tokens, 0)), sum(iif(reused_from IS NULL, cost_usd, NULL)) "
             "FROM completions GROUP BY role ORDER BY role"
         )
-        async with self._reader.execute(sql) as cursor:
-            return [RoleNumbers(row[0], row[1], row[2], int(row[3]), int(row[4]), row[5]) async for row in cursor]
+        return [
+            RoleNumbers(row[0], row[1], row[2], int(row[3]), int(row[4]), row[5])
+            for row in await self._reader.rows(sql)
+        ]
 
 
 def now() -> str:

@@ -40,7 +40,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
 
 async def open_reader(path: Path) -> aiosqlite.Connection:
     """Open for reading only. Reading never migrates: an older schema is refused with the command that does."""
-    if not path.is_file():
+    if not is_file(path):
         raise RunError(
             f"{path.parent} is no run directory: it holds no {path.name}; name the folder given to generate --run"
         )
@@ -94,6 +94,14 @@ def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) 
             f"{path.parent} lies on a network file system ({kinds[mount]}), where the run's database could be damaged; "
             "choose a folder on a local disk for --run"
         )
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that cannot be one is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:

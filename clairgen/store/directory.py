@@ -1,5 +1,6 @@
 """A run's directory: `run.db`, the resolved `config.yaml`, and a lock that one writing command holds at a time."""
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.errors import RunError
+from clairgen.store.connection import is_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class RunDirectory:
 
     def require(self) -> None:
         """Raise RunError unless this is the directory of a run."""
-        if not self.database.is_file():
+        if not is_file(self.database):
             raise RunError(
                 f"{self.path} is no run directory: it holds no run.db; name the folder that was given to generate --run"
             )
@@ -76,8 +78,11 @@ class RunDirectory:
             ) from error
         try:
             self._take(handle)
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk: the lock holds all the same, it only does not tell who has it
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
             os.close(handle)

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import aiosqlite
-
 from clairgen.keys import canonical_json
 from clairgen.store.completions import now
+from clairgen.store.reader import Reader
 from clairgen.store.writer import Statement
 from clairgen.templates import Template
 
@@ -26,14 +25,13 @@ class Plan:
 class Facts:
     """Small facts of one run."""
 
-    def __init__(self, reader: aiosqlite.Connection, write: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, reader: Reader, write: Callable[..., Awaitable[None]]) -> None:
         self._reader = reader
         self._write = write
 
     async def get(self, key: str) -> str | None:
         """A fact by name."""
-        async with self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row("SELECT value FROM meta WHERE key = ?", (key,))
         return None if row is None else str(row[0])
 
     async def put(self, key: str, value: str) -> None:
@@ -53,8 +51,7 @@ class Facts:
 
     async def configuration(self) -> str | None:
         """YAML of the configuration that was last generated with."""
-        async with self._reader.execute("SELECT yaml FROM configurations ORDER BY id DESC LIMIT 1") as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row("SELECT yaml FROM configurations ORDER BY id DESC LIMIT 1")
         return None if row is None else str(row[0])
 
     async def record_templates(self, templates: Iterable[Template]) -> None:
@@ -64,18 +61,20 @@ class Facts:
 
     async def templates(self) -> list[tuple[str, str]]:
         """Names and hashes of the templates that were used."""
-        async with self._reader.execute("SELECT name, hash FROM templates ORDER BY name") as cursor:
-            return [(row[0], row[1]) async for row in cursor]
+        return [(row[0], row[1]) for row in await self._reader.rows("SELECT name, hash FROM templates ORDER BY name")]
 
     async def plans(self) -> dict[str, Plan]:
         """Plans by recipe."""
-        async with self._reader.execute("SELECT recipe, plan, revises FROM plans ORDER BY recipe") as cursor:
-            return {row[0]: Plan(row[0], json.loads(row[1]), bool(row[2])) async for row in cursor}
+        rows = await self._reader.rows("SELECT recipe, plan, revises FROM plans ORDER BY recipe")
+        return {recipe: Plan(recipe, json.loads(plan), bool(revises)) for recipe, plan, revises in rows}
 
-    async def record_plan(self, plan: Plan) -> None:
-        """Commit a recipe's plan."""
+    async def record_plan(self, plan: Plan, *, changed: bool) -> None:
+        """Commit a recipe's plan; if its asks have `changed`, all its pairs are to be made again. Their completions stay."""
         sql = "INSERT OR REPLACE INTO plans (recipe, plan, revises, created_at) VALUES (?, ?, ?, ?)"
-        await self._write((sql, (plan.recipe, canonical_json(dict(plan.facts)), plan.revises, now())))
+        statements: list[Statement] = [(sql, (plan.recipe, canonical_json(dict(plan.facts)), plan.revises, now()))]
+        if changed:
+            statements.append(("UPDATE pairs SET status = 'pending' WHERE recipe = ?", (plan.recipe,)))
+        await self._write(*statements)
 
 
 def fact_row(key: str, value: str) -> Statement:

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 
-import aiosqlite
-
 from clairgen.records import Contrast, Finding
 from clairgen.store.completions import now
 from clairgen.store.facts import Facts, fact_row
 from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
+from clairgen.store.reader import Reader
 from clairgen.store.writer import Statement, Writer
 
 _IN_FORCE = "filter_set"
@@ -27,7 +26,7 @@ class Sifted:
 class FilterSets:
     """The filter sets of one run; `writer` is None in a store that was opened for reading."""
 
-    def __init__(self, reader: aiosqlite.Connection, writer: Writer | None, facts: Facts) -> None:
+    def __init__(self, reader: Reader, writer: Writer | None, facts: Facts) -> None:
         self._reader = reader
         self._writer = writer
         self._facts = facts
@@ -37,15 +36,13 @@ class FilterSets:
         current = await self._facts.get(_IN_FORCE)
         if current is None:
             return None
-        async with self._reader.execute("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),)) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),))
         return None if row is None else (int(row[0]), str(row[1]))
 
     async def replace(self, settings: str, sifted: AsyncIterable[Sifted]) -> int:
         """Put a new set in force over all pairs given with their findings, in one transaction; its id."""
         assert self._writer is not None, "the store was opened for reading"  # noqa: S101 - a caller's fault
-        async with self._reader.execute("SELECT coalesce(max(id), 0) + 1 FROM filter_sets") as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row("SELECT coalesce(max(id), 0) + 1 FROM filter_sets")
         number = int(row[0]) if row else 1
         await self._writer.exclusively(_statements(number, settings, sifted))
         return number

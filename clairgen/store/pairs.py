@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import aiosqlite
-
 from clairgen.keys import pair_id
 from clairgen.records import FilterAction, Finding, StoredPair
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_row
 from clairgen.store.pair_rows import COLUMNS, FROM, POSITION, MadePair, ask_rows, finding_rows, stored_pair, update_row
+from clairgen.store.reader import Reader
 
 _PAGE = 512
 
@@ -28,7 +27,7 @@ class Failure:
 class Pairs:
     """The pairs of one run. A contrast that older metrics measured is given as None, to be measured anew."""
 
-    def __init__(self, reader: aiosqlite.Connection, write: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, reader: Reader, write: Callable[..., Awaitable[None]]) -> None:
         self._reader = reader
         self._write = write
 
@@ -60,24 +59,21 @@ class Pairs:
         await self._write(("UPDATE pairs SET status = 'pending' WHERE status = 'failed'", ()))
         return count
 
-    async def make_again(self, recipe: str) -> None:
-        """Make all pairs of a recipe pending, since what they are made of has changed; their completions stay."""
-        await self._write(("UPDATE pairs SET status = 'pending' WHERE recipe = ?", (recipe,)))
-
     async def statuses(self, limit: int | None = None) -> dict[str, dict[str, int]]:
         """Counts by recipe and status, among the first `limit` tasks."""
         sql = "SELECT recipe, status, count(*) FROM pairs WHERE position <= ? GROUP BY recipe, status"
         found: dict[str, dict[str, int]] = {}
-        async with self._reader.execute(sql, (limit if limit is not None else 2**62,)) as cursor:
-            async for recipe, status, count in cursor:
-                found.setdefault(recipe, {})[status] = count
+        for recipe, status, count in await self._reader.rows(sql, (limit if limit is not None else 2**62,)):
+            found.setdefault(recipe, {})[status] = count
         return found
 
     async def failures(self) -> list[tuple[str, str, int, str]]:
         """Failures as (recipe, reason, count, one detail), most frequent first."""
-        sql = "SELECT recipe, reason, count(*), min(detail) FROM failures GROUP BY recipe, reason ORDER BY 3 DESC, 1, 2"
-        async with self._reader.execute(sql) as cursor:
-            return [(row[0], row[1], row[2], row[3]) async for row in cursor]
+        sql = (
+            "SELECT f.recipe, f.reason, count(*), min(f.detail) FROM failures f JOIN pairs p ON p.id = f.pair_id "
+            "WHERE p.status = 'failed' GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"
+        )
+        return [(row[0], row[1], row[2], row[3]) for row in await self._reader.rows(sql)]
 
     async def dropped(self) -> dict[str, dict[str, int]]:
         """Counts of made pairs that the filter set in force drops, by recipe and reason."""
@@ -86,9 +82,8 @@ class Pairs:
             "GROUP BY recipe, drop_reason ORDER BY 3 DESC"
         )
         found: dict[str, dict[str, int]] = {}
-        async with self._reader.execute(sql) as cursor:
-            async for recipe, reason, count in cursor:
-                found.setdefault(recipe, {})[reason] = count
+        for recipe, reason, count in await self._reader.rows(sql):
+            found.setdefault(recipe, {})[reason] = count
         return found
 
     async def cost_usd(self, recipe: str) -> float | None:
@@ -97,15 +92,13 @@ class Pairs:
             "SELECT sum(cost_usd) FROM completions WHERE key IN ("
             "SELECT a.key FROM pair_asks a JOIN pairs p ON p.id = a.pair_id WHERE p.recipe = ? AND p.status = 'made')"
         )
-        async with self._reader.execute(sql, (recipe,)) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row(sql, (recipe,))
         return row[0] if row else None
 
     async def uncovered(self, filter_set: int) -> int:
         """How many made pairs the filter set has not seen."""
         sql = "SELECT count(*) FROM pairs WHERE status = 'made' AND filter_set IS NOT ?"
-        async with self._reader.execute(sql, (filter_set,)) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row(sql, (filter_set,))
         return int(row[0]) if row else 0
 
     async def made(self, recipe: str) -> AsyncIterator[StoredPair]:
@@ -114,8 +107,7 @@ class Pairs:
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
         sql = f"SELECT {COLUMNS} {FROM} {where} ORDER BY p.position LIMIT {_PAGE}"
         while True:
-            async with self._reader.execute(sql, (recipe, after)) as cursor:
-                rows = list(await cursor.fetchall())
+            rows = await self._reader.rows(sql, (recipe, after))
             if not rows:
                 return
             findings = await self._findings([row[0] for row in rows])
@@ -130,8 +122,7 @@ class Pairs:
             f"SELECT {COLUMNS} {FROM} WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?) "
             "ORDER BY p.position LIMIT 10"
         )
-        async with self._reader.execute(sql, (f"{escaped}%", start)) as cursor:
-            rows = list(await cursor.fetchall())
+        rows = await self._reader.rows(sql, (f"{escaped}%", start))
         findings = await self._findings([row[0] for row in rows])
         return [stored_pair(row, findings.get(row[0], ())) for row in rows]
 
@@ -142,7 +133,6 @@ class Pairs:
             f"AND p.filter_set = r.filter_set WHERE r.pair_id IN ({marks}) ORDER BY r.pair_id, r.position"
         )
         found: dict[str, tuple[Finding, ...]] = {}
-        async with self._reader.execute(sql, ids) as cursor:
-            async for identity, name, action, reason, value in cursor:
-                found[identity] = (*found.get(identity, ()), Finding(name, FilterAction(action), reason, value))
+        for identity, name, action, reason, value in await self._reader.rows(sql, ids):
+            found[identity] = (*found.get(identity, ()), Finding(name, FilterAction(action), reason, value))
         return found

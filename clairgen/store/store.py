@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
-
 from clairgen.errors import StoreError
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
@@ -15,6 +13,7 @@ from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Facts
 from clairgen.store.filter_sets import FilterSets
 from clairgen.store.pairs import Pairs
+from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
 from clairgen.store.tasks import Tasks
 from clairgen.store.writer import Writer
@@ -36,7 +35,7 @@ async def writing(run: RunDirectory) -> AsyncIterator[Store]:
     """The store for writing; creates and migrates it as needed. Hold the run's lock around this."""
     async with AsyncExitStack() as stack:
         writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database))
-        reader = await open_reader(run.database)
+        reader = Reader(await open_reader(run.database), run.database)
         stack.push_async_callback(reader.close)
         yield _store(reader, writer)
 
@@ -44,7 +43,7 @@ async def writing(run: RunDirectory) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def reading(run: RunDirectory) -> AsyncIterator[Store]:
     """The store for reading, also while another process writes it."""
-    reader = await open_reader(run.database)
+    reader = Reader(await open_reader(run.database), run.database)
     try:
         yield _store(reader, None)
     finally:
@@ -61,7 +60,7 @@ async def migrate(path: Path | str) -> tuple[int, int]:
             return before, VERSION
 
 
-def _store(reader: aiosqlite.Connection, writer: Writer | None) -> Store:
+def _store(reader: Reader, writer: Writer | None) -> Store:
     async def refuse(*_: tuple[str, Sequence[Any]]) -> None:
         raise StoreError("this store was opened for reading")
 

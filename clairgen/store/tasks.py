@@ -1,18 +1,17 @@
 """Tasks in the store, and which of them still wait for a recipe."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-import aiosqlite
 
 from clairgen.keys import pair_id
 from clairgen.records import Task
 from clairgen.store.facts import fact_row
 from clairgen.store.messages import messages_of, messages_row
+from clairgen.store.reader import Reader
 from clairgen.store.writer import Statement
 from clairgen.tasks import Row
 
-_PAGE = 256
+_PAGE = 512
 _ROWS_A_COMMIT = 5000
 
 
@@ -28,7 +27,7 @@ class PendingTask:
 class Tasks:
     """The tasks of one run, in the order of their source."""
 
-    def __init__(self, reader: aiosqlite.Connection, write: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, reader: Reader, write: Callable[..., Awaitable[None]]) -> None:
         self._reader = reader
         self._write = write
 
@@ -74,8 +73,7 @@ class Tasks:
     async def find(self, task_id: str) -> Task:
         """A task that the run has."""
         sql = "SELECT t.id, m.body FROM tasks t JOIN messages m ON m.hash = t.messages WHERE t.id = ?"
-        async with self._reader.execute(sql, (task_id,)) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row(sql, (task_id,))
         if row is None:
             raise KeyError(task_id)
         return Task(row[0], messages_of(row[1]))
@@ -89,43 +87,52 @@ class Tasks:
         for start in range(done, last, _ROWS_A_COMMIT):
             end = min(start + _ROWS_A_COMMIT, last)
             sql = "SELECT position, id FROM tasks WHERE position > ? AND position <= ?"
-            async with self._reader.execute(sql, (start, end)) as cursor:
-                rows = [(pair_id(row[1], recipe), row[0], row[1], recipe) async for row in cursor]
+            rows = [
+                (pair_id(row[1], recipe), row[0], row[1], recipe) for row in await self._reader.rows(sql, (start, end))
+            ]
             await self._write(*((insert, row) for row in rows), fact_row(fact, str(end)))
 
     async def pending(self, recipes: Sequence[str], limit: int | None = None) -> AsyncIterator[PendingTask]:
         """Tasks that wait for one of `recipes`, in order, among the first `limit`; reads an index, never what is done."""
-        after = 0
-        while page := await self._page(recipes, after, limit):
-            for pending in page:
+        after, last = 0, limit if limit is not None else 2**62
+        while waiting := await self._waiting(recipes, after, last):
+            for pending in await self._with_messages(waiting):
                 yield pending
-            after = page[-1].position
+            after = max(waiting)
 
-    async def _page(self, recipes: Sequence[str], after: int, limit: int | None) -> list[PendingTask]:
+    async def _waiting(self, recipes: Sequence[str], after: int, last: int) -> dict[int, list[str]]:
+        """The next positions that wait, with their recipes; walks the index of pending pairs."""
         marks = ", ".join("?" * len(recipes))
         sql = (
-            "SELECT t.position, t.id, m.body, p.recipe FROM pairs p JOIN tasks t ON t.position = p.position "
-            "JOIN messages m ON m.hash = t.messages WHERE p.status = 'pending' AND p.position IN ("
-            f"SELECT DISTINCT position FROM pairs WHERE status = 'pending' AND recipe IN ({marks}) AND position > ? "
-            f"AND position <= ? ORDER BY position LIMIT {_PAGE}) AND p.recipe IN ({marks}) ORDER BY t.position"
+            "SELECT position, recipe FROM pairs INDEXED BY pairs_pending WHERE status = 'pending' AND position > ? "
+            f"AND position <= ? AND recipe IN ({marks}) ORDER BY position LIMIT ?"
         )
-        last = limit if limit is not None else 2**62
-        found: dict[int, PendingTask] = {}
-        async with self._reader.execute(sql, (*recipes, after, last, *recipes)) as cursor:
-            async for position, task_id, body, recipe in cursor:
-                known = found.get(position)
-                task, others = (known.task, known.recipes) if known else (Task(task_id, messages_of(body)), ())
-                found[position] = PendingTask(position, task, (*others, recipe))
-        return list(found.values())
+        rows = await self._reader.rows(sql, (after, last, *recipes, _PAGE))
+        found: dict[int, list[str]] = {}
+        for position, recipe in rows:
+            found.setdefault(position, []).append(recipe)
+        if len(rows) == _PAGE and len(found) > 1:
+            del found[rows[-1][0]]  # perhaps cut in two by the page's end: it comes whole with the next page
+        return found
+
+    async def _with_messages(self, waiting: Mapping[int, list[str]]) -> list[PendingTask]:
+        marks = ", ".join("?" * len(waiting))
+        sql = (
+            "SELECT t.position, t.id, m.body FROM tasks t JOIN messages m ON m.hash = t.messages "
+            f"WHERE t.position IN ({marks}) ORDER BY t.position"
+        )
+        rows = await self._reader.rows(sql, list(waiting))
+        return [
+            PendingTask(position, Task(name, messages_of(body)), tuple(waiting[position]))
+            for position, name, body in rows
+        ]
 
     async def _stored(self, column: str, values: Sequence[str]) -> dict[str, str]:
         """Message hashes of the stored tasks whose `column` is among `values`, by id."""
         marks = ", ".join("?" * len(values))
         sql = f"SELECT id, messages FROM tasks WHERE {column} IN ({marks})"
-        async with self._reader.execute(sql, values) as cursor:
-            return {row[0]: row[1] async for row in cursor}
+        return {row[0]: row[1] for row in await self._reader.rows(sql, values)}
 
     async def _one(self, sql: str, *parameters: str) -> int:
-        async with self._reader.execute(sql, parameters) as cursor:
-            row = await cursor.fetchone()
+        row = await self._reader.row(sql, parameters)
         return int(row[0]) if row else 0
