@@ -32,6 +32,11 @@ def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
     assert config.models["stronger"].endpoints == [f"gguf:{tmp_path}/model.gguf?context=512"]
 
 
+def test_extra_is_kept_as_json_has_it() -> None:
+    config = parse_config(with_role(extra={"logit_bias": {50256: -100}, "min_p": 0.1}))
+    assert config.models["target"].extra == {"logit_bias": {"50256": -100}, "min_p": 0.1}
+
+
 def test_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(GOOD)
@@ -77,12 +82,33 @@ def with_role(**values: object) -> str:
         (with_role(max_tokens=0), r"models\.target\.max_tokens"),
         (with_role(max_tokens="many"), r"models\.target\.max_tokens"),
         (changed(tokeniser="bpe"), "tokeniser"),
+        (with_role(max_tokens=10**24), r"models\.target\.max_tokens"),
+        (with_role(timeout_seconds=float("inf")), r"models\.target\.timeout_seconds"),
+        (with_role(temperature=float("inf")), r"models\.target\.temperature"),
+        (with_role(extra={"x": float("nan")}), r"models\.target\.extra: it holds what JSON cannot"),
+        (
+            with_role(extra={"model": "other"}),
+            r"models\.target\.extra: 'model' is clairgen's own to set; use the key beside",
+        ),
+        (with_role(extra={"stream": True}), r"models\.target\.extra: 'stream' is clairgen's own to set; leave it out"),
+        (with_role(endpoints=["http://local host/v1"]), "names no host"),
+        (with_role(endpoints=["http:///v1"]), "names no host"),
+        (with_role(endpoints=["http://gpu1:99999/v1"]), "is no URL"),
+        (with_role(endpoints=["http://gpu1/v1?key=abc"]), r"without \? or #"),
+        (GOOD + "seed: 2024-13-45", "not valid YAML"),
+        (GOOD + "seed: " + "9" * 5000, "not valid YAML"),
+        (GOOD + "seed: " + "[" * 3000, "not valid YAML"),
+        (GOOD.replace("model: m", 'model: "a\\0b"'), "holds a NUL character"),
+        (GOOD.replace("model: m", 'model: "\\ud800"'), "(unicode string|not valid YAML)"),
+        (GOOD.replace("prompts.jsonl", "~no-such-user/prompts.jsonl"), "names a user who is not there"),
         ("models: {}", r"the key 'recipes' is missing \(and"),
     ],
 )
-def test_a_fault_is_one_sentence_that_names_the_place(text: str, sentence: str) -> None:
+def test_a_fault_is_one_sentence_that_names_the_place(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=sentence) as caught:
-        parse_config(text, source="c.yaml")
+        load_config(path)
     assert "\n" not in str(caught.value)
     assert "secret@" not in str(caught.value)
 

@@ -46,6 +46,7 @@ def test_jsonl_rows_keep_their_ids_and_places(tmp_path: Path) -> None:
             "ends with 'assistant'",
         ),
         ('{"messages": ["x"]}', "role must be one of"),
+        ('{"id": "\\ud800", "prompt": "x"}', "its id holds half a surrogate pair"),
     ],
 )
 def test_a_row_that_holds_no_task_is_told_with_its_place(tmp_path: Path, line: str, why: str) -> None:
@@ -57,6 +58,14 @@ def test_a_row_that_holds_no_task_is_told_with_its_place(tmp_path: Path, line: s
     assert isinstance(bad, BadRow)
     assert bad.where == "t.jsonl line 2"
     assert why in bad.why
+
+
+def test_an_empty_messages_column_beside_a_prompt_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(
+        '{"messages": null, "prompt": "one"}\n{"messages": "", "prompt": "two"}\n{"messages": [], "prompt": "three"}\n'
+    )
+    assert prompts(rows(path)) == ["one", "two", "three"]
 
 
 def test_bytes_that_are_no_text_are_a_bad_row(tmp_path: Path) -> None:

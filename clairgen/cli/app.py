@@ -16,13 +16,13 @@ from clairgen.cli.generate import generate
 from clairgen.cli.migrate import migrate
 from clairgen.cli.reparse import reparse
 from clairgen.cli.report import report
+from clairgen.cli.running import DRAINED
 from clairgen.cli.show import show
 from clairgen.cli.status import status
 from clairgen.errors import ClairgenError, DrainedError, EndpointsError
 
 USER = 2
 ENDPOINTS = 3
-DRAINED = 130
 
 app = typer.Typer(
     no_args_is_help=True,

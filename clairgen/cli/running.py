@@ -11,6 +11,10 @@ from clairgen.errors import DrainedError
 
 T = TypeVar("T")
 
+DRAINED = 130
+"""The exit code of a command that was asked to stop."""
+_SECONDS_TO_CANCEL = 5  # after a second Ctrl-C, in case something blocks
+
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a short coroutine to its end."""
@@ -21,7 +25,7 @@ def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     """Run `work`, which ends early but cleanly once its event is set. Raises DrainedError if it had to be cut off."""
     try:
         return asyncio.run(_drainable(work))
-    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+    except asyncio.CancelledError as error:
         raise DrainedError("Stopped at once; everything committed is kept, run the same command to go on.") from error
 
 
@@ -41,12 +45,21 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
             os.write(2, b"\nFinishing what is in flight; press Ctrl-C again to stop at once.\n")
         elif asked == 2:
             loop.call_soon_threadsafe(working.cancel)
+            signal.alarm(_SECONDS_TO_CANCEL)
         else:
-            raise KeyboardInterrupt
+            _leave()
 
-    before = {number: signal.signal(number, asked_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {signal.SIGINT: asked_to_stop, signal.SIGTERM: asked_to_stop, signal.SIGALRM: lambda *_: _leave()}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         return await work(stop)
     finally:
+        signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave() -> None:
+    """End the process on the spot, as `kill -9` would: everything committed is kept, engines see their pipe end."""
+    os.write(2, b"Stopped at once; everything committed is kept.\n")
+    os._exit(DRAINED)

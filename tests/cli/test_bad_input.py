@@ -204,3 +204,21 @@ async def test_bad_flags(tmp_path: Path) -> None:
     one_sentence(done, 2, "HF_TOKEN")
     assert (await clairgen("generate")).code == 2
     assert (await clairgen("nonsense")).code == 2
+
+
+async def test_damaged_database(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        assert (await generated(tmp_path, endpoint.url, prompts=questions(200))).code == 0
+        database = tmp_path / "run" / "run.db"
+        content = bytearray(database.read_bytes())
+        content[8192:] = b"\xff" * (len(content) - 8192)
+        database.write_bytes(bytes(content))
+        one_sentence(await generated(tmp_path, endpoint.url), 2, "damaged")
+    for command in ("status", "report", "show"):
+        one_sentence(await clairgen(command, tmp_path / "run"), 2, "damaged")
+
+
+async def test_demo_writes_over_nothing_of_the_users(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("precious: true")
+    one_sentence(await clairgen("demo", tmp_path), 2, "holds something that is not a demo")
+    assert (tmp_path / "config.yaml").read_text() == "precious: true"

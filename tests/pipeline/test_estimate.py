@@ -39,3 +39,17 @@ async def test_a_continued_run_is_estimated_from_what_its_answers_had(tmp_path: 
     assert [role.calls for role in first.roles] == [10, 10, 10]
     reviser = by_role(found)["reviser"]
     assert (reviser.measured, reviser.prompt_tokens, reviser.answer_tokens) == (True, 70 * 200, 70 * 30)
+
+
+async def test_what_has_changed_is_estimated_as_to_be_made(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(10))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "run")
+        same = await estimate(config(endpoint.url, tasks), tmp_path / "run")
+        other_reviser = await estimate(config(endpoint.url, tasks, reviser={"model": "new"}), tmp_path / "run")
+        write_tasks(tasks, [f"Another {number}" for number in range(7)])
+        other_tasks = await estimate(config(endpoint.url, tasks), tmp_path / "run")
+    assert {role.calls for role in same.roles} == {0}
+    assert by_role(other_reviser)["reviser"].calls == 10
+    assert by_role(other_reviser)["stronger"].calls == 0
+    assert {role.calls for role in other_tasks.roles} == {7}

@@ -9,7 +9,7 @@ import pytest
 from clairgen import verbs
 from clairgen.config import RunConfig
 from clairgen.endpoint.opening import World
-from clairgen.errors import ConfigError, DrainedError, EndpointsError, RunError
+from clairgen.errors import ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
@@ -397,3 +397,69 @@ async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> Non
 
     assert load_config(tmp_path / "run" / "config.yaml") == given
     assert json.loads(given.model_dump_json())["seed"] == 0
+
+
+async def test_an_accepted_change_takes_effect_only_when_the_tasks_are_read(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+        tasks.write_text(tasks.read_text() + "{broken\n")
+        changed = config(endpoint.url, tasks, recipes=["clair"], reviser={"temperature": 0.1})
+        with pytest.raises(InputError, match="line 6"):
+            await generate(changed, tmp_path / "run", Options(accept_changes=True))
+        assert (await verbs.status(tmp_path / "run")).statuses == {"clair": {"made": 5}}
+
+
+async def test_a_finished_run_keeps_its_tasks_whatever_becomes_of_its_file(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+        write_tasks(tasks, [f"Another {number}" for number in range(2500)])
+        tasks.write_text(tasks.read_text() + "{broken\n")
+        with pytest.raises(InputError, match="line 2501"):
+            await generate(
+                config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", Options(accept_changes=True)
+            )
+        write_tasks(tasks, [*questions(5), "one more"])
+        options = Options(accept_changes=True, limit=5)
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", options)
+    assert summary.statuses["clair"]["made"] == 5
+    assert len(await pairs_of(tmp_path / "run", "clair")) == 5
+
+
+async def test_failures_that_are_taken_up_again_are_no_failures_any_more(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
+    stop = asyncio.Event()
+    async with ScriptedEndpoint(lambda _: refused(400, "no")) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+        stop.set()
+        options = Options(retry_failed=True)
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", options, stop=stop)
+    assert summary.statuses == {"clair": {"pending": 5}}
+    assert summary.failures == []
+
+
+async def test_a_key_that_an_answer_quotes_stands_in_no_file(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    async with ScriptedEndpoint(lambda _: Reply(b"<html>Authorization: Bearer sk-0123456789</html>")) as endpoint:
+        world = World(environment={"MY_KEY": "sk-0123456789"}, clock=(clock := FakeClock()), sleep=clock.sleep)
+        given = config(endpoint.url, tasks, recipes=["clair"], target={"api_key_env": "MY_KEY"})
+        summary = await generate(given, tmp_path / "run", world=world)
+    assert "[key]" in summary.failures[0][3]
+    assert all(b"sk-0123456789" not in file.read_bytes() for file in (tmp_path / "run").iterdir())
+
+
+async def test_roles_of_one_model_at_one_provider_share_their_pace(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(30))
+    clock = FakeClock()
+    limited = {"model": STRONGER, "requests_per_minute": 60}
+
+    def either(request: dict[str, Any]) -> Reply:
+        revising = "{student_solution}" in request["messages"][-1]["content"]
+        return played(request | {"model": REVISER} if revising else request)
+
+    async with ScriptedEndpoint(either) as endpoint:
+        start = clock()
+        given = config(endpoint.url, tasks, reviser=limited, stronger=limited)
+        await generate(given, tmp_path / "run", world=World(clock=clock, sleep=clock.sleep))
+    assert 58 <= clock() - start < 75  # apart they would need 30
