@@ -33,6 +33,14 @@ class Switch(_Strict):
     )
 
 
+class Marking(Switch):
+    """A filter without a measure that judges by phrases or the like, and so only marks until it is told otherwise."""
+
+    action: Action = Field(
+        default="mark", description="What to do with a pair at fault: drop it, mark it, or off: do not look."
+    )
+
+
 class Bounds(_Strict):
     """A filter on a measure."""
 
@@ -101,5 +109,6 @@ def _with_default_length_ratio(written: object) -> object:
 
 
 SwitchField: TypeAlias = Annotated[Switch, BeforeValidator(_spelled_out_switch)]
+MarkingField: TypeAlias = Annotated[Marking, BeforeValidator(_spelled_out_switch)]
 BoundsField: TypeAlias = Annotated[Bounds, BeforeValidator(_spelled_out)]
 LengthRatioField: TypeAlias = Annotated[Bounds, BeforeValidator(_with_default_length_ratio)]

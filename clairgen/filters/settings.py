@@ -7,7 +7,11 @@ A filter is written as its bounds, as its action, or as both:
       jaccard: {bounds: [10, null], action: mark}
       truncated: mark
       empty: off
+      near_duplicate: {threshold: 0.9, action: drop}
+      contamination: {files: [eval.jsonl], ngram: 13, action: drop}
 """
+
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -16,17 +20,38 @@ from clairgen.filters.forms import (
     Bounds,
     BoundsField,
     LengthRatioField,
+    Marking,
+    MarkingField,
     Range,
     Switch,
     SwitchField,
 )
+from clairgen.filters.prompt_forms import Contamination, ContaminationField, NearDuplicate, NearDuplicateField
 from clairgen.records import FilterAction
 
-FILTERS = ("truncated", "format", "empty", "identical", "length_ratio", "jaccard", "levenshtein")
+FILTERS = (
+    "truncated",
+    "format",
+    "empty",
+    "identical",
+    "length_ratio",
+    "jaccard",
+    "levenshtein",
+    "allusion",
+    "lost_answer",
+    "refusal",
+    "language",
+    "contamination",
+    "near_duplicate",
+)
 """The filters in the order in which they look at a pair; the first that drops it gives the reason it is counted under.
 
 `truncated` comes first, since an answer that was cut off before its solution has lost its format for that reason.
+`near_duplicate` comes last, since only a pair that is kept can stand for a later one.
 """
+
+ON_REVISIONS = ("allusion", "lost_answer")
+"""The filters that look only at pairs of recipes that revise."""
 
 
 class FilterSettings(BaseModel):
@@ -58,6 +83,25 @@ class FilterSettings(BaseModel):
     levenshtein: BoundsField = Field(
         default=Bounds(), description="Character edits between the two answers; set it for more or less contrast."
     )
+    allusion: MarkingField = Field(
+        default=Marking(), description="Revisions that openly say that they are one, where the task asked for none."
+    )
+    lost_answer: MarkingField = Field(
+        default=Marking(), description="Revisions without any result or code where the student's answer had one."
+    )
+    refusal: MarkingField = Field(default=Marking(), description="Pairs with an answer that declines to answer.")
+    language: MarkingField = Field(
+        default=Marking(),
+        description="Pairs whose answers are in different languages; short texts and code are passed.",
+    )
+    contamination: ContaminationField = Field(
+        default=Contamination(),
+        description="Prompts that share n-grams with evaluation files of yours; name the files.",
+    )
+    near_duplicate: NearDuplicateField = Field(
+        default=NearDuplicate(),
+        description="Prompts that are nearly an earlier one of the same recipe's kept pairs; seen when the whole run is.",
+    )
 
     @field_validator("jaccard", mode="after")
     @classmethod
@@ -80,6 +124,8 @@ class FilterSettings(BaseModel):
     def action(self, name: str, *, revises: bool) -> FilterAction | None:
         """What this filter does to a pair at fault; None when it is off. `revises` is whether the pair's recipe does."""
         setting: Switch | Bounds = getattr(self, name)
+        if (name in ON_REVISIONS and not revises) or (name == "contamination" and not self.contamination.files):
+            return None
         if setting.action is not None:
             return None if setting.action == "off" else FilterAction(setting.action)
         if name == "length_ratio":
@@ -90,6 +136,11 @@ class FilterSettings(BaseModel):
         """The lowest and the highest value that this filter keeps; None is an open end."""
         setting: Bounds = getattr(self, name)
         return setting.bounds or (None, None)
+
+    def counted_from(self, folder: Path) -> "FilterSettings":
+        """These settings with the paths of evaluations counted from `folder`, so that a run can be continued anywhere."""
+        files = tuple(folder / file.expanduser() for file in self.contamination.files)
+        return self.model_copy(update={"contamination": self.contamination.model_copy(update={"files": files})})
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -103,13 +154,19 @@ class FilterSettings(BaseModel):
 
     def _phrase(self, name: str) -> str:
         revision, other = self.action(name, revises=True), self.action(name, revises=False)
-        if revision is None or other is None:
+        if revision is None:
             return ""
+        if other is None:
+            return f"{name}: {revision} revisions"
         does = f"{revision}" if revision is other else f"{revision} revisions, {other} others"
-        return f"{name}{_range_words(self, name)}: {does}"
+        return f"{name}{_measure_words(self, name)}: {does}"
 
 
-def _range_words(settings: FilterSettings, name: str) -> str:
+def _measure_words(settings: FilterSettings, name: str) -> str:
+    if name == "near_duplicate":
+        return f" at least {settings.near_duplicate.threshold:g}"
+    if name == "contamination":
+        return f" with {', '.join(file.name for file in settings.contamination.files)}"
     if not isinstance(getattr(settings, name), Bounds):
         return ""
     low, high = settings.bounds(name)

@@ -21,6 +21,7 @@ from clairgen.pipeline.making import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
 from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.sifting import settle_near_duplicates
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading, writing
 from clairgen.tasks import check_source
@@ -108,6 +109,8 @@ async def generate(
                 pools = await _open_pools(stack, roles, directory, world, stop)
                 asker = Asker(store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress)
                 stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
+            if not isinstance(stopped_by, StoreError):
+                await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
             return await _summary(directory, store, prepared, progress, stopped_by)
 
 

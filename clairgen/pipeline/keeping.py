@@ -21,5 +21,5 @@ class Keeper:
     async def keep(self, pair: Pair, prompt: Sequence[Message], *, revises: bool) -> None:
         """Commit a pair; `prompt` is what the target saw."""
         measured = contrast(pair.chosen.text, pair.rejected.text, self.tokeniser) if pair.chosen else None
-        findings = self.sieve.sift(pair, measured, revises=revises)
+        findings = self.sieve.sift(pair, measured, revises=revises, prompt=prompt)
         await self.store.pairs.save(MadePair(pair, tuple(prompt), measured, findings), self.filter_set)

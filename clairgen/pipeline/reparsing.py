@@ -13,7 +13,7 @@ from clairgen.pipeline.asking import Asker
 from clairgen.pipeline.keeping import Keeper
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.sifting import TOKENISER
+from clairgen.pipeline.sifting import TOKENISER, settle_near_duplicates
 from clairgen.records import StoredPair
 from clairgen.store import RunDirectory, Store, writing
 
@@ -37,9 +37,11 @@ async def reparse(run: Path | str, *, every: bool = False) -> Reparsed:
             configuration = await store.facts.configuration()
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
-            sieve = Sieve(FilterSettings.model_validate_json(in_force[1]))
-            keeper = Keeper(store, sieve, in_force[0], await store.facts.get(TOKENISER) or "treebank")
-            return await _reparse(parse_config(configuration, "the run's configuration"), keeper, every=every)
+            settings = FilterSettings.model_validate_json(in_force[1])
+            keeper = Keeper(store, Sieve(settings), in_force[0], await store.facts.get(TOKENISER) or "treebank")
+            done = await _reparse(parse_config(configuration, "the run's configuration"), keeper, every=every)
+            await settle_near_duplicates(store, in_force[0], settings)
+            return done
 
 
 async def _reparse(config: RunConfig, keeper: Keeper, *, every: bool) -> Reparsed:

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from clairgen.filters.settings import FilterSettings
-from clairgen.filters.sift import Sieve
+from clairgen.filters.sift import RunSieve, Sieve
 from clairgen.metrics import contrast
 from clairgen.records import Contrast, StoredPair
-from clairgen.store import RunDirectory, Sifted, Store, writing
+from clairgen.store import MadePair, RunDirectory, Sifted, Store, writing
 
 TOKENISER = "tokeniser"
 """The fact that names the tokeniser of a run's contrasts."""
@@ -24,16 +24,35 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
 
 async def sift_all(store: Store, settings: FilterSettings, tokeniser: str) -> int:
     """Sift all made pairs anew; those whose contrast is under another tokeniser are measured again."""
+    sieve = Sieve(settings)
 
     async def sifted() -> AsyncIterator[Sifted]:
-        sieve = Sieve(settings)
         for plan in (await store.facts.plans()).values():
+            over_the_run = RunSieve(settings)
             async for stored in store.pairs.made(plan.recipe):
                 measured = measure(stored, tokeniser)
-                findings = sieve.sift(stored.pair, measured, revises=plan.revises)
+                prompt = stored.task.messages
+                findings = sieve.sift(stored.pair, measured, revises=plan.revises, prompt=prompt)
+                findings = over_the_run.settle(stored.task.id, prompt, findings)
                 yield Sifted(stored.id, findings, measured if measured is not stored.contrast else None)
 
     return await store.filter_sets.replace(settings.model_dump_json(), sifted())
+
+
+async def settle_near_duplicates(store: Store, filter_set: int, settings: FilterSettings) -> None:
+    """Look for near duplicates among all made pairs, after some were kept in any order; findings that change are committed.
+
+    It is the order of the tasks that decides, so a run ends the same however often it was interrupted.
+    """
+    if settings.action("near_duplicate", revises=True) is None:
+        return
+    for plan in (await store.facts.plans()).values():
+        over_the_run = RunSieve(settings)
+        async for stored in store.pairs.made(plan.recipe):
+            prompt = stored.task.messages
+            findings = over_the_run.settle(stored.task.id, prompt, stored.findings)
+            if findings != stored.findings:
+                await store.pairs.save(MadePair(stored.pair, prompt, stored.contrast, findings), filter_set)
 
 
 def measure(stored: StoredPair, tokeniser: str) -> Contrast | None:

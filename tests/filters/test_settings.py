@@ -1,17 +1,19 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
 from clairgen.filters.forms import Bounds
-from clairgen.filters.settings import FILTERS, FilterSettings
+from clairgen.filters.settings import FILTERS, ON_REVISIONS, FilterSettings
 from clairgen.records import FilterAction
 
 MEASURES = ["length_ratio", "jaccard", "levenshtein"]
 SWITCHES = ["format", "truncated", "empty", "identical"]
+MARKINGS = ["allusion", "lost_answer", "refusal", "language", "contamination", "near_duplicate"]
 
 
 def settings(written: Mapping[str, object] | str) -> FilterSettings:
@@ -27,6 +29,46 @@ def test_the_order_names_every_filter_once() -> None:
 @pytest.mark.parametrize("revises", [True, False])
 def test_filters_without_a_measure_drop_by_default(name: str, *, revises: bool) -> None:
     assert FilterSettings().action(name, revises=revises) is FilterAction.DROP
+
+
+@pytest.mark.parametrize("name", MARKINGS)
+def test_filters_that_judge_by_phrases_and_prompts_only_mark_by_default(name: str) -> None:
+    in_force = settings({"contamination": {"files": ["eval.jsonl"]}})
+    assert in_force.action(name, revises=True) is FilterAction.MARK
+    others = None if name in ON_REVISIONS else FilterAction.MARK
+    assert in_force.action(name, revises=False) is others
+    assert settings({name: {}}).model_dump()[name]["action"] == "mark"
+
+
+def test_contamination_is_off_until_it_has_files() -> None:
+    assert settings("contamination: drop").action("contamination", revises=True) is None
+    named = settings("contamination: {files: [sets/eval.jsonl, other.csv], ngram: 8, action: drop}")
+    assert named.action("contamination", revises=False) is FilterAction.DROP
+    assert named.phrases[-2] == "contamination with eval.jsonl, other.csv: drop"
+
+
+def test_evaluation_files_are_counted_from_a_folder() -> None:
+    named = settings({"contamination": {"files": ["eval.jsonl", "/data/other.csv"], "ngram": 8}})
+    counted = named.counted_from(Path("/runs"))
+    assert counted.contamination.files == (Path("/runs/eval.jsonl"), Path("/data/other.csv"))
+    assert counted.contamination.ngram == 8
+    assert FilterSettings.model_validate_json(counted.model_dump_json()) == counted
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"near_duplicate": {"threshold": 0}},
+        {"near_duplicate": {"threshold": 1.5}},
+        {"contamination": {"ngram": 2}},
+        {"contamination": {"files": "eval.jsonl"}},
+        {"near_duplicate": [0.5, 1]},
+    ],
+)
+def test_bad_measures_of_prompts_are_refused(written: Mapping[str, object]) -> None:
+    with pytest.raises(ValidationError) as refused:
+        settings(written)
+    assert refused.value.errors()[0]["loc"][0] in written
 
 
 def test_length_ratio_drops_revisions_and_marks_others_by_default() -> None:
@@ -48,11 +90,12 @@ def test_jaccard_and_levenshtein_are_off_until_they_have_bounds(name: str) -> No
     assert settings({name: [10, None]}).action(name, revises=False) is FilterAction.DROP
 
 
-@pytest.mark.parametrize("name", SWITCHES)
+@pytest.mark.parametrize("name", [*SWITCHES, *MARKINGS])
 @pytest.mark.parametrize(("action", "does"), [("drop", "drop"), ("mark", "mark"), ("off", None)])
 def test_switch_forms(name: str, action: str, does: str | None) -> None:
     for written in (f"{name}: {action}", f"{name}: {{action: {action}}}", f'{name}: "{action}"'):
-        assert settings(written).action(name, revises=True) == does
+        assert settings(written).model_dump()[name]["action"] == action
+        assert name == "contamination" or settings(written).action(name, revises=True) == does
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -172,15 +215,22 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
     assert FilterSettings().model_dump_json() == (
         '{"format":{"action":"drop"},"truncated":{"action":"drop"},"empty":{"action":"drop"},'
         '"identical":{"action":"drop"},"length_ratio":{"bounds":[0.5,2.0],"action":null},'
-        '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null}}'
+        '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null},'
+        '"allusion":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
+        '"language":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
+        '"near_duplicate":{"action":"mark","threshold":0.8}}'
     )
 
 
 def test_description_is_one_line() -> None:
     assert FilterSettings().description == (
-        "truncated: drop; format: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others"
+        "truncated: drop; format: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others; "
+        "allusion: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark; near_duplicate at least 0.8: mark"
     )
-    every_other = "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off"
+    every_other = (
+        "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off, allusion: off, lost_answer: off, "
+        "refusal: off, language: off, near_duplicate: off"
+    )
     assert settings(
         every_other + ", jaccard: [10, null], levenshtein: {bounds: [null, 5000], action: mark}}"
     ).phrases == (

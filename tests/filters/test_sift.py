@@ -1,11 +1,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from clairgen.errors import ConfigError
 from clairgen.filters.settings import FILTERS, FilterSettings
-from clairgen.filters.sift import Sieve
-from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus
+from clairgen.filters.sift import RunSieve, Sieve
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus
 from tests.filters.pairs import USUAL, answer, pair
 
 DROP, MARK = FilterAction.DROP, FilterAction.MARK
@@ -13,10 +15,15 @@ FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokeniser="tree
 ALL_BOUNDS = {"jaccard": [10, None], "levenshtein": [None, 5000]}
 
 
+ASKED = (Message("user", "What is six times seven, and how do you know that it is so?"),)
+NEAR = Finding("near_duplicate", MARK, "near-duplicate-prompt", "a")
+LONG = Finding("length_ratio", DROP, "length-ratio-above", 4.8)
+
+
 def findings(
     pair: Pair, contrast: Contrast | None = USUAL, settings: Mapping[str, object] | None = None, *, revises: bool = True
 ) -> tuple[Finding, ...]:
-    return Sieve(FilterSettings.model_validate(settings or {})).sift(pair, contrast, revises=revises)
+    return Sieve(FilterSettings.model_validate(settings or {})).sift(pair, contrast, revises=revises, prompt=ASKED)
 
 
 def test_a_sound_pair_has_no_findings() -> None:
@@ -26,7 +33,7 @@ def test_a_sound_pair_has_no_findings() -> None:
 def test_findings_stand_in_the_order_of_the_filters() -> None:
     blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
     found = findings(replace(blank_and_cut, parse_status=ParseStatus.BROKEN_JSON), FAR, ALL_BOUNDS)
-    assert tuple(finding.filter for finding in found) == FILTERS
+    assert tuple(finding.filter for finding in found) == FILTERS[:7]
 
 
 def test_the_first_drop_comes_after_earlier_marks() -> None:
@@ -57,3 +64,51 @@ def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
 def test_a_filter_that_is_off_finds_nothing(name: str) -> None:
     everything = replace(pair(answer("", "length"), answer("")), parse_status=ParseStatus.BROKEN_JSON)
     assert name not in {finding.filter for finding in findings(everything, FAR, {**ALL_BOUNDS, name: "off"})}
+
+
+def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "eval.txt").write_text(ASKED[0].content, encoding="utf-8")
+    dodge = pair(answer("I cannot help with that. The revised answer is short."), answer("The answer is 42."))
+    found = findings(dodge, settings={"contamination": {"files": [str(tmp_path / "eval.txt")]}})
+    assert [(finding.filter, finding.action, finding.reason) for finding in found] == [
+        ("allusion", MARK, "alludes-to-revision"),
+        ("lost_answer", MARK, "lost-answer"),
+        ("refusal", MARK, "chosen-refuses"),
+        ("contamination", MARK, "overlaps-evaluation"),
+    ]
+
+
+def test_allusion_and_lost_answer_look_only_at_revisions() -> None:
+    dodge = pair(answer("The revised answer is short."), answer("The answer is 42."))
+    assert [finding.filter for finding in findings(dodge)] == ["allusion", "lost_answer"]
+    assert findings(dodge, revises=False) == ()
+
+
+def test_an_absent_evaluation_stops_no_one_who_has_the_filter_off() -> None:
+    assert findings(pair(), settings={"contamination": {"files": ["/absent.jsonl"], "action": "off"}}) == ()
+    with pytest.raises(ConfigError, match="there is no evaluation file /absent"):
+        findings(pair(), settings={"contamination": {"files": ["/absent.jsonl"]}})
+
+
+def test_near_duplicates_are_settled_over_the_run() -> None:
+    assert findings(pair()) == ()
+    over_the_run = RunSieve(FilterSettings())
+    assert over_the_run.settle("a", ASKED, ()) == ()
+    assert over_the_run.settle("b", ASKED, ()) == (NEAR,)
+    assert over_the_run.settle("c", ASKED, (replace(LONG, action=MARK),)) == (replace(LONG, action=MARK), NEAR)
+
+
+def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
+    over_the_run = RunSieve(FilterSettings())
+    assert over_the_run.settle("dropped", ASKED, (LONG,)) == (LONG,)
+    assert over_the_run.settle("a", ASKED, ()) == ()
+    assert over_the_run.settle("b", ASKED, (LONG,)) == (LONG,)
+    assert over_the_run.settle("c", ASKED, ()) == (NEAR,)
+
+
+def test_an_older_finding_of_a_near_duplicate_is_replaced() -> None:
+    over_the_run = RunSieve(FilterSettings())
+    assert over_the_run.settle("a", ASKED, (replace(NEAR, value="gone"),)) == ()
+    assert over_the_run.settle("b", ASKED, (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
+    off = RunSieve(FilterSettings.model_validate({"near_duplicate": "off"}))
+    assert [off.settle(task, ASKED, (NEAR,)) for task in "ab"] == [(), ()]

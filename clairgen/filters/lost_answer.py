@@ -1,0 +1,82 @@
+"""Lost answer: the student gave a result or code, and the revision has neither that nor another in its place."""
+
+import re
+
+from clairgen.filters.words import fenced, prose
+from clairgen.records import FilterAction, Finding, Pair
+
+_NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*(?:/\d+)?"
+_STATED = re.compile(
+    r"\\boxed\{(?P<box>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}|^####[ \t]*(?P<hash>\S[^\n]*)$"
+    r"|\b(?:answer|result|total|sum|product|solution|value)\b[^\n.:=?]{0,60}?(?:\bis|\bare|:|=|\bequals)\s*\**\s*"
+    rf"(?P<said>{_NUMBER})"
+    rf"|(?:=|≈)\s*\**(?P<equals>{_NUMBER})[^\n=]{{0,30}}\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SHORT = 60
+_LIST_MARK = re.compile(r"^[ \t>*#-]*(?:step )?\d+[.):]", re.IGNORECASE | re.MULTILINE)
+_ANY_NUMBER = re.compile(
+    r"\d|[½¼¾²³π∞√]|\b(?:zero|none|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|"
+    r"fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|half|once|twice|dozen|infinity|infinite)\b",
+    re.IGNORECASE,
+)
+_CODE_LINE = re.compile(
+    r"^\s*(?:[^\s*#>-].*[=()\[\]{}].*;|[^\s*#>-].*\)\s*\{|\}[;,)]*|(?:def|function|fn|func)\b.*\(.*|class \w+\s*[:({].*"
+    r"|import [\w.{*]+.*|from [\w.]+ import .*|(?:const|let|var) \w+ ?=.*|#include\b.*|using [\w. ]+;"
+    r"|(?:if|for|while|with|elif) .*(?: in |[=<>!]=|[<>(]).*:|\w[\w.\[\]]* ?[+*/-]?= ?\S+\(.*|[\w.]+\(.*\);?"
+    r"|(?:SELECT|INSERT|UPDATE|CREATE|DELETE|FROM|WHERE) .*|(?:print|console\.log|printf|echo)\b ?[(\"'].*"
+    r"|</?[a-z][\w-]*(?: [^>]*)?>.*)\s*$"
+)
+_PLAIN = ("text", "txt", "plaintext", "plain", "markdown", "md")
+_FEW_CODE_LINES = 3
+_LONGEST_CODE_LINE = 300
+
+
+def loses_answer(pair: Pair, action: FilterAction) -> Finding | None:
+    """The student's result or code is gone and nothing stands in its place; the value is what was lost."""
+    if pair.chosen is None or not pair.chosen.text.strip():
+        return None
+    lost = _lost_code(pair.rejected.text, pair.chosen.text) or _lost_result(pair.rejected.text, pair.chosen.text)
+    return Finding("lost_answer", action, "lost-answer", lost) if lost else None
+
+
+def _lost_code(rejected: str, chosen: str) -> str | None:
+    if fenced(chosen) or _code_lines(chosen):
+        return None
+    blocks = [block for tag, block in fenced(rejected) if (tag and tag not in _PLAIN) or _code_lines(block)]
+    if any(_mostly_kept(_lines(block), chosen) for block in blocks):
+        return None  # only the fence was taken away
+    return "code" if blocks or _code_lines(rejected) >= _FEW_CODE_LINES else None
+
+
+def _lost_result(rejected: str, chosen: str) -> str | None:
+    result = final_result(rejected)
+    if result is None or result in chosen:
+        return None
+    if _STATED.search(chosen) or _ANY_NUMBER.search(_LIST_MARK.sub("", chosen)):
+        return None
+    return result
+
+
+def final_result(answer: str) -> str | None:
+    """The result that an answer states last: boxed, after `####`, as "the answer is 42", or the whole of a short answer."""
+    text = prose(answer).strip()
+    stated = list(_STATED.finditer(text))
+    if stated:
+        found = next(group for group in reversed(stated[-1].groups()) if group is not None)
+        return found.strip(" .,*\u202f")
+    if len(text) <= _SHORT and (number := re.search(_NUMBER, text)):
+        return number[0].strip(" .,*\u202f")
+    return None
+
+
+def _code_lines(text: str) -> int:
+    return sum(1 for line in text.splitlines() if len(line) <= _LONGEST_CODE_LINE and _CODE_LINE.match(line))
+
+
+def _lines(block: str) -> list[str]:
+    return [line.strip() for line in block.splitlines() if line.strip()]
+
+
+def _mostly_kept(lines: list[str], chosen: str) -> bool:
+    return sum(line in chosen for line in lines) * 2 >= len(lines)

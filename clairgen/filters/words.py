@@ -1,0 +1,42 @@
+"""Texts as filters compare them: what a prompt asks, prose without its code, and lower-cased words."""
+
+import re
+from collections.abc import Sequence
+
+from clairgen.records import Message
+
+_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*(\S*)[^\n]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_INLINE_CODE = re.compile(r"`[^`\n]+`")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+
+
+def asked_text(prompt: Sequence[Message]) -> str:
+    """What a prompt asks: all its messages but the system's, which all tasks of a run may share."""
+    return "\n\n".join(message.content for message in prompt if message.role != "system")
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """The blocks inside the fences of a text, each with its tag; a fence that nobody closed reaches to the end."""
+    return [(match[2].lower(), match[3]) for match in _FENCE.finditer(text)]
+
+
+def prose(text: str) -> str:
+    """A text without its fenced and inline code."""
+    return _INLINE_CODE.sub(" ", _FENCE.sub("\n", text))
+
+
+def words(text: str) -> list[str]:
+    """Lower-cased runs of letters and digits; in Chinese and Japanese each character is a word."""
+    return _WORD.findall(text.lower())
+
+
+def shingles(tokens: Sequence[str], length: int) -> list[str]:
+    """All runs of `length` words; fewer words are one run, none at all are none."""
+    if not tokens:
+        return []
+    return [" ".join(tokens[start : start + length]) for start in range(max(1, len(tokens) - length + 1))]
+
+
+def straight(text: str) -> str:
+    """A text with straight apostrophes, lower-cased, each stretch of blanks one space: phrases are compared so."""
+    return " ".join(text.replace("\u2019", "'").lower().split())

@@ -1,0 +1,65 @@
+"""Near duplicates are decided by the order of tasks, in whatever order their pairs are made."""
+
+from pathlib import Path
+
+import pytest
+
+from clairgen import verbs
+from clairgen.errors import ConfigError
+from clairgen.filters.settings import FilterSettings
+from clairgen.pipeline.generate import Options, generate
+from clairgen.pipeline.reparsing import reparse
+from clairgen.pipeline.sifting import filter_pairs
+from tests.runs import config, played, questions, write_tasks
+from tests.scripted import ScriptedEndpoint
+
+STORY = "Write a short story about a lighthouse keeper who finds a message in a bottle after a long storm at sea."
+PROMPTS = [STORY, *questions(3), STORY + " Thanks!", STORY.upper() + " Please."]
+
+
+async def marked(run: Path) -> dict[str, list[tuple[str, object]]]:
+    """By recipe, the prompt's end and the prompt that each near duplicate names."""
+    pairs = [pair for report in await verbs.report(run) for pair in await verbs.made_pairs(run, report.recipe)]
+    prompts = {pair.task.id: pair.task.messages[-1].content for pair in pairs}
+    found: dict[str, list[tuple[str, object]]] = {}
+    for pair in pairs:
+        for finding in pair.findings:
+            if finding.filter == "near_duplicate":
+                found.setdefault(pair.pair.recipe, []).append((prompts[pair.task.id], prompts[str(finding.value)]))
+    return found
+
+
+EXPECTED = {recipe: [(prompt, STORY) for prompt in PROMPTS[4:]] for recipe in ("clair", "stronger-preferred")}
+
+
+async def test_a_run_ends_with_its_near_duplicates_marked_however_often_it_was_interrupted(tmp_path: Path) -> None:
+    run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), run, Options(limit=5))
+        assert await marked(run) == {recipe: found[:1] for recipe, found in EXPECTED.items()}
+        await generate(config(endpoint.url, tasks), run)
+    assert await marked(run) == EXPECTED
+    clair = (await verbs.report(run))[0]
+    assert (clair.kept, dict(clair.marked)["near-duplicate-prompt"]) == (6, 2)
+
+
+async def test_filter_and_reparse_keep_them(tmp_path: Path) -> None:
+    run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), run)
+    await reparse(run, every=True)
+    assert await marked(run) == EXPECTED
+    await filter_pairs(run, FilterSettings.model_validate({"near_duplicate": "drop"}))
+    assert await marked(run) == EXPECTED
+    assert dict((await verbs.report(run))[0].dropped) == {"near-duplicate-prompt": 2}
+    await filter_pairs(run, FilterSettings.model_validate({"near_duplicate": "off"}))
+    assert await marked(run) == {}
+
+
+async def test_an_absent_evaluation_file_stops_before_anything_is_asked(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
+    filters = {"contamination": {"files": [str(tmp_path / "absent.jsonl")]}}
+    async with ScriptedEndpoint(played) as endpoint:
+        with pytest.raises(ConfigError, match="there is no evaluation file"):
+            await generate(config(endpoint.url, tasks, filters=filters), tmp_path / "run")
+        assert not endpoint.asked
