@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from clairgen.filters.settings import FilterSettings
 from clairgen.records import Sampling
 
-RoleName = Literal["target", "reviser", "judge", "stronger"]
+RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES = ("http://", "https://", "gguf:", "classroom:")
 
@@ -117,6 +118,13 @@ class RecipeChoice(_Strict):
 
     name: str = Field(description="The recipe's name, such as `clair`.")
     template: str | None = Field(None, description="A shipped prompt template, or the path of your own (.txt).")
+    order: Literal["random", "both"] = Field(
+        "random",
+        description="How a judge is shown two answers: in a drawn order, or in both, where only agreement counts.",
+    )
+    by: Literal["judge", "scores"] = Field(
+        "judge", description="Whether a judge chooses between answers of the data set, or the scores recorded in it."
+    )
 
 
 class TaskSource(_Strict):
@@ -129,12 +137,24 @@ class TaskSource(_Strict):
     subset: str | None = Field(None, description="The hub data set's configuration, if it has several.")
     split: str = Field("train", description="The hub data set's split.")
     column: str | None = Field(None, description="The column with the prompt, if it is not `prompt` or `messages`.")
+    answers: str | list[str] | None = Field(
+        None,
+        description="Answers that the data set brings: a column with a list of objects, as in UltraFeedback, or text columns.",
+    )
+    scores: str | list[str] | None = Field(
+        None,
+        description="Their scores: the name of an object's field (overall_score by default), or a column for each answer.",
+    )
     sample: Positive | None = Field(None, description="Take so many rows, drawn uniformly by the run's seed.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "TaskSource":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give exactly one of `path` (a file) and `hub` (a data set on the hub)")
+        if isinstance(self.scores, list) and (
+            not isinstance(self.answers, list) or len(self.scores) != len(self.answers)
+        ):
+            raise ValueError("`scores` is a list only beside `answers`, and as long")
         return self
 
 
@@ -146,7 +166,9 @@ class RunConfig(_Strict):
     )
     seed: int = Field(0, description="Draws the sample of tasks and the seeds of all asks.")
     tasks: TaskSource = Field(description="The prompts.")
-    models: dict[RoleName, Role] = Field(description="A model for each role that the recipes need.")
+    models: dict[RoleName, Role] = Field(
+        description="A model for each role that the recipes need; `others`, and `judge` if you like, are lists."
+    )
     filters: FilterSettings = Field(
         default_factory=FilterSettings,
         description="What takes a pair out of exports; change it later with `clairgen filter`.",
@@ -154,6 +176,26 @@ class RunConfig(_Strict):
     tokeniser: Literal["treebank", "whitespace", "word"] = Field(
         "treebank", description="Whose tokens the Jaccard index compares; numbers under different ones do not compare."
     )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _lists_stand_for_numbered_roles(cls, models: object) -> object:
+        """`others: [a, b]` are the roles other-1 and other-2; `judge: [a, b]` are judge and judge-2."""
+        if not isinstance(models, dict):
+            return models
+        flat: dict[object, object] = {}
+        for name, value in models.items():
+            if name not in ("judge", "others"):
+                if not re.fullmatch(r"target|reviser|judge-\d+|stronger|other-\d+", str(name)):
+                    raise ValueError(
+                        f"there is no role {name!r}; there are target, reviser, judge, stronger and others"
+                    )
+                flat[name] = value
+                continue
+            for number, role in enumerate(value if isinstance(value, list) else [value], start=1):
+                single = "judge" if number == 1 else f"judge-{number}"
+                flat[single if name == "judge" else f"other-{number}"] = role
+        return flat
 
     @field_validator("recipes", mode="before")
     @classmethod

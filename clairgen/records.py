@@ -27,11 +27,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedAnswer:
+    """An answer to a task that its data set brought along; `score` is the data set's own, None where it has none."""
+
+    text: str
+    model: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A prompt x that the models answer: one user message, or a whole conversation that ends with the user."""
 
     id: str
     messages: tuple[Message, ...]
+    answers: tuple[RecordedAnswer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,7 @@ class Completion:
 
 
 class ParseStatus(StrEnum):
-    """What the parser made of an answer. Everything but OK is a rejection with a name."""
+    """What the parser made of an answer, or a judge of two. Everything but OK means no chosen answer, for a named reason."""
 
     OK = "ok"
     NO_SOLUTION_HEADER = "no-solution-header"
@@ -84,6 +94,13 @@ class ParseStatus(StrEnum):
     BROKEN_JSON = "broken-json"
     SOLUTION_NOT_TEXT = "solution-not-text"
     ECHOED_PROMPT = "echoed-prompt"
+    NO_VERDICT = "no-verdict"
+    CONTRADICTORY_VERDICT = "contradictory-verdict"
+    DECLARED_TIE = "declared-tie"
+    TIE_BETWEEN_ORDERS = "tie-between-orders"
+    TIE_BETWEEN_JUDGES = "tie-between-judges"
+    EQUAL_SCORES = "equal-scores"
+    MISSING_SCORE = "missing-score"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +114,36 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's verdict over the two answers of a task, in the order in which they were shown.
+
+    `key` is the judge's completion, `shown_first` and `shown_second` tell which answer of the task stood where (1 or 2),
+    `choice` is the place that it chose, None unless `status` is OK.
+    """
+
+    role: str
+    key: str
+    shown_first: int
+    shown_second: int
+    choice: int | None
+    status: ParseStatus
+    reasoning: str | None
+    parser_version: int
+
+    @property
+    def winner(self) -> int | None:
+        """The answer of the task that it chose: 1 or 2."""
+        return None if self.choice is None else (self.shown_first, self.shown_second)[self.choice - 1]
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """What a recipe makes of a task.
 
     `chosen` is None when the answer that should hold it could not be parsed; `parse_status` then says why and `unparsed` is
-    that answer, whole. `reasoning` is the teacher's, where the recipe has one. `parser_version` is None where nothing had to
-    be parsed.
+    that answer, whole. Where a judge did not decide, `rejected` and `unparsed` are the two answers that it was shown.
+    `judgements` are what the choice rests on, where a judge made it. `reasoning` is the teacher's, where there is one.
+    `parser_version` is None where nothing had to be parsed.
     """
 
     task_id: str
@@ -113,6 +154,7 @@ class Pair:
     parse_status: ParseStatus = ParseStatus.OK
     parser_version: int | None = None
     unparsed: Answer | None = None
+    judgements: tuple[Judgement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

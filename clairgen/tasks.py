@@ -18,6 +18,7 @@ from typing import Any
 from clairgen.config import TaskSource
 from clairgen.errors import InputError, MissingExtraError
 from clairgen.keys import digest, messages_json
+from clairgen.recorded_answers import recorded_answers
 from clairgen.records import Message, Task
 
 _ROLES = ("system", "user", "assistant")
@@ -54,7 +55,7 @@ def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
     else:
         stream = rows()
     for number, (where, content) in enumerate(stream):
-        row = content if isinstance(content, BadRow) else _row(content, where, source.column)
+        row = content if isinstance(content, BadRow) else _row(content, where, source)
         if number == 0 and isinstance(content, Mapping) and isinstance(row, BadRow):
             _check_columns(content, source)
         yield row
@@ -99,8 +100,8 @@ def task_id_of(messages: tuple[Message, ...]) -> str:
     return digest(messages_json(messages))[:_ID_DIGITS]
 
 
-def _row(content: Mapping[str, Any], where: str, column: str | None) -> Row | BadRow:
-    value = content.get(column) if column else _first_given(content)
+def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | BadRow:
+    value = content.get(source.column) if source.column else _first_given(content)
     try:
         messages = _messages(value)
     except ValueError as error:
@@ -109,7 +110,8 @@ def _row(content: Mapping[str, Any], where: str, column: str | None) -> Row | Ba
     named = given is not None and str(given) != ""
     if named and not _encodable(str(given)):
         return BadRow(where, "its id holds half a surrogate pair, which is no text")
-    return Row(Task(str(given) if named else task_id_of(messages), messages), where, named)
+    identity = str(given) if named else task_id_of(messages)
+    return Row(Task(identity, messages, recorded_answers(content, source)), where, named)
 
 
 def _first_given(content: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a cell of a data set

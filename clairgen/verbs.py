@@ -13,12 +13,13 @@ from clairgen.errors import InputError, RunError
 from clairgen.exporting.card import CardFacts, ContrastRow
 from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
-from clairgen.exporting.writing import DatasetWriter
+from clairgen.exporting.writing import DatasetWriter, reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.sifting import TOKENISER
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.reporting.seats import judge_report
 from clairgen.store import RoleNumbers, RunDirectory, Store, reading
 
 DEFAULT_TOKENISER = "treebank"
@@ -80,11 +81,13 @@ async def export(
     test_fraction: float = 0.0,
     seed: int = 0,
     overwrite: bool = False,
+    matched: bool = False,
     source: str | None = None,
 ) -> ExportSummary:
     """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
 
-    `recipes` names those to export, all if empty; `source` is what the card's examples load. Raises RunError for a run whose
+    `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
+    can be compared like with like. `source` is what the card's examples load. Raises RunError for a run whose
     pairs are not all covered by its filters, InputError for a recipe that the run does not have.
     """
     directory = RunDirectory(Path(run))
@@ -97,10 +100,11 @@ async def export(
         await _require_coverage(store, directory)
         with DatasetWriter(Path(out), export_format, test_fraction, seed, overwrite=overwrite) as writer:
             rows = []
+            wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
                 numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
                 async for stored in store.pairs.made(recipe):
-                    writer.add(stored)
+                    writer.add(stored, wanted is None or stored.task.id in wanted)
                     numbers.add(stored)
                 rows.append(numbers.report())
             return writer.finish(await _card_facts(store, rows, source or "path/to/this/folder"))
@@ -131,7 +135,21 @@ async def _report(store: Store, run: str, recipe: str, tokeniser: str, counts: d
     async for stored in store.pairs.made(recipe):
         numbers.add(stored)
     cost = await store.pairs.cost_usd(recipe)
-    return numbers.report(failed=counts.get("failed", 0), pending=counts.get("pending", 0), cost_usd=cost)
+    judged = await store.judgements.numbers(recipe)
+    judge = None
+    if judged is not None:
+        places = (judged.first, judged.second, judged.refused)
+        judge = judge_report(*places, flipped=judged.flipped, in_both_orders=judged.in_both_orders)
+    return numbers.report(failed=counts.get("failed", 0), pending=counts.get("pending", 0), cost_usd=cost, judge=judge)
+
+
+async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
+    """Ids of the tasks whose pairs are exported for every recipe."""
+    matched: set[str] | None = None
+    for recipe in recipes:
+        passing = {stored.task.id async for stored in store.pairs.made(recipe) if reason_to_skip(stored) is None}
+        matched = passing if matched is None else matched & passing
+    return matched or set()
 
 
 async def _require_coverage(store: Store, run: RunDirectory) -> None:

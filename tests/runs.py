@@ -44,8 +44,8 @@ def config_text(url: str, tasks: Path, **changes: Any) -> str:  # noqa: ANN401 -
         },
     }
     for name, value in changes.items():
-        if name in content["models"]:
-            content["models"][name] |= value
+        if name in (*content["models"], "judge"):
+            content["models"][name] = content["models"].get(name, {}) | value
         else:
             content[name] = value
     return yaml.safe_dump(content)

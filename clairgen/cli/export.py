@@ -31,6 +31,9 @@ def export(
         float, typer.Option(min=0.0, max=0.999, help="Share of the tasks held out as `test`.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Draws the tasks that are held out.")] = 0,
+    matched: Annotated[
+        bool, typer.Option("--matched", help="Only tasks whose pairs pass in all these recipes.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
@@ -54,6 +57,7 @@ def export(
             test_fraction=test_fraction,
             seed=seed,
             overwrite=overwrite,
+            matched=matched,
             source=push_to_hub,
         )
     )

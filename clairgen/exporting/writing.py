@@ -70,9 +70,9 @@ class DatasetWriter:
                 split.abandon()
         shutil.rmtree(self._partial, ignore_errors=True)
 
-    def add(self, stored: StoredPair) -> None:
-        """Write a pair, or count why it is left out."""
-        reason = _reason_to_skip(stored)
+    def add(self, stored: StoredPair, matched: bool = True) -> None:
+        """Write a pair, or count why it is left out; one that is not `matched` by the other recipes is left out too."""
+        reason = reason_to_skip(stored) or (None if matched else "unmatched")
         if reason is not None:
             self._skipped[reason] += 1
             return
@@ -136,7 +136,7 @@ class DatasetWriter:
         shutil.rmtree(former, ignore_errors=True)
 
 
-def _reason_to_skip(stored: StoredPair) -> str | None:
+def reason_to_skip(stored: StoredPair) -> str | None:
     """Why a pair is not exported: a filter dropped it, or it has no two different answers to learn from."""
     finding, chosen = stored.dropped_by, stored.pair.chosen
     if finding is not None:

@@ -58,8 +58,11 @@ class Asker:
         return await self._alone(asked)
 
     def sent(self, role: str, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """The messages that a role is sent: its system message goes before those that bring none of their own."""
-        system = self._roles[role].system
+        """The messages that a role is sent: its system message goes before those that bring none of their own.
+
+        Those of a task stay as they are for a role that the run does not have.
+        """
+        system = self._roles[role].system if role in self._roles else None
         if system is None or any(message.role == "system" for message in messages):
             return tuple(messages)
         return (Message("system", system), *messages)

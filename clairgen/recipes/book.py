@@ -4,10 +4,12 @@ from rapidfuzz import process
 
 from clairgen.errors import ConfigError
 from clairgen.recipes.clair import CLAIR
+from clairgen.recipes.judge_off_policy import JUDGE_OFF_POLICY
+from clairgen.recipes.judge_on_policy import JUDGE_ON_POLICY
 from clairgen.recipes.recipe import Recipe
 from clairgen.recipes.stronger_preferred import STRONGER_PREFERRED
 
-BOOK = {recipe.name: recipe for recipe in (CLAIR, STRONGER_PREFERRED)}
+BOOK = {recipe.name: recipe for recipe in (CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED)}
 
 
 def recipe_named(name: str) -> Recipe:

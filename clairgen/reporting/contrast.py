@@ -8,7 +8,9 @@
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
                            "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
                   "kept": {"jaccard": ...}},
-     "tokeniser": "treebank"}
+     "tokeniser": "treebank",
+     "judge": null}   or, where a judge chose: {"verdicts": 400, "refused": 3, "first_place": {"mean": ..., "se": ..., "n": 400},
+                      "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}
 
 `n` counts the pairs that were made, and `kept` and `dropped` add up to it. A pair without a chosen answer is among the
 dropped and cannot be measured, so the `n` of an estimate can be smaller. Jaccard is stated x100, as in Table 1 of the paper.
@@ -21,6 +23,7 @@ from typing import Any
 
 from clairgen import metrics
 from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
+from clairgen.reporting.seats import JudgeReport
 from clairgen.reporting.statistics import Estimate, Mean
 
 
@@ -61,6 +64,7 @@ class RecipeReport:
     contrast_of_all: ContrastEstimates
     contrast_of_kept: ContrastEstimates
     tokeniser: str
+    judge: JudgeReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The stable object that this module's docstring shows."""
@@ -76,6 +80,7 @@ class RecipeReport:
             "cost_usd": self.cost_usd,
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
             "tokeniser": self.tokeniser,
+            "judge": self.judge.to_json() if self.judge else None,
         }
 
 
@@ -106,8 +111,10 @@ class RecipeNumbers:
         if reason is None:
             self._kept.add(contrast)
 
-    def report(self, *, failed: int = 0, pending: int = 0, cost_usd: float | None = None) -> RecipeReport:
-        """The numbers so far; the caller knows which tasks have no pair and what the answers cost."""
+    def report(
+        self, *, failed: int = 0, pending: int = 0, cost_usd: float | None = None, judge: JudgeReport | None = None
+    ) -> RecipeReport:
+        """The numbers so far; the caller knows which tasks have no pair, what the answers cost and how judges judged."""
         return RecipeReport(
             run=self.run,
             recipe=self.recipe,
@@ -121,6 +128,7 @@ class RecipeNumbers:
             contrast_of_all=self._all.estimates(),
             contrast_of_kept=self._kept.estimates(),
             tokeniser=self.tokeniser,
+            judge=judge,
         )
 
 

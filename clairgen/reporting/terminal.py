@@ -10,6 +10,7 @@ from rich.text import Text
 from clairgen.reporting import paper
 from clairgen.reporting.contrast import ContrastEstimates, RecipeReport
 from clairgen.reporting.plain import plain_line, safe_line
+from clairgen.reporting.seats import JudgeReport
 from clairgen.reporting.statistics import Estimate
 
 # In a narrower terminal the tables keep this width and the terminal breaks their lines: torn, but no figure is lost.
@@ -30,6 +31,10 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
     if outcomes.row_count:
         console.print()
         console.print(outcomes, crop=False)
+    for report in reports:
+        if report.judge is not None:
+            console.print()
+            console.print(_judge_words(report, report.judge, reports))
 
 
 def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
@@ -50,6 +55,24 @@ def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
         table.add_row(_name(report, reports), *(_cell(*column) for column in zip(*lines, strict=True)))
         table.add_section()
     return table
+
+
+def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:
+    """A judge's verdicts in words: how often it chose the first place, and whether that is more than chance."""
+    words = (
+        Text("Judge of ")
+        .append_text(_name(report, reports))
+        .append(f": {judge.verdicts:,} verdicts, {judge.refused:,} not readable")
+    )
+    if judge.interval is not None and judge.first_place.mean is not None:
+        low, high = judge.interval
+        words.append(
+            f"; the first place chosen in {judge.first_place.mean:.1%} (95% interval {low:.1%} to {high:.1%}): it leans to "
+            f"{judge.leaning}"
+        )
+    if judge.flips.mean is not None:
+        words.append(f"; of {judge.flips.n:,} shown in both orders {judge.flips.mean:.1%} flipped")
+    return words.append(".")
 
 
 def _cell(of_all: str, of_kept: str, published: str) -> Text:

@@ -35,6 +35,27 @@ class MadePair:
     findings: tuple[Finding, ...]
 
 
+def judgement_rows(pair: Pair) -> list[Statement]:
+    """The statements that keep what judges said of a task's answers, by the recipe that asked them."""
+    sql = (
+        "INSERT OR REPLACE INTO judgements (task_id, recipe, role, key, shown_first, shown_second, choice, status, reasoning, "
+        "parser_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    return [
+        ("DELETE FROM judgements WHERE task_id = ? AND recipe = ?", (pair.task_id, pair.recipe)),
+        *(
+            (
+                sql,
+                (
+                    pair.task_id, pair.recipe, one.role, one.key, one.shown_first, one.shown_second, one.choice,
+                    one.status.value, one.reasoning, one.parser_version,
+                ),
+            )
+            for one in pair.judgements
+        ),
+    ]  # fmt: skip
+
+
 def finding_rows(identity: str, filter_set: int, findings: Sequence[Finding]) -> list[Statement]:
     """Statements that replace what a filter set found in a pair."""
     sql = "INSERT INTO filter_results (filter_set, pair_id, position, filter, action, reason, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -97,7 +118,7 @@ def ask_rows(identity: str, pair: Pair) -> list[Statement]:
     """The statements that tell which completions made a pair."""
     sql = "INSERT OR REPLACE INTO pair_asks (pair_id, part, key) VALUES (?, ?, ?)"
     parts = (("chosen", pair.chosen or pair.unparsed), ("rejected", pair.rejected))
-    return [(sql, (identity, part, answer.key)) for part, answer in parts if answer is not None]
+    return [(sql, (identity, part, answer.key)) for part, answer in parts if answer is not None and answer.key]
 
 
 def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa: ANN401 - a row of SQLite

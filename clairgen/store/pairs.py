@@ -7,7 +7,17 @@ from clairgen.keys import pair_id
 from clairgen.records import FilterAction, Finding, StoredPair
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_row
-from clairgen.store.pair_rows import COLUMNS, FROM, POSITION, MadePair, ask_rows, finding_rows, stored_pair, update_row
+from clairgen.store.pair_rows import (
+    COLUMNS,
+    FROM,
+    POSITION,
+    MadePair,
+    ask_rows,
+    finding_rows,
+    judgement_rows,
+    stored_pair,
+    update_row,
+)
 from clairgen.store.reader import Reader
 
 _PAGE = 512
@@ -38,6 +48,7 @@ class Pairs:
         await self._write(
             prompt,
             *ask_rows(identity, made.pair),
+            *judgement_rows(made.pair),
             update_row(identity, made, prompt_hash, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),

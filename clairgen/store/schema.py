@@ -28,7 +28,8 @@ CREATE TABLE templates (
 ) WITHOUT ROWID;
 
 CREATE TABLE tasks (                 -- position counts from 1 in the order of the source
-    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, messages TEXT NOT NULL UNIQUE, fields TEXT
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, messages TEXT NOT NULL UNIQUE,
+    answers BLOB                     -- what the source brought along, as JSON, zlib
 );
 
 CREATE TABLE completions (           -- good answers only, for ever
@@ -45,11 +46,12 @@ CREATE TABLE attempts (              -- tries that gave no completion; billed te
 );
 CREATE INDEX attempts_by_key ON attempts (key);
 
-CREATE TABLE judgements (            -- a judge's verdict over two answers, in the order in which they were shown
-    id INTEGER PRIMARY KEY, task_id TEXT NOT NULL, recipe TEXT NOT NULL, key TEXT NOT NULL, shown_first TEXT NOT NULL,
-    shown_second TEXT NOT NULL, choice INTEGER, reasoning TEXT, parse_status TEXT NOT NULL, parser_version INTEGER NOT NULL,
-    UNIQUE (recipe, key)
-);
+CREATE TABLE judgements (            -- a judge's verdict over answers 1 and 2 of a task, in the order in which they were shown
+    task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT NOT NULL, key TEXT NOT NULL, shown_first INTEGER NOT NULL,
+    shown_second INTEGER NOT NULL, choice INTEGER, status TEXT NOT NULL, reasoning TEXT, parser_version INTEGER NOT NULL,
+    PRIMARY KEY (task_id, recipe, role, shown_first)
+) WITHOUT ROWID;
+CREATE INDEX judgements_by_recipe ON judgements (recipe, status);
 
 CREATE TABLE pairs (                 -- id is the hash of task and recipe; position is the task's
     id TEXT PRIMARY KEY, position INTEGER NOT NULL, task_id TEXT NOT NULL, recipe TEXT NOT NULL,

@@ -12,6 +12,7 @@ from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Facts
 from clairgen.store.filter_sets import FilterSets
+from clairgen.store.judgements import Judgements
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
@@ -28,6 +29,7 @@ class Store:
     pairs: Pairs
     filter_sets: FilterSets
     facts: Facts
+    judgements: Judgements
 
 
 @asynccontextmanager
@@ -67,5 +69,10 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
     write = writer.write if writer is not None else refuse
     facts = Facts(reader, write)
     return Store(
-        Tasks(reader, write), Completions(reader, write), Pairs(reader, write), FilterSets(reader, writer, facts), facts
+        Tasks(reader, write),
+        Completions(reader, write),
+        Pairs(reader, write),
+        FilterSets(reader, writer, facts),
+        facts,
+        Judgements(reader),
     )

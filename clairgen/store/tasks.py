@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clairgen.keys import pair_id
 from clairgen.records import Task
 from clairgen.store.facts import fact_row
-from clairgen.store.messages import messages_of, messages_row
+from clairgen.store.messages import answers_body, answers_of, messages_of, messages_row
 from clairgen.store.reader import Reader
 from clairgen.store.writer import Statement
 from clairgen.tasks import Row
@@ -57,8 +57,9 @@ class Tasks:
             elif messages_hash not in known:
                 known.add(messages_hash)
                 position += 1
-                new_task = "INSERT INTO tasks (position, id, messages) VALUES (?, ?, ?)"
-                statements += [statement, (new_task, (position, row.task.id, messages_hash))]
+                new_task = "INSERT INTO tasks (position, id, messages, answers) VALUES (?, ?, ?, ?)"
+                values = (position, row.task.id, messages_hash, answers_body(row.task.answers))
+                statements += [statement, (new_task, values)]
         duplicates = len(rows) - len(conflicts) - len(statements) // 2
         await self._write(*statements, counted(duplicates, conflicts))
 
@@ -72,11 +73,11 @@ class Tasks:
 
     async def find(self, task_id: str) -> Task:
         """A task that the run has."""
-        sql = "SELECT t.id, m.body FROM tasks t JOIN messages m ON m.hash = t.messages WHERE t.id = ?"
+        sql = "SELECT t.id, m.body, t.answers FROM tasks t JOIN messages m ON m.hash = t.messages WHERE t.id = ?"
         row = await self._reader.row(sql, (task_id,))
         if row is None:
             raise KeyError(task_id)
-        return Task(row[0], messages_of(row[1]))
+        return Task(row[0], messages_of(row[1]), answers_of(row[2]))
 
     async def expect(self, recipe: str) -> None:
         """Give every task that has none yet a pending pair of this recipe; goes on where the last call ended."""
@@ -118,13 +119,13 @@ class Tasks:
     async def _with_messages(self, waiting: Mapping[int, list[str]]) -> list[PendingTask]:
         marks = ", ".join("?" * len(waiting))
         sql = (
-            "SELECT t.position, t.id, m.body FROM tasks t JOIN messages m ON m.hash = t.messages "
+            "SELECT t.position, t.id, m.body, t.answers FROM tasks t JOIN messages m ON m.hash = t.messages "
             f"WHERE t.position IN ({marks}) ORDER BY t.position"
         )
         rows = await self._reader.rows(sql, list(waiting))
         return [
-            PendingTask(position, Task(name, messages_of(body)), tuple(waiting[position]))
-            for position, name, body in rows
+            PendingTask(position, Task(name, messages_of(body), answers_of(answers)), tuple(waiting[position]))
+            for position, name, body, answers in rows
         ]
 
     async def _stored(self, column: str, values: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""Judge on-policy (Section 3.2): a judge chooses between two answers of the target."""
+
+from collections.abc import Sequence
+
+from clairgen.config import RecipeChoice, RunConfig
+from clairgen.errors import ConfigError
+from clairgen.recipes.judging import JUDGE_SLOTS, judged
+from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
+from clairgen.records import Pair, Task
+from clairgen.verdicts import VERDICT_PARSER_VERSION
+
+
+async def judge_on_policy(task: Task, ask: Ask, kit: Kit) -> Pair:
+    """y_1, y_2 = M(x), M(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 2)."""
+    first = await ask("target", task.messages, sample=0)
+    second = await ask("target", task.messages, sample=1)
+    return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, kit)
+
+
+def judges_of(config: RunConfig) -> list[str]:
+    """The roles of the configured judges; `judge` alone if there is none, so that its lack is told."""
+    return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
+
+
+def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+    target = config.models.get("target")
+    if target is not None and target.temperature == 0:
+        raise ConfigError(
+            "the recipe 'judge-on-policy' needs two different answers of the target, which at temperature 0 are the same; "
+            "give models.target.temperature a value above 0"
+        )
+    return ["target", *judges_of(config)]
+
+
+JUDGE_ON_POLICY = Recipe(
+    name="judge-on-policy",
+    make=judge_on_policy,
+    asks=_asks,
+    summary="the target answers twice, a judge prefers one answer",
+    templates={"judge": "judge"},
+    slots={"judge": JUDGE_SLOTS},
+    options=frozenset({"template", "order"}),
+    parser_version=VERDICT_PARSER_VERSION,
+)

@@ -1,0 +1,271 @@
+"""All four recipes over the same tasks, over a scripted endpoint on a real socket."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clairgen import verbs
+from clairgen.config_file import parse_config
+from clairgen.errors import ConfigError
+from clairgen.pipeline.generate import Summary, generate
+from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, said
+
+JUDGE, OTHER_1, OTHER_2 = "judge-model", "other-model-1", "other-model-2"
+ALL = ["clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"]
+TASKS = 40
+
+
+def number_of(text: str) -> int:
+    found = re.search(r"number (\d+)", text)
+    assert found is not None
+    return int(found[1])
+
+
+def judge_prompt(request: dict[str, Any]) -> tuple[str, str]:
+    prompt = request["messages"][-1]["content"]
+    first = prompt.split("{student_solution_1}: ")[1].split("\n\n{student_solution_2}: ")[0]
+    return first, prompt.split("{student_solution_2}: ")[1].split("\n\n-----")[0]
+
+
+def prefers_longer(request: dict[str, Any]) -> Reply:
+    first, second = judge_prompt(request)
+    return said(f"{{teacher_reasoning}}: longer is better here.\n\n[{1 if len(first) > len(second) else 2}]")
+
+
+def all_played(request: dict[str, Any]) -> Reply:
+    model, prompt = request["model"], request["messages"][-1]["content"]
+    if model == TARGET:  # two samples differ by their seeds
+        return said(f"{prompt} is a question and this is an answer" + " indeed" * (request["seed"] % 5))
+    if model == JUDGE:
+        return prefers_longer(request)
+    if model in (OTHER_1, OTHER_2):
+        return said(f"{model} says something of {prompt}" + "!" * (model == OTHER_2))
+    return played(request)
+
+
+def judge_role(url: str, model: str = JUDGE) -> dict[str, Any]:
+    return {"model": model, "endpoints": [url], "temperature": 0, "max_tokens": 100}
+
+
+async def made(
+    folder: Path,
+    endpoint: ScriptedEndpoint,
+    recipes: list[Any],
+    **changes: Any,  # noqa: ANN401 - of a configuration
+) -> Summary:
+    tasks = folder / "tasks.jsonl"
+    if not tasks.exists():
+        write_tasks(tasks, questions(TASKS))
+    given = {"recipes": recipes, **changes}
+    roles = json.loads(config(endpoint.url, tasks).model_dump_json(exclude_none=True))["models"]
+    given["models"] = roles | {"judge": judge_role(endpoint.url), **changes.get("models", {})}
+    return await generate(
+        parse_config(yaml.safe_dump(yaml.safe_load(config_text(endpoint.url, tasks)) | given)), folder / "run"
+    )
+
+
+async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(all_played) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        summary = await made(tmp_path, endpoint, ALL, models={"others": others})
+    assert summary.statuses == {recipe: {"made": TASKS} for recipe in ALL}
+    asked = Counter(request["model"] for request in endpoint.asked)
+    identical = summary.dropped["judge-on-policy"]["identical"]
+    assert asked == {
+        TARGET: 2 * TASKS,
+        REVISER: TASKS,
+        STRONGER: TASKS,
+        OTHER_1: TASKS,
+        OTHER_2: TASKS,
+        JUDGE: 2 * TASKS - identical,  # equal answers need no judge
+    }
+    first = {stored.task.id: stored.pair.rejected.text for stored in await verbs.made_pairs(tmp_path / "run", "clair")}
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-on-policy"):
+        chosen = stored.pair.chosen
+        assert chosen is not None
+        assert first[stored.task.id] in (chosen.text, stored.pair.rejected.text)  # y_l of CLAIR is y_1 of the judge
+        assert len(chosen.text) >= len(stored.pair.rejected.text)
+        if chosen.text != stored.pair.rejected.text:
+            assert stored.pair.reasoning == "longer is better here."
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+        assert (stored.chosen_model, stored.rejected_model) == (OTHER_2, OTHER_1)
+
+
+async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> None:
+    write_tasks(tmp_path / "tasks.jsonl", questions(300))
+    async with ScriptedEndpoint(all_played) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
+        shown = [
+            judge_prompt(request)[0].startswith(OTHER_1) for request in endpoint.asked if request["model"] == JUDGE
+        ]
+    [report] = await verbs.report(tmp_path / "run")
+    assert report.judge is not None
+    assert 120 < sum(shown) < 180
+    assert report.judge.verdicts == 300
+    assert report.judge.first_place.mean == pytest.approx(1 - sum(shown) / 300)  # it takes the longer, OTHER_2
+
+
+async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
+    def sways(request: dict[str, Any]) -> Reply:
+        if request["model"] != JUDGE:
+            return all_played(request)
+        return said("[1]") if number_of(judge_prompt(request)[0]) % 4 == 0 else prefers_longer(request)
+
+    async with ScriptedEndpoint(sways) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        recipe = {"name": "judge-off-policy", "order": "both"}
+        summary = await made(tmp_path, endpoint, [recipe], models={"others": others})
+    assert Counter(request["model"] for request in endpoint.asked)[JUDGE] == 2 * TASKS
+    assert summary.dropped == {"judge-off-policy": {"tie-between-orders": TASKS // 4}}
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+        assert (stored.pair.chosen is None) == (number_of(stored.pair.rejected.text) % 4 == 0)
+    [report] = await verbs.report(tmp_path / "run")
+    assert report.judge is not None
+    assert report.judge.flips.mean == pytest.approx(0.25)
+    exported = await verbs.export(tmp_path / "run", tmp_path / "out")
+    assert exported.row_count == TASKS * 3 // 4
+
+
+async def test_several_judges_choose_by_majority(tmp_path: Path) -> None:
+    def stubborn(request: dict[str, Any]) -> Reply:
+        if request["model"] == "stubborn":
+            return said(f"[{2 if OTHER_2 in judge_prompt(request)[0] else 1}]")  # always OTHER_1
+        return prefers_longer(request) if request["model"] in (JUDGE, "third") else all_played(request)
+
+    async with ScriptedEndpoint(stubborn) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        judges = [judge_role(endpoint.url, model) for model in (JUDGE, "stubborn", "third")]
+        summary = await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others, "judge": judges})
+    assert summary.dropped == {}
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+        assert stored.chosen_model == OTHER_2
+
+
+async def test_verdicts_that_cannot_be_read_are_dropped_by_name(tmp_path: Path) -> None:
+    answers = ["Both are equally good.", "[1] or [2]", "I cannot say.", "<think>hm"]
+
+    def vague(request: dict[str, Any]) -> Reply:
+        if request["model"] != JUDGE:
+            return all_played(request)
+        return said(answers[number_of(judge_prompt(request)[0]) % 4])
+
+    async with ScriptedEndpoint(vague) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        summary = await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
+    names = ("declared-tie", "contradictory-verdict", "no-verdict", "unclosed-thinking")
+    assert summary.dropped == {"judge-off-policy": dict.fromkeys(names, TASKS // 4)}
+
+
+ROWS: dict[str, list[tuple[str, object]]] = {
+    "best-and-worst": [("a", 3.0), ("b", 5.0), ("c", 1.0), ("d", 4.0)],
+    "equal": [("a", 4.0), ("b", 4.0), ("c", 4.0)],
+    "tied-at-the-ends": [("a", 2.0), ("b", 5.0), ("c", 5.0), ("d", 2.0)],
+    "one-score": [("a", None), ("b", 5.0), ("c", None)],
+    "not-available": [("a", "N/A"), ("b", "4.5"), ("c", 2)],
+    "single": [("a", 4.0)],
+    "empty": [],
+}
+
+
+def ultra_feedback(folder: Path) -> Path:
+    rows = [
+        {
+            "id": name,
+            "instruction": f"Question number {number}",
+            "completions": [
+                {"model": f"m-{text}", "response": f"answer {text}", "overall_score": score} for text, score in entries
+            ],
+        }
+        for number, (name, entries) in enumerate(ROWS.items())
+    ]
+    return write_tasks(folder / "tasks.jsonl", rows)
+
+
+async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
+    source = {"path": str(ultra_feedback(tmp_path)), "column": "instruction", "answers": "completions"}
+    async with ScriptedEndpoint(all_played) as endpoint:
+        recipe = {"name": "judge-off-policy", "by": "scores"}
+        summary = await made(tmp_path, endpoint, [recipe], tasks=source)
+        assert endpoint.asked == []
+    pairs = {stored.task.id: stored for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy")}
+    chosen = {
+        name: (stored.pair.chosen.text, stored.pair.rejected.text)
+        for name, stored in pairs.items()
+        if stored.pair.chosen
+    }
+    assert chosen == {
+        "best-and-worst": ("answer b", "answer c"),
+        "tied-at-the-ends": ("answer b", "answer a"),  # of equals the one that stands first
+        "not-available": ("answer b", "answer c"),
+    }
+    assert pairs["best-and-worst"].chosen_model == "m-b"
+    assert summary.dropped == {"judge-off-policy": {"equal-scores": 1, "missing-score": 1}}
+    assert {failure[1]: failure[2] for failure in summary.failures} == {"too-few-answers": 2}
+
+
+async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"rather longer {number}"}
+        for number in range(10)
+    ]
+    source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "answers": ["a", "b"]}
+    async with ScriptedEndpoint(all_played) as endpoint:
+        summary = await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
+    assert summary.statuses == {"judge-off-policy": {"made": 10}}
+    assert len(endpoint.asked) == 10
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+        assert (stored.chosen_model, stored.rejected_model) == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "sentence"),
+    [
+        ("judge-on-policy", {"target": {"temperature": 0}}, "needs two different answers of the target"),
+        ("judge-off-policy", {}, "needs answers of other models: give models.others"),
+        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' takes no `order`"),
+        ({"name": "judge-on-policy", "by": "scores"}, {}, "takes no `by`"),
+    ],
+)
+async def test_what_cannot_be_judged_is_told(
+    tmp_path: Path, recipe: object, changes: dict[str, Any], sentence: str
+) -> None:
+    async with ScriptedEndpoint(all_played) as endpoint:
+        with pytest.raises(ConfigError, match=sentence):
+            tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+            given = config(endpoint.url, tasks, recipes=[recipe], judge=judge_role(endpoint.url), **changes)
+            await generate(given, tmp_path / "run")
+
+
+async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
+    import datasets
+
+    def picky(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        if request["model"] == REVISER and number_of(prompt) % 5 == 0:
+            return said("no header")
+        if request["model"] == JUDGE and number_of(prompt) % 7 == 0:
+            return said("hm")
+        return all_played(request)
+
+    async with ScriptedEndpoint(picky) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        await made(tmp_path, endpoint, ALL, models={"others": others})
+    summary = await verbs.export(tmp_path / "run", tmp_path / "out", matched=True)
+    sets = {
+        recipe: set(
+            datasets.load_dataset(str(tmp_path / "out"), recipe, split="train", cache_dir=str(tmp_path / "cache"))[
+                "task_id"
+            ]
+        )
+        for recipe in ALL
+    }
+    assert len({frozenset(tasks) for tasks in sets.values()}) == 1
+    assert 0 < len(sets["clair"]) < TASKS
+    assert summary.skipped["unmatched"] > 0
