@@ -113,6 +113,17 @@ class Role(_Strict):
         )
 
 
+class RevisionCheck(_Strict):
+    """What a revision must measure; one that misses it is asked for once more."""
+
+    length_ratio: tuple[float, float] | None = Field(
+        None, description="Characters of chosen / rejected, lowest and highest."
+    )
+    edit_share: tuple[float, float] | None = Field(
+        None, description="Character edits / characters of the longer answer, lowest and highest, from 0 to 1."
+    )
+
+
 class RecipeChoice(_Strict):
     """A recipe to make, with its options."""
 
@@ -122,6 +133,11 @@ class RecipeChoice(_Strict):
         "random",
         description="How a judge is shown two answers: in a drawn order, or in both, where only agreement counts.",
     )
+    check: RevisionCheck | None = Field(
+        None,
+        description="What a revision must measure, else it is asked for once more; the shipped variants bring their own.",
+    )
+    samples: int = Field(4, ge=2, le=16, description="How many revisions the best is chosen of.")
     by: Literal["judge", "scores"] = Field(
         "judge", description="Whether a judge chooses between answers of the data set, or the scores recorded in it."
     )

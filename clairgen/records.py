@@ -118,7 +118,7 @@ class Judgement:
     """A judge's verdict over the two answers of a task, in the order in which they were shown.
 
     `key` is the judge's completion, `shown_first` and `shown_second` tell which answer of the task stood where (1 or 2),
-    `choice` is the place that it chose, None unless `status` is OK.
+    `choice` is the place that it chose, None unless `status` is OK. `round` counts where there are several comparisons.
     """
 
     role: str
@@ -129,6 +129,7 @@ class Judgement:
     status: ParseStatus
     reasoning: str | None
     parser_version: int
+    round: int = 0
 
     @property
     def winner(self) -> int | None:
@@ -143,7 +144,8 @@ class Pair:
     `chosen` is None when the answer that should hold it could not be parsed; `parse_status` then says why and `unparsed` is
     that answer, whole. Where a judge did not decide, `rejected` and `unparsed` are the two answers that it was shown.
     `judgements` are what the choice rests on, where a judge made it. `reasoning` is the teacher's, where there is one.
-    `parser_version` is None where nothing had to be parsed.
+    `parser_version` is None where nothing had to be parsed. `reasked` tells that a revision missed what was asked for and
+    was asked for once more, `missed` names what the pair still misses.
     """
 
     task_id: str
@@ -155,6 +157,8 @@ class Pair:
     parser_version: int | None = None
     unparsed: Answer | None = None
     judgements: tuple[Judgement, ...] = ()
+    reasked: bool = False
+    missed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

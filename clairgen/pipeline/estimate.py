@@ -21,6 +21,7 @@ CHARACTERS_PER_TOKEN = 4
 ASSUMED_ANSWER_TOKENS = 500
 """Where nothing was answered yet and max_tokens is not lower; real reviser answers had 667 on average."""
 _ENOUGH_ANSWERS = 20
+_SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ def _estimate(
     roles: Mapping[str, Role],
 ) -> RoleEstimate:
     asking = [entry for entry in planned if name in entry.kit.roles]
-    calls = max(open_pairs[entry.recipe.name] for entry in asking)  # recipes share the answers that they both ask for
+    asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.kit.choice, name) for entry in asking]
+    calls = max(asks) if name in _SHARED else sum(asks)
     known = numbers.get(name)
     if known is not None and known.completions - known.reused >= _ENOUGH_ANSWERS:
         paid = known.completions - known.reused

@@ -4,12 +4,27 @@ from rapidfuzz import process
 
 from clairgen.errors import ConfigError
 from clairgen.recipes.clair import CLAIR
+from clairgen.recipes.clair_best_of_n import CLAIR_BEST_OF_N
+from clairgen.recipes.clair_by_critique import CLAIR_BY_CRITIQUE
 from clairgen.recipes.judge_off_policy import JUDGE_OFF_POLICY
 from clairgen.recipes.judge_on_policy import JUDGE_ON_POLICY
 from clairgen.recipes.recipe import Recipe
 from clairgen.recipes.stronger_preferred import STRONGER_PREFERRED
+from clairgen.recipes.worsened import WORSENED
 
-BOOK = {recipe.name: recipe for recipe in (CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED)}
+BOOK = {
+    recipe.name: recipe
+    for recipe in (
+        CLAIR,
+        JUDGE_ON_POLICY,
+        JUDGE_OFF_POLICY,
+        STRONGER_PREFERRED,
+        CLAIR_BY_CRITIQUE,
+        CLAIR_BEST_OF_N,
+        WORSENED,
+    )
+}
+"""The paper's four, and the variants that it left to future work."""
 
 
 def recipe_named(name: str) -> Recipe:

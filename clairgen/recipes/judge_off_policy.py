@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from clairgen.config import RecipeChoice, RunConfig
 from clairgen.errors import AskFailedError, ConfigError
 from clairgen.keys import canonical_json, digest
-from clairgen.recipes.judge_on_policy import judges_of
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, pair_of_choice
+from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
 from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
 from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task
 from clairgen.verdicts import VERDICT_PARSER_VERSION
@@ -86,4 +85,5 @@ JUDGE_OFF_POLICY = Recipe(
     slots={"judge": JUDGE_SLOTS},
     options=frozenset({"template", "order", "by"}),
     parser_version=VERDICT_PARSER_VERSION,
+    calls=lambda choice, role: orders_shown(choice) if role.startswith("judge") else 1,
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from clairgen.config import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
-from clairgen.recipes.judging import JUDGE_SLOTS, judged
+from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
 from clairgen.records import Pair, Task
 from clairgen.verdicts import VERDICT_PARSER_VERSION
@@ -15,11 +15,6 @@ async def judge_on_policy(task: Task, ask: Ask, kit: Kit) -> Pair:
     first = await ask("target", task.messages, sample=0)
     second = await ask("target", task.messages, sample=1)
     return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, kit)
-
-
-def judges_of(config: RunConfig) -> list[str]:
-    """The roles of the configured judges; `judge` alone if there is none, so that its lack is told."""
-    return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
 
 
 def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
@@ -41,4 +36,5 @@ JUDGE_ON_POLICY = Recipe(
     slots={"judge": JUDGE_SLOTS},
     options=frozenset({"template", "order"}),
     parser_version=VERDICT_PARSER_VERSION,
+    calls=lambda choice, role: 2 if role == "target" else orders_shown(choice),
 )

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from clairgen.config import RecipeChoice, RunConfig
 from clairgen.keys import canonical_json, digest
 from clairgen.recipes.recipe import Ask, Kit, as_user
 from clairgen.records import Answer, Judgement, Pair, ParseStatus, Task
@@ -19,6 +20,16 @@ _STATUS = {
     VerdictStatus.UNCLOSED_THINKING: ParseStatus.UNCLOSED_THINKING,
     VerdictStatus.BROKEN_JSON: ParseStatus.BROKEN_JSON,
 }
+
+
+def orders_shown(choice: RecipeChoice) -> int:
+    """In how many orders a judge is shown two answers."""
+    return 2 if choice.order == "both" else 1
+
+
+def judges_of(config: RunConfig) -> list[str]:
+    """The roles of the configured judges; `judge` alone if there is none, so that its lack is told."""
+    return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
 
 
 async def judged(task: Task, recipe: str, answers: tuple[Answer, Answer], ask: Ask, kit: Kit) -> Pair:

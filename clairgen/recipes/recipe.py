@@ -39,6 +39,7 @@ class Recipe:
     the template that it is asked with; `slots` are what each must have. `options` are the keys of a recipe's choice that
     this one takes besides its name. `revises` tells that the chosen answer is a revision of the rejected one, which the
     length-ratio filter holds to a stricter rule (A.2). `parser_version` is that of the parser that reads its answers.
+    `calls` is how often a role is asked a task, for estimates.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Recipe:
     slots: Mapping[str, frozenset[str]] = field(default_factory=dict)
     options: frozenset[str] = frozenset()
     parser_version: int | None = None
+    calls: Callable[[RecipeChoice, str], int] = lambda _choice, _role: 1
 
 
 def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:

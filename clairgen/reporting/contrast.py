@@ -9,6 +9,7 @@
                            "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
                   "kept": {"jaccard": ...}},
      "tokeniser": "treebank",
+     "reasked": 0, "missed": {},
      "judge": null}   or, where a judge chose: {"verdicts": 400, "refused": 3, "first_place": {"mean": ..., "se": ..., "n": 400},
                       "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}
 
@@ -49,7 +50,8 @@ class RecipeReport:
     """The numbers of one run and recipe.
 
     `n` pairs were made; each dropped one counts once, under its first reason, and a marked one under each of its reasons,
-    dropped or not. `failed` and `pending` are tasks that have no pair. `cost_usd` is None when it is not known.
+    dropped or not. `failed` and `pending` are tasks that have no pair. `reasked` revisions missed what was asked for and
+    were asked for once more; `missed` counts those that still do, by what they miss. `cost_usd` is None when not known.
     """
 
     run: str
@@ -65,6 +67,8 @@ class RecipeReport:
     contrast_of_kept: ContrastEstimates
     tokeniser: str
     judge: JudgeReport | None = None
+    reasked: int = 0
+    missed: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The stable object that this module's docstring shows."""
@@ -81,6 +85,8 @@ class RecipeReport:
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
             "tokeniser": self.tokeniser,
             "judge": self.judge.to_json() if self.judge else None,
+            "reasked": self.reasked,
+            "missed": dict(self.missed),
         }
 
 
@@ -94,12 +100,16 @@ class RecipeNumbers:
         self._n = 0
         self._dropped: Counter[str] = Counter()
         self._marked: Counter[str] = Counter()
+        self._reasked = 0
+        self._missed: Counter[str] = Counter()
         self._all = _Means()
         self._kept = _Means()
 
     def add(self, stored: StoredPair) -> None:
         """Count a pair that was made, and its contrast where it has a chosen answer."""
         self._n += 1
+        self._reasked += stored.pair.reasked
+        self._missed.update([stored.pair.missed] if stored.pair.missed else [])
         self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         reason = _reason_for_dropping(stored)
         if reason is not None:
@@ -129,6 +139,8 @@ class RecipeNumbers:
             contrast_of_kept=self._kept.estimates(),
             tokeniser=self.tokeniser,
             judge=judge,
+            reasked=self._reasked,
+            missed=_most_frequent_first(self._missed),
         )
 
 

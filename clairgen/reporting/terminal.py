@@ -32,6 +32,9 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
         console.print()
         console.print(outcomes, crop=False)
     for report in reports:
+        if report.reasked:
+            console.print()
+            console.print(_reask_words(report, reports))
         if report.judge is not None:
             console.print()
             console.print(_judge_words(report, report.judge, reports))
@@ -55,6 +58,15 @@ def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
         table.add_row(_name(report, reports), *(_cell(*column) for column in zip(*lines, strict=True)))
         table.add_section()
     return table
+
+
+def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
+    """How many revisions missed what was asked for."""
+    missed = ", ".join(f"{count:,} {plain_line(what)}" for what, count in report.missed.items()) or "none"
+    words = Text("Revisions of ").append_text(_name(report, reports))
+    return words.append(
+        f": {report.reasked:,} missed what was asked for and were asked for once more; still missing it: {missed}."
+    )
 
 
 def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:

@@ -30,7 +30,7 @@ class Judgements:
             return None
         sql = (
             "SELECT count(*), total(a.choice = b.choice) FROM judgements a JOIN judgements b ON b.task_id = a.task_id "
-            "AND b.recipe = a.recipe AND b.role = a.role AND b.shown_first = 2 "
+            "AND b.recipe = a.recipe AND b.role = a.role AND b.round = a.round AND b.shown_first = 2 "
             "WHERE a.recipe = ? AND a.shown_first = 1 AND a.choice IS NOT NULL AND b.choice IS NOT NULL"
         )
         both, flipped = (await self._reader.rows(sql, (recipe,)))[0]

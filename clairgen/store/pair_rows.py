@@ -13,7 +13,8 @@ from clairgen.store.writer import Statement
 COLUMNS = (
     "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "
     "p.chosen_model, p.rejected_model, p.reasoning, p.parse_status, p.parser_version, p.levenshtein, p.jaccard, "
-    "p.length_ratio, p.tokeniser, p.metrics_version, p.position, a.key, b.key, iif(p.chosen IS NULL, c.text, NULL)"
+    "p.length_ratio, p.tokeniser, p.metrics_version, p.position, a.key, b.key, "
+    "iif(p.chosen IS NULL, c.text, NULL), p.reasked, p.missed"
 )
 POSITION = 18
 """Of `p.position` among the columns."""
@@ -38,8 +39,8 @@ class MadePair:
 def judgement_rows(pair: Pair) -> list[Statement]:
     """The statements that keep what judges said of a task's answers, by the recipe that asked them."""
     sql = (
-        "INSERT OR REPLACE INTO judgements (task_id, recipe, role, key, shown_first, shown_second, choice, status, reasoning, "
-        "parser_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT OR REPLACE INTO judgements (task_id, recipe, role, round, key, shown_first, shown_second, choice, status, "
+        "reasoning, parser_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
     return [
         ("DELETE FROM judgements WHERE task_id = ? AND recipe = ?", (pair.task_id, pair.recipe)),
@@ -47,7 +48,7 @@ def judgement_rows(pair: Pair) -> list[Statement]:
             (
                 sql,
                 (
-                    pair.task_id, pair.recipe, one.role, one.key, one.shown_first, one.shown_second, one.choice,
+                    pair.task_id, pair.recipe, one.role, one.round, one.key, one.shown_first, one.shown_second, one.choice,
                     one.status.value, one.reasoning, one.parser_version,
                 ),
             )
@@ -109,6 +110,8 @@ def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int)
         "filter_set": filter_set,
         "drop_reason": drop_reason(made.findings),
         "made_at": now(),
+        "reasked": pair.reasked,
+        "missed": pair.missed,
     }
     columns = ", ".join(f"{name} = ?" for name in values)
     return f"UPDATE pairs SET {columns} WHERE id = ?", (*values.values(), identity)
@@ -126,7 +129,7 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
     (
         identity, task_id, recipe, body, chosen, rejected, chosen_finish, rejected_finish, chosen_model, rejected_model,
         reasoning, parse_status, parser_version, levenshtein, jaccard, length_ratio, tokeniser, version, _, chosen_key,
-        rejected_key, unparsed,
+        rejected_key, unparsed, reasked, missed,
     ) = row  # fmt: skip
     pair = Pair(
         task_id,
@@ -137,6 +140,8 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
         ParseStatus(parse_status),
         parser_version,
         Answer(unparsed, chosen_finish, chosen_key, chosen_model) if chosen is None and unparsed is not None else None,
+        reasked=bool(reasked),
+        missed=missed,
     )
     fresh = levenshtein is not None and version == METRICS_VERSION
     contrast = None if not fresh else Contrast(levenshtein, jaccard, length_ratio, tokeniser)

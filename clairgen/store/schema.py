@@ -47,9 +47,10 @@ CREATE TABLE attempts (              -- tries that gave no completion; billed te
 CREATE INDEX attempts_by_key ON attempts (key);
 
 CREATE TABLE judgements (            -- a judge's verdict over answers 1 and 2 of a task, in the order in which they were shown
-    task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT NOT NULL, key TEXT NOT NULL, shown_first INTEGER NOT NULL,
-    shown_second INTEGER NOT NULL, choice INTEGER, status TEXT NOT NULL, reasoning TEXT, parser_version INTEGER NOT NULL,
-    PRIMARY KEY (task_id, recipe, role, shown_first)
+    task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT NOT NULL, round INTEGER NOT NULL, key TEXT NOT NULL,
+    shown_first INTEGER NOT NULL, shown_second INTEGER NOT NULL, choice INTEGER, status TEXT NOT NULL, reasoning TEXT,
+    parser_version INTEGER NOT NULL,
+    PRIMARY KEY (task_id, recipe, role, round, shown_first)
 ) WITHOUT ROWID;
 CREATE INDEX judgements_by_recipe ON judgements (recipe, status);
 
@@ -59,7 +60,7 @@ CREATE TABLE pairs (                 -- id is the hash of task and recipe; posit
     prompt TEXT, chosen TEXT, rejected TEXT, chosen_finish_reason TEXT, rejected_finish_reason TEXT,
     chosen_model TEXT, rejected_model TEXT, reasoning TEXT, parse_status TEXT, parser_version INTEGER,
     levenshtein INTEGER, jaccard REAL, length_ratio REAL, tokeniser TEXT, metrics_version INTEGER,
-    filter_set INTEGER, drop_reason TEXT, made_at TEXT
+    filter_set INTEGER, drop_reason TEXT, made_at TEXT, reasked INTEGER NOT NULL DEFAULT 0, missed TEXT
 );
 CREATE INDEX pairs_by_status ON pairs (recipe, status, position);
 CREATE INDEX pairs_pending ON pairs (position) WHERE status = 'pending';

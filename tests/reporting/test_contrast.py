@@ -116,6 +116,8 @@ def test_the_face_for_scripts_is_stable() -> None:
         },
         "tokeniser": "treebank",
         "judge": None,
+        "reasked": 0,
+        "missed": {},
     }
 
 

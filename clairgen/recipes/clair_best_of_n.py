@@ -1,0 +1,53 @@
+"""CLAIR with the best of several revisions, chosen by a judge (future work of the paper)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from clairgen.config import RecipeChoice, RunConfig
+from clairgen.parsing import PARSER_VERSION
+from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
+from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
+from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.records import Pair, Task
+
+
+async def clair_best_of_n(task: Task, ask: Ask, kit: Kit) -> Pair:
+    """y_l = M(x); y_i = Reviser(x, y_l), i = 1..n; y_w the one that stays when each next one is judged against the best so far.
+
+    A tie, or a verdict that cannot be read, leaves the best so far. Revisions that cannot be parsed are passed over.
+    """
+    rejected = answer_of(await ask("target", task.messages))
+    best = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, kit)
+    for number in range(1, kit.choice.samples):
+        other = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, kit, sample=number)
+        best = await _better(task, best, other, number, ask, kit)
+    return best
+
+
+async def _better(task: Task, best: Pair, other: Pair, number: int, ask: Ask, kit: Kit) -> Pair:
+    if best.chosen is None or other.chosen is None:
+        return other if best.chosen is None else best
+    verdict = await judged(task, best.recipe, (best.chosen, other.chosen), ask, kit)
+    judgements = (*best.judgements, *(replace(one, round=number) for one in verdict.judgements))
+    better = other if verdict.judgements and verdict.chosen == other.chosen else best
+    return replace(better, judgements=judgements)
+
+
+def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+    return ["target", "reviser", *judges_of(config)]
+
+
+CLAIR_BEST_OF_N = Recipe(
+    name="clair-best-of-n",
+    make=clair_best_of_n,
+    asks=_asks,
+    summary="the target answers, the reviser improves that answer several times, a judge keeps the best revision",
+    revises=True,
+    templates={"reviser": "revise", "judge": "judge"},
+    slots={"reviser": REVISER_SLOTS, "judge": JUDGE_SLOTS},
+    options=frozenset({"order", "samples", "check"}),
+    parser_version=PARSER_VERSION,
+    calls=lambda choice, role: {"target": 1, "reviser": choice.samples}.get(
+        role, (choice.samples - 1) * orders_shown(choice)
+    ),
+)

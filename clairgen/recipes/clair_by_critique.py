@@ -1,0 +1,30 @@
+"""CLAIR with a system of asks as the reviser: draft, critique, revise (future work of the paper)."""
+
+from clairgen.parsing import PARSER_VERSION
+from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of, as_user
+from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.records import Pair, Task
+from clairgen.templates import transcript
+
+
+async def clair_by_critique(task: Task, ask: Ask, kit: Kit) -> Pair:
+    """y_l = M(x); c = Reviser(criticise x, y_l); y_w = Reviser(x, y_l, c)."""
+    rejected = await ask("target", task.messages)
+    criticise = kit.templates["critique"]
+    prompt = criticise.fill(task=transcript(task.messages), student_solution=rejected.text)
+    criticism = await ask("reviser", as_user(prompt), template=criticise)
+    return await revised(task, CLAIR_BY_CRITIQUE.name, answer_of(rejected), ask, kit, criticism=criticism.text)
+
+
+CLAIR_BY_CRITIQUE = Recipe(
+    name="clair-by-critique",
+    make=clair_by_critique,
+    asks=always("target", "reviser"),
+    summary="the target answers, the reviser criticises that answer and then revises it by the criticism",
+    revises=True,
+    templates={"reviser": "revise-by-critique", "critique": "critique"},
+    slots={"reviser": REVISER_SLOTS | {"criticism"}, "critique": REVISER_SLOTS},
+    options=frozenset({"check"}),
+    parser_version=PARSER_VERSION,
+    calls=lambda _choice, role: 2 if role == "reviser" else 1,
+)
