@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from clairgen.records import Message
 
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[ \t]*(\S*)[^\n]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
@@ -17,12 +17,32 @@ def asked_text(prompt: Sequence[Message]) -> str:
 
 def fenced(text: str) -> list[tuple[str, str]]:
     """The blocks inside the fences of a text, each with its tag; a fence that nobody closed reaches to the end."""
-    return [(match[2].lower(), match[3]) for match in _FENCE.finditer(text)]
+    return _apart(text)[1]
 
 
 def prose(text: str) -> str:
     """A text without its fenced and inline code."""
-    return _INLINE_CODE.sub(" ", _FENCE.sub("\n", text))
+    return _INLINE_CODE.sub(" ", _apart(text)[0])
+
+
+def _apart(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """What stands outside the fences, and the blocks; line by line, since a pattern of it all takes too long on some texts."""
+    outside: list[str] = []
+    blocks: list[tuple[str, list[str]]] = []
+    mark = ""
+    for line in text.splitlines(keepends=True):
+        fence = _FENCE.match(line)
+        if mark:
+            if fence and fence[1].startswith(mark) and not line[fence.end() :].strip() and not fence[2]:
+                mark = ""
+            else:
+                blocks[-1][1].append(line)
+        elif fence and "`" not in line[fence.end(1) :]:
+            mark = fence[1]
+            blocks.append((fence[2].lower(), []))
+        else:
+            outside.append(line)
+    return "".join(outside), [(tag, "".join(lines)) for tag, lines in blocks]
 
 
 def words(text: str) -> list[str]:

@@ -27,6 +27,16 @@ def test_fences_are_found_with_their_tags_and_taken_out_of_prose() -> None:
     text = "See\n```Python\nx = 1\n```\nand `y`\n~~~\nz\n~~~\nend\n```js\nopen"
     assert fenced(text) == [("python", "x = 1\n"), ("", "z\n"), ("js", "open")]
     assert prose(text).split() == ["See", "and", "end"]
+    assert fenced("```x``` is code in a line\nthat goes on") == []
+    assert fenced("````\n```\ninner\n````\nout") == [("", "```\ninner\n")]
+
+
+@pytest.mark.parametrize("text", ["`" * 100_000, "```\n" * 20_000, "\n" * 100_000, "a" * 100_000, "'s " * 30_000])
+def test_hostile_texts_take_no_time(text: str) -> None:
+    fenced(text)
+    prose(text)
+    straight(text)
+    words(text)
 
 
 def test_straight_text() -> None:
