@@ -46,7 +46,10 @@ def parse_config(text: str, source: str = "configuration") -> RunConfig:
 
 def config_yaml(config: RunConfig) -> str:
     """The resolved configuration as YAML, as saved with a run; it holds the names of secrets, never secrets."""
-    return yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+    content = config.model_dump(mode="json", exclude_none=True)
+    # A recipe refuses options that it does not take, so only those that were given are written.
+    content["recipes"] = [choice.model_dump(mode="json", exclude_unset=True) for choice in config.recipes]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def validation_sentence(error: ValidationError, model: type[BaseModel]) -> str:

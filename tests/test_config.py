@@ -74,7 +74,7 @@ def with_role(**values: object) -> str:
         (changed(tasks={}), "tasks: give exactly one of `path`"),
         (changed(recipes=[]), "recipes: "),
         (changed(recipes=["clair", "clair"]), "the recipe 'clair' is listed twice"),
-        (changed(models={"teacher": {}}), r"models\.teacher"),
+        (changed(models={"teacher": {}}), "models: there is no role 'teacher'; there are target"),
         (with_role(endpoints=[]), r"models\.target\.endpoints"),
         (with_role(endpoints=["gpu1:8000"]), "'gpu1:8000' is no endpoint: give a base URL such as"),
         (with_role(endpoints=["http://user:secret@gpu1/v1"]), "must not hold a user name or password"),

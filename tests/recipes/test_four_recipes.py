@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from clairgen import verbs
-from clairgen.config_file import parse_config
+from clairgen.config_file import load_config, parse_config
 from clairgen.errors import ConfigError
 from clairgen.pipeline.generate import Summary, generate
+from clairgen.pipeline.reparsing import reparse
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -269,3 +270,14 @@ async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
     assert len({frozenset(tasks) for tasks in sets.values()}) == 1
     assert 0 < len(sets["clair"]) < TASKS
     assert summary.skipped["unmatched"] > 0
+
+
+async def test_saved_configuration_continues_every_recipe(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(all_played) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        recipes = [*ALL[:2], {"name": "judge-off-policy", "order": "both"}, {"name": "clair-best-of-n", "samples": 2}]
+        await made(tmp_path, endpoint, recipes, models={"others": others})
+        asked = len(endpoint.asked)
+        await generate(load_config(tmp_path / "run" / "config.yaml"), tmp_path / "run")
+        assert (await reparse(tmp_path / "run", every=True)).changed == 0
+    assert len(endpoint.asked) == asked
