@@ -3,12 +3,12 @@
 import json
 import re
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from clairgen.verdict_forms import Says, Sign, Strength, is_verdict_line, plain_letters, signs
+from clairgen.quotations import FENCE, without_quotations
+from clairgen.verdict_forms import Says, Sign, Strength, plain_letters, signs
 
 VERDICT_PARSER_VERSION: int = 1
 """Raised with every change that can give another result, so that stored answers can be parsed again."""
@@ -18,15 +18,6 @@ _HEAD, _TAIL = 2_000, 10_000
 _THINKING = re.compile(r"\s*+<think(?:ing)?>", re.IGNORECASE)
 _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _HEADER = re.compile(r"[\s#*_`>{<\[\\]*+teacher[ _\\]{1,2}reasoning[}>\]\\*_`]*+:?[*_ ]*+", re.IGNORECASE)
-_FENCE = re.compile(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
-_PLAIN_FENCES = {"", "md", "markdown", "plain", "plaintext", "text", "txt"}
-_QUOTED = re.compile(r'`[^`\n]{1,400}`|(?<!\w)"(?=\S)[^"\n]{1,400}"(?!\w)|^[ \t]*+>.*$', re.MULTILINE)
-_REFERENCES = re.compile(
-    r"^(?:[^\w\n]|_)*+(?:references|sources|footnotes|citations|bibliography)(?:[^\w\n]|_)*+\n(?:\s*+\[\d\]:?[ \t]++\S.*+)++",
-    re.IGNORECASE | re.MULTILINE,
-)
-_INSTRUCTION = re.compile(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer \[1\] or \[2\]", re.IGNORECASE)
-
 _OBJECT_START = re.compile(r'\s*+(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
 _OBJECT = re.compile(r'\{\s*+"')
 _VERDICT_KEY = re.compile(
@@ -102,7 +93,7 @@ def _from_text(text: str, solutions: tuple[str, str], *, is_broken: bool) -> Ver
     """The verdict that the surest signs in a text tell; in an object that broke off only one that has its own line."""
     cut = max(0, len(text) - _HEAD - _TAIL)
     near = f"{text[:_HEAD]}{text[_HEAD + cut :]}"
-    plain = _without_quotations(plain_letters(near), solutions)
+    plain = without_quotations(plain_letters(near), solutions)
     sign = _deciding(signs(plain), plain)
     if is_broken and not (sign and sign.alone):
         return Verdict(None, VerdictStatus.BROKEN_JSON, None)
@@ -151,71 +142,12 @@ def _without_header(text: str) -> str:
     """The text without the header of the reasoning, and without half a fence whose other half the verdict's line parted."""
     header = _HEADER.match(text)
     text = text[header.end() if header else 0 :].strip()
-    fences = list(_FENCE.finditer(text))
+    fences = list(FENCE.finditer(text))
     if len(fences) % 2 and fences[0].start() == 0:
         return text[fences[0].end() :].strip()
     if len(fences) % 2 and fences[-1].end() == len(text):
         return text[: fences[-1].start()].strip()
     return text
-
-
-def _without_quotations(plain: str, solutions: tuple[str, str]) -> str:
-    """The text with spaces for code, quotations, references and the judge's own instruction, every position unchanged."""
-    plain = _without_copies(_without_code(plain), solutions)
-    for quotation in (_INSTRUCTION, _QUOTED, _REFERENCES):
-        plain = quotation.sub(lambda match: _blank(match.group()), plain)
-    return plain
-
-
-def _blank(quotation: str) -> str:
-    """As many spaces, line ends kept; but what is only a verdict is no quotation."""
-    return quotation if is_verdict_line(quotation) else re.sub(r"[^\n]", " ", quotation)
-
-
-def _without_code(plain: str) -> str:
-    """Blanks what stands in closed fences, but for one around the whole answer."""
-    parts: list[str] = []
-    position = 0
-    for first, last in _closed_fences(plain):
-        around = plain[: first.start()] + plain[last.end() :]
-        is_around_all = not around.strip() and first["info"].strip().casefold() in _PLAIN_FENCES
-        inside = plain[first.end() : last.start()]
-        parts += [plain[position : first.end()], inside if is_around_all else _blank(inside)]
-        position = last.start()
-    return "".join([*parts, plain[position:]])
-
-
-def _closed_fences(plain: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
-    """The first and the last line of each outermost fence; unlike Markdown, models nest fences and close each of them."""
-    opened: list[re.Match[str]] = []
-    for fence in _FENCE.finditer(plain):
-        if opened and fence["mark"].startswith(opened[-1]["mark"]) and not fence["info"].strip():
-            first = opened.pop()
-            if not opened:
-                yield first, fence
-        else:
-            opened.append(fence)
-
-
-def _without_copies(plain: str, solutions: tuple[str, str]) -> str:
-    """Blanks the blocks of lines that a solution has as well; a verdict alone is none, whoever else wrote the same."""
-    copied = {_bones(line) for solution in solutions for line in plain_letters(solution).split("\n")}
-    lines = plain.split("\n")
-    block: list[int] = []
-    for number in range(len(lines) + 1):
-        bones = _bones(lines[number]) if number < len(lines) else None
-        if bones is not None and (not bones or bones in copied):
-            block.append(number)
-            continue
-        if not all(is_verdict_line(lines[index]) for index in block):
-            for index in block:
-                lines[index] = " " * len(lines[index])
-        block = []
-    return "\n".join(lines)
-
-
-def _bones(line: str) -> str:
-    return line.strip(" \t>\"'-+•")
 
 
 def _object_starts(text: str) -> list[tuple[int, bool]]:
