@@ -115,7 +115,8 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
         else recipe
         for recipe in config.recipes
     ]
-    return config.model_copy(update={"tasks": tasks, "models": roles, "recipes": recipes})
+    filters = config.filters.counted_from(folder)
+    return config.model_copy(update={"tasks": tasks, "models": roles, "recipes": recipes, "filters": filters})
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -35,7 +35,7 @@ def _without_code(plain: str) -> str:
     position = 0
     for first, last in _closed_fences(plain):
         around = plain[: first.start()] + plain[last.end() :]
-        is_around_all = not around.strip() and first["info"].strip().casefold() in _PLAINFENCES
+        is_around_all = not around.strip() and first["info"].strip().casefold() in _PLAIN_FENCES
         inside = plain[first.end() : last.start()]
         parts += [plain[position : first.end()], inside if is_around_all else _blank(inside)]
         position = last.start()

@@ -18,13 +18,18 @@ def filter_command(
     length_ratio: Annotated[str | None, typer.Option(help=f"Characters of chosen / rejected. {_BOUNDS}")] = None,
     jaccard: Annotated[str | None, typer.Option(help=f"Token Jaccard x100. {_BOUNDS}")] = None,
     levenshtein: Annotated[str | None, typer.Option(help=f"Character edits. {_BOUNDS}")] = None,
+    evaluation: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of evaluation items that no prompt should overlap with; may be given again."),
+    ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Let this filter drop pairs; may be given again.")] = None,
     mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be given again.")] = None,
     off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be given again.")] = None,
 ) -> None:
     """Change the filters in force and sift all pairs anew; no model is asked, nothing is deleted.
 
-    Filters: format, truncated, empty, identical, length_ratio, jaccard, levenshtein.
+    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, allusion, lost_answer, refusal, language,
+    contamination, near_duplicate.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
@@ -36,7 +41,10 @@ def filter_command(
     actions = {name: action for action, names in (("drop", drop), ("mark", mark), ("off", off)) for name in names or ()}
     before = run_coroutine(verbs.status(run)).filters
     settings = _changed(
-        before, {name: _bounds(name, text) for name, text in bounds.items() if text is not None}, actions
+        before,
+        evaluation or [],
+        {name: _bounds(name, text) for name, text in bounds.items() if text is not None},
+        actions,
     )
     run_coroutine(filter_pairs(run, settings))
     after = run_coroutine(verbs.status(run))
@@ -51,7 +59,10 @@ def filter_command(
 
 
 def _changed(
-    before: "FilterSettings | None", bounds: dict[str, list[float | None]], actions: dict[str, str]
+    before: "FilterSettings | None",
+    evaluations: list[Path],
+    bounds: dict[str, list[float | None]],
+    actions: dict[str, str],
 ) -> "FilterSettings":
     from pydantic import ValidationError
 
@@ -66,6 +77,8 @@ def _changed(
         values[name] = values[name] | {"bounds": limits}
         if values[name]["action"] == "off":
             values[name] |= {"action": None}
+    if evaluations:
+        values["contamination"] |= {"files": [str(file.resolve()) for file in evaluations]}
     for name, action in actions.items():
         values[name.replace("-", "_")] |= {"action": action}
     try:

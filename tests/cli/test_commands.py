@@ -143,3 +143,21 @@ async def test_help_is_fast_and_loads_nothing_heavy() -> None:
     _, err = await process.communicate()
     loaded = {line.rsplit("|", 1)[-1].strip() for line in err.decode().splitlines()}
     assert not loaded & {"pydantic", "aiosqlite", "datasets", "pyarrow", "torch", "pyreqwest", "openai", "httpx"}
+
+
+async def test_filters_are_changed_and_marks_become_drops(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        await clairgen("generate", config, "--run", run)
+    (tmp_path / "evaluation.jsonl").write_text('{"prompt": "Question number 7"}\n')
+    done = await clairgen(
+        "filter", run, "--evaluation", tmp_path / "evaluation.jsonl", "--drop", "contamination", "--jaccard", "10:"
+    )
+    assert done.code == 0, done
+    assert "1 overlaps-evaluation" in done.out
+    done = await clairgen("filter", run, "--mark", "contamination")
+    assert "clair: 12 of 12 pairs kept" in done.out
+    assert "jaccard at least 10: drop" in done.out
+    missing = await clairgen("filter", run, "--evaluation", tmp_path / "absent.jsonl")
+    assert missing.code == 2
+    assert "absent.jsonl" in missing.err
