@@ -148,8 +148,10 @@ async def test_help_is_fast_and_loads_nothing_heavy() -> None:
 async def test_filters_are_changed_and_marks_become_drops(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        words = "which of the many rivers that cross the wide plains of the north is the longest one"
+        write_tasks(tmp_path / "tasks.jsonl", [*questions(11), f"Tell me {words}?"])
         await clairgen("generate", config, "--run", run)
-    (tmp_path / "evaluation.jsonl").write_text('{"prompt": "Question number 7"}\n')
+    (tmp_path / "evaluation.jsonl").write_text(json.dumps({"question": f"Say {words}."}) + "\n")
     done = await clairgen(
         "filter", run, "--evaluation", tmp_path / "evaluation.jsonl", "--drop", "contamination", "--jaccard", "10:"
     )
