@@ -123,6 +123,15 @@ class RevisionCheck(_Strict):
         None, description="Character edits / characters of the longer answer, lowest and highest, from 0 to 1."
     )
 
+    @model_validator(mode="after")
+    def _lowest_before_highest(self) -> "RevisionCheck":
+        for bounds in (self.length_ratio, self.edit_share):
+            if bounds is not None and not 0 <= bounds[0] <= bounds[1]:
+                raise ValueError(
+                    f"the lowest value stands before the highest, and is not below 0; {list(bounds)} does not fit"
+                )
+        return self
+
 
 class RecipeChoice(_Strict):
     """A recipe to make, with its options."""
@@ -210,7 +219,10 @@ class RunConfig(_Strict):
                 continue
             for number, role in enumerate(value if isinstance(value, list) else [value], start=1):
                 single = "judge" if number == 1 else f"judge-{number}"
-                flat[single if name == "judge" else f"other-{number}"] = role
+                numbered = single if name == "judge" else f"other-{number}"
+                if numbered in models and numbered != name:
+                    raise ValueError(f"the role {numbered!r} is given twice, by itself and in the list {name!r}")
+                flat[numbered] = role
         return flat
 
     @field_validator("recipes", mode="before")

@@ -15,7 +15,7 @@ _SCORE = "overall_score"
 def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> tuple[RecordedAnswer, ...]:
     """The answers of a row, in their order; entries without a text are passed over.
 
-    A score that is missing, None, no number or not finite ("N/A" in UltraFeedback) is None.
+    Higher scores are better. A score that is missing, None, no number or not finite ("N/A" in UltraFeedback) is None.
     """
     if source.answers is None:
         return ()
@@ -28,9 +28,15 @@ def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> tuple[Record
         ]
         return tuple(found)
     field = source.scores if isinstance(source.scores, str) else _SCORE
-    entries = row.get(source.answers)
-    answers = (_answer(entry, field) for entry in (entries if isinstance(entries, list | tuple) else ()))
+    answers = (_answer(entry, field) for entry in _entries(row.get(source.answers)))
     return tuple(answer for answer in answers if answer is not None)
+
+
+def _entries(cell: Any) -> list[Any]:  # noqa: ANN401 - a cell of a data set
+    """The answers in a cell: a list, or a table of lists, as `datasets` gives a sequence of structures."""
+    if isinstance(cell, Mapping) and cell and all(isinstance(column, list) for column in cell.values()):
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
+    return list(cell) if isinstance(cell, list | tuple) else []
 
 
 def _answer(entry: Any, field: str) -> RecordedAnswer | None:  # noqa: ANN401 - a cell of a data set

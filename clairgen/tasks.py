@@ -56,8 +56,8 @@ def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
         stream = rows()
     for number, (where, content) in enumerate(stream):
         row = content if isinstance(content, BadRow) else _row(content, where, source)
-        if number == 0 and isinstance(content, Mapping) and isinstance(row, BadRow):
-            _check_columns(content, source)
+        if number == 0 and isinstance(content, Mapping):
+            _check_columns(content, source, no_prompt=isinstance(row, BadRow))
         yield row
 
 
@@ -142,10 +142,18 @@ def _message(entry: Any) -> Message:  # noqa: ANN401 - a cell of a data set
     return Message(role, content)
 
 
-def _check_columns(first: Mapping[str, Any], source: TaskSource) -> None:
+def _check_columns(first: Mapping[str, Any], source: TaskSource, *, no_prompt: bool) -> None:
+    """Raise InputError for a column that the configuration takes and the data set does not have."""
     wanted = [source.column] if source.column else ["prompt", "messages"]
-    if not any(name in first for name in wanted):
-        columns = ", ".join(map(str, first)) or "none"
+    columns = ", ".join(map(str, first)) or "none"
+    given = [source.answers] if isinstance(source.answers, str) else [*(source.answers or ()), *(source.scores or ())]
+    for name in given:
+        if name not in first:
+            raise InputError(
+                f"{source.path or source.hub} has no column {name!r}, which `answers` or `scores` under `tasks` names; "
+                f"it has {columns}"
+            )
+    if no_prompt and not any(name in first for name in wanted):
         raise InputError(
             f"{source.path or source.hub} has no column {' or '.join(map(repr, wanted))}; it has {columns}: "
             "rename one, or name it with `column` under `tasks`"

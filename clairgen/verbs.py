@@ -104,8 +104,8 @@ async def export(
             for recipe in chosen:
                 numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
                 async for stored in store.pairs.made(recipe):
-                    writer.add(stored, wanted is None or stored.task.id in wanted)
-                    numbers.add(stored)
+                    if writer.add(stored, wanted is None or stored.task.id in wanted):
+                        numbers.add(stored)
                 rows.append(numbers.report())
             return writer.finish(await _card_facts(store, rows, source or "path/to/this/folder"))
 
@@ -135,12 +135,20 @@ async def _report(store: Store, run: str, recipe: str, tokeniser: str, counts: d
     async for stored in store.pairs.made(recipe):
         numbers.add(stored)
     cost = await store.pairs.cost_usd(recipe)
-    judged = await store.judgements.numbers(recipe)
-    judge = None
-    if judged is not None:
-        places = (judged.first, judged.second, judged.refused)
-        judge = judge_report(*places, flipped=judged.flipped, in_both_orders=judged.in_both_orders)
-    return numbers.report(failed=counts.get("failed", 0), pending=counts.get("pending", 0), cost_usd=cost, judge=judge)
+    judges = [
+        judge_report(
+            judge.role,
+            first=judge.first,
+            second=judge.second,
+            ties=judge.ties,
+            refused=judge.refused,
+            flipped=judge.flipped,
+            in_both_orders=judge.in_both_orders,
+        )
+        for judge in await store.judgements.numbers(recipe)
+    ]
+    failed, pending = counts.get("failed", 0), counts.get("pending", 0)
+    return numbers.report(failed=failed, pending=pending, cost_usd=cost, judges=judges)
 
 
 async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.config_file import parse_config
+from clairgen.pipeline.plans import plan_recipes
 from tests.cli.commands import clairgen
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,9 @@ async def test_first_run_does_what_it_says(tmp_path: Path, monkeypatch: pytest.M
 def test_own_models_are_configured_as_shown() -> None:
     config = parse_config("recipes: [clair]\ntasks: {path: prompts.jsonl}\n" + blocks("yaml")[1])
     assert config.models["reviser"].api_key_env == "OPENAI_API_KEY"
+    judged = parse_config(blocks("yaml")[2])
+    assert sorted(judged.models) == ["judge", "judge-2", "reviser", "stronger", "target"]
+    assert len(plan_recipes(judged, judged.models)) == 4
 
 
 async def test_every_command_and_flag_exists() -> None:

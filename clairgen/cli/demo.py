@@ -55,7 +55,7 @@ def demo(
     _step(f"clairgen report {run}")
     print_reports(console, run_coroutine(verbs.report(run)))
     pairs = {recipe: run_coroutine(verbs.made_pairs(run, recipe)) for recipe in summary.statuses}
-    _step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} of {len(pairs['clair'])} CLAIR pairs)")
+    _step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that mend a mistake)")
     for stored in _telling(pairs["clair"]):
         console.print(PairView(stored))
     _step("How many answers are right? (the questions have answers that a program can check)")
@@ -87,10 +87,18 @@ def _write_inputs(out: Path, config: Path, count: int) -> None:
 
 
 def _telling(pairs: Sequence["StoredPair"]) -> list["StoredPair"]:
-    """A few pairs to show: kept ones."""
-    kept = [stored for stored in pairs if stored.dropped_by is None and stored.pair.chosen is not None]
-    step = max(1, len(kept) // _SHOWN_PAIRS)
-    return kept[::step][:_SHOWN_PAIRS]
+    """A few kept pairs in which the revision mends a mistake."""
+    from clairgen.data.classroom.questions import check
+
+    mended = [
+        stored
+        for stored in pairs
+        if stored.dropped_by is None
+        and stored.pair.chosen is not None
+        and check(stored.task.messages[-1].content, stored.pair.chosen.text)
+    ]
+    step = max(1, len(mended) // _SHOWN_PAIRS)
+    return mended[::step][:_SHOWN_PAIRS]
 
 
 def _accuracy(recipe: str, pairs: Sequence["StoredPair"]) -> str:

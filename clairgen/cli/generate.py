@@ -122,6 +122,9 @@ def _print_estimate(config: "RunConfig", run: Path, limit: int | None, *, retry_
         f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
         f"{found.pairs_made:,} pairs made already. Still to ask:"
     )
+    if not found.roles:
+        typer.echo("Nothing: these recipes take what the data set brings.")
+        return
     table = Table(box=None, pad_edge=False)
     for title in ("role", "model"):
         table.add_column(title)

@@ -70,18 +70,19 @@ class DatasetWriter:
                 split.abandon()
         shutil.rmtree(self._partial, ignore_errors=True)
 
-    def add(self, stored: StoredPair, matched: bool = True) -> None:
-        """Write a pair, or count why it is left out; one that is not `matched` by the other recipes is left out too."""
+    def add(self, stored: StoredPair, matched: bool = True) -> bool:
+        """Write a pair and return True, or count why it is left out; one that the other recipes do not match is left out too."""
         reason = reason_to_skip(stored) or (None if matched else "unmatched")
         if reason is not None:
             self._skipped[reason] += 1
-            return
+            return False
         split = self._split_for(stored)
         for row in rows_of(stored, self._format):
             clean, replaced = without_surrogates(row)
             self._replaced_characters += replaced
             with _disk_errors(self._folder):
                 split.add(clean)
+        return True
 
     def finish(self, facts: CardFacts | None = None) -> ExportSummary:
         """Close the files, write the card and put the folder in its place; InputError if there is no pair to export."""

@@ -30,10 +30,11 @@ class Evaluations:
     @classmethod
     def read(cls, files: Sequence[Path], ngram: int) -> "Evaluations":
         """Read all texts of .jsonl rows, .csv cells and .txt lines. Raises ConfigError for a file that cannot be read."""
-        return cls(
-            ngram,
-            {path.name: frozenset(gram for text in _texts(path) for gram in _hashes(text, ngram)) for path in files},
-        )
+        known = {
+            name: frozenset(gram for text in _texts(path) for gram in _hashes(text, ngram))
+            for name, path in _named_apart(files).items()
+        }
+        return cls(ngram, known)
 
     def overlap(self, text: str) -> tuple[str, float] | None:
         """The file that a text overlaps with most, and the share of its n-grams found there; None without overlap."""
@@ -43,6 +44,12 @@ class Evaluations:
         shares = {name: sum(gram in known for gram in grams) / len(grams) for name, known in self.hashes.items()}
         name = max(shares, key=lambda name: shares[name], default="")
         return (name, shares[name]) if name and shares[name] > 0 else None
+
+
+def _named_apart(files: Sequence[Path]) -> dict[str, Path]:
+    """The files by their names, or by their whole paths where several have one name."""
+    names = [path.name for path in files]
+    return {path.name if names.count(path.name) == 1 else str(path): path for path in files}
 
 
 def overlaps_evaluation(evaluations: Evaluations, action: FilterAction, prompt: Sequence[Message]) -> Finding | None:

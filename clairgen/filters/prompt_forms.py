@@ -6,12 +6,15 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from clairgen.filters.forms import Marking
+from clairgen.filters.forms import Action, Marking
 
 
 class NearDuplicate(Marking):
     """The filter on prompts that are nearly an earlier one."""
 
+    action: Action = Field(
+        "off", description="What to do with such a pair; off by default, since it takes 2 KB of memory a prompt."
+    )
     threshold: float = Field(
         default=0.8,
         gt=0,

@@ -19,10 +19,12 @@ _LISTS = {
     "shouldn't",
     "really": "ethically, actually, really, simply, currently, be able to, in good conscience, personally, directly",
     "do": "assist, provide, fulfil+, comply, create, write, generate, produce, engage, support, answer, give, offer, share, "
-    "discuss, participate, respond, complete, reproduce, advise, recommend, browse, access, open, view, translate, "
+    "discuss, participate, respond, complete, reproduce, advise, "
+    r"recommend(?![^.!?]*\benough), browse, access, open, view, translate, "
     "summari[sz]e, perform, execute, do (that|this|so), turn, endorse, encourage, promote, condone, facilitate, display, "
-    r"send, tell you, make, satisfy, accommodate, help(?! (but|falling|feeling|myself|thinking|wondering|it\b))",
-    "barred": "not comfortable, not going to, not willing to, not permitted to, not allowed to, not designed to, prohibited from",
+    r"send, tell you(?! how), make, satisfy, accommodate, help(?! (but|falling|feeling|myself|thinking|wondering|it\b))",
+    "barred": "not comfortable, not going to(?! lie), not willing to, not permitted to, not allowed to, not designed to, "
+    "prohibited from",
     "must": "must, have to, need to, 'll have to, will have to, would have to",
     "dont": "do not, don't, would not, wouldn't",
     "wrong": "not appropriate, inappropriate, not ethical, unethical, irresponsible",

@@ -67,7 +67,8 @@ async def estimate(
     """Estimate what `generate` would ask for the tasks that have no pair in `run` yet. Raises UserError as generate does.
 
     Pairs whose recipe or tasks have changed since count as to be made; answers that they share with the old ones, and those
-    of `--reuse`, are not looked up, so the estimate is then too high rather than too low.
+    of `--reuse`, are not looked up, so the estimate is then too high. Second
+    tries of revisions that miss their check are not counted.
     """
     roles = with_revisions(roles_asked(config))
     planned = plan_recipes(config, roles)
@@ -167,4 +168,7 @@ def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles
     if not templates:
         return task + system
     student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS
-    return task + system + student + max(len(template.text) for template in templates) / CHARACTERS_PER_TOKEN
+    longest = max(
+        (len(template.slots) - 1) * student + len(template.text) / CHARACTERS_PER_TOKEN for template in templates
+    )  # every slot but the task's holds an answer
+    return task + system + longest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clairgen.errors import AskFailedError, RunStoppedError, StoreError
 from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.keeping import Keeper
+from clairgen.pipeline.keeping import Keeper, Noting
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Pair, Task
@@ -30,9 +30,10 @@ class Maker:
         """Make the pair of a task by a recipe's name, or record why it cannot be made, or leave it pending and stop."""
         task, recipe = work
         try:
-            pair = await self._pair(task, self.planned[recipe])
+            noting = Noting(self.ask)
+            pair = await self._pair(task, self.planned[recipe], noting)
             revises = self.planned[recipe].recipe.revises
-            await self.keeper.keep(pair, self.ask.sent("target", task.messages), revises=revises)
+            await self.keeper.keep(pair, self.ask.sent("target", task.messages), noting.keys, revises=revises)
             self.progress.made[recipe] += 1
         except AskFailedError as error:
             await self._fail(Failure(task.id, recipe, error.role, error.reason, error.detail))
@@ -44,10 +45,10 @@ class Maker:
             detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}); please report this"
             await self._fail(Failure(task.id, recipe, None, "internal-error", detail))
 
-    async def _pair(self, task: Task, planned: PlannedRecipe) -> Pair:
+    async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair:
         if fault := fault_of(task):
             raise AskFailedError(*fault)
-        return await planned.recipe.make(task, self.ask, planned.kit)
+        return await planned.recipe.make(task, ask, planned.kit)
 
     async def _fail(self, failure: Failure) -> None:
         try:

@@ -57,7 +57,14 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     templates = {
         role: load_template(choice.template or name, recipe.slots[role]) for role, name in recipe.templates.items()
     }
-    kit = Kit(choice, templates, asked, config.seed)
+    kit = Kit(
+        choice,
+        templates,
+        asked,
+        config.seed,
+        recorded=recipe.reads_answers and not any(role.startswith("other-") for role in asked),
+        certain=frozenset(role for role in asked if roles[role].temperature == 0),
+    )
     return PlannedRecipe(recipe, kit, Plan(recipe.name, _facts(config, kit, roles), recipe.revises))
 
 
@@ -94,6 +101,10 @@ def _facts(config: RunConfig, kit: Kit, roles: Mapping[str, Role]) -> dict[str, 
         }
     for name, template in kit.templates.items():
         facts[f"template of the {name}"] = template.content_hash
+    if kit.recorded:
+        facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
+    if kit.recorded or any(role.startswith("judge") for role in kit.roles):
+        facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
     options = kit.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
     return facts | {f"recipes.{kit.choice.name}.{option}": value for option, value in options.items()}
 

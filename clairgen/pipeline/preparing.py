@@ -21,7 +21,8 @@ from clairgen.version import __version__
 
 _CONFIGURED_FILTERS = "configured_filters"
 _ASKS = re.compile(
-    r"^(recipes|seed|tasks|filters|tokeniser|models\.\w+\.(model|revision|system|temperature|top_p|max_tokens|stop|seed|extra))\b"
+    r"^(recipes|seed|tasks|filters|tokeniser|"
+    r"models\.[\w-]+( changed|\.(model|revision|system|temperature|top_p|max_tokens|stop|seed|extra)))\b"
 )
 
 

@@ -10,7 +10,7 @@ from clairgen.errors import DrainedError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.sift import Sieve
 from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.keeping import Keeper
+from clairgen.pipeline.keeping import Keeper, Noting
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.sifting import TOKENISER, settle_near_duplicates
@@ -54,7 +54,7 @@ async def _reparse(config: RunConfig, keeper: Keeper, *, every: bool) -> Reparse
     for entry in plan_recipes(config, roles):
         version = entry.recipe.parser_version
         async for stored in store.pairs.made(entry.recipe.name):
-            if version is None or (stored.pair.parser_version == version and not every):
+            if version is None or (stored.pair.parser_version in (version, None) and not every):
                 continue
             chosen_before = stored.pair.chosen
             chosen = await _made_again(stored, entry, ask, keeper)
@@ -68,11 +68,12 @@ async def _made_again(stored: StoredPair, entry: PlannedRecipe, ask: Asker, keep
     """The chosen text of a pair that is made again; of the stored one if an answer that it takes now was never asked."""
     before = stored.pair.chosen
     task = await keeper.store.tasks.find(stored.task.id)
+    noting = Noting(ask)
     try:
-        pair = await entry.recipe.make(task, ask, entry.kit)
+        pair = await entry.recipe.make(task, noting, entry.kit)
     except DrainedError:
         return before.text if before else None
-    await keeper.keep(pair, stored.task.messages, revises=entry.recipe.revises)
+    await keeper.keep(pair, stored.task.messages, noting.keys, revises=entry.recipe.revises)
     return pair.chosen.text if pair.chosen else None
 
 

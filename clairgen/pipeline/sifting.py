@@ -7,7 +7,7 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.filters.sift import RunSieve, Sieve
 from clairgen.metrics import contrast
 from clairgen.records import Contrast, StoredPair
-from clairgen.store import MadePair, RunDirectory, Sifted, Store, writing
+from clairgen.store import RunDirectory, Sifted, Store, writing
 
 TOKENISER = "tokeniser"
 """The fact that names the tokeniser of a run's contrasts."""
@@ -52,7 +52,7 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
             prompt = stored.task.messages
             findings = over_the_run.settle(stored.task.id, prompt, stored.findings)
             if findings != stored.findings:
-                await store.pairs.save(MadePair(stored.pair, prompt, stored.contrast, findings), filter_set)
+                await store.pairs.save_findings(stored.id, findings, filter_set)
 
 
 def measure(stored: StoredPair, tokeniser: str) -> Contrast | None:

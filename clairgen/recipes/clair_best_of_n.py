@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clairgen.config import RecipeChoice, RunConfig
+from clairgen.errors import ConfigError
 from clairgen.parsing import PARSER_VERSION
 from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
@@ -27,13 +28,19 @@ async def clair_best_of_n(task: Task, ask: Ask, kit: Kit) -> Pair:
 async def _better(task: Task, best: Pair, other: Pair, number: int, ask: Ask, kit: Kit) -> Pair:
     if best.chosen is None or other.chosen is None:
         return other if best.chosen is None else best
-    verdict = await judged(task, best.recipe, (best.chosen, other.chosen), ask, kit)
+    verdict = await judged(task, best.recipe, (best.chosen, other.chosen), ask, kit, number)
     judgements = (*best.judgements, *(replace(one, round=number) for one in verdict.judgements))
     better = other if verdict.judgements and verdict.chosen == other.chosen else best
     return replace(better, judgements=judgements)
 
 
 def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+    reviser = config.models.get("reviser")
+    if reviser is not None and reviser.temperature == 0:
+        raise ConfigError(
+            "the recipe 'clair-best-of-n' needs different revisions, which at temperature 0 are the same; give "
+            "models.reviser.temperature a value above 0"
+        )
     return ["target", "reviser", *judges_of(config)]
 
 

@@ -64,6 +64,8 @@ def _as_answers(first: RecordedAnswer, second: RecordedAnswer) -> tuple[Answer, 
 
 def _asks(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     others = sorted(role for role in config.models if role.startswith("other-"))
+    if len(others) > 2:
+        raise ConfigError(f"the recipe 'judge-off-policy' compares two other models; models.others has {len(others)}")
     if others and choice.by == "scores":
         raise ConfigError("`by: scores` takes the data set's answers; leave models.others out, or `by`")
     if not others and config.tasks.answers is None:
@@ -85,5 +87,6 @@ JUDGE_OFF_POLICY = Recipe(
     slots={"judge": JUDGE_SLOTS},
     options=frozenset({"template", "order", "by"}),
     parser_version=VERDICT_PARSER_VERSION,
+    reads_answers=True,
     calls=lambda choice, role: orders_shown(choice) if role.startswith("judge") else 1,
 )

@@ -32,10 +32,10 @@ def judges_of(config: RunConfig) -> list[str]:
     return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
 
 
-async def judged(task: Task, recipe: str, answers: tuple[Answer, Answer], ask: Ask, kit: Kit) -> Pair:
+async def judged(task: Task, recipe: str, answers: tuple[Answer, Answer], ask: Ask, kit: Kit, number: int = 0) -> Pair:
     """(y_w, y_l) = Judge(x, y_1, y_2): the pair that the judges choose, or one without a chosen answer and why.
 
-    Two equal answers need no judge; the filters drop that pair as identical.
+    Two equal answers need no judge; the filters drop that pair as identical. `number` tells the comparisons of a task apart.
     """
     first, second = answers
     if first.text.strip() == second.text.strip():
@@ -44,7 +44,7 @@ async def judged(task: Task, recipe: str, answers: tuple[Answer, Answer], ask: A
         await _judgement(task, role, order, answers, ask, kit)
         for role in kit.roles
         if role.startswith("judge")
-        for order in _orders(task, role, kit)
+        for order in _orders(task, role, kit, number)
     ]
     winner, status = decision(judgements)
     reasoning = next((one.reasoning for one in judgements if winner is not None and one.winner == winner), None)
@@ -95,11 +95,11 @@ def _opinion(judgements: Sequence[Judgement]) -> tuple[int | None, ParseStatus]:
     return (winners.pop(), ParseStatus.OK) if len(winners) == 1 else (None, ParseStatus.TIE_BETWEEN_ORDERS)
 
 
-def _orders(task: Task, role: str, kit: Kit) -> list[tuple[int, int]]:
-    """The orders in which a judge is shown the answers: both, or one that is drawn by seed, task and judge."""
+def _orders(task: Task, role: str, kit: Kit, number: int) -> list[tuple[int, int]]:
+    """The orders in which a judge is shown the answers: both, or one that is drawn by seed, task, judge and round."""
     if kit.choice.order == "both":
         return [(1, 2), (2, 1)]
-    drawn = int(digest(canonical_json([kit.seed, task.id, role, "order"]))[:8], 16)
+    drawn = int(digest(canonical_json([kit.seed, task.id, role, number, "order"]))[:8], 16)
     return [(1, 2) if drawn % 2 == 0 else (2, 1)]
 
 

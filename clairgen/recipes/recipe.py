@@ -23,12 +23,18 @@ class Ask(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kit:
-    """What a recipe works with besides task and ask: the user's choice, its templates by role, the roles it asks, the seed."""
+    """What a recipe works with besides task and ask: the user's choice, its templates by role, the roles it asks, the seed.
+
+    `recorded` tells that it takes the answers that the data set brings; `certain` are the roles whose samples are all the
+    same, at temperature 0.
+    """
 
     choice: RecipeChoice
     templates: Mapping[str, Template]
     roles: Sequence[str]
     seed: int
+    recorded: bool = False
+    certain: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,9 @@ class Recipe:
     `make` is the equation. `asks` gives the roles that it asks under a configuration, in order. `templates` names, by role,
     the template that it is asked with; `slots` are what each must have. `options` are the keys of a recipe's choice that
     this one takes besides its name. `revises` tells that the chosen answer is a revision of the rejected one, which the
-    length-ratio filter holds to a stricter rule (A.2). `parser_version` is that of the parser that reads its answers.
-    `calls` is how often a role is asked a task, for estimates.
+    length-ratio filter holds to a stricter rule (A.2). `parser_version` is that of the parser that reads its
+    answers; `reads_answers` that it may take the answers of the data set. `calls` is how often a role is asked a task, for
+    estimates.
     """
 
     name: str
@@ -51,6 +58,7 @@ class Recipe:
     slots: Mapping[str, frozenset[str]] = field(default_factory=dict)
     options: frozenset[str] = frozenset()
     parser_version: int | None = None
+    reads_answers: bool = False
     calls: Callable[[RecipeChoice, str], int] = lambda _choice, _role: 1
 
 

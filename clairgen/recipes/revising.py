@@ -27,8 +27,8 @@ async def revised(
 ) -> Pair:
     """y_w = Reviser(x, y_l), with one more try when the revision misses what its check asks for.
 
-    `more` fills further slots of the template. Of two that miss, the first stays. At temperature 0 a second try can only
-    repeat the first.
+    `more` fills further slots of the template. Of two that miss, the first stays if it could be parsed. There is no second
+    try at temperature 0, where it would only repeat the first.
     """
     revise = kit.templates["reviser"]
     prompt = as_user(revise.fill(task=transcript(task.messages), student_solution=rejected.text, **more))
@@ -37,11 +37,12 @@ async def revised(
     check = kit.choice.check or CHECKS.get(revise.name)
     if check is None or (missed := miss(pair, check)) is None:
         return pair
+    if "reviser" in kit.certain:
+        return replace(pair, missed=missed)
     again = await ask("reviser", prompt, sample=SampleRange.REASK + sample, template=revise)
     second = pair_of_revision(task, recipe, rejected, answer_of(again))
-    if miss(second, check) is None:
-        return replace(second, reasked=True)
-    return replace(pair, reasked=True, missed=missed)
+    kept = second if (still := miss(second, check)) is None or pair.chosen is None else pair
+    return replace(kept, reasked=True, missed=still if kept is second else missed)
 
 
 def miss(pair: Pair, check: RevisionCheck) -> str | None:

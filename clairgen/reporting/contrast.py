@@ -10,15 +10,15 @@
                   "kept": {"jaccard": ...}},
      "tokeniser": "treebank",
      "reasked": 0, "missed": {},
-     "judge": null}   or, where a judge chose: {"verdicts": 400, "refused": 3, "first_place": {"mean": ..., "se": ..., "n": 400},
-                      "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}
+     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3, "first_place": {"mean": 0.5, "se": 0.025, "n": 400},
+                 "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}]}
 
 `n` counts the pairs that were made, and `kept` and `dropped` add up to it. A pair without a chosen answer is among the
 dropped and cannot be measured, so the `n` of an estimate can be smaller. Jaccard is stated x100, as in Table 1 of the paper.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -66,7 +66,7 @@ class RecipeReport:
     contrast_of_all: ContrastEstimates
     contrast_of_kept: ContrastEstimates
     tokeniser: str
-    judge: JudgeReport | None = None
+    judges: tuple[JudgeReport, ...] = ()
     reasked: int = 0
     missed: Mapping[str, int] = field(default_factory=dict)
 
@@ -84,7 +84,7 @@ class RecipeReport:
             "cost_usd": self.cost_usd,
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
             "tokeniser": self.tokeniser,
-            "judge": self.judge.to_json() if self.judge else None,
+            "judges": [judge.to_json() for judge in self.judges],
             "reasked": self.reasked,
             "missed": dict(self.missed),
         }
@@ -122,7 +122,7 @@ class RecipeNumbers:
             self._kept.add(contrast)
 
     def report(
-        self, *, failed: int = 0, pending: int = 0, cost_usd: float | None = None, judge: JudgeReport | None = None
+        self, *, failed: int = 0, pending: int = 0, cost_usd: float | None = None, judges: Sequence[JudgeReport] = ()
     ) -> RecipeReport:
         """The numbers so far; the caller knows which tasks have no pair, what the answers cost and how judges judged."""
         return RecipeReport(
@@ -138,7 +138,7 @@ class RecipeNumbers:
             contrast_of_all=self._all.estimates(),
             contrast_of_kept=self._kept.estimates(),
             tokeniser=self.tokeniser,
-            judge=judge,
+            judges=tuple(judges),
             reasked=self._reasked,
             missed=_most_frequent_first(self._missed),
         )

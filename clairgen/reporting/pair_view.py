@@ -1,16 +1,25 @@
 """One pair in the terminal: what was asked, how the teacher reasoned, what changed word by word, and what was found."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.records import Answer, Contrast, FilterAction, Finding, StoredPair
+from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
 from clairgen.reporting.diff import Change, Stretch, word_diff
 from clairgen.reporting.plain import plain_text, safe, safe_line
 
+_UNDECIDED = {
+    ParseStatus.NO_VERDICT,
+    ParseStatus.CONTRADICTORY_VERDICT,
+    ParseStatus.DECLARED_TIE,
+    ParseStatus.TIE_BETWEEN_ORDERS,
+    ParseStatus.TIE_BETWEEN_JUDGES,
+    ParseStatus.EQUAL_SCORES,
+    ParseStatus.MISSING_SCORE,
+}
 _STYLES = {Change.KEPT: "", Change.REMOVED: "red strike", Change.ADDED: "green"}
 _BRACKETS = {Change.KEPT: ("", ""), Change.REMOVED: ("[-", "-]"), Change.ADDED: ("{+", "+}")}
 
@@ -32,8 +41,7 @@ class PairView:
             yield _rule("teacher's reasoning")
             yield safe(pair.reasoning, "italic")
         if pair.chosen is None:
-            yield _rule("rejected")
-            yield safe(pair.rejected.text)
+            yield from _undecided(pair)
         else:
             yield _rule("from rejected to chosen")
             coloured = console.color_system is not None and not console.no_color
@@ -41,6 +49,16 @@ class PairView:
         yield _rule("measured")
         yield _measured(self.stored)
         yield Text()
+
+
+def _undecided(pair: Pair) -> Iterator[Text | Rule]:
+    """A pair without a chosen answer: the two answers that nobody decided between, or the one that could not be parsed."""
+    compared = pair.unparsed is not None and pair.parse_status in _UNDECIDED
+    yield _rule("one answer" if compared else "rejected")
+    yield safe(pair.rejected.text)
+    if pair.unparsed is not None:
+        yield _rule("the other answer" if compared else "the answer that could not be parsed")
+        yield safe(pair.unparsed.text)
 
 
 def diff_text(stretches: Sequence[Stretch], *, coloured: bool) -> Text:
@@ -84,7 +102,7 @@ def _measured(stored: StoredPair) -> Table:
     if stored.contrast is not None:
         facts.add_row("contrast", _contrast(stored.contrast))
     if pair.chosen is None:
-        facts.add_row("parsed", safe_line(f"no chosen answer: {pair.parse_status.value}"))
+        facts.add_row("chosen", safe_line(f"none: {pair.parse_status.value}"))
     if dropped_by is None and pair.chosen is not None:
         facts.add_row("kept", "")
     for finding in stored.findings:

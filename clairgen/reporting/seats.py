@@ -15,13 +15,16 @@ _Z = 1.959963984540054  # of a two-sided 95% interval
 
 @dataclass(frozen=True, slots=True)
 class JudgeReport:
-    """Verdicts of a recipe's judges.
+    """Verdicts of one of a recipe's judges.
 
-    `verdicts` could be read, `refused` could not. `first_place` is the share of the first place with its interval. `flips` is,
-    over answers that were shown in both orders, the share where the verdict followed the place; n is 0 without such.
+    `verdicts` chose an answer, `ties` declared that neither is better, `refused` could not be read. `first_place` is the share
+    of the first place with its interval. `flips` is, over answers that were shown in both orders, the share where the verdict
+    followed the place; n is 0 without such. Verdicts of both orders, or of several rounds, count as independent.
     """
 
+    role: str
     verdicts: int
+    ties: int
     refused: int
     first_place: Estimate
     interval: tuple[float, float] | None
@@ -37,7 +40,9 @@ class JudgeReport:
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --json`."""
         return {
+            "role": self.role,
             "verdicts": self.verdicts,
+            "ties": self.ties,
             "refused": self.refused,
             "first_place": self.first_place.to_json(),
             "interval_95": None if self.interval is None else list(self.interval),
@@ -46,12 +51,13 @@ class JudgeReport:
         }
 
 
-def judge_report(first: int, second: int, refused: int, *, flipped: int, in_both_orders: int) -> JudgeReport:
-    """The report of counts: verdicts for the first and the second place, refused ones, and answers shown in both orders."""
+def judge_report(
+    role: str, *, first: int, second: int, ties: int = 0, refused: int = 0, flipped: int = 0, in_both_orders: int = 0
+) -> JudgeReport:
+    """The report of a judge's counts: verdicts for the first and the second place, and answers shown in both orders."""
     verdicts = first + second
-    return JudgeReport(
-        verdicts, refused, share(first, verdicts), wilson(first, verdicts), share(flipped, in_both_orders)
-    )
+    interval = wilson(first, verdicts)
+    return JudgeReport(role, verdicts, ties, refused, share(first, verdicts), interval, share(flipped, in_both_orders))
 
 
 def share(count: int, total: int) -> Estimate:

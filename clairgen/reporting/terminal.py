@@ -35,9 +35,9 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
         if report.reasked:
             console.print()
             console.print(_reask_words(report, reports))
-        if report.judge is not None:
+        for judge in report.judges:
             console.print()
-            console.print(_judge_words(report, report.judge, reports))
+            console.print(_judge_words(report, judge, reports))
 
 
 def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
@@ -71,11 +71,8 @@ def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
 
 def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:
     """A judge's verdicts in words: how often it chose the first place, and whether that is more than chance."""
-    words = (
-        Text("Judge of ")
-        .append_text(_name(report, reports))
-        .append(f": {judge.verdicts:,} verdicts, {judge.refused:,} not readable")
-    )
+    words = safe_line(f"The {judge.role} of ").append_text(_name(report, reports))
+    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} not readable")
     if judge.interval is not None and judge.first_place.mean is not None:
         low, high = judge.interval
         words.append(

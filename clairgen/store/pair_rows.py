@@ -14,7 +14,7 @@ COLUMNS = (
     "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "
     "p.chosen_model, p.rejected_model, p.reasoning, p.parse_status, p.parser_version, p.levenshtein, p.jaccard, "
     "p.length_ratio, p.tokeniser, p.metrics_version, p.position, a.key, b.key, "
-    "iif(p.chosen IS NULL, c.text, NULL), p.reasked, p.missed"
+    "iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL), p.reasked, p.missed"
 )
 POSITION = 18
 """Of `p.position` among the columns."""
@@ -28,12 +28,13 @@ FROM = (
 
 @dataclass(frozen=True, slots=True)
 class MadePair:
-    """A pair on its way into the store."""
+    """A pair on its way into the store; `asked` are the keys of all completions that it took."""
 
     pair: Pair
     prompt: tuple[Message, ...]
     contrast: Contrast | None
     findings: tuple[Finding, ...]
+    asked: tuple[str, ...] = ()
 
 
 def judgement_rows(pair: Pair) -> list[Statement]:
@@ -103,6 +104,7 @@ def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int)
         "parser_version": pair.parser_version,
         "prompt": prompt_hash,
         "rejected": pair.rejected.text,
+        "unparsed": pair.unparsed.text if pair.unparsed and not pair.unparsed.key else None,
         "chosen_finish_reason": answered.finish_reason if answered else None,
         "rejected_finish_reason": pair.rejected.finish_reason,
         "chosen_model": answered.model if answered else None,
@@ -117,11 +119,15 @@ def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int)
     return f"UPDATE pairs SET {columns} WHERE id = ?", (*values.values(), identity)
 
 
-def ask_rows(identity: str, pair: Pair) -> list[Statement]:
-    """The statements that tell which completions made a pair."""
-    sql = "INSERT OR REPLACE INTO pair_asks (pair_id, part, key) VALUES (?, ?, ?)"
-    parts = (("chosen", pair.chosen or pair.unparsed), ("rejected", pair.rejected))
-    return [(sql, (identity, part, answer.key)) for part, answer in parts if answer is not None and answer.key]
+def ask_rows(identity: str, pair: Pair, asked: Sequence[str]) -> list[Statement]:
+    """The statements that tell which completions made a pair: its two answers, and all else that was `asked` for it."""
+    sql = "INSERT INTO pair_asks (pair_id, part, key) VALUES (?, ?, ?)"
+    answers = {"chosen": pair.chosen or pair.unparsed, "rejected": pair.rejected}
+    parts = {part: answer.key for part, answer in answers.items() if answer is not None and answer.key}
+    others = [key for key in dict.fromkeys(asked) if key not in parts.values()]
+    parts |= {f"asked-{number}": key for number, key in enumerate(others, start=1)}
+    gone: Statement = ("DELETE FROM pair_asks WHERE pair_id = ?", (identity,))
+    return [gone, *((sql, (identity, part, key)) for part, key in parts.items())]
 
 
 def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa: ANN401 - a row of SQLite
@@ -139,7 +145,9 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
         reasoning,
         ParseStatus(parse_status),
         parser_version,
-        Answer(unparsed, chosen_finish, chosen_key, chosen_model) if chosen is None and unparsed is not None else None,
+        Answer(unparsed, chosen_finish, chosen_key or "", chosen_model)
+        if chosen is None and unparsed is not None
+        else None,
         reasked=bool(reasked),
         missed=missed,
     )

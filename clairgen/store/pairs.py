@@ -13,6 +13,7 @@ from clairgen.store.pair_rows import (
     POSITION,
     MadePair,
     ask_rows,
+    drop_reason,
     finding_rows,
     judgement_rows,
     stored_pair,
@@ -47,12 +48,17 @@ class Pairs:
         prompt_hash, prompt = messages_row(made.prompt)
         await self._write(
             prompt,
-            *ask_rows(identity, made.pair),
+            *ask_rows(identity, made.pair, made.asked),
             *judgement_rows(made.pair),
             update_row(identity, made, prompt_hash, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),
         )
+
+    async def save_findings(self, identity: str, findings: Sequence[Finding], filter_set: int) -> None:
+        """Commit what a filter set finds in a pair, instead of what it found before."""
+        verdict = ("UPDATE pairs SET drop_reason = ? WHERE id = ?", (drop_reason(findings), identity))
+        await self._write(verdict, *finding_rows(identity, filter_set, findings))
 
     async def fail(self, failure: Failure) -> None:
         """Commit that a pair could not be made."""
@@ -98,7 +104,7 @@ class Pairs:
         return found
 
     async def cost_usd(self, recipe: str) -> float | None:
-        """What the answers that a recipe's pairs are made of cost; shared ones count in every recipe. None without prices."""
+        """What all the answers that a recipe's pairs asked for cost; shared ones count in every recipe. None without prices."""
         sql = (
             "SELECT sum(cost_usd) FROM completions WHERE key IN ("
             "SELECT a.key FROM pair_asks a JOIN pairs p ON p.id = a.pair_id WHERE p.recipe = ? AND p.status = 'made')"

@@ -57,7 +57,7 @@ CREATE INDEX judgements_by_recipe ON judgements (recipe, status);
 CREATE TABLE pairs (                 -- id is the hash of task and recipe; position is the task's
     id TEXT PRIMARY KEY, position INTEGER NOT NULL, task_id TEXT NOT NULL, recipe TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'made', 'failed')),
-    prompt TEXT, chosen TEXT, rejected TEXT, chosen_finish_reason TEXT, rejected_finish_reason TEXT,
+    prompt TEXT, chosen TEXT, rejected TEXT, unparsed TEXT, chosen_finish_reason TEXT, rejected_finish_reason TEXT,
     chosen_model TEXT, rejected_model TEXT, reasoning TEXT, parse_status TEXT, parser_version INTEGER,
     levenshtein INTEGER, jaccard REAL, length_ratio REAL, tokeniser TEXT, metrics_version INTEGER,
     filter_set INTEGER, drop_reason TEXT, made_at TEXT, reasked INTEGER NOT NULL DEFAULT 0, missed TEXT
@@ -65,7 +65,7 @@ CREATE TABLE pairs (                 -- id is the hash of task and recipe; posit
 CREATE INDEX pairs_by_status ON pairs (recipe, status, position);
 CREATE INDEX pairs_pending ON pairs (position) WHERE status = 'pending';
 
-CREATE TABLE pair_asks (             -- which completions made a pair: part is chosen or rejected
+CREATE TABLE pair_asks (             -- which completions made a pair: part is chosen, rejected, or asked-N for all others
     pair_id TEXT NOT NULL, part TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (pair_id, part)
 ) WITHOUT ROWID;
 

@@ -109,3 +109,18 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "eval.txt").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         Evaluations.read([tmp_path / "eval.txt"], 13)
+
+
+def test_two_files_of_one_name_are_both_looked_through(tmp_path: Path) -> None:
+    item = "which of the many rivers that cross the wide plains of the north is the longest one"
+    for folder, text in (
+        ("a", item),
+        ("b", "something else that nobody asks about at all, which has many words to be counted here"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test.txt").write_text(text + "\n")
+    files = [tmp_path / "a" / "test.txt", tmp_path / "b" / "test.txt"]
+    found = Evaluations.read(files, 13).overlap(f"Tell me: {item}?")
+    assert found is not None
+    assert found[0] == str(files[0])
+    assert found[1] > 0.5

@@ -67,3 +67,15 @@ def test_a_refusal_names_the_side() -> None:
     assert refuses(pair(no, no), MARK) == Finding("refusal", MARK, "chosen-refuses", "I cannot help")
     assert refuses(pair(None, no), MARK) == Finding("refusal", MARK, "rejected-refuses", "I cannot help")
     assert refuses(pair(yes, yes), MARK) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I cannot recommend this restaurant enough! The pasta is superb.",
+        "I can't tell you how happy I was to see you again.",
+        "I'm not going to lie, this is the best pizza in town.",
+    ],
+)
+def test_sayings_are_no_refusal(text: str) -> None:
+    assert refusal_in(text) is None

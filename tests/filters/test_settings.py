@@ -33,18 +33,18 @@ def test_filters_without_a_measure_drop_by_default(name: str, *, revises: bool) 
 
 @pytest.mark.parametrize("name", MARKINGS)
 def test_filters_that_judge_by_phrases_and_prompts_only_mark_by_default(name: str) -> None:
-    in_force = settings({"contamination": {"files": ["eval.jsonl"]}})
+    in_force = settings({"contamination": {"files": ["eval.jsonl"]}, "near_duplicate": "mark"})
     assert in_force.action(name, revises=True) is FilterAction.MARK
     others = None if name in ON_REVISIONS else FilterAction.MARK
     assert in_force.action(name, revises=False) is others
-    assert settings({name: {}}).model_dump()[name]["action"] == "mark"
+    assert settings({name: {}}).model_dump()[name]["action"] == ("off" if name == "near_duplicate" else "mark")
 
 
 def test_contamination_is_off_until_it_has_files() -> None:
     assert settings("contamination: drop").action("contamination", revises=True) is None
     named = settings("contamination: {files: [sets/eval.jsonl, other.csv], ngram: 8, action: drop}")
     assert named.action("contamination", revises=False) is FilterAction.DROP
-    assert named.phrases[-2] == "contamination with eval.jsonl, other.csv: drop"
+    assert named.phrases[-1] == "contamination with eval.jsonl, other.csv: drop"
 
 
 def test_evaluation_files_are_counted_from_a_folder() -> None:
@@ -218,14 +218,14 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
         '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null},'
         '"allusion":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
         '"language":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
-        '"near_duplicate":{"action":"mark","threshold":0.8}}'
+        '"near_duplicate":{"action":"off","threshold":0.8}}'
     )
 
 
 def test_description_is_one_line() -> None:
     assert FilterSettings().description == (
         "truncated: drop; format: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others; "
-        "allusion: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark; near_duplicate at least 0.8: mark"
+        "allusion: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark"
     )
     every_other = (
         "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off, allusion: off, lost_answer: off, "

@@ -92,14 +92,14 @@ def test_an_absent_evaluation_stops_no_one_who_has_the_filter_off() -> None:
 
 def test_near_duplicates_are_settled_over_the_run() -> None:
     assert findings(pair()) == ()
-    over_the_run = RunSieve(FilterSettings())
+    over_the_run = RunSieve(FilterSettings.model_validate({"near_duplicate": "mark"}))
     assert over_the_run.settle("a", ASKED, ()) == ()
     assert over_the_run.settle("b", ASKED, ()) == (NEAR,)
     assert over_the_run.settle("c", ASKED, (replace(LONG, action=MARK),)) == (replace(LONG, action=MARK), NEAR)
 
 
 def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
-    over_the_run = RunSieve(FilterSettings())
+    over_the_run = RunSieve(FilterSettings.model_validate({"near_duplicate": "mark"}))
     assert over_the_run.settle("dropped", ASKED, (LONG,)) == (LONG,)
     assert over_the_run.settle("a", ASKED, ()) == ()
     assert over_the_run.settle("b", ASKED, (LONG,)) == (LONG,)
@@ -107,7 +107,7 @@ def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
 
 
 def test_an_older_finding_of_a_near_duplicate_is_replaced() -> None:
-    over_the_run = RunSieve(FilterSettings())
+    over_the_run = RunSieve(FilterSettings.model_validate({"near_duplicate": "mark"}))
     assert over_the_run.settle("a", ASKED, (replace(NEAR, value="gone"),)) == ()
     assert over_the_run.settle("b", ASKED, (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
     off = RunSieve(FilterSettings.model_validate({"near_duplicate": "off"}))

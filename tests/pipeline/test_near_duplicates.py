@@ -14,6 +14,7 @@ from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
 STORY = "Write a short story about a lighthouse keeper who finds a message in a bottle after a long storm at sea."
+LOOKED_FOR = {"near_duplicate": "mark"}
 PROMPTS = [STORY, *questions(3), STORY + " Thanks!", STORY.upper() + " Please."]
 
 
@@ -35,9 +36,9 @@ EXPECTED = {recipe: [(prompt, STORY) for prompt in PROMPTS[4:]] for recipe in ("
 async def test_a_run_ends_with_its_near_duplicates_marked_however_often_it_was_interrupted(tmp_path: Path) -> None:
     run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
     async with ScriptedEndpoint(played) as endpoint:
-        await generate(config(endpoint.url, tasks), run, Options(limit=5))
+        await generate(config(endpoint.url, tasks, filters=LOOKED_FOR), run, Options(limit=5))
         assert await marked(run) == {recipe: found[:1] for recipe, found in EXPECTED.items()}
-        await generate(config(endpoint.url, tasks), run)
+        await generate(config(endpoint.url, tasks, filters=LOOKED_FOR), run)
     assert await marked(run) == EXPECTED
     clair = (await verbs.report(run))[0]
     assert (clair.kept, dict(clair.marked)["near-duplicate-prompt"]) == (6, 2)
@@ -46,7 +47,7 @@ async def test_a_run_ends_with_its_near_duplicates_marked_however_often_it_was_i
 async def test_filter_and_reparse_keep_them(tmp_path: Path) -> None:
     run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
     async with ScriptedEndpoint(played) as endpoint:
-        await generate(config(endpoint.url, tasks), run)
+        await generate(config(endpoint.url, tasks, filters=LOOKED_FOR), run)
     await reparse(run, every=True)
     assert await marked(run) == EXPECTED
     await filter_pairs(run, FilterSettings.model_validate({"near_duplicate": "drop"}))

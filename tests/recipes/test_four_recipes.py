@@ -1,6 +1,5 @@
 """All four recipes over the same tasks, over a scripted endpoint on a real socket."""
 
-import json
 import re
 from collections import Counter
 from pathlib import Path
@@ -10,9 +9,10 @@ import pytest
 import yaml
 
 from clairgen import verbs
+from clairgen.config import RunConfig
 from clairgen.config_file import load_config, parse_config
-from clairgen.errors import ConfigError
-from clairgen.pipeline.generate import Summary, generate
+from clairgen.errors import ConfigError, InputError
+from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.reparsing import reparse
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -54,21 +54,23 @@ def judge_role(url: str, model: str = JUDGE) -> dict[str, Any]:
     return {"model": model, "endpoints": [url], "temperature": 0, "max_tokens": 100}
 
 
-async def made(
+async def given_for(
     folder: Path,
     endpoint: ScriptedEndpoint,
     recipes: list[Any],
     **changes: Any,  # noqa: ANN401 - of a configuration
-) -> Summary:
+) -> RunConfig:
+    """A configuration with a judge; `changes` go over its top-level keys, those of `models` over the roles."""
     tasks = folder / "tasks.jsonl"
     if not tasks.exists():
         write_tasks(tasks, questions(TASKS))
-    given = {"recipes": recipes, **changes}
-    roles = json.loads(config(endpoint.url, tasks).model_dump_json(exclude_none=True))["models"]
-    given["models"] = roles | {"judge": judge_role(endpoint.url), **changes.get("models", {})}
-    return await generate(
-        parse_config(yaml.safe_dump(yaml.safe_load(config_text(endpoint.url, tasks)) | given)), folder / "run"
-    )
+    base = yaml.safe_load(config_text(endpoint.url, tasks))
+    models = base["models"] | {"judge": judge_role(endpoint.url), **changes.pop("models", {})}
+    return parse_config(yaml.safe_dump(base | {"recipes": recipes, **changes, "models": models}))
+
+
+async def made(folder: Path, endpoint: ScriptedEndpoint, recipes: list[Any], **changes: Any) -> Summary:  # noqa: ANN401
+    return await generate(await given_for(folder, endpoint, recipes, **changes), folder / "run")
 
 
 async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
@@ -107,10 +109,10 @@ async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> Non
             judge_prompt(request)[0].startswith(OTHER_1) for request in endpoint.asked if request["model"] == JUDGE
         ]
     [report] = await verbs.report(tmp_path / "run")
-    assert report.judge is not None
+    [judge] = report.judges
     assert 120 < sum(shown) < 180
-    assert report.judge.verdicts == 300
-    assert report.judge.first_place.mean == pytest.approx(1 - sum(shown) / 300)  # it takes the longer, OTHER_2
+    assert judge.verdicts == 300
+    assert judge.first_place.mean == pytest.approx(1 - sum(shown) / 300)  # it takes the longer, OTHER_2
 
 
 async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
@@ -128,8 +130,8 @@ async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
     for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert (stored.pair.chosen is None) == (number_of(stored.pair.rejected.text) % 4 == 0)
     [report] = await verbs.report(tmp_path / "run")
-    assert report.judge is not None
-    assert report.judge.flips.mean == pytest.approx(0.25)
+    [judge] = report.judges
+    assert judge.flips.mean == pytest.approx(0.25)
     exported = await verbs.export(tmp_path / "run", tmp_path / "out")
     assert exported.row_count == TASKS * 3 // 4
 
@@ -281,3 +283,77 @@ async def test_saved_configuration_continues_every_recipe(tmp_path: Path) -> Non
         await generate(load_config(tmp_path / "run" / "config.yaml"), tmp_path / "run")
         assert (await reparse(tmp_path / "run", every=True)).changed == 0
     assert len(endpoint.asked) == asked
+
+
+async def test_marking_near_duplicates_keeps_what_judges_said(tmp_path: Path) -> None:
+    story = "Question number 7 about a lighthouse keeper who finds a message in a bottle after a long storm at sea"
+    write_tasks(tmp_path / "tasks.jsonl", [story, f"{story}, please", *questions(3)])
+    async with ScriptedEndpoint(all_played) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        await made(
+            tmp_path, endpoint, ["judge-off-policy"], models={"others": others}, filters={"near_duplicate": "mark"}
+        )
+    [report] = await verbs.report(tmp_path / "run")
+    assert dict(report.marked)["near-duplicate-prompt"] == 1
+    assert report.judges[0].verdicts == 5
+
+
+async def test_judgements_of_an_earlier_plan_are_not_counted(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(all_played) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
+        both = {"name": "judge-off-policy", "order": "both"}
+        given = await given_for(tmp_path, endpoint, [both], models={"others": others})
+        await generate(given, tmp_path / "run", Options(accept_changes=True, limit=5))
+    [report] = await verbs.report(tmp_path / "run")
+    assert (report.n, report.judges[0].verdicts, report.judges[0].flips.n) == (5, 10, 5)
+
+
+async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"longer still {number}"}
+        for number in range(4)
+    ]
+    path = write_tasks(tmp_path / "tasks.jsonl", rows)
+    async with ScriptedEndpoint(all_played) as endpoint:
+        await made(tmp_path, endpoint, ["stronger-preferred"])
+        source = {"path": str(path), "answers": ["a", "b"]}
+        recipes = ["stronger-preferred", "judge-off-policy"]
+        given = await given_for(tmp_path, endpoint, recipes, tasks=source)
+        summary = await generate(given, tmp_path / "run", Options(accept_changes=True))
+        assert summary.statuses == {recipe: {"made": 4} for recipe in recipes}
+        other = await given_for(tmp_path, endpoint, recipes, tasks=source | {"answers": ["b", "prompt"]})
+        await generate(other, tmp_path / "run", Options(accept_changes=True))
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+        assert {stored.chosen_model, stored.rejected_model} == {"b", "prompt"}
+
+
+async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Question number {number}", "a": f"one {number}", "b": f"two {number}"} for number in range(4)]
+    source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "answers": ["a", "b"]}
+    async with ScriptedEndpoint(lambda _: said("Both are equally good.")) as endpoint:
+        await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
+    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+        assert stored.pair.unparsed is not None
+        assert {stored.pair.unparsed.text.split()[0], stored.pair.rejected.text.split()[0]} == {"one", "two"}
+    [report] = await verbs.report(tmp_path / "run")
+    assert (report.judges[0].verdicts, report.judges[0].ties) == (0, 4)
+
+
+async def test_everything_that_a_pair_asked_for_is_in_its_cost(tmp_path: Path) -> None:
+    price = {"input": 10, "output": 30}
+    async with ScriptedEndpoint(all_played) as endpoint:
+        judge = judge_role(endpoint.url) | {"price_per_million": price}
+        await made(tmp_path, endpoint, ["judge-on-policy"], models={"judge": judge})
+        status = await verbs.status(tmp_path / "run")
+    [report] = await verbs.report(tmp_path / "run")
+    paid = sum(role.cost_usd or 0 for role in status.roles)
+    assert report.cost_usd == pytest.approx(paid)
+    assert paid > 0
+
+
+async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path) -> None:
+    source = {"path": str(ultra_feedback(tmp_path)), "column": "instruction", "answers": "complletions"}
+    async with ScriptedEndpoint(all_played) as endpoint:
+        with pytest.raises(InputError, match="has no column 'complletions', which `answers` or `scores`"):
+            await made(tmp_path, endpoint, [{"name": "judge-off-policy", "by": "scores"}], tasks=source)

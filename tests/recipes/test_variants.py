@@ -9,6 +9,7 @@ import pytest
 
 from clairgen import verbs
 from clairgen.config import RevisionCheck
+from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
 from clairgen.recipes.book import BOOK
@@ -86,6 +87,37 @@ async def test_revision_that_misses_is_asked_for_once_more_and_counted(tmp_path:
     assert (report.reasked, dict(report.missed)) == (2 * TASKS // 3, {"length-ratio": TASKS // 3})
 
 
+async def test_second_revision_that_can_be_parsed_is_better_than_none(tmp_path: Path) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        if request["model"] == TARGET:
+            return played(request)
+        seen[student_of(request)] += 1
+        return said("no header") if seen[student_of(request)] == 1 else revision(student_of(request) * 2)
+
+    seen: Counter[str] = Counter()
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    async with ScriptedEndpoint(script) as endpoint:
+        recipe = {"name": "clair", "template": "revise-length-neutral"}
+        await generate(config(endpoint.url, tasks, recipes=[recipe]), tmp_path / "run")
+    for stored in await verbs.made_pairs(tmp_path / "run", "clair"):
+        assert stored.pair.chosen is not None
+        assert (stored.pair.reasked, stored.pair.missed) == (True, "length-ratio")
+
+
+async def test_nothing_is_asked_again_where_it_would_be_the_same(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    async with ScriptedEndpoint(
+        lambda request: played(request) if request["model"] == TARGET else revision("x")
+    ) as endpoint:
+        recipe = {"name": "clair", "template": "revise-length-neutral"}
+        await generate(config(endpoint.url, tasks, recipes=[recipe], reviser={"temperature": 0}), tmp_path / "run")
+        with pytest.raises(ConfigError, match="needs different revisions, which at temperature 0 are the same"):
+            judge = {"model": "judge", "endpoints": [endpoint.url]}
+            given = config(endpoint.url, tasks, recipes=["clair-best-of-n"], reviser={"temperature": 0}, judge=judge)
+            await generate(given, tmp_path / "other")
+    assert len(endpoint.asked) == 6
+
+
 async def test_plain_clair_asks_once_whatever_comes(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     async with ScriptedEndpoint(
@@ -141,8 +173,8 @@ async def test_best_of_n_keeps_what_the_judge_prefers(tmp_path: Path) -> None:
         assert stored.pair.chosen is not None
         assert stored.pair.chosen.text == stored.pair.rejected.text + "!!!!!"
     [report] = await verbs.report(tmp_path / "run")
-    assert report.judge is not None
-    assert report.judge.verdicts == TASKS * 3 * 2  # four revisions that parse, three rounds, two orders
+    [judged] = report.judges
+    assert judged.verdicts == TASKS * 3 * 2  # four revisions that parse, three rounds, two orders
     assert Counter(request["model"] for request in endpoint.asked)[REVISER] == 5 * TASKS
 
 

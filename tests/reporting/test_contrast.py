@@ -115,7 +115,7 @@ def test_the_face_for_scripts_is_stable() -> None:
             },
         },
         "tokeniser": "treebank",
-        "judge": None,
+        "judges": [],
         "reasked": 0,
         "missed": {},
     }

@@ -60,7 +60,7 @@ def test_a_pair_is_kept_or_says_why_not() -> None:
 def test_a_pair_without_a_chosen_answer_shows_the_rejected_one_and_why() -> None:
     text = printed(stored_pair(None, parse_status=ParseStatus.EMPTY_SOLUTION))
     assert "The cat sat on a mat." in text
-    assert "no chosen answer: empty-solution" in text
+    assert "none: empty-solution" in text
     assert "kept" not in text
 
 

@@ -12,7 +12,7 @@ def verdicts(bias: float, count: int, seed: int) -> int:
 
 
 def leaning(first: int, count: int) -> str:
-    return judge_report(first, count - first, 0, flipped=0, in_both_orders=0).leaning
+    return judge_report("judge", first=first, second=count - first).leaning
 
 
 def test_planted_bias_of_twenty_points_is_found() -> None:
@@ -38,8 +38,8 @@ def test_wilson_interval_is_the_textbooks(count: int, total: int, low: float, hi
 
 
 def test_nothing_judged_accuses_nobody() -> None:
-    report = judge_report(0, 0, 7, flipped=0, in_both_orders=0)
-    assert (report.interval, report.leaning, report.refused) == (None, "neither place", 7)
+    report = judge_report("judge", first=0, second=0, ties=3, refused=7)
+    assert (report.interval, report.leaning, report.ties, report.refused) == (None, "neither place", 3, 7)
     assert report.to_json()["first_place"] == {"mean": None, "se": None, "n": 0}
 
 
