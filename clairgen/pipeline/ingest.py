@@ -20,7 +20,7 @@ _ROWS_A_COMMIT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How far a source of tasks was read in, and what was passed over."""
+    """How far a source of tasks was read in, and what was passed over; `known` tasks the run had from another source."""
 
     source: dict[str, Any]
     rows: int = 0
@@ -28,6 +28,7 @@ class Reading:
     bad_rows: int = 0
     first_bad: str | None = None
     complete: bool = False
+    known: int = 0
 
 
 async def last_reading(store: Store) -> Reading | None:
@@ -62,7 +63,7 @@ async def ingest(
     if reading is None or not same_source(reading.source, facts):
         if reading is not None and not await store.facts.plans():
             await store.tasks.clear()  # the file was mended before anything was planned: read it as new
-        reading = Reading(facts)
+        reading = Reading(facts, known=await store.tasks.last_position())
     if reading.complete:
         return reading
     rows = islice(read_tasks(source, seed), reading.rows, None)
@@ -98,7 +99,7 @@ async def _commit(store: Store, group: Sequence[Row | BadRow], reading: Reading,
         )
         return fact_row(_FACT, _json(after))
 
-    await store.tasks.add([row for row in group if isinstance(row, Row)], counted)
+    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, reading.known)
     return after
 
 

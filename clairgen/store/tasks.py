@@ -39,8 +39,11 @@ class Tasks:
         """Position of the last task; 0 without tasks."""
         return await self._one("SELECT coalesce(max(position), 0) FROM tasks")
 
-    async def add(self, rows: Sequence[Row], counted: Callable[[int, Sequence[Row]], Statement]) -> None:
-        """Commit the tasks that are new, at the next positions, and the recorded answers that known ones bring now.
+    async def add(self, rows: Sequence[Row], counted: Callable[[int, Sequence[Row]], Statement], before: int) -> None:
+        """Commit the tasks that are new, at the next positions.
+
+        The first `before` tasks are of an earlier source: they get the recorded answers that this one brings. Of rows with one
+        prompt the first counts.
 
         `counted` is told the number of duplicates (rows whose messages the run has already) and the conflicts (rows whose
         id it has with other messages); the statement that it gives is committed together with the tasks.
@@ -50,16 +53,16 @@ class Tasks:
         known = set((await self._stored("messages", [messages_hash for _, messages_hash, _ in hashed])).values())
         position = await self.last_position()
         statements: list[Statement] = []
-        renewed: list[Statement] = []
+        renewed: dict[str, Statement] = {}
         conflicts: list[Row] = []
         for row, messages_hash, statement in hashed:
             if by_id.setdefault(row.task.id, messages_hash) != messages_hash:
                 conflicts.append(row)
             elif messages_hash in known:
-                if row.task.answers:
-                    renewal = "UPDATE tasks SET answers = ? WHERE messages = ? AND answers IS NOT ?"
+                if row.task.answers and messages_hash not in renewed:
+                    renewal = "UPDATE tasks SET answers = ? WHERE messages = ? AND position <= ? AND answers IS NOT ?"
                     body = answers_body(row.task.answers)
-                    renewed.append((renewal, (body, messages_hash, body)))
+                    renewed[messages_hash] = (renewal, (body, messages_hash, before, body))
             else:
                 known.add(messages_hash)
                 position += 1
@@ -67,7 +70,7 @@ class Tasks:
                 values = (position, row.task.id, messages_hash, answers_body(row.task.answers))
                 statements += [statement, (new_task, values)]
         duplicates = len(rows) - len(conflicts) - len(statements) // 2
-        await self._write(*statements, *renewed, counted(duplicates, conflicts))
+        await self._write(*statements, *renewed.values(), counted(duplicates, conflicts))
 
     async def clear(self) -> None:
         """Forget the tasks of a source that turned out bad before anything was asked."""

@@ -1,5 +1,6 @@
 """All four recipes over the same tasks, over a scripted endpoint on a real socket."""
 
+import random
 import re
 from collections import Counter
 from pathlib import Path
@@ -328,6 +329,19 @@ async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) 
         assert {stored.chosen_model, stored.rejected_model} == {"b", "prompt"}
 
 
+async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Question number 1", "a": f"{word} short", "b": f"{word} rather longer"}
+        for word in ("first", "second")
+    ]
+    source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "answers": ["a", "b"]}
+    async with ScriptedEndpoint(all_played) as endpoint:
+        await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
+    [stored] = await verbs.made_pairs(tmp_path / "run", "judge-off-policy")
+    assert stored.pair.chosen is not None
+    assert stored.pair.chosen.text == "first rather longer"
+
+
 async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
     rows = [{"prompt": f"Question number {number}", "a": f"one {number}", "b": f"two {number}"} for number in range(4)]
     source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "answers": ["a", "b"]}
@@ -357,3 +371,24 @@ async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path
     async with ScriptedEndpoint(all_played) as endpoint:
         with pytest.raises(InputError, match="has no column 'complletions', which `answers` or `scores`"):
             await made(tmp_path, endpoint, [{"name": "judge-off-policy", "by": "scores"}], tasks=source)
+
+
+@pytest.mark.parametrize(("bias", "leaning"), [(0.2, "first place"), (0.0, "neither place")])
+async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
+    tmp_path: Path, bias: float, leaning: str
+) -> None:
+    """The judge prefers the better answer, but takes the first place, whatever stands there, in a share `bias` of its verdicts."""
+    drawn = random.Random(1)
+
+    def seated(request: dict[str, Any]) -> Reply:
+        if request["model"] != JUDGE:
+            return all_played(request)
+        return said("[1]") if drawn.random() < bias else prefers_longer(request)
+
+    write_tasks(tmp_path / "tasks.jsonl", questions(400))
+    async with ScriptedEndpoint(seated) as endpoint:
+        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
+        await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
+    [report] = await verbs.report(tmp_path / "run")
+    assert report.judges[0].verdicts == 400
+    assert report.judges[0].leaning == leaning
