@@ -377,7 +377,7 @@ async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path
 async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
     tmp_path: Path, bias: float, leaning: str
 ) -> None:
-    """The judge prefers the better answer, but takes the first place, whatever stands there, in a share `bias` of its verdicts."""
+    """It prefers the better answer, but takes the first place, whatever stands there, in a share `bias` of verdicts."""
     drawn = random.Random(1)
 
     def seated(request: dict[str, Any]) -> Reply:
