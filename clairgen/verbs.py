@@ -16,7 +16,7 @@ from clairgen.exporting.summary import ExportSummary
 from clairgen.exporting.writing import DatasetWriter, reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.ingest import Reading, last_reading
-from clairgen.pipeline.sifting import TOKENISER
+from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.seats import judge_report
@@ -163,6 +163,11 @@ async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
 async def _require_coverage(store: Store, run: RunDirectory) -> None:
     in_force = await store.filter_sets.in_force()
     uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
+    if await store.facts.get(UNSETTLED):
+        raise RunError(
+            f"{run.path} is being made, or was killed, and near duplicates were not looked for among its pairs yet; wait for "
+            f"generate to end, or run: clairgen filter {run.path}"
+        )
     if uncovered:
         raise RunError(
             f"{uncovered} pairs of {run.path} were not seen by the filters in force; run: clairgen filter {run.path}"

@@ -21,7 +21,7 @@ from clairgen.pipeline.making import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.sifting import settle_near_duplicates
+from clairgen.pipeline.sifting import settle_near_duplicates, unsettle_near_duplicates
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading, writing
 from clairgen.tasks import check_source
@@ -106,6 +106,7 @@ async def generate(
             progress.pairs_to_make = await _pending(store, planned, options.limit)
             stopped_by = None
             if progress.pairs_to_make:
+                await unsettle_near_duplicates(store, prepared.filters)
                 pools = await _open_pools(stack, roles, directory, world, stop)
                 asker = Asker(store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress)
                 stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)

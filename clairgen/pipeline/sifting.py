@@ -9,6 +9,9 @@ from clairgen.metrics import contrast
 from clairgen.records import Contrast, StoredPair
 from clairgen.store import RunDirectory, Sifted, Store, writing
 
+UNSETTLED = "near_duplicates_unsettled"
+"""The fact that near duplicates have yet to be looked for among the pairs; empty when they were."""
+
 TOKENISER = "tokeniser"
 """The fact that names the tokeniser of a run's contrasts."""
 
@@ -36,7 +39,9 @@ async def sift_all(store: Store, settings: FilterSettings, tokeniser: str) -> in
                 findings = over_the_run.settle(stored.task.id, prompt, findings)
                 yield Sifted(stored.id, findings, measured if measured is not stored.contrast else None)
 
-    return await store.filter_sets.replace(settings.model_dump_json(), sifted())
+    number = await store.filter_sets.replace(settings.model_dump_json(), sifted())
+    await store.facts.put(UNSETTLED, "")
+    return number
 
 
 async def settle_near_duplicates(store: Store, filter_set: int, settings: FilterSettings) -> None:
@@ -53,6 +58,13 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
             findings = over_the_run.settle(stored.task.id, prompt, stored.findings)
             if findings != stored.findings:
                 await store.pairs.save_findings(stored.id, findings, filter_set)
+    await store.facts.put(UNSETTLED, "")
+
+
+async def unsettle_near_duplicates(store: Store, settings: FilterSettings) -> None:
+    """Note, before pairs are made, that near duplicates have yet to be looked for among them; a kill must not hide that."""
+    if settings.action("near_duplicate", revises=True) is not None:
+        await store.facts.put(UNSETTLED, "yes")
 
 
 def measure(stored: StoredPair, tokeniser: str) -> Contrast | None:

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 
 from clairgen import verbs
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.reparsing import reparse
-from clairgen.pipeline.sifting import filter_pairs
+from clairgen.pipeline.sifting import filter_pairs, unsettle_near_duplicates
+from clairgen.store import RunDirectory, writing
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
@@ -64,3 +65,16 @@ async def test_an_absent_evaluation_file_stops_before_anything_is_asked(tmp_path
         with pytest.raises(ConfigError, match="there is no evaluation file"):
             await generate(config(endpoint.url, tasks, filters=filters), tmp_path / "run")
         assert not endpoint.asked
+
+
+async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found(tmp_path: Path) -> None:
+    run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
+    looked_for = {"near_duplicate": "drop"}
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks, filters=looked_for), run, Options(limit=3))
+        async with writing(RunDirectory(run)) as store:  # as a kill in the middle leaves it
+            await unsettle_near_duplicates(store, FilterSettings.model_validate(looked_for))
+        with pytest.raises(RunError, match="near duplicates were not looked for"):
+            await verbs.export(run, tmp_path / "out")
+        await generate(config(endpoint.url, tasks, filters=looked_for), run)
+    assert (await verbs.export(run, tmp_path / "out")).row_count == 8
