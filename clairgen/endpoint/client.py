@@ -21,7 +21,8 @@ class Endpoint:
     """A server that answers for a role.
 
     `name` is what records and errors call it; `trouble` its last fault. `resting_until` lies in the future while it is left
-    alone, and is infinite once it is unusable; `ailing_since` is when its present row of faults began.
+    alone, and is infinite once it is unusable; `ailing_since` is when its present row of faults began, `refused_since` that of
+    429s without an answer between them.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Endpoint:
         self.in_flight = 0
         self.resting_until = 0.0
         self.ailing_since: float | None = None
+        self.refused_since: float | None = None
         self.trouble: str | None = None
         self.pace = pace
         self._url = f"{url}/chat/completions"
@@ -105,7 +107,7 @@ class Endpoint:
 
     def _note_answer(self) -> None:
         self._has_answered, self._faults, self._refusals = True, 0, 0
-        self.ailing_since, self._rest_seconds = None, _FIRST_REST_SECONDS
+        self.ailing_since, self.refused_since, self._rest_seconds = None, None, _FIRST_REST_SECONDS
         self._width = min(self.concurrency, self._width + 1 / self._width)
         self.pace.accepted()
 
@@ -114,12 +116,15 @@ class Endpoint:
         if not isinstance(error, RetryableError) or error.status == 200:
             self._faults, self.ailing_since = 0, None
             return
-        self.trouble = error.detail
-        self.ailing_since = self._clock() if self.ailing_since is None else self.ailing_since
+        self.trouble, now = error.detail, self._clock()
         if error.reason == "rate-limited":
+            self.ailing_since, self._faults = None, 0  # it lives, it only has no room
+            self.refused_since = now if self.refused_since is None else self.refused_since
             if self.pace.refused(error.retry_after_seconds):
                 self._width = max(1.0, self._width / 2)
-        elif error.reason == "unreachable":
+            return
+        self.ailing_since = now if self.ailing_since is None else self.ailing_since
+        if error.reason == "unreachable":
             self._faults = _FAULTS_UNTIL_REST
             self._rest()
         elif error.reason in _FAULTS:

@@ -20,6 +20,7 @@ _ALIKE_AT_START = 10
 _ALIKE_LATER = 50
 _PATIENCE_SECONDS = 300.0
 _PATIENCE_AT_START_SECONDS = 20.0
+_PATIENCE_REFUSED_SECONDS = 3600.0  # of nothing but 429s: a daily limit, or an account that is shared
 
 OnAttempt = Callable[[Endpoint, AskError, float], Awaitable[None]]
 """Called for every failed try with its endpoint, its error and the seconds that it took."""
@@ -169,11 +170,16 @@ class Pool:
                 freed.set_result(None)
 
     def _check_patience(self) -> None:
-        """Give up when no endpoint can be used, or all have ailed for too long. Raises EndpointsError."""
+        """Give up when no endpoint can be used, or all have ailed or refused for too long. Raises EndpointsError."""
         usable = [endpoint for endpoint in self.endpoints if endpoint.resting_until < math.inf]
         ailing = [endpoint.ailing_since for endpoint in usable if endpoint.ailing_since is not None]
+        refusing = [endpoint.refused_since for endpoint in usable if endpoint.refused_since is not None]
         patience = _PATIENCE_SECONDS if self._has_answered else _PATIENCE_AT_START_SECONDS
-        if not usable or (len(ailing) == len(usable) and self._clock() - max(ailing) > patience):
+        ailing_too_long = len(ailing) == len(usable) and self._clock() - max(ailing, default=0.0) > patience
+        refused_too_long = (
+            len(refusing) == len(usable) and self._clock() - max(refusing, default=0.0) > _PATIENCE_REFUSED_SECONDS
+        )
+        if not usable or ailing_too_long or refused_too_long:
             troubles = "; ".join(f"{endpoint.name}: {endpoint.trouble}" for endpoint in self.endpoints)
             raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({troubles})")
 

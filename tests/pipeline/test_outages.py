@@ -109,6 +109,25 @@ async def test_storm_of_refusals_fails_no_task_and_sends_no_flood(tmp_path: Path
     assert len(endpoint.asked) < 3 * 2 * TASKS
 
 
+async def test_refusals_from_the_first_ask_on_are_waited_out_for_long(tmp_path: Path) -> None:
+    clock = FakeClock()
+    opened = clock() + 600
+
+    def closed(request: dict[str, Any]) -> Reply:
+        return refused(429) if clock() < opened else played(request)
+
+    async with ScriptedEndpoint(closed) as endpoint:
+        summary = await made(tmp_path, endpoint.url, clock=clock)
+    assert summary.statuses == {"clair": {"made": TASKS}}
+
+
+async def test_endpoint_that_only_refuses_stops_the_run_in_the_end(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(lambda _: refused(429, "daily limit reached")) as endpoint:
+        summary = await made(tmp_path, endpoint.url, clock=FakeClock())
+    assert isinstance(summary.stopped_by, EndpointsError)
+    assert "daily limit reached" in str(summary.stopped_by)
+
+
 async def test_endless_wait_that_an_endpoint_asks_for_is_not_believed(tmp_path: Path) -> None:
     async with ScriptedEndpoint(lambda _: said("x")) as endpoint:
         endpoint.script = lambda request: (
