@@ -16,7 +16,7 @@ from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
 KILLS = int(os.environ.get("CLAIRGEN_KILLS", "5"))
-TASKS = 25 * KILLS
+TASKS = 35 * KILLS  # more than can be done before the last kill
 CONCURRENCY = 3
 
 
