@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clairgen.filters.settings import FilterSettings
+from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.records import Sampling
+from clairgen.texts import is_encodable
 
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 Positive = Annotated[int, Field(gt=0)]
@@ -26,7 +28,7 @@ class _Strict(BaseModel):
     @classmethod
     def _texts_can_be_written(cls, value: object) -> object:
         for text in value if isinstance(value, list) else [value]:
-            if isinstance(text, str | Path) and ("\0" in str(text) or not _encodable(str(text))):
+            if isinstance(text, str | Path) and ("\0" in str(text) or not is_encodable(str(text))):
                 raise ValueError("it holds a NUL character or half a surrogate pair, which is no text; mend it")
         return value
 
@@ -199,7 +201,8 @@ class RunConfig(_Strict):
         description="What takes a pair out of exports; change it later with `clairgen filter`.",
     )
     tokeniser: Literal["treebank", "whitespace", "word"] = Field(
-        "treebank", description="Whose tokens the Jaccard index compares; numbers under different ones do not compare."
+        DEFAULT_TOKENISER,
+        description="Whose tokens the Jaccard index compares; numbers under different ones do not compare.",
     )
 
     @field_validator("models", mode="before")
@@ -255,11 +258,3 @@ def _check_url(endpoint: str) -> None:
         raise ValueError("an endpoint is a base URL, without ? or #; other fields of the request go into `extra`")
     if not host or any(character.isspace() for character in endpoint):
         raise ValueError(f"{endpoint!r} names no host; give a base URL such as http://localhost:8000/v1")
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

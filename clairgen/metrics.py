@@ -7,11 +7,14 @@ published pairs of one of its kinds, Penn Treebank words come closest to the pap
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Final
 
 from rapidfuzz.distance import Levenshtein
 
 from clairgen.errors import ConfigError
 from clairgen.records import Contrast
+
+DEFAULT_TOKENISER: Final = "treebank"
 
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs can be measured again."""
@@ -33,7 +36,7 @@ _JOINED = re.compile(
 _IT = (re.compile(r" ('t)(is)\b", re.IGNORECASE), re.compile(r" ('t)(was)\b", re.IGNORECASE))
 
 
-def token_jaccard(chosen: str, rejected: str, tokeniser: str = "treebank") -> float:
+def token_jaccard(chosen: str, rejected: str, tokeniser: str = DEFAULT_TOKENISER) -> float:
     """Tokens that both answers have over tokens that either has, as sets: from 0 to 1, and 1 for two without a token."""
     split = _tokeniser(tokeniser)
     ours, theirs = set(split(chosen)), set(split(rejected))
@@ -52,7 +55,7 @@ def length_ratio(chosen: str, rejected: str) -> float | None:
     return len(chosen) / len(rejected) if rejected else None
 
 
-def contrast(chosen: str, rejected: str, tokeniser: str = "treebank") -> Contrast:
+def contrast(chosen: str, rejected: str, tokeniser: str = DEFAULT_TOKENISER) -> Contrast:
     """All measures of one pair."""
     return Contrast(
         levenshtein=character_levenshtein(chosen, rejected),

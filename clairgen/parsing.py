@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from clairgen.parsing_forms import Header, Identifier, without_separators, without_wrapping
 from clairgen.records import ParseStatus
+from clairgen.texts import without_thinking
 
 PARSER_VERSION: int = 1
 """Raised with every change that can give another result, so that stored answers can be parsed again."""
 
 _SOLUTION = Identifier("corrected_student_solution")
 _REASONING = Identifier("teacher_reasoning")
-_THINKING = re.compile(r"\s*+<think(?:ing)?>", re.IGNORECASE)
-_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _PROMPT = (
     "is to minimally improve a student's answer",
     "identifiers to structure your answer",
@@ -42,30 +41,12 @@ def parse_revision(answer: str, rejected: str) -> Revision:
     The last header wins that has something under it; `clairgen.parsing_forms` says what counts as one. `rejected` is the
     student's answer: a fence around the whole solution, or a rule below it, is the reviser's only if the student had none.
     """
-    text = _without_thinking(answer, rejected)
+    text = without_thinking(answer, rejected)
     if text is None:
         return Revision(ParseStatus.UNCLOSED_THINKING, None, None)
     if _OBJECT_START.match(text):
         return _from_object(text, rejected) or _from_headers(text, rejected) or _without_solution(text)
     return _from_headers(text, rejected) or _from_object(text, rejected) or _without_solution(text)
-
-
-def _without_thinking(answer: str, rejected: str) -> str | None:
-    """The answer after the blocks that a reasoning model thinks in; None when one that starts it is never closed.
-
-    Some servers swallow the opening tag. A closing tag alone then ends the thinking, unless the student wrote of it too.
-    """
-    position = 0
-    while thinking := _THINKING.match(answer, position):
-        thought = _THOUGHT.search(answer, thinking.end())
-        if thought is None:
-            return None
-        position = thought.end()
-    text = answer[position:]
-    stray = _THOUGHT.search(text)
-    if stray is None or "<think" in text[: stray.start()] or stray.group() in rejected:
-        return text
-    return text[stray.end() :]
 
 
 def _from_headers(text: str, rejected: str) -> Revision | None:

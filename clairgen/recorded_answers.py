@@ -6,6 +6,7 @@ from typing import Any
 
 from clairgen.config import TaskSource
 from clairgen.records import RecordedAnswer
+from clairgen.texts import is_encodable
 
 _TEXTS = ("response", "text", "content", "answer", "output")
 _MODELS = ("model", "generator")
@@ -60,10 +61,4 @@ def _score(value: Any) -> float | None:  # noqa: ANN401 - a cell of a data set
 
 
 def _is_text(value: Any) -> bool:  # noqa: ANN401 - a cell of a data set
-    if not isinstance(value, str) or not value.strip():
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return isinstance(value, str) and bool(value.strip()) and is_encodable(value)

@@ -20,6 +20,7 @@ from clairgen.errors import InputError, MissingExtraError
 from clairgen.keys import digest, messages_json
 from clairgen.recorded_answers import recorded_answers
 from clairgen.records import Message, Task
+from clairgen.texts import is_encodable
 
 _ROLES = ("system", "user", "assistant")
 _ID_DIGITS = 20
@@ -87,7 +88,7 @@ def fault_of(task: Task) -> tuple[str, str] | None:
                 "nul-in-prompt",
                 f"the prompt of task {task.id} holds a NUL character, at which engines stop reading; take it out",
             )
-        if not _encodable(message.content):
+        if not is_encodable(message.content):
             return (
                 "surrogate-in-prompt",
                 f"the prompt of task {task.id} holds half a surrogate pair, which is no text; mend it",
@@ -108,7 +109,7 @@ def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | Ba
         return BadRow(where, str(error))
     given = content.get("id")
     named = given is not None and str(given) != ""
-    if named and not _encodable(str(given)):
+    if named and not is_encodable(str(given)):
         return BadRow(where, "its id holds half a surrogate pair, which is no text")
     identity = str(given) if named else task_id_of(messages)
     return Row(Task(identity, messages, recorded_answers(content, source)), where, named)
@@ -238,11 +239,3 @@ def _at(rows: Iterator[_Cells], chosen: list[int]) -> Iterator[_Cells]:
     for index in chosen:
         yield from islice(rows, index - position, index - position + 1)
         position = index + 1
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

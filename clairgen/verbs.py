@@ -15,6 +15,7 @@ from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
 from clairgen.exporting.writing import DatasetWriter, reason_to_skip
 from clairgen.filters.settings import FilterSettings
+from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
 from clairgen.records import StoredPair
@@ -22,7 +23,6 @@ from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.seats import judge_report
 from clairgen.store import RoleNumbers, RunDirectory, Store, reading
 
-DEFAULT_TOKENISER = "treebank"
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from clairgen.quotations import FENCE, without_quotations
+from clairgen.texts import without_thinking
 from clairgen.verdict_forms import Says, Sign, Strength, plain_letters, signs
 
 VERDICT_PARSER_VERSION: int = 1
@@ -15,8 +16,6 @@ VERDICT_PARSER_VERSION: int = 1
 
 _HEAD, _TAIL = 2_000, 10_000
 
-_THINKING = re.compile(r"\s*+<think(?:ing)?>", re.IGNORECASE)
-_THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _HEADER = re.compile(r"[\s#*_`>{<\[\\]*+teacher[ _\\]{1,2}reasoning[}>\]\\*_`]*+:?[*_ ]*+", re.IGNORECASE)
 _OBJECT_START = re.compile(r'\s*+(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
 _OBJECT = re.compile(r'\{\s*+"')
@@ -60,7 +59,7 @@ def parse_verdict(answer: str, solutions: tuple[str, str] = ("", "")) -> Verdict
     that were judged: what the judge copies from them is no verdict. An answer longer than any judge writes is read at its
     two ends.
     """
-    text = _without_thinking(answer)
+    text = without_thinking(answer)
     if text is None:
         return Verdict(None, VerdictStatus.UNCLOSED_THINKING, None)
     is_broken = False
@@ -71,22 +70,6 @@ def parse_verdict(answer: str, solutions: tuple[str, str] = ("", "")) -> Verdict
             return verdict
         is_broken |= is_whole and members is None
     return _from_text(text, solutions, is_broken=is_broken)
-
-
-def _without_thinking(answer: str) -> str | None:
-    """The answer after the blocks that a reasoning model thinks in; None when one that starts it is never closed.
-
-    Some servers swallow the opening tag. A closing tag alone then ends the thinking.
-    """
-    position = 0
-    while thinking := _THINKING.match(answer, position):
-        thought = _THOUGHT.search(answer, thinking.end())
-        if thought is None:
-            return None
-        position = thought.end()
-    text = answer[position:]
-    stray = _THOUGHT.search(text)
-    return text if stray is None or "<think" in text[: stray.start()] else text[stray.end() :]
 
 
 def _from_text(text: str, solutions: tuple[str, str], *, is_broken: bool) -> Verdict:

@@ -9,6 +9,7 @@ from clairgen.config_file import parse_config
 from clairgen.errors import DrainedError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.sift import Sieve
+from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.pipeline.asking import Asker
 from clairgen.pipeline.keeping import Keeper, Noting
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
@@ -38,7 +39,7 @@ async def reparse(run: Path | str, *, every: bool = False) -> Reparsed:
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
             settings = FilterSettings.model_validate_json(in_force[1])
-            keeper = Keeper(store, Sieve(settings), in_force[0], await store.facts.get(TOKENISER) or "treebank")
+            keeper = Keeper(store, Sieve(settings), in_force[0], await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
             done = await _reparse(parse_config(configuration, "the run's configuration"), keeper, every=every)
             await settle_near_duplicates(store, in_force[0], settings)
             return done

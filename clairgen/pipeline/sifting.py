@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.sift import RunSieve, Sieve
-from clairgen.metrics import contrast
+from clairgen.metrics import DEFAULT_TOKENISER, contrast
 from clairgen.records import Contrast, StoredPair
 from clairgen.store import RunDirectory, Sifted, Store, writing
 
@@ -22,7 +22,7 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
     directory.require()
     with directory.locked():
         async with writing(directory) as store:
-            return await sift_all(store, settings, await store.facts.get(TOKENISER) or "treebank")
+            return await sift_all(store, settings, await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
 
 
 async def sift_all(store: Store, settings: FilterSettings, tokeniser: str) -> int:
