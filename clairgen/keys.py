@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii as _escaped
 from typing import Any
 
 from clairgen.records import Message, Sampling
@@ -22,7 +23,8 @@ def digest(text: str) -> str:
 
 def messages_json(messages: Sequence[Message]) -> str:
     """Canonical JSON of messages, as stored and hashed."""
-    return canonical_json([{"role": message.role, "content": message.content} for message in messages])
+    entries = [f'{{"content":{_escaped(message.content)},"role":{_escaped(message.role)}}}' for message in messages]
+    return f"[{','.join(entries)}]"
 
 
 def sampling_facts(sampling: Sampling) -> dict[str, Any]:
@@ -39,17 +41,21 @@ def sampling_facts(sampling: Sampling) -> dict[str, Any]:
     return facts
 
 
+class ContentKeys:
+    """Keys of the asks of one model under one sampling: all that shapes the answer but the messages and the sample index."""
+
+    def __init__(self, model: str, revision: str | None, sampling: Sampling) -> None:
+        self._model = canonical_json({"model": model} | ({} if revision is None else {"revision": revision}))[1:-1]
+        self._sampling = canonical_json({"sampling": sampling_facts(sampling)})[1:-1]
+
+    def key(self, messages: str, sample: int) -> str:
+        """Key of an ask, whose messages are given as canonical JSON: hex sha256 over a JSON object with sorted keys."""
+        return digest(f'{{"messages":{messages},{self._model},"sample":{sample},{self._sampling}}}')
+
+
 def content_key(model: str, revision: str | None, messages: Sequence[Message], sampling: Sampling, sample: int) -> str:
     """Key of an ask: hex sha256 over everything that shapes the answer, and nothing else (no endpoint, price, time-out)."""
-    facts = {
-        "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in messages],
-        "sampling": sampling_facts(sampling),
-        "sample": sample,
-    }
-    if revision is not None:
-        facts["revision"] = revision
-    return digest(canonical_json(facts))
+    return ContentKeys(model, revision, sampling).key(messages_json(messages), sample)
 
 
 def seed_for(seed: int, key: str, redraw: int = 0) -> int:

@@ -1,14 +1,14 @@
 """The store: every answer that was paid for, in SQLite. All SQL lives in this package."""
 
-from clairgen.store.completions import Attempt, RoleNumbers, now
+from clairgen.store.completions import Attempt, RoleNumbers, Sent, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Plan, fact_row
 from clairgen.store.filter_sets import Sifted
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
+from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.writer import Statement
 
 __all__ = [
     "Attempt",
@@ -18,6 +18,7 @@ __all__ = [
     "Plan",
     "RoleNumbers",
     "RunDirectory",
+    "Sent",
     "Sifted",
     "Statement",
     "Store",

@@ -1,15 +1,15 @@
 """Completions and attempts: what was answered, under its content key, and what was tried in vain."""
 
 import datetime
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.keys import canonical_json, sampling_facts
-from clairgen.records import Completion, Message, Sampling, Usage
-from clairgen.store.messages import messages_row
+from clairgen.records import Completion, Usage
+from clairgen.store.lookups import Lookups
+from clairgen.store.messages import messages_json_row
 from clairgen.store.reader import Reader
-from clairgen.store.writer import Statement
+from clairgen.store.statements import Statement
 
 Write = Callable[..., Awaitable[None]]
 
@@ -17,6 +17,21 @@ _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
     "response_id, cost_usd, created_at"
 )
+
+
+_INSERTION = (
+    f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a completion answers: messages and sampling as canonical JSON, and the hash of the template, if there was one."""
+
+    messages: str
+    parameters: str
+    template_hash: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +67,19 @@ class Completions:
     def __init__(self, reader: Reader, write: Write) -> None:
         self._reader = reader
         self._write = write
+        self._lookups = Lookups(
+            reader, f"SELECT {_COLUMNS} FROM completions WHERE key IN (SELECT value FROM json_each(?))"
+        )
 
     async def find(self, key: str) -> Completion | None:
         """The good completion of this key, if there is one."""
-        row = await self._reader.row(f"SELECT {_COLUMNS} FROM completions WHERE key = ?", (key,))
+        row = await self._lookups.find(key)
         return None if row is None else _completion(row)
 
-    async def save(
-        self,
-        completion: Completion,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        template_hash: str | None,
-        reused_from: str | None = None,
-    ) -> None:
+    async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
         """Commit a completion with what was asked; the first one of a key stays."""
-        messages_hash, statement = messages_row(messages)
-        await self._write(statement, _insertion(completion, messages_hash, sampling, template_hash, reused_from))
+        messages_hash, statement = messages_json_row(sent.messages)
+        await self._write(statement, _insertion(completion, messages_hash, sent, reused_from))
 
     async def save_attempt(self, attempt: Attempt) -> None:
         """Commit a try that gave no completion."""
@@ -110,17 +121,11 @@ def _completion(row: Any) -> Completion:  # noqa: ANN401 - a row of SQLite
     )  # fmt: skip
 
 
-def _insertion(
-    completion: Completion, messages_hash: str, sampling: Sampling, template_hash: str | None, reused_from: str | None
-) -> Statement:
-    sql = (
-        f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    )
+def _insertion(completion: Completion, messages_hash: str, sent: Sent, reused_from: str | None) -> Statement:
     row = (
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
-        canonical_json(sampling_facts(sampling)), messages_hash, template_hash, reused_from,
+        sent.parameters, messages_hash, sent.template_hash, reused_from,
     )  # fmt: skip
-    return sql, row
+    return _INSERTION, row

@@ -8,6 +8,7 @@ from pathlib import Path
 import aiosqlite
 
 from clairgen.errors import RunError, StoreError
+from clairgen.store.messages import COMPRESSED, compressed
 from clairgen.store.schema import MIGRATIONS, VERSION
 
 _BUSY_SECONDS = 30
@@ -31,6 +32,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
         try:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
+            await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
             await _migrate(connection, path)
         except BaseException:
             await connection.close()

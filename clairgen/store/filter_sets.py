@@ -8,7 +8,8 @@ from clairgen.store.completions import now
 from clairgen.store.facts import Facts, fact_row
 from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
 from clairgen.store.reader import Reader
-from clairgen.store.writer import Statement, Writer
+from clairgen.store.statements import Statement
+from clairgen.store.writer import Writer
 
 _IN_FORCE = "filter_set"
 _GROUP = 500

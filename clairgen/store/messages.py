@@ -6,17 +6,30 @@ from collections.abc import Sequence
 
 from clairgen.keys import digest, messages_json
 from clairgen.records import Message, RecordedAnswer
-from clairgen.store.writer import Statement
+from clairgen.store.statements import Statement
 
+COMPRESSED = "compressed"
 _FAST = 1  # zlib's level: most of the gain at a third of the time
 
 
 def messages_row(messages: Sequence[Message]) -> tuple[str, Statement]:
     """The content hash of messages, and the statement that stores them if they are new."""
-    body = messages_json(messages)
+    return messages_json_row(messages_json(messages))
+
+
+def messages_json_row(body: str) -> tuple[str, Statement]:
+    """The same for messages as canonical JSON; they are compressed only once they turn out to be new."""
     key = digest(body)
-    row = (key, zlib.compress(body.encode("ascii"), _FAST))
-    return key, ("INSERT OR IGNORE INTO messages (hash, body) VALUES (?, ?)", row)
+    sql = (
+        f"INSERT INTO messages (hash, body) SELECT ?1, {COMPRESSED}(?2) "
+        "WHERE NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?1)"
+    )
+    return key, (sql, (key, body))
+
+
+def compressed(body: str) -> bytes:
+    """Canonical JSON as it is stored; connections that write know it as the SQL function COMPRESSED."""
+    return zlib.compress(body.encode("ascii"), _FAST)
 
 
 def messages_of(body: bytes) -> tuple[Message, ...]:

@@ -8,7 +8,7 @@ from clairgen.metrics import METRICS_VERSION
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, ParseStatus, StoredPair, Task
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_of
-from clairgen.store.writer import Statement
+from clairgen.store.statements import Statement
 
 COLUMNS = (
     "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "

@@ -19,14 +19,12 @@ class Reader:
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query; ask for a page at a time where there may be many."""
         with store_errors(self._path):
-            async with self._connection.execute(sql, parameters) as cursor:
-                return [tuple(row) for row in await cursor.fetchall()]
+            return [tuple(row) for row in await self._connection.execute_fetchall(sql, parameters)]
 
     async def row(self, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
-        """The first row of a query."""
+        """The first row of a query that gives one at most."""
         with store_errors(self._path):
-            async with self._connection.execute(sql, parameters) as cursor:
-                row = await cursor.fetchone()
+            row = next(iter(await self._connection.execute_fetchall(sql, parameters)), None)
         return None if row is None else tuple(row)
 
     async def close(self) -> None:

@@ -14,9 +14,7 @@ import aiosqlite
 
 from clairgen.errors import StoreError
 from clairgen.store.connection import store_errors
-
-Statement = tuple[str, Sequence[Any]]
-"""SQL with its parameters."""
+from clairgen.store.statements import Statement
 
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
 """Statements that are committed together, and who waits for that."""
