@@ -71,13 +71,43 @@ class Role(_Strict):
     extra: dict[str, Any] = Field(
         default_factory=dict, description="Further fields of the request, passed on as they are."
     )
+    weights: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list,
+        description="How much of the work each endpoint takes, in their order; left out, all alike.",
+    )
     timeout_seconds: float = Field(
         600, gt=0, le=86_400, description="Longest time for one answer; raise it for long ones."
     )
-    concurrency: Positive = Field(64, description="Most asks in flight at each endpoint.")
+    first_byte_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="Longest wait for an answer's first byte, and then each next; else as the whole.",
+    )
+    connect_seconds: float = Field(15, gt=0, le=3600, description="Longest time for a connection.")
+    patience_seconds: float = Field(
+        300,
+        ge=0,
+        le=604_800,
+        description="How long all endpoints may be down before the run stops; it can be continued.",
+    )
+    concurrency: Positive | None = Field(
+        None, description="Most asks in flight at each endpoint; left out, it finds its own level."
+    )
     requests_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
     tokens_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
+    burst: float = Field(
+        1, ge=1, le=10**6, description="Requests that the limit lets through at once after a quiet time."
+    )
     price_per_million: Price | None = Field(None, description="Prices in US dollars; left out, costs are not counted.")
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_endpoint(self) -> "Role":
+        if self.weights and len(self.weights) != len(self.endpoints):
+            raise ValueError(
+                f"`weights` has {len(self.weights)} numbers for {len(self.endpoints)} endpoints; give one each"
+            )
+        return self
 
     @field_validator("endpoints")
     @classmethod

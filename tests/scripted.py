@@ -44,13 +44,18 @@ Script = Callable[[dict[str, Any]], Reply]
 
 
 class ScriptedEndpoint:
-    """Serves `script` until closed. `asked` holds every request's JSON, `headers` the last request's headers."""
+    """Serves `script` until closed, and `page` for what is got, noted in `pages`.
+
+    `asked` holds every request's JSON, `headers` the last request's headers.
+    """
 
     def __init__(self, script: Script, port: int = 0) -> None:
         self.script = script
         self.asked: list[dict[str, Any]] = []
         self.answered: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
+        self.page: Callable[[str], Reply] = lambda _path: Reply(b"", 404)
+        self.pages: list[str] = []
         self.most_in_flight = 0
         self.connections = 0
         self._in_flight = 0
@@ -98,8 +103,12 @@ class ScriptedEndpoint:
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        _, *lines = head.strip().split("\r\n")
+        first, *lines = head.strip().split("\r\n")
         self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        if first.startswith("GET"):
+            self.pages.append(first.split()[1])
+            await self._send(writer, self.page(first.split()[1]))
+            return True
         request = json.loads(await reader.readexactly(int(self.headers.get("content-length", "0"))))
         self.asked.append(request)
         self._in_flight += 1
@@ -112,6 +121,11 @@ class ScriptedEndpoint:
         if reply.reset:
             writer.transport.abort()
             return False
+        await self._send(writer, reply)
+        self.answered.append(request)
+        return reply.cut is None
+
+    async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:
         fields = {"content-length": str(len(reply.body)), **reply.headers}
         head = f"HTTP/1.1 {reply.status} Scripted\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in fields.items()
@@ -119,5 +133,3 @@ class ScriptedEndpoint:
         content = f"{head}\r\n".encode() + reply.body
         writer.write(content if reply.cut is None else content[: len(content) - reply.cut])
         await writer.drain()
-        self.answered.append(request)
-        return reply.cut is None

@@ -1,6 +1,8 @@
 """Running a command's coroutine: Ctrl-C and SIGTERM ask it to finish what is in flight, a second one ends it at once."""
 
 import asyncio
+import contextlib
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -18,15 +20,25 @@ _SECONDS_TO_CANCEL = 5  # after a second Ctrl-C, in case something blocks
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a short coroutine to its end."""
-    return asyncio.run(work)
+    return _fast(work)
 
 
 def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     """Run `work`, which ends early but cleanly once its event is set. Raises DrainedError if it had to be cut off."""
     try:
-        return asyncio.run(_drainable(work))
+        return _fast(_drainable(work))
     except asyncio.CancelledError as error:
         raise DrainedError("Stopped at once; everything committed is kept, run the same command to go on.") from error
+
+
+def _fast(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on uvloop where that exists. What is imported by now is for good: collections need not walk it."""
+    new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):
+        from uvloop import new_event_loop
+    gc.freeze()
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
 
 
 async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:

@@ -6,19 +6,23 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import repeat
 
 from clairgen.config import Role
 from clairgen.embedded.address import embedded_address, is_embedded
 from clairgen.embedded.launch import EmbeddedServers
 from clairgen.embedded.weights import weights_revision
-from clairgen.endpoint.client import Endpoint
+from clairgen.endpoint.client import Address, Endpoint
+from clairgen.endpoint.limits import Limits
 from clairgen.endpoint.pace import Pace
-from clairgen.endpoint.pool import Pool
-from clairgen.endpoint.transport import HttpTransport, Transport
-from clairgen.errors import ConfigError, DrainedError
+from clairgen.endpoint.pool import Pool, Surroundings
+from clairgen.endpoint.transport import HttpTransport, Timeouts, Transport
+from clairgen.endpoint.width import Width
+from clairgen.errors import ConfigError
 
 _GUESSED_ANSWER_TOKENS = 512
+_EMBEDDED_CONCURRENCY = 16  # places of an engine on this machine, where the configuration names no number
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,77 +52,51 @@ def with_revisions(roles: Mapping[str, Role]) -> dict[str, Role]:
 
 
 async def open_pools(
-    roles: Mapping[str, Role], transport: Transport, servers: EmbeddedServers, world: World, stop: asyncio.Event
+    roles: Mapping[str, Role],
+    transport: Transport,
+    servers: EmbeddedServers,
+    world: World,
+    stop: asyncio.Event,
+    tell: Callable[[str], None] = lambda _sentence: None,
 ) -> dict[str, Pool]:
     """A pool for every role. Embedded engines are started in `servers`, with a slot for every ask that may be in flight.
 
-    Once `stop` is set, whoever waits in a pool gets a DrainedError; what is in flight goes on.
+    Once `stop` is set, whoever waits in a pool gets a DrainedError; what is in flight goes on. `tell` is given sentences
+    for the user.
     """
-    world = replace(world, sleep=_stoppable(world.sleep, stop))
+    around = Surroundings(world.clock, world.sleep, world.random, stop, tell)
     slots: Counter[object] = Counter()
     for role in roles.values():
         for address in filter(is_embedded, role.endpoints):
-            slots[embedded_address(address).path] += role.concurrency
+            slots[embedded_address(address).path] += role.concurrency or _EMBEDDED_CONCURRENCY
     paces: dict[tuple[str, str | None, str], Pace] = {}
     pools = {}
     for name, role in roles.items():
         endpoints = []
-        for address in role.endpoints:
+        for address, weight in zip(role.endpoints, role.weights or repeat(1.0), strict=False):
             url = address
             if is_embedded(address):
                 embedded = embedded_address(address)
                 url = await servers.url_for(embedded, slots[embedded.path])
+            timeouts = Timeouts(
+                role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds
+            )
+            here = Address(address, url, _key(name, role, world.environment), timeouts, weight)
             # The provider counts by account and model, whichever roles of ours ask.
             shared = (url, role.api_key_env, role.model)
-            pace = paces.setdefault(
-                shared, Pace(role.requests_per_minute, role.tokens_per_minute, world.clock, world.sleep)
-            )
-            endpoints.append(_endpoint(name, role, address, url, transport, world, pace))
-        pools[name] = _pool(name, role, endpoints, world, stop)
+            limits = Limits(role.requests_per_minute, role.tokens_per_minute)
+            pace = paces.setdefault(shared, Pace(limits, world.clock, role.burst))
+            endpoints.append(_endpoint(role, here, transport, world, pace))
+        guess = min(role.max_tokens or _GUESSED_ANSWER_TOKENS, _GUESSED_ANSWER_TOKENS)
+        pools[name] = Pool(name, endpoints, around, answer_tokens=guess, patience_seconds=role.patience_seconds)
     return pools
 
 
-def _pool(name: str, role: Role, endpoints: list[Endpoint], world: World, stop: asyncio.Event) -> Pool:
-    return Pool(
-        name,
-        endpoints,
-        answer_tokens=min(role.max_tokens or _GUESSED_ANSWER_TOKENS, _GUESSED_ANSWER_TOKENS),
-        clock=world.clock,
-        sleep=world.sleep,
-        random=world.random,
-        stop=stop,
-    )
-
-
-def _stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
-    """`sleep`, ended by a DrainedError as soon as `stop` is set."""
-
-    async def stoppable_sleep(seconds: float) -> None:
-        async with asyncio.TaskGroup() as group:
-            sleeping = group.create_task(_awaited(sleep(seconds)))
-            stopping = group.create_task(stop.wait())
-            await asyncio.wait((sleeping, stopping), return_when=asyncio.FIRST_COMPLETED)
-            sleeping.cancel()
-            stopping.cancel()
-        if stop.is_set():
-            raise DrainedError
-
-    return stoppable_sleep
-
-
-async def _awaited(awaitable: Awaitable[None]) -> None:
-    await awaitable
-
-
-def _endpoint(
-    name: str, role: Role, address: str, url: str, transport: Transport, world: World, pace: Pace
-) -> Endpoint:
+def _endpoint(role: Role, address: Address, transport: Transport, world: World, pace: Pace) -> Endpoint:
+    fixed = role.concurrency or (_EMBEDDED_CONCURRENCY if is_embedded(address.name) else None)
     return Endpoint(
         address,
-        url,
-        _key(name, role, world.environment),
-        concurrency=role.concurrency,
-        timeout_seconds=role.timeout_seconds,
+        width=Width(fixed, world.clock),
         transport=transport,
         pace=pace,
         clock=world.clock,

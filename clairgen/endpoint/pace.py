@@ -1,56 +1,87 @@
-"""One pace for everybody at an endpoint: requests and tokens a minute, and the pause that a 429 asks of all.
+"""One pace for everybody at an endpoint and model: requests and tokens a minute, and the pause that a 429 asks of all.
 
-Requests are spread evenly; there is no burst. Tokens are charged by an estimate before the call and put right after it.
+What the user told counts, and what the endpoint announces where that is lower. Where neither is known, refusals teach:
+between two of them the endpoint let through what its limit allows, so that rate is kept to and then tried a little faster.
+Tokens are charged by an estimate before the call and put right after it.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from dataclasses import replace
+
+from clairgen.endpoint.limits import Limits
 
 _MINUTE = 60.0
-_FIRST_PAUSE_SECONDS = 1.0
+_CATCH_UP_SECONDS = 0.005  # a turn that a timer gave late does not delay the next one
+_BURST_KEPT = 0.95  # of a burst: the requests may come closer together than they were sent
+_FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 60.0
+_FEW = 5  # accepted between two refusals: too few to tell a rate by
+_SLOWEST = 60.0  # a minute: what is slower than that the pauses bring about
+_KEPT = 0.97  # of a rate that was measured
+_GROWTH = 0.0005  # times the square of the seconds since the last refusal: slowly at first
+_KEPT_OF_A_GUESS = 0.5
+_GUESS_DOUBLES_SECONDS = 2.0
 
 
 class Pace:
-    """When the next call may go out. `clock` gives seconds; `sleep` waits for some."""
+    """When the next call may go out. `clock` gives seconds; all times are on it."""
 
-    def __init__(
-        self,
-        requests_per_minute: float | None,
-        tokens_per_minute: float | None,
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        self._request_seconds = _MINUTE / requests_per_minute if requests_per_minute else 0.0
-        self._token_seconds = _MINUTE / tokens_per_minute if tokens_per_minute else 0.0
+    def __init__(self, limits: Limits, clock: Callable[[], float], burst: float = 1.0) -> None:
+        self._told = limits
+        self._limits = limits
         self._clock = clock
-        self._sleep = sleep
-        self._next_request = 0.0
-        self._next_token = 0.0
+        self._burst = max(1.0, burst * _BURST_KEPT)
+        self._next_request = clock()
+        self._next_token = clock()
         self._paused_until = 0.0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self._learned: float | None = None
+        self._measured = False
+        self._accepted = 0
+        self._refused_at: float | None = None
+        self._began = clock()
 
     @property
-    def paused_for_seconds(self) -> float:
-        """How long everybody still waits because of a 429."""
-        return max(0.0, self._paused_until - self._clock())
+    def paused_until(self) -> float:
+        """When everybody may go on after a 429."""
+        return self._paused_until
 
-    async def turn(self, tokens: int) -> None:
-        """Wait for the turn of a call that is expected to cost `tokens`; turns are given out in order of asking."""
-        while True:
-            now = self._clock()
-            at = max(now, self._next_request, self._next_token, self._paused_until)
-            self._next_request = at + self._request_seconds
-            self._next_token = max(self._next_token, at) + tokens * self._token_seconds
-            if at > now:
-                await self._sleep(at - now)
-            if self._clock() >= self._paused_until:
-                return
-            tokens = 0  # a pause began meanwhile: take a new turn behind it, charged once
+    @property
+    def requests_per_minute(self) -> float | None:
+        """The rate that is kept to now, told, announced or learned; None without a limit."""
+        known = self._limits.requests_per_minute
+        if self._learned is None or self._refused_at is None:
+            return known
+        quiet = self._clock() - self._refused_at
+        grown = 1 + _GROWTH * quiet * quiet if self._measured else 2 ** min(quiet / _GUESS_DOUBLES_SECONDS, 64)
+        return _lower(known, self._learned * grown)
 
-    def correct(self, tokens: int) -> None:
-        """Put a call's charge right by the difference between true and estimated tokens."""
-        self._next_token += tokens * self._token_seconds
+    def turn(self) -> float:
+        """Give out the next turn: when it is. Turns are given out in the order of asking."""
+        now, rate = self._clock(), self.requests_per_minute
+        if rate is None and self._limits.tokens_per_minute is None:
+            return now
+        interval = _MINUTE / rate if rate else 0.0
+        credit = max((self._burst - 1) * interval, _CATCH_UP_SECONDS)
+        at = max(self._next_request, now - credit)
+        self._next_request = at + interval
+        return max(at, self._next_token)
+
+    def charge(self, tokens: int) -> None:
+        """Count the tokens that a call is expected to cost, or by how much an estimate was wrong."""
+        if rate := self._limits.tokens_per_minute:
+            self._next_token = max(self._next_token, self._clock() if tokens > 0 else 0.0) + tokens * _MINUTE / rate
+
+    def announced(self, limits: Limits) -> None:
+        """Keep to the limits that the endpoint announces where they are lower than those that were told."""
+        told = self._told
+        self._limits = replace(
+            told,
+            requests_per_minute=_lower(told.requests_per_minute, limits.requests_per_minute),
+            tokens_per_minute=_lower(told.tokens_per_minute, limits.tokens_per_minute),
+        )
+        if limits.exhausted_seconds:
+            self._paused_until = max(self._paused_until, self._clock() + limits.exhausted_seconds)
 
     def refused(self, retry_after_seconds: float | None) -> bool:
         """Pause everybody after a 429: as long as the endpoint asks, else twice as long as the last time.
@@ -61,10 +92,24 @@ class Pace:
         if now < self._paused_until:
             return False
         pause = retry_after_seconds if retry_after_seconds is not None else self._pause_seconds
+        self._learn(now, pause)
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self._paused_until = now + pause
         return True
 
     def accepted(self) -> None:
         """An answer came: the next pause is half as long."""
+        self._accepted += 1
         self._pause_seconds = max(_FIRST_PAUSE_SECONDS, self._pause_seconds / 2)
+
+    def _learn(self, now: float, pause: float) -> None:
+        """What was accepted since the last refusal is what the limit let through; at the first one also its burst."""
+        seconds = now - (self._began - pause if self._refused_at is None else self._refused_at)
+        self._measured = self._refused_at is not None and self._accepted >= _FEW
+        rate = _MINUTE * max(1, self._accepted) / max(seconds, _FIRST_PAUSE_SECONDS)
+        self._learned = max(_SLOWEST, rate * (_KEPT if self._measured else _KEPT_OF_A_GUESS))
+        self._refused_at, self._accepted = now, 0
+
+
+def _lower(told: float | None, announced: float | None) -> float | None:
+    return min((limit for limit in (told, announced) if limit is not None), default=None)

@@ -1,29 +1,23 @@
 """The endpoints of one role: bounded calls, spread over those that live, tried again as the rules say."""
 
 import asyncio
-import math
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from clairgen.endpoint.client import Endpoint
-from clairgen.endpoint.retry import Tries
+from clairgen.endpoint.places import Places
+from clairgen.endpoint.retry import Tries, stoppable
 from clairgen.endpoint.wire import ChatAnswer, UnusableEndpointError
-from clairgen.errors import AskError, AskFailedError, DrainedError, EndpointsError, RetryableError
+from clairgen.errors import AskError, AskFailedError, EndpointsError, RetryableError
 
 _BYTES_PER_TOKEN = 4
 _ALIKE_AT_START = 10
 _ALIKE_LATER = 50
-_PATIENCE_SECONDS = 300.0
 _PATIENCE_AT_START_SECONDS = 20.0
 _PATIENCE_REFUSED_SECONDS = 3600.0  # of nothing but 429s: a daily limit, or an account that is shared
-
-OnAttempt = Callable[[Endpoint, AskError, float], Awaitable[None]]
-"""Called for every failed try with its endpoint, its error and the seconds that it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +29,58 @@ class Answered:
     latency_seconds: float
 
 
+class Call(Protocol):
+    """One ask, as the pool sees it. Each of its tries begins, and unless it brings the answer, fails."""
+
+    def body(self, redraws: int) -> bytes:
+        """The request's bytes, after so many empty answers."""
+
+    async def begins(self, endpoint: str, body: bytes) -> None:
+        """A try is sent to this endpoint as soon as this returns."""
+
+    async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
+        """The try brought no answer, after so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a pool takes from outside. `tell` is given sentences for the user."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+    stop: asyncio.Event
+    tell: Callable[[str], None]
+
+
 class Pool:
-    """Asks the endpoints of a role; at most each one's concurrency is in flight there, and nobody waits inside a slot."""
+    """Asks the endpoints of a role. `patience_seconds` is how long all of them may be down before the run stops."""
 
     def __init__(
         self,
         role: str,
         endpoints: Sequence[Endpoint],
+        around: Surroundings,
         *,
         answer_tokens: int,
-        clock: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]],
-        random: Callable[[], float],
-        stop: asyncio.Event,
+        patience_seconds: float,
     ) -> None:
         self.role = role
         self.endpoints = endpoints
+        self._around = around
         self._answer_tokens = float(answer_tokens)
-        self._clock = clock
-        self._sleep = sleep
-        self._random = random
-        self._stop = stop
-        self._stopping = asyncio.ensure_future(stop.wait())
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._patience_seconds = patience_seconds
+        self._places = Places(
+            endpoints, clock=around.clock, sleep=around.sleep, stop=around.stop, check=self._check_patience
+        )
         self._alike: tuple[str, int] = ("", 0)
         self._has_answered = False
+        self._told_of_outage = False
 
     @property
     def capacity(self) -> int:
-        """Most asks in flight over all endpoints."""
-        return sum(endpoint.concurrency for endpoint in self.endpoints)
+        """Most asks that may ever be in flight over all endpoints."""
+        return sum(endpoint.width.most for endpoint in self.endpoints)
 
     @property
     def in_flight(self) -> int:
@@ -73,115 +89,96 @@ class Pool:
 
     async def close(self) -> None:
         """End the pool; nobody may be asking any more."""
-        self._stopping.cancel()
-        await asyncio.wait([self._stopping])
+        await self._places.close()
 
-    async def chat(self, body: Callable[[int], bytes], on_attempt: OnAttempt) -> Answered:
-        """Ask until there is a good answer; `body` gives the request's bytes for a number of redraws.
+    async def chat(self, call: Call) -> Answered:
+        """Ask until there is a good answer.
 
         Raises AskFailedError when this ask is given up, EndpointsError when no endpoint is left for any ask, DrainedError
         when the run was asked to stop before this ask was sent.
         """
-        tries = Tries(self._random)
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(RetryableError),
-            stop=tries.stop,
-            wait=tries.wait,
-            sleep=self._sleep,
-            reraise=True,
-        )
+        tries = Tries(self._around.random)
         try:
-            answered: Answered = await retrying(self._try, body, tries, on_attempt)
+            try:
+                answered = await self._try(call, tries)
+            except RetryableError as error:
+                answered = await self._retry(call, tries, error)
         except RetryableError as error:
             self._count_failure(error)
             raise AskFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
         except AskFailedError as error:
             self._count_failure(error)
             raise
-        self._alike, self._has_answered = ("", 0), True
+        self._alike, self._has_answered, self._told_of_outage = ("", 0), True, False
         return answered
 
-    async def _try(self, body: Callable[[int], bytes], tries: Tries, on_attempt: OnAttempt) -> Answered:
-        content = body(tries.redraws)
+    async def _retry(self, call: Call, tries: Tries, first: RetryableError) -> Answered:
+        """Go on after a first try that failed; tenacity decides whether and when, and takes that try for its first."""
+        failed: RetryableError | None = first
+
+        async def again() -> Answered:
+            nonlocal failed
+            if failed is not None:
+                error, failed = failed, None
+                raise error
+            return await self._try(call, tries)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(RetryableError),
+            stop=tries.stop,
+            wait=tries.wait,
+            sleep=stoppable(self._around.sleep, self._around.stop),
+            reraise=True,
+        )
+        answered: Answered = await retrying(again)
+        return answered
+
+    async def _try(self, call: Call, tries: Tries) -> Answered:
+        body = call.body(tries.redraws)
+        tokens = len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
         while True:
-            async with self._slot(tries.failed_at) as endpoint:
-                start = self._clock()
-                try:
-                    answer, latency = await endpoint.chat(content, self._expected_tokens(content))
-                except AskError as error:
-                    tries.failed_at.add(endpoint.name)
-                    await on_attempt(endpoint, error, self._clock() - start)
-                    raise
-                except UnusableEndpointError:
-                    continue  # the next slot is at another endpoint, or there is none and waiting for it says so
+            endpoint = await self._places.take(tokens, tries.failed_at)
+            start = self._around.clock()
+            try:
+                await call.begins(endpoint.name, body)
+                answer, latency = await endpoint.chat(body, tokens)
+            except AskError as error:
+                tries.failed_at.add(endpoint.name)
+                await call.fails(endpoint.name, error, self._around.clock() - start)
+                raise
+            except UnusableEndpointError as error:
+                refused = AskFailedError(f"http-{error.status}", str(error), status=error.status)
+                await call.fails(endpoint.name, refused, self._around.clock() - start)
+                continue  # the next place is at another endpoint, or there is none and waiting for it says so
+            finally:
+                self._places.leave(endpoint)
             if answer.usage.completion_tokens:
                 self._answer_tokens += 0.05 * (answer.usage.completion_tokens - self._answer_tokens)
             return Answered(answer, endpoint, latency)
 
-    def _expected_tokens(self, body: bytes) -> int:
-        return len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
-
-    @asynccontextmanager
-    async def _slot(self, avoid: Collection[str]) -> AsyncIterator[Endpoint]:
-        """A free place at an endpoint, the least loaded one that is not among `avoid` if there is one; waits for one."""
-        try:
-            while (endpoint := self._free_endpoint(avoid)) is None:
-                await self._wait_for_a_change()
-        except BaseException:
-            self._wake(len(self._waiters))  # the others must see it too
-            raise
-        endpoint.in_flight += 1
-        try:
-            yield endpoint
-        finally:
-            endpoint.in_flight -= 1
-            self._wake(1)
-
-    def _free_endpoint(self, avoid: Collection[str]) -> Endpoint | None:
-        """The endpoint to ask now. Raises DrainedError and EndpointsError when nobody is to be asked any more."""
-        if self._stop.is_set():
-            raise DrainedError
-        free = [endpoint for endpoint in self.endpoints if endpoint.free]
-        if not free:
-            self._check_patience()
-            return None
-        return min(free, key=lambda endpoint: (endpoint.name in avoid, endpoint.in_flight / endpoint.concurrency))
-
-    async def _wait_for_a_change(self) -> None:
-        """Wait until a place is freed, a rest or pause ends, or the run is asked to stop."""
-        freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(freed)
-        soonest = min(endpoint.changes_in_seconds for endpoint in self.endpoints)
-        timer = asyncio.ensure_future(self._sleep(soonest)) if soonest < math.inf else None
-        try:
-            waited: list[asyncio.Future[Any]] = [freed, self._stopping]
-            await asyncio.wait([*waited, timer] if timer else waited, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if freed in self._waiters:
-                self._waiters.remove(freed)
-            if timer is not None:
-                timer.cancel()
-
-    def _wake(self, count: int) -> None:
-        """Let the longest waiting asks look again."""
-        for _ in range(min(count, len(self._waiters))):
-            freed = self._waiters.popleft()
-            if not freed.done():
-                freed.set_result(None)
-
     def _check_patience(self) -> None:
         """Give up when no endpoint can be used, or all have ailed or refused for too long. Raises EndpointsError."""
-        usable = [endpoint for endpoint in self.endpoints if endpoint.resting_until < math.inf]
-        ailing = [endpoint.ailing_since for endpoint in usable if endpoint.ailing_since is not None]
-        refusing = [endpoint.refused_since for endpoint in usable if endpoint.refused_since is not None]
-        patience = _PATIENCE_SECONDS if self._has_answered else _PATIENCE_AT_START_SECONDS
-        ailing_too_long = len(ailing) == len(usable) and self._clock() - max(ailing, default=0.0) > patience
-        refused_too_long = (
-            len(refusing) == len(usable) and self._clock() - max(refusing, default=0.0) > _PATIENCE_REFUSED_SECONDS
-        )
+        now = self._around.clock()
+        usable = [endpoint.health for endpoint in self.endpoints if endpoint.health.usable]
+        ailing = [health.ailing_since for health in usable if health.ailing_since is not None]
+        refusing = [health.refused_since for health in usable if health.refused_since is not None]
+        patience = self._patience_seconds
+        if not self._has_answered:
+            patience = min(patience, _PATIENCE_AT_START_SECONDS)
+        all_ail, all_refuse = len(ailing) == len(usable), len(refusing) == len(usable)
+        ailing_too_long = all_ail and now - max(ailing, default=0.0) > patience
+        refused_too_long = all_refuse and now - max(refusing, default=0.0) > _PATIENCE_REFUSED_SECONDS
         if not usable or ailing_too_long or refused_too_long:
-            troubles = "; ".join(f"{endpoint.name}: {endpoint.trouble}" for endpoint in self.endpoints)
-            raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({troubles})")
+            raise EndpointsError(f"no endpoint of the role {self.role!r} can be used ({self._troubles()})")
+        if all_ail and not self._told_of_outage and all(health.resting_until > now for health in usable):
+            self._told_of_outage = True
+            self._around.tell(
+                f"no endpoint of the role {self.role!r} can be reached ({self._troubles()}); "
+                f"waiting up to {patience:.0f} s for one, then the run stops and can be continued"
+            )
+
+    def _troubles(self) -> str:
+        return "; ".join(f"{endpoint.name}: {endpoint.health.trouble}" for endpoint in self.endpoints)
 
     def _count_failure(self, error: AskError) -> None:
         """Stop the run when ask after ask fails alike: the fault is then not in the tasks. Raises EndpointsError."""

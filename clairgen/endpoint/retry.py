@@ -1,12 +1,13 @@
 """Whether and when a failed ask is tried again: the rules that tenacity is given, one `Tries` an ask."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from tenacity import RetryCallState
 
-from clairgen.errors import RetryableError
+from clairgen.errors import DrainedError, RetryableError
 
 _LIMITS = {"empty-answer": 3, "no-choices": 3, "not-json": 3}
 _LIMIT = 6
@@ -41,6 +42,27 @@ class Tries:
             return 0.0
         backoff = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.failed[error.reason] - 1), _LONGEST_WAIT_SECONDS)
         return max(error.retry_after_seconds or 0.0, backoff * (0.5 + self.random()))
+
+
+def stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
+    """`sleep`, ended by a DrainedError as soon as `stop` is set."""
+
+    async def stoppable_sleep(seconds: float) -> None:
+        if seconds > 0:
+            async with asyncio.TaskGroup() as group:
+                sleeping = group.create_task(_awaited(sleep(seconds)))
+                stopping = group.create_task(stop.wait())
+                await asyncio.wait((sleeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+                sleeping.cancel()
+                stopping.cancel()
+        if stop.is_set():
+            raise DrainedError
+
+    return stoppable_sleep
+
+
+async def _awaited(awaitable: Awaitable[None]) -> None:
+    await awaitable
 
 
 def _error(state: RetryCallState) -> RetryableError:

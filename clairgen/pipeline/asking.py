@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from clairgen.config import Price, Role
-from clairgen.endpoint.client import Endpoint
 from clairgen.endpoint.pool import Answered, Pool
 from clairgen.endpoint.wire import request_body
 from clairgen.errors import AskError, AskFailedError, DrainedError, RetryableError
-from clairgen.keys import content_key, seed_for
-from clairgen.pipeline.progress import Progress
-from clairgen.records import Completion, Message, Sampling, Usage
-from clairgen.store import Attempt, Store, now
+from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
+from clairgen.pipeline.progress import Progress, RoleProgress
+from clairgen.records import Completion, Message, Usage
+from clairgen.store import Attempt, Sent, Store, now
 from clairgen.templates import Template
 
 _LONG_WAIT_SECONDS = 60
@@ -33,9 +32,8 @@ class Asker:
         progress: Progress,
     ) -> None:
         self._store = store
-        self._roles = roles
+        self._roles = {name: _AskedRole(name, role, seed) for name, role in roles.items()}
         self._pools = pools
-        self._seed = seed
         self._reused = reused
         self._stop = stop
         self._progress = progress
@@ -47,7 +45,7 @@ class Asker:
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
-        asked = _Asked(role, self._roles[role], self.sent(role, messages), self._seed, sample, template)
+        asked = _Asked(self._roles[role], self.sent(role, messages), sample, template, self._store, self._progress)
         while (running := self._running.get(asked.key)) is not None:
             try:
                 return await asyncio.shield(running)
@@ -90,95 +88,106 @@ class Asker:
         if completion is None:
             for name, other in self._reused.items():
                 if (completion := await other.completions.find(asked.key)) is not None:
-                    await self._store.completions.save(
-                        completion, asked.messages, asked.sampling, asked.template_hash, reused_from=name
-                    )
+                    await self._store.completions.save(completion, asked.sent, reused_from=name)
                     break
         if completion is not None:
-            self._progress.role(asked.role).stored += 1
+            asked.counters.stored += 1
         return completion
 
     async def _fetched(self, asked: "_Asked") -> Completion:
         if self._stop.is_set():
             raise DrainedError
-        counters = self._progress.role(asked.role)
-
-        async def note_attempt(endpoint: Endpoint, error: AskError, seconds: float) -> None:
-            counters.retried += 1
-            if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
-                self._progress.note(f"{endpoint.name} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})")
-            attempt = Attempt(
-                asked.key,
-                asked.role,
-                asked.model,
-                endpoint.name,
-                error.reason,
-                error.detail,
-                error.status,
-                error.billed,
-                seconds,
-            )
-            await self._store.completions.save_attempt(attempt)
-
         try:
-            answered = await self._pools[asked.role].chat(asked.body, note_attempt)
+            answered = await self._pools[asked.role.name].chat(asked)
         except AskFailedError as error:
-            counters.failed += 1
-            error.role = asked.role
+            asked.counters.failed += 1
+            error.role = asked.role.name
             raise
-        completion = asked.completion(answered)
-        await self._store.completions.save(completion, asked.messages, asked.sampling, asked.template_hash)
+        return await asked.brings(answered)
+
+
+class _AskedRole:
+    """What all asks of a role have in common."""
+
+    def __init__(self, name: str, facts: Role, run_seed: int) -> None:
+        self.name = name
+        self.model = facts.model
+        self.revision = facts.revision
+        self.system = facts.system
+        self.send_seed = facts.send_seed
+        self.price = facts.price_per_million
+        self.sampling = facts.sampling(run_seed)
+        self.parameters = canonical_json(sampling_facts(self.sampling))
+        self.keys = ContentKeys(facts.model, facts.revision, self.sampling)
+
+
+class _Asked:
+    """One ask. Here each of its tries begins and ends: `begins`, then `fails` or `brings`, with all that is kept of it."""
+
+    def __init__(
+        self,
+        role: _AskedRole,
+        messages: Sequence[Message],
+        sample: int,
+        template: Template | None,
+        store: Store,
+        progress: Progress,
+    ) -> None:
+        content = messages_json(messages)
+        self.role = role
+        self.key = role.keys.key(content, sample)
+        self.sent = Sent(content, role.parameters, template.content_hash if template else None)
+        self.counters: RoleProgress = progress.role(role.name)
+        self._messages = messages
+        self._sample = sample
+        self._store = store
+        self._progress = progress
+
+    def body(self, redraws: int) -> bytes:
+        """The request's bytes; a redraw has another seed, since the same would draw the same empty answer."""
+        seed = seed_for(self.role.sampling.seed or 0, self.key, redraws) if self.role.send_seed else None
+        return request_body(self.role.model, self._messages, self.role.sampling, seed)
+
+    async def begins(self, endpoint: str, body: bytes) -> None:
+        """A try is sent as soon as this returns."""
+
+    async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
+        """A try brought no completion: commit it as an attempt."""
+        self.counters.retried += 1
+        if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
+            self._progress.note(f"{endpoint} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})")
+        role = self.role
+        attempt = Attempt(
+            self.key, role.name, role.model, endpoint, error.reason, error.detail, error.status, error.billed, seconds
+        )
+        await self._store.completions.save_attempt(attempt)
+
+    async def brings(self, answered: Answered) -> Completion:
+        """A try brought the completion: commit and count it."""
+        role, answer = self.role, answered.answer
+        completion = Completion(
+            key=self.key,
+            role=role.name,
+            model=role.model,
+            revision=role.revision,
+            sample=self._sample,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            latency_seconds=answered.latency_seconds,
+            endpoint=answered.endpoint.name,
+            response_id=answer.response_id,
+            cost_usd=cost_usd(answer.usage, role.price),
+            created_at=now(),
+        )
+        await self._store.completions.save(completion, self.sent)
+        counters = self.counters
         counters.answered += 1
         counters.prompt_tokens += completion.usage.prompt_tokens or 0
         counters.completion_tokens += completion.usage.completion_tokens or 0
         counters.cost_usd += completion.cost_usd or 0.0
         counters.priced |= completion.cost_usd is not None
         return completion
-
-
-class _Asked:
-    """One ask: what is sent and the key that it has."""
-
-    def __init__(
-        self,
-        role: str,
-        facts: Role,
-        messages: tuple[Message, ...],
-        run_seed: int,
-        sample: int,
-        template: Template | None,
-    ) -> None:
-        self.role = role
-        self.model = facts.model
-        self.messages = messages
-        self.sampling: Sampling = facts.sampling(run_seed)
-        self.template_hash = template.content_hash if template else None
-        self.key = content_key(facts.model, facts.revision, messages, self.sampling, sample)
-        self._facts = facts
-        self._sample = sample
-
-    def body(self, redraws: int) -> bytes:
-        """The request's bytes; a redraw has another seed, since the same would draw the same empty answer."""
-        seed = seed_for(self.sampling.seed or 0, self.key, redraws) if self._facts.send_seed else None
-        return request_body(self.model, self.messages, self.sampling, seed)
-
-    def completion(self, answered: Answered) -> Completion:
-        """The record of a good answer."""
-        return Completion(
-            key=self.key,
-            role=self.role,
-            model=self.model,
-            revision=self._facts.revision,
-            sample=self._sample,
-            text=answered.answer.text,
-            finish_reason=answered.answer.finish_reason,
-            usage=answered.answer.usage,
-            latency_seconds=answered.latency_seconds,
-            endpoint=answered.endpoint.name,
-            response_id=answered.answer.response_id,
-            cost_usd=cost_usd(answered.answer.usage, self._facts.price_per_million),
-            created_at=now(),
-        )
 
 
 def cost_usd(usage: Usage, price: Price | None) -> float | None:

@@ -107,7 +107,7 @@ async def generate(
             stopped_by = None
             if progress.pairs_to_make:
                 await unsettle_near_duplicates(store, prepared.filters)
-                pools = await _open_pools(stack, roles, directory, world, stop)
+                pools = await _open_pools(stack, roles, directory, world, stop, progress)
                 asker = Asker(store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress)
                 stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
             if not isinstance(stopped_by, StoreError):
@@ -149,12 +149,17 @@ async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | 
 
 
 async def _open_pools(
-    stack: AsyncExitStack, roles: Mapping[str, Role], directory: RunDirectory, world: World, stop: asyncio.Event
+    stack: AsyncExitStack,
+    roles: Mapping[str, Role],
+    directory: RunDirectory,
+    world: World,
+    stop: asyncio.Event,
+    progress: Progress,
 ) -> dict[str, Pool]:
     transport = world.transport()
     stack.push_async_callback(transport.close)
     servers = await stack.enter_async_context(EmbeddedServers(log=directory.log))
-    pools = await open_pools(roles, transport, servers, world, stop)
+    pools = await open_pools(roles, transport, servers, world, stop, progress.note)
     for pool in pools.values():
         stack.push_async_callback(pool.close)
     return pools

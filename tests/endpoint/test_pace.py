@@ -1,66 +1,112 @@
-import asyncio
+import pytest
 
+from clairgen.endpoint.limits import Limits
 from clairgen.endpoint.pace import Pace
 from tests.clocks import FakeClock
 
 
-async def turns(pace: Pace, clock: FakeClock, count: int, tokens: int = 0) -> list[float]:
-    start = clock()
+def turns(pace: Pace, clock: FakeClock, count: int, tokens: int = 0) -> list[float]:
+    """When each of `count` calls that are there now would go out, from now."""
+    found = []
+    for _ in range(count):
+        found.append(round(max(pace.turn(), pace.paused_until, clock()) - clock(), 6))
+        pace.charge(tokens)
+    return found
 
-    async def one() -> float:
-        await pace.turn(tokens)
-        return clock() - start
 
-    return list(await asyncio.gather(*(one() for _ in range(count))))
-
-
-async def test_requests_are_spread_evenly_without_a_burst() -> None:
+def test_requests_are_spread_evenly_without_a_burst() -> None:
     clock = FakeClock()
-    assert await turns(Pace(60, None, clock, clock.sleep), clock, 4) == [0, 1, 2, 3]
+    pace = Pace(Limits(60), clock)
+    clock.seconds += 100  # what was not used is gone
+    assert turns(pace, clock, 4) == pytest.approx([0, 1, 2, 3], abs=0.01)
 
 
-async def test_tokens_are_spread_by_their_estimate_and_put_right_afterwards() -> None:
+def test_a_told_burst_goes_out_at_once_a_little_short_and_then_the_rate() -> None:
     clock = FakeClock()
-    pace = Pace(None, 600, clock, clock.sleep)
-    assert await turns(pace, clock, 3, tokens=20) == [0, 2, 4]
-    pace.correct(-20)
-    assert await turns(pace, clock, 1, tokens=20) == [0]
+    pace = Pace(Limits(60), clock, burst=20)
+    clock.seconds += 100
+    at = turns(pace, clock, 21)
+    assert at[:19] == [0] * 19
+    assert at[19:] == [1, 2]
 
 
-async def test_without_limits_nobody_waits() -> None:
+def test_tokens_are_spread_by_their_estimate_and_put_right_afterwards() -> None:
     clock = FakeClock()
-    assert await turns(Pace(None, None, clock, clock.sleep), clock, 100, tokens=1000) == [0] * 100
-    assert clock.slept == []
+    pace = Pace(Limits(None, 600), clock)
+    assert turns(pace, clock, 3, tokens=20) == [0, 2, 4]
+    pace.charge(-40)
+    assert turns(pace, clock, 1) == [2]
 
 
-async def test_rate_limit_slows_everybody_for_as_long_as_the_endpoint_asks() -> None:
+def test_without_limits_nobody_waits() -> None:
     clock = FakeClock()
-    pace = Pace(None, None, clock, clock.sleep)
-    pace.refused(7.0)
-    pace.refused(30.0)  # of the same burst: no second pause
-    assert await turns(pace, clock, 3) == [7, 7, 7]
+    assert turns(Pace(Limits(), clock), clock, 100, tokens=1000) == [0] * 100
 
 
-async def test_pause_doubles_and_halves_with_every_answer() -> None:
+def test_rate_limit_slows_everybody_for_as_long_as_the_endpoint_asks() -> None:
     clock = FakeClock()
-    pace = Pace(None, None, clock, clock.sleep)
+    pace = Pace(Limits(), clock)
+    assert pace.refused(7.0)
+    assert not pace.refused(30.0)  # of the same burst: no second pause
+    assert turns(pace, clock, 3) == [7, 7, 7]
+
+
+def test_pause_doubles_and_halves_with_every_answer() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(), clock)
     pauses = []
-    for _ in range(8):
+    for _ in range(9):
         pace.refused(None)
-        pauses.append((await turns(pace, clock, 1))[0])
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+        pauses.append(pace.paused_until - clock())
+        clock.seconds = pace.paused_until
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     pace.accepted()
     pace.refused(None)
-    assert await turns(pace, clock, 1) == [30]
+    assert pace.paused_until - clock() == 30
 
 
-async def test_who_sleeps_when_a_pause_begins_waits_for_its_end() -> None:
+@pytest.mark.parametrize(
+    ("told", "announced", "kept"), [(None, 600, 600), (6000, 600, 600), (60, 600, 60), (60, None, 60)]
+)
+def test_the_lower_of_told_and_announced_limit_is_kept(
+    told: float | None, announced: float | None, kept: float
+) -> None:
+    pace = Pace(Limits(told), FakeClock())
+    pace.announced(Limits(announced))
+    assert pace.requests_per_minute == kept
+
+
+def test_an_endpoint_that_announces_that_it_is_exhausted_is_left_alone_so_long() -> None:
     clock = FakeClock()
-    pace = Pace(60, None, clock, clock.sleep)
+    pace = Pace(Limits(), clock)
+    pace.announced(Limits(exhausted_seconds=3))
+    assert turns(pace, clock, 1) == [3]
 
-    async def refuse_midway() -> None:
-        await clock.sleep(0.5)
-        pace.refused(10.0)
 
-    waits, _ = await asyncio.gather(turns(pace, clock, 3), refuse_midway())
-    assert sorted(waits) == [0, 10.5, 11.5]
+def answered(pace: Pace, clock: FakeClock, count: int, seconds: float) -> None:
+    for _ in range(count):
+        clock.seconds += seconds / count
+        pace.accepted()
+
+
+def test_the_rate_that_was_let_through_between_two_refusals_is_learned() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(), clock)
+    answered(pace, clock, 300, 1.0)
+    pace.refused(2.0)
+    assert pace.requests_per_minute == pytest.approx(3000)  # half of what a burst may have flattered
+    clock.seconds += 2
+    assert pace.requests_per_minute == pytest.approx(6000)  # and then soon more
+    answered(pace, clock, 500, 3.0)
+    pace.refused(None)
+    assert pace.requests_per_minute == pytest.approx(0.97 * 6000)
+    clock.seconds += 20
+    assert 6000 < (pace.requests_per_minute or 0) < 7500
+
+
+def test_refusals_also_teach_that_the_told_limit_is_too_high() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(60_000), clock)
+    answered(pace, clock, 300, 1.0)
+    pace.refused(2.0)
+    assert pace.requests_per_minute == pytest.approx(3000)

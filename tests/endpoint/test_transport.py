@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from clairgen.endpoint.transport import HttpTransport
+from clairgen.endpoint.transport import HttpTransport, Timeouts
 from clairgen.errors import RetryableError
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -12,7 +12,7 @@ async def post(reply: Reply, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
         transport = HttpTransport()
         try:
             response = await transport.post(
-                f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', timeout_seconds
+                f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', Timeouts(total=timeout_seconds)
             )
         finally:
             await transport.close()
@@ -33,7 +33,7 @@ async def test_header_names_are_in_lower_case_and_redirects_are_not_followed() -
     reply = Reply(b"", 302, {"Location": "http://127.0.0.1:1/", "Retry-After": "3"})
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
         transport = HttpTransport()
-        response = await transport.post(endpoint.url, {}, b"{}", 5)
+        response = await transport.post(endpoint.url, {}, b"{}", Timeouts())
         await transport.close()
     assert response.status == 302
     assert response.headers["retry-after"] == "3"
@@ -60,7 +60,7 @@ async def test_who_cannot_be_reached_has_billed_nothing(host: str) -> None:
         port = unused.getsockname()[1]
     transport = HttpTransport()
     with pytest.raises(RetryableError) as caught:
-        await transport.post(f"http://{host}:{port}/v1", {}, b"{}", 5)
+        await transport.post(f"http://{host}:{port}/v1", {}, b"{}", Timeouts())
     await transport.close()
     assert (caught.value.reason, caught.value.billed) == ("unreachable", False)
 
@@ -69,6 +69,6 @@ async def test_connections_are_kept_alive() -> None:
     async with ScriptedEndpoint(lambda _: said("hi")) as endpoint:
         transport = HttpTransport()
         for _ in range(5):
-            await transport.post(endpoint.url, {}, b"{}", 5)
+            await transport.post(endpoint.url, {}, b"{}", Timeouts())
         assert endpoint.connections == 1
         await transport.close()

@@ -1,0 +1,191 @@
+"""A server of chat completions with a given shape, in its own process: latency, a rate limit, connections that die.
+
+python -m tests.bench.shaped_server --median 2 --sigma 0.6
+python -m tests.bench.shaped_server --per-minute 6000 --burst 100 --median 0.2
+
+It is a hand-written protocol, so that it costs far less than what is measured with it. GET /count tells what it saw since the
+last /reset; the k-th request gets the k-th latency of `latencies`, so that an ideal schedule of the same can be computed.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+SOLUTION = "{teacher_reasoning}: It could be clearer.\n\n{corrected_student_solution}: "
+TEXT = SOLUTION + "A plain sentence with some words in it. " * 36
+BODY = json.dumps(
+    {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 150, "completion_tokens": 300, "total_tokens": 450},
+    }
+).encode()
+REFUSED = b'{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}'
+
+
+def response(status: int, body: bytes, *headers: str) -> bytes:
+    """A whole HTTP/1.1 response."""
+    lines = [f"HTTP/1.1 {status} Shaped", "content-type: application/json", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+ANSWER = response(200, BODY)
+
+
+def latencies(median: float, sigma: float, seed: int) -> Iterator[float]:
+    """Lognormal latencies in seconds, or the same one for ever."""
+    drawn = random.Random(seed)
+    while True:
+        yield median * drawn.lognormvariate(0.0, sigma) if sigma else median
+
+
+@dataclass(slots=True)
+class Shape:
+    """How the server answers, and what it counted."""
+
+    median: float
+    sigma: float
+    seed: int
+    per_minute: float
+    burst: float
+    latency: Iterator[float] = field(init=False)
+    counts: Counter[str] = field(default_factory=Counter)
+    seeds: Counter[int] = field(default_factory=Counter)
+    in_flight: int = 0
+    first: float = 0.0
+    last: float = 0.0
+    allowed: float = field(init=False)
+    filled_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
+        self.latency = latencies(self.median, self.sigma, self.seed)
+        self.counts, self.seeds = Counter(), Counter()
+        self.first = self.last = 0.0
+        self.allowed, self.filled_at = self.burst, time.monotonic()
+
+    def admits(self) -> bool:
+        """Whether the limit has room for one more request: a bucket of `burst`, filled at `per_minute`."""
+        if not self.per_minute:
+            return True
+        now = time.monotonic()
+        self.allowed = min(self.burst, self.allowed + (now - self.filled_at) * self.per_minute / 60)
+        self.filled_at = now
+        if self.allowed < 1:
+            return False
+        self.allowed -= 1
+        return True
+
+    def facts(self) -> dict[str, Any]:
+        """What was counted; `repeated` is how many requests carried a seed that another one had carried."""
+        repeated = sum(self.seeds.values()) - len(self.seeds)
+        return {**self.counts, "first": self.first, "last": self.last, "repeated": repeated}
+
+
+class Connection(asyncio.Protocol):
+    """One connection; requests may come one after another, whole or in parts."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+        self._received = b""
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport is one that can be written
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every whole request."""
+        self._received = self._received + data if self._received else data
+        while (end := self._received.find(b"\r\n\r\n")) >= 0:
+            head = self._received[:end].lower()
+            at = head.find(b"content-length:")
+            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            if len(self._received) < end + 4 + length:
+                return
+            body = self._received[end + 4 : end + 4 + length]
+            self._received = self._received[end + 4 + length :]
+            self._take(head, body)
+
+    def _take(self, head: bytes, body: bytes) -> None:
+        shape = self._shape
+        if not head.startswith(b"post"):
+            facts = json.dumps(shape.facts()).encode()
+            if b"/reset" in head.split(b"\r\n", 1)[0]:
+                shape.reset()
+            self._send(response(200, facts))
+            return
+        shape.first = shape.first or time.time()
+        if not shape.admits():
+            shape.counts["refused"] += 1
+            self._send(response(429, REFUSED))
+            return
+        shape.counts["asked"] += 1
+        if (at := body.rfind(b'"seed":')) >= 0:
+            shape.seeds[int(body[at + 7 :].split(b",")[0].split(b"}")[0])] += 1
+        if not (latency := next(shape.latency)):
+            self._answer()
+            return
+        shape.in_flight += 1
+        shape.counts["most_in_flight"] = max(shape.counts["most_in_flight"], shape.in_flight)
+        asyncio.get_running_loop().call_later(latency, self._answer_late)
+
+    def _answer_late(self) -> None:
+        self._shape.in_flight -= 1
+        self._answer()
+
+    def _answer(self) -> None:
+        self._shape.counts["answered"] += 1
+        self._shape.last = time.time()
+        self._send(ANSWER)
+
+    def _send(self, content: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(content)
+
+
+async def serve(shape: Shape, port: int) -> None:
+    """Serve until SIGTERM; prints the port."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(shape), "127.0.0.1", port, backlog=4096)
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    server.close()
+
+
+def main() -> None:
+    """Read the shape from the command line and serve."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--median", type=float, default=0.0, help="median latency in seconds")
+    parser.add_argument("--sigma", type=float, default=0.0, help="sigma of a lognormal latency; 0 for a constant one")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--per-minute", type=float, default=0.0, help="requests a minute; 0 for no limit")
+    parser.add_argument("--burst", type=float, default=1.0, help="requests that may come at once")
+    given = parser.parse_args()
+    shape = Shape(given.median, given.sigma, given.seed, given.per_minute, given.burst)
+    with suppress(ImportError):
+        import uvloop
+
+        uvloop.install()
+    asyncio.run(serve(shape, given.port))
+
+
+if __name__ == "__main__":
+    main()
