@@ -55,10 +55,11 @@ class AskError(ClairgenError):
     """An ask did not give a completion.
 
     `reason` is a short stable name that failures are counted by; `detail` is what the endpoint said. `billed` is whether
-    the provider may have charged for it. `role` is set where it is known.
+    the provider may have charged for it. `role` and `endpoint` are set where they are known.
     """
 
     role: str | None = None
+    endpoint: str | None = None
 
     def __init__(self, reason: str, detail: str, *, status: int | None = None, billed: bool = False) -> None:
         super().__init__(f"{reason}: {detail}")

@@ -60,7 +60,7 @@ class Endpoint:
     @property
     def has_place(self) -> bool:
         """Whether one more may be in flight; after faults one ask tries it."""
-        return self.in_flight < (1.0 if self.health.on_trial else max(1.0, self.width.now))
+        return self.in_flight < (1 if self.health.on_trial else self.width.now)
 
     @property
     def load(self) -> float:
@@ -69,18 +69,18 @@ class Endpoint:
 
     def opens_at(self) -> float:
         """When it may take one more ask, by its rest, its pause and its pace; infinite without somebody's doing."""
-        health = self.health
-        if not health.usable or not self.has_place or (health.unproven and health.resting_until <= self._clock()):
+        health, pace = self.health, self.pace
+        if not self.has_place or not health.usable or (health.unproven and health.resting_until <= self._clock()):
             return math.inf
         if self._turn is None:
-            self._turn = self.pace.turn()
-        return max(self._turn, self.pace.paused_until, health.resting_until)
+            self._turn = pace.turn()
+        return max(self._turn, pace.paused_until, health.resting_until)
 
     def enter(self, expected_tokens: int) -> None:
         """Take a place and the turn that was waited for."""
         self.in_flight += 1
         self._turn = None
-        self.pace.charge(expected_tokens)
+        self.pace.begin(expected_tokens)
 
     def leave(self) -> None:
         """Give the place back."""
@@ -98,17 +98,17 @@ class Endpoint:
                 self.pace.announced(limits)
             answer = read_response(self._without_key(response), now_seconds=self._wall_clock())
         except AskError as error:
-            self.pace.charge(-expected_tokens)
+            self.pace.correct(-expected_tokens)
             self._note_error(error)
             raise
         except UnusableEndpointError as error:
-            self.pace.charge(-expected_tokens)
+            self.pace.correct(-expected_tokens)
             raise self.health.refused(error) from error
         self.health.answered()
         self.width.answered(full=not self.has_place)
         self.pace.accepted()
         if used := (answer.usage.prompt_tokens or 0) + (answer.usage.completion_tokens or 0):
-            self.pace.charge(used - expected_tokens)
+            self.pace.correct(used - expected_tokens)
         return answer, self._clock() - start
 
     async def probe(self) -> None:

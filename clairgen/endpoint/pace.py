@@ -5,6 +5,7 @@ between two of them the endpoint let through what its limit allows, so that rate
 Tokens are charged by an estimate before the call and put right after it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ _CATCH_UP_SECONDS = 0.005  # a turn that a timer gave late does not delay the ne
 _BURST_KEPT = 0.95  # of a burst: the requests may come closer together than they were sent
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 60.0
-_FEW = 5  # accepted between two refusals: too few to tell a rate by
+_FEW = 5  # let through between two refusals: too few to tell a rate by
 _SLOWEST = 60.0  # a minute: what is slower than that the pauses bring about
 _KEPT = 0.97  # of a rate that was measured
 _GROWTH = 0.0005  # times the square of the seconds since the last refusal: slowly at first
@@ -31,13 +32,13 @@ class Pace:
         self._limits = limits
         self._clock = clock
         self._burst = max(1.0, burst * _BURST_KEPT)
-        self._next_request = clock()
+        self._next_request = -math.inf  # the burst is there from the start
         self._next_token = clock()
         self._paused_until = 0.0
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self._learned: float | None = None
         self._measured = False
-        self._accepted = 0
+        self._let_through = 0
         self._refused_at: float | None = None
         self._began = clock()
 
@@ -57,18 +58,24 @@ class Pace:
         return _lower(known, self._learned * grown)
 
     def turn(self) -> float:
-        """Give out the next turn: when it is. Turns are given out in the order of asking."""
-        now, rate = self._clock(), self.requests_per_minute
+        """Give out the next turn: when it is, long ago where nothing limits. They are given out in the order of asking."""
+        rate = self.requests_per_minute
         if rate is None and self._limits.tokens_per_minute is None:
-            return now
+            return 0.0
+        now = self._clock()
         interval = _MINUTE / rate if rate else 0.0
         credit = max((self._burst - 1) * interval, _CATCH_UP_SECONDS)
         at = max(self._next_request, now - credit)
         self._next_request = at + interval
         return max(at, self._next_token)
 
-    def charge(self, tokens: int) -> None:
-        """Count the tokens that a call is expected to cost, or by how much an estimate was wrong."""
+    def begin(self, tokens: int) -> None:
+        """A call goes out that is expected to cost so many tokens."""
+        self._let_through += 1
+        self.correct(tokens)
+
+    def correct(self, tokens: int) -> None:
+        """Count tokens that a call costs, or by how much an estimate was wrong."""
         if rate := self._limits.tokens_per_minute:
             self._next_token = max(self._next_token, self._clock() if tokens > 0 else 0.0) + tokens * _MINUTE / rate
 
@@ -89,6 +96,7 @@ class Pace:
         False if everybody was pausing already: others in flight were refused by the same burst.
         """
         now = self._clock()
+        self._let_through -= 1
         if now < self._paused_until:
             return False
         pause = retry_after_seconds if retry_after_seconds is not None else self._pause_seconds
@@ -99,16 +107,15 @@ class Pace:
 
     def accepted(self) -> None:
         """An answer came: the next pause is half as long."""
-        self._accepted += 1
         self._pause_seconds = max(_FIRST_PAUSE_SECONDS, self._pause_seconds / 2)
 
     def _learn(self, now: float, pause: float) -> None:
-        """What was accepted since the last refusal is what the limit let through; at the first one also its burst."""
+        """What was let through since the last refusal is what the limit let through; at the first one also its burst."""
         seconds = now - (self._began - pause if self._refused_at is None else self._refused_at)
-        self._measured = self._refused_at is not None and self._accepted >= _FEW
-        rate = _MINUTE * max(1, self._accepted) / max(seconds, _FIRST_PAUSE_SECONDS)
+        self._measured = self._refused_at is not None and self._let_through >= _FEW
+        rate = _MINUTE * max(1, self._let_through) / max(seconds, _FIRST_PAUSE_SECONDS)
         self._learned = max(_SLOWEST, rate * (_KEPT if self._measured else _KEPT_OF_A_GUESS))
-        self._refused_at, self._accepted = now, 0
+        self._refused_at, self._let_through = now, 0
 
 
 def _lower(told: float | None, announced: float | None) -> float | None:

@@ -101,7 +101,7 @@ class Places:
         best: tuple[bool, float] | None = None
         found: Endpoint | None = None
         for endpoint in self._endpoints:
-            if endpoint.has_place and endpoint.opens_at() <= now:
+            if endpoint.opens_at() <= now:
                 rank = (endpoint.name in avoid, endpoint.load)
                 if best is None or rank < best:
                     best, found = rank, endpoint

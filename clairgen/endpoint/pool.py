@@ -1,7 +1,7 @@
 """The endpoints of one role: bounded calls, spread over those that live, tried again as the rules say."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,12 +97,11 @@ class Pool:
         Raises AskFailedError when this ask is given up, EndpointsError when no endpoint is left for any ask, DrainedError
         when the run was asked to stop before this ask was sent.
         """
-        tries = Tries(self._around.random)
         try:
             try:
-                answered = await self._try(call, tries)
+                answered = await self._try(call)
             except RetryableError as error:
-                answered = await self._retry(call, tries, error)
+                answered = await self._retry(call, error)
         except RetryableError as error:
             self._count_failure(error)
             raise AskFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
@@ -112,8 +111,9 @@ class Pool:
         self._alike, self._has_answered, self._told_of_outage = ("", 0), True, False
         return answered
 
-    async def _retry(self, call: Call, tries: Tries, first: RetryableError) -> Answered:
+    async def _retry(self, call: Call, first: RetryableError) -> Answered:
         """Go on after a first try that failed; tenacity decides whether and when, and takes that try for its first."""
+        tries = Tries(self._around.random)
         failed: RetryableError | None = first
 
         async def again() -> Answered:
@@ -121,7 +121,7 @@ class Pool:
             if failed is not None:
                 error, failed = failed, None
                 raise error
-            return await self._try(call, tries)
+            return await self._try(call, tries.redraws, tries.failed_at)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
@@ -133,17 +133,17 @@ class Pool:
         answered: Answered = await retrying(again)
         return answered
 
-    async def _try(self, call: Call, tries: Tries) -> Answered:
-        body = call.body(tries.redraws)
+    async def _try(self, call: Call, redraws: int = 0, avoid: Collection[str] = ()) -> Answered:
+        body = call.body(redraws)
         tokens = len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
         while True:
-            endpoint = await self._places.take(tokens, tries.failed_at)
+            endpoint = await self._places.take(tokens, avoid)
             start = self._around.clock()
             try:
                 await call.begins(endpoint.name, body)
                 answer, latency = await endpoint.chat(body, tokens)
             except AskError as error:
-                tries.failed_at.add(endpoint.name)
+                error.endpoint = endpoint.name
                 await call.fails(endpoint.name, error, self._around.clock() - start)
                 raise
             except UnusableEndpointError as error:

@@ -33,6 +33,7 @@ class Tries:
         """Count the failed try; whether it was the last."""
         error = _error(state)
         self.failed[error.reason] += 1
+        self.failed_at.add(error.endpoint or "")
         return error.reason not in _UNLIMITED and self.failed[error.reason] >= _LIMITS.get(error.reason, _LIMIT)
 
     def wait(self, state: RetryCallState) -> float:

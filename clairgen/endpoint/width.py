@@ -11,7 +11,6 @@ from typing import Final
 WIDEST: Final = 1024
 """The most asks in flight at an endpoint whose width finds itself."""
 _FIRST = 32.0
-_NARROWEST = 1.0
 _STEP = 1 / 8  # of the width, tried after every round
 _GAIN_OF_DOUBLING = 1.25  # in answers a second; less means that the endpoint is full
 _FELL_BACK = 0.8
@@ -19,12 +18,15 @@ _REFUSED = 0.5
 
 
 class Width:
-    """The places at one endpoint. `fixed` is the user's number; None lets it find its own."""
+    """The places at one endpoint: `now`, where a part of one counts towards the next, and at `most`.
+
+    `fixed` is the user's number; None lets it find its own.
+    """
 
     def __init__(self, fixed: int | None, clock: Callable[[], float]) -> None:
         self.most = fixed or WIDEST
         self._finds_itself = fixed is None
-        self._now = _FIRST if fixed is None else float(fixed)
+        self.now = _FIRST if fixed is None else float(fixed)
         self._clock = clock
         self._doubling = True
         self._rate_before = 0.0
@@ -33,42 +35,37 @@ class Width:
         self._was_full = False
         self._round_began = clock()
 
-    @property
-    def now(self) -> float:
-        """Places now; a part of one counts towards the next."""
-        return self._now
-
     def refused(self) -> None:
         """The endpoint has no room."""
         self._doubling = False
-        self._now = max(_NARROWEST, self._now * _REFUSED)
+        self.now = max(1.0, self.now * _REFUSED)
         self._begin_round()
 
     def answered(self, *, full: bool) -> None:
         """An answer came; `full` is whether all places were taken, without which the width tells nothing."""
         if not self._finds_itself:
-            self._now = min(self.most, self._now + 1 / self._now)  # up again after refusals
+            self.now = min(self.most, self.now + 1 / self.now)  # up again after refusals
             return
         self._answers += 1
         self._was_full |= full
-        if self._answers >= self._now:
+        if self._answers >= self.now:
             self._end_round()
 
     def _end_round(self) -> None:
         rate = self._answers / max(self._clock() - self._round_began, 1e-9)
         if self._was_full:
-            widened = self._now > self._width_before
-            grown = self._now / self._width_before if self._width_before else 2.0
+            widened = self.now > self._width_before
+            grown = self.now / self._width_before if self._width_before else 2.0
             needed = 1 + (_GAIN_OF_DOUBLING - 1) * (grown - 1)
             gained = not self._rate_before or rate >= needed * self._rate_before
-            before = self._now
+            before = self.now
             if self._doubling and gained:
-                self._now = min(WIDEST, 2 * self._now)
+                self.now = min(WIDEST, 2 * self.now)
             elif widened and not gained:
                 self._doubling = False
-                self._now = max(_NARROWEST, self._width_before if grown >= 2 else self._now * _FELL_BACK)
+                self.now = max(1.0, self._width_before if grown >= 2 else self.now * _FELL_BACK)
             else:
-                self._now = min(WIDEST, self._now * (1 + _STEP))
+                self.now = min(WIDEST, self.now * (1 + _STEP))
             self._rate_before, self._width_before = rate, before
         self._begin_round()
 

@@ -186,7 +186,9 @@ def _text(content: Any) -> str:  # noqa: ANN401 - wire
     """A text of an answer; half a surrogate pair, which no database stores, becomes U+FFFD."""
     if isinstance(content, list):  # some servers send parts
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-    return content.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(content, str) else ""
+    if not isinstance(content, str):
+        return ""
+    return content if content.isascii() else content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _json(body: bytes) -> Any:  # noqa: ANN401 - wire

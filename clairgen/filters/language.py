@@ -33,6 +33,13 @@ _RANGES = (
 )  # fmt: skip
 _STARTS = [start for start, _ in _RANGES]
 
+_LANGUAGES_OF = {
+    script: {
+        word: [code for code, common in languages.items() if word in common]
+        for word in frozenset[str]().union(*languages.values())
+    }
+    for script, languages in COMMON_WORDS.items()
+}
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LINK = re.compile(r"https?://\S+|www\.\S+")
 
@@ -53,7 +60,9 @@ def language_of(text: str) -> str | None:
     None is for short texts, code, and texts in several scripts.
     """
     runs = _LETTERS.findall(_LINK.sub(" ", prose(text)))
-    letters = Counter(_script(letter) for letter in "".join(runs))
+    letters = Counter[str]()
+    for letter, count in Counter("".join(runs)).items():
+        letters[_script(letter)] += count
     if letters["kana"] * 10 > letters["han"]:
         letters["ja"] = letters.pop("kana") + letters.pop("han", 0)
     script, count = max(letters.items(), key=lambda item: item[1], default=("", 0))
@@ -61,14 +70,16 @@ def language_of(text: str) -> str | None:
         return None
     if script == "han":
         return "zh"
-    return _commonest(script, [run.lower() for run in runs]) if script in COMMON_WORDS else script
+    return _commonest(script, " ".join(runs).lower().split()) if script in COMMON_WORDS else script
 
 
 def _commonest(script: str, tokens: list[str]) -> str:
     """The language whose commonest words a text is full of, else the script."""
-    shares = {
-        code: sum(token in common for token in tokens) / len(tokens) for code, common in COMMON_WORDS[script].items()
-    }
+    counts = dict.fromkeys(COMMON_WORDS[script], 0)
+    for token, count in Counter(tokens).items():
+        for code in _LANGUAGES_OF[script].get(token, ()):
+            counts[code] += count
+    shares = {code: count / len(tokens) for code, count in counts.items()}
     first, second = sorted(shares, key=lambda code: -shares[code])[:2]
     return first if shares[first] >= _COMMON and shares[first] >= _MARGIN * shares[second] else script
 

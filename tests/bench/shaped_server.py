@@ -4,7 +4,7 @@ python -m tests.bench.shaped_server --median 2 --sigma 0.6
 python -m tests.bench.shaped_server --per-minute 6000 --burst 100 --median 0.2
 
 It is a hand-written protocol, so that it costs far less than what is measured with it. GET /count tells what it saw since the
-last /reset; the k-th request gets the k-th latency of `latencies`, so that an ideal schedule of the same can be computed.
+last /reset. Lognormal latencies go by model and question, so that an ideal schedule of the same ones can be computed.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,11 +41,9 @@ def response(status: int, body: bytes, *headers: str) -> bytes:
 ANSWER = response(200, BODY)
 
 
-def latencies(median: float, sigma: float, seed: int) -> Iterator[float]:
-    """Lognormal latencies in seconds, or the same one for ever."""
-    drawn = random.Random(seed)
-    while True:
-        yield median * drawn.lognormvariate(0.0, sigma) if sigma else median
+def latency_of(median: float, sigma: float, model: str, number: int) -> float:
+    """The lognormal latency in seconds of what is asked about question `number`, always the same one."""
+    return median * random.Random(f"{model}:{number}").lognormvariate(0.0, sigma) if sigma else median
 
 
 @dataclass(slots=True)
@@ -55,10 +52,8 @@ class Shape:
 
     median: float
     sigma: float
-    seed: int
     per_minute: float
     burst: float
-    latency: Iterator[float] = field(init=False)
     counts: Counter[str] = field(default_factory=Counter)
     seeds: Counter[int] = field(default_factory=Counter)
     in_flight: int = 0
@@ -72,7 +67,6 @@ class Shape:
 
     def reset(self) -> None:
         """Begin anew."""
-        self.latency = latencies(self.median, self.sigma, self.seed)
         self.counts, self.seeds = Counter(), Counter()
         self.first = self.last = 0.0
         self.allowed, self.filled_at = self.burst, time.monotonic()
@@ -93,6 +87,12 @@ class Shape:
         """What was counted; `repeated` is how many requests carried a seed that another one had carried."""
         repeated = sum(self.seeds.values()) - len(self.seeds)
         return {**self.counts, "first": self.first, "last": self.last, "repeated": repeated}
+
+
+def asked_of(body: bytes) -> tuple[str, int]:
+    """Model and number of the question of a request, which stands in a revision's prompt as well."""
+    model = body.split(b'"model":"', 1)[1].split(b'"', 1)[0].decode()
+    return model, int(body.split(b"Question ", 1)[1].split(b":", 1)[0])
 
 
 class Connection(asyncio.Protocol):
@@ -136,9 +136,10 @@ class Connection(asyncio.Protocol):
         shape.counts["asked"] += 1
         if (at := body.rfind(b'"seed":')) >= 0:
             shape.seeds[int(body[at + 7 :].split(b",")[0].split(b"}")[0])] += 1
-        if not (latency := next(shape.latency)):
+        if not shape.median:
             self._answer()
             return
+        latency = latency_of(shape.median, shape.sigma, *asked_of(body)) if shape.sigma else shape.median
         shape.in_flight += 1
         shape.counts["most_in_flight"] = max(shape.counts["most_in_flight"], shape.in_flight)
         asyncio.get_running_loop().call_later(latency, self._answer_late)
@@ -175,11 +176,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--median", type=float, default=0.0, help="median latency in seconds")
     parser.add_argument("--sigma", type=float, default=0.0, help="sigma of a lognormal latency; 0 for a constant one")
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--per-minute", type=float, default=0.0, help="requests a minute; 0 for no limit")
     parser.add_argument("--burst", type=float, default=1.0, help="requests that may come at once")
     given = parser.parse_args()
-    shape = Shape(given.median, given.sigma, given.seed, given.per_minute, given.burst)
+    shape = Shape(given.median, given.sigma, given.per_minute, given.burst)
     with suppress(ImportError):
         import uvloop
 

@@ -10,7 +10,7 @@ def turns(pace: Pace, clock: FakeClock, count: int, tokens: int = 0) -> list[flo
     found = []
     for _ in range(count):
         found.append(round(max(pace.turn(), pace.paused_until, clock()) - clock(), 6))
-        pace.charge(tokens)
+        pace.begin(tokens)
     return found
 
 
@@ -24,7 +24,6 @@ def test_requests_are_spread_evenly_without_a_burst() -> None:
 def test_a_told_burst_goes_out_at_once_a_little_short_and_then_the_rate() -> None:
     clock = FakeClock()
     pace = Pace(Limits(60), clock, burst=20)
-    clock.seconds += 100
     at = turns(pace, clock, 21)
     assert at[:19] == [0] * 19
     assert at[19:] == [1, 2]
@@ -34,7 +33,7 @@ def test_tokens_are_spread_by_their_estimate_and_put_right_afterwards() -> None:
     clock = FakeClock()
     pace = Pace(Limits(None, 600), clock)
     assert turns(pace, clock, 3, tokens=20) == [0, 2, 4]
-    pace.charge(-40)
+    pace.correct(-40)
     assert turns(pace, clock, 1) == [2]
 
 
@@ -86,18 +85,19 @@ def test_an_endpoint_that_announces_that_it_is_exhausted_is_left_alone_so_long()
 def answered(pace: Pace, clock: FakeClock, count: int, seconds: float) -> None:
     for _ in range(count):
         clock.seconds += seconds / count
+        pace.begin(0)
         pace.accepted()
 
 
 def test_the_rate_that_was_let_through_between_two_refusals_is_learned() -> None:
     clock = FakeClock()
     pace = Pace(Limits(), clock)
-    answered(pace, clock, 300, 1.0)
+    answered(pace, clock, 301, 1.0)  # the last one is refused
     pace.refused(2.0)
     assert pace.requests_per_minute == pytest.approx(3000)  # half of what a burst may have flattered
     clock.seconds += 2
     assert pace.requests_per_minute == pytest.approx(6000)  # and then soon more
-    answered(pace, clock, 500, 3.0)
+    answered(pace, clock, 501, 3.0)
     pace.refused(None)
     assert pace.requests_per_minute == pytest.approx(0.97 * 6000)
     clock.seconds += 20
@@ -107,6 +107,6 @@ def test_the_rate_that_was_let_through_between_two_refusals_is_learned() -> None
 def test_refusals_also_teach_that_the_told_limit_is_too_high() -> None:
     clock = FakeClock()
     pace = Pace(Limits(60_000), clock)
-    answered(pace, clock, 300, 1.0)
+    answered(pace, clock, 301, 1.0)  # the last one is refused
     pace.refused(2.0)
     assert pace.requests_per_minute == pytest.approx(3000)

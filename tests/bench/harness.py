@@ -1,0 +1,122 @@
+"""What the benchmarks share: the shaped server in its own process, tasks and configurations, medians of rounds."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clairgen.config import Role, RunConfig
+from clairgen.config_file import parse_config
+from clairgen.embedded.launch import EmbeddedServers
+from clairgen.endpoint.opening import World, open_pools
+from clairgen.endpoint.transport import HttpTransport
+from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.progress import Progress
+from clairgen.records import Message
+from clairgen.store import RunDirectory, writing
+
+FILLER = "some words that make the prompt as long as prompts are " * 11
+
+
+class Server:
+    """A shaped server that runs."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}/v1"
+        self._port = port
+
+    def facts(self) -> dict[str, Any]:
+        """What it counted since the last reset."""
+        return self._get("/count")
+
+    def reset(self) -> None:
+        """Count from nothing, with latencies and limit as at the start."""
+        self._get("/reset")
+
+    def _get(self, page: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{page}") as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@contextlib.contextmanager
+def served(*shape: str, core: int | None = None) -> Iterator[Server]:
+    """A shaped server with these options, on one core if one is named."""
+    pinned = ["taskset", "-c", str(core)] if core is not None else []
+    command = [*pinned, sys.executable, "-m", "tests.bench.shaped_server", *shape]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield Server(int(process.stdout.readline()))
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def write_tasks(path: Path, count: int) -> Path:
+    """Tasks with prompts of about 600 characters."""
+    with path.open("w") as lines:
+        for number in range(count):
+            lines.write(f'{{"id": "{number}", "prompt": "Question {number}: {FILLER}"}}\n')
+    return path
+
+
+def config_text(recipe: str, tasks: Path, *urls: str, **role: Any) -> str:  # noqa: ANN401 - any field of a role
+    """A configuration whose roles are served at `urls`, as YAML."""
+    fields = {"endpoints": list(urls), "temperature": 0.7, "max_tokens": 500} | role
+    second = "reviser" if recipe == "clair" else "stronger"
+    content = {
+        "recipes": [recipe],
+        "tasks": {"path": str(tasks)},
+        "models": {"target": {"model": "target", **fields}, second: {"model": second, **fields}},
+    }
+    return yaml.safe_dump(content)
+
+
+def config(recipe: str, tasks: Path, *urls: str, **role: Any) -> RunConfig:  # noqa: ANN401 - any field of a role
+    """The same, read."""
+    return parse_config(config_text(recipe, tasks, *urls, **role))
+
+
+@contextlib.asynccontextmanager
+async def asker(run: Path, *urls: str, **role: Any) -> AsyncIterator[Asker]:  # noqa: ANN401 - any field of a role
+    """`ask` of a role `target` over a run directory, without the rest of `generate`."""
+    place, stop, transport = RunDirectory(run), asyncio.Event(), HttpTransport()
+    place.create()
+    fields = {"endpoints": list(urls), "model": "m", "temperature": 0.7, "max_tokens": 500} | role
+    roles = {"target": Role.model_validate(fields)}
+    async with writing(place) as store, EmbeddedServers(log=place.log) as servers:
+        pools = await open_pools(roles, transport, servers, World(), stop)
+        try:
+            yield Asker(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
+        finally:
+            for pool in pools.values():
+                await pool.close()
+            await transport.close()
+
+
+def question(number: int) -> tuple[Message, ...]:
+    """A prompt of about 600 characters."""
+    return (Message("user", f"Question {number}: {FILLER}"),)
+
+
+def stay_on_core(core: int) -> None:
+    """Keep this process and its threads on one core, where the system can."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {core})

@@ -1,0 +1,113 @@
+"""Asks a second when the server answers at once: every answer durably committed, the client on one core.
+
+python -m tests.bench.rate
+
+Prompts have 600 characters and answers 1.5 kB. Beside it, in the same rounds, the bare OpenAI SDK under a semaphore, which
+commits nothing. `generate` is the whole command: tasks read in, pairs measured, sifted and kept, two asks a pair.
+"""
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from clairgen.cli.running import run
+from clairgen.pipeline.generate import generate
+from tests.bench.harness import asker, config, folder, question, served, stay_on_core, write_tasks
+
+CLIENT_CORE, SERVER_CORE = 0, 1
+ASKS = {"clairgen": 12_000, "generate": 3_000, "openai": 1_500}
+
+
+def main(
+    in_flight: Annotated[list[int], typer.Option(help="Asks in flight.")] = [64, 256, 1024],  # noqa: B006 - typer's way
+    rounds: Annotated[int, typer.Option(help="Rounds, whose median counts.")] = 3,
+    client: Annotated[str, typer.Option(hidden=True)] = "",
+    url: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Measure all clients in turn, each in a process of its own."""
+    if client:
+        typer.echo(rate_of(client, url, in_flight[0]))
+        return
+    with served(core=SERVER_CORE) as server:
+        typer.echo("| in flight | " + " | ".join(ASKS) + " | clairgen / openai |\n|--:|--:|--:|--:|--:|")
+        for width in in_flight:
+            rates: dict[str, list[float]] = {name: [] for name in ASKS}
+            for _ in range(rounds):
+                for name, found in rates.items():
+                    found.append(measured(name, server.url, width))
+            medians = {name: statistics.median(found) for name, found in rates.items()}
+            cells = " | ".join(f"{median:,.0f}/s" for median in medians.values())
+            typer.echo(f"| {width} | {cells} | {medians['clairgen'] / medians['openai']:.1f} |")
+
+
+def measured(client: str, url: str, width: int) -> float:
+    """The rate of a client in its own process."""
+    command = [sys.executable, "-m", "tests.bench.rate", "--client", client, "--url", url, "--in-flight", str(width)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def rate_of(client: str, url: str, width: int) -> float:
+    """Asks a second of a client, on one core."""
+    stay_on_core(CLIENT_CORE)
+    clients = {"clairgen": asks_rate, "generate": generate_rate, "openai": openai_rate}
+    return run(clients[client](url, width, ASKS[client]))
+
+
+async def asks_rate(url: str, width: int, count: int) -> float:
+    """`ask` over a run directory: looked up, asked, committed."""
+    with folder() as place:
+        async with asker(place, url, concurrency=width) as ask:
+            numbers = iter(range(count))
+
+            async def chain() -> None:
+                for number in numbers:
+                    await ask("target", question(number))
+
+            start = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                for _ in range(2 * width):  # as many again wait for their commit
+                    group.create_task(chain())
+            return count / (time.perf_counter() - start)
+
+
+async def generate_rate(url: str, width: int, count: int) -> float:
+    """The whole of `generate`."""
+    with folder() as place:
+        given = config("stronger-preferred", write_tasks(place / "tasks.jsonl", count // 2), url, concurrency=width)
+        start = time.perf_counter()
+        summary = await generate(given, place / "run")
+        assert summary.statuses["stronger-preferred"] == {"made": count // 2}
+        return count / (time.perf_counter() - start)
+
+
+async def openai_rate(url: str, width: int, count: int) -> float:
+    """The bare SDK."""
+    from openai import AsyncOpenAI
+
+    free = asyncio.Semaphore(width)
+    async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+
+        async def one(number: int) -> None:
+            async with free:
+                await client.chat.completions.create(
+                    model="m",
+                    messages=[{"role": "user", "content": question(number)[0].content}],
+                    temperature=0.7,
+                    max_tokens=500,
+                    seed=number,
+                )
+
+        start = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                group.create_task(one(number))
+        return count / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    typer.run(main)
