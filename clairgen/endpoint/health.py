@@ -7,7 +7,7 @@ from clairgen.endpoint.wire import UnusableEndpointError
 from clairgen.errors import AskFailedError, RetryableError
 
 _FIRST_REST_SECONDS = 1.0
-_LONGEST_REST_SECONDS = 30.0
+_LONGEST_REST_SECONDS = 10.0  # a probe costs little
 _FAULTS_UNTIL_REST = 3
 _REFUSALS_UNTIL_UNUSABLE = 3
 _FAULTS = ("server-error", "torn-connection", "timed-out")  # the server's; after a few in a row it is left alone

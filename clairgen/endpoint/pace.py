@@ -15,11 +15,12 @@ _MINUTE = 60.0
 _CATCH_UP_SECONDS = 0.005  # a turn that a timer gave late does not delay the next one
 _BURST_KEPT = 0.95  # of a burst: the requests may come closer together than they were sent
 _FIRST_PAUSE_SECONDS = 0.5
+_PAUSED_TURNS = 10  # at a rate that was measured: what is a little too fast needs no long pause
 _LONGEST_PAUSE_SECONDS = 60.0
 _FEW = 5  # let through between two refusals: too few to tell a rate by
 _SLOWEST = 60.0  # a minute: what is slower than that the pauses bring about
 _KEPT = 0.97  # of a rate that was measured
-_GROWTH = 0.0005  # times the square of the seconds since the last refusal: slowly at first
+_GROWTH = 0.002  # times the square of the seconds since the last refusal: slowly at first
 _KEPT_OF_A_GUESS = 0.5
 _GUESS_DOUBLES_SECONDS = 2.0
 
@@ -101,6 +102,8 @@ class Pace:
             return False
         pause = retry_after_seconds if retry_after_seconds is not None else self._pause_seconds
         self._learn(now, pause)
+        if retry_after_seconds is None and self._measured and pause <= _FIRST_PAUSE_SECONDS:
+            pause = min(pause, _PAUSED_TURNS * _MINUTE / (self._learned or _SLOWEST))
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self._paused_until = now + pause
         return True

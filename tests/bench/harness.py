@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,25 @@ FILLER = "some words that make the prompt as long as prompts are " * 11
 class Server:
     """A shaped server that runs."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: subprocess.Popen[str]) -> None:
         self.url = f"http://127.0.0.1:{port}/v1"
-        self._port = port
+        self.port = port
+        self.kill = process.kill
 
     def facts(self) -> dict[str, Any]:
         """What it counted since the last reset."""
         return self._get("/count")
+
+    def seeds(self) -> Counter[int]:
+        """How often each seed was asked with since the last reset; every ask has its own."""
+        return Counter({int(seed): count for seed, count in self._get("/seeds").items()})
 
     def reset(self) -> None:
         """Count from nothing, with latencies and limit as at the start."""
         self._get("/reset")
 
     def _get(self, page: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{page}") as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}") as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
@@ -56,7 +62,7 @@ def served(*shape: str, core: int | None = None) -> Iterator[Server]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        yield Server(int(process.stdout.readline()))
+        yield Server(int(process.stdout.readline()), process)
     finally:
         process.terminate()
         process.wait()

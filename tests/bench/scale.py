@@ -28,6 +28,7 @@ def main(
     tasks: Annotated[list[int], typer.Option(help="Numbers of tasks.")],
     half_done: Annotated[bool, typer.Option("--half-done", help="Restart with half of the pairs made.")] = False,
     concurrency: Annotated[int, typer.Option(help="Asks in flight a role.")] = 64,
+    seconds: Annotated[float | None, typer.Option(help="Press Ctrl-C after so long.")] = None,
 ) -> None:
     """Measure a run of `stronger-preferred` (two asks a task) against a server that answers at once."""
     for count in tasks:
@@ -37,18 +38,24 @@ def main(
             if half_done:
                 restart(folder, config, port, count)
             else:
-                whole_run(folder, config, count)
+                whole_run(folder, config, count, seconds)
 
 
-def whole_run(folder: Path, config: Path, count: int) -> None:
-    """Run to the end; print rate and peak memory."""
+def whole_run(folder: Path, config: Path, count: int, until: float | None) -> None:
+    """Run to the end, or so many seconds; print rate and peak memory."""
     start = time.monotonic()
     process = subprocess.Popen(command(config, folder / "run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if until is not None:
+        time.sleep(until)
+        process.send_signal(signal.SIGINT)
     _, code, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
     peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    with sqlite3.connect(folder / "run" / "run.db") as database:
+        (answered,) = database.execute("SELECT count(*) FROM completions").fetchone()
+    database.close()
     typer.echo(
-        f"{count:,} tasks: exit code {os.waitstatus_to_exitcode(code)}, {seconds:.1f} s, {2 * count / seconds:,.0f} asks/s, "
+        f"{count:,} tasks: exit code {os.waitstatus_to_exitcode(code)}, {seconds:.1f} s, {answered / seconds:,.0f} asks/s, "
         f"peak {peak:.0f} MB, database {(folder / 'run' / 'run.db').stat().st_size / 1e6:.0f} MB"
     )
 

@@ -3,8 +3,8 @@
 python -m tests.bench.shaped_server --median 2 --sigma 0.6
 python -m tests.bench.shaped_server --per-minute 6000 --burst 100 --median 0.2
 
-It is a hand-written protocol, so that it costs far less than what is measured with it. GET /count tells what it saw since the
-last /reset. Lognormal latencies go by model and question, so that an ideal schedule of the same ones can be computed.
+It is a hand-written protocol, so that it costs far less than what is measured with it. GET /count and /seeds tell what it saw
+since the last /reset. Lognormal latencies go by model and question, so that an ideal schedule of the same ones can be computed.
 """
 
 import argparse
@@ -123,10 +123,11 @@ class Connection(asyncio.Protocol):
     def _take(self, head: bytes, body: bytes) -> None:
         shape = self._shape
         if not head.startswith(b"post"):
-            facts = json.dumps(shape.facts()).encode()
-            if b"/reset" in head.split(b"\r\n", 1)[0]:
+            page = head.split(b" ", 2)[1]
+            facts = shape.seeds if page == b"/seeds" else shape.facts()
+            self._send(response(200, json.dumps(facts).encode()))
+            if page == b"/reset":
                 shape.reset()
-            self._send(response(200, facts))
             return
         shape.first = shape.first or time.time()
         if not shape.admits():
