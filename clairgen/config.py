@@ -99,7 +99,9 @@ class Role(_Strict):
     burst: float = Field(
         1, ge=1, le=10**6, description="Requests that the limit lets through at once after a quiet time."
     )
-    price_per_million: Price | None = Field(None, description="Prices in US dollars; left out, costs are not counted.")
+    price_per_million: Price | None = Field(
+        None, description="Prices in US dollars; left out, those of data/prices.yaml where it lists the model."
+    )
 
     @model_validator(mode="after")
     def _a_weight_for_each_endpoint(self) -> "Role":
@@ -143,6 +145,12 @@ class Role(_Strict):
             seed=self.seed if self.seed is not None else run_seed,
             extra=self.extra,
         )
+
+    @property
+    def longest_answer(self) -> int | None:
+        """Most tokens of an answer, by whichever name the limit is sent; reasoning models take `max_completion_tokens`."""
+        limits = (self.max_tokens, self.extra.get("max_completion_tokens"))
+        return max((limit for limit in limits if isinstance(limit, int)), default=None)
 
 
 class RevisionCheck(_Strict):
@@ -229,6 +237,12 @@ class RunConfig(_Strict):
     filters: FilterSettings = Field(
         default_factory=FilterSettings,
         description="What takes a pair out of exports; change it later with `clairgen filter`.",
+    )
+    budget_usd: float | None = Field(
+        None,
+        gt=0,
+        le=10**6,
+        description="What the run may cost at most, ever; needs a price and max_tokens in every role.",
     )
     tokeniser: Literal["treebank", "whitespace", "word"] = Field(
         DEFAULT_TOKENISER,

@@ -12,6 +12,7 @@
     │   └── AskFailedError     record it as that task's failure, go on
     └── RunStoppedError        stop the run, which can be continued
         ├── EndpointsError     the endpoints' fault; exit code 3
+        ├── BudgetError        the next ask does not fit the budget; exit code 2
         └── DrainedError       the user asked to stop; exit code 130
 
 Messages say what happened, to what, and what to do about it, in one sentence, without a secret.
@@ -55,11 +56,13 @@ class AskError(ClairgenError):
     """An ask did not give a completion.
 
     `reason` is a short stable name that failures are counted by; `detail` is what the endpoint said. `billed` is whether
-    the provider may have charged for it. `role` and `endpoint` are set where they are known.
+    the provider may have charged for it. `role` and `endpoint` are set where they are known, and so is `used`: the tokens of the
+    prompt and of the answer, where the server counted them though the answer was none.
     """
 
     role: str | None = None
     endpoint: str | None = None
+    used: tuple[int, int] | None = None
 
     def __init__(self, reason: str, detail: str, *, status: int | None = None, billed: bool = False) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -95,6 +98,10 @@ class RunStoppedError(ClairgenError):
 
 class EndpointsError(RunStoppedError):
     """No endpoint of a role can serve, or all asks fail alike: mend that, then continue the run."""
+
+
+class BudgetError(RunStoppedError):
+    """The budget has no room for the next ask: raise it, then continue the run."""
 
 
 class DrainedError(RunStoppedError):

@@ -21,7 +21,7 @@ from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.seats import judge_report
-from clairgen.store import RoleNumbers, RunDirectory, Store, reading
+from clairgen.store import RoleNumbers, RunDirectory, Spent, Store, reading
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 
@@ -38,6 +38,7 @@ class Status:
     dropped: dict[str, dict[str, int]]
     failures: list[tuple[str, str, int, str]]
     roles: list[RoleNumbers]
+    spent: Spent
     filters: FilterSettings | None
 
 
@@ -55,6 +56,7 @@ async def status(run: Path | str) -> Status:
             await store.pairs.dropped(),
             await store.pairs.failures(),
             await store.completions.numbers(),
+            await store.spending.total(),
             FilterSettings.model_validate_json(in_force[1]) if in_force else None,
         )
 

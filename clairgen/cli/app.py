@@ -1,6 +1,7 @@
 """The command line's root, and the only place where errors become exit codes.
 
-0 done; 1 done, but some tasks failed; 2 something the user has to mend; 3 the endpoints; 130 stopped by Ctrl-C.
+0 done; 1 done, but some tasks failed; 2 something the user has to mend, or the budget is reached; 3 the endpoints;
+130 stopped by Ctrl-C.
 """
 
 import sys
@@ -19,7 +20,7 @@ from clairgen.cli.report import report
 from clairgen.cli.running import DRAINED
 from clairgen.cli.show import show
 from clairgen.cli.status import status
-from clairgen.errors import ClairgenError, DrainedError, EndpointsError
+from clairgen.errors import BudgetError, ClairgenError, DrainedError, EndpointsError
 
 USER = 2
 ENDPOINTS = 3
@@ -52,7 +53,7 @@ def main() -> None:
     except ClairgenError as error:
         from clairgen.reporting.plain import plain_line
 
-        prefix = "" if isinstance(error, DrainedError) else "Error: "
+        prefix = "" if isinstance(error, BudgetError | DrainedError) else "Error: "
         sys.stderr.write(f"{prefix}{plain_line(str(error))}\n")
         sys.exit(exit_code(error))
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clairgen.errors import ConfigError
+
 if TYPE_CHECKING:
     from clairgen.config import RunConfig
     from clairgen.pipeline.generate import Options, Summary
@@ -22,6 +24,9 @@ def generate(
     limit: Annotated[int | None, typer.Option(min=1, max=2**53, help="Only the first LIMIT tasks of the run.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed tasks up again.")] = False,
+    budget_usd: Annotated[
+        float | None, typer.Option(help="What the run may cost at most, ever; goes before the configuration's.")
+    ] = None,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Another run whose answers to equal asks are used; may be given again.")
     ] = None,
@@ -40,12 +45,16 @@ def generate(
     from clairgen.pipeline.generate import Options
 
     loaded = load_config(config)
+    if budget_usd is not None:
+        if not 0 < budget_usd <= 10**6:
+            raise ConfigError(f"--budget-usd {budget_usd:g} is no budget; give dollars above 0, at most a million")
+        loaded = loaded.model_copy(update={"budget_usd": budget_usd})
     if dry_run:
         _print_estimate(loaded, run, limit, retry_failed=retry_failed)
         return
     options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()))
     summary = generate_shown(loaded, run, options)
-    print_summary(summary, again=_again(config, run, options))
+    print_summary(summary, again=_again(config, run, options, budget_usd))
     if summary.stopped_by is not None:
         raise summary.stopped_by
     if summary.failed:
@@ -71,6 +80,7 @@ def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summa
 
 def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run, and the command that goes on."""
+    from clairgen.prices import dollars
     from clairgen.reporting.plain import plain_line, shortened
 
     tasks = summary.tasks
@@ -89,6 +99,8 @@ def print_summary(summary: "Summary", again: str) -> None:
             f"{recipe}: {counts.get('made', 0):,} pairs made, {sum(dropped.values()):,} dropped{reasons}, "
             f"{counts.get('failed', 0):,} failed, {counts.get('pending', 0):,} to be made"
         )
+    if money := summary.progress.money.spent_usd:
+        typer.echo(f"Spent: {dollars(money)}, failed tries included")
     for recipe, reason, count, detail in summary.failures:
         typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
     if summary.failed:
@@ -99,10 +111,11 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
-def _again(config: Path, run: Path, options: "Options") -> str:
+def _again(config: Path, run: Path, options: "Options", budget_usd: float | None) -> str:
     """The command that goes on with a run, as a shell takes it."""
     command = ["clairgen", "generate", str(config), "--run", str(run)]
     command += ["--limit", str(options.limit)] if options.limit is not None else []
+    command += ["--budget-usd", f"{budget_usd:g}"] if budget_usd is not None else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

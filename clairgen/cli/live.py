@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.pipeline.progress import Progress
+from clairgen.prices import dollars
 from clairgen.reporting.plain import plain_text
 
 _REFRESH_SECONDS = 0.25
@@ -103,9 +104,11 @@ def _table(progress: Progress, seconds: float) -> Group:
 
 
 def _dollars(progress: Progress) -> str:
-    if not any(role.priced for role in progress.roles.values()):
+    money = progress.money
+    if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
         return ""
-    return f"${sum(role.cost_usd for role in progress.roles.values()):,.2f} so far; "
+    budget = f" of {dollars(money.budget_usd)}, {dollars(money.reserved_usd)} reserved" if money.budget_usd else ""
+    return f"{dollars(money.spent_usd)} spent{budget}; "
 
 
 def _time_left(progress: Progress, seconds: float) -> str:

@@ -75,6 +75,16 @@ def _answer(response: Response) -> ChatAnswer:
         kind = response.headers.get("content-type", "unknown")
         detail = f"the answer is no JSON object but {kind}: {_quoted(response.body)}; does the base URL end in /v1?"
         raise RetryableError("not-json", detail, status=200, billed=True)
+    usage = _usage(content.get("usage"))
+    try:
+        return _good_answer(content, usage, response)
+    except AskError as error:
+        if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+            error.used = (usage.prompt_tokens, usage.completion_tokens)
+        raise
+
+
+def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -> ChatAnswer:
     choices = content.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -98,7 +108,7 @@ def _answer(response: Response) -> ChatAnswer:
             else "the model answered with an empty text"
         )
         raise RetryableError("empty-answer", why, status=200, billed=True)
-    return ChatAnswer(text, finish, _usage(content.get("usage")), _text(content.get("id")) or None)
+    return ChatAnswer(text, finish, usage, _text(content.get("id")) or None)
 
 
 def _refusal(response: Response, now_seconds: float) -> AskError | UnusableEndpointError:
@@ -174,7 +184,10 @@ def _retry_after(headers: Mapping[str, str], now_seconds: float) -> float | None
 def _usage(usage: Any) -> Usage:  # noqa: ANN401 - wire
     if not isinstance(usage, dict):
         return Usage()
-    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
+    prompt, answer, total = (_count(usage.get(f"{kind}_tokens")) for kind in ("prompt", "completion", "total"))
+    if prompt is not None and answer is not None and total is not None:
+        answer = max(answer, total - prompt)  # some providers bill reasoning that they leave out of the completion
+    return Usage(prompt, answer)
 
 
 def _count(value: Any) -> int | None:  # noqa: ANN401 - wire

@@ -4,21 +4,27 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from clairgen.config import Price, Role
+from clairgen.config import Role
 from clairgen.endpoint.pool import Answered, Pool
 from clairgen.endpoint.wire import request_body
 from clairgen.errors import AskError, AskFailedError, DrainedError, RetryableError
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
+from clairgen.pipeline.ledger import Ledger
+from clairgen.pipeline.metering import Meter, meter
 from clairgen.pipeline.progress import Progress, RoleProgress
-from clairgen.records import Completion, Message, Usage
-from clairgen.store import Attempt, Sent, Store, now
+from clairgen.prices import cost_usd
+from clairgen.records import Completion, Message
+from clairgen.store import Attempt, Call, Sent, Store, now
 from clairgen.templates import Template
 
 _LONG_WAIT_SECONDS = 60
 
 
 class Asker:
-    """Implements `Ask` for a run. `reused` are the stores of other runs to look into, by name; reading only."""
+    """Implements `Ask` for a run.
+
+    `reused` are the stores of other runs to look into, by name; reading only. `ledger` keeps account of what asks cost.
+    """
 
     def __init__(
         self,
@@ -30,9 +36,10 @@ class Asker:
         reused: Mapping[str, Store],
         stop: asyncio.Event,
         progress: Progress,
+        ledger: Ledger | None = None,
     ) -> None:
         self._store = store
-        self._roles = {name: _AskedRole(name, role, seed) for name, role in roles.items()}
+        self._roles = {name: _AskedRole(name, role, seed, meter(name, role, ledger)) for name, role in roles.items()}
         self._pools = pools
         self._reused = reused
         self._stop = stop
@@ -40,6 +47,7 @@ class Asker:
         self._running: dict[str, asyncio.Future[Completion]] = {}
         for name, pool in pools.items():
             progress.role(name).in_flight_now = partial(getattr, pool, "in_flight")
+            progress.role(name).priced = roles[name].price_per_million is not None
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
@@ -98,19 +106,21 @@ class Asker:
         if self._stop.is_set():
             raise DrainedError
         try:
-            answered = await self._pools[asked.role.name].chat(asked)
+            return await asked.brings(await self._pools[asked.role.name].chat(asked))
         except AskFailedError as error:
             asked.counters.failed += 1
             error.role = asked.role.name
             raise
-        return await asked.brings(answered)
+        finally:
+            asked.ends()
 
 
 class _AskedRole:
     """What all asks of a role have in common."""
 
-    def __init__(self, name: str, facts: Role, run_seed: int) -> None:
+    def __init__(self, name: str, facts: Role, run_seed: int, meter: Meter | None) -> None:
         self.name = name
+        self.meter = meter
         self.model = facts.model
         self.revision = facts.revision
         self.system = facts.system
@@ -142,6 +152,7 @@ class _Asked:
         self._sample = sample
         self._store = store
         self._progress = progress
+        self._call: Call | None = None
 
     def body(self, redraws: int) -> bytes:
         """The request's bytes; a redraw has another seed, since the same would draw the same empty answer."""
@@ -149,10 +160,15 @@ class _Asked:
         return request_body(self.role.model, self._messages, self.role.sampling, seed)
 
     async def begins(self, endpoint: str, body: bytes) -> None:
-        """A try is sent as soon as this returns."""
+        """A try is sent as soon as this returns: what it can cost is reserved."""
+        if self.role.meter is not None:
+            self._call = await self.role.meter.begins(body)
 
     async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
         """A try brought no completion: commit it as an attempt."""
+        if self.role.meter is not None and self._call is not None:
+            self.role.meter.failed(self._call, error)
+            self._call = None
         self.counters.retried += 1
         if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
             self._progress.note(f"{endpoint} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})")
@@ -165,6 +181,9 @@ class _Asked:
     async def brings(self, answered: Answered) -> Completion:
         """A try brought the completion: commit and count it."""
         role, answer = self.role, answered.answer
+        if role.meter is not None and self._call is not None:
+            role.meter.answered(self._call, answer.usage)
+            self._call = None
         completion = Completion(
             key=self.key,
             role=role.name,
@@ -185,13 +204,10 @@ class _Asked:
         counters.answered += 1
         counters.prompt_tokens += completion.usage.prompt_tokens or 0
         counters.completion_tokens += completion.usage.completion_tokens or 0
-        counters.cost_usd += completion.cost_usd or 0.0
-        counters.priced |= completion.cost_usd is not None
         return completion
 
-
-def cost_usd(usage: Usage, price: Price | None) -> float | None:
-    """What an answer cost, in US dollars; None without a price or without the server's count."""
-    if price is None or usage.prompt_tokens is None:
-        return None
-    return (usage.prompt_tokens * price.input + (usage.completion_tokens or 0) * price.output) / 1_000_000
+    def ends(self) -> None:
+        """Nobody waits any more: what a try that is still out will cost is not known."""
+        if self.role.meter is not None and self._call is not None:
+            self.role.meter.lost(self._call)
+            self._call = None

@@ -7,10 +7,10 @@ from pathlib import Path
 from clairgen.config import Role, RunConfig
 from clairgen.endpoint.opening import with_revisions
 from clairgen.keys import messages_json
-from clairgen.pipeline.asking import cost_usd
 from clairgen.pipeline.ingest import last_reading, source_facts
 from clairgen.pipeline.plans import PlannedRecipe, changes, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import other_tasks
+from clairgen.prices import cost_usd, with_prices
 from clairgen.records import Usage
 from clairgen.store import RoleNumbers, RunDirectory, Store, reading
 from clairgen.tasks import BadRow, check_source, read_tasks
@@ -70,7 +70,7 @@ async def estimate(
     of `--reuse`, are not looked up, so the estimate is then too high. Second
     tries of revisions that miss their check are not counted.
     """
-    roles = with_revisions(roles_asked(config))
+    roles = with_prices(with_revisions(roles_asked(config)))
     planned = plan_recipes(config, roles)
     check_source(config.tasks)
     tasks = _count_tasks(config, limit)

@@ -17,11 +17,13 @@ from clairgen.pipeline.asking import Asker
 from clairgen.pipeline.chains import run_chains
 from clairgen.pipeline.ingest import Reading
 from clairgen.pipeline.keeping import Keeper
+from clairgen.pipeline.ledger import Ledger
 from clairgen.pipeline.making import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.sifting import settle_near_duplicates, unsettle_near_duplicates
+from clairgen.prices import check_budget, with_prices
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading, writing
 from clairgen.tasks import check_source
@@ -81,9 +83,11 @@ async def generate(
         stop or asyncio.Event(),
         world or World(),
     )
-    roles = with_revisions(roles_asked(config))
+    roles = with_prices(with_revisions(roles_asked(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, world.environment)
+    if config.budget_usd is not None:
+        check_budget(roles)
     check_source(config.tasks)
     directory = RunDirectory(Path(run))
     directory.create()
@@ -104,11 +108,15 @@ async def generate(
             if options.retry_failed:
                 await store.pairs.retry_failed()
             progress.pairs_to_make = await _pending(store, planned, options.limit)
+            ledger = Ledger(store.spending, await store.spending.total(), config.budget_usd, progress, stop)
+            await stack.enter_async_context(ledger)
             stopped_by = None
             if progress.pairs_to_make:
                 await unsettle_near_duplicates(store, prepared.filters)
                 pools = await _open_pools(stack, roles, directory, world, stop, progress)
-                asker = Asker(store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress)
+                asker = Asker(
+                    store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress, ledger=ledger
+                )
                 stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
             if not isinstance(stopped_by, StoreError):
                 await settle_near_duplicates(store, prepared.filter_set, prepared.filters)

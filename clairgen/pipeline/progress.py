@@ -24,10 +24,20 @@ class RoleProgress:
 
 
 @dataclass(slots=True)
+class Money:
+    """Dollars of the whole run: spent, reserved for what is in flight, and what both together never pass, if anything."""
+
+    spent_usd: float = 0.0
+    reserved_usd: float = 0.0
+    budget_usd: float | None = None
+
+
+@dataclass(slots=True)
 class Progress:
     """Counters of a session of `generate`."""
 
     roles: dict[str, RoleProgress] = field(default_factory=dict)
+    money: Money = field(default_factory=Money)
     pairs_to_make: int = 0
     made: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)

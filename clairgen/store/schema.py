@@ -46,6 +46,10 @@ CREATE TABLE attempts (              -- tries that gave no completion; billed te
 );
 CREATE INDEX attempts_by_key ON attempts (key);
 
+CREATE TABLE spending (              -- calls that may cost something, in 1e-12 US dollars; cost is null while it is not known
+    id INTEGER PRIMARY KEY, role TEXT NOT NULL, most INTEGER, cost INTEGER, begun_at TEXT NOT NULL
+);
+
 CREATE TABLE judgements (            -- a judge's verdict over answers 1 and 2 of a task, in the order in which they were shown
     task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT NOT NULL, round INTEGER NOT NULL, key TEXT NOT NULL,
     shown_first INTEGER NOT NULL, shown_second INTEGER NOT NULL, choice INTEGER, status TEXT NOT NULL, reasoning TEXT,

@@ -16,6 +16,7 @@ from clairgen.store.judgements import Judgements
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
+from clairgen.store.spending import Spending
 from clairgen.store.tasks import Tasks
 from clairgen.store.writer import Writer
 
@@ -30,6 +31,7 @@ class Store:
     filter_sets: FilterSets
     facts: Facts
     judgements: Judgements
+    spending: Spending
 
 
 @asynccontextmanager
@@ -75,4 +77,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         FilterSets(reader, writer, facts),
         facts,
         Judgements(reader),
+        Spending(reader, write),
     )

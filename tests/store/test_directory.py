@@ -19,7 +19,7 @@ TABLES = {
         "judgements",
         "messages",
     ),
-    *("meta", "pair_asks", "pairs", "plans", "tasks", "templates", "votes"),
+    *("meta", "pair_asks", "pairs", "plans", "spending", "tasks", "templates", "votes"),
 }
 
 

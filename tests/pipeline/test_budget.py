@@ -1,0 +1,161 @@
+"""The budget is never passed, by the server's own bill: with concurrent asks, kills, time-outs and torn answers."""
+
+import asyncio
+import json
+import os
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clairgen import verbs
+from clairgen.config_file import parse_config
+from clairgen.endpoint.opening import World
+from clairgen.errors import BudgetError, ConfigError
+from clairgen.pipeline.generate import Summary, generate
+from clairgen.store import RunDirectory, Spent, reading
+from tests.pipeline.test_kill import killed_after
+from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, refused, said
+
+TRIALS = int(os.environ.get("CLAIRGEN_BUDGET_TRIALS", "3"))
+PRICES = {TARGET: (3, 7), REVISER: (11, 13), STRONGER: (0, 0)}
+MOST_TOKENS = 100
+TIMEOUT_SECONDS = 0.3
+HASTE = 50  # the last sessions of a trial wait so much shorter between tries
+
+
+@dataclass(slots=True)
+class Provider:
+    """Bills what it generates, whether or not that arrives: a token for every byte of the prompt,
+    sometimes a long system message of its own, and all of the answer.
+    """
+
+    random: random.Random
+    picodollars: int = 0
+    billed: list[str] = field(default_factory=list)
+
+    def __call__(self, request: dict[str, Any]) -> Reply:
+        fate = self.random.random()
+        if fate < 0.04:
+            return refused(429, retry_after="0.05")
+        prompt = sum(len(message["content"].encode()) for message in request["messages"]) + self.random.choice(
+            [0, 1000]
+        )
+        answer = self.random.choice([1, request["max_tokens"]])
+        a_prompt_token, an_answer_token = PRICES[request["model"]]
+        self.picodollars += 10**6 * (prompt * a_prompt_token + answer * an_answer_token)
+        self.billed.append(request["model"])
+        whole = said(played_text(request), tokens=(prompt, answer))
+        if fate < 0.09:
+            return Reply(b"", reset=True)
+        if fate < 0.14:
+            return Reply(whole.body, cut=20, headers=whole.headers)
+        if fate < 0.19:
+            return Reply(whole.body, delay_seconds=2 * TIMEOUT_SECONDS)
+        if fate < 0.23:
+            return refused(500, "generated, and then fell over")
+        if fate < 0.26:
+            return Reply(whole.body.replace(b'"usage"', b'"abusage"'))
+        if fate < 0.28:
+            return said(None, tokens=(prompt, answer))
+        return Reply(whole.body, delay_seconds=self.random.uniform(0, 0.15))
+
+
+def played_text(request: dict[str, Any]) -> str:
+    text: str = json.loads(played(request).body)["choices"][0]["message"]["content"]
+    return text
+
+
+def priced(**roles: Any) -> dict[str, Any]:  # noqa: ANN401 - parts of a configuration
+    names = {"target": TARGET, "reviser": REVISER, "stronger": STRONGER}
+    common = {"max_tokens": MOST_TOKENS, "timeout_seconds": TIMEOUT_SECONDS}
+    return {
+        name: common | {"price_per_million": dict(zip(("input", "output"), PRICES[model], strict=True))} | roles
+        for name, model in names.items()
+    }
+
+
+async def spent(run: Path) -> Spent:
+    async with reading(RunDirectory(run)) as store:
+        return await store.spending.total()
+
+
+async def ended(config_path: Path, run: Path) -> Summary:
+    """A session that is left to end by itself, in haste."""
+    world = World(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
+    return await generate(parse_config(config_path.read_text()), run, world=world)
+
+
+@pytest.mark.parametrize("trial", range(TRIALS))
+async def test_the_bill_stays_within_the_budget(trial: int, tmp_path: Path) -> None:
+    chance = random.Random(trial)
+    provider = Provider(chance)
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(chance.randint(40, 80)))
+    budget = chance.uniform(0.02, 0.5)
+    run, config_path = tmp_path / "run", tmp_path / "config.yaml"
+    async with ScriptedEndpoint(provider) as endpoint:
+        roles = priced(concurrency=chance.choice([2, 8, 32]))
+        config_path.write_text(config_text(endpoint.url, tasks, budget_usd=budget, **roles))
+        for _ in range(chance.randint(1, 3)):
+            await killed_after(chance.uniform(0.6, 2.0), config_path, run)
+            assert provider.picodollars <= budget * 10**12
+        for _ in range(4):  # a row of alike faults may end a session before the budget does
+            summary = await ended(config_path, run)
+            if isinstance(summary.stopped_by, BudgetError):
+                break
+    counted = await spent(run)
+    assert provider.picodollars <= counted.settled + counted.unsettled <= budget * 10**12
+    assert len([model for model in provider.billed if model != STRONGER]) <= counted.calls
+    done = sum(counts.get("made", 0) for counts in summary.statuses.values())
+    assert isinstance(summary.stopped_by, BudgetError) or done > 0.5 * 2 * len(questions(40))
+
+
+async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path: Path) -> None:
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(30)), tmp_path / "run"
+    async with ScriptedEndpoint(played) as endpoint:
+        whole = config(endpoint.url, tasks, **priced(timeout_seconds=10))
+        first = await generate(whole.model_copy(update={"budget_usd": 0.1}), run)
+        asked = len(endpoint.asked)
+        again = await generate(whole.model_copy(update={"budget_usd": 0.1}), run)
+        assert len(endpoint.asked) == asked  # the next ask still does not fit
+        second = await generate(whole.model_copy(update={"budget_usd": 10.0}), run)
+    for stopped in (first, again):
+        assert isinstance(stopped.stopped_by, BudgetError)
+        assert "the budget of $0.1000 has no room for the next ask" in str(stopped.stopped_by)
+    assert first.progress.money.reserved_usd == 0
+    assert 0.05 < first.progress.money.spent_usd <= 0.1
+    assert second.stopped_by is None
+    assert second.progress.money.spent_usd == pytest.approx(30 * (20 * 3 + 10 * 7 + 200 * 11 + 30 * 13) / 1e6)
+    assert (await verbs.status(run)).spent == await spent(run)
+
+
+async def test_every_try_is_paid_for(tmp_path: Path) -> None:
+    """An empty answer is billed as it says; of a torn one nobody knows, so it counts at its most."""
+    fates = iter([said(None, tokens=(20, 10)), Reply(b"", reset=True)])
+
+    def script(request: dict[str, Any]) -> Reply:
+        return next(fates, played(request)) if request["model"] == TARGET else played(request)
+
+    run = tmp_path / "run"
+    async with ScriptedEndpoint(script) as endpoint:
+        tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+        given = config(endpoint.url, tasks, recipes=["stronger-preferred"], budget_usd=1, **priced(timeout_seconds=10))
+        world = World(sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
+        summary = await generate(given, run, world=world)
+    counted = await spent(run)
+    assert summary.stopped_by is None
+    assert (counted.calls, counted.open_calls) == (3, 1)
+    assert counted.settled == 2 * 10**6 * (20 * 3 + 10 * 7)
+    assert counted.unsettled > 10**6 * (1024 * 3 + MOST_TOKENS * 7)
+
+
+async def test_a_budget_that_nothing_bounds_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+        with pytest.raises(ConfigError, match="budget_usd needs a price for every model"):
+            await generate(config(endpoint.url, tasks, budget_usd=1), tmp_path / "run")
+    assert not endpoint.asked
