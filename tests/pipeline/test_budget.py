@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from clairgen import verbs
-from clairgen.config_file import parse_config
+from clairgen.config import RunConfig
 from clairgen.endpoint.opening import World
 from clairgen.errors import BudgetError, ConfigError
 from clairgen.pipeline.generate import Summary, generate
@@ -38,7 +38,8 @@ class Provider:
     picodollars: int = 0
     billed: list[str] = field(default_factory=list)
 
-    def __call__(self, request: dict[str, Any]) -> Reply:
+    def answer(self, request: dict[str, Any]) -> Reply:
+        """What comes of a request; only a 429 costs nothing."""
         fate = self.random.random()
         if fate < 0.04:
             return refused(429, retry_after="0.05")
@@ -84,10 +85,10 @@ async def spent(run: Path) -> Spent:
         return await store.spending.total()
 
 
-async def ended(config_path: Path, run: Path) -> Summary:
+async def ended(given: RunConfig, run: Path) -> Summary:
     """A session that is left to end by itself, in haste."""
     world = World(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
-    return await generate(parse_config(config_path.read_text()), run, world=world)
+    return await generate(given, run, world=world)
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
@@ -97,14 +98,14 @@ async def test_the_bill_stays_within_the_budget(trial: int, tmp_path: Path) -> N
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(chance.randint(40, 80)))
     budget = chance.uniform(0.02, 0.5)
     run, config_path = tmp_path / "run", tmp_path / "config.yaml"
-    async with ScriptedEndpoint(provider) as endpoint:
+    async with ScriptedEndpoint(provider.answer) as endpoint:
         roles = priced(concurrency=chance.choice([2, 8, 32]))
         config_path.write_text(config_text(endpoint.url, tasks, budget_usd=budget, **roles))
         for _ in range(chance.randint(1, 3)):
             await killed_after(chance.uniform(0.6, 2.0), config_path, run)
             assert provider.picodollars <= budget * 10**12
         for _ in range(4):  # a row of alike faults may end a session before the budget does
-            summary = await ended(config_path, run)
+            summary = await ended(config(endpoint.url, tasks, budget_usd=budget, **roles), run)
             if isinstance(summary.stopped_by, BudgetError):
                 break
     counted = await spent(run)
