@@ -41,6 +41,7 @@ def generate(
 
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
+    from clairgen.cli.estimated import print_estimate
     from clairgen.config_file import load_config
     from clairgen.pipeline.generate import Options
 
@@ -50,7 +51,7 @@ def generate(
             raise ConfigError(f"--budget-usd {budget_usd:g} is no budget; give dollars above 0, at most a million")
         loaded = loaded.model_copy(update={"budget_usd": budget_usd})
     if dry_run:
-        _print_estimate(loaded, run, limit, retry_failed=retry_failed)
+        print_estimate(loaded, run, limit, retry_failed=retry_failed)
         return
     options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()))
     summary = generate_shown(loaded, run, options)
@@ -120,52 +121,3 @@ def _again(config: Path, run: Path, options: "Options", budget_usd: float | None
     for other in options.reuse:
         command += ["--reuse", str(other)]
     return shlex.join(command)
-
-
-def _print_estimate(config: "RunConfig", run: Path, limit: int | None, *, retry_failed: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
-    from clairgen.reporting.plain import safe_line
-
-    found = run_coroutine(estimate(config, run, limit, retry_failed=retry_failed))
-    typer.echo(
-        f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
-        f"{found.pairs_made:,} pairs made already. Still to ask:"
-    )
-    if not found.roles:
-        typer.echo("Nothing: these recipes take what the data set brings.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for title in ("role", "model"):
-        table.add_column(title)
-    for title in ("calls", "tokens in", "tokens out", "dollars", "at most"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for role in found.roles:
-        table.add_row(
-            role.role,
-            safe_line(role.model),
-            f"{role.calls:,}",
-            f"{role.prompt_tokens:,}",
-            f"{role.answer_tokens:,}",
-            _dollars(role.expected_usd),
-            _dollars(role.most_usd),
-        )
-    Console().print(table)
-    if not all(role.measured for role in found.roles):
-        typer.echo(
-            f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
-            "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured."
-        )
-    expected = [role.expected_usd for role in found.roles if role.expected_usd is not None]
-    typer.echo(
-        f"Expected: ${sum(expected):,.2f}"
-        if expected
-        else "No role has a price_per_million, so no dollars are counted."
-    )
-
-
-def _dollars(amount: float | None) -> str:
-    return "–" if amount is None else f"${amount:,.2f}"

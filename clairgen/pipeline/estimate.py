@@ -8,11 +8,12 @@ from clairgen.config import Role, RunConfig
 from clairgen.endpoint.opening import with_revisions
 from clairgen.keys import messages_json
 from clairgen.pipeline.ingest import last_reading, source_facts
+from clairgen.pipeline.measured import ENOUGH, measured_dollars
 from clairgen.pipeline.plans import PlannedRecipe, changes, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import other_tasks
-from clairgen.prices import cost_usd, with_prices
+from clairgen.prices import PICODOLLARS, Tariff, cost_usd, tariff
 from clairgen.records import Usage
-from clairgen.store import RoleNumbers, RunDirectory, Store, reading
+from clairgen.store import RunDirectory, Store, UsageSample, reading
 from clairgen.tasks import BadRow, check_source, read_tasks
 from clairgen.templates import transcript
 
@@ -20,7 +21,6 @@ CHARACTERS_PER_TOKEN = 4
 """Of English text, under the tokenisers of current models."""
 ASSUMED_ANSWER_TOKENS = 500
 """Where nothing was answered yet and max_tokens is not lower; real reviser answers had 667 on average."""
-_ENOUGH_ANSWERS = 20
 _SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
 
 
@@ -29,7 +29,8 @@ class RoleEstimate:
     """What a role would be asked.
 
     `measured` tells that the tokens are means of answers already stored; else they are guessed from characters. Dollars are
-    None without a price; `most_usd` is None also without max_tokens.
+    None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured, and `most_usd`, where
+    every answer takes its max_tokens, also without such a limit.
     """
 
     role: str
@@ -37,9 +38,12 @@ class RoleEstimate:
     calls: int
     prompt_tokens: int
     answer_tokens: int
+    low_usd: float | None
     expected_usd: float | None
+    high_usd: float | None
     most_usd: float | None
     measured: bool
+    tariff: Tariff | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class Estimate:
     duplicates: int
     bad_rows: int
     pairs_made: int
+    spent_usd: float
     roles: list[RoleEstimate]
 
 
@@ -70,22 +75,34 @@ async def estimate(
     of `--reuse`, are not looked up, so the estimate is then too high. Second
     tries of revisions that miss their check are not counted.
     """
-    roles = with_prices(with_revisions(roles_asked(config)))
+    roles = with_revisions(roles_asked(config))
     planned = plan_recipes(config, roles)
     check_source(config.tasks)
     tasks = _count_tasks(config, limit)
     directory = RunDirectory(Path(run))
     done: dict[str, int] = {}
     made = 0
-    numbers: dict[str, RoleNumbers] = {}
+    spent = 0
+    samples: dict[tuple[str, str], UsageSample] = {}
     if directory.database.exists():
         async with reading(directory) as store:
             made = sum(counts.get("made", 0) for counts in (await store.pairs.statuses()).values())
             done = await _done(store, config, planned, limit, retry_failed=retry_failed)
-            numbers = {entry.role: entry for entry in await store.completions.numbers()}
+            samples = await store.completions.usage_samples()
+            total = await store.spending.total()
+            spent = total.settled + total.unsettled
     open_pairs = {entry.recipe.name: max(0, tasks.count - done.get(entry.recipe.name, 0)) for entry in planned}
-    estimates = [_estimate(name, role, planned, open_pairs, tasks, numbers, roles) for name, role in roles.items()]
-    return Estimate(tasks.count, tasks.duplicates, tasks.bad_rows, made, estimates)
+    estimates = []
+    for name, role in roles.items():
+        asking = [entry for entry in planned if name in entry.kit.roles]
+        asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.kit.choice, name) for entry in asking]
+        calls = max(asks) if name in _SHARED else sum(asks)
+        sample = samples.get((name, role.model))
+        if sample is None or sample.answers < ENOUGH:
+            estimates.append(_guessed(name, role, calls, _guessed_prompt(name, asking, tasks, roles)))
+        else:
+            estimates.append(_measured(name, role, calls, sample))
+    return Estimate(tasks.count, tasks.duplicates, tasks.bad_rows, made, spent / PICODOLLARS, estimates)
 
 
 async def _done(
@@ -120,44 +137,51 @@ def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:
     return counted
 
 
-def _estimate(
-    name: str,
-    role: Role,
-    planned: list[PlannedRecipe],
-    open_pairs: Mapping[str, int],
-    tasks: _Tasks,
-    numbers: Mapping[str, RoleNumbers],
-    roles: Mapping[str, Role],
-) -> RoleEstimate:
-    asking = [entry for entry in planned if name in entry.kit.roles]
-    asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.kit.choice, name) for entry in asking]
-    calls = max(asks) if name in _SHARED else sum(asks)
-    known = numbers.get(name)
-    if known is not None and known.completions - known.reused >= _ENOUGH_ANSWERS:
-        paid = known.completions - known.reused
-        prompt, answer, measured = known.prompt_tokens / paid, known.completion_tokens / paid, True
-    else:
-        prompt, answer, measured = _guessed_prompt(name, asking, tasks, roles), _guessed_answer(role), False
-    expected = Usage(round(calls * prompt), round(calls * answer))
-    most = (
-        cost_usd(Usage(expected.prompt_tokens, calls * role.max_tokens), role.price_per_million)
-        if role.max_tokens
-        else None
-    )
+def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:
+    found = tariff(role)
+    money = measured_dollars(sample, calls, found.price) if found else None
+    used = Usage(round(calls * sample.prompt), round(calls * sample.answer))
     return RoleEstimate(
-        name,
-        role.model,
-        calls,
-        expected.prompt_tokens or 0,
-        expected.completion_tokens or 0,
-        cost_usd(expected, role.price_per_million),
-        most,
-        measured,
+        role=name,
+        model=role.model,
+        calls=calls,
+        prompt_tokens=used.prompt_tokens or 0,
+        answer_tokens=used.completion_tokens or 0,
+        low_usd=money.low if money else None,
+        expected_usd=money.expected if money else None,
+        high_usd=money.high if money else None,
+        most_usd=_most(role, calls, used, found),
+        measured=True,
+        tariff=found,
     )
+
+
+def _guessed(name: str, role: Role, calls: int, prompt_tokens: float) -> RoleEstimate:
+    found = tariff(role)
+    used = Usage(round(calls * prompt_tokens), calls * _guessed_answer(role))
+    return RoleEstimate(
+        role=name,
+        model=role.model,
+        calls=calls,
+        prompt_tokens=used.prompt_tokens or 0,
+        answer_tokens=used.completion_tokens or 0,
+        low_usd=None,
+        expected_usd=cost_usd(used, found.price) if found else None,
+        high_usd=None,
+        most_usd=_most(role, calls, used, found),
+        measured=False,
+        tariff=found,
+    )
+
+
+def _most(role: Role, calls: int, used: Usage, found: Tariff | None) -> float | None:
+    if found is None or role.longest_answer is None:
+        return None
+    return cost_usd(Usage(used.prompt_tokens, calls * role.longest_answer), found.price)
 
 
 def _guessed_answer(role: Role) -> int:
-    return min(role.max_tokens or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)
+    return min(role.longest_answer or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)
 
 
 def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles: Mapping[str, Role]) -> float:

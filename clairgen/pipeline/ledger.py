@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Self
 
-from clairgen.errors import BudgetError, DrainedError
+from clairgen.errors import BudgetError, DrainedError, StoreError
 from clairgen.pipeline.progress import Progress
 from clairgen.prices import PICODOLLARS, dollars
 from clairgen.store import Call, Spending, Spent
@@ -41,7 +41,7 @@ class Ledger:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.gather(*self._writes, return_exceptions=True)  # what fails stays reserved, which is the safe side
+        await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def reserve(self, role: str, most: int | None) -> Call:
         """A call that may be sent now. With a budget, waits while what is in flight might leave room for it.
@@ -65,21 +65,37 @@ class Ledger:
         return call
 
     def settle(self, call: Call, cost: int | None) -> None:
-        """Replace a reservation by the true cost; None is not known, and counts as spent at its most."""
-        self._in_flight -= call.most or 0
-        counters = self._progress.role(call.role)
+        """Replace a reservation by the true cost; None is not known, and counts as spent at its most.
+
+        Room is free only once the disk knows of it, or a kill would leave more reserved there than the budget holds.
+        """
         if cost is None:
-            self._unknown += call.most or 0
-            counters.cost_usd += (call.most or 0) / PICODOLLARS
+            self._close(call, None)
         else:
-            self._settled += cost
-            counters.cost_usd += cost / PICODOLLARS
-            self._later(self._spending.settle(call, cost))
-            if self._budget is not None and cost > (call.most or 0):
-                self._progress.note(
-                    f"a call of {call.role} was billed ${cost / PICODOLLARS:.6f}, more than its prompt and max_tokens can "
-                    "cost; the budget holds only as far as this server keeps to max_tokens"
-                )
+            self._later(self._settled_on_disk(call, cost))
+
+    async def _settled_on_disk(self, call: Call, cost: int) -> None:
+        try:
+            await self._spending.settle(call, cost)
+        except StoreError:  # the disk is full, which stops the run where its answers are saved
+            self._close(call, None)
+        else:
+            self._close(call, cost)
+
+    def _close(self, call: Call, cost: int | None) -> None:
+        most = call.most or 0
+        counted = most if cost is None else cost
+        self._in_flight -= most
+        if cost is None:
+            self._unknown += counted
+        else:
+            self._settled += counted
+        self._progress.role(call.role).cost_usd += counted / PICODOLLARS
+        if self._budget is not None and counted > most:
+            self._progress.note(
+                f"a call of {call.role} was billed {dollars(counted / PICODOLLARS)}, more than its prompt and max_tokens can "
+                "cost; the budget holds only as far as the server keeps to max_tokens"
+            )
         self._changed.set()
         self._show()
 
@@ -122,7 +138,7 @@ class Ledger:
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writes.discard(task)
         if not task.cancelled():
-            task.exception()  # a disk that is full stops the run where its answers are saved
+            task.exception()  # a reservation that nobody waits for; a disk that is full stops the run elsewhere
 
     def _show(self) -> None:
         money = self._progress.money

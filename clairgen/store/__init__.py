@@ -1,6 +1,6 @@
 """The store: every answer that was paid for, in SQLite. All SQL lives in this package."""
 
-from clairgen.store.completions import Attempt, RoleNumbers, Sent, now
+from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Plan, fact_row
 from clairgen.store.filter_sets import Sifted
@@ -26,6 +26,7 @@ __all__ = [
     "Spent",
     "Statement",
     "Store",
+    "UsageSample",
     "fact_row",
     "migrate",
     "now",

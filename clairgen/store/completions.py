@@ -61,6 +61,18 @@ class RoleNumbers:
     cost_usd: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class UsageSample:
+    """Means over the answers of a role's model that this run asked for itself: tokens, their squares and their product."""
+
+    answers: int
+    prompt: float
+    answer: float
+    prompt_squared: float
+    answer_squared: float
+    product: float
+
+
 class Completions:
     """The completions of one run."""
 
@@ -104,6 +116,15 @@ class Completions:
             RoleNumbers(row[0], row[1], row[2], int(row[3]), int(row[4]), row[5])
             for row in await self._reader.rows(sql)
         ]
+
+    async def usage_samples(self) -> dict[tuple[str, str], UsageSample]:
+        """What answers have used so far, by role and model."""
+        sql = (
+            "SELECT role, model, count(*), avg(prompt_tokens), avg(completion_tokens), avg(1.0 * prompt_tokens * prompt_tokens), "
+            "avg(1.0 * completion_tokens * completion_tokens), avg(1.0 * prompt_tokens * completion_tokens) FROM completions "
+            "WHERE reused_from IS NULL AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL GROUP BY role, model"
+        )
+        return {(row[0], row[1]): UsageSample(*row[2:]) for row in await self._reader.rows(sql)}
 
 
 def now() -> str:
