@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from clairgen import verbs
+    from clairgen.store import Spent
 
 
 def status(
@@ -31,6 +32,8 @@ def _json(found: "verbs.Status") -> str:
     import json
     from dataclasses import asdict
 
+    from clairgen.prices import PICODOLLARS
+
     return json.dumps(
         {
             "run": str(found.run),
@@ -47,10 +50,24 @@ def _json(found: "verbs.Status") -> str:
             "roles": {
                 role.role: {key: value for key, value in asdict(role).items() if key != "role"} for role in found.roles
             },
+            "spent_usd": found.spent.settled / PICODOLLARS,
+            "unsettled_usd": found.spent.unsettled / PICODOLLARS,
+            "unsettled_calls": found.spent.open_calls,
             "filters": found.filters.model_dump(mode="json") if found.filters else None,
         },
         indent=2,
     )
+
+
+def _spent(spent: "Spent") -> str:
+    from clairgen.prices import PICODOLLARS, dollars
+
+    unknown = (
+        f", and at most {dollars(spent.unsettled / PICODOLLARS)} for {spent.open_calls:,} calls in flight or of unknown outcome"
+        if spent.open_calls
+        else ""
+    )
+    return f"Spent: {dollars(spent.settled / PICODOLLARS)}{unknown}, failed tries included"
 
 
 def _print(found: "verbs.Status") -> None:
@@ -80,5 +97,7 @@ def _print(found: "verbs.Status") -> None:
         roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts_of_role), dollars)
     console.print()
     console.print(roles)
+    if found.spent.calls:
+        typer.echo(f"\n{_spent(found.spent)}")
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")

@@ -48,6 +48,36 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "README.md").exists()
 
 
+async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_left(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=100)
+        guessed = await clairgen("generate", config, "--run", run, "--dry-run")
+        await clairgen("generate", config, "--run", run, "--limit", "40")
+        done = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
+    assert "Generate a few with --limit 50 first" in guessed.out
+    assert "Expected: $0.17, between $0.17 and $0.17" in done.out  # all answers of the script are alike
+    assert "No price is known for target (target-model), so its dollars are not counted" in done.out
+    assert "Budget: $0.2000, of which $0.1160 are spent: not enough for what is expected" in done.out
+
+
+async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_path: Path) -> None:
+    free = {"price_per_million": {"input": 0, "output": 0}}
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=30, target=free, stronger=free)
+        stopped = await clairgen("generate", config, "--run", run, "--budget-usd", "0.05")
+        status = await clairgen("status", run)
+        finished = await clairgen("generate", config, "--run", run, "--budget-usd", "1")
+        senseless = await clairgen("generate", config, "--run", run, "--budget-usd", "nan")
+    assert stopped.code == 2
+    assert stopped.err.startswith("the budget of $0.0500 has no room for the next ask: $0.0")
+    assert "raise budget_usd, or give a larger --budget-usd, and run the same command again" in stopped.err
+    assert "Spent: $0.0" in stopped.out
+    assert "Spent: $0.0" in status.out
+    assert finished.code == 0, finished
+    assert "clair: 30 pairs made" in finished.out
+    assert (senseless.code, "Traceback" in senseless.err) == (2, False)
+
+
 async def test_export_is_pushed_to_the_hub(tmp_path: Path) -> None:
     with served(HubStandIn("hf_made_up")) as hub:
         async with ScriptedEndpoint(played) as endpoint:

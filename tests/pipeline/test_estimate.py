@@ -25,6 +25,7 @@ async def test_a_new_run_is_estimated_from_characters_and_nothing_is_made(tmp_pa
     assert 10 * (100 + 100) < reviser.prompt_tokens < 10 * (100 + 100 + 250)  # task, student's answer, template
     assert reviser.expected_usd == pytest.approx((reviser.prompt_tokens * 10 + reviser.answer_tokens * 30) / 1e6)
     assert reviser.most_usd == pytest.approx((reviser.prompt_tokens * 10 + 10 * 4096 * 30) / 1e6)
+    assert (reviser.low_usd, reviser.high_usd) == (None, None)
     assert not (tmp_path / "run").exists()
 
 
@@ -39,6 +40,10 @@ async def test_a_continued_run_is_estimated_from_what_its_answers_had(tmp_path: 
     assert [role.calls for role in first.roles] == [10, 10, 10]
     reviser = by_role(found)["reviser"]
     assert (reviser.measured, reviser.prompt_tokens, reviser.answer_tokens) == (True, 70 * 200, 70 * 30)
+    each = (200 * 10 + 30 * 30) / 1e6
+    assert [reviser.low_usd, reviser.high_usd] == pytest.approx([70 * each, 70 * each])
+    assert found.spent_usd == pytest.approx(30 * each)
+    assert by_role(found)["target"].tariff is None
 
 
 async def test_what_has_changed_is_estimated_as_to_be_made(tmp_path: Path) -> None:
