@@ -17,6 +17,7 @@ from clairgen.exporting.writing import DatasetWriter, reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.pipeline.ingest import Reading, last_reading
+from clairgen.pipeline.run_log import Session, last_session
 from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
@@ -58,6 +59,33 @@ async def status(run: Path | str) -> Status:
             await store.completions.numbers(),
             await store.spending.total(),
             FilterSettings.model_validate_json(in_force[1]) if in_force else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A run at a glance: what is cheap to read again and again. `session` is what its log says of the last session."""
+
+    run: Path
+    statuses: dict[str, dict[str, int]]
+    spent: Spent
+    session: Session | None
+
+    @property
+    def running(self) -> bool:
+        """Whether a session is going on."""
+        return self.session is not None and self.session.running
+
+
+async def watched(run: Path | str) -> Watched:
+    """Where a run stands now, by its indexes and its log alone."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        return Watched(
+            directory.path,
+            await store.pairs.statuses(),
+            await store.spending.total(),
+            last_session(directory.events),
         )
 
 

@@ -36,6 +36,9 @@ def generate(
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Go on with a configuration that changes what is asked.")
     ] = False,
+    log_texts: Annotated[
+        bool, typer.Option("--log-texts", help="Write prompts and answers into run.log as well.")
+    ] = False,
 ) -> None:
     """Make preference pairs. Run it again after anything: only what is missing is asked.
 
@@ -53,7 +56,7 @@ def generate(
     if dry_run:
         print_estimate(loaded, run, limit, retry_failed=retry_failed)
         return
-    options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()))
+    options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()), log_texts)
     summary = generate_shown(loaded, run, options)
     print_summary(summary, again=_again(config, run, options, budget_usd))
     if summary.stopped_by is not None:

@@ -7,12 +7,12 @@ import typer
 
 if TYPE_CHECKING:
     from clairgen import verbs
-    from clairgen.store import Spent
 
 
 def status(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends, or Ctrl-C.")] = False,
 ) -> None:
     """Show where a run stands: pairs, failures, answers, tokens and dollars. Works while the run goes on.
 
@@ -21,11 +21,26 @@ def status(
     from clairgen import verbs
     from clairgen.cli.running import run as run_coroutine
 
+    if watch:
+        _watch(run)
+        return
     found = run_coroutine(verbs.status(run))
     if json:
         typer.echo(_json(found))
     else:
         _print(found)
+
+
+def _watch(run: Path) -> None:
+    import contextlib
+
+    from rich.console import Console
+
+    from clairgen.cli.running import run as run_coroutine
+    from clairgen.cli.watch import watch
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run_coroutine(watch(run, Console()))
 
 
 def _json(found: "verbs.Status") -> str:
@@ -59,34 +74,16 @@ def _json(found: "verbs.Status") -> str:
     )
 
 
-def _spent(spent: "Spent") -> str:
-    from clairgen.prices import PICODOLLARS, dollars
-
-    unknown = (
-        f", and at most {dollars(spent.unsettled / PICODOLLARS)} for {spent.open_calls:,} calls in flight or of unknown outcome"
-        if spent.open_calls
-        else ""
-    )
-    return f"Spent: {dollars(spent.settled / PICODOLLARS)}{unknown}, failed tries included"
-
-
 def _print(found: "verbs.Status") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from clairgen.cli.pairs_table import pairs_table, spent_line
     from clairgen.reporting.plain import plain_line, safe_line, shortened
 
     console = Console()
     console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
-    pairs = Table(box=None, pad_edge=False)
-    pairs.add_column("recipe")
-    for title in ("made", "kept", "dropped", "failed", "to be made"):
-        pairs.add_column(title, justify="right", no_wrap=True)
-    for recipe, counts in found.statuses.items():
-        made, dropped = counts.get("made", 0), sum(found.dropped.get(recipe, {}).values())
-        figures = (made, made - dropped, dropped, counts.get("failed", 0), counts.get("pending", 0))
-        pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
-    console.print(pairs)
+    console.print(pairs_table(found.statuses, found.dropped))
     roles = Table(box=None, pad_edge=False)
     roles.add_column("role")
     for title in ("answers", "reused", "tokens in", "tokens out", "dollars"):
@@ -98,6 +95,6 @@ def _print(found: "verbs.Status") -> None:
     console.print()
     console.print(roles)
     if found.spent.calls:
-        typer.echo(f"\n{_spent(found.spent)}")
+        typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")

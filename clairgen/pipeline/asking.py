@@ -105,6 +105,7 @@ class Asker:
     async def _fetched(self, asked: "_Asked") -> Completion:
         if self._stop.is_set():
             raise DrainedError
+        asked.counters.asking += 1
         try:
             return await asked.brings(await self._pools[asked.role.name].chat(asked))
         except AskFailedError as error:
@@ -112,6 +113,7 @@ class Asker:
             error.role = asked.role.name
             raise
         finally:
+            asked.counters.asking -= 1
             asked.ends()
 
 
@@ -163,16 +165,27 @@ class _Asked:
         """A try is sent as soon as this returns: what it can cost is reserved."""
         if self.role.meter is not None:
             self._call = await self.role.meter.begins(body)
+        self.counters.sent += 1
 
     async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
         """A try brought no completion: commit it as an attempt."""
         if self.role.meter is not None and self._call is not None:
             self.role.meter.failed(self._call, error)
             self._call = None
-        self.counters.retried += 1
-        if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
-            self._progress.note(f"{endpoint} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})")
         role = self.role
+        self.counters.refused[error.reason] += 1
+        self._progress.tell(
+            "refused",
+            role=role.name,
+            endpoint=endpoint,
+            reason=error.reason,
+            status=error.status,
+            seconds=round(seconds, 3),
+            key=self.key,
+        )
+        if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
+            sentence = f"{endpoint} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})"
+            self._progress.note(sentence, quotes=True)
         attempt = Attempt(
             self.key, role.name, role.model, endpoint, error.reason, error.detail, error.status, error.billed, seconds
         )
@@ -199,9 +212,12 @@ class _Asked:
             cost_usd=cost_usd(answer.usage, role.price),
             created_at=now(),
         )
-        await self._store.completions.save(completion, self.sent)
         counters = self.counters
         counters.answered += 1
+        if self._progress.tell_texts:
+            texts = [{"role": message.role, "content": message.content} for message in self._messages]
+            self._progress.tell("answered", role=role.name, key=self.key, messages=texts, text=completion.text)
+        await self._store.completions.save(completion, self.sent)
         counters.prompt_tokens += completion.usage.prompt_tokens or 0
         counters.completion_tokens += completion.usage.completion_tokens or 0
         return completion

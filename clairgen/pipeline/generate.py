@@ -22,11 +22,13 @@ from clairgen.pipeline.making import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
 from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.run_log import RunLog
 from clairgen.pipeline.sifting import settle_near_duplicates, unsettle_near_duplicates
 from clairgen.prices import check_budget, with_prices
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading, writing
 from clairgen.tasks import check_source
+from clairgen.version import __version__
 
 _QUEUED_CHAINS = 64
 
@@ -61,6 +63,7 @@ class Options:
     skip_bad_lines: bool = False
     accept_changes: bool = False
     reuse: tuple[Path, ...] = ()
+    log_texts: bool = False
 
 
 async def generate(
@@ -93,6 +96,9 @@ async def generate(
     directory.create()
     with directory.locked():
         async with AsyncExitStack() as stack:
+            log = RunLog(directory.events)
+            stack.callback(log.close)
+            progress.tell, progress.tell_texts = log.event, options.log_texts
             store = await stack.enter_async_context(writing(directory))
             reused = {str(path): await stack.enter_async_context(_other_run(path, directory)) for path in options.reuse}
             prepared = await prepare(
@@ -110,6 +116,7 @@ async def generate(
             progress.pairs_to_make = await _pending(store, planned, options.limit)
             ledger = Ledger(store.spending, await store.spending.total(), config.budget_usd, progress, stop)
             await stack.enter_async_context(ledger)
+            _tell_start(config, roles, progress)
             stopped_by = None
             if progress.pairs_to_make:
                 await unsettle_near_duplicates(store, prepared.filters)
@@ -117,7 +124,9 @@ async def generate(
                 asker = Asker(
                     store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress, ledger=ledger
                 )
-                stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
+                async with log.counting(progress):
+                    stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
+            progress.tell("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
             if not isinstance(stopped_by, StoreError):
                 await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
             return await _summary(directory, store, prepared, progress, stopped_by)
@@ -145,6 +154,23 @@ async def _run(
     return maker.stopped_by
 
 
+def _tell_start(config: RunConfig, roles: Mapping[str, Role], progress: Progress) -> None:
+    """Say what the session is about, and what money it does not count."""
+    progress.tell(
+        "started",
+        version=__version__,
+        recipes=[choice.name for choice in config.recipes],
+        models={name: {"model": role.model, "endpoints": role.endpoints} for name, role in roles.items()},
+        pairs_to_make=progress.pairs_to_make,
+        budget_usd=config.budget_usd,
+    )
+    for name, role in roles.items():
+        if role.api_key_env is not None and role.price_per_million is None:
+            progress.note(
+                f"no price is known for models.{name} ({role.model}), so its dollars are not counted; give it price_per_million"
+            )
+
+
 async def _work(store: Store, recipes: Sequence[str], limit: int | None) -> AsyncIterator[tuple[Task, str]]:
     async for pending in store.tasks.pending(recipes, limit):
         for recipe in pending.recipes:
@@ -167,7 +193,9 @@ async def _open_pools(
     transport = world.transport()
     stack.push_async_callback(transport.close)
     servers = await stack.enter_async_context(EmbeddedServers(log=directory.log))
-    pools = await open_pools(roles, transport, servers, world, stop, progress.note)
+    pools = await open_pools(
+        roles, transport, servers, world, stop, lambda sentence: progress.note(sentence, quotes=True)
+    )
     for pool in pools.values():
         stack.push_async_callback(pool.close)
     return pools

@@ -54,6 +54,9 @@ class Maker:
         try:
             await self.keeper.store.pairs.fail(failure)
             self.progress.failed[failure.recipe] += 1
+            self.progress.tell(
+                "failed", recipe=failure.recipe, task=failure.task_id, role=failure.role, reason=failure.reason
+            )
         except StoreError as error:
             self.stopped_by = self.stopped_by or error
             self.stop.set()

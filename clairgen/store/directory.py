@@ -1,4 +1,4 @@
-"""A run's directory: `run.db`, the resolved `config.yaml`, and a lock that one writing command holds at a time."""
+"""A run's directory: `run.db`, the resolved `config.yaml`, `run.log`, and a lock that one writing command holds at a time."""
 
 import contextlib
 import fcntl
@@ -32,6 +32,11 @@ class RunDirectory:
     def log(self) -> Path:
         """What the embedded servers say."""
         return self.path / "engine.log"
+
+    @property
+    def events(self) -> Path:
+        """What happened, as JSON lines."""
+        return self.path / "run.log"
 
     def create(self) -> None:
         """Make the folder for a new run; refuse one that holds something else. Raises RunError."""

@@ -1,0 +1,121 @@
+"""`run.log`: what happened in a run, one JSON object a line, written for programs and for the day after.
+
+It holds no key, and neither prompts nor answers nor what servers say of them, unless asked for. It is bounded: beyond
+`MOST_BYTES` the file becomes run.log.1, and what was there before that is gone; the database keeps everything.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import datetime
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from clairgen.pipeline.progress import Counters, Progress
+
+MOST_BYTES = 16 << 20
+_COUNT_SECONDS = 5.0
+_SILENT_SECONDS = 4 * _COUNT_SECONDS  # after so long a process that lives would have said something
+_TAIL_BYTES = 1 << 20
+_COUNTERS = TypeAdapter(Counters)
+
+
+class RunLog:
+    """The log of a session."""
+
+    def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
+        self._handler = _Handler(path, maxBytes=most_bytes, backupCount=1, encoding="utf-8", delay=True)
+        self._logger = logging.Logger("clairgen.run", logging.INFO)  # no child of the root: it speaks to nobody else
+        self._logger.addHandler(self._handler)
+
+    def event(self, name: str, /, **facts: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+        """Write one line. A log that cannot be written stops no run."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        self._logger.info("%s", json.dumps({"at": now, "event": name, **facts}))
+
+    @contextlib.asynccontextmanager
+    async def counting(self, progress: Progress) -> AsyncIterator[None]:
+        """Write the counters now and then while the block runs, and at its end."""
+        start = time.monotonic()
+
+        def count() -> None:
+            self.event("counters", **dataclasses.asdict(progress.counters(time.monotonic() - start)))
+
+        async def now_and_then() -> None:
+            while True:
+                count()
+                await asyncio.sleep(_COUNT_SECONDS)
+
+        counting = asyncio.create_task(now_and_then(), name="counters")
+        try:
+            yield
+        finally:
+            counting.cancel()
+            await asyncio.wait([counting])
+            count()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()
+
+
+class _Handler(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: the disk may be full, and the store says so where it matters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a log says of the last session: whether it runs, how it ended if it did, and its last counters."""
+
+    running: bool
+    ended: str | None
+    counters: Counters | None
+
+
+def last_session(path: Path, now: datetime.datetime | None = None) -> Session | None:
+    """The last session of a log; None without one. Whoever wrote the log, what is no line of it is passed over."""
+    lines = _tail(path)
+    if not lines:
+        return None
+    last = lines[-1]
+    counters = next((found for line in reversed(lines) if (found := _counters_of(line)) is not None), None)
+    if last["event"] == "ended":
+        return Session(False, str(last.get("stopped_by") or "done"), counters)
+    age = (now or datetime.datetime.now(datetime.UTC)) - datetime.datetime.fromisoformat(last["at"])
+    return Session(age.total_seconds() < _SILENT_SECONDS, None, counters)
+
+
+def _tail(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            found = [_line(line) for line in file.read().splitlines()]
+    except OSError:
+        return []
+    return [line for line in found if line is not None]
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+        return line if isinstance(line["event"], str) and datetime.datetime.fromisoformat(line["at"]).tzinfo else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _counters_of(line: Mapping[str, Any]) -> Counters | None:
+    if line["event"] != "counters":
+        return None
+    try:
+        return _COUNTERS.validate_python({key: value for key, value in line.items() if key not in ("at", "event")})
+    except ValidationError:
+        return None
