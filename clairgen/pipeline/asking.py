@@ -1,7 +1,7 @@
 """`ask`, the one way to get text out of a model: the stored completion if there is one, else the role's pool, once a key."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from clairgen.config import Role
@@ -10,11 +10,11 @@ from clairgen.endpoint.wire import request_body
 from clairgen.errors import AskError, AskFailedError, DrainedError, RetryableError
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.pipeline.ledger import Ledger
-from clairgen.pipeline.metering import Meter, meter
+from clairgen.pipeline.metering import Meter, meters
 from clairgen.pipeline.progress import Progress, RoleProgress
 from clairgen.prices import cost_usd
 from clairgen.records import Completion, Message
-from clairgen.store import Attempt, Call, Sent, Store, now
+from clairgen.store import Attempt, Sent, Store, now
 from clairgen.templates import Template
 
 _LONG_WAIT_SECONDS = 60
@@ -39,7 +39,7 @@ class Asker:
         ledger: Ledger | None = None,
     ) -> None:
         self._store = store
-        self._roles = {name: _AskedRole(name, role, seed, meter(name, role, ledger)) for name, role in roles.items()}
+        self._roles = {name: _AskedRole(name, role, seed, meters(name, role, ledger)) for name, role in roles.items()}
         self._pools = pools
         self._reused = reused
         self._stop = stop
@@ -120,7 +120,7 @@ class Asker:
 class _AskedRole:
     """What all asks of a role have in common."""
 
-    def __init__(self, name: str, facts: Role, run_seed: int, meter: Meter | None) -> None:
+    def __init__(self, name: str, facts: Role, run_seed: int, meter: Callable[[], Meter]) -> None:
         self.name = name
         self.meter = meter
         self.model = facts.model
@@ -154,7 +154,7 @@ class _Asked:
         self._sample = sample
         self._store = store
         self._progress = progress
-        self._call: Call | None = None
+        self._meter = role.meter()
 
     def body(self, redraws: int) -> bytes:
         """The request's bytes; a redraw has another seed, since the same would draw the same empty answer."""
@@ -163,15 +163,12 @@ class _Asked:
 
     async def begins(self, endpoint: str, body: bytes) -> None:
         """A try is sent as soon as this returns: what it can cost is reserved."""
-        if self.role.meter is not None:
-            self._call = await self.role.meter.begins(body)
+        await self._meter.begins(body)
         self.counters.sent += 1
 
     async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
         """A try brought no completion: commit it as an attempt."""
-        if self.role.meter is not None and self._call is not None:
-            self.role.meter.failed(self._call, error)
-            self._call = None
+        self._meter.failed(error)
         role = self.role
         self.counters.refused[error.reason] += 1
         self._progress.tell(
@@ -194,9 +191,7 @@ class _Asked:
     async def brings(self, answered: Answered) -> Completion:
         """A try brought the completion: commit and count it."""
         role, answer = self.role, answered.answer
-        if role.meter is not None and self._call is not None:
-            role.meter.answered(self._call, answer.usage)
-            self._call = None
+        self._meter.answered(answer.usage)
         completion = Completion(
             key=self.key,
             role=role.name,
@@ -224,6 +219,4 @@ class _Asked:
 
     def ends(self) -> None:
         """Nobody waits any more: what a try that is still out will cost is not known."""
-        if self.role.meter is not None and self._call is not None:
-            self.role.meter.lost(self._call)
-            self._call = None
+        self._meter.ends()
