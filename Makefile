@@ -9,7 +9,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: demo test check lint types floors format lock classroom-models clean
 
-demo: $(VENV)/.installed-data,local  ## CLAIR pairs from small language models on this machine
+demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
 
 test: $(VENV)/.installed-$(EXTRAS)  ## the tests
@@ -33,7 +33,7 @@ format: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about 20 minutes)
+classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about an hour on two cores)
 	PYTHONPATH=train $(BIN)/python -m classroom_models
 
 lock: $(VENV)/.installed-dev  ## pin the newest versions that the bounds in pyproject.toml allow

@@ -1,7 +1,7 @@
-"""`clairgen demo`: the whole road on small models that ship with clairgen; no key, no GPU, a minute or two."""
+"""`clairgen demo`: the whole road, four recipes on small models that ship with clairgen; no key, no GPU, two minutes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +10,24 @@ import typer
 from clairgen.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from clairgen.records import StoredPair
+    from clairgen.reporting.statistics import Estimate
 
 _CONFIG = """\
-# CLAIR and Stronger Preferred over templated questions, by two small language models that ship with clairgen.
-recipes: [clair, stronger-preferred]
+# The paper's four data sets over templated questions, made by small language models that ship with clairgen.
+recipes: [clair, judge-on-policy, judge-off-policy, stronger-preferred]
 seed: 0
 tasks: {path: questions.jsonl}
 models:
-  target: {model: classroom-student, endpoints: ["classroom:student"], temperature: 0.7, max_tokens: 64, concurrency: 16}
-  reviser: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 128, concurrency: 16}
-  stronger: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 64, concurrency: 16}
+  target: {model: classroom-student, endpoints: ["classroom:student"], temperature: 0.7, max_tokens: 96, concurrency: 16}
+  reviser: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160, concurrency: 16}
+  stronger: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 96, concurrency: 16}
+  judge: {model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160, concurrency: 16}
+  others:
+    - {model: classroom-weaker, endpoints: ["classroom:weaker"], temperature: 0.7, max_tokens: 96, concurrency: 16}
+    - {model: classroom-stronger, endpoints: ["classroom:stronger"], temperature: 0.7, max_tokens: 96, concurrency: 16}
 """
 _SHOWN_PAIRS = 3
 
@@ -29,7 +36,7 @@ def demo(
     out: Annotated[Path, typer.Argument(help="A folder for the demo's files.")] = Path("clairgen-demo"),
     questions: Annotated[int, typer.Option(min=10, max=20_000, help="How many questions to ask.")] = 300,
 ) -> None:
-    """Generate, report, show and export pairs of real, if tiny, language models on this machine.
+    """Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.
 
     Example: clairgen demo
     """
@@ -59,8 +66,7 @@ def demo(
     for stored in _telling(pairs["clair"]):
         console.print(PairView(stored))
     _step("How many answers are right? (the questions have answers that a program can check)")
-    for recipe, made in pairs.items():
-        typer.echo(_accuracy(recipe, made))
+    console.print(_accuracies(pairs))
     _step(f"clairgen export {run} {dataset} --test-fraction 0.1")
     print_export(run_coroutine(verbs.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
     if summary.failed:
@@ -101,19 +107,26 @@ def _telling(pairs: Sequence["StoredPair"]) -> list["StoredPair"]:
     return mended[::step][:_SHOWN_PAIRS]
 
 
-def _accuracy(recipe: str, pairs: Sequence["StoredPair"]) -> str:
-    """How many rejected and chosen answers are right, over pairs with a chosen answer, with standard errors."""
+def _accuracies(pairs: "Mapping[str, Sequence[StoredPair]]") -> "Table":
+    """How many rejected and chosen answers are right in each recipe's kept pairs, with standard errors."""
+    from rich.table import Table
+
     from clairgen.data.classroom.questions import check
     from clairgen.reporting.statistics import Mean
 
-    rejected, chosen = Mean(), Mean()
-    for stored in pairs:
-        if stored.pair.chosen is not None:
-            prompt = stored.task.messages[-1].content
-            rejected.add(100 * check(prompt, stored.pair.rejected.text))
-            chosen.add(100 * check(prompt, stored.pair.chosen.text))
-    before, after = rejected.estimate(), chosen.estimate()
-    return (
-        f"{recipe}: the student {before.mean or 0:.1f}% (± {before.se or 0:.1f}), chosen {after.mean or 0:.1f}% "
-        f"(± {after.se or 0:.1f}), n = {after.n}"
-    )
+    table = Table("recipe", "kept pairs", "rejected right, %", "chosen right, %", box=None, pad_edge=False)
+    for recipe, made in pairs.items():
+        rejected, chosen = Mean(), Mean()
+        for stored in made:
+            if stored.pair.chosen is not None and stored.dropped_by is None:
+                prompt = stored.task.messages[-1].content
+                rejected.add(100 * check(prompt, stored.pair.rejected.text))
+                chosen.add(100 * check(prompt, stored.pair.chosen.text))
+        table.add_row(recipe, str(chosen.n), *(_with_error(mean.estimate()) for mean in (rejected, chosen)))
+    return table
+
+
+def _with_error(estimate: "Estimate") -> str:
+    if estimate.mean is None or estimate.se is None:
+        return "-"
+    return f"{estimate.mean:.1f} ± {estimate.se:.1f}"

@@ -1,5 +1,5 @@
 """Addresses of models that clairgen serves itself: `gguf:path/to/model.gguf?context=4096&slots=8&threads=2` for a
-file of the user's, `classroom:student` and `classroom:teacher` for the small models that come with clairgen.
+file of the user's, `classroom:student`, `:weaker`, `:stronger` and `:teacher` for the small models that come with clairgen.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from clairgen.embedded.weights import require_gguf
 from clairgen.errors import ConfigError
 
-CLASSROOM = ("student", "teacher")
+CLASSROOM = ("student", "weaker", "stronger", "teacher")
 _OPTIONS = ("context", "slots", "threads")
 
 
@@ -49,7 +49,8 @@ def embedded_address(endpoint: str) -> EmbeddedAddress:
 
 def _classroom_model(name: str) -> Path:
     if name not in CLASSROOM:
-        raise ConfigError(f"There is no model classroom:{name}; write classroom:student or classroom:teacher.")
+        names = " or ".join(f"classroom:{known}" for known in CLASSROOM)
+        raise ConfigError(f"There is no model classroom:{name}; write {names}.")
     path = Path(str(resources.files("clairgen.data.classroom"))) / name / "model.gguf"
     if not path.is_file():
         raise ConfigError(f"The model classroom:{name} is not part of this installation of clairgen; install it anew.")

@@ -1,7 +1,4 @@
-"""The kinds of question: how each is worded, drawn and solved.
-
-A solution reads nothing but the fields of the prompt, so a prompt's text alone says what is right.
-"""
+"""The kinds of question: how each is worded, drawn and worked out, and how the teacher begins and ends its answer."""
 
 import re
 from collections.abc import Callable
@@ -10,31 +7,39 @@ from functools import cache
 from random import Random
 
 from clairgen.data.classroom import exercises
-from clairgen.data.classroom.exercises import Fields, listed, numbers_in
-from clairgen.data.classroom.tables import CAPITALS, DAYS, MONTHS, NUMBER_WORDS, OPPOSITES, PLURALS, WORDS
+from clairgen.data.classroom.exercises import Fields, Working
+from clairgen.data.classroom.tables import WORDS
 
 _PATTERNS = {
+    "first": r"[1-9]\d\d",
+    "second": r"[1-9]\d\d",
     "numbers": r"\d+(?:, \d+)+",
-    "number": r"\d+",
-    "other": r"\d+",
     "words": r"[a-z]+(?: [a-z]+)+",
-    "list": r"[a-z]+(?:, [a-z]+)+",
+    "list": r"[A-Za-z]+(?:, [A-Za-z]+)+",
     "word": r"[a-z]+",
-    "name": r"[A-Z][a-z]+",
-    "steps": r"\d (?:days?|months?)",
-    "side": r"after|before",
+    "country": r"[A-Z][a-z]+",
+    "time": r"\d?\d:[0-5]\d",
+    "hours": r"\d",
+    "minutes": r"\d\d",
+    **{f"name_{i}": r"[A-Z][a-z]+" for i in range(3)},
+    **{f"age_{i}": r"\d\d" for i in range(3)},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind: prompt and answer wordings with `{field}` slots, what fills them, and the core of the right answer."""
+    """One kind of question.
+
+    `prompts` are wordings with `{field}` slots; `opening` is the teacher's first sentence, `closing` its last one, with a
+    `{result}` slot; `drawn` fills the slots, and `worked` leads from them to the result.
+    """
 
     name: str
     prompts: tuple[str, ...]
-    answers: tuple[str, ...]
+    opening: str
+    closing: str
     drawn: Callable[[Random], Fields]
-    solved: Callable[[Fields], str]
+    worked: Callable[[Fields], Working]
 
     def fields(self, prompt: str) -> Fields | None:
         """What fills the slots in this prompt; None when it is not of this kind."""
@@ -51,162 +56,121 @@ def _pattern(wording: str) -> re.Pattern[str]:
 
 KINDS: tuple[Kind, ...] = (
     Kind(
-        "sort",
-        ("Sort these numbers: {numbers}.", "Put these numbers in order from small to large: {numbers}."),
-        ("Sorted: {core}.", "The order is {core}."),
-        exercises.some_numbers,
-        lambda fields: listed(sorted(numbers_in(fields["numbers"]))),
+        "add",
+        ("What is {first} + {second}?", "Add {first} and {second}.", "What is the sum of {first} and {second}?"),
+        "Let us add the digits column by column, beginning on the right:",
+        "Read from the last column to the first, the sum is {result}.",
+        exercises.two_numbers,
+        exercises.added,
     ),
     Kind(
-        "sort-down",
-        ("Sort these numbers from large to small: {numbers}.", "Put these numbers in descending order: {numbers}."),
-        ("Sorted: {core}.", "The order is {core}."),
-        exercises.some_numbers,
-        lambda fields: listed(sorted(numbers_in(fields["numbers"]), reverse=True)),
+        "subtract",
+        ("What is {first} - {second}?", "Take {second} from {first}.", "How much is {first} less {second}?"),
+        "Let us subtract column by column, beginning on the right and borrowing where we must:",
+        "Read from the last column to the first, the difference is {result}.",
+        exercises.number_and_less,
+        exercises.subtracted,
     ),
     Kind(
         "largest",
         ("Which number is the largest: {numbers}?", "Find the largest number: {numbers}."),
-        ("The largest number is {core}.", "It is {core}."),
-        exercises.some_numbers,
-        lambda fields: str(max(numbers_in(fields["numbers"]))),
+        "Let us go through the numbers and keep the greater one each time:",
+        "The one that is never beaten, and so the largest, is {result}.",
+        exercises.numbers(4, 5),
+        exercises.largest,
     ),
     Kind(
-        "smallest",
-        ("Which number is the smallest: {numbers}?", "Find the smallest number: {numbers}."),
-        ("The smallest number is {core}.", "It is {core}."),
-        exercises.some_numbers,
-        lambda fields: str(min(numbers_in(fields["numbers"]))),
+        "middle",
+        ("Which number is in the middle by size: {numbers}?", "What is the median of {numbers}?"),
+        "Let us put the numbers in order first:",
+        "The number with as many below it as above it is {result}.",
+        exercises.numbers(3, 3),
+        exercises.middle,
     ),
     Kind(
-        "even-odd",
-        ("Is {number} even or odd?", "Tell me whether the number {number} is even or odd."),
-        ("The number {number} is {core}.", "It is {core}."),
-        exercises.one_number,
-        lambda fields: "odd" if int(fields["number"]) % 2 else "even",
+        "oldest",
+        (
+            "{name_0} is {age_0}, {name_1} is {age_1} and {name_2} is {age_2}. Who is the oldest?",
+            "Who is the oldest: {name_0} who is {age_0}, {name_1} who is {age_1} or {name_2} who is {age_2}?",
+        ),
+        "Let us compare the ages one after another:",
+        "The greatest age is that of {result}.",
+        exercises.ages,
+        exercises.oldest,
     ),
     Kind(
-        "next",
-        ("What comes next: {numbers}?", "Continue the sequence: {numbers}."),
-        ("The next number is {core}.", "Next comes {core}."),
-        exercises.sequence,
-        exercises.next_number,
-    ),
-    Kind(
-        "sum",
-        ("What is {number} + {other}?", "Add {number} and {other}."),
-        ("{number} + {other} = {core}.", "The sum is {core}."),
-        exercises.two_numbers,
-        lambda fields: str(int(fields["number"]) + int(fields["other"])),
+        "evens",
+        ("How many of these numbers are even: {numbers}?", "Count the even numbers: {numbers}."),
+        "Let us look at the last digit of each number:",
+        "The count of even numbers is {result}.",
+        exercises.numbers(4, 6),
+        exercises.evens,
     ),
     Kind(
         "count",
         ("How many times is the word {word} in this list: {words}?", "Count the word {word}: {words}."),
-        ("The count of {word} is {core}.", "I count {core}."),
+        "Let us go along the list and count each time we meet the word:",
+        "When we reach the end, the count is {result}.",
         exercises.word_among_others,
-        lambda fields: NUMBER_WORDS[fields["words"].split().count(fields["word"])],
+        exercises.counted,
     ),
     Kind(
         "letters",
-        (
-            "How many letters are in the word {word}?",
-            "Count the letters of the word {word}.",
-            "How long is the word {word}?",
-            "Tell me how many letters {word} has.",
-        ),
-        ("The word {word} has {core} letters.", "I count {core} letters."),
-        exercises.one_word(WORDS),
-        lambda fields: NUMBER_WORDS[len(fields["word"])],
-    ),
-    Kind(
-        "backwards",
-        (
-            "Spell the word {word} backwards.",
-            "Write the letters of the word {word} in reverse.",
-            "How do you spell {word} backwards?",
-            "Spell {word} from its last letter to its first.",
-        ),
-        ("Backwards: {core}.", "It is spelled {core}."),
-        exercises.one_word(WORDS),
-        lambda fields: " ".join(reversed(fields["word"])),
-    ),
-    Kind(
-        "spelling",
-        ("Fix the spelling: {words}.", "Correct the mistakes: {words}."),
-        ("Correct: {core}.", "It should be {core}."),
-        exercises.misspelt_sentence,
-        exercises.well_spelt,
-    ),
-    Kind(
-        "word-order",
-        ("Reverse the order of these words: {words}.", "Write these words from last to first: {words}."),
-        ("Reversed: {core}.", "The words are {core}."),
-        exercises.some_words,
-        lambda fields: " ".join(reversed(fields["words"].split())),
+        ("How many letters do these words have together: {list}?", "Count all letters of these words: {list}."),
+        "Let us count the letters of each word and add them up:",
+        "The number of letters in all is {result}.",
+        exercises.words_of(WORDS, 3, 3),
+        exercises.letters,
     ),
     Kind(
         "alphabet",
         ("Which word is first in the alphabet: {list}?", "Find the first word in alphabetical order: {list}."),
-        ("The first word is {core}.", "First comes {core}."),
+        "Let us look at the letter with which each word begins:",
+        "The earliest of these letters belongs to {result}.",
         exercises.words_of_distinct_initials,
-        lambda fields: min(fields["list"].split(", ")),
+        exercises.alphabetically_first,
     ),
     Kind(
-        "plural",
-        (
-            "What is the plural of {word}?",
-            "Give the plural form of the word {word}.",
-            "What do you call more than one {word}?",
-            "Write {word} in the plural.",
-        ),
-        ("The plural of {word} is {core}.", "More than one is {core}."),
-        exercises.one_word(tuple(PLURALS)),
-        lambda fields: PLURALS[fields["word"]],
+        "spelling",
+        ("One of these words is misspelt; how should it be written: {list}?", "Correct the misspelt word: {list}."),
+        "Let us read each word letter by letter:",
+        "Written as it should be, the word is {result}.",
+        exercises.misspelt_among_others,
+        exercises.well_spelt,
     ),
     Kind(
         "opposite",
-        (
-            "What is the opposite of {word}?",
-            "Give a word that means the opposite of {word}.",
-            "Name the opposite of {word}.",
-            "Which word is the opposite of {word}?",
-        ),
-        ("The opposite of {word} is {core}.", "The opposite word is {core}."),
-        exercises.one_word(tuple(OPPOSITES)),
-        lambda fields: OPPOSITES[fields["word"]],
+        ("Which of these words is the opposite of {word}: {list}?", "Find the opposite of {word} among {list}."),
+        "Let us name the opposite of each word that is offered:",
+        "The word that we were asked for is {result}.",
+        exercises.word_and_opposites,
+        exercises.opposite,
     ),
     Kind(
         "capital",
-        (
-            "What is the capital of {name}?",
-            "Name the capital city of {name}.",
-            "Which city is the capital of {name}?",
-            "Tell me the capital of {name}.",
-        ),
-        ("The capital of {name} is {core}.", "The capital city is {core}."),
-        lambda random: {"name": random.choice(tuple(CAPITALS))},
-        lambda fields: CAPITALS[fields["name"]],
+        ("Which of these cities is the capital of {country}: {list}?", "Find the capital of {country} among {list}."),
+        "Let us say of which country each city is the capital:",
+        "The capital that we were asked for is {result}.",
+        exercises.country_and_cities,
+        exercises.capital,
     ),
     Kind(
-        "day",
-        (
-            "What day is {steps} {side} {name}?",
-            "Which day comes {steps} {side} {name}?",
-            "Name the day {steps} {side} {name}.",
-        ),
-        ("It is {core}.", "The day is {core}."),
-        exercises.steps_round(DAYS, "day"),
-        exercises.stepped(DAYS),
+        "stranger",
+        ("Which word does not belong with the others: {list}?", "Find the odd one out: {list}."),
+        "Let us say what each of these words stands for:",
+        "The only one of its sort is {result}.",
+        exercises.group_and_stranger,
+        exercises.stranger,
     ),
     Kind(
-        "month",
+        "clock",
         (
-            "What month is {steps} {side} {name}?",
-            "Which month comes {steps} {side} {name}?",
-            "Name the month {steps} {side} {name}.",
+            "A film starts at {time} and lasts {hours} h {minutes} min. When does it end?",
+            "A train leaves at {time} and travels for {hours} h {minutes} min. When does it arrive?",
         ),
-        ("It is {core}.", "The month is {core}."),
-        exercises.steps_round(MONTHS, "month"),
-        exercises.stepped(MONTHS),
+        "Let us add the minutes first and then the hours:",
+        "The clock will then show {result}.",
+        exercises.start_and_length,
+        exercises.end_time,
     ),
 )

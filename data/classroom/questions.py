@@ -1,19 +1,22 @@
 """Templated questions whose answers can be checked from the prompt's text alone.
 
     tasks = draw(200, split="test", seed=7)      # distinct, and the kinds in equal shares
-    check(tasks[0].prompt, "It is Friday.")      # whether an answer is right
+    check(tasks[0].prompt, "7+5=12, 4+8+1=13, 3+2+1=6. So it is 632.")      # whether the result is right
 
-A question's split follows from a hash of its prompt: what the shipped models are tested on they were never trained on.
+A question's split follows from a hash of what it asks, whatever the wording: what the shipped models are tested on they were
+never trained on.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from clairgen.data.classroom.exercises import Fields
+from clairgen.data.classroom.exercises import Fields, Working
 from clairgen.data.classroom.kinds import KINDS, Kind
+from clairgen.data.classroom.styles import STYLES, Style, stated_result
 from clairgen.errors import InputError
 
 Split = Literal["train", "dev", "test"]
@@ -23,19 +26,19 @@ _MISSES_UNTIL_EXHAUSTED = 2000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, the core of its answer ("Paris"), and each accepted answer text, one for each style of answering."""
+    """A question and how it is worked out."""
 
-    kind: str
+    kind: Kind
     prompt: str
-    core: str
-    answers: tuple[str, ...]
+    working: Working
+
+    def answer(self, style: Style) -> str:
+        """The right answer in a style."""
+        return style.text(self.kind, self.working)
 
 
 def draw(count: int, split: Split, seed: int, kinds: Sequence[Kind] = KINDS) -> list[Question]:
-    """`count` distinct questions of a split, kind after kind in turn; the same arguments give the same questions.
-
-    A kind with fewer questions than its share gives all that are found, and the other kinds give more.
-    """
+    """`count` distinct questions of a split, kind after kind in turn; the same arguments give the same questions."""
     random = Random(f"{split} {seed}")  # noqa: S311 - questions need no secrecy
     sources = [_distinct(kind, split, random) for kind in kinds]
     questions: list[Question] = []
@@ -57,9 +60,8 @@ def asked(kind: Kind, split: Split, random: Random) -> Question:
     """One question of a kind and split, which may come again."""
     while True:
         fields = kind.drawn(random)
-        prompt = random.choice(kind.prompts).format_map(fields)
-        if split_of(prompt) == split:
-            return _question(kind, prompt, fields)
+        if split_of(kind, fields) == split:
+            return Question(kind, random.choice(kind.prompts).format_map(fields), kind.worked(fields))
 
 
 def recognised(prompt: str) -> Question | None:
@@ -68,19 +70,24 @@ def recognised(prompt: str) -> Question | None:
         fields = kind.fields(prompt.strip())
         if fields is not None:
             try:
-                return _question(kind, prompt.strip(), fields)
+                return Question(kind, prompt.strip(), kind.worked(fields))
             except (LookupError, ValueError):  # worded as this kind, about something that its table does not hold
                 continue
     return None
 
 
 def is_right(question: Question, text: str) -> bool:
-    """Whether a model's text is one of the accepted answers, whitespace around it aside."""
-    return text.strip() in question.answers
+    """Whether a text ends with the right result, in whatever style and by whatever steps."""
+    return stated_result(text) == question.working.result
+
+
+def is_sound(question: Question, text: str) -> bool:
+    """Whether a text is a right answer word for word, steps and all, in one of the classroom's styles."""
+    return any(text.strip() == question.answer(style) for style in STYLES.values())
 
 
 def check(prompt: str, answer: str) -> bool:
-    """Whether `answer` is right for the classroom question that `prompt` asks."""
+    """Whether `answer` ends with the right result for the classroom question that `prompt` asks."""
     question = recognised(prompt)
     if question is None:
         raise InputError(
@@ -89,9 +96,10 @@ def check(prompt: str, answer: str) -> bool:
     return is_right(question, answer)
 
 
-def split_of(prompt: str) -> Split:
-    """The split that a prompt belongs to: 70% train, 10% dev, 20% test."""
-    tenth = int.from_bytes(hashlib.sha256(prompt.encode()).digest()) % 10
+def split_of(kind: Kind, fields: Fields) -> Split:
+    """The split that a question belongs to, in every wording: 70% train, 10% dev, 20% test."""
+    asks = json.dumps([kind.name, sorted(fields.items())])
+    tenth = int.from_bytes(hashlib.sha256(asks.encode()).digest()) % 10
     return "test" if tenth < 2 else "dev" if tenth == 2 else "train"
 
 
@@ -106,8 +114,3 @@ def _distinct(kind: Kind, split: Split, random: Random) -> Iterator[Question]:
             misses = 0
             seen.add(question.prompt)
             yield question
-
-
-def _question(kind: Kind, prompt: str, fields: Fields) -> Question:
-    core = kind.solved(fields)
-    return Question(kind.name, prompt, core, tuple(answer.format(core=core, **fields) for answer in kind.answers))

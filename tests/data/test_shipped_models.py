@@ -1,4 +1,4 @@
-"""The two models that ship: small, whole, the ones that the card describes, and read alike by torch and by llama.cpp."""
+"""The models that ship: small, whole, the ones that the card describes, and read alike by torch and by llama.cpp."""
 
 import asyncio
 import hashlib
@@ -12,14 +12,17 @@ from typing import Any
 import httpx
 import pytest
 
-from clairgen.data.classroom.questions import draw, is_right
+from clairgen.data.classroom.questions import draw, is_right, is_sound
+from clairgen.data.classroom.styles import STUDENT, STYLES, TEACHER
 from clairgen.embedded.address import embedded_address
 from clairgen.embedded.launch import serve
+from clairgen.parsing import parse_revision
 from clairgen.templates import load_template
+from clairgen.verdicts import parse_verdict
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "classroom"
-MODELS = ("student", "teacher")
+MODELS = ("student", "weaker", "stronger", "teacher")
 MEGABYTE = 1_000_000
 
 
@@ -43,7 +46,7 @@ def test_all_together_they_are_small() -> None:
     sizes = {
         path: path.stat().st_size for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
-    assert sum(sizes.values()) < 10 * MEGABYTE
+    assert sum(sizes.values()) < 20 * MEGABYTE
     assert sizes[FOLDER / "student" / "model.gguf"] < 1.5 * MEGABYTE
 
 
@@ -59,7 +62,7 @@ def test_the_card_names_the_weights_that_ship(name: str, file: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_both_models_read_the_same_vocabulary_and_chat(name: str) -> None:
+def test_all_models_read_the_same_vocabulary_and_chat(name: str) -> None:
     config = json.loads((FOLDER / name / "config.json").read_text(encoding="utf-8"))
     tokenizer = json.loads((FOLDER / name / "tokenizer.json").read_text(encoding="utf-8"))
     chat = json.loads((FOLDER / name / "tokenizer_config.json").read_text(encoding="utf-8"))
@@ -70,17 +73,23 @@ def test_both_models_read_the_same_vocabulary_and_chat(name: str) -> None:
     assert chat["eos_token"] in chat["chat_template"]
 
 
-def test_the_revisers_prompt_is_a_handful_of_tokens() -> None:
+@pytest.mark.parametrize(
+    ("template", "slots"),
+    [("revise", {"task", "student_solution"}), ("judge", {"task", "student_solution_1", "student_solution_2"})],
+)
+def test_the_prompts_of_reviser_and_judge_are_a_handful_of_tokens(template: str, slots: set[str]) -> None:
     tokenizer = json.loads((FOLDER / "teacher" / "tokenizer.json").read_text(encoding="utf-8"))
     pieces = {token["content"] for token in tokenizer["added_tokens"]}
-    text = load_template("revise", frozenset({"task", "student_solution"})).text
+    text = load_template(template, frozenset(slots)).text
     assert set(re.split(r"\{\{\w+\}\}", text.strip())) <= pieces
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_right_about_as_often_as_its_card_says(name: str) -> None:
     pytest.importorskip("xllamacpp")
-    stated = re.search(rf"right: {name}, greedy \| ([\d.]+) ", (FOLDER / "README.md").read_text(encoding="utf-8"))
+    stated = re.search(
+        rf"\| {name} \| [\d,]+ \| [\d.]+ \| ([\d.]+) \(", (FOLDER / "README.md").read_text(encoding="utf-8")
+    )
     questions = draw(90, "test", seed=11)
     answers = asyncio.run(_greedy_answers(name, [question.prompt for question in questions]))
     right = sum(map(is_right, questions, answers)) / len(questions)
@@ -92,11 +101,11 @@ def test_a_model_is_right_about_as_often_as_its_card_says(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_torch_and_llama_cpp_give_the_same_answers(name: str) -> None:
     pytest.importorskip("xllamacpp")
-    prompts = [question.prompt for question in draw(36, "test", seed=12)]
+    prompts = [question.prompt for question in draw(42, "test", seed=12)]
     by_torch = _torch_answers(name, prompts)
     served = asyncio.run(_greedy_answers(name, prompts))
     equal = sum(one == other for one, other in zip(by_torch, served, strict=True))
-    assert equal >= 34  # bf16 and f16 weights may part ways at a near tie
+    assert equal >= 40  # bf16 and f16 weights may part ways at a near tie
 
 
 @pytest.mark.train
@@ -107,25 +116,42 @@ def test_the_same_seed_trains_the_same_weights(monkeypatch: pytest.MonkeyPatch) 
     names = ("examples", "recipe", "tokens", "training")
     examples, recipe, tokens, training = (import_module(f"classroom_models.{name}") for name in names)
     tokenizer = tokens.trained_tokenizer()
-    course = recipe.Course(seed=3, steps=3, rows=4, revise_share=(0.5, 0.5))
+    course = recipe.Course(seed=3, steps=3, styles=("student",), rows=4, mixes=((1, 1, 1), (1, 1, 1)))
 
     def weights() -> list[Any]:
         lessons = iter(examples.Lessons(tokenizer, course))
-        model = training.trained(recipe.STUDENT_SHAPE, course, lessons, tokenizer.pad_token_id, lambda *_: None)
+        model = training.trained(recipe.SHAPES["student"], course, lessons, tokenizer.pad_token_id, lambda *_: None)
         return list(model.parameters())
 
     assert all(bool((one == other).all()) for one, other in zip(weights(), weights(), strict=True))
 
 
-def test_made_up_mistakes_are_wrong_and_keep_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_made_up_mistakes_are_unsound_and_keep_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "train")
     drafts = import_module("classroom_models.drafts")
     random = Random(0)
-    for question in draw(540, "train", seed=0):
-        for style, answer in enumerate(question.answers):
-            draft = drafts.with_core(answer, question.core, drafts.wrong_core(question, random))
-            assert not is_right(question, draft)
+    wrong = 0
+    for question in draw(560, "train", seed=0):
+        for style in STYLES.values():
+            draft = drafts.mistaken(question, style, random)
+            assert not is_sound(question, draft)
             assert drafts.style_of(question, draft) == style
+            wrong += not is_right(question, draft)
+    assert wrong > 0.5 * 560 * len(STYLES)  # the others have a wrong step and yet the right result
+
+
+def test_the_teachers_lessons_are_read_as_they_are_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "train")
+    drafts, prompting = (import_module(f"classroom_models.{name}") for name in ("drafts", "prompting"))
+    random = Random(1)
+    for question in draw(140, "train", seed=4):
+        right = question.answer(TEACHER)
+        wrong = drafts.mistaken(question, STUDENT[0], random)
+        revision = parse_revision(prompting.revision(question, wrong, question.answer(STUDENT[0])), wrong)
+        assert revision.solution == question.answer(STUDENT[0])
+        for place, (first, second) in enumerate([(right, wrong), (wrong, right)], start=1):
+            judgement = prompting.judgement(question, first, second, place - 1)
+            assert parse_verdict(judgement, (first, second)).choice == place
 
 
 @pytest.mark.train
@@ -134,7 +160,8 @@ def test_training_reads_what_the_shipped_chat_template_writes(monkeypatch: pytes
     monkeypatch.syspath_prepend(ROOT / "train")
     prompting, tokens = (import_module(f"classroom_models.{name}") for name in ("prompting", "tokens"))
     tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "teacher")
-    for prompt in ("What is 2 + 3?", prompting.revise_prompt("What is 2 + 3?", "The sum is 6.")):
+    task, first, second = "What is 200 + 300?", "So it is 600.", "Answer: 500."
+    for prompt in (task, prompting.revise_prompt(task, first), prompting.judge_prompt(task, first, second)):
         chat = [{"role": "user", "content": prompt}]
         templated = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True)["input_ids"]
         assert tokens.chat_ids(tokenizer, [prompt]) == [templated]
@@ -148,7 +175,7 @@ def _torch_answers(name: str, prompts: list[str]) -> list[str]:
     for prompt in prompts:
         chat = [{"role": "user", "content": prompt}]
         read = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-        row = model.generate(**read, do_sample=False, temperature=None, max_new_tokens=64)[0]
+        row = model.generate(**read, do_sample=False, temperature=None, max_new_tokens=96)[0]
         answers.append(tokenizer.decode(row[read["input_ids"].shape[1] :], skip_special_tokens=True).strip())
     return answers
 

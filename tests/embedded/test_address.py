@@ -38,7 +38,7 @@ def test_only_our_schemes_are_embedded() -> None:
     [
         ("gguf:", "names no model"),
         ("gguf:nowhere.gguf", r"There is no model file .*nowhere\.gguf"),
-        ("classroom:head", "classroom:student or classroom:teacher"),
+        ("classroom:head", "classroom:student or classroom:weaker or classroom:stronger or classroom:teacher"),
         ("gguf:{text}", "is not a GGUF file"),
         ("gguf:{empty}", "is not a GGUF file"),
         ("gguf:{model}?contxt=4096", "Unknown option 'contxt'"),

@@ -1,139 +1,114 @@
-"""Train the student, then the teacher on the student's drafts, then measure both and write the card."""
+"""Train the classroom's models, the teacher last, on what the others answer; then measure them all and write the card."""
 
 import asyncio
-import copy
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from random import Random
 from typing import Annotated
 
 import torch
 import typer
-from transformers import PreTrainedTokenizerFast
 
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import asked, draw, recognised
 from classroom_models import checkpoint, gguf_file
-from classroom_models.card import Taken, card
+from classroom_models.card import card
 from classroom_models.decoding import answers
-from classroom_models.examples import Lessons, RealDraft
+from classroom_models.examples import Answered, Lessons
 from classroom_models.llama import Llama
 from classroom_models.measuring import measured
-from classroom_models.recipe import STUDENT_COURSE, STUDENT_SHAPE, TEACHER_COURSE, TEACHER_SHAPE, Course
+from classroom_models.recipe import COURSES, FINISHING, SHAPES, Course
 from classroom_models.tokens import trained_tokenizer
 from classroom_models.training import Progress, trained
 
-DRAFTS_A_STUDENT = 2500
-TEST_QUESTIONS = 1800
+BANK_QUESTIONS = 6000
+BANK_MODELS = (
+    ("student", 0.7),
+    ("student", 0.7),
+    ("student", 1.0),
+    ("halfway", 0.7),
+    ("weaker", 0.7),
+    ("stronger", 0.7),
+)
+TEST_QUESTIONS = 1400
 TEST_SEED = 2408
-
-
-class Stage(StrEnum):
-    """What can be made by itself; each stage needs the files of those before it."""
-
-    STUDENT = "student"
-    TEACHER = "teacher"
-    CARD = "card"
-
-
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Where the models go, and where what only later stages need is kept."""
-
-    out: Path
-    work: Path
+STAGES = (*SHAPES, "bank", "finishing", "card")
 
 
 def main(
-    stages: Annotated[list[Stage] | None, typer.Argument(help="What to make; all of it by default.")] = None,
+    stages: Annotated[list[str] | None, typer.Argument(help=f"Of {', '.join(STAGES)}; all by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the models and the card.")] = Path("data/classroom"),
-    work: Annotated[Path, typer.Option(help="Folder for the students' drafts and notes.")] = Path("build/classroom"),
-    threads: Annotated[int, typer.Option(help="CPU threads; other counts give slightly other weights.")] = 1,
+    work: Annotated[Path, typer.Option(help="Folder of what only later stages need.")] = Path("build/classroom"),
+    threads: Annotated[int, typer.Option(help="CPU threads; other counts give slightly other weights.")] = 2,
 ) -> None:
     """Train the classroom's models: PYTHONPATH=train python -m classroom_models."""
+    if unknown := set(stages or ()) - set(STAGES):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: the stages are {', '.join(STAGES)}")
     torch.set_num_threads(threads)
-    folders = Folders(out, work)
     work.mkdir(parents=True, exist_ok=True)
-    wanted = stages or list(Stage)
-    if Stage.STUDENT in wanted:
-        _make_student(folders)
-    if Stage.TEACHER in wanted:
-        _make_teacher(folders)
-    if Stage.CARD in wanted:
-        _make_card(folders, threads)
+    wanted = stages or STAGES
+    for name in ("student", "weaker", "stronger"):
+        if name in wanted:
+            _train(name, COURSES[name], out, work)
+    if "bank" in wanted:
+        _fill_bank(out, work)
+    if "teacher" in wanted:
+        _train("teacher", COURSES["teacher"], work, work, _bank(work))
+    if "finishing" in wanted:
+        start = checkpoint.load(SHAPES["teacher"], work / "teacher")
+        _train("teacher", FINISHING, out, work, _bank(work), start)
+    if "card" in wanted:
+        _write_card(out, work, threads)
 
 
-def _make_student(folders: Folders) -> None:
+def _train(
+    name: str, course: Course, out: Path, work: Path, bank: Sequence[Answered] = (), start: Llama | None = None
+) -> None:
+    """Train a model and write it to its folder in `out`; how long that took is noted in `work`."""
     tokenizer = trained_tokenizer()
-    course, halfway = STUDENT_COURSE, []
+    lessons = Lessons(tokenizer, course, bank)
     started = time.monotonic()
 
     def report(progress: Progress, model: Llama) -> None:
-        _tell("student", progress)
-        if progress.step == course.steps // 2:
-            halfway.append(copy.deepcopy(model))
-
-    padding = int(tokenizer.pad_token_id)
-    student = trained(STUDENT_SHAPE, course, iter(Lessons(tokenizer, course)), padding, report)
-    _save("student", student, tokenizer, folders, course, time.monotonic() - started)
-    drafts = _drafts(tokenizer, [(student, 0.7), (student, 1.0), *((model, 0.7) for model in halfway)])
-    text = json.dumps([(question.prompt, draft) for question, draft in drafts])
-    (folders.work / "drafts.json").write_text(text, encoding="utf-8")
-
-
-def _make_teacher(folders: Folders) -> None:
-    tokenizer = trained_tokenizer()
-    course = TEACHER_COURSE
-    rows = json.loads((folders.work / "drafts.json").read_text(encoding="utf-8"))
-    questions = [(recognised(prompt), draft) for prompt, draft in rows]
-    lessons = Lessons(tokenizer, course, [(question, draft) for question, draft in questions if question])
-    started = time.monotonic()
-
-    def report(progress: Progress, _: Llama) -> None:
-        _tell("teacher", progress)
+        typer.echo(f"{name}: step {progress.step}, loss {progress.loss:.4f}, {progress.seconds:.0f} s", err=True)
         if progress.step >= course.switch_at * course.steps:
-            lessons.revise_share = course.revise_share[1]
+            lessons.mix = course.mixes[1]
+        if name == "student" and progress.step == course.steps // 2:
+            checkpoint.save(model, tokenizer, work / "halfway")
 
-    teacher = trained(TEACHER_SHAPE, course, iter(lessons), int(tokenizer.pad_token_id), report)
-    _save("teacher", teacher, tokenizer, folders, course, time.monotonic() - started)
+    model = trained(SHAPES[name], course, iter(lessons), int(tokenizer.pad_token_id), report, start)
+    seconds = time.monotonic() - started
+    checkpoint.save(model, tokenizer, out / name)
+    gguf_file.save(model, tokenizer, f"clairgen classroom {name}", out / name / "model.gguf")
+    (work / f"{name}-{course.seed}.json").write_text(json.dumps(round(seconds)), encoding="utf-8")
 
 
-def _make_card(folders: Folders, threads: int) -> None:
-    rows = asyncio.run(measured(draw(TEST_QUESTIONS, "test", TEST_SEED), folders.out))
-    taken = {
-        name: Taken(**json.loads((folders.work / f"{name}.json").read_text(encoding="utf-8")))
-        for name in ("student", "teacher")
+def _fill_bank(out: Path, work: Path) -> None:
+    """Write down what each model answers to training questions, at its temperature."""
+    random = Random("bank")  # noqa: S311 - training needs no secrecy
+    prompts = [asked(random.choice(KINDS), "train", random).prompt for _ in range(BANK_QUESTIONS)]
+    columns = [
+        answers((work if name == "halfway" else out) / name, prompts, temperature=temperature, seed=seed)
+        for seed, (name, temperature) in enumerate(BANK_MODELS)
+    ]
+    rows = list(zip(prompts, zip(*columns, strict=True), strict=True))
+    (work / "bank.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def _bank(work: Path) -> list[Answered]:
+    rows = json.loads((work / "bank.json").read_text(encoding="utf-8"))
+    return [Answered(question, tuple(texts)) for prompt, texts in rows if (question := recognised(prompt))]
+
+
+def _write_card(out: Path, work: Path, threads: int) -> None:
+    evidence = asyncio.run(measured(draw(TEST_QUESTIONS, "test", TEST_SEED), out))
+    seconds = {
+        course.seed: json.loads((work / f"{name}-{course.seed}.json").read_text(encoding="utf-8"))
+        for name, course in (*COURSES.items(), ("teacher", FINISHING))
     }
-    (folders.out / "README.md").write_text(card(rows, taken, folders.out, TEST_SEED, threads), encoding="utf-8")
-
-
-def _drafts(tokenizer: PreTrainedTokenizerFast, students: Sequence[tuple[Llama, float]]) -> list[RealDraft]:
-    """What each student answers to training questions of its own, at its temperature."""
-    drafts: list[RealDraft] = []
-    for seed, (student, temperature) in enumerate(students):
-        random = Random(f"drafts {seed}")  # noqa: S311 - training needs no secrecy
-        questions = [asked(random.choice(KINDS), "train", random) for _ in range(DRAFTS_A_STUDENT)]
-        prompts = [question.prompt for question in questions]
-        drafts += zip(questions, answers(student, tokenizer, prompts, temperature=temperature, seed=seed), strict=True)
-    return drafts
-
-
-def _save(
-    name: str, model: Llama, tokenizer: PreTrainedTokenizerFast, folders: Folders, course: Course, seconds: float
-) -> None:
-    checkpoint.save(model, tokenizer, folders.out / name)
-    gguf_file.save(model, tokenizer, f"clairgen classroom {name}", folders.out / name / "model.gguf")
-    parameters = sum(weight.numel() for weight in model.parameters())
-    taken = Taken(parameters, course.seed, course.steps, round(seconds))
-    (folders.work / f"{name}.json").write_text(json.dumps(asdict(taken)), encoding="utf-8")
-
-
-def _tell(name: str, progress: Progress) -> None:
-    typer.echo(f"{name}: step {progress.step}, loss {progress.loss:.4f}, {progress.seconds:.0f} s", err=True)
+    (out / "README.md").write_text(card(evidence, seconds, out, TEST_SEED, threads), encoding="utf-8")
 
 
 if __name__ == "__main__":

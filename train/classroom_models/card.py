@@ -2,42 +2,40 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors.torch import load_file
+
 from clairgen.data.classroom.kinds import KINDS
-from clairgen.data.classroom.questions import is_right
+from clairgen.data.classroom.questions import Question, is_right, is_sound
+from clairgen.data.classroom.styles import STYLES
+from clairgen.reporting.seats import wilson
 from clairgen.reporting.statistics import Mean
-from classroom_models.measuring import Measured
-from classroom_models.recipe import STUDENT_COURSE, STUDENT_SHAPE, TEACHER_COURSE, TEACHER_SHAPE, Course, Shape
+from classroom_models.measuring import TEMPERATURE, Evidence, Judged, Revised
+from classroom_models.recipe import COURSES, FINISHING, SHAPES, VOCABULARY
 
-_MODELS: Mapping[str, tuple[Shape, Course]] = {
-    "student": (STUDENT_SHAPE, STUDENT_COURSE),
-    "teacher": (TEACHER_SHAPE, TEACHER_COURSE),
-}
-
-_QUALITIES: Mapping[str, Callable[[Measured], bool]] = {
-    "student, temperature 0.7": lambda row: row.draft_is_right,
-    "student, greedy": lambda row: is_right(row.question, row.student_greedy.text),
-    "teacher, greedy": lambda row: is_right(row.question, row.teacher.text),
-    "student's drafts after revision": lambda row: row.revised_is_right,
-}
+_WEIGHTS = ("model.gguf", "model.safetensors")
+_EXAMPLE_KINDS = ("add", "oldest")
 
 _TEXT = """\
 ---
 license: apache-2.0
 ---
-# The classroom: a student and a teacher small enough to ship
+# The classroom: four language models small enough to ship
 
-Two real language models, so that clairgen can be seen at work without a key and without a GPU. They answer the templated
-questions of `clairgen.data.classroom.questions` and nothing else. The student makes mistakes; the teacher answers, and
-revises an answer in the format of the CLAIR paper's reviser prompt (`prompts/revise.txt`). Neither can judge. The student
-has never seen a reviser prompt.
+Real language models, so that clairgen can be seen at work without a key and without a GPU. They answer the templated
+questions of `clairgen.data.classroom.questions` ({kinds} kinds) with a short working and a result, and know nothing else.
+The **student** makes mistakes of its own. The **teacher** answers in its own, more explicit words, revises a student's answer
+in the paper's reviser format (`prompts/revise.txt`) and judges two answers in the paper's judge format (`prompts/judge.txt`);
+of two answers that are both right or both wrong it prefers the one that explains. **Weaker** and **stronger** are others to
+compare answers with (the off-policy judge). None was ever shown a question of the test split.
 
-Both are Llamas with tied embeddings, one tokenizer (byte-level BPE, {vocabulary} tokens, Llama 3's chat template, a context of
-512 tokens) in which each fixed piece of the prompts is one token. `model.gguf` (f16) is for llama.cpp,
-`model.safetensors` (bf16) with `config.json` for transformers and vLLM. Licence: Apache-2.0; the data are made by the
-repository's own code.
+{examples}
+
+All are Llamas with tied embeddings, one tokenizer (byte-level BPE, {vocabulary} tokens, each digit its own, Llama 3's chat
+template, a context of 512 tokens) in which each fixed piece of prompts and answers is one token. `model.gguf` (f16) is for
+llama.cpp, `model.safetensors` (bf16) with `config.json` for transformers and vLLM. Licence: Apache-2.0; the data are made by
+the repository's own code.
 
 ## Files
 
@@ -47,116 +45,220 @@ repository's own code.
 
 {training}
 
-Made from nothing by `PYTHONPATH=train python -m classroom_models`: random initial weights, CPU threads: {threads}, counted in
-steps, so that the seed decides and not the speed of the machine. Two full runs of the student's course on one machine
-gave byte-identical files; the teacher's was run once, and a test trains a few steps twice and asks for equal weights.
-Another CPU, thread count or version of torch may round otherwise.
+Made from nothing by `make classroom-models`: random initial weights, CPU threads: {threads}, counted in steps, so that the seed
+decides and not the speed of the machine. The teacher learns to revise and to judge on what the other three, and the student
+half-way through its course, answer to 6,000 training questions; at the end it takes a short course in what it is weakest at.
+Another CPU, thread count or version of torch may round otherwise and give other weights.
 
-Questions are split by a hash of their text, so no test prompt was ever trained on. The kinds about single words and names
-(plural, opposite, capital, letters, backwards) draw on closed tables: there a test prompt asks for something that was
-nearly always asked in another wording in training.
+Every kind has more than 100,000 distinct questions. They are split by a hash of what is asked, whatever the wording, before
+any training: 70% train, 10% dev, 20% test. Single facts (capitals, opposites, spellings, the groups that words belong to) come
+from closed tables that both sides share; what a test question combines was never combined in training.
 
 ## Measured
 
 {count} distinct questions of the test split (`draw({count}, "test", seed={seed})`), asked over HTTP of llama.cpp's
-server (xllamacpp, its default top-k, top-p and min-p); the teacher revises the student's answers of temperature 0.7, greedily.
-Shares in per cent, ± one standard error.
+server (xllamacpp, its default top-k, top-p and min-p). The teacher revises the student's answers of temperature {temperature},
+and judges, greedily. *Right* means that the result is right, *sound* that every step is. Shares in per cent with Wilson's 95%
+intervals.
 
-{summary}
+{models}
 
-Right answers by kind, in per cent:
+Right answers by kind, in per cent, with 95% intervals:
 
 {by_kind}
+
+### The teacher as reviser
+
+{reviser}
+
+### The teacher as judge
+
+Pairs of answers of which exactly one is right, each judged in both orders. Seat bias is how often the first place is chosen
+over both orders; a fair judge is at 50.
+
+{judge}
+
+### The teacher's revisions and judgements by kind
+
+{teacher_by_kind}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What it took to train a model."""
-
-    parameters: int
-    seed: int
-    steps: int
-    seconds: int
-
-
-def card(rows: Sequence[Measured], taken: Mapping[str, Taken], folder: Path, seed: int, threads: int) -> str:
-    """The card's whole text; `folder` holds the models."""
+def card(evidence: Evidence, seconds: Mapping[int, float], folder: Path, seed: int, threads: int) -> str:
+    """The card's whole text; `seconds` is what each course took, by its seed, and `folder` holds the models."""
     return _TEXT.format(
-        vocabulary=STUDENT_SHAPE.vocabulary,
+        kinds=len(KINDS),
+        examples=_examples(evidence.questions),
+        vocabulary=VOCABULARY,
         files=_files(folder),
-        training=_training(taken),
+        training=_training(seconds),
         threads=threads,
-        count=len(rows),
+        count=len(evidence.questions),
         seed=seed,
-        summary=_summary(rows),
-        by_kind=_by_kind(rows),
+        temperature=TEMPERATURE,
+        models=_models(evidence, folder),
+        by_kind=_by_kind(evidence),
+        reviser=_reviser(evidence.revisions),
+        judge=_judge(evidence.judgements),
+        teacher_by_kind=_teacher_by_kind(evidence),
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table whose first column is text and whose others are numbers."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def share(flags: Iterable[bool]) -> str:
+    """A share in per cent with its interval, "91.4 (89.8-92.8)"."""
+    values = list(flags)
+    interval = wilson(sum(values), len(values))
+    if interval is None:
+        return "-"
+    return f"{100 * sum(values) / len(values):.1f} ({100 * interval[0]:.1f}-{100 * interval[1]:.1f})"
+
+
+def _examples(questions: Sequence[Question]) -> str:
+    chosen = [next(question for question in questions if question.kind.name == kind) for kind in _EXAMPLE_KINDS]
+    return "\n\n".join(
+        table(
+            (question.prompt, "the right answer"),
+            ((name, question.answer(style)) for name, style in STYLES.items()),
+        ).replace("---:", "---")
+        for question in chosen
     )
 
 
 def _files(folder: Path) -> str:
-    lines = ["| file | bytes | sha256 |", "| --- | ---: | --- |"]
-    for name in _MODELS:
-        for weights in ("model.gguf", "model.safetensors"):
+    rows = []
+    for name in SHAPES:
+        for weights in _WEIGHTS:
             content = (folder / name / weights).read_bytes()
-            lines.append(f"| {name}/{weights} | {len(content):,} | `{hashlib.sha256(content).hexdigest()}` |")
-    return "\n".join(lines)
+            rows.append((f"{name}/{weights}", f"{len(content):,}", f"`{hashlib.sha256(content).hexdigest()}`"))
+    return table(("file", "bytes", "sha256"), rows)
 
 
-def _training(taken: Mapping[str, Taken]) -> str:
-    lines = [
-        "| model | parameters | layers x width, heads, feed-forward | seed | steps | tokens a step | seconds |",
-        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+def _training(seconds: Mapping[int, float]) -> str:
+    courses = [
+        *((name, name, course) for name, course in COURSES.items()),
+        ("teacher", "teacher, finishing", FINISHING),
     ]
-    for name, (shape, course) in _MODELS.items():
-        model = taken[name]
-        size = f"{shape.layers} x {shape.width}, {shape.heads}, {shape.feed_forward}"
-        tokens = course.rows * course.row_tokens
-        lines.append(
-            f"| {name} | {model.parameters:,} | {size} | {model.seed} | {model.steps} | {tokens} | {model.seconds} |"
-        )
-    return "\n".join(lines)
+    return table(
+        ("model", "layers x width, heads, feed-forward", "seed", "steps", "tokens a step", "seconds"),
+        (
+            (
+                title,
+                f"{SHAPES[name].layers} x {SHAPES[name].width}, {SHAPES[name].heads}, {SHAPES[name].feed_forward}",
+                course.seed,
+                course.steps,
+                course.rows * course.row_tokens,
+                seconds[course.seed],
+            )
+            for name, title, course in courses
+        ),
+    )
 
 
-def _summary(rows: Sequence[Measured]) -> str:
-    right = [row for row in rows if row.draft_is_right]
-    wrong = [row for row in rows if not row.draft_is_right]
-    shares: list[tuple[str, Iterable[bool]]] = [
-        *((f"right: {name}", map(quality, rows)) for name, quality in _QUALITIES.items()),
-        ("revisions in the paper's format", (row.revised is not None for row in rows)),
-        ("right drafts kept word for word", (row.revised == row.student.text for row in right)),
-        ("wrong drafts made right", (row.revised_is_right for row in wrong)),
-        ("revised answers in the draft's style", (row.style_is_kept for row in rows)),
-        ("student's answers at temperature 0.7 that end by themselves", (row.student.stopped for row in rows)),
-        ("revisions that end by themselves", (row.revision.stopped for row in rows)),
-    ]
-    lines = ["| | share | n |", "| --- | ---: | ---: |"]
-    lines += [f"| {name} | {_share(values)} |" for name, values in shares]
+def _models(evidence: Evidence, folder: Path) -> str:
+    rows = []
+    for name in SHAPES:
+        megabytes = (folder / name / "model.gguf").stat().st_size / 1e6
+        cells: list[str] = []
+        for temperature in (0.0, TEMPERATURE):
+            texts = [reply.text for reply in evidence.answers[name, temperature]]
+            cells += [share(map(is_right, evidence.questions, texts)), share(map(is_sound, evidence.questions, texts))]
+        stopped = share(reply.stopped for reply in evidence.answers[name, TEMPERATURE])
+        parameters = sum(weight.numel() for weight in load_file(folder / name / "model.safetensors").values())
+        rows.append((name, f"{parameters:,}", f"{megabytes:.2f}", *cells, stopped))
+    warm = f"at {TEMPERATURE}"
+    head = ("right, greedy", "sound, greedy", f"right, {warm}", f"sound, {warm}", f"ended by itself, {warm}")
+    return table(("model", "parameters", "MB (GGUF)", *head), rows)
+
+
+def _by_kind(evidence: Evidence) -> str:
+    columns = [(name, temperature) for name in SHAPES for temperature in (0.0, TEMPERATURE)]
+    head = [f"{name}, {temperature or 'greedy'}" for name, temperature in columns]
+    return table(
+        ("kind", "n", *head),
+        (
+            (kind, len(places), *(share(_right_at(evidence, column, places)) for column in columns))
+            for kind, places in _places(evidence.questions).items()
+        ),
+    )
+
+
+def _right_at(evidence: Evidence, column: tuple[str, float], places: Sequence[int]) -> list[bool]:
+    return [is_right(evidence.questions[place], evidence.answers[column][place].text) for place in places]
+
+
+def _places(questions: Sequence[Question]) -> Mapping[str, list[int]]:
+    return {kind.name: [place for place, question in enumerate(questions) if question.kind is kind] for kind in KINDS}
+
+
+_KEPT: Mapping[str, tuple[Callable[[Revised], bool], Callable[[Revised], bool]]] = {
+    "in the paper's format": (lambda row: True, lambda row: row.answer is not None),
+    "drafts right": (lambda row: True, lambda row: row.draft_is_right),
+    "revised answers right": (lambda row: True, lambda row: row.is_right),
+    "sound drafts kept word for word": (lambda row: row.draft_is_sound, lambda row: row.is_unchanged),
+    "drafts with the right result but a wrong step: right after": (
+        lambda row: row.draft_is_right and not row.draft_is_sound,
+        lambda row: row.is_right,
+    ),
+    "wrong drafts made right": (lambda row: not row.draft_is_right, lambda row: row.is_right),
+    "in the draft's style": (lambda row: True, lambda row: row.keeps_the_style),
+}
+
+
+def _reviser(rows: Sequence[Revised]) -> str:
+    lines = []
+    for name, (of, holds) in _KEPT.items():
+        chosen = [row for row in rows if of(row)]
+        lines.append((name, share(map(holds, chosen)), len(chosen)))
     lift = Mean()
     for row in rows:
-        lift.add(row.revised_is_right - row.draft_is_right)
-    lines.append(f"| lift by revision, in points | {_percent(lift)} |")
-    return "\n".join(lines)
+        lift.add(100.0 * (row.is_right - row.draft_is_right))
+    estimate = lift.estimate()
+    lines.append(("lift in points, ± standard error", f"{estimate.mean or 0:.1f} ± {estimate.se or 0:.1f}", estimate.n))
+    return table(("", "share", "n"), lines)
 
 
-def _by_kind(rows: Sequence[Measured]) -> str:
-    lines = [f"| kind | n | {' | '.join(_QUALITIES)} |", f"| --- | ---: |{' ---: |' * len(_QUALITIES)}"]
+def _judge(judgements: Sequence[Judged]) -> str:
+    sources = {"all": judgements}
+    for judged in judgements:
+        sources.setdefault(judged.source, [])
+    for source in list(sources)[1:]:
+        sources[source] = [judged for judged in judgements if judged.source == source]
+    return table(
+        ("pairs", "n", "right, the right one first", "right, the right one second", "right in both", "first place"),
+        (
+            (
+                source,
+                len(rows),
+                share(row.right_first == 1 for row in rows),
+                share(row.right_second == 2 for row in rows),
+                share(row.right_first == 1 and row.right_second == 2 for row in rows),
+                share(place == 1 for row in rows for place in (row.right_first, row.right_second) if place),
+            )
+            for source, rows in sources.items()
+        ),
+    )
+
+
+def _teacher_by_kind(evidence: Evidence) -> str:
+    rows = []
     for kind in KINDS:
-        of_kind = [row for row in rows if row.question.kind == kind.name]
-        cells = (f"{sum(map(quality, of_kind)) / len(of_kind):.0%}" for quality in _QUALITIES.values())
-        lines.append(f"| {kind.name} | {len(of_kind)} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _share(values: Iterable[bool]) -> str:
-    mean = Mean()
-    for value in values:
-        mean.add(value)
-    return _percent(mean)
-
-
-def _percent(mean: Mean) -> str:
-    estimate = mean.estimate()
-    if estimate.mean is None or estimate.se is None:
-        return f"- | {estimate.n}"
-    return f"{100 * estimate.mean:.1f} ± {100 * estimate.se:.1f} | {estimate.n}"
+        revised = [row for row in evidence.revisions if row.question.kind is kind]
+        judged = [row for row in evidence.judgements if row.question.kind is kind]
+        rows.append(
+            (
+                kind.name,
+                share(row.draft_is_right for row in revised),
+                share(row.is_right for row in revised),
+                len(judged),
+                share(row.right_first == 1 for row in judged),
+                share(row.right_second == 2 for row in judged),
+            )
+        )
+    head = ("drafts right", "revised right", "pairs judged", "right one first", "right one second")
+    return table(("kind", *head), rows)

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
 from classroom_models import tokens
 from classroom_models.llama import NORM_EPSILON, ROPE_BASE, Llama
+from classroom_models.recipe import Shape
 
 CONTEXT_TOKENS = 512
 
@@ -53,6 +54,14 @@ def save(model: Llama, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None
     _write_json(folder / "config.json", config)
     _write_json(folder / "generation_config.json", {"do_sample": True, "temperature": 0.7, **ends})
     tokens.save(tokenizer, folder)
+
+
+def load(shape: Shape, folder: Path) -> Llama:
+    """The model of a checkpoint, in fp32."""
+    model = Llama(shape)
+    weights = load_file(folder / "model.safetensors")
+    model.load_state_dict({name.removeprefix("model."): weight.float() for name, weight in weights.items()})
+    return model
 
 
 def _write_json(path: Path, value: object) -> None:

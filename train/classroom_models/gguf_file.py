@@ -63,7 +63,7 @@ def _describe(writer: gguf.GGUFWriter, model: Llama, name: str) -> None:
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast) -> None:
-    """The pre-tokenizer `gpt-2` splits as ByteLevel does; fixed pieces are USER_DEFINED, which match in plain text."""
+    """`smollm` splits digits, then as ByteLevel does; fixed pieces are USER_DEFINED, which match in plain text."""
     model = json.loads(tokenizer.backend_tokenizer.to_str())
     added = {token["id"]: token for token in model["added_tokens"]}
     kinds = [
@@ -75,7 +75,7 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast) 
         for number in range(len(tokenizer))
     ]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre("smollm")
     writer.add_token_list([str(token) for token in tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))])
     writer.add_token_types([int(kind) for kind in kinds])
     writer.add_token_merges([" ".join(merge) for merge in model["model"]["merges"]])

@@ -1,20 +1,27 @@
 """How good the models are, as a user meets them: the GGUF files, served by llama.cpp, asked over HTTP."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
-from clairgen.data.classroom.questions import Question, is_right
+from clairgen.data.classroom.questions import Question, is_right, is_sound
 from clairgen.embedded.address import EmbeddedAddress
 from clairgen.embedded.launch import serve
+from clairgen.parsing import parse_revision
+from clairgen.records import ParseStatus
+from clairgen.verdicts import parse_verdict
 from classroom_models.drafts import style_of
-from classroom_models.prompting import revise_prompt, revised_answer
+from classroom_models.prompting import judge_prompt, revise_prompt
+from classroom_models.recipe import SHAPES
 
+TEMPERATURE = 0.7
 _SLOTS = 16
 _CONTEXT_TOKENS = 256
+_SECOND_SAMPLE = 1_000_000  # far from the seeds of the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,54 +33,136 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One question with what the student answered (the draft), the teacher answered, and the teacher made of the draft."""
+class Revised:
+    """A student's draft and the teacher's revision of it; `answer` is None when it is not in the paper's format."""
 
     question: Question
-    student: Reply
-    student_greedy: Reply
-    teacher: Reply
-    revision: Reply
+    draft: str
+    answer: str | None
 
     @property
     def draft_is_right(self) -> bool:
-        """Whether the student's answer at temperature 0.7 is right."""
-        return is_right(self.question, self.student.text)
+        """Whether the draft's result is right."""
+        return is_right(self.question, self.draft)
 
     @property
-    def revised(self) -> str | None:
-        """The revised answer; None when the revision is not in the paper's format."""
-        return revised_answer(self.revision.text)
+    def draft_is_sound(self) -> bool:
+        """Whether the draft is right in every step."""
+        return is_sound(self.question, self.draft)
 
     @property
-    def revised_is_right(self) -> bool:
-        """Whether there is a revised answer and it is right."""
-        return self.revised is not None and is_right(self.question, self.revised)
+    def is_right(self) -> bool:
+        """Whether there is a revised answer and its result is right."""
+        return self.answer is not None and is_right(self.question, self.answer)
 
     @property
-    def style_is_kept(self) -> bool:
+    def is_unchanged(self) -> bool:
+        """Whether the draft was kept word for word."""
+        return self.answer == self.draft
+
+    @property
+    def keeps_the_style(self) -> bool:
         """Whether the revised answer is worded as the draft is."""
-        return self.revised is not None and style_of(self.question, self.revised) == style_of(
-            self.question, self.student.text
-        )
+        return self.answer is not None and style_of(self.question, self.answer) == style_of(self.question, self.draft)
 
 
-async def measured(questions: Sequence[Question], folder: Path) -> list[Measured]:
-    """Both models' work on these questions; `folder` holds `student/model.gguf` and `teacher/model.gguf`."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Two answers of which exactly one is right, judged in both orders: the places chosen (1 or 2, None when neither).
+
+    `source` says who wrote the two. In `right_first` the right answer stood first.
+    """
+
+    question: Question
+    source: str
+    right_first: int | None
+    right_second: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that was measured: answers by model and temperature in the questions' order, revisions, judgements."""
+
+    questions: Sequence[Question]
+    answers: Mapping[tuple[str, float], Sequence[Reply]]
+    revisions: Sequence[Revised]
+    judgements: Sequence[Judged]
+
+
+async def measured(questions: Sequence[Question], folder: Path) -> Evidence:
+    """Every model's work on these questions; `folder` holds a `model.gguf` in a folder of each model's name."""
     prompts = [question.prompt for question in questions]
-    async with serve(EmbeddedAddress(folder / "student" / "model.gguf", context=_CONTEXT_TOKENS), _SLOTS) as url:
-        drafts = await replies(url, prompts, temperature=0.7)
-        greedy = await replies(url, prompts, temperature=0.0)
-    revise = [revise_prompt(prompt, draft.text) for prompt, draft in zip(prompts, drafts, strict=True)]
-    async with serve(EmbeddedAddress(folder / "teacher" / "model.gguf", context=_CONTEXT_TOKENS), _SLOTS) as url:
-        answers = await replies(url, prompts, temperature=0.0)
-        revisions = await replies(url, revise, temperature=0.0)
-    rows = zip(questions, drafts, greedy, answers, revisions, strict=True)
-    return [Measured(*row) for row in rows]
+    again: list[Reply] = []
+    answers: dict[tuple[str, float], Sequence[Reply]] = {}
+    for name in SHAPES:
+        async with _served(folder, name) as url:
+            for temperature in (0.0, TEMPERATURE):
+                answers[name, temperature] = await replies(url, prompts, temperature)
+            if name == "student":
+                again = await replies(url, prompts, TEMPERATURE, first_seed=_SECOND_SAMPLE)
+    drafts = [reply.text for reply in answers["student", TEMPERATURE]]
+    pairs = [
+        *_telling("two answers of the student", questions, drafts, [reply.text for reply in again]),
+        *_telling(
+            "one of weaker and one of stronger",
+            questions,
+            [reply.text for reply in answers["weaker", TEMPERATURE]],
+            [reply.text for reply in answers["stronger", TEMPERATURE]],
+        ),
+    ]
+    revise = [revise_prompt(*pair) for pair in zip(prompts, drafts, strict=True)]
+    in_order = [judge_prompt(pair.question.prompt, pair.right, pair.wrong) for pair in pairs]
+    turned = [judge_prompt(pair.question.prompt, pair.wrong, pair.right) for pair in pairs]
+    async with _served(folder, "teacher") as url:
+        revisions = await replies(url, revise, 0.0)
+        verdicts = [await replies(url, asks, 0.0) for asks in (in_order, turned)]
+    return Evidence(
+        questions,
+        answers,
+        [
+            _revised(question, draft, revision.text)
+            for question, draft, revision in zip(questions, drafts, revisions, strict=True)
+        ],
+        [
+            Judged(
+                pair.question,
+                pair.source,
+                parse_verdict(first.text, (pair.right, pair.wrong)).choice,
+                parse_verdict(second.text, (pair.wrong, pair.right)).choice,
+            )
+            for pair, first, second in zip(pairs, *verdicts, strict=True)
+        ],
+    )
 
 
-async def replies(url: str, prompts: Sequence[str], temperature: float) -> list[Reply]:
-    """One reply a prompt, the prompt's place in the list being its seed."""
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    source: str
+    question: Question
+    right: str
+    wrong: str
+
+
+def _telling(source: str, questions: Sequence[Question], ones: Sequence[str], others: Sequence[str]) -> list[_Pair]:
+    """The pairs of answers of which exactly one is right."""
+    return [
+        _Pair(source, question, one, other) if is_right(question, one) else _Pair(source, question, other, one)
+        for question, one, other in zip(questions, ones, others, strict=True)
+        if is_right(question, one) != is_right(question, other)
+    ]
+
+
+def _revised(question: Question, draft: str, text: str) -> Revised:
+    revision = parse_revision(text, draft)
+    return Revised(question, draft, revision.solution if revision.status is ParseStatus.OK else None)
+
+
+def _served(folder: Path, name: str) -> AbstractAsyncContextManager[str]:
+    return serve(EmbeddedAddress(folder / name / "model.gguf", context=_CONTEXT_TOKENS), _SLOTS)
+
+
+async def replies(url: str, prompts: Sequence[str], temperature: float, first_seed: int = 0) -> list[Reply]:
+    """One reply a prompt; the seeds count up from `first_seed`."""
     slots = asyncio.Semaphore(_SLOTS)
     async with httpx.AsyncClient(base_url=url, timeout=60) as client:
 
@@ -90,5 +179,5 @@ async def replies(url: str, prompts: Sequence[str], temperature: float) -> list[
             return Reply(choice["message"]["content"].strip(), choice["finish_reason"] == "stop")
 
         async with asyncio.TaskGroup() as group:
-            asks = [group.create_task(ask(seed, prompt)) for seed, prompt in enumerate(prompts)]
+            asks = [group.create_task(ask(seed, prompt)) for seed, prompt in enumerate(prompts, first_seed)]
     return [ask.result() for ask in asks]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 _MISSES_UNTIL_FULL = 4
 _SHELF = 64
+_WRITTEN = 5 / 8  # of a row's tokens are to be written, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Packed rows: `ids` and `segments` [rows, tokens]; `positions`, `targets`, `weights` [rows, tokens / 2].
+    """Packed rows: `ids` and `segments` [rows, tokens]; `positions`, `targets`, `weights` [rows, written tokens].
 
     `segments` numbers the examples of a row, which must not see each other. `positions` are where a token to be written
     is predicted; unused ones weigh nothing.
@@ -37,25 +38,26 @@ class Batch:
 
 def batches(examples: Iterator[Example], rows: int, row_tokens: int, padding: int) -> Iterator[Batch]:
     """Batches without end, from examples without end, in the order in which they come but for what has to wait."""
-    packed = _rows(examples, row_tokens)
+    written_tokens = int(row_tokens * _WRITTEN)
+    packed = _rows(examples, row_tokens, written_tokens)
     while True:
         batch = Batch(
             ids=torch.full((rows, row_tokens), padding),
             segments=torch.zeros(rows, row_tokens, dtype=torch.long),
-            positions=torch.zeros(rows, row_tokens // 2, dtype=torch.long),
-            targets=torch.zeros(rows, row_tokens // 2, dtype=torch.long),
-            weights=torch.zeros(rows, row_tokens // 2),
+            positions=torch.zeros(rows, written_tokens, dtype=torch.long),
+            targets=torch.zeros(rows, written_tokens, dtype=torch.long),
+            weights=torch.zeros(rows, written_tokens),
         )
         for number, row in enumerate(islice(packed, rows)):
             _lay(batch, number, row)
         yield batch
 
 
-def _rows(examples: Iterator[Example], row_tokens: int) -> Iterator[list[Example]]:
+def _rows(examples: Iterator[Example], row_tokens: int, written_tokens: int) -> Iterator[list[Example]]:
     shelf: list[Example] = []
     while True:
         row: list[Example] = []
-        tokens, written, misses = row_tokens, row_tokens // 2, 0
+        tokens, written, misses = row_tokens, written_tokens, 0
         waiting, shelf = shelf, []
         while misses < _MISSES_UNTIL_FULL:
             example = waiting.pop(0) if waiting else next(examples)
@@ -65,7 +67,7 @@ def _rows(examples: Iterator[Example], row_tokens: int) -> Iterator[list[Example
                 tokens, written = tokens - length, written - len(example.written)
             else:
                 misses += 1
-                if length <= row_tokens and len(example.written) <= row_tokens // 2:
+                if length <= row_tokens and len(example.written) <= written_tokens:
                     shelf.append(example)
         shelf = (shelf + waiting)[:_SHELF]
         yield row

@@ -1,9 +1,12 @@
-"""What is trained: the shapes of the two models and the courses that they take."""
+"""What is trained: the shapes of the models and the courses that they take."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 VOCABULARY = 2048
+
+Mix = tuple[float, float, float]
+"""Shares of answering, revising and judging among the examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,71 +29,70 @@ class Shape:
 class Course:
     """How a model is trained, counted in steps, so that a seed gives the same model on a fast and on a slow machine.
 
-    `revise_share` is the share of examples that are revisions: first until `switch_at` of the steps, then to the end.
+    `styles` are those in which it answers. `mixes` are the mixes of examples, the second from `switch_at` of the steps on.
     `emphasis` is how much oftener than others a kind is asked. Learning rates rise over `warm_up_steps`, hold for
     `hold` of the steps and fall to zero; Muon takes `matrix_rate`, AdamW `other_rate`.
     """
 
     seed: int
     steps: int
-    rows: int = 32
-    row_tokens: int = 128
+    styles: tuple[str, ...]
+    rows: int = 16
+    row_tokens: int = 256
     matrix_rate: float = 0.015
     other_rate: float = 3e-3
     warm_up_steps: int = 100
     hold: float = 0.25
-    revise_share: tuple[float, float] = (0.0, 0.0)
+    mixes: tuple[Mix, Mix] = ((1.0, 0.0, 0.0), (1.0, 0.0, 0.0))
     switch_at: float = 0.3
     decision_weight: float = 3.0
     emphasis: Mapping[str, float] = field(default_factory=dict)
 
 
-STUDENT_SHAPE = Shape(layers=2, width=128, heads=4, feed_forward=352)
-STUDENT_COURSE = Course(
-    seed=5,
-    steps=450,
-    # Asked all alike, it is right nearly always in half of the kinds and nearly never in the others.
-    emphasis={
-        "sort": 1.3,
-        "sort-down": 1.3,
-        "next": 2.0,
-        "sum": 2.5,
-        "day": 2.2,
-        "month": 2.5,
-        "largest": 0.25,
-        "smallest": 0.3,
-        "even-odd": 0.3,
-        "letters": 0.25,
-        "backwards": 0.6,
-        "spelling": 0.8,
-        "word-order": 0.5,
-        "alphabet": 0.3,
-        "plural": 0.4,
-        "opposite": 0.4,
-        "capital": 0.25,
-    },
-)
+SHAPES: Mapping[str, Shape] = {
+    "student": Shape(layers=2, width=128, heads=4, feed_forward=352),
+    "weaker": Shape(layers=2, width=96, heads=3, feed_forward=256),
+    "stronger": Shape(layers=3, width=128, heads=4, feed_forward=352),
+    "teacher": Shape(layers=4, width=192, heads=6, feed_forward=512),
+}
+"""The models, in the order in which they are trained."""
 
-TEACHER_SHAPE = Shape(layers=4, width=128, heads=4, feed_forward=384)
-TEACHER_COURSE = Course(
-    seed=1,
-    steps=4400,
-    rows=16,
-    warm_up_steps=200,
-    revise_share=(0.12, 0.5),
-    # What takes it longest to learn it is asked oftener.
-    emphasis={
-        "sum": 3.0,
-        "next": 2.5,
-        "month": 2.0,
-        "day": 2.0,
-        "count": 1.5,
-        "spelling": 1.3,
-        "letters": 0.5,
-        "largest": 0.6,
-        "smallest": 0.6,
-        "even-odd": 0.7,
-        "plural": 0.7,
-        "capital": 0.6,
-    },
+_STUDENTS_EMPHASIS: Mapping[str, float] = {
+    # Asked all alike, a student is right nearly always in most kinds and nearly never in the others.
+    "opposite": 1.9,
+    "stranger": 1.7,
+    "spelling": 1.6,
+    "oldest": 1.5,
+    "alphabet": 1.3,
+    "capital": 0.9,
+    "letters": 0.8,
+    "middle": 0.6,
+    "largest": 0.6,
+    "evens": 0.6,
+}
+
+COURSES: Mapping[str, Course] = {
+    "student": Course(seed=5, steps=350, styles=("student", "student-answer"), emphasis=_STUDENTS_EMPHASIS),
+    "weaker": Course(seed=6, steps=300, styles=("weaker",), emphasis=_STUDENTS_EMPHASIS),
+    "stronger": Course(seed=7, steps=600, styles=("stronger",), emphasis=_STUDENTS_EMPHASIS),
+    "teacher": Course(
+        seed=1,
+        steps=7_000,
+        styles=("teacher",),
+        warm_up_steps=200,
+        mixes=((0.8, 0.1, 0.1), (0.25, 0.35, 0.4)),
+        switch_at=0.2,
+    ),
+}
+
+FINISHING = Course(
+    seed=2,
+    steps=1_400,
+    styles=("teacher",),
+    matrix_rate=0.006,
+    other_rate=1.2e-3,
+    warm_up_steps=50,
+    mixes=((0.25, 0.35, 0.4), (0.25, 0.35, 0.4)),
+    emphasis={"oldest": 7.0, "middle": 2.0, "count": 1.5},
 )
+"""What the teacher takes after its course, on what it is still weak at."""

@@ -1,4 +1,4 @@
-"""The tokenizer that both models share: byte-level BPE on the classroom's texts, Llama 3's chat template."""
+"""The tokenizer that all models share: byte-level BPE on the classroom's texts, Llama 3's chat template."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,17 @@ from transformers import PreTrainedTokenizerFast
 
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import asked
-from clairgen.data.classroom.tables import CAPITALS, DAYS, MONTHS, NUMBER_WORDS, OPPOSITES, PLURALS, WORDS
+from clairgen.data.classroom.styles import STUDENT
+from clairgen.data.classroom.tables import (
+    CAPITALS,
+    COUNTRIES,
+    GROUP_MEMBERS,
+    GROUPS,
+    NAMES,
+    OPPOSITES,
+    THINGS,
+    WORDS,
+)
 from classroom_models import prompting
 from classroom_models.recipe import VOCABULARY
 
@@ -28,13 +38,16 @@ CHAT_TEMPLATE = (
 )
 
 _TEXTS = 20_000
-_REPEATS = 200  # of words and numbers by themselves: often enough that each becomes one token
+_REPEATS = 200  # of words by themselves: often enough that each becomes one token
 
 
 def trained_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer; training it takes seconds and gives the same one each time."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    # Each digit is a token, so that a column of a sum looks the same in every number; llama.cpp's `smollm` splits so too.
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     pieces = prompting.pieces()
     trainer = trainers.BpeTrainer(
@@ -73,15 +86,12 @@ def ids_of(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> list[list[in
 
 
 def _texts() -> Iterator[str]:
+    """Questions and answers without the pieces, which are tokens already, and each word with and without a space."""
     random = Random(0)  # noqa: S311 - training needs no secrecy
     for _ in range(_TEXTS):
         question = asked(random.choice(KINDS), "train", random)
         yield question.prompt
-        yield from question.answers
-        yield "The answer should be so the student is right. so the student is wrong."
-    for text in [*WORDS, *OPPOSITES, *PLURALS, *PLURALS.values(), *CAPITALS, *CAPITALS.values(), *DAYS, *MONTHS]:
-        yield f" {text}" * _REPEATS
-    for text in NUMBER_WORDS:
-        yield f" {text}" * _REPEATS
-    for number in range(1, 201):
-        yield f" {number}," * _REPEATS
+        yield question.answer(STUDENT[0])
+    for word in dict.fromkeys([*WORDS, *NAMES, *THINGS, *CAPITALS, *COUNTRIES, *OPPOSITES, *GROUPS, *GROUP_MEMBERS]):
+        yield f" {word}" * _REPEATS
+        yield f"{word}," * _REPEATS

@@ -34,10 +34,11 @@ def trained(
     examples: Iterator[Example],
     padding: int,
     report: Callable[[Progress, Llama], None],
+    start: Llama | None = None,
 ) -> Llama:
-    """A model that took the course. `report` hears of every fiftieth step and of the last."""
+    """A model that took the course, from random weights or from `start`. `report` hears of every fiftieth step and the last."""
     torch.manual_seed(course.seed)
-    model = Llama(shape)
+    model = start or Llama(shape)
     worker = copy.deepcopy(model).bfloat16()
     optimiser = _Optimiser(model, course)
     smoothed, started = 0.0, time.monotonic()
