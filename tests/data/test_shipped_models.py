@@ -105,7 +105,7 @@ def test_torch_and_llama_cpp_give_the_same_answers(name: str) -> None:
     by_torch = _torch_answers(name, prompts)
     served = asyncio.run(_greedy_answers(name, prompts))
     equal = sum(one == other for one, other in zip(by_torch, served, strict=True))
-    assert equal >= 40  # bf16 and f16 weights may part ways at a near tie
+    assert equal >= 41  # the two round sums otherwise, which may tell at a near tie
 
 
 @pytest.mark.train

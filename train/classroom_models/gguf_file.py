@@ -32,7 +32,8 @@ def save(model: Llama, tokenizer: PreTrainedTokenizerFast, name: str, path: Path
     _describe(writer, model, name)
     _add_tokenizer(writer, tokenizer)
     for weight_name, weight in model.named_parameters():
-        values: npt.NDArray[np.float32] = weight.detach().float().numpy()
+        # The checkpoint's own rounding first, so that both files hold the same weights.
+        values: npt.NDArray[np.float32] = weight.detach().bfloat16().float().numpy()
         if "q_proj" in weight_name or "k_proj" in weight_name:
             values = _interleaved(values, model.shape.heads)
         stored = values if values.ndim == 1 else values.astype(np.float16)
