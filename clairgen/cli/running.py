@@ -15,6 +15,11 @@ T = TypeVar("T")
 
 DRAINED = 130
 """The exit code of a command that was asked to stop."""
+SECONDS_TO_DRAIN = 60
+"""How long what is in flight may take to finish after a first Ctrl-C or SIGTERM; then it is cut off."""
+_DRAINING = (
+    f"\nFinishing what is in flight, at most {SECONDS_TO_DRAIN} s; press Ctrl-C again to stop at once.\n".encode()
+)
 _OBJECTS_UNTIL_COLLECTION = 20_000
 _SECONDS_TO_CANCEL = 5  # after a second Ctrl-C, in case something blocks
 
@@ -60,7 +65,8 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
         asked += 1
         if asked == 1:
             loop.call_soon_threadsafe(stop.set)
-            os.write(2, b"\nFinishing what is in flight; press Ctrl-C again to stop at once.\n")
+            loop.call_soon_threadsafe(lambda: loop.call_later(SECONDS_TO_DRAIN, working.cancel))
+            os.write(2, _DRAINING)
         elif asked == 2:
             loop.call_soon_threadsafe(working.cancel)
             signal.alarm(_SECONDS_TO_CANCEL)

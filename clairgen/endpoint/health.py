@@ -8,7 +8,7 @@ from clairgen.errors import AskFailedError, RetryableError
 
 _FIRST_REST_SECONDS = 1.0
 _LONGEST_REST_SECONDS = 10.0  # a probe costs little
-_FAULTS_UNTIL_REST = 3
+_FAULTS_UNTIL_REST = 5
 _REFUSALS_UNTIL_UNUSABLE = 3
 _FAULTS = ("server-error", "torn-connection", "timed-out")  # the server's; after a few in a row it is left alone
 _CERTAIN = (401, 429)  # a wrong key, an empty account: no other ask will fare better
@@ -45,7 +45,8 @@ class Health:
         return self._faults >= _FAULTS_UNTIL_REST
 
     def answered(self) -> None:
-        """A good answer came."""
+        """A good answer came, perhaps during a rest, which then is over."""
+        self.resting_until, self.unproven = min(self.resting_until, self._clock()), False
         self._has_answered, self._faults, self._refusals = True, 0, 0
         self.ailing_since, self.refused_since, self._rest_seconds = None, None, _FIRST_REST_SECONDS
 

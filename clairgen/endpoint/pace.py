@@ -18,11 +18,14 @@ _FIRST_PAUSE_SECONDS = 0.5
 _PAUSED_TURNS = 10  # at a rate that was measured: what is a little too fast needs no long pause
 _LONGEST_PAUSE_SECONDS = 60.0
 _FEW = 5  # let through between two refusals: too few to tell a rate by
-_SLOWEST = 60.0  # a minute: what is slower than that the pauses bring about
+_MANY = 20  # let through between two refusals: they come now and then
+_LEAST_KEPT = 0.7  # of what was learned before
+_SLOWEST = 30.0  # a minute: what is slower than that the pauses bring about
 _KEPT = 0.97  # of a rate that was measured
-_GROWTH = 0.002  # times the square of the seconds since the last refusal: slowly at first
+_GROWTH = 0.002  # times the square of the seconds since a rate was measured
+_SLOWLY_SECONDS = 8.0  # after that it was measured too low: a rest or a want of asks held back what was counted
+_DOUBLES_SECONDS = 2.0
 _KEPT_OF_A_GUESS = 0.5
-_GUESS_DOUBLES_SECONDS = 2.0
 
 
 class Pace:
@@ -40,8 +43,8 @@ class Pace:
         self._learned: float | None = None
         self._measured = False
         self._let_through = 0
-        self._refused_at: float | None = None
-        self._began = clock()
+        self._grows_from = self._began = clock()
+        self._counted_from: float | None = None
 
     @property
     def paused_until(self) -> float:
@@ -52,10 +55,11 @@ class Pace:
     def requests_per_minute(self) -> float | None:
         """The rate that is kept to now, told, announced or learned; None without a limit."""
         known = self._limits.requests_per_minute
-        if self._learned is None or self._refused_at is None:
+        if self._learned is None:
             return known
-        quiet = self._clock() - self._refused_at
-        grown = 1 + _GROWTH * quiet * quiet if self._measured else 2 ** min(quiet / _GUESS_DOUBLES_SECONDS, 64)
+        quiet = self._clock() - self._grows_from
+        slowly = _SLOWLY_SECONDS if self._measured else 0.0
+        grown = (1 + _GROWTH * min(quiet, slowly) ** 2) * 2 ** min(max(0.0, quiet - slowly) / _DOUBLES_SECONDS, 64)
         return _lower(known, self._learned * grown)
 
     def turn(self) -> float:
@@ -97,13 +101,13 @@ class Pace:
         False if everybody was pausing already: others in flight were refused by the same burst.
         """
         now = self._clock()
-        self._let_through -= 1
         if now < self._paused_until:
             return False
+        self._let_through -= 1
         pause = retry_after_seconds if retry_after_seconds is not None else self._pause_seconds
-        self._learn(now, pause)
         if retry_after_seconds is None and self._measured and pause <= _FIRST_PAUSE_SECONDS:
             pause = min(pause, _PAUSED_TURNS * _MINUTE / (self._learned or _SLOWEST))
+        self._learn(now, pause)
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self._paused_until = now + pause
         return True
@@ -113,12 +117,24 @@ class Pace:
         self._pause_seconds = max(_FIRST_PAUSE_SECONDS, self._pause_seconds / 2)
 
     def _learn(self, now: float, pause: float) -> None:
-        """What was let through since the last refusal is what the limit let through; at the first one also its burst."""
-        seconds = now - (self._began - pause if self._refused_at is None else self._refused_at)
-        self._measured = self._refused_at is not None and self._let_through >= _FEW
+        """What was let through since the last refusal is what the limit allows; at the first one also its burst.
+
+        It may also be what was asked for, as after a rest, so that one refusal takes away a part at most. A refusal that comes
+        before the rate was tried any faster says nothing against it: some servers refuse now and then whatever the rate.
+        """
+        seconds = now - (self._began - pause if self._counted_from is None else self._counted_from)
         rate = _MINUTE * max(1, self._let_through) / max(seconds, _FIRST_PAUSE_SECONDS)
-        self._learned = max(_SLOWEST, rate * (_KEPT if self._measured else _KEPT_OF_A_GUESS))
-        self._refused_at, self._let_through = now, 0
+        floor = _SLOWEST
+        if self._measured and self._learned is not None:
+            floor = max(_SLOWEST, _LEAST_KEPT * self._learned)
+            untried = (self.requests_per_minute or 0.0) * _KEPT < self._learned
+            if untried and self._let_through >= _MANY and rate >= floor:
+                self._counted_from, self._let_through = now + pause, 0
+                return
+        self._measured = self._counted_from is not None and self._let_through >= _FEW
+        self._learned = max(floor, rate * (_KEPT if self._measured else _KEPT_OF_A_GUESS))
+        self._grows_from = now
+        self._counted_from, self._let_through = now + pause, 0
 
 
 def _lower(told: float | None, announced: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """The endpoints of one role: bounded calls, spread over those that live, tried again as the rules say."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,7 +74,7 @@ class Pool:
             endpoints, clock=around.clock, sleep=around.sleep, stop=around.stop, check=self._check_patience
         )
         self._alike: tuple[str, int] = ("", 0)
-        self._has_answered = False
+        self._answered = 0
         self._told_of_outage = False
 
     @property
@@ -108,7 +108,8 @@ class Pool:
         except AskFailedError as error:
             self._count_failure(error)
             raise
-        self._alike, self._has_answered, self._told_of_outage = ("", 0), True, False
+        self._alike, self._told_of_outage = ("", 0), False
+        self._answered += 1
         return answered
 
     async def _retry(self, call: Call, first: RetryableError) -> Answered:
@@ -121,7 +122,7 @@ class Pool:
             if failed is not None:
                 error, failed = failed, None
                 raise error
-            return await self._try(call, tries.redraws, tries.failed_at)
+            return await self._try(call, tries)
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(RetryableError),
@@ -133,11 +134,11 @@ class Pool:
         answered: Answered = await retrying(again)
         return answered
 
-    async def _try(self, call: Call, redraws: int = 0, avoid: Collection[str] = ()) -> Answered:
-        body = call.body(redraws)
+    async def _try(self, call: Call, tries: Tries | None = None) -> Answered:
+        body = call.body(tries.redraws if tries else 0)
         tokens = len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
         while True:
-            endpoint = await self._places.take(tokens, avoid)
+            endpoint = await self._places.take(tokens, tries.failed_at if tries else ())
             start = self._around.clock()
             try:
                 await call.begins(endpoint.name, body)
@@ -163,7 +164,7 @@ class Pool:
         ailing = [health.ailing_since for health in usable if health.ailing_since is not None]
         refusing = [health.refused_since for health in usable if health.refused_since is not None]
         patience = self._patience_seconds
-        if not self._has_answered:
+        if not self._answered:
             patience = min(patience, _PATIENCE_AT_START_SECONDS)
         all_ail, all_refuse = len(ailing) == len(usable), len(refusing) == len(usable)
         ailing_too_long = all_ail and now - max(ailing, default=0.0) > patience
@@ -184,7 +185,7 @@ class Pool:
         """Stop the run when ask after ask fails alike: the fault is then not in the tasks. Raises EndpointsError."""
         reason, count = self._alike
         self._alike = (error.reason, count + 1 if error.reason == reason else 1)
-        if self._alike[1] >= (_ALIKE_LATER if self._has_answered else _ALIKE_AT_START):
+        if self._alike[1] >= (_ALIKE_LATER if self._answered else _ALIKE_AT_START):
             raise EndpointsError(
                 f"{self._alike[1]} asks of the role {self.role!r} in a row failed alike ({error.reason}: {error.detail}); mend "
                 "that, then run again with --retry-failed"

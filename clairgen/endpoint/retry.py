@@ -39,7 +39,7 @@ class Tries:
     def wait(self, state: RetryCallState) -> float:
         """Seconds until the next try; for a 429 and a dead endpoint the endpoint's own pause does the waiting."""
         error = _error(state)
-        if error.reason in ("rate-limited", "unreachable"):
+        if error.reason in _UNLIMITED:
             return 0.0
         backoff = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.failed[error.reason] - 1), _LONGEST_WAIT_SECONDS)
         return max(error.retry_after_seconds or 0.0, backoff * (0.5 + self.random()))

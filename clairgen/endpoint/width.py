@@ -36,7 +36,9 @@ class Width:
         self._round_began = clock()
 
     def refused(self) -> None:
-        """The endpoint has no room."""
+        """The endpoint has no room; the user's own number stays, since the pace slows down by itself."""
+        if not self._finds_itself:
+            return
         self._doubling = False
         self.now = max(1.0, self.now * _REFUSED)
         self._begin_round()
@@ -44,7 +46,6 @@ class Width:
     def answered(self, *, full: bool) -> None:
         """An answer came; `full` is whether all places were taken, without which the width tells nothing."""
         if not self._finds_itself:
-            self.now = min(self.most, self.now + 1 / self.now)  # up again after refusals
             return
         self._answers += 1
         self._was_full |= full

@@ -15,6 +15,7 @@ from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_CHARACTERS = 300
 _LONGEST_WAIT_SECONDS = 3600.0
+_LARGEST_BYTES = 8_000_000  # two million tokens; measuring and sifting more would hold up everybody
 _BROKEN_OFF = (
     "abort",
     "aborted",
@@ -70,6 +71,11 @@ def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
 
 
 def _answer(response: Response) -> ChatAnswer:
+    if len(response.body) > _LARGEST_BYTES:
+        detail = (
+            f"the answer has {len(response.body):,} bytes, which no model writes; at most {_LARGEST_BYTES:,} are taken"
+        )
+        raise AskFailedError("answer-too-large", detail, status=200, billed=True)
     content = _json(response.body)
     if not isinstance(content, dict):
         kind = response.headers.get("content-type", "unknown")
@@ -113,6 +119,8 @@ def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -
 
 def _refusal(response: Response, now_seconds: float) -> AskError | UnusableEndpointError:
     status, said, code = response.status, *_error_fields(response.body)
+    if status == 429 and "too large" in said.lower():
+        return AskFailedError("request-too-large", said, status=status)  # over the limit of a minute by itself
     if status == 429 and code != "insufficient_quota":
         wait = _retry_after(response.headers, now_seconds)
         return RetryableError("rate-limited", said, status=status, retry_after_seconds=wait)

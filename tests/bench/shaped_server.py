@@ -19,26 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.bench.faults import REFUSED, drawn_fault, response, said
+
 SOLUTION = "{teacher_reasoning}: It could be clearer.\n\n{corrected_student_solution}: "
 TEXT = SOLUTION + "A plain sentence with some words in it. " * 36
-BODY = json.dumps(
-    {
-        "id": "chatcmpl-0",
-        "object": "chat.completion",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 150, "completion_tokens": 300, "total_tokens": 450},
-    }
-).encode()
-REFUSED = b'{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}'
-
-
-def response(status: int, body: bytes, *headers: str) -> bytes:
-    """A whole HTTP/1.1 response."""
-    lines = [f"HTTP/1.1 {status} Shaped", "content-type: application/json", f"content-length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-ANSWER = response(200, BODY)
+ANSWER = response(200, said(TEXT))
 
 
 def latency_of(median: float, sigma: float, model: str, number: int) -> float:
@@ -54,6 +39,7 @@ class Shape:
     sigma: float
     per_minute: float
     burst: float
+    faults: float
     counts: Counter[str] = field(default_factory=Counter)
     seeds: Counter[int] = field(default_factory=Counter)
     in_flight: int = 0
@@ -137,6 +123,11 @@ class Connection(asyncio.Protocol):
         shape.counts["asked"] += 1
         if (at := body.rfind(b'"seed":')) >= 0:
             shape.seeds[int(body[at + 7 :].split(b",")[0].split(b"}")[0])] += 1
+        drawn = drawn_fault(asked_of(body)[1], shape.faults) if shape.faults else None
+        if drawn is not None and self._transport is not None:
+            shape.counts[drawn[0]] += 1
+            drawn[1](self._transport)
+            return
         if not shape.median:
             self._answer()
             return
@@ -179,8 +170,9 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=0.0, help="sigma of a lognormal latency; 0 for a constant one")
     parser.add_argument("--per-minute", type=float, default=0.0, help="requests a minute; 0 for no limit")
     parser.add_argument("--burst", type=float, default=1.0, help="requests that may come at once")
+    parser.add_argument("--faults", type=float, default=0.0, help="share of the requests that meet a fault")
     given = parser.parse_args()
-    shape = Shape(given.median, given.sigma, given.per_minute, given.burst)
+    shape = Shape(given.median, given.sigma, given.per_minute, given.burst, given.faults)
     with suppress(ImportError):
         import uvloop
 

