@@ -15,6 +15,7 @@ _STEP = 1 / 8  # of the width, tried after every round
 _GAIN_OF_DOUBLING = 1.25  # in answers a second; less means that the endpoint is full
 _FELL_BACK = 0.8
 _REFUSED = 0.5
+_REGAINED = 0.25  # with every answer
 
 
 class Width:
@@ -36,9 +37,7 @@ class Width:
         self._round_began = clock()
 
     def refused(self) -> None:
-        """The endpoint has no room; the user's own number stays, since the pace slows down by itself."""
-        if not self._finds_itself:
-            return
+        """The endpoint has no room."""
         self._doubling = False
         self.now = max(1.0, self.now * _REFUSED)
         self._begin_round()
@@ -46,6 +45,7 @@ class Width:
     def answered(self, *, full: bool) -> None:
         """An answer came; `full` is whether all places were taken, without which the width tells nothing."""
         if not self._finds_itself:
+            self.now = min(self.most, self.now + _REGAINED)  # up again after refusals
             return
         self._answers += 1
         self._was_full |= full

@@ -72,3 +72,15 @@ async def test_connections_are_kept_alive() -> None:
             await transport.post(endpoint.url, {}, b"{}", Timeouts())
         assert endpoint.connections == 1
         await transport.close()
+
+
+@pytest.mark.parametrize("timeouts", [Timeouts(first_byte=0.2, total=9), Timeouts(first_byte=9, total=0.2)])
+async def test_a_first_byte_that_is_late_may_have_been_billed_as_a_whole_answer_that_is_late(
+    timeouts: Timeouts,
+) -> None:
+    async with ScriptedEndpoint(lambda _: Reply(b"late", delay_seconds=5)) as endpoint:
+        transport = HttpTransport()
+        with pytest.raises(RetryableError, match="in time") as caught:
+            await transport.post(endpoint.url, {}, b"{}", timeouts)
+        await transport.close()
+    assert (caught.value.reason, caught.value.billed) == ("timed-out", True)

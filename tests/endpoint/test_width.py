@@ -42,9 +42,12 @@ def test_width_that_nobody_fills_stays() -> None:
     assert width.now == before
 
 
-def test_refusals_halve_a_width_that_finds_itself_and_leave_a_told_one() -> None:
-    found, told = Width(None, FakeClock()), Width(7, FakeClock())
+def test_refusals_halve_a_width_and_a_told_one_regains_what_was_told() -> None:
+    found, told = Width(None, FakeClock()), Width(8, FakeClock())
     before = found.now
     found.refused()
     told.refused()
-    assert (found.now, told.now) == (before / 2, 7)
+    assert (found.now, told.now) == (before / 2, 4)
+    for _ in range(100):
+        told.answered(full=False)
+    assert told.now == 8
