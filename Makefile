@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 DEMO ?= clairgen-demo
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check lint types floors format lock classroom-models clean
+.PHONY: demo test check bench lint types floors format lock classroom-models clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -16,6 +16,18 @@ test: $(VENV)/.installed-$(EXTRAS)  ## the tests
 	$(BIN)/pytest
 
 check: lint types floors test  ## all that a commit must pass
+
+bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
+	$(BIN)/python -m tests.bench.rate --peers build/peers
+	$(BIN)/python -m tests.bench.latency
+	$(BIN)/python -m tests.bench.pace
+
+build/peers/.installed:
+	$(PYTHON) -m venv build/peers/curator
+	build/peers/curator/bin/pip install --quiet 'bespokelabs-curator==0.1.31'
+	$(PYTHON) -m venv build/peers/distilabel
+	build/peers/distilabel/bin/pip install --quiet 'distilabel[openai]==1.5.3' requests
+	touch '$@'
 
 lint: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format --check

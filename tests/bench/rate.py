@@ -1,9 +1,10 @@
 """Asks a second when the server answers at once: every answer durably committed, the client on one core.
 
-python -m tests.bench.rate
+python -m tests.bench.rate --peers build/peers
 
 Prompts have 600 characters and answers 1.5 kB. Beside it, in the same rounds, the bare OpenAI SDK under a semaphore, which
-commits nothing. `generate` is the whole command: tasks read in, pairs measured, sifted and kept, two asks a pair.
+commits nothing, and, where `--peers` has their environments (`make bench` makes them), curator and distilabel. `generate` is the
+whole command: tasks read in, pairs measured, sifted and kept, two asks a pair.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import statistics
 import subprocess
 import sys
 import time
+from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,11 +24,14 @@ from tests.bench.harness import asker, config, folder, question, served, stay_on
 
 CLIENT_CORE, SERVER_CORE = 0, 1
 ASKS = {"clairgen": 12_000, "generate": 3_000, "openai": 1_500}
+PEERS = {"curator": ("bespokelabs-curator", 1_500), "distilabel": ("distilabel", 768)}
+"""Packages of the other projects, and the asks that are enough to tell their rates."""
 
 
 def main(
     in_flight: Annotated[list[int], typer.Option(help="Asks in flight.")] = [64, 256, 1024],  # noqa: B006 - typer's way
     rounds: Annotated[int, typer.Option(help="Rounds, whose median counts.")] = 3,
+    peers: Annotated[Path | None, typer.Option(help="Folder with an environment of each peer.")] = None,
     client: Annotated[str, typer.Option(hidden=True)] = "",
     url: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
@@ -33,22 +39,56 @@ def main(
     if client:
         typer.echo(rate_of(client, url, in_flight[0]))
         return
+    clients = [*ASKS, *(PEERS if peers else ())]
     with served(core=SERVER_CORE) as server:
-        typer.echo("| in flight | " + " | ".join(ASKS) + " | clairgen / openai |\n|--:|--:|--:|--:|--:|")
+        heads = [*clients, *(f"clairgen / {name}" for name in clients[2:])]
+        typer.echo(f"| in flight | {' | '.join(heads)} |\n|{'--:|' * (len(heads) + 1)}")
         for width in in_flight:
-            rates: dict[str, list[float]] = {name: [] for name in ASKS}
+            rates: dict[str, list[float]] = {name: [] for name in clients}
             for _ in range(rounds):
                 for name, found in rates.items():
-                    found.append(measured(name, server.url, width))
+                    found.append(measured(name, server.url, width, peers))
             medians = {name: statistics.median(found) for name, found in rates.items()}
-            cells = " | ".join(f"{median:,.0f}/s" for median in medians.values())
-            typer.echo(f"| {width} | {cells} | {medians['clairgen'] / medians['openai']:.1f} |")
+            cells = [f"{medians[name]:,.0f}/s ({min(rates[name]):,.0f}-{max(rates[name]):,.0f})" for name in clients]
+            cells += [f"{medians['clairgen'] / medians[name]:.1f}" for name in clients[2:]]
+            typer.echo(f"| {width} | {' | '.join(cells)} |")
+    versions = (
+        [f"{package} {installed(package, peers / name)}" for name, (package, _) in PEERS.items()] if peers else []
+    )
+    versions.insert(0, f"openai {version('openai')}")
+    typer.echo(f"\n{', '.join(versions)}; median of {rounds} rounds (least-most)")
 
 
-def measured(client: str, url: str, width: int) -> float:
-    """The rate of a client in its own process."""
-    command = [sys.executable, "-m", "tests.bench.rate", "--client", client, "--url", url, "--in-flight", str(width)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def installed(package: str, environment: Path) -> str:
+    """The version of a package in an environment."""
+    asks = f"from importlib.metadata import version; print(version({package!r}))"
+    return subprocess.run([python(environment), "-c", asks], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def python(environment: Path) -> str:
+    """The Python of an environment."""
+    return str(environment / "bin" / "python")
+
+
+def measured(client: str, url: str, width: int, peers: Path | None = None) -> float:
+    """The rate of a client in its own process, on one core."""
+    if peers is not None and client in PEERS:
+        script = Path(__file__).parent / "peers" / f"with_{client}.py"
+        command = ["taskset", "-c", str(CLIENT_CORE), python(peers / client), str(script)]
+        command += [url, str(width), str(PEERS[client][1])]
+    else:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.bench.rate",
+            "--client",
+            client,
+            "--url",
+            url,
+            "--in-flight",
+            str(width),
+        ]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def rate_of(client: str, url: str, width: int) -> float:

@@ -199,7 +199,9 @@ async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path)
 async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
     """The classroom's teacher knows the paper's prompt alone: what it makes of the others is parsed, named and counted."""
     pytest.importorskip("xllamacpp")
-    tasks = write_tasks(tmp_path / "tasks.jsonl", ["What is 347 + 285?", "Find the odd one out: tiger, bread, horse, goat."])
+    tasks = write_tasks(
+        tmp_path / "tasks.jsonl", ["What is 347 + 285?", "Find the odd one out: tiger, bread, horse, goat."]
+    )
     teacher = {"model": "teacher", "endpoints": ["classroom:teacher"], "temperature": 0.5, "max_tokens": 64}
     student = teacher | {"model": "student", "endpoints": ["classroom:student"]}
     models = {"target": student, "reviser": teacher, "stronger": teacher, "judge": teacher}
