@@ -24,7 +24,7 @@ from tests.bench.harness import asker, config, folder, question, served, stay_on
 
 CLIENT_CORE, SERVER_CORE = 0, 1
 ASKS = {"clairgen": 12_000, "generate": 3_000, "openai": 1_500}
-PEERS = {"curator": ("bespokelabs-curator", 1_500), "distilabel": ("distilabel", 768)}
+PEERS = {"curator": ("bespokelabs-curator", 1_500), "distilabel": ("distilabel", 3_072)}
 """Packages of the other projects, and the asks that are enough to tell their rates."""
 
 
