@@ -21,7 +21,7 @@ from clairgen.pipeline.run_log import Session, last_session
 from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
-from clairgen.reporting.seats import judge_report
+from clairgen.reporting.gathering import recipe_report
 from clairgen.store import RoleNumbers, RunDirectory, Spent, Store, reading
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -98,7 +98,9 @@ async def report(*runs: Path | str, tokeniser: str | None = None) -> list[Recipe
             named = tokeniser or await store.facts.get(TOKENISER) or DEFAULT_TOKENISER
             statuses = await store.pairs.statuses()
             plans = await store.facts.plans()
-            reports += [await _report(store, str(run), recipe, named, statuses.get(recipe, {})) for recipe in plans]
+            reports += [
+                await recipe_report(store, str(run), recipe, named, statuses.get(recipe, {})) for recipe in plans
+            ]
     return reports
 
 
@@ -158,27 +160,6 @@ async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
     """All made pairs of a recipe, in memory: for runs that are known to be small."""
     async with reading(RunDirectory(Path(run))) as store:
         return [stored async for stored in store.pairs.made(recipe)]
-
-
-async def _report(store: Store, run: str, recipe: str, tokeniser: str, counts: dict[str, int]) -> RecipeReport:
-    numbers = RecipeNumbers(run, recipe, tokeniser)
-    async for stored in store.pairs.made(recipe):
-        numbers.add(stored)
-    cost = await store.pairs.cost_usd(recipe)
-    judges = [
-        judge_report(
-            judge.role,
-            first=judge.first,
-            second=judge.second,
-            ties=judge.ties,
-            refused=judge.refused,
-            flipped=judge.flipped,
-            in_both_orders=judge.in_both_orders,
-        )
-        for judge in await store.judgements.numbers(recipe)
-    ]
-    failed, pending = counts.get("failed", 0), counts.get("pending", 0)
-    return numbers.report(failed=failed, pending=pending, cost_usd=cost, judges=judges)
 
 
 async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:

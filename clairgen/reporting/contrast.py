@@ -3,7 +3,7 @@
 `RecipeReport.to_json()` is a stable face for scripts (`clairgen report --json` prints a list of them):
 
     {"run": "runs/a", "recipe": "clair", "n": 406, "kept": 395, "dropped": {"too-long": 11}, "marked": {},
-     "failed": 0, "pending": 0, "cost_usd": null,
+     "failed": 0, "pending": 0, "cost_usd": null, "cost_per_kept_usd": null,
      "contrast": {"all":  {"jaccard":      {"mean": 43.1, "se": 0.4, "n": 406},
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
                            "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
@@ -11,10 +11,14 @@
      "tokeniser": "treebank",
      "reasked": 0, "missed": {},
      "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3, "first_place": {"mean": 0.5, "se": 0.025, "n": 400},
-                 "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}]}
+                 "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}],
+     "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
+               "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
+                             "auc_alone": 0.61, "auc_lost_without": 0.04}]}}
 
 `n` counts the pairs that were made, and `kept` and `dropped` add up to it. A pair without a chosen answer is among the
-dropped and cannot be measured, so the `n` of an estimate can be smaller. Jaccard is stated x100, as in Table 1 of the paper.
+dropped and cannot be measured, so the `n` of an estimate can be smaller. Jaccard is stated x100, as in Table 1 of the
+paper. `audit` is null where there are too few pairs, or the `report` extra is not installed.
 """
 
 from collections import Counter
@@ -24,6 +28,7 @@ from typing import Any
 
 from clairgen import metrics
 from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
+from clairgen.reporting.audit import Audit
 from clairgen.reporting.seats import JudgeReport
 from clairgen.reporting.statistics import Estimate, Mean
 
@@ -69,6 +74,12 @@ class RecipeReport:
     judges: tuple[JudgeReport, ...] = ()
     reasked: int = 0
     missed: Mapping[str, int] = field(default_factory=dict)
+    audit: Audit | None = None
+
+    @property
+    def cost_per_kept_usd(self) -> float | None:
+        """What one pair that passes the filters cost; None without prices or without such a pair."""
+        return self.cost_usd / self.kept if self.cost_usd is not None and self.kept else None
 
     def to_json(self) -> dict[str, Any]:
         """The stable object that this module's docstring shows."""
@@ -82,11 +93,13 @@ class RecipeReport:
             "failed": self.failed,
             "pending": self.pending,
             "cost_usd": self.cost_usd,
+            "cost_per_kept_usd": self.cost_per_kept_usd,
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
             "tokeniser": self.tokeniser,
             "judges": [judge.to_json() for judge in self.judges],
             "reasked": self.reasked,
             "missed": dict(self.missed),
+            "audit": None if self.audit is None else self.audit.to_json(),
         }
 
 
@@ -122,7 +135,13 @@ class RecipeNumbers:
             self._kept.add(contrast)
 
     def report(
-        self, *, failed: int = 0, pending: int = 0, cost_usd: float | None = None, judges: Sequence[JudgeReport] = ()
+        self,
+        *,
+        failed: int = 0,
+        pending: int = 0,
+        cost_usd: float | None = None,
+        judges: Sequence[JudgeReport] = (),
+        audit: Audit | None = None,
     ) -> RecipeReport:
         """The numbers so far; the caller knows which tasks have no pair, what the answers cost and how judges judged."""
         return RecipeReport(
@@ -141,6 +160,7 @@ class RecipeNumbers:
             judges=tuple(judges),
             reasked=self._reasked,
             missed=_most_frequent_first(self._missed),
+            audit=audit,
         )
 
 

@@ -1,6 +1,7 @@
 """A mean and its standard error over a stream of values, without holding the values (Welford's method)."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -55,3 +56,11 @@ class Mean:
         if self.n == 1:
             return Estimate(mean=self.mean, se=None, n=1)
         return Estimate(mean=self.mean, se=math.sqrt(self.squares / (self.n - 1) / self.n), n=self.n)
+
+
+def mean_of(values: Iterable[float]) -> Estimate:
+    """The estimate over some values."""
+    mean = Mean()
+    for value in values:
+        mean.add(value)
+    return mean.estimate()

@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting import paper
+from clairgen.reporting.audit import FEWEST_PAIRS
+from clairgen.reporting.audit_view import AUDIT_HINT, audit_table, audit_words
 from clairgen.reporting.contrast import ContrastEstimates, RecipeReport
 from clairgen.reporting.plain import plain_line, safe_line
 from clairgen.reporting.seats import JudgeReport
@@ -38,6 +40,16 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
         for judge in report.judges:
             console.print()
             console.print(_judge_words(report, judge, reports))
+        if report.audit is not None:
+            console.print()
+            console.print(audit_words(report.audit, _name(report, reports)))
+            table = audit_table(report.audit)
+            if table.row_count:
+                console.print()
+                console.print(table, crop=False)
+    if any(report.kept >= FEWEST_PAIRS and report.audit is None for report in reports):
+        console.print()
+        console.print(Text(f"Surface features were not audited: {AUDIT_HINT}.", "dim"))
 
 
 def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
@@ -145,6 +157,8 @@ def _outcomes(report: RecipeReport) -> Iterator[tuple[str | Text, ...]]:
         yield "pending", Text("tasks not done yet", "dim"), f"{report.pending:,}", ""
     if report.cost_usd is not None:
         yield "cost", Text("US dollars", "dim"), f"{report.cost_usd:,.2f}", ""
+    if report.cost_per_kept_usd is not None:
+        yield "cost", Text("US dollars a kept pair", "dim"), f"{report.cost_per_kept_usd:,.4f}", ""
 
 
 def _name(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:

@@ -102,6 +102,7 @@ def test_the_face_for_scripts_is_stable() -> None:
         "failed": 1,
         "pending": 2,
         "cost_usd": 0.25,
+        "cost_per_kept_usd": 0.25,
         "contrast": {
             "all": {
                 "jaccard": {"mean": 50.0, "se": 0.0, "n": 2},
@@ -118,6 +119,7 @@ def test_the_face_for_scripts_is_stable() -> None:
         "judges": [],
         "reasked": 0,
         "missed": {},
+        "audit": None,
     }
 
 

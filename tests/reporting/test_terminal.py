@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from clairgen.reporting.audit import Audit, Shift
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.paper import TABLE_1
+from clairgen.reporting.statistics import Estimate
 from clairgen.reporting.terminal import print_reports
 from tests.reporting.made import TOO_LONG, report_of, stored_pair
 
@@ -76,7 +78,29 @@ def test_reasons_failures_and_cost_are_listed() -> None:
     assert line_of(text, "marked") == ["marked", "alludes-to-revision", "5", "12.5%"]
     assert line_of(text, "failed")[-1] == "2"
     assert line_of(text, "pending")[-1] == "3"
-    assert line_of(text, "cost")[-1] == "12.35"
+    assert line_of(text, "dollars", "12.35")[0] == "cost"
+    assert line_of(text, "kept", "pair", "0.3429")[0] == "cost"  # 12.345 over 36 kept pairs
+
+
+def test_the_audit_is_told_with_its_interval_and_its_features() -> None:
+    shifts = (
+        Shift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True),
+        Shift("links", Estimate(0, 0, 36), 0.5, 0, False),
+    )
+    report = replace(report_of("clair"), audit=Audit(36, 0.734, (0.601, 0.822), shifts))
+    text = printed(report)
+    assert "AUC of 0.734 (95% interval 0.601 to 0.822)" in " ".join(text.split())
+    assert "a reward model can learn these" in " ".join(text.split())
+    assert line_of(text, "bold") == ["bold", "+1.25", "±", "0.20", "0.710", "+0.120"]
+    assert "links" not in text
+    apart = printed(replace(report, audit=Audit(36, 0.52, (0.4, 0.63), ())))
+    assert "not told apart" in " ".join(apart.split())
+    assert "AUC\nalone" not in apart
+
+
+def test_a_missing_audit_names_what_to_install() -> None:
+    assert "pip install 'clairgen[report]'" in " ".join(printed(report_of("clair")).split())
+    assert "pip install" not in printed(RecipeNumbers("runs/a", "clair", "treebank").report())
 
 
 def test_a_run_where_everything_is_kept_has_no_second_table() -> None:

@@ -1,0 +1,36 @@
+"""The numbers of a recipe gathered from the store: its pairs stream through all that looks at them, once."""
+
+from collections.abc import Mapping
+
+from clairgen.reporting.audit import MOST_PAIRS, Differences
+from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.reporting.seats import judge_report
+from clairgen.store import Store
+
+
+async def recipe_report(store: Store, run: str, recipe: str, tokeniser: str, counts: Mapping[str, int]) -> RecipeReport:
+    """The report of one recipe; `counts` are its pairs by status."""
+    numbers = RecipeNumbers(run, recipe, tokeniser)
+    differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    async for stored in store.pairs.made(recipe):
+        numbers.add(stored)
+        differences.add(stored)
+    judges = [
+        judge_report(
+            judge.role,
+            first=judge.first,
+            second=judge.second,
+            ties=judge.ties,
+            refused=judge.refused,
+            flipped=judge.flipped,
+            in_both_orders=judge.in_both_orders,
+        )
+        for judge in await store.judgements.numbers(recipe)
+    ]
+    return numbers.report(
+        failed=counts.get("failed", 0),
+        pending=counts.get("pending", 0),
+        cost_usd=await store.pairs.cost_usd(recipe),
+        judges=judges,
+        audit=differences.audit(),
+    )
