@@ -21,9 +21,12 @@ from clairgen.pipeline.run_log import Session, last_session
 from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.reporting.extra import require_report_extra
 from clairgen.reporting.gathering import recipe_report
+from clairgen.reporting.page.drawn import DrawnPairs
 from clairgen.store import RoleNumbers, RunDirectory, Spent, Store, reading
 
+_PAIRS_ON_A_PAGE = 500  # of a recipe: some 4 MB
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 
 
@@ -89,18 +92,27 @@ async def watched(run: Path | str) -> Watched:
         )
 
 
-async def report(*runs: Path | str, tokeniser: str | None = None) -> list[RecipeReport]:
-    """Contrast and drops of every recipe of `runs`; under each run's own tokeniser if none is named."""
+async def report(*runs: Path | str, tokeniser: str | None = None, html: Path | str | None = None) -> list[RecipeReport]:
+    """Contrast, drops and audit of every recipe of `runs`; under each run's own tokeniser if none is named.
+
+    `html` names a file to write the same into as a page, with a sample of the pairs.
+    """
+    if html is not None:
+        require_report_extra()
     reports: list[RecipeReport] = []
+    drawn: list[DrawnPairs] = []
     for run in runs:
-        directory = RunDirectory(Path(run))
-        async with reading(directory) as store:
+        async with reading(RunDirectory(Path(run))) as store:
             named = tokeniser or await store.facts.get(TOKENISER) or DEFAULT_TOKENISER
             statuses = await store.pairs.statuses()
-            plans = await store.facts.plans()
-            reports += [
-                await recipe_report(store, str(run), recipe, named, statuses.get(recipe, {})) for recipe in plans
-            ]
+            for recipe in await store.facts.plans():
+                drawn.append(DrawnPairs(str(run), recipe, _PAIRS_ON_A_PAGE if html is not None else 0))
+                counts = statuses.get(recipe, {})
+                reports.append(await recipe_report(store, str(run), recipe, named, counts, drawn[-1].add))
+    if html is not None:
+        from clairgen.reporting.page.render import write_page
+
+        write_page(Path(html), reports, drawn)
     return reports
 
 

@@ -16,10 +16,13 @@ def report(
     tokeniser: Annotated[
         str | None, typer.Option(help="treebank, whitespace or word; by default that of each run's configuration.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write it as a page, one file with charts and pairs to look through.")
+    ] = None,
 ) -> None:
-    """Report n, drops by reason, and contrast with standard errors, for all and for kept pairs.
+    """Report n, drops by reason, contrast with standard errors, and what surface features alone tell.
 
-    Example: clairgen report runs/first runs/second
+    Example: clairgen report runs/first runs/second --html report.html
     """
     from clairgen import verbs
     from clairgen.cli.running import run as run_coroutine
@@ -27,7 +30,7 @@ def report(
 
     if tokeniser is not None and tokeniser not in TOKENISERS:
         raise ConfigError(f"there is no tokeniser {tokeniser!r}; choose one of {', '.join(TOKENISERS)}")
-    reports = run_coroutine(verbs.report(*runs, tokeniser=tokeniser))
+    reports = run_coroutine(verbs.report(*runs, tokeniser=tokeniser, html=html))
     if json:
         from json import dumps
 

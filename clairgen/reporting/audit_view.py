@@ -20,7 +20,7 @@ def audit_words(audit: Audit, name: Text) -> Text:
     )
     if audit.tells_apart:
         return words.append("a reward model can learn these instead of quality.", "bold")
-    return words.append("they are not told apart.")
+    return words.append("no more than chance may do.")
 
 
 def shown(audit: Audit) -> list[Shift]:

@@ -29,6 +29,7 @@ from typing import Any
 from clairgen import metrics
 from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
 from clairgen.reporting.audit import Audit
+from clairgen.reporting.histograms import Histogram, Histograms
 from clairgen.reporting.seats import JudgeReport
 from clairgen.reporting.statistics import Estimate, Mean
 
@@ -75,6 +76,7 @@ class RecipeReport:
     reasked: int = 0
     missed: Mapping[str, int] = field(default_factory=dict)
     audit: Audit | None = None
+    histograms: tuple[Histogram, ...] = ()
 
     @property
     def cost_per_kept_usd(self) -> float | None:
@@ -117,6 +119,7 @@ class RecipeNumbers:
         self._missed: Counter[str] = Counter()
         self._all = _Means()
         self._kept = _Means()
+        self._histograms = Histograms()
 
     def add(self, stored: StoredPair) -> None:
         """Count a pair that was made, and its contrast where it has a chosen answer."""
@@ -131,6 +134,7 @@ class RecipeNumbers:
         if contrast is None:
             return
         self._all.add(contrast)
+        self._histograms.add(contrast, kept=reason is None)
         if reason is None:
             self._kept.add(contrast)
 
@@ -161,6 +165,7 @@ class RecipeNumbers:
             reasked=self._reasked,
             missed=_most_frequent_first(self._missed),
             audit=audit,
+            histograms=self._histograms.histograms(),
         )
 
 

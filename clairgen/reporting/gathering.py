@@ -1,20 +1,24 @@
 """The numbers of a recipe gathered from the store: its pairs stream through all that looks at them, once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from clairgen.records import StoredPair
 from clairgen.reporting.audit import MOST_PAIRS, Differences
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.seats import judge_report
 from clairgen.store import Store
 
 
-async def recipe_report(store: Store, run: str, recipe: str, tokeniser: str, counts: Mapping[str, int]) -> RecipeReport:
-    """The report of one recipe; `counts` are its pairs by status."""
+async def recipe_report(
+    store: Store, run: str, recipe: str, tokeniser: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
+) -> RecipeReport:
+    """The report of one recipe; `counts` are its pairs by status, `also` sees each pair that was made."""
     numbers = RecipeNumbers(run, recipe, tokeniser)
     differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
     async for stored in store.pairs.made(recipe):
         numbers.add(stored)
         differences.add(stored)
+        also(stored)
     judges = [
         judge_report(
             judge.role,
