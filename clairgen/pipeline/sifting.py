@@ -5,8 +5,8 @@ from pathlib import Path
 
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.sift import RunSieve, Sieve
-from clairgen.metrics import DEFAULT_TOKENISER, contrast
-from clairgen.records import Contrast, StoredPair
+from clairgen.measuring import measured
+from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.store import RunDirectory, Sifted, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"
@@ -32,12 +32,11 @@ async def sift_all(store: Store, settings: FilterSettings, tokeniser: str) -> in
     async def sifted() -> AsyncIterator[Sifted]:
         for plan in (await store.facts.plans()).values():
             over_the_run = RunSieve(settings)
-            async for stored in store.pairs.made(plan.recipe):
-                measured = measure(stored, tokeniser)
+            async for stored, is_new in measured(store.pairs.made(plan.recipe), tokeniser):
                 prompt = stored.task.messages
-                findings = sieve.sift(stored.pair, measured, revises=plan.revises, prompt=prompt)
+                findings = sieve.sift(stored.pair, stored.contrast, revises=plan.revises, prompt=prompt)
                 findings = over_the_run.settle(stored.task.id, prompt, findings)
-                yield Sifted(stored.id, findings, measured if measured is not stored.contrast else None)
+                yield Sifted(stored.id, findings, stored.contrast if is_new else None)
 
     number = await store.filter_sets.replace(settings.model_dump_json(), sifted())
     await store.facts.put(UNSETTLED, "")
@@ -65,12 +64,3 @@ async def unsettle_near_duplicates(store: Store, settings: FilterSettings) -> No
     """Note, before pairs are made, that near duplicates have yet to be looked for among them; a kill must not hide that."""
     if settings.action("near_duplicate", revises=True) is not None:
         await store.facts.put(UNSETTLED, "yes")
-
-
-def measure(stored: StoredPair, tokeniser: str) -> Contrast | None:
-    """The contrast of a pair: the stored one if it is fresh and under this tokeniser."""
-    if stored.pair.chosen is None:
-        return None
-    if stored.contrast is not None and stored.contrast.tokeniser == tokeniser:
-        return stored.contrast
-    return contrast(stored.pair.chosen.text, stored.pair.rejected.text, tokeniser)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from clairgen.measuring import measured
 from clairgen.records import StoredPair
 from clairgen.reporting.audit import MOST_PAIRS, Differences
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
@@ -15,7 +16,7 @@ async def recipe_report(
     """The report of one recipe; `counts` are its pairs by status, `also` sees each pair that was made."""
     numbers = RecipeNumbers(run, recipe, tokeniser)
     differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
-    async for stored in store.pairs.made(recipe):
+    async for stored, _ in measured(store.pairs.made(recipe), tokeniser):
         numbers.add(stored)
         differences.add(stored)
         also(stored)
