@@ -38,6 +38,11 @@ def report(
         return
     from rich.console import Console
 
+    from clairgen.reporting.plain import safe_line
     from clairgen.reporting.terminal import print_reports
 
-    print_reports(Console(), reports)
+    console = Console()
+    print_reports(console, reports)
+    if html is not None:
+        console.print()
+        console.print(safe_line(f"Page: {html}"), soft_wrap=True)
