@@ -42,21 +42,15 @@ def histogram_svg(histogram: Histogram, shown: range) -> Markup:
         for number in shown
         if counts[number]
     ]
-    axis: dict[str, Any] = {
-        "title": scale.title,
-        "grid": False,
-        "tickCount": 5,
-        "labelFlush": False,
-        "labelOverlap": "greedy",
-    }
     ends = [scale.lowest + scale.step * shown.start, scale.lowest + scale.step * shown.stop]
+    axis: dict[str, Any] = {"title": scale.title, "grid": False, "labelFlush": False, "labelOverlap": "greedy"}
     if scale.logarithmic:
         powers = range(math.ceil(ends[0]), math.floor(ends[1]) + 1)
         every = 2 if len(powers) > 8 else 1
-        axis |= {
-            "labelExpr": "format(pow(2, datum.value), datum.value < 0 ? '.3~f' : ',d')",
-            "values": [one for one in powers if one % every == 0],
-        }
+        axis["labelExpr"] = "format(pow(2, datum.value), datum.value < 0 ? '.3~f' : ',d')"
+        axis["values"] = [power for power in powers if power % every == 0]
+    else:
+        axis["values"] = [ends[0] + (ends[1] - ends[0]) * fifth / 5 for fifth in range(6)]
     return _svg(
         bars,
         {"type": "bar", "binSpacing": 1},
