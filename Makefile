@@ -5,9 +5,10 @@ VENV ?= .venv
 EXTRAS ?= dev
 BIN := $(VENV)/bin
 DEMO ?= clairgen-demo
+VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench lint types floors format lock classroom-models clean
+.PHONY: demo test check bench lint types floors format lock classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -48,6 +49,9 @@ format: $(VENV)/.installed-$(EXTRAS)
 classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about an hour on two cores)
 	PYTHONPATH=train $(BIN)/python -m classroom_models
 
+vllm: $(VENV)/.installed-dev $(VLLM)/.installed  ## clairgen against a real vLLM on this CPU (Linux, 4 GB of disk, ten minutes)
+	$(BIN)/python -m tests.real.vllm --python $(VLLM)/bin/python
+
 lock: $(VENV)/.installed-dev  ## pin the newest versions that the bounds in pyproject.toml allow
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
@@ -60,5 +64,13 @@ $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml lock/requirements.txt
 	$(BIN)/pip install --quiet --constraint lock/requirements.txt --editable '.[$*]'
 	touch '$@'
 
+# The builds of torchvision, torchaudio and torchcodec that vLLM brings along are for CUDA, and it fails where it finds them.
+$(VLLM)/.installed: lock/vllm.txt
+	$(PYTHON) -m venv $(VLLM)
+	@$(VLLM)/bin/pip install --quiet --requirement lock/vllm.txt || { echo 'vLLM for CPUs cannot be installed, for the reason \
+	above: it needs Linux, 4 GB of disk, and torch for CPUs, whose index you name in PIP_EXTRA_INDEX_URL.' >&2; exit 1; }
+	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch '$@'
+
 clean:
-	rm -rf $(VENV) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -25,5 +25,9 @@ async def clairgen(*arguments: str | Path, environment: dict[str, str] | None = 
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=variables
     )
-    out, err = await process.communicate()
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:  # we are cancelled
+            process.kill()
     return Done(process.returncode or 0, out.decode(), err.decode())
