@@ -67,8 +67,8 @@ $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml lock/requirements.txt
 # The builds of torchvision, torchaudio and torchcodec that vLLM brings along are for CUDA, and it fails where it finds them.
 $(VLLM)/.installed: lock/vllm.txt
 	$(PYTHON) -m venv $(VLLM)
-	@$(VLLM)/bin/pip install --quiet --requirement lock/vllm.txt || { echo 'vLLM for CPUs cannot be installed, for the reason \
-	above: it needs Linux, 4 GB of disk, and torch for CPUs, whose index you name in PIP_EXTRA_INDEX_URL.' >&2; exit 1; }
+	@$(VLLM)/bin/pip install --quiet --requirement lock/vllm.txt || { echo 'vLLM cannot be installed, for the reason above: it' \
+		'needs Linux, 4 GB of disk, and the builds of torch for CPUs, whose index you name in PIP_EXTRA_INDEX_URL.' >&2; exit 1; }
 	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch '$@'
 

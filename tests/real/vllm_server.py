@@ -30,12 +30,14 @@ class VllmServer:
         for needed in (python, checkpoint / "config.json", checkpoint / "model.safetensors"):
             if not needed.is_file():
                 raise ConfigError(
-                    f"there is no {needed}; `make vllm` from a clone of the repository installs and finds it"
+                    f"there is no {needed}; `make vllm` installs vLLM, and the model is part of the repository"
                 )
         self._port = _free_port()
         self._root = f"http://127.0.0.1:{self._port}"
         self.url = f"{self._root}/v1"
         self._log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
         self._process: Process | None = None
         # `vllm serve` wants a distribution that is called vllm, which the build for CPUs is not.
         self._command = [
