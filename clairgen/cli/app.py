@@ -20,6 +20,7 @@ from clairgen.cli.report import report
 from clairgen.cli.running import DRAINED
 from clairgen.cli.show import show
 from clairgen.cli.status import status
+from clairgen.cli.train import train
 from clairgen.errors import BudgetError, ClairgenError, DrainedError, EndpointsError
 
 USER = 2
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "report": report,
     "reparse": reparse,
     "export": export,
+    "train": train,
     "migrate": migrate,
     "demo": demo,
 }
