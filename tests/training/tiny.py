@@ -6,13 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from clairgen_train.collating import PairCollator
-from clairgen_train.objectives import Objective
-from clairgen_train.pair_trainer import PairTrainer
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 from trl import DPOConfig
 
+from clairgen_train.collating import PairCollator
+from clairgen_train.objectives import Objective
+from clairgen_train.pair_trainer import PairTrainer
 from tests.exporting.test_trl import byte_tokenizer
 
 VOCABULARY = 40

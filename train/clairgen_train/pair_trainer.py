@@ -30,6 +30,8 @@ TRL_LOSSES = {
 }
 """The objectives for pairs that TRL has, by its names."""
 
+ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
+
 
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
@@ -37,7 +39,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     `args.loss_type` is set to match. `anchor` gives KTO-pair its KL and is needed where the run or a pair asks for `kto-pair`. A
     `RunningAnchor` has to score its samples under the reference: with an adapter that is the model with the adapter off; with
     full fine-tuning a frozen copy of the starting model is kept in memory for it, even where the data's own reference log-probs
-    are precomputed.
+    are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
     Raises `ConfigError` for an option of TRL that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
@@ -54,8 +56,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         ref_model: nn.Module | None = None,
         peft_config: object = None,
         data_collator: Callable[[list[dict[str, Any]]], dict[str, Tensor]] | None = None,
+        reference_pass: ReferencePass | None = None,
         **kwargs: object,
     ) -> None:
+        self._reference_pass = reference_pass
         _refuse_other_losses(args)
         _refuse_unusable(train_dataset, objective, anchor)
         self.objective, self.anchor = objective, anchor
@@ -85,7 +89,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     def _precompute_ref_logps(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
         if "ref_chosen_logps" in dataset.column_names:
             return dataset
+        if self._reference_pass is not None:
+            return self._reference_pass(self, dataset)
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
+
+    def create_model_card(self, *args: object, **kwargs: object) -> None:
+        """Write none: a run writes its own card once it is finished."""
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()

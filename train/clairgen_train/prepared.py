@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -71,7 +71,7 @@ def prepare_pairs(
         if split is not None:
             pairs, counts = tokenised(split)
             digest = _write(pairs, counts, default, out / "pairs" / f"{name}.arrow", per_pair=per_pair)
-            facts[name] = asdict(counts) | {"sha256": digest}
+            facts[name] = counts.facts() | {"sha256": digest}
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
                 raise InputError(

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate.utils import broadcast_object_list, is_peft_model
+from trl.models import prepare_deepspeed
 
-from clairgen_train.measuring import PairLogProbs
+from clairgen_train.measuring import PairLogProbs, pair_log_probs
+from clairgen_train.progress import say
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from datasets import Dataset
+
+    from clairgen_train.pair_trainer import PairTrainer
 
 _VERSION = 1
 
@@ -23,6 +28,61 @@ def cache_folder(chosen: Path | None) -> Path:
     if chosen is not None:
         return chosen.expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clairgen" / "references"
+
+
+class CachedReferences:
+    """Adds the reference's log-probabilities to a PairTrainer's pairs: from `folder`, or by one pass that is kept there.
+
+    It runs in TRL's place for that, when the models have their fused head and are not wrapped yet, so it is also where the shared
+    forward goes in: reference and training take the same path. `pairs_hash` names the token ids.
+    """
+
+    def __init__(self, folder: Path, pairs_hash: str, *, share: bool, pad_token_id: int) -> None:
+        self._folder, self._pairs_hash, self._share, self._pad_token_id = folder, pairs_hash, share, pad_token_id
+
+    def __call__(self, trainer: "PairTrainer", pairs: "Dataset") -> "Dataset":
+        """`pairs` with their references; on every rank."""
+        forward = "trl"
+        if self._share:
+            forward = _shared(trainer)
+        accelerator = trainer.accelerator
+        key = [
+            reference_key(
+                model_hash=trainer._precompute_model_hash,  # noqa: SLF001 - TRL's, made for its own cache
+                pairs_hash=self._pairs_hash,
+                dtype=f"{trainer.model.dtype}, {accelerator.mixed_precision}",
+                forward=forward,
+            )
+        ]
+        broadcast_object_list(key, from_process=0)  # weights may lie on the first rank alone
+
+        def compute() -> PairLogProbs:
+            model = trainer.ref_model or trainer.model
+            if trainer.ref_model is None and trainer.is_deepspeed_enabled:
+                model = prepare_deepspeed(trainer.model, accelerator)
+            say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
+            return pair_log_probs(
+                lambda batch: torch.cat(trainer.compute_ref_log_probs(model, batch)),
+                pairs,
+                accelerator=accelerator,
+                pad_token_id=self._pad_token_id,
+                batch_size=trainer.args.per_device_train_batch_size,
+            )
+
+        return with_references(pairs, key[0], self._folder, accelerator, compute)
+
+
+def _shared(trainer: "PairTrainer") -> str:
+    """Put the shared forward into the models; the name of the forward that computes from now on."""
+    from clairgen_train.forward import install_shared_forward
+
+    for model in filter(None, (trainer.model, trainer.ref_model)):
+        reason = install_shared_forward(model.get_base_model() if is_peft_model(model) else model)
+        if reason is not None:
+            if trainer.accelerator.is_main_process:
+                say(f"prompts are not shared between the answers of a pair: {reason}")
+            return "trl"
+    return "shared"
 
 
 def reference_key(*, model_hash: str, pairs_hash: str, dtype: str, forward: str) -> str:

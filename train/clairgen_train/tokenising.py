@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,11 @@ class Counts:
     rendered_otherwise: int = 0
     prompt_tokens: int = 0
     response_tokens: int = 0
+
+    def facts(self) -> dict[str, int | dict[str, int]]:
+        """The counts as JSON holds them."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in values}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,13 @@ from clairgen_train.arguments import trl_arguments, uses_shards
 from clairgen_train.card import card
 from clairgen_train.collating import PairCollator
 from clairgen_train.loading import loaded_model, lora_config, vocabulary_of
-from clairgen_train.measuring import pair_log_probs
+from clairgen_train.measuring import pair_log_probs, policy_score
 from clairgen_train.objectives import Objective
 from clairgen_train.outcome import outcome
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.prepared import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.progress import Progress, say
+from clairgen_train.references import CachedReferences, cache_folder
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.sampling import sampled_answers
 from clairgen_train.settings import TrainingSettings
@@ -34,7 +35,6 @@ from clairgen_train.trajectories import Measured, Trajectories
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 _LIBRARIES = ("clairgen", "trl", "transformers", "torch", "peft")
@@ -111,6 +111,12 @@ def _trainer(
         processing_class=tokenizer,
         peft_config=peft_config,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
+        reference_pass=CachedReferences(
+            cache_folder(settings.reference_cache),
+            pairs.facts["train"]["sha256"],
+            share=settings.shared_prompt,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
     )
 
 
@@ -149,7 +155,7 @@ def _add_callbacks(
 
     def measure(step: int) -> Measured:
         log_probs = pair_log_probs(
-            trainer.model_wrapped,
+            policy_score(trainer.model_wrapped, trainer.accelerator),
             held_out,
             accelerator=trainer.accelerator,
             pad_token_id=tokenizer.pad_token_id,
@@ -211,8 +217,8 @@ def _memory_told(settings: TrainingSettings) -> Iterator[None]:
 
 def _quiet() -> None:
     """Leave to clairgen what is said: progress bars and remarks of the libraries are about things that users cannot mend."""
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    for quieten in (transformers.logging.set_verbosity_error, transformers.utils.logging.disable_progress_bar):
+        quieten()  # type: ignore[no-untyped-call]  # transformers leaves them so
     datasets.disable_progress_bars()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)

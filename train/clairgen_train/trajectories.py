@@ -21,11 +21,10 @@ def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
     """The file's columns: log-likelihoods are sums over response tokens, in nats; `facts` go into its metadata."""
     import pyarrow as pa
 
-    log_likelihoods = ("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps")
-    lengths = ("chosen_tokens", "rejected_tokens", "sampled_tokens")
-    columns = [pa.field("step", pa.int64()), pa.field("epoch", pa.float64()), pa.field("pair_id", pa.string())]
-    columns += [pa.field(name, pa.float64()) for name in log_likelihoods]
-    columns += [pa.field(name, pa.int64()) for name in lengths]
+    number, length = pa.float64(), pa.int64()
+    columns = {"step": pa.int64(), "epoch": number, "pair_id": pa.string()}
+    columns |= dict.fromkeys(("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps"), number)
+    columns |= dict.fromkeys(("chosen_tokens", "rejected_tokens", "sampled_tokens"), length)
     return pa.schema(columns, metadata={f"clairgen_{name}": value for name, value in facts.items()})
 
 
