@@ -1,6 +1,6 @@
 """A tiny random Llama, prepared pairs of random tokens, and trainers over them: small enough for every commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +9,10 @@ import torch
 from clairgen_train.collating import PairCollator
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.unpaired_trainer import UnpairedTrainer
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
-from trl import DPOConfig
+from trl import DPOConfig, KTOConfig
 
 from tests.exporting.test_trl import byte_tokenizer
 
@@ -62,7 +63,7 @@ def prepared_pairs(count: int, *, seed: int = 0, **columns: Sequence[object]) ->
     return made
 
 
-def arguments(folder: Path, **settings: object) -> DPOConfig:
+def settings_for(tests: Mapping[str, object]) -> dict[str, Any]:
     given: dict[str, object] = {
         "per_device_train_batch_size": 4,
         "per_device_eval_batch_size": 4,
@@ -77,7 +78,7 @@ def arguments(folder: Path, **settings: object) -> DPOConfig:
         "bf16": False,
         "beta": 0.1,
     }
-    return DPOConfig(str(folder), **(given | settings))
+    return given | dict(tests)
 
 
 def pair_trainer(
@@ -93,7 +94,7 @@ def pair_trainer(
     options.setdefault("ref_model", tiny_llama(1))
     return PairTrainer(
         model if model is not None else tiny_llama(0),
-        args=arguments(folder, **(settings or {})),
+        args=DPOConfig(str(folder), **settings_for(settings or {})),
         train_dataset=rows,
         objective=objective,
         data_collator=PairCollator(pad_token_id=PAD),
@@ -102,7 +103,28 @@ def pair_trainer(
     )
 
 
-def given_log_probs(log_probs: torch.Tensor) -> object:
+def unpaired_trainer(
+    folder: Path,
+    rows: Dataset,
+    objective: Objective,
+    *,
+    model: LlamaForCausalLM | None = None,
+    settings: Mapping[str, object] | None = None,
+    **options: Any,  # noqa: ANN401 - UnpairedTrainer's own
+) -> UnpairedTrainer:
+    """As `pair_trainer`, for single answers."""
+    options.setdefault("ref_model", tiny_llama(1))
+    return UnpairedTrainer(
+        model if model is not None else tiny_llama(0),
+        args=KTOConfig(str(folder), **settings_for(settings or {})),
+        train_dataset=rows,
+        objective=objective,
+        processing_class=tokenizer(),
+        **options,
+    )
+
+
+def given_log_probs(log_probs: torch.Tensor) -> Callable[..., SimpleNamespace]:
     """A callable in place of a model that returns these log-probs [rows, T - 1], so that a loss can be held in float64."""
 
     def forward(**_: object) -> SimpleNamespace:
