@@ -11,7 +11,7 @@ from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from trl import DPOConfig, KTOConfig
 
 from tests.exporting.test_trl import byte_tokenizer
@@ -20,23 +20,22 @@ VOCABULARY = 40
 PAD, END = 0, 1
 
 
-def tiny_llama(seed: int = 0, *, layers: int = 1, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
+def tiny_llama(seed: int = 0, *, attention_dropout: float = 0.0) -> LlamaForCausalLM:
     set_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=16,
         intermediate_size=32,
-        num_hidden_layers=layers,
+        num_hidden_layers=1,
         num_attention_heads=2,
         max_position_embeddings=64,
         initializer_range=0.5,  # far from uniform, so that log-ratios are no rounding errors
+        attention_dropout=attention_dropout,
         pad_token_id=PAD,
         eos_token_id=END,
         bos_token_id=None,
     )
-    model = LlamaForCausalLM(config)
-    torch.nn.Module.to(model, dtype)
-    return model
+    return LlamaForCausalLM(config)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -86,18 +85,18 @@ def pair_trainer(
     rows: Dataset,
     objective: Objective,
     *,
-    model: LlamaForCausalLM | None = None,
+    model: PreTrainedModel | None = None,
     settings: Mapping[str, object] | None = None,
     **options: Any,  # noqa: ANN401 - PairTrainer's own
 ) -> PairTrainer:
     """A trainer whose reference is another random model than its policy, unless `options` name one."""
     options.setdefault("ref_model", tiny_llama(1))
+    options.setdefault("data_collator", PairCollator(pad_token_id=PAD))
     return PairTrainer(
         model if model is not None else tiny_llama(0),
         args=DPOConfig(str(folder), **settings_for(settings or {})),
         train_dataset=rows,
         objective=objective,
-        data_collator=PairCollator(pad_token_id=PAD),
         processing_class=tokenizer(),
         **options,
     )
@@ -108,7 +107,7 @@ def unpaired_trainer(
     rows: Dataset,
     objective: Objective,
     *,
-    model: LlamaForCausalLM | None = None,
+    model: PreTrainedModel | None = None,
     settings: Mapping[str, object] | None = None,
     **options: Any,  # noqa: ANN401 - UnpairedTrainer's own
 ) -> UnpairedTrainer:
