@@ -1,41 +1,41 @@
 """A tiny random Llama, prepared pairs of random tokens, and trainers over them: small enough for every commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from datasets import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
-from trl import DPOConfig
-
 from clairgen_train.collating import PairCollator
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.unpaired_trainer import UnpairedTrainer
+from datasets import Dataset
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from trl import DPOConfig, KTOConfig
+
 from tests.exporting.test_trl import byte_tokenizer
 
 VOCABULARY = 40
 PAD, END = 0, 1
 
 
-def tiny_llama(seed: int = 0, *, layers: int = 1, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
+def tiny_llama(seed: int = 0, *, attention_dropout: float = 0.0) -> LlamaForCausalLM:
     set_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=16,
         intermediate_size=32,
-        num_hidden_layers=layers,
+        num_hidden_layers=1,
         num_attention_heads=2,
         max_position_embeddings=64,
         initializer_range=0.5,  # far from uniform, so that log-ratios are no rounding errors
+        attention_dropout=attention_dropout,
         pad_token_id=PAD,
         eos_token_id=END,
         bos_token_id=None,
     )
-    model = LlamaForCausalLM(config)
-    torch.nn.Module.to(model, dtype)
-    return model
+    return LlamaForCausalLM(config)
 
 
 def tokenizer() -> PreTrainedTokenizerFast:
@@ -62,7 +62,7 @@ def prepared_pairs(count: int, *, seed: int = 0, **columns: Sequence[object]) ->
     return made
 
 
-def arguments(folder: Path, **settings: object) -> DPOConfig:
+def settings_for(tests: Mapping[str, object]) -> dict[str, Any]:
     given: dict[str, object] = {
         "per_device_train_batch_size": 4,
         "per_device_eval_batch_size": 4,
@@ -77,7 +77,7 @@ def arguments(folder: Path, **settings: object) -> DPOConfig:
         "bf16": False,
         "beta": 0.1,
     }
-    return DPOConfig(str(folder), **(given | settings))
+    return given | dict(tests)
 
 
 def pair_trainer(
@@ -85,24 +85,45 @@ def pair_trainer(
     rows: Dataset,
     objective: Objective,
     *,
-    model: LlamaForCausalLM | None = None,
+    model: PreTrainedModel | None = None,
     settings: Mapping[str, object] | None = None,
     **options: Any,  # noqa: ANN401 - PairTrainer's own
 ) -> PairTrainer:
     """A trainer whose reference is another random model than its policy, unless `options` name one."""
     options.setdefault("ref_model", tiny_llama(1))
+    options.setdefault("data_collator", PairCollator(pad_token_id=PAD))
     return PairTrainer(
         model if model is not None else tiny_llama(0),
-        args=arguments(folder, **(settings or {})),
+        args=DPOConfig(str(folder), **settings_for(settings or {})),
         train_dataset=rows,
         objective=objective,
-        data_collator=PairCollator(pad_token_id=PAD),
         processing_class=tokenizer(),
         **options,
     )
 
 
-def given_log_probs(log_probs: torch.Tensor) -> object:
+def unpaired_trainer(
+    folder: Path,
+    rows: Dataset,
+    objective: Objective,
+    *,
+    model: PreTrainedModel | None = None,
+    settings: Mapping[str, object] | None = None,
+    **options: Any,  # noqa: ANN401 - UnpairedTrainer's own
+) -> UnpairedTrainer:
+    """As `pair_trainer`, for single answers."""
+    options.setdefault("ref_model", tiny_llama(1))
+    return UnpairedTrainer(
+        model if model is not None else tiny_llama(0),
+        args=KTOConfig(str(folder), **settings_for(settings or {})),
+        train_dataset=rows,
+        objective=objective,
+        processing_class=tokenizer(),
+        **options,
+    )
+
+
+def given_log_probs(log_probs: torch.Tensor) -> Callable[..., SimpleNamespace]:
     """A callable in place of a model that returns these log-probs [rows, T - 1], so that a loss can be held in float64."""
 
     def forward(**_: object) -> SimpleNamespace:

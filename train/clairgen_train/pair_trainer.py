@@ -111,7 +111,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         return loss
 
     def _compute_loss(
-        self, model: nn.Module, inputs: Mapping[str, Tensor], return_outputs: bool
+        self, model: Callable[..., Any], inputs: Mapping[str, Tensor], return_outputs: bool
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
@@ -121,7 +121,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
-        forward = _Kept(model)
+        forward = _Keeping(model)
         with self._reference_in_batch():
             result = super()._compute_loss(forward, inputs, return_outputs)
         scores = _scores(forward.outputs.log_probs, inputs)
@@ -194,10 +194,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         anchor.add(self.accelerator.gather((logps - reference).mean()).mean().item(), step)
 
 
-class _Kept:
+class _Keeping:
     """The model, called as it is, whose last outputs with log-probs can be looked at while their graph lives."""
 
-    def __init__(self, model: nn.Module) -> None:
+    outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
+
+    def __init__(self, model: Callable[..., Any]) -> None:
         self._model = model
 
     def __call__(self, **kwargs: object) -> object:
