@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from clairgen_train.anchors import RunningAnchor
-from clairgen_train.objectives import Objective
 from torch import Tensor
 
+from clairgen_train.anchors import RunningAnchor
+from clairgen_train.objectives import Objective
 from tests.training.tiny import given_log_probs, pair_trainer, prepared_pairs, unpaired_trainer
 
 BETA, KL = 0.1, 4.0

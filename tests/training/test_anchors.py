@@ -7,13 +7,13 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
-from clairgen_train.objectives import Objective, PairScores
-from clairgen_train.sampling import sampled_answers
 from torch import Tensor
 from transformers import GenerationConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
+from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
+from clairgen_train.objectives import Objective, PairScores
+from clairgen_train.sampling import sampled_answers
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
+
 from clairgen_train.objectives import (
     Objective,
     PairScores,
@@ -17,7 +19,6 @@ from clairgen_train.objectives import (
     pair_losses,
     sft,
 )
-from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 GRID = torch.linspace(-6, 6, 49, dtype=torch.float64)

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from clairgen_train.collating import PairCollator
-from clairgen_train.objectives import Objective
-from clairgen_train.pair_trainer import PairTrainer
-from clairgen_train.unpaired_trainer import UnpairedTrainer
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from trl import DPOConfig, KTOConfig
 
+from clairgen_train.collating import PairCollator
+from clairgen_train.objectives import Objective
+from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.exporting.test_trl import byte_tokenizer
 
 VOCABULARY = 40

@@ -143,6 +143,7 @@ def _add_callbacks(
     tokenizer: "PreTrainedTokenizerBase",
 ) -> None:
     is_first = trainer.accelerator.is_main_process
+    trainer.remove_callback(transformers.PrinterCallback)
     if is_first:
         trainer.add_callback(Progress(folder.log))
     if pairs.held_out is None:

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from clairgen_train.forward import install_shared_forward
 from peft import LoraConfig, get_peft_model
 
+from clairgen_train.forward import install_shared_forward
 from tests.training.forward.batches import CONFIGS, OUTPUTS, Pair, batch_of, furthest, model_of, outputs_and_gradients
 
 LAYOUTS = {

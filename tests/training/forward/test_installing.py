@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from clairgen_train.forward import install_shared_forward
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -21,6 +20,7 @@ from transformers.models.cohere import CohereConfig
 from transformers.models.granite import GraniteConfig
 from trl.trainer.utils import add_fused_lm_head
 
+from clairgen_train.forward import install_shared_forward
 from tests.training.forward.batches import (
     CONFIGS,
     OUTPUTS,

@@ -1,10 +1,11 @@
 """The packing against a naive one over random batches."""
 
 import torch
-from clairgen_train.forward.layout import packed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from clairgen_train.forward.layout import packed
 
 SIZES = st.integers(0, 6)
 ROWS = st.lists(st.integers(3, 5), min_size=1, max_size=9)  # three ids only, so that rows often begin alike
