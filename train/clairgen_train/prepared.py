@@ -99,7 +99,7 @@ def _drawn(of: int, count: int, seed: int) -> set[int]:
 
 
 def _write(pairs: Iterator[TokenisedPair], counts: Counts, default: Objective, path: Path, *, per_pair: bool) -> str:
-    """Write an Arrow stream that `datasets` maps into memory; its hash over ids, objectives and weights."""
+    """Write an Arrow stream that `datasets` maps into memory; the hash of its token ids."""
     import pyarrow as pa
 
     ids = pa.list_(pa.int32())
@@ -131,7 +131,7 @@ def _write(pairs: Iterator[TokenisedPair], counts: Counts, default: Objective, p
                 schema=schema,
             )
             stream.write_batch(record)
-            digest.update(record.drop_columns(["pair_id"]).serialize())
+            digest.update(record.select(["prompt_ids", "chosen_ids", "rejected_ids"]).serialize())
     partial.rename(path)
     return digest.hexdigest()
 

@@ -75,6 +75,9 @@ def run(folder: RunFolder) -> None:
             "run the same command to go on."
         )
     trainer.save_model(str(folder.path))
+    (folder.path / "training_args.bin").unlink(
+        missing_ok=True
+    )  # a pickle of TRL's arguments; training.yaml says the same
     if state.is_main_process:
         result = outcome(folder.trajectories, settings.beta) | {"steps": trainer.state.global_step}
         versions = {name: version(name) for name in _LIBRARIES}

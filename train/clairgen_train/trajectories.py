@@ -22,9 +22,11 @@ def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
     import pyarrow as pa
 
     number, length = pa.float64(), pa.int64()
-    columns = {"step": pa.int64(), "epoch": number, "pair_id": pa.string()}
-    columns |= dict.fromkeys(("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps"), number)
-    columns |= dict.fromkeys(("chosen_tokens", "rejected_tokens", "sampled_tokens"), length)
+    log_likelihoods = ("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps")
+    lengths = ("chosen_tokens", "rejected_tokens", "sampled_tokens")
+    columns: dict[str, pa.DataType] = {"step": length, "epoch": number, "pair_id": pa.string()}
+    columns.update(dict.fromkeys(log_likelihoods, number))
+    columns.update(dict.fromkeys(lengths, length))
     return pa.schema(columns, metadata={f"clairgen_{name}": value for name, value in facts.items()})
 
 
