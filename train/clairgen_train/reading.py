@@ -23,11 +23,13 @@ def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
     import datasets
 
     # its own warnings on files that it cannot read come again as the exception
-    logging.getLogger("datasets").setLevel(logging.ERROR)
+    logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
     if path.is_file():
         if path.suffix not in _FILES:
             raise InputError(f"{data} is no data set that can be read; give a folder, or a .parquet or .jsonl file")
+        if subset is not None:
+            raise InputError(f"{data} is a file and has no subset {subset!r}; leave --subset out")
         if split != "train":
             return None
         return _pairs(_loaded(data, _FILES[path.suffix], data_files=str(path), split="train"), data)
@@ -60,6 +62,8 @@ def _asked(data: str, ask: Callable[[], T]) -> T:
         raise InputError(
             f"there is no data set {data} on the hub, or it is private; check the name and HF_TOKEN"
         ) from error
+    except StopIteration as error:  # what its reader of JSON Lines raises
+        raise InputError(f"{data} is empty; make more pairs or loosen the filters") from error
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise InputError(f"the data set {data} cannot be read: {reason}") from error

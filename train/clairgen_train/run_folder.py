@@ -1,6 +1,7 @@
 """The output folder of a training run: what it was begun with, whether it can go on, and from where."""
 
 import json
+import shutil
 from pathlib import Path
 
 from clairgen.errors import InputError, RunError
@@ -10,6 +11,7 @@ from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings
 _SETTINGS = "training.yaml"
 _RESULT = "result.json"
 _STATE = "trainer_state.json"
+_UNBEGUN = {"pairs", "data.json", f".{_SETTINGS}.partial"}
 
 
 class RunFolder:
@@ -30,18 +32,14 @@ class RunFolder:
         return (self.path / _RESULT).is_file()
 
     def open(self, settings: TrainingSettings, data: str) -> list[str]:
-        """Begin a run here, or go on with it; sentences to say about the latter.
+        """Look whether a run can begin here, or go on as it began; sentences to say about the latter.
+
+        A new run is on disk with `save`, once its pairs are: data that cannot be used leaves nothing behind.
 
         Raises InputError for a folder that holds something else, RunError for a run that was begun otherwise.
         """
-        saved = self.path / _SETTINGS
-        if not saved.is_file():
-            if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-                raise InputError(
-                    f"{self.path} is not empty and holds no training run; name another folder for the model"
-                )
-            self._make()
-            self.save(settings, data)
+        if not (self.path / _SETTINGS).is_file():
+            self._require_free()
             return []
         before = self.settings()
         began_with = self._data()
@@ -55,15 +53,12 @@ class RunFolder:
                 f"{self.path} was begun with {name} {_shown(before, name)}{why}; go on with that, or train with "
                 f"{_shown(settings, name)} in another folder"
             )
-        notes = [
+        return [
             f"{name} was {_shown(before, name)} and is {_shown(settings, name)} from here on; the rest of the run may differ "
             "in the last digits"
             for name in changed
             if name in ("device_batch_size", "gpus", "gradient_checkpointing", "parallel", "shared_prompt")
         ]
-        if changed:
-            self.save(settings, data)
-        return notes
 
     def settings(self) -> TrainingSettings:
         """The settings that the run was begun with. Raises ConfigError if someone changed them into something else."""
@@ -95,9 +90,14 @@ class RunFolder:
         checkpoints.sort(key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True)
         return next((path for path in checkpoints if _is_whole(path, ranks)), None)
 
-    def _make(self) -> None:
+    def _require_free(self) -> None:
+        """Make the folder, or empty it of what a run left that was killed before it began."""
+        if self.path.exists() and (not self.path.is_dir() or {path.name for path in self.path.iterdir()} - _UNBEGUN):
+            raise InputError(f"{self.path} is not empty and holds no training run; name another folder for the model")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(self.path / "pairs", ignore_errors=True)
+            (self.path / "data.json").unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be made: {error.strerror}; name another one") from error
 

@@ -44,12 +44,13 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
     """Open the output folder and put the pairs into it as token ids, unless it has them; all users' mistakes show here."""
     _quiet()
     trl_arguments(settings, out, settings.gpus or 1)
-    tokenizer = _tokenizer(settings)
     vocabulary = vocabulary_of(settings)
+    tokenizer = _tokenizer(settings)
     folder = RunFolder(out)
     for note in folder.open(settings, data):
         say(note)
     prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
+    folder.save(settings, data)
     return folder
 
 
