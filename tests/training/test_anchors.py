@@ -1,7 +1,11 @@
 """KTO-pair's anchors: near the true KL where it can be counted out, aside from the run's randomness, kept by a resume."""
 
 import itertools
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import peft
@@ -214,3 +218,20 @@ def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -
     assert anchor.mean_nats == 0
     trainer._renew(anchor, trainer.data_collator(list(prepared_pairs(4))))
     assert anchor.mean_nats != 0
+
+
+def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    given = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        [*command, "-m", "tests.training.on_ranks", str(tmp_path)],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    assert one["anchor"] == other["anchor"] != 0
+    assert one["weights"] == other["weights"]
+    assert one["by_trl"] != other["by_trl"]  # in one micro-batch the ranks took different ways, and waited for nothing

@@ -1,5 +1,6 @@
 """PairTrainer over a real tiny model: batches of several objectives, weights, KTO-pair, references, and what it refuses."""
 
+import math
 from pathlib import Path
 
 import peft
@@ -195,6 +196,12 @@ def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp
 def test_a_pair_with_an_objective_that_is_none_for_pairs_is_refused(tmp_path: Path, code: int) -> None:
     with pytest.raises(InputError, match=f"holds {code}, which is no objective for pairs; name one of apo-zero"):
         pair_trainer(tmp_path, prepared_pairs(2, objective=[ZERO, code]), Objective.APO_ZERO)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_a_weight_below_zero_or_that_is_no_number_is_refused(tmp_path: Path, weight: float) -> None:
+    with pytest.raises(InputError, match="a pair's weight is a number from 0 up"):
+        pair_trainer(tmp_path, prepared_pairs(2, weight=[1.0, weight]), Objective.APO_ZERO)
 
 
 def test_kto_pair_without_an_anchor_is_refused(tmp_path: Path) -> None:
