@@ -26,7 +26,7 @@ class Telling(PairTrainer):
 
 
 def main(out: Path) -> None:
-    anchor = RunningAnchor(every=2, prompts=1, max_new_tokens=6)
+    anchor = RunningAnchor(every=2, answers=2, max_new_tokens=6)
     codes = [Objective.APO_ZERO.code, Objective.KTO_PAIR.code] * 8
     trainer = pair_trainer(
         out / "run",

@@ -51,7 +51,7 @@ def true_kl(policy: LlamaForCausalLM, reference: LlamaForCausalLM) -> tuple[floa
 
 def test_the_running_anchor_is_near_the_true_kl_and_the_paper_eras_is_not(tmp_path: Path) -> None:
     rows = prepared_pairs(64).remove_columns("prompt_ids").add_column("prompt_ids", [PROMPT] * 64)
-    anchor = RunningAnchor(every=1, prompts=64, max_new_tokens=LENGTH, keep=0.0)
+    anchor = RunningAnchor(every=1, answers=128, max_new_tokens=LENGTH, keep=0.0)
     policy, reference = tiny_llama(0), tiny_llama(1)
     truth, spread = true_kl(policy, reference)
     trainer = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, model=policy, ref_model=reference)
@@ -89,11 +89,11 @@ def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
     scores = PairScores(*torch.zeros(5, 1))
     anchor.add(-4.0, 0)
     assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 0
-    anchor.add(8.0, 8)
+    anchor.add(8.0, 16)
     assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 2
-    assert not anchor.is_due(8)
-    assert not anchor.is_due(9)
-    assert anchor.is_due(16)
+    assert not anchor.is_due(16)
+    assert not anchor.is_due(17)
+    assert anchor.is_due(32)
 
 
 def test_samples_follow_the_models_own_distribution_whatever_its_generation_settings_say() -> None:
@@ -140,7 +140,7 @@ def test_a_resumed_run_has_the_anchor_and_the_weights_of_an_uninterrupted_one(tm
     settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "save_total_limit": None}
 
     def made() -> tuple[RunningAnchor, LlamaForCausalLM]:
-        return RunningAnchor(every=2, prompts=2, max_new_tokens=6, keep=0.9), tiny_llama(0)
+        return RunningAnchor(every=2, answers=4, max_new_tokens=6, keep=0.9), tiny_llama(0)
 
     anchor, model = made()
     trainer = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, model=model, settings=settings)
@@ -170,7 +170,7 @@ def test_a_resumed_run_has_the_anchor_and_the_weights_of_an_uninterrupted_one(tm
 
 def test_sampling_for_the_anchor_leaves_the_rest_of_the_run_as_it_was(tmp_path: Path) -> None:
     rows, trained = prepared_pairs(16), []
-    for anchor in (None, RunningAnchor(every=1, prompts=2, max_new_tokens=4)):
+    for anchor in (None, RunningAnchor(every=1, answers=4, max_new_tokens=4)):
         model = tiny_llama(0, attention_dropout=0.3)  # so that the run itself draws random numbers
         settings = {"max_steps": 4, "disable_dropout": False}
         pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=anchor, model=model, settings=settings).train()
@@ -184,7 +184,7 @@ def test_sampling_for_the_anchor_leaves_the_rest_of_the_run_as_it_was(tmp_path: 
 def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_are_precomputed(tmp_path: Path) -> None:
     rows = prepared_pairs(8, ref_chosen_logps=[-20.0] * 8, ref_rejected_logps=[-20.0] * 8)
     start, model = weights(tiny_llama(0)), tiny_llama(0)
-    anchor = RunningAnchor(every=1, prompts=2, max_new_tokens=4)
+    anchor = RunningAnchor(every=1, answers=4, max_new_tokens=4)
     trainer = pair_trainer(
         tmp_path,
         rows,
@@ -201,7 +201,7 @@ def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_
 
 
 def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -> None:
-    anchor = RunningAnchor(every=1, prompts=2, max_new_tokens=4, keep=0.0)
+    anchor = RunningAnchor(every=1, answers=4, max_new_tokens=4, keep=0.0)
     lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj", "o_proj"])
     settings = {"max_steps": 1, "learning_rate": 0.1}
     trainer = pair_trainer(

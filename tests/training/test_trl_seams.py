@@ -131,7 +131,7 @@ def test_trls_batches_have_the_keys_and_the_halves_that_are_relied_on() -> None:
 
 def test_transformers_keeps_the_anchor_as_a_stateful_callback_by_its_class_name(tmp_path: Path) -> None:
     assert issubclass(RunningAnchor, ExportableState)
-    anchor = RunningAnchor(every=1, prompts=1, max_new_tokens=2)
+    anchor = RunningAnchor(every=1, answers=2, max_new_tokens=2)
     trainer = pair_trainer(tmp_path, prepared_pairs(4), Objective.KTO_PAIR, anchor=anchor, settings={"max_steps": 1})
     trainer.train()
     assert "RunningAnchor" in trainer.state.stateful_callbacks, "transformers keeps stateful callbacks elsewhere"

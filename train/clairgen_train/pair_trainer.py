@@ -7,6 +7,7 @@ of the same forward. TRL's metrics are logged either way.
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import Any, cast
 
 import torch
@@ -160,7 +161,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         policy = accelerator.unwrap_model(self.model)
         rows = answered_twice(
             cast("PreTrainedModel", policy.get_base_model() if isinstance(policy, PeftModel) else policy),
-            prompts_of(inputs)[: sampling.prompts],
+            list(islice(cycle(prompts_of(inputs)), max(sampling.answers // 2, 1))),
             max_new_tokens=sampling.max_new_tokens,
             pad_token_id=self._tokenizer.pad_token_id,
             seed=sampling.seed * 1_000_003 + step * accelerator.num_processes + accelerator.process_index,
