@@ -12,11 +12,9 @@ import peft
 import pytest
 import torch
 from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
-from clairgen_train.objectives import Objective, PairScores
-from clairgen_train.sampling import sampled_answers
+from clairgen_train.objectives import Objective, PairScores, pair_losses
 from torch import Tensor
-from transformers import GenerationConfig, LlamaForCausalLM
-from trl.trainer.utils import add_fused_lm_head
+from transformers import LlamaForCausalLM
 
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
@@ -84,6 +82,24 @@ def test_the_paper_eras_anchor_takes_each_halfs_mean_for_the_other_and_never_goe
     assert of_rejected.item() == 3  # the chosen rose by 2 and by 4; the third pair is no KTO-pair's
 
 
+def test_kto_pair_with_the_paper_eras_anchor_is_twice_the_old_loss_in_value_and_in_gradient_through_the_anchor() -> (
+    None
+):
+    generator = torch.Generator().manual_seed(2)
+    policy = (-9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)).requires_grad_()
+    reference = -9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)
+    scores = PairScores(policy[0], policy[1], reference[0], reference[1], torch.ones(8))
+    objective = torch.full((8,), Objective.KTO_PAIR.code)
+    kl = PaperEraAnchor().kl(scores, torch.ones(8).bool())
+    loss = pair_losses(scores, objective, torch.ones(8), beta=0.1, kl=kl).mean()
+    won, lost = (policy - reference).unbind()
+    terms = (0.1 * (won - lost.mean().clamp(min=0)), 0.1 * (won.mean().clamp(min=0) - lost))
+    old = torch.cat([1 - term.sigmoid() for term in terms]).mean()
+    torch.testing.assert_close(loss, 2 * old, rtol=0, atol=1e-15)
+    found, wanted = torch.autograd.grad(loss, policy)[0], torch.autograd.grad(2 * old, policy)[0]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-15)
+
+
 def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
     anchor = RunningAnchor(keep=0.5)
     scores = PairScores(*torch.zeros(5, 1))
@@ -94,41 +110,6 @@ def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
     assert not anchor.is_due(16)
     assert not anchor.is_due(17)
     assert anchor.is_due(32)
-
-
-def test_samples_follow_the_models_own_distribution_whatever_its_generation_settings_say() -> None:
-    model = tiny_llama(0)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own is not annotated
-        do_sample=True, temperature=0.1, top_k=1, repetition_penalty=3.0, eos_token_id=END, pad_token_id=PAD
-    )
-    own, training = model.generation_config, model.training
-    state = torch.get_rng_state()
-    answers = sampled_answers(model, [PROMPT] * 4000, max_new_tokens=LENGTH, pad_token_id=PAD, seed=1)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.generation_config is own
-    assert model.training is training
-    firsts = torch.bincount(torch.tensor([answer[0] for answer in answers]), minlength=VOCABULARY) / 4000
-    with torch.no_grad():
-        wanted = model.train(False)(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
-    assert (firsts - wanted).abs().max().item() < 4 * math.sqrt(0.25 / 4000)
-    assert all(END not in answer[:-1] for answer in answers)
-
-
-def test_left_padding_of_shorter_prompts_changes_no_sample_and_a_seed_gives_the_same_again() -> None:
-    model = tiny_llama(0)
-    prompts = [PROMPT, [3, 4, 5, 6, 7, 8]]
-    both = sampled_answers(model, prompts, max_new_tokens=6, pad_token_id=PAD, seed=3)
-    assert both == sampled_answers(model, prompts, max_new_tokens=6, pad_token_id=PAD, seed=3)
-    assert both != sampled_answers(model, prompts, max_new_tokens=6, pad_token_id=PAD, seed=4)
-    with torch.no_grad():
-        alone = model.train(False)(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
-        add_fused_lm_head(model)  # as the trainers patch it
-        padded = (
-            model(torch.tensor([[PAD] * 3 + PROMPT]), attention_mask=torch.tensor([[0] * 3 + [1] * 3]))
-            .logits[0, -1]
-            .softmax(-1)
-        )
-    torch.testing.assert_close(alone, padded, rtol=0, atol=1e-5)
 
 
 def weights(model: LlamaForCausalLM) -> Tensor:

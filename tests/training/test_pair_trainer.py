@@ -186,6 +186,16 @@ def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) 
     assert trainer.evaluate()["eval_loss"] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_a_routed_loss_comes_with_trls_logits_where_they_are_asked_for(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
+    batch = batch_of(trainer, rows)
+    with torch.no_grad(), pytest.warns(FutureWarning, match="return_outputs"):
+        loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
+    assert loss.item() == trainer.compute_loss(trainer.model, batch).item()
+    assert outputs.logits.shape[:2] == batch["input_ids"].shape
+
+
 def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp_path: Path) -> None:
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2, weight=[1.0, 0.5] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None)
