@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import typer
 from datasets import disable_progress_bars
 
 from tests.training.agreement import COUNT, agreements
@@ -20,11 +21,11 @@ def main() -> None:
     warnings.simplefilter("ignore", FutureWarning)
     logging.disable(logging.WARNING)
     disable_progress_bars()
-    print("| objective | of | max abs(value - equation) | max abs(gradient - equation) |")  # noqa: T201
-    print("|---|---|---|---|")  # noqa: T201
+    typer.echo("| objective | of | max abs(value - equation) | max abs(gradient - equation) |")
+    typer.echo("|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for found in agreements(Path(folder)):
-            print(f"| {found.objective.value} | {found.source} | {found.value:.1e} | {found.gradient:.1e} |")  # noqa: T201
+            typer.echo(f"| {found.objective.value} | {found.source} | {found.value:.1e} | {found.gradient:.1e} |")
 
 
 if __name__ == "__main__":

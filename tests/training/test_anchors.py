@@ -1,19 +1,21 @@
 """KTO-pair's anchors: near the true KL where it can be counted out, aside from the run's randomness, kept by a resume."""
 
 import itertools
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import peft
 import pytest
 import torch
-from torch import Tensor
-from transformers import GenerationConfig, LlamaForCausalLM
-from trl.trainer.utils import add_fused_lm_head
-
 from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
-from clairgen_train.objectives import Objective, PairScores
-from clairgen_train.sampling import sampled_answers
+from clairgen_train.objectives import Objective, PairScores, pair_losses
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]
@@ -47,7 +49,7 @@ def true_kl(policy: LlamaForCausalLM, reference: LlamaForCausalLM) -> tuple[floa
 
 def test_the_running_anchor_is_near_the_true_kl_and_the_paper_eras_is_not(tmp_path: Path) -> None:
     rows = prepared_pairs(64).remove_columns("prompt_ids").add_column("prompt_ids", [PROMPT] * 64)
-    anchor = RunningAnchor(every=1, prompts=64, max_new_tokens=LENGTH, keep=0.0)
+    anchor = RunningAnchor(every=1, answers=128, max_new_tokens=LENGTH, keep=0.0)
     policy, reference = tiny_llama(0), tiny_llama(1)
     truth, spread = true_kl(policy, reference)
     trainer = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, model=policy, ref_model=reference)
@@ -80,51 +82,34 @@ def test_the_paper_eras_anchor_takes_each_halfs_mean_for_the_other_and_never_goe
     assert of_rejected.item() == 3  # the chosen rose by 2 and by 4; the third pair is no KTO-pair's
 
 
+def test_kto_pair_with_the_paper_eras_anchor_is_twice_the_old_loss_in_value_and_in_gradient_through_the_anchor() -> (
+    None
+):
+    generator = torch.Generator().manual_seed(2)
+    policy = (-9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)).requires_grad_()
+    reference = -9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)
+    scores = PairScores(policy[0], policy[1], reference[0], reference[1], torch.ones(8))
+    objective = torch.full((8,), Objective.KTO_PAIR.code)
+    kl = PaperEraAnchor().kl(scores, torch.ones(8).bool())
+    loss = pair_losses(scores, objective, torch.ones(8), beta=0.1, kl=kl).mean()
+    won, lost = (policy - reference).unbind()
+    terms = (0.1 * (won - lost.mean().clamp(min=0)), 0.1 * (won.mean().clamp(min=0) - lost))
+    old = torch.cat([1 - term.sigmoid() for term in terms]).mean()
+    torch.testing.assert_close(loss, 2 * old, rtol=0, atol=1e-15)
+    found, wanted = torch.autograd.grad(loss, policy)[0], torch.autograd.grad(2 * old, policy)[0]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-15)
+
+
 def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
     anchor = RunningAnchor(keep=0.5)
     scores = PairScores(*torch.zeros(5, 1))
     anchor.add(-4.0, 0)
     assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 0
-    anchor.add(8.0, 8)
+    anchor.add(8.0, 16)
     assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 2
-    assert not anchor.is_due(8)
-    assert not anchor.is_due(9)
-    assert anchor.is_due(16)
-
-
-def test_samples_follow_the_models_own_distribution_whatever_its_generation_settings_say() -> None:
-    model = tiny_llama(0)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own is not annotated
-        do_sample=True, temperature=0.1, top_k=1, repetition_penalty=3.0, eos_token_id=END, pad_token_id=PAD
-    )
-    own, training = model.generation_config, model.training
-    state = torch.get_rng_state()
-    answers = sampled_answers(model, [PROMPT] * 4000, max_new_tokens=LENGTH, pad_token_id=PAD, seed=1)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert model.generation_config is own
-    assert model.training is training
-    firsts = torch.bincount(torch.tensor([answer[0] for answer in answers]), minlength=VOCABULARY) / 4000
-    with torch.no_grad():
-        wanted = model.train(False)(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
-    assert (firsts - wanted).abs().max().item() < 4 * math.sqrt(0.25 / 4000)
-    assert all(END not in answer[:-1] for answer in answers)
-
-
-def test_left_padding_of_shorter_prompts_changes_no_sample_and_a_seed_gives_the_same_again() -> None:
-    model = tiny_llama(0)
-    prompts = [PROMPT, [3, 4, 5, 6, 7, 8]]
-    both = sampled_answers(model, prompts, max_new_tokens=6, pad_token_id=PAD, seed=3)
-    assert both == sampled_answers(model, prompts, max_new_tokens=6, pad_token_id=PAD, seed=3)
-    assert both != sampled_answers(model, prompts, max_new_tokens=6, pad_token_id=PAD, seed=4)
-    with torch.no_grad():
-        alone = model.train(False)(torch.tensor([PROMPT])).logits[0, -1].softmax(-1)
-        add_fused_lm_head(model)  # as the trainers patch it
-        padded = (
-            model(torch.tensor([[PAD] * 3 + PROMPT]), attention_mask=torch.tensor([[0] * 3 + [1] * 3]))
-            .logits[0, -1]
-            .softmax(-1)
-        )
-    torch.testing.assert_close(alone, padded, rtol=0, atol=1e-5)
+    assert not anchor.is_due(16)
+    assert not anchor.is_due(17)
+    assert anchor.is_due(32)
 
 
 def weights(model: LlamaForCausalLM) -> Tensor:
@@ -136,7 +121,7 @@ def test_a_resumed_run_has_the_anchor_and_the_weights_of_an_uninterrupted_one(tm
     settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "save_total_limit": None}
 
     def made() -> tuple[RunningAnchor, LlamaForCausalLM]:
-        return RunningAnchor(every=2, prompts=2, max_new_tokens=6, keep=0.9), tiny_llama(0)
+        return RunningAnchor(every=2, answers=4, max_new_tokens=6, keep=0.9), tiny_llama(0)
 
     anchor, model = made()
     trainer = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, model=model, settings=settings)
@@ -166,7 +151,7 @@ def test_a_resumed_run_has_the_anchor_and_the_weights_of_an_uninterrupted_one(tm
 
 def test_sampling_for_the_anchor_leaves_the_rest_of_the_run_as_it_was(tmp_path: Path) -> None:
     rows, trained = prepared_pairs(16), []
-    for anchor in (None, RunningAnchor(every=1, prompts=2, max_new_tokens=4)):
+    for anchor in (None, RunningAnchor(every=1, answers=4, max_new_tokens=4)):
         model = tiny_llama(0, attention_dropout=0.3)  # so that the run itself draws random numbers
         settings = {"max_steps": 4, "disable_dropout": False}
         pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=anchor, model=model, settings=settings).train()
@@ -180,7 +165,7 @@ def test_sampling_for_the_anchor_leaves_the_rest_of_the_run_as_it_was(tmp_path: 
 def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_are_precomputed(tmp_path: Path) -> None:
     rows = prepared_pairs(8, ref_chosen_logps=[-20.0] * 8, ref_rejected_logps=[-20.0] * 8)
     start, model = weights(tiny_llama(0)), tiny_llama(0)
-    anchor = RunningAnchor(every=1, prompts=2, max_new_tokens=4)
+    anchor = RunningAnchor(every=1, answers=4, max_new_tokens=4)
     trainer = pair_trainer(
         tmp_path,
         rows,
@@ -197,7 +182,7 @@ def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_
 
 
 def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -> None:
-    anchor = RunningAnchor(every=1, prompts=2, max_new_tokens=4, keep=0.0)
+    anchor = RunningAnchor(every=1, answers=4, max_new_tokens=4, keep=0.0)
     lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj", "o_proj"])
     settings = {"max_steps": 1, "learning_rate": 0.1}
     trainer = pair_trainer(
@@ -214,3 +199,20 @@ def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -
     assert anchor.mean_nats == 0
     trainer._renew(anchor, trainer.data_collator(list(prepared_pairs(4))))
     assert anchor.mean_nats != 0
+
+
+def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    given = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        [*command, "-m", "tests.training.on_ranks", str(tmp_path)],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    assert one["anchor"] == other["anchor"] != 0
+    assert one["weights"] == other["weights"]
+    assert one["by_trl"] != other["by_trl"]  # in one micro-batch the ranks took different ways, and waited for nothing

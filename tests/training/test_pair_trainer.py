@@ -1,5 +1,6 @@
 """PairTrainer over a real tiny model: batches of several objectives, weights, KTO-pair, references, and what it refuses."""
 
+import math
 from pathlib import Path
 
 import peft
@@ -185,6 +186,16 @@ def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) 
     assert trainer.evaluate()["eval_loss"] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_a_routed_loss_comes_with_trls_logits_where_they_are_asked_for(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
+    batch = batch_of(trainer, rows)
+    with torch.no_grad(), pytest.warns(FutureWarning, match="return_outputs"):
+        loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
+    assert loss.item() == trainer.compute_loss(trainer.model, batch).item()
+    assert outputs.logits.shape[:2] == batch["input_ids"].shape
+
+
 def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp_path: Path) -> None:
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2, weight=[1.0, 0.5] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None)
@@ -195,6 +206,12 @@ def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp
 def test_a_pair_with_an_objective_that_is_none_for_pairs_is_refused(tmp_path: Path, code: int) -> None:
     with pytest.raises(InputError, match=f"holds {code}, which is no objective for pairs; name one of apo-zero"):
         pair_trainer(tmp_path, prepared_pairs(2, objective=[ZERO, code]), Objective.APO_ZERO)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_a_weight_below_zero_or_that_is_no_number_is_refused(tmp_path: Path, weight: float) -> None:
+    with pytest.raises(InputError, match="a pair's weight is a number from 0 up"):
+        pair_trainer(tmp_path, prepared_pairs(2, weight=[1.0, weight]), Objective.APO_ZERO)
 
 
 def test_kto_pair_without_an_anchor_is_refused(tmp_path: Path) -> None:

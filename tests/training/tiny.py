@@ -85,6 +85,7 @@ def pair_trainer(
     rows: Dataset,
     objective: Objective,
     *,
+    kind: type[PairTrainer] = PairTrainer,
     model: PreTrainedModel | None = None,
     settings: Mapping[str, object] | None = None,
     **options: Any,  # noqa: ANN401 - PairTrainer's own
@@ -92,7 +93,7 @@ def pair_trainer(
     """A trainer whose reference is another random model than its policy, unless `options` name one."""
     options.setdefault("ref_model", tiny_llama(1))
     options.setdefault("data_collator", PairCollator(pad_token_id=PAD))
-    return PairTrainer(
+    return kind(
         model if model is not None else tiny_llama(0),
         args=DPOConfig(str(folder), **settings_for(settings or {})),
         train_dataset=rows,

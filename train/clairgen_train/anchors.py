@@ -38,14 +38,15 @@ class PaperEraAnchor:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the on-policy anchor samples: each rank draws two answers to each of `prompts` prompts, every `every` steps.
+    """How the on-policy anchor samples: each rank draws `answers` answers to prompts of its batch, every `every` steps.
 
+    They are drawn in twos to a prompt, and prompts are taken again where the batch has too few.
     `keep` is the part of the running mean that stays at a refresh; `max_new_tokens` should be what responses are cut to, since
-    the KL is of responses up to there.
+    the KL is of responses up to there. A refresh costs one generation of that length, whatever `answers` is as long as they fit.
     """
 
-    every: int = 8
-    prompts: int = 2
+    every: int = 16
+    answers: int = 8
     max_new_tokens: int = 512
     keep: float = 0.8
     seed: int = 0
@@ -59,9 +60,9 @@ class RunningAnchor(TrainerCallback, ExportableState):
     """
 
     def __init__(
-        self, every: int = 8, prompts: int = 2, max_new_tokens: int = 512, keep: float = 0.8, seed: int = 0
+        self, every: int = 16, answers: int = 8, max_new_tokens: int = 512, keep: float = 0.8, seed: int = 0
     ) -> None:
-        self.sampling = Sampling(every, prompts, max_new_tokens, keep, seed)
+        self.sampling = Sampling(every, answers, max_new_tokens, keep, seed)
         self.mean_nats = 0.0
         self.refreshed_at: int | None = None
 

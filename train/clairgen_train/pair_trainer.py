@@ -7,6 +7,7 @@ of the same forward. TRL's metrics are logged either way.
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import cycle, islice
 from typing import Any, cast
 
 import torch
@@ -16,11 +17,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
-from clairgen.errors import ConfigError, InputError
 from clairgen_train.anchors import Anchor, RunningAnchor
 from clairgen_train.collating import PairCollator
 from clairgen_train.objectives import Objective, PairScores, pair_losses
-from clairgen_train.sampling import sampled_answers
+from clairgen_train.refusing import refuse_other_losses, refuse_unusable
+from clairgen_train.sampling import answered_twice, prompts_of
 
 TRL_LOSSES = {
     Objective.DPO: "sigmoid",
@@ -60,8 +61,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         **kwargs: object,
     ) -> None:
         self._reference_pass = reference_pass
-        _refuse_other_losses(args)
-        _refuse_unusable(train_dataset, objective, anchor)
+        refuse_other_losses(args)
+        refuse_unusable(train_dataset, objective, has_anchor=anchor is not None)
         self.objective, self.anchor = objective, anchor
         args.loss_type = [TRL_LOSSES.get(objective, "apo_zero")]
         adapted = peft_config is not None or isinstance(model, PeftModel)
@@ -165,33 +166,25 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
 
     def _renew(self, anchor: RunningAnchor, inputs: Mapping[str, Tensor]) -> None:
         """Sample answers to some of the batch's prompts and add their mean log-ratio over all ranks to the anchor."""
-        step, sampling = self.state.global_step, anchor.sampling
-        policy = self.accelerator.unwrap_model(self.model)
-        bare = cast("PreTrainedModel", policy.get_base_model() if isinstance(policy, PeftModel) else policy)
-        prompts = _prompts(inputs)[: sampling.prompts]
-        ranks = self.accelerator.num_processes
-        answers = sampled_answers(
-            bare,
-            prompts * 2,
+        step, accelerator, sampling = self.state.global_step, self.accelerator, anchor.sampling
+        policy = accelerator.unwrap_model(self.model)
+        rows = answered_twice(
+            cast("PreTrainedModel", policy.get_base_model() if isinstance(policy, PeftModel) else policy),
+            list(islice(cycle(prompts_of(inputs)), max(sampling.answers // 2, 1))),
             max_new_tokens=sampling.max_new_tokens,
             pad_token_id=self._tokenizer.pad_token_id,
-            seed=sampling.seed * 1_000_003 + step * ranks + self.accelerator.process_index,
+            seed=sampling.seed * 1_000_003 + step * accelerator.num_processes + accelerator.process_index,
         )
-        first, second = answers[: len(prompts)], answers[len(prompts) :]
-        rows = [
-            {"prompt_ids": prompt, "chosen_ids": one, "rejected_ids": other}
-            for prompt, one, other in zip(prompts, first, second, strict=True)
-        ]
         batch = self._prepare_inputs(PairCollator(pad_token_id=self._tokenizer.pad_token_id)(rows))
         was_training = self.model.training
         self.model.eval()
         reference = torch.cat(self.compute_ref_log_probs(self.ref_model or self.model, batch))
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-        with torch.no_grad(), self.accelerator.autocast():
+        with torch.no_grad(), accelerator.autocast():
             given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
             logps = self.model(**given, labels=labels, fused_lm_head=True).log_probs.sum(dim=1)
         self.model.train(was_training)
-        anchor.add(self.accelerator.gather((logps - reference).mean()).mean().item(), step)
+        anchor.add(accelerator.gather((logps - reference).mean()).mean().item(), step)
 
 
 class _Keeping:
@@ -215,38 +208,3 @@ def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:
     chosen, rejected = log_probs[:, -mask.size(1) :].sum(dim=1).chunk(2)
     tokens = mask.sum(dim=1).chunk(2)[0]
     return PairScores(chosen, rejected, inputs["ref_chosen_logps"], inputs["ref_rejected_logps"], tokens)
-
-
-def _prompts(inputs: Mapping[str, Tensor]) -> list[list[int]]:
-    rows = len(inputs["input_ids"]) // 2
-    is_prompt = (inputs["attention_mask"] == 1) & (inputs["completion_mask"] == 0)
-    return [inputs["input_ids"][row][is_prompt[row]].tolist() for row in range(rows)]
-
-
-def _refuse_other_losses(args: DPOConfig) -> None:
-    changed = {
-        "label_smoothing": args.label_smoothing != 0,
-        "use_weighting": args.use_weighting,
-        "ld_alpha": args.ld_alpha is not None,
-        "f_divergence_type": args.f_divergence_type != "reverse_kl",
-        "loss_weights": args.loss_weights is not None,
-    }
-    found = [name for name, is_set in changed.items() if is_set]
-    if found:
-        raise ConfigError(f"{found[0]} changes TRL's losses but not the paper's equations; leave it at its default.")
-
-
-def _refuse_unusable(dataset: Dataset, objective: Objective, anchor: Anchor | None) -> None:
-    names = list(Objective)
-    codes = dataset.unique("objective") if "objective" in dataset.column_names else []
-    unknown = [code for code in codes if code not in range(len(names)) or not names[code].is_paired]
-    if unknown:
-        raise InputError(
-            f"The column `objective` holds {unknown[0]}, which is no objective for pairs; name one of "
-            + ", ".join(name.value for name in names if name.is_paired)
-            + "."
-        )
-    if not objective.is_paired:
-        raise ConfigError(f"{objective.value} trains on single answers; it needs UnpairedTrainer, not PairTrainer.")
-    if anchor is None and (objective is Objective.KTO_PAIR or Objective.KTO_PAIR.code in codes):
-        raise ConfigError("kto-pair needs an anchor for its KL: give `anchor` a RunningAnchor or a PaperEraAnchor.")

@@ -5,7 +5,7 @@ drawn aside from a seed of their own, so a run with sampling sees the same data 
 run samples what the uninterrupted one does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -38,6 +38,24 @@ def sampled_answers(
     with _set_aside(model, plain, seed), torch.no_grad():
         full = model.generate(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))  # type: ignore[operator]  # the mixin's type is loose
     return [_up_to_end(row, ends) for row in full[:, width:]]
+
+
+def answered_twice(
+    model: PreTrainedModel, prompts: Sequence[list[int]], *, max_new_tokens: int, pad_token_id: int, seed: int
+) -> list[dict[str, list[int]]]:
+    """Two answers of `model` to each prompt, as rows of pairs (`prompt_ids`, `chosen_ids`, `rejected_ids`); neither is better."""
+    answers = sampled_answers(
+        model, [*prompts, *prompts], max_new_tokens=max_new_tokens, pad_token_id=pad_token_id, seed=seed
+    )
+    both = zip(prompts, answers[: len(prompts)], answers[len(prompts) :], strict=True)
+    return [{"prompt_ids": prompt, "chosen_ids": one, "rejected_ids": other} for prompt, one, other in both]
+
+
+def prompts_of(batch: Mapping[str, Tensor]) -> list[list[int]]:
+    """The prompts (token ids) of a batch of pairs, one a pair."""
+    rows = len(batch["input_ids"]) // 2
+    is_prompt = (batch["attention_mask"] == 1) & (batch["completion_mask"] == 0)
+    return [batch["input_ids"][row][is_prompt[row]].tolist() for row in range(rows)]
 
 
 def end_tokens(model: PreTrainedModel) -> list[int]:

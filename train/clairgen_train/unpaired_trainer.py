@@ -57,6 +57,9 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             return dataset
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
+    def create_model_card(self, *args: object, **kwargs: object) -> None:
+        """Write none: a run writes its own card once it is finished."""
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         rows = self.train_dataset if train_dataset is None else train_dataset
         block = self.args.per_device_train_batch_size if self.calculate_KL else 1
