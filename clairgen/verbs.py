@@ -9,16 +9,17 @@ from pathlib import Path
 
 import yaml
 
-from clairgen.errors import InputError, RunError
+from clairgen.errors import InputError
 from clairgen.exporting.card import CardFacts, ContrastRow
 from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
-from clairgen.exporting.writing import DatasetWriter, reason_to_skip
+from clairgen.exporting.writing import DatasetWriter
+from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.run_log import Session, last_session
-from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
+from clairgen.pipeline.sifting import TOKENISER, require_coverage
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.extra import require_report_extra
@@ -141,7 +142,7 @@ async def export(
             if recipe not in plans:
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
         chosen = list(recipes) or list(plans)
-        await _require_coverage(store, directory)
+        await require_coverage(store, directory)
         with DatasetWriter(Path(out), export_format, test_fraction, seed, overwrite=overwrite) as writer:
             rows = []
             wanted = await _matched(store, chosen) if matched else None
@@ -181,20 +182,6 @@ async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
         passing = {stored.task.id async for stored in store.pairs.made(recipe) if reason_to_skip(stored) is None}
         matched = passing if matched is None else matched & passing
     return matched or set()
-
-
-async def _require_coverage(store: Store, run: RunDirectory) -> None:
-    in_force = await store.filter_sets.in_force()
-    uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
-    if await store.facts.get(UNSETTLED):
-        raise RunError(
-            f"{run.path} is being made, or was killed, and near duplicates were not looked for among its pairs yet; wait for "
-            f"generate to end, or run: clairgen filter {run.path}"
-        )
-    if uncovered:
-        raise RunError(
-            f"{uncovered} pairs of {run.path} were not seen by the filters in force; run: clairgen filter {run.path}"
-        )
 
 
 async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str) -> CardFacts:

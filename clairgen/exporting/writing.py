@@ -17,7 +17,7 @@ from clairgen.exporting.rows import ExportFormat, features, rows_of, without_sur
 from clairgen.exporting.shards import ShardedSplit
 from clairgen.exporting.split import is_test
 from clairgen.exporting.summary import ExportSummary
-from clairgen.filters.rules import is_identical
+from clairgen.filters.rules import reason_to_skip
 from clairgen.records import StoredPair
 
 ROWS_PER_SHARD = 100_000
@@ -135,17 +135,6 @@ class DatasetWriter:
             self._folder.rename(former)
         self._partial.rename(self._folder)
         shutil.rmtree(former, ignore_errors=True)
-
-
-def reason_to_skip(stored: StoredPair) -> str | None:
-    """Why a pair is not exported: a filter dropped it, or it has no two different answers to learn from."""
-    finding, chosen = stored.dropped_by, stored.pair.chosen
-    if finding is not None:
-        return finding.reason
-    if chosen is None:
-        return stored.pair.parse_status.value
-    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
-    return "identical" if is_identical(stored.pair) else None
 
 
 def _content_hash(folder: Path) -> str:
