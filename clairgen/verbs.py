@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from clairgen.errors import InputError
-from clairgen.exporting.card import CardFacts, ContrastRow
+from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
 from clairgen.exporting.writing import DatasetWriter
@@ -25,7 +25,7 @@ from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.extra import require_report_extra
 from clairgen.reporting.gathering import recipe_report
 from clairgen.reporting.page.drawn import DrawnPairs
-from clairgen.store import RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
 
 _PAIRS_ON_A_PAGE = 500  # of a recipe: some 4 MB
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -143,7 +143,10 @@ async def export(
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
         chosen = list(recipes) or list(plans)
         await require_coverage(store, directory)
-        with DatasetWriter(Path(out), export_format, test_fraction, seed, overwrite=overwrite) as writer:
+        advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
+        with DatasetWriter(
+            Path(out), export_format, test_fraction, seed, overwrite=overwrite, advised=bool(advice)
+        ) as writer:
             rows = []
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
@@ -152,7 +155,7 @@ async def export(
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
                 rows.append(numbers.report())
-            return writer.finish(await _card_facts(store, rows, source or "path/to/this/folder"))
+            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"))
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
@@ -184,7 +187,9 @@ async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
     return matched or set()
 
 
-async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str) -> CardFacts:
+async def _card_facts(
+    store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
+) -> CardFacts:
     in_force = await store.filter_sets.in_force()
     config = yaml.safe_load(await store.facts.configuration() or "{}")
     return CardFacts(
@@ -193,6 +198,7 @@ async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str
         templates=dict(await store.facts.templates()),
         filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
+        advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )
 
 

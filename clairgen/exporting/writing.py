@@ -28,7 +28,8 @@ class DatasetWriter:
     """Takes pairs one by one and leaves a folder with one subset a recipe, split into train and test, and a card.
 
     All is written to a hidden folder beside `folder` and renamed by `finish`; without that call nothing is left.
-    Raises InputError if `folder` holds something, unless it is an export of ours and `overwrite` is asked.
+    Raises InputError if `folder` holds something, unless it is an export of ours and `overwrite` is asked. `advised` adds the
+    column `objective` to pairs.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class DatasetWriter:
         seed: int = 0,
         *,
         overwrite: bool = False,
+        advised: bool = False,
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -50,7 +52,8 @@ class DatasetWriter:
         self._test_fraction = test_fraction
         self._seed = seed
         self._rows_per_shard = rows_per_shard
-        self._schema = features(export_format).arrow_schema
+        self._advised = advised and export_format is ExportFormat.PREFERENCE
+        self._schema = features(export_format, advised=self._advised).arrow_schema
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
@@ -77,7 +80,7 @@ class DatasetWriter:
             self._skipped[reason] += 1
             return False
         split = self._split_for(stored)
-        for row in rows_of(stored, self._format):
+        for row in rows_of(stored, self._format, advised=self._advised):
             clean, replaced = without_surrogates(row)
             self._replaced_characters += replaced
             with _disk_errors(self._folder):
