@@ -17,6 +17,10 @@ class RewardModel(Protocol):
     def name(self) -> str:
         """Path or id, as the user gave it."""
 
+    @property
+    def cut(self) -> int:
+        """How many conversations were longer than it can read, whose ends it did not see."""
+
     def scores(self, conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[float]:
         """A score for each conversation, whose last message is the answer; higher is better. Raises UserError."""
 

@@ -45,7 +45,7 @@ class ClassifierReward:
         found: dict[int, float] = {}
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         # Without a padding token a model cannot tell where a text ends, so each goes alone.
-        size = self.batch if self.tokenizer.pad_token_id is not None else 1
+        size = self.batch if self.model.config.pad_token_id is not None else 1
         for start in range(0, len(order), size):
             together = order[start : start + size]
             found |= dict(zip(together, self._batch([texts[index] for index in together]), strict=True))
@@ -72,7 +72,7 @@ class ClassifierReward:
         import torch
 
         longest = max(map(len, texts))
-        padding = self.tokenizer.pad_token_id or 0
+        padding = self.model.config.pad_token_id or 0
         ids = torch.tensor([text + [padding] * (longest - len(text)) for text in texts], device=self.device)
         mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts], device=self.device)
         try:
@@ -114,7 +114,7 @@ def load_reward_model(name: str) -> ClassifierReward:
             "with weights in safetensors, that needs no code of its own"
         ) from error
     _check(name, model, tokenizer, sorted(loading["missing_keys"]))
-    if model.config.pad_token_id is None:
+    if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     model.to(device).eval()
     return ClassifierReward(name, model, tokenizer, device, _most_tokens(model, tokenizer))
