@@ -59,10 +59,14 @@ def advised_json(found: "Advised") -> str:
 
 def reason(entry: "RecipeAdvice") -> str:
     """The objective that fits, or that it is not clear, and why."""
+    from clairgen.win_rates import FEWEST_TASKS
+
     rate = entry.rate
     if rate.recommendation is not None:
         better = "winners are better than" if rate.recommendation == "apo-zero" else "winners are worse than"
         return f"{rate.recommendation} fits: {better} what the model says"
+    if entry.kept < FEWEST_TASKS:
+        return f"not clear: {entry.kept} pairs are kept, and {FEWEST_TASKS} are needed to tell; make more"
     if not rate.tasks:
         return "not clear: no comparison came to a verdict"
     if rate.is_small:

@@ -169,7 +169,7 @@ def _advice(export_format: ExportFormat, rows: tuple[AdviceRow, ...]) -> str:
     if not rows or export_format is not ExportFormat.PREFERENCE:
         return ""
     cells = [(escaped(row.recipe), f"`{row.objective}`", f"{row.pairs:,}", escaped(row.by)) for row in rows]
-    return _ADVICE + table(("Recipe", "Objective", "Pairs of the run", "Compared by"), cells)
+    return _ADVICE + table(("Recipe", "Objective", "Kept pairs", "Compared by"), cells)
 
 
 def _how_made(summary: ExportSummary, facts: CardFacts) -> str:

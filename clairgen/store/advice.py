@@ -58,10 +58,10 @@ class Advice:
         await self._write((gone, (recipe,)), *((sql, row) for row in rows))
 
     async def numbers(self) -> list[AdviceNumbers]:
-        """Counts of advised pairs by recipe, objective and who compared."""
+        """Counts of advised pairs that pass the filters in force, by recipe, objective and who compared."""
         sql = (
             "SELECT p.recipe, a.objective, a.judged_by, count(*) FROM advice a JOIN pairs p ON p.id = a.pair_id "
-            "WHERE p.status = 'made' GROUP BY 1, 2, 3 ORDER BY 1, 2 DESC, 3"
+            "WHERE p.status = 'made' AND p.drop_reason IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2 DESC, 3"
         )
         return [AdviceNumbers(row[0], Variant(row[1]), row[2], row[3]) for row in await self._reader.rows(sql)]
 
