@@ -36,7 +36,7 @@ lint: $(VENV)/.installed-$(EXTRAS)
 
 types: $(VENV)/.installed-$(EXTRAS)
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then MYPYPATH=train $(BIN)/mypy clairgen tests train/clairgen_train train/classroom_models; \
-	else $(BIN)/mypy clairgen tests --exclude '^tests/training/' && \
+	else MYPYPATH=train $(BIN)/mypy clairgen tests --exclude '^tests/training/' && \
 	echo 'train/ and tests/training/ are not checked: torch is not installed (EXTRAS=dev,train)'; fi
 
 floors: $(VENV)/.installed-$(EXTRAS)

@@ -113,6 +113,13 @@ class Answer:
     model: str = ""
 
 
+class Variant(StrEnum):
+    """The variants of APO (section 4): for winners that are better than the model, and for winners that are worse."""
+
+    APO_ZERO = "apo-zero"
+    APO_DOWN = "apo-down"
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """A judge's verdict over the two answers of a task, in the order in which they were shown.
@@ -197,7 +204,7 @@ class StoredPair:
     """A pair as the store holds it: with its task, its measured contrast and what the filter set in force found.
 
     `contrast` is None when the pair has no chosen answer, or was measured by an older version and has to be measured anew.
-    `findings` stand in the order of the filters.
+    `findings` stand in the order of the filters. `objective` is what `clairgen advise` chose for this pair, None without advice.
     """
 
     id: str
@@ -207,6 +214,7 @@ class StoredPair:
     findings: tuple[Finding, ...]
     chosen_model: str | None
     rejected_model: str
+    objective: Variant | None = None
 
     @property
     def dropped_by(self) -> Finding | None:

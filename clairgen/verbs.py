@@ -9,22 +9,23 @@ from pathlib import Path
 
 import yaml
 
-from clairgen.errors import InputError, RunError
-from clairgen.exporting.card import CardFacts, ContrastRow
+from clairgen.errors import InputError
+from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
-from clairgen.exporting.writing import DatasetWriter, reason_to_skip
+from clairgen.exporting.writing import DatasetWriter
+from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics import DEFAULT_TOKENISER
 from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.run_log import Session, last_session
-from clairgen.pipeline.sifting import TOKENISER, UNSETTLED
+from clairgen.pipeline.sifting import TOKENISER, require_coverage
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.extra import require_report_extra
 from clairgen.reporting.gathering import recipe_report
 from clairgen.reporting.page.drawn import DrawnPairs
-from clairgen.store import RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
 
 _PAIRS_ON_A_PAGE = 500  # of a recipe: some 4 MB
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -141,8 +142,11 @@ async def export(
             if recipe not in plans:
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
         chosen = list(recipes) or list(plans)
-        await _require_coverage(store, directory)
-        with DatasetWriter(Path(out), export_format, test_fraction, seed, overwrite=overwrite) as writer:
+        await require_coverage(store, directory)
+        advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
+        with DatasetWriter(
+            Path(out), export_format, test_fraction, seed, overwrite=overwrite, advised=bool(advice)
+        ) as writer:
             rows = []
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
@@ -151,7 +155,7 @@ async def export(
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
                 rows.append(numbers.report())
-            return writer.finish(await _card_facts(store, rows, source or "path/to/this/folder"))
+            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"))
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
@@ -183,21 +187,9 @@ async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
     return matched or set()
 
 
-async def _require_coverage(store: Store, run: RunDirectory) -> None:
-    in_force = await store.filter_sets.in_force()
-    uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
-    if await store.facts.get(UNSETTLED):
-        raise RunError(
-            f"{run.path} is being made, or was killed, and near duplicates were not looked for among its pairs yet; wait for "
-            f"generate to end, or run: clairgen filter {run.path}"
-        )
-    if uncovered:
-        raise RunError(
-            f"{uncovered} pairs of {run.path} were not seen by the filters in force; run: clairgen filter {run.path}"
-        )
-
-
-async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str) -> CardFacts:
+async def _card_facts(
+    store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
+) -> CardFacts:
     in_force = await store.filter_sets.in_force()
     config = yaml.safe_load(await store.facts.configuration() or "{}")
     return CardFacts(
@@ -206,6 +198,7 @@ async def _card_facts(store: Store, reports: Sequence[RecipeReport], source: str
         templates=dict(await store.facts.templates()),
         filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
+        advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )
 
 

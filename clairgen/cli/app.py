@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from clairgen.cli.advise import advise
 from clairgen.cli.demo import demo
 from clairgen.cli.export import export
 from clairgen.cli.filter import filter_command
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "filter": filter_command,
     "report": report,
     "reparse": reparse,
+    "advise": advise,
     "export": export,
     "train": train,
     "migrate": migrate,

@@ -50,8 +50,7 @@ def generate(
 
     loaded = load_config(config)
     if budget_usd is not None:
-        if not 0 < budget_usd <= 10**6:
-            raise ConfigError(f"--budget-usd {budget_usd:g} is no budget; give dollars above 0, at most a million")
+        check_budget_flag(budget_usd)
         loaded = loaded.model_copy(update={"budget_usd": budget_usd})
     if dry_run:
         print_estimate(loaded, run, limit, retry_failed=retry_failed)
@@ -63,6 +62,12 @@ def generate(
         raise summary.stopped_by
     if summary.failed:
         raise typer.Exit(FAILED)
+
+
+def check_budget_flag(budget_usd: float | None) -> None:
+    """Raise ConfigError for a --budget-usd that is none."""
+    if budget_usd is not None and not 0 < budget_usd <= 10**6:
+        raise ConfigError(f"--budget-usd {budget_usd:g} is no budget; give dollars above 0, at most a million")
 
 
 def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summary":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from clairgen.exporting.markdown import escaped, table
-from clairgen.exporting.rows import CONTENT_COLUMNS, PROVENANCE_COLUMNS, ExportFormat
+from clairgen.exporting.rows import ExportFormat, columns
 from clairgen.exporting.summary import ExportSummary
 
 CARD_MARK = "<!-- made by clairgen export -->"
@@ -27,6 +27,15 @@ _TRAINING = {
 _KTO_NOTE = """
 The two rows of a pair stand next to each other. Shuffle them, as above: KTO estimates its KL term from the answers of
 neighbouring rows, which must not be answers to the same prompt.
+"""
+_ADVICE = """\
+## Objective
+
+The chosen answer of a pair was compared with fresh answers of the model that is to be trained. Where the chosen answer won
+more often, `objective` is `apo-zero`, which makes it more likely; where it lost more often, `apo-down`, which makes both
+answers less likely and the rejected one the more so. Ties have what fits the data set as a whole. Pairs that were not
+compared, or of which nothing is known, have none.
+
 """
 _LICENCE = """\
 ## Licence
@@ -64,6 +73,16 @@ class ContrastRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AdviceRow:
+    """How many of a recipe's pairs are advised which objective, by whose comparisons."""
+
+    recipe: str
+    objective: str
+    by: str
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
 class CardFacts:
     """What the card tells beyond what the writer itself counted; all of it may be left out.
 
@@ -77,6 +96,7 @@ class CardFacts:
     templates: Mapping[str, str] = field(default_factory=dict)
     filters: tuple[str, ...] = ()
     contrast: tuple[ContrastRow, ...] = ()
+    advice: tuple[AdviceRow, ...] = ()
 
 
 def card(summary: ExportSummary, facts: CardFacts) -> str:
@@ -84,7 +104,8 @@ def card(summary: ExportSummary, facts: CardFacts) -> str:
     sections = [
         f"---\n{_front_matter(summary, facts)}---\n\n{CARD_MARK}\n\n# {escaped(facts.title)}\n",
         _usage(summary, facts),
-        _columns(summary.export_format),
+        _columns(summary.export_format, facts.advice),
+        _advice(summary.export_format, facts.advice),
         _how_made(summary, facts),
         _contrast(facts.contrast),
         _LICENCE,
@@ -137,9 +158,18 @@ def _usage(summary: ExportSummary, facts: CardFacts) -> str:
     )
 
 
-def _columns(export_format: ExportFormat) -> str:
-    columns = {**CONTENT_COLUMNS[export_format], **PROVENANCE_COLUMNS}
-    return "## Columns\n\n" + table(("Column", "Holds"), [(f"`{name}`", meaning) for name, meaning in columns.items()])
+def _columns(export_format: ExportFormat, advice: tuple[AdviceRow, ...]) -> str:
+    described = columns(export_format, advised=bool(advice) and export_format is ExportFormat.PREFERENCE)
+    return "## Columns\n\n" + table(
+        ("Column", "Holds"), [(f"`{name}`", meaning) for name, meaning in described.items()]
+    )
+
+
+def _advice(export_format: ExportFormat, rows: tuple[AdviceRow, ...]) -> str:
+    if not rows or export_format is not ExportFormat.PREFERENCE:
+        return ""
+    cells = [(escaped(row.recipe), f"`{row.objective}`", f"{row.pairs:,}", escaped(row.by)) for row in rows]
+    return _ADVICE + table(("Recipe", "Objective", "Kept pairs", "Compared by"), cells)
 
 
 def _how_made(summary: ExportSummary, facts: CardFacts) -> str:

@@ -41,6 +41,10 @@ PROVENANCE_COLUMNS: Mapping[str, str] = {
     "reasoning": "the reviser's or judge's words on why, where the recipe has them",
     "marks": "what filters remarked without dropping the pair",
 }
+ADVICE_COLUMNS: Mapping[str, str] = {
+    "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
+}
+"""Of pairs alone, in runs that were advised on."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,8 +56,8 @@ class ExportFormat(StrEnum):
     SFT = "sft"
 
 
-def rows_of(stored: StoredPair, export_format: ExportFormat) -> list[Row]:
-    """The rows of a pair that has a chosen answer: two for KTO, else one."""
+def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = False) -> list[Row]:
+    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` ones name the pair's objective."""
     chosen, rejected = stored.pair.chosen, stored.pair.rejected
     if chosen is None:
         raise ValueError(f"pair {stored.id} has no chosen answer to export")
@@ -67,10 +71,17 @@ def rows_of(stored: StoredPair, export_format: ExportFormat) -> list[Row]:
         ],
         ExportFormat.SFT: [{"completion": _assistant(chosen)}],
     }
+    if advised:
+        provenance["objective"] = None if stored.objective is None else stored.objective.value
     return [{"prompt": prompt, **content, **provenance} for content in contents[export_format]]
 
 
-def features(export_format: ExportFormat) -> "Features":
+def columns(export_format: ExportFormat, *, advised: bool = False) -> Mapping[str, str]:
+    """The columns, and what each holds."""
+    return {**CONTENT_COLUMNS[export_format], **PROVENANCE_COLUMNS, **(ADVICE_COLUMNS if advised else {})}
+
+
+def features(export_format: ExportFormat, *, advised: bool = False) -> "Features":
     """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
     from datasets import Features, List, Value
 
@@ -80,8 +91,7 @@ def features(export_format: ExportFormat) -> "Features":
     }
     types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64")}
-    columns = [*CONTENT_COLUMNS[export_format], *PROVENANCE_COLUMNS]
-    return Features({column: types.get(column, text) for column in columns})
+    return Features({column: types.get(column, text) for column in columns(export_format, advised=advised)})
 
 
 def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row

@@ -17,7 +17,7 @@ from clairgen.exporting.rows import ExportFormat, features, rows_of, without_sur
 from clairgen.exporting.shards import ShardedSplit
 from clairgen.exporting.split import is_test
 from clairgen.exporting.summary import ExportSummary
-from clairgen.filters.rules import is_identical
+from clairgen.filters.rules import reason_to_skip
 from clairgen.records import StoredPair
 
 ROWS_PER_SHARD = 100_000
@@ -28,7 +28,8 @@ class DatasetWriter:
     """Takes pairs one by one and leaves a folder with one subset a recipe, split into train and test, and a card.
 
     All is written to a hidden folder beside `folder` and renamed by `finish`; without that call nothing is left.
-    Raises InputError if `folder` holds something, unless it is an export of ours and `overwrite` is asked.
+    Raises InputError if `folder` holds something, unless it is an export of ours and `overwrite` is asked. `advised` adds the
+    column `objective` to pairs.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class DatasetWriter:
         seed: int = 0,
         *,
         overwrite: bool = False,
+        advised: bool = False,
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -50,7 +52,8 @@ class DatasetWriter:
         self._test_fraction = test_fraction
         self._seed = seed
         self._rows_per_shard = rows_per_shard
-        self._schema = features(export_format).arrow_schema
+        self._advised = advised and export_format is ExportFormat.PREFERENCE
+        self._schema = features(export_format, advised=self._advised).arrow_schema
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
@@ -77,7 +80,7 @@ class DatasetWriter:
             self._skipped[reason] += 1
             return False
         split = self._split_for(stored)
-        for row in rows_of(stored, self._format):
+        for row in rows_of(stored, self._format, advised=self._advised):
             clean, replaced = without_surrogates(row)
             self._replaced_characters += replaced
             with _disk_errors(self._folder):
@@ -135,17 +138,6 @@ class DatasetWriter:
             self._folder.rename(former)
         self._partial.rename(self._folder)
         shutil.rmtree(former, ignore_errors=True)
-
-
-def reason_to_skip(stored: StoredPair) -> str | None:
-    """Why a pair is not exported: a filter dropped it, or it has no two different answers to learn from."""
-    finding, chosen = stored.dropped_by, stored.pair.chosen
-    if finding is not None:
-        return finding.reason
-    if chosen is None:
-        return stored.pair.parse_status.value
-    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
-    return "identical" if is_identical(stored.pair) else None
 
 
 def _content_hash(folder: Path) -> str:

@@ -1,7 +1,7 @@
 """What each filter finds fault with: the reason by name, and the measured value where there is one."""
 
 from clairgen.filters.forms import Range
-from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus
+from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
 
 
 def broken_format(pair: Pair, action: FilterAction) -> Finding | None:
@@ -36,6 +36,17 @@ def identical(pair: Pair, action: FilterAction) -> Finding | None:
 def is_identical(pair: Pair) -> bool:
     """Whether both answers are equal but for outer whitespace: such a pair teaches nothing and is never exported."""
     return pair.chosen is not None and pair.chosen.text.strip() == pair.rejected.text.strip()
+
+
+def reason_to_skip(stored: StoredPair) -> str | None:
+    """Why a pair is not exported: a filter dropped it, or it has no two different answers to learn from."""
+    finding, chosen = stored.dropped_by, stored.pair.chosen
+    if finding is not None:
+        return finding.reason
+    if chosen is None:
+        return stored.pair.parse_status.value
+    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
+    return "identical" if is_identical(stored.pair) else None
 
 
 def length_ratio(contrast: Contrast, bounds: Range, action: FilterAction) -> Finding | None:

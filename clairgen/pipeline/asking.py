@@ -73,6 +73,11 @@ class Asker:
             return tuple(messages)
         return (Message("system", system), *messages)
 
+    @property
+    def capacity(self) -> int:
+        """How many asks can be in flight at once, over all roles."""
+        return sum(pool.capacity for pool in self._pools.values())
+
     async def _alone(self, asked: "_Asked") -> Completion:
         """Get a completion while others who want the same one wait for it."""
         running = self._running[asked.key] = asyncio.get_running_loop().create_future()

@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+QUEUED_CHAINS = 64
+"""Chains beyond those that all roles can have in flight, so that no place waits for a chain to begin."""
+
 
 async def run_chains(
     work: AsyncIterator[Any], chain: Callable[[Any], Awaitable[None]], *, width: int, stop: asyncio.Event

@@ -1,36 +1,30 @@
 """`generate`: make the pairs of a run that are not made yet. Run it again after anything; only what is missing is asked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import Role, RunConfig
+from clairgen.config import RunConfig
 from clairgen.config_file import config_yaml
-from clairgen.embedded.launch import EmbeddedServers
-from clairgen.endpoint.opening import World, check_keys, open_pools, with_revisions
-from clairgen.endpoint.pool import Pool
+from clairgen.endpoint.opening import World, check_keys, with_revisions
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
 from clairgen.filters.sift import Sieve
 from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.chains import run_chains
+from clairgen.pipeline.chains import QUEUED_CHAINS, run_chains
 from clairgen.pipeline.ingest import Reading
 from clairgen.pipeline.keeping import Keeper
-from clairgen.pipeline.ledger import Ledger
 from clairgen.pipeline.making import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.run_log import RunLog
+from clairgen.pipeline.session import Session, session
 from clairgen.pipeline.sifting import settle_near_duplicates, unsettle_near_duplicates
 from clairgen.prices import check_budget, with_prices
 from clairgen.records import Task
-from clairgen.store import RunDirectory, Store, reading, writing
+from clairgen.store import RunDirectory, Store, reading
 from clairgen.tasks import check_source
-from clairgen.version import __version__
-
-_QUEUED_CHAINS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,81 +88,56 @@ async def generate(
     check_source(config.tasks)
     directory = RunDirectory(Path(run))
     directory.create()
-    with directory.locked():
-        async with AsyncExitStack() as stack:
-            log = RunLog(directory.events)
-            stack.callback(log.close)
-            progress.tell, progress.tell_texts = log.event, options.log_texts
-            store = await stack.enter_async_context(writing(directory))
-            reused = {str(path): await stack.enter_async_context(_other_run(path, directory)) for path in options.reuse}
-            prepared = await prepare(
-                store,
-                config,
-                planned,
-                progress,
-                skip_bad_lines=options.skip_bad_lines,
-                accept_changes=options.accept_changes,
-                stop=stop,
-            )
-            directory.save_config(config_yaml(config))
-            if options.retry_failed:
-                await store.pairs.retry_failed()
-            progress.pairs_to_make = await _pending(store, planned, options.limit)
-            ledger = Ledger(store.spending, await store.spending.total(), config.budget_usd, progress, stop)
-            await stack.enter_async_context(ledger)
-            _tell_start(config, roles, progress)
-            stopped_by = None
-            if progress.pairs_to_make:
-                await unsettle_near_duplicates(store, prepared.filters)
-                pools = await _open_pools(stack, roles, directory, world, stop, progress)
-                asker = Asker(
-                    store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress, ledger=ledger
-                )
-                async with log.counting(progress):
-                    stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
-            progress.tell("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
-            if not isinstance(stopped_by, StoreError):
-                await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
-            return await _summary(directory, store, prepared, progress, stopped_by)
+    async with session(directory, progress, stop, world, log_texts=options.log_texts) as held:
+        store = held.store
+        reused = {
+            str(path): await held.stack.enter_async_context(_other_run(path, directory)) for path in options.reuse
+        }
+        prepared = await prepare(
+            store,
+            config,
+            planned,
+            progress,
+            skip_bad_lines=options.skip_bad_lines,
+            accept_changes=options.accept_changes,
+            stop=stop,
+        )
+        directory.save_config(config_yaml(config))
+        if options.retry_failed:
+            await store.pairs.retry_failed()
+        progress.pairs_to_make = await _pending(store, planned, options.limit)
+        ledger = await held.ledger(config.budget_usd)
+        held.tell_start(roles, recipes=[choice.name for choice in config.recipes], budget_usd=config.budget_usd)
+        stopped_by = None
+        if progress.pairs_to_make:
+            await unsettle_near_duplicates(store, prepared.filters)
+            asker = await held.asker(roles, ledger, seed=config.seed, reused=reused)
+            async with held.log.counting(progress):
+                stopped_by = await _run(held, asker, planned, prepared, config, options)
+        progress.tell("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
+        if not isinstance(stopped_by, StoreError):
+            await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
+        return await _summary(directory, store, prepared, progress, stopped_by)
 
 
 async def _run(
-    store: Store,
+    held: Session,
     asker: Asker,
     planned: Sequence[PlannedRecipe],
     prepared: Prepared,
     config: RunConfig,
     options: Options,
-    pools: Mapping[str, Pool],
-    progress: Progress,
-    stop: asyncio.Event,
 ) -> RunStoppedError | StoreError | None:
     """Run the chains; why they stopped before the end, if they did."""
+    store, progress, stop = held.store, held.progress, held.stop
     recipes = {entry.recipe.name: entry for entry in planned}
     keeper = Keeper(store, Sieve(prepared.filters), prepared.filter_set, config.tokeniser)
     maker = Maker(keeper, asker, recipes, stop, progress)
-    width = len(recipes) * sum(pool.capacity for pool in pools.values()) + _QUEUED_CHAINS
+    width = len(recipes) * asker.capacity + QUEUED_CHAINS
     await run_chains(_work(store, list(recipes), options.limit), maker.make, width=width, stop=stop)
     if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:
         return DrainedError()
     return maker.stopped_by
-
-
-def _tell_start(config: RunConfig, roles: Mapping[str, Role], progress: Progress) -> None:
-    """Say what the session is about, and what money it does not count."""
-    progress.tell(
-        "started",
-        version=__version__,
-        recipes=[choice.name for choice in config.recipes],
-        models={name: {"model": role.model, "endpoints": role.endpoints} for name, role in roles.items()},
-        pairs_to_make=progress.pairs_to_make,
-        budget_usd=config.budget_usd,
-    )
-    for name, role in roles.items():
-        if role.api_key_env is not None and role.price_per_million is None:
-            progress.note(
-                f"no price is known for models.{name} ({role.model}), so its dollars are not counted; give it price_per_million"
-            )
 
 
 async def _work(store: Store, recipes: Sequence[str], limit: int | None) -> AsyncIterator[tuple[Task, str]]:
@@ -180,25 +149,6 @@ async def _work(store: Store, recipes: Sequence[str], limit: int | None) -> Asyn
 async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | None) -> int:
     statuses = await store.pairs.statuses(limit)
     return sum(statuses.get(entry.recipe.name, {}).get("pending", 0) for entry in planned)
-
-
-async def _open_pools(
-    stack: AsyncExitStack,
-    roles: Mapping[str, Role],
-    directory: RunDirectory,
-    world: World,
-    stop: asyncio.Event,
-    progress: Progress,
-) -> dict[str, Pool]:
-    transport = world.transport()
-    stack.push_async_callback(transport.close)
-    servers = await stack.enter_async_context(EmbeddedServers(log=directory.log))
-    pools = await open_pools(
-        roles, transport, servers, world, stop, lambda sentence: progress.note(sentence, quotes=True)
-    )
-    for pool in pools.values():
-        stack.push_async_callback(pool.close)
-    return pools
 
 
 @asynccontextmanager

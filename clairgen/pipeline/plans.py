@@ -89,16 +89,20 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = 
             yield f"{here} changed from {_shown(old)} to {_shown(new)}"
 
 
+def role_facts(role: Role, seed: int) -> dict[str, Any]:
+    """All that a role's own settings put into its asks."""
+    return {
+        "model": role.model,
+        "revision": role.revision,
+        "system": role.system,
+        **sampling_facts(role.sampling(seed)),
+    }
+
+
 def _facts(config: RunConfig, kit: Kit, roles: Mapping[str, Role]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name in kit.roles:
-        role = roles[name]
-        facts[f"models.{name}"] = {
-            "model": role.model,
-            "revision": role.revision,
-            "system": role.system,
-            **sampling_facts(role.sampling(config.seed)),
-        }
+        facts[f"models.{name}"] = role_facts(roles[name], config.seed)
     for name, template in kit.templates.items():
         facts[f"template of the {name}"] = template.content_hash
     if kit.recorded:

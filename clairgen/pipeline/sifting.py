@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from clairgen.errors import RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.sift import RunSieve, Sieve
 from clairgen.measuring import measured
@@ -64,3 +65,18 @@ async def unsettle_near_duplicates(store: Store, settings: FilterSettings) -> No
     """Note, before pairs are made, that near duplicates have yet to be looked for among them; a kill must not hide that."""
     if settings.action("near_duplicate", revises=True) is not None:
         await store.facts.put(UNSETTLED, "yes")
+
+
+async def require_coverage(store: Store, run: RunDirectory) -> None:
+    """Raise RunError unless the filters in force have seen all pairs of a run."""
+    in_force = await store.filter_sets.in_force()
+    uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
+    if await store.facts.get(UNSETTLED):
+        raise RunError(
+            f"{run.path} is being made, or was killed, and near duplicates were not looked for among its pairs yet; wait for "
+            f"generate to end, or run: clairgen filter {run.path}"
+        )
+    if uncovered:
+        raise RunError(
+            f"{uncovered} pairs of {run.path} were not seen by the filters in force; run: clairgen filter {run.path}"
+        )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from clairgen.config import RecipeChoice, RunConfig
 from clairgen.keys import canonical_json, digest
 from clairgen.recipes.recipe import Ask, Kit, as_user
-from clairgen.records import Answer, Judgement, Pair, ParseStatus, Task
+from clairgen.records import Answer, Judgement, Pair, ParseStatus, SampleRange, Task
 from clairgen.templates import transcript
 from clairgen.verdicts import VERDICT_PARSER_VERSION, VerdictStatus, parse_verdict
 
@@ -32,16 +32,26 @@ def judges_of(config: RunConfig) -> list[str]:
     return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
 
 
-async def judged(task: Task, recipe: str, answers: tuple[Answer, Answer], ask: Ask, kit: Kit, number: int = 0) -> Pair:
+async def judged(
+    task: Task,
+    recipe: str,
+    answers: tuple[Answer, Answer],
+    ask: Ask,
+    kit: Kit,
+    number: int = 0,
+    *,
+    sample: int = SampleRange.DATA,
+) -> Pair:
     """(y_w, y_l) = Judge(x, y_1, y_2): the pair that the judges choose, or one without a chosen answer and why.
 
-    Two equal answers need no judge; the filters drop that pair as identical. `number` tells the comparisons of a task apart.
+    Two equal answers need no judge; the filters drop that pair as identical. `number` tells the comparisons of a task apart;
+    `sample` is the index of the judges' asks.
     """
     first, second = answers
     if first.text.strip() == second.text.strip():
         return Pair(task.id, recipe, second, first)
     judgements = [
-        await _judgement(task, role, order, answers, ask, kit)
+        await _judgement(task, role, order, answers, ask, kit, sample)
         for role in kit.roles
         if role.startswith("judge")
         for order in _orders(task, role, kit, number)
@@ -104,12 +114,12 @@ def _orders(task: Task, role: str, kit: Kit, number: int) -> list[tuple[int, int
 
 
 async def _judgement(
-    task: Task, role: str, order: tuple[int, int], answers: tuple[Answer, Answer], ask: Ask, kit: Kit
+    task: Task, role: str, order: tuple[int, int], answers: tuple[Answer, Answer], ask: Ask, kit: Kit, sample: int
 ) -> Judgement:
     template = kit.templates["judge"]
     shown = (answers[order[0] - 1].text, answers[order[1] - 1].text)
     prompt = template.fill(task=transcript(task.messages), student_solution_1=shown[0], student_solution_2=shown[1])
-    answer = await ask(role, as_user(prompt), template=template)
+    answer = await ask(role, as_user(prompt), sample=sample, template=template)
     verdict = parse_verdict(answer.text, shown)
     if answer.finish_reason == "length":  # what was cut off may have ended otherwise
         verdict = replace(verdict, choice=None, status=VerdictStatus.NO_VERDICT)

@@ -1,5 +1,6 @@
 """The store: every answer that was paid for, in SQLite. All SQL lives in this package."""
 
+from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Plan, fact_row
@@ -12,10 +13,12 @@ from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
 
 __all__ = [
+    "AdviceNumbers",
     "Attempt",
     "Call",
     "Failure",
     "MadePair",
+    "PairAdvice",
     "PendingTask",
     "Plan",
     "RoleNumbers",

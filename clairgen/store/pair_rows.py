@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairgen.metrics import METRICS_VERSION
-from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, ParseStatus, StoredPair, Task
+from clairgen.records import (
+    Answer,
+    Contrast,
+    FilterAction,
+    Finding,
+    Message,
+    Pair,
+    ParseStatus,
+    StoredPair,
+    Task,
+    Variant,
+)
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_of
 from clairgen.store.statements import Statement
@@ -14,7 +25,8 @@ COLUMNS = (
     "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "
     "p.chosen_model, p.rejected_model, p.reasoning, p.parse_status, p.parser_version, p.levenshtein, p.jaccard, "
     "p.length_ratio, p.tokeniser, p.metrics_version, p.position, a.key, b.key, "
-    "iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL), p.reasked, p.missed"
+    "iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL), p.reasked, p.missed, "
+    "d.objective"
 )
 POSITION = 18
 """Of `p.position` among the columns."""
@@ -22,7 +34,7 @@ FROM = (
     "FROM pairs p JOIN messages m ON m.hash = p.prompt "
     "LEFT JOIN pair_asks a ON a.pair_id = p.id AND a.part = 'chosen' "
     "LEFT JOIN pair_asks b ON b.pair_id = p.id AND b.part = 'rejected' "
-    "LEFT JOIN completions c ON c.key = a.key"
+    "LEFT JOIN completions c ON c.key = a.key LEFT JOIN advice d ON d.pair_id = p.id"
 )
 
 
@@ -135,7 +147,7 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
     (
         identity, task_id, recipe, body, chosen, rejected, chosen_finish, rejected_finish, chosen_model, rejected_model,
         reasoning, parse_status, parser_version, levenshtein, jaccard, length_ratio, tokeniser, version, _, chosen_key,
-        rejected_key, unparsed, reasked, missed,
+        rejected_key, unparsed, reasked, missed, objective,
     ) = row  # fmt: skip
     pair = Pair(
         task_id,
@@ -154,5 +166,12 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
     fresh = levenshtein is not None and version == METRICS_VERSION
     contrast = None if not fresh else Contrast(levenshtein, jaccard, length_ratio, tokeniser)
     return StoredPair(
-        identity, Task(task_id, messages_of(body)), pair, contrast, findings, chosen_model, rejected_model
+        identity,
+        Task(task_id, messages_of(body)),
+        pair,
+        contrast,
+        findings,
+        chosen_model,
+        rejected_model,
+        None if objective is None else Variant(objective),
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from clairgen.keys import pair_id
 from clairgen.records import FilterAction, Finding, StoredPair
+from clairgen.store.advice import outdated_row
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_row
 from clairgen.store.pair_rows import (
@@ -50,6 +51,7 @@ class Pairs:
             prompt,
             *ask_rows(identity, made.pair, made.asked),
             *judgement_rows(made.pair),
+            outdated_row(identity, made.pair.chosen.text if made.pair.chosen else None),
             update_row(identity, made, prompt_hash, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),

@@ -93,7 +93,15 @@ CREATE TABLE votes (                 -- a person's opinion of a pair
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST,)
+_ADVICE = """
+CREATE TABLE advice (                -- the objective that fits a pair, by comparing its winner with fresh answers of the target
+    pair_id TEXT PRIMARY KEY, objective TEXT NOT NULL CHECK (objective IN ('apo-zero', 'apo-down')),
+    confidence REAL NOT NULL, wins INTEGER NOT NULL, losses INTEGER NOT NULL, ties INTEGER NOT NULL,
+    judged_by TEXT NOT NULL, advised_at TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 VERSION = len(MIGRATIONS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clairgen.errors import StoreError
+from clairgen.store.advice import Advice
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
@@ -32,6 +33,7 @@ class Store:
     facts: Facts
     judgements: Judgements
     spending: Spending
+    advice: Advice
 
 
 @asynccontextmanager
@@ -78,4 +80,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         facts,
         Judgements(reader),
         Spending(reader, write),
+        Advice(reader, write),
     )

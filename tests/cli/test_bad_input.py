@@ -168,7 +168,7 @@ async def test_run_directories_that_are_none(tmp_path: Path) -> None:
     one_sentence(await clairgen("generate", config, "--run", tasks), 2, "is a file; name a folder")
     one_sentence(await clairgen("generate", config, "--run", tmp_path), 2, "is no run directory and is not empty")
     one_sentence(await clairgen("generate", config, "--run", "/proc/clairgen"), 2, "/proc/clairgen", "cannot be used")
-    for command in (["status"], ["show"], ["report"], ["filter"], ["reparse"], ["migrate"]):
+    for command in (["status"], ["show"], ["report"], ["filter"], ["reparse"], ["migrate"], ["advise"]):
         one_sentence(await clairgen(*command, tmp_path / "absent"), 2, "is no run directory: it holds no run.db")
     one_sentence(await clairgen("export", tmp_path / "absent", tmp_path / "out"), 2, "is no run directory")
     (tmp_path / "broken").mkdir()

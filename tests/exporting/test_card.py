@@ -1,11 +1,12 @@
 """The card of a data set, with facts that would like to be markup."""
 
+from dataclasses import replace
 from typing import Any
 
 import yaml
 from markdown_it import MarkdownIt
 
-from clairgen.exporting.card import CardFacts, ContrastRow, card
+from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow, card
 from clairgen.exporting.markdown import escaped
 from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
@@ -103,3 +104,14 @@ def test_card_without_facts_has_no_empty_tables() -> None:
 def front_matter(text: str) -> dict[str, Any]:
     matter: dict[str, Any] = yaml.safe_load(text.removeprefix("---\n").partition("\n---\n")[0])
     return matter
+
+
+def test_advice_is_explained_where_pairs_have_it() -> None:
+    advised = replace(FACTS, advice=(AdviceRow("clair", "apo-zero", HOSTILE, 28_900),))
+    text = card(SUMMARY, advised)
+    assert "| `objective` | the variant of APO that fits the pair" in text
+    assert "## Objective" in text
+    assert "| clair | `apo-zero` | 28,900 |" in text
+    assert "<script>" not in MarkdownIt("commonmark").enable("table").render(text.split("## Objective")[1])
+    assert "## Objective" not in card(SUMMARY, FACTS)
+    assert "## Objective" not in card(replace(SUMMARY, export_format=ExportFormat.KTO), advised)

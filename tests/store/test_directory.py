@@ -6,10 +6,11 @@ import pytest
 from clairgen.errors import RunError
 from clairgen.store import RunDirectory, migrate, reading, writing
 from clairgen.store.connection import open_reader, refuse_network_file_system
-from clairgen.store.schema import VERSION
+from clairgen.store.schema import MIGRATIONS, VERSION
 
 TABLES = {
     *(
+        "advice",
         "attempts",
         "completions",
         "configurations",
@@ -49,6 +50,21 @@ async def test_reading_never_migrates_and_names_the_command_that_does(tmp_path: 
     assert await migrate(run.path) == (VERSION, VERSION)
     async with reading(run) as store:
         assert await store.tasks.count() == 0
+
+
+async def test_a_run_from_before_advice_is_migrated_with_its_pairs(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    with sqlite3.connect(run.database) as database:
+        database.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
+        database.execute("INSERT INTO pairs (id, position, task_id, recipe) VALUES ('a', 1, 'task', 'clair')")
+    database.close()
+    with pytest.raises(RunError, match="clairgen migrate"):
+        await open_reader(run.database)
+    assert await migrate(run.path) == (1, VERSION)
+    async with reading(run) as store:
+        assert await store.pairs.statuses() == {"clair": {"pending": 1}}
+        assert await store.advice.numbers() == []
 
 
 async def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path) -> None:

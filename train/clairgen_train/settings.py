@@ -56,9 +56,9 @@ class KtoPair(_Strict):
         "on-policy",
         description="on-policy: from the model's own samples; paper-era: from the other half of the batch, as TRL did in 2024.",
     )
-    every_steps: Positive = Field(8, description="Steps between two samplings of the on-policy anchor.")
-    samples: Positive = Field(4, description="Answers that are sampled each time.")
-    momentum: float = Field(0.9, ge=0, lt=1, description="Weight of the former estimate in the running mean.")
+    every_steps: Positive = Field(16, description="Steps between two samplings of the on-policy anchor.")
+    samples: Positive = Field(8, description="Answers that each device samples each time.")
+    momentum: float = Field(0.8, ge=0, lt=1, description="Weight of the former estimate in the running mean.")
 
 
 class TrainingSettings(_Strict):

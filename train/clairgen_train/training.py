@@ -132,7 +132,7 @@ def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:
         return PaperEraAnchor()
     return RunningAnchor(
         every=chosen.every_steps,
-        prompts=max(1, chosen.samples // 2),
+        answers=chosen.samples,
         max_new_tokens=settings.response_tokens,
         keep=chosen.momentum,
         seed=settings.seed,

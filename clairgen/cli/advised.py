@@ -1,0 +1,148 @@
+"""What `advise` prints: a row a recipe, the objective that fits with the reason, and what the figures rest on."""
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from clairgen.pipeline.advise import Advised, RecipeAdvice
+    from clairgen.recipes.comparing import Outcome
+
+_ENDED: "tuple[Callable[[Outcome], bool], ...]" = (
+    lambda outcome: outcome == "won",
+    lambda outcome: outcome.is_tie,
+    lambda outcome: outcome == "lost",
+)
+_MANY = 0.1  # of the comparisons left out, or half of them flipped with the order: then it is said
+
+
+def print_advised(found: "Advised") -> None:
+    """Print the table and a few sentences for each recipe."""
+    from rich.console import Console
+
+    from clairgen.prices import dollars
+    from clairgen.reporting.plain import plain_line, shortened
+
+    if not found.recipes:
+        return
+    by = plain_line(found.recipes[0].by)
+    so_far = ", so far" if found.stopped_by is not None else ""
+    typer.echo(f"Winners against fresh answers of the target, by {by}{so_far}; ties count half:")
+    Console().print(_table(found))
+    for entry in found.recipes:
+        name = plain_line(entry.recipe)
+        if found.stopped_by is None:
+            typer.echo(f"{name}: {reason(entry)}")
+        for remark in _remarks(entry):
+            typer.echo(f"  {remark}")
+        for why, count, detail in entry.failed:
+            typer.echo(f"  {count:,} comparisons failed: {plain_line(why)}: {shortened(detail)}")
+        if entry.advised is not None:
+            counts = ", ".join(
+                f"{objective.value if objective else 'no advice'} for {count:,}"
+                for objective, count in entry.advised.items()
+                if count
+            )
+            typer.echo(f"  Kept for each pair: {counts}; export writes it as the column `objective`.")
+    if money := found.progress.money.spent_usd:
+        typer.echo(f"Spent: {dollars(money)}, failed tries included")
+
+
+def advised_json(found: "Advised") -> str:
+    """What was found as a JSON list, an object a recipe."""
+    return json.dumps([_object(found, entry) for entry in found.recipes], indent=2)
+
+
+def reason(entry: "RecipeAdvice") -> str:
+    """The objective that fits, or that it is not clear, and why."""
+    from clairgen.win_rates import FEWEST_TASKS
+
+    rate = entry.rate
+    if rate.recommendation is not None:
+        better = "winners are better than" if rate.recommendation == "apo-zero" else "winners are worse than"
+        return f"{rate.recommendation} fits: {better} what the model says"
+    if entry.kept < FEWEST_TASKS:
+        return f"not clear: {entry.kept} pairs are kept, and {FEWEST_TASKS} are needed to tell; make more"
+    if not rate.tasks:
+        return "not clear: no comparison came to a verdict"
+    if rate.is_small:
+        return "not clear: winners and fresh answers are about as good, and more comparisons will hardly tell"
+    if rate.more_tasks is None:
+        return "not clear: as many were won as lost"
+    short = rate.tasks + rate.more_tasks > entry.kept
+    beyond = f"; {entry.kept:,} pairs are kept, so try --samples or make more" if short else ""
+    return f"not clear: about {rate.more_tasks:,} more tasks would tell if the win rate stays as it is{beyond}"
+
+
+def _remarks(entry: "RecipeAdvice") -> list[str]:
+    from clairgen.recipes.comparing import Outcome
+
+    total = sum(entry.outcomes.values())
+    left_out = sum(count for outcome, count in entry.outcomes.items() if outcome.is_left_out)
+    flipped = entry.outcomes.get(Outcome.TIE_BETWEEN_ORDERS, 0)
+    judged = total - left_out - entry.outcomes.get(Outcome.SAME_TEXT, 0)
+    ties = [f"{n:,} {outcome}" for outcome, n in sorted(entry.outcomes.items()) if outcome.is_tie]
+    remarks = [f"Ties: {', '.join(ties)}."] if ties else []
+    if left_out > _MANY * total:
+        reasons = ", ".join(f"{n:,} {outcome}" for outcome, n in entry.outcomes.items() if outcome.is_left_out)
+        remarks.append(
+            f"{left_out:,} of {total:,} comparisons are left out ({reasons}): the win rate is that of the rest."
+        )
+    if flipped > judged / 2:
+        remarks.append(
+            f"In {flipped:,} of {judged:,} comparisons the verdict changed with the order: the judge goes by the place rather "
+            "than the answer; name another one with --config."
+        )
+    return remarks
+
+
+def _table(found: "Advised") -> "Table":
+    from rich.table import Table
+
+    from clairgen.reporting.plain import safe_line
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe")
+    for title in ("kept", "compared", "won, tied, lost", "win rate", "95% interval"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("objective", no_wrap=True)
+    for entry in found.recipes:
+        rate = entry.rate
+        objective = rate.recommendation if found.stopped_by is None else None
+        counts = [sum(n for outcome, n in entry.outcomes.items() if wanted(outcome)) for wanted in _ENDED]
+        table.add_row(
+            safe_line(entry.recipe),
+            f"{entry.kept:,}",
+            f"{entry.pairs:,}",
+            ", ".join(f"{count:,}" for count in counts),
+            "–" if rate.mean is None else f"{rate.mean:.3f}",
+            "–" if rate.mean is None else f"{rate.low:.3f}-{rate.high:.3f}",
+            objective or "not clear",
+        )
+    return table
+
+
+def _object(found: "Advised", entry: "RecipeAdvice") -> dict[str, Any]:
+    rate = entry.rate
+    done = found.stopped_by is None
+    return {
+        "run": str(found.run),
+        "recipe": entry.recipe,
+        "by": entry.by,
+        "complete": done,
+        "kept": entry.kept,
+        "compared": entry.pairs,
+        "outcomes": dict(sorted(entry.outcomes.items())),
+        "failed": {why: count for why, count, _ in entry.failed},
+        "win_rate": {"mean": rate.mean, "low": rate.low, "high": rate.high, "tasks": rate.tasks},
+        "recommendation": rate.recommendation if done else None,
+        "more_tasks": rate.more_tasks if done and rate.recommendation is None and not rate.is_small else None,
+        "reason": reason(entry) if done else None,
+        "advised": None
+        if entry.advised is None
+        else {objective or "none": count for objective, count in entry.advised.items()},
+    }

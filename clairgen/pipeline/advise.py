@@ -1,0 +1,211 @@
+"""`advise`: which variant of APO fits a run's pairs? Winners are compared with fresh answers of the target.
+
+All that is asked is committed in the run's store and never asked twice: run it again after anything.
+"""
+
+import asyncio
+import heapq
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairgen.config import RunConfig
+from clairgen.endpoint.opening import World
+from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
+from clairgen.filters.rules import reason_to_skip
+from clairgen.keys import canonical_json, digest
+from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.chains import QUEUED_CHAINS, run_chains
+from clairgen.pipeline.comparing import Adviser
+from clairgen.pipeline.fitting import Fitted, fitted
+from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.scoring import RewardModel, Scoring
+from clairgen.pipeline.session import Session, session
+from clairgen.pipeline.sifting import require_coverage
+from clairgen.recipes.comparing import Compare, Outcome, by_judges, by_scores, tally
+from clairgen.records import StoredPair, Variant
+from clairgen.store import PairAdvice, RunDirectory, Store
+from clairgen.win_rates import Tally, WinRate, win_rate
+
+
+@dataclass(frozen=True, slots=True)
+class AdviseOptions:
+    """What is compared: `samples` fresh answers for each of `limit` kept pairs, drawn uniformly, of `recipes` (all if empty).
+
+    `per_pair` writes the advice on each pair into the run's store. `budget_usd` goes before the configuration's.
+    """
+
+    recipes: tuple[str, ...] = ()
+    samples: int = 1
+    limit: int | None = None
+    per_pair: bool = False
+    budget_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeAdvice:
+    """What fits the pairs of a recipe: of its `kept` pairs `pairs` were compared, by whom `by` says.
+
+    `failed` holds asks that failed, as (reason, count, one detail). `advised` counts pairs by objective, None for those that
+    nothing speaks for; it is None where no advice was written.
+    """
+
+    recipe: str
+    by: str
+    kept: int
+    pairs: int
+    outcomes: Mapping[Outcome, int]
+    failed: list[tuple[str, int, str]]
+    rate: WinRate
+    advised: Mapping[Variant | None, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Advised:
+    """How a session of `advise` ended; with `stopped_by`, what is in `recipes` rests on the pairs done so far."""
+
+    run: Path
+    recipes: list[RecipeAdvice]
+    progress: Progress
+    stopped_by: RunStoppedError | UserError | None = None
+
+    @property
+    def failed(self) -> int:
+        """Comparisons that could not be made."""
+        return sum(count for entry in self.recipes for _, count, _ in entry.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The pairs of a recipe that are compared, by id, of all that are kept."""
+
+    kept: int
+    ids: frozenset[str]
+
+
+async def advise(
+    run: Path | str,
+    options: AdviseOptions | None = None,
+    *,
+    config: RunConfig | None = None,
+    reward_model: RewardModel | None = None,
+    progress: Progress | None = None,
+    stop: asyncio.Event | None = None,
+    world: World | None = None,
+) -> Advised:
+    """Compare the winners of a run with fresh answers of its target, and say which variant of APO fits.
+
+    The models are those saved with the run; roles of `config` go before them. The judges compare, or `reward_model`. Set
+    `stop` to end early. Raises UserError for what the user has to mend; why it stopped otherwise stands in the result.
+    """
+    options, progress, stop, world = (
+        options or AdviseOptions(),
+        progress or Progress(),
+        stop or asyncio.Event(),
+        world or World(),
+    )
+    directory = RunDirectory(Path(run))
+    directory.require()
+    async with session(directory, progress, stop, world) as held:
+        fit = await fitted(held.store, directory, options.recipes, config, reward_model, samples=options.samples)
+        fit.check(options.budget_usd, world.environment)
+        await require_coverage(held.store, directory)
+        selected = await _selected(held.store, fit, options, progress)
+        progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
+        if fit.kit is not None:
+            await held.store.facts.record_templates(fit.kit.templates.values())
+        ledger = await held.ledger(options.budget_usd or fit.config.budget_usd)
+        held.tell_start(fit.roles, recipes=list(selected), advise=True, samples=options.samples, by=fit.by)
+        async with AsyncExitStack() as stack:
+            asker = await held.asker(fit.roles, ledger, seed=fit.config.seed)
+            compare = await _comparison(fit, asker, reward_model, stack)
+            adviser = Adviser(held.store, asker, compare, options.samples, stop, progress)
+            async with held.log.counting(progress):
+                await _run(held, adviser, asker, selected)
+        if reward_model is not None and reward_model.cut:
+            progress.note(
+                f"{reward_model.cut:,} texts are longer than the reward model can read; their ends were left out"
+            )
+        progress.tell("ended", stopped_by=type(adviser.stopped_by).__name__ if adviser.stopped_by else None)
+        return await _advised(held, fit, adviser, selected, options)
+
+
+async def _comparison(fit: Fitted, asker: Asker, reward_model: RewardModel | None, stack: AsyncExitStack) -> Compare:
+    if fit.kit is not None:
+        return by_judges(asker, fit.kit)
+    assert reward_model is not None  # noqa: S101 - `fitted` gives a kit unless there is one
+    scoring = await stack.enter_async_context(Scoring(reward_model))
+    return by_scores(lambda task: asker.sent("target", task.messages), scoring)
+
+
+async def _run(held: Session, adviser: Adviser, asker: Asker, selected: Mapping[str, _Selection]) -> None:
+    await run_chains(
+        _work(held.store, selected), adviser.compare_pair, width=asker.capacity + QUEUED_CHAINS, stop=held.stop
+    )
+    if held.stop.is_set() and adviser.stopped_by is None and held.progress.done < held.progress.pairs_to_make:
+        adviser.stopped_by = DrainedError()
+
+
+async def _work(store: Store, selected: Mapping[str, _Selection]) -> AsyncIterator[StoredPair]:
+    for recipe, selection in selected.items():
+        async for stored in store.pairs.made(recipe):
+            if stored.id in selection.ids:
+                yield stored
+
+
+async def _selected(store: Store, fit: Fitted, options: AdviseOptions, progress: Progress) -> dict[str, _Selection]:
+    """The kept pairs to compare, by recipe. InputError if there are none of a recipe that was named, or none at all."""
+    selected = {recipe: await _selection(store, recipe, fit.config.seed, options.limit) for recipe in fit.recipes}
+    empty = [recipe for recipe, selection in selected.items() if not selection.ids]
+    if (options.recipes and empty) or len(empty) == len(selected):
+        raise InputError(
+            f"no pair of {', '.join(empty)} is kept, so there is no winner to compare; make more pairs or loosen the filters"
+        )
+    for recipe in empty:
+        progress.note(f"no pair of {recipe} is kept; it is left out")
+        del selected[recipe]
+    return selected
+
+
+async def _selection(store: Store, recipe: str, seed: int, limit: int | None) -> _Selection:
+    """A uniform sample of a recipe's kept pairs, by the hash of seed and task: recipes share tasks, larger hold smaller ones."""
+    kept = [
+        (digest(canonical_json([seed, stored.task.id, "advise"])), stored.id)
+        async for stored in store.pairs.made(recipe)
+        if reason_to_skip(stored) is None
+    ]
+    chosen = kept if limit is None else heapq.nsmallest(limit, kept)
+    return _Selection(len(kept), frozenset(identity for _, identity in chosen))
+
+
+async def _advised(
+    held: Session, fit: Fitted, adviser: Adviser, selected: Mapping[str, _Selection], options: AdviseOptions
+) -> Advised:
+    recipes = []
+    for recipe, selection in selected.items():
+        outcomes = adviser.outcomes.get(recipe, {})
+        tallies = {identity: tally(found) for identity, found in outcomes.items()}
+        rate = win_rate(tallies.values())
+        advised = None
+        if options.per_pair and adviser.stopped_by is None:
+            advice = _advice(tallies, rate.recommendation, fit.by)
+            await held.store.advice.replace(recipe, advice)
+            advised = Counter[Variant | None](one.objective for one in advice)
+            advised[None] = selection.kept - len(advice)
+        counts = Counter(outcome for found in outcomes.values() for outcome in found)
+        failed = adviser.failures(recipe)
+        recipes.append(RecipeAdvice(recipe, fit.by, selection.kept, len(outcomes), counts, failed, rate, advised))
+    return Advised(held.directory.path, recipes, held.progress, adviser.stopped_by)
+
+
+def _advice(tallies: Mapping[str, Tally], of_the_data_set: Variant | None, by: str) -> list[PairAdvice]:
+    """What fits each pair: the majority of its comparisons, else the data set's recommendation, else nothing."""
+    advice = []
+    for identity, found in tallies.items():
+        score, objective = found.score, found.leaning or of_the_data_set
+        if score is not None and objective is not None:
+            confidence = score if objective is Variant.APO_ZERO else 1 - score
+            advice.append(PairAdvice(identity, objective, confidence, found.wins, found.losses, found.ties, by))
+    return advice

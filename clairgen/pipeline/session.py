@@ -1,0 +1,88 @@
+"""A session: one command's hold on a run while it asks models. Lock, log, store, account and pools, let go of in order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from clairgen.config import Role
+from clairgen.embedded.launch import EmbeddedServers
+from clairgen.endpoint.opening import World, open_pools
+from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.ledger import Ledger
+from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.run_log import RunLog
+from clairgen.store import RunDirectory, Store, writing
+from clairgen.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a command that asks models works with; `stack` closes what was opened in it when the session ends."""
+
+    directory: RunDirectory
+    store: Store
+    log: RunLog
+    progress: Progress
+    stop: asyncio.Event
+    world: World
+    stack: AsyncExitStack
+
+    async def ledger(self, budget_usd: float | None) -> Ledger:
+        """The account of the run's money, kept until the session ends."""
+        spending = self.store.spending
+        ledger = Ledger(spending, await spending.total(), budget_usd, self.progress, self.stop)
+        return await self.stack.enter_async_context(ledger)
+
+    async def asker(
+        self, roles: Mapping[str, Role], ledger: Ledger, *, seed: int, reused: Mapping[str, Store] | None = None
+    ) -> Asker:
+        """The session's `ask`: embedded servers are started, and a pool is opened for every role."""
+        transport = self.world.transport()
+        self.stack.push_async_callback(transport.close)
+        servers = await self.stack.enter_async_context(EmbeddedServers(log=self.directory.log))
+        pools = await open_pools(
+            roles, transport, servers, self.world, self.stop, lambda said: self.progress.note(said, quotes=True)
+        )
+        for pool in pools.values():
+            self.stack.push_async_callback(pool.close)
+        return Asker(
+            self.store,
+            roles,
+            pools,
+            seed=seed,
+            reused=reused or {},
+            stop=self.stop,
+            progress=self.progress,
+            ledger=ledger,
+        )
+
+    def tell_start(self, roles: Mapping[str, Role], **facts: object) -> None:
+        """Say what the session is about, and what money it does not count."""
+        self.progress.tell(
+            "started",
+            version=__version__,
+            models={name: {"model": role.model, "endpoints": role.endpoints} for name, role in roles.items()},
+            pairs_to_make=self.progress.pairs_to_make,
+            **facts,
+        )
+        for name, role in roles.items():
+            if role.api_key_env is not None and role.price_per_million is None:
+                self.progress.note(
+                    f"no price is known for models.{name} ({role.model}), so its dollars are not counted; "
+                    "give it price_per_million"
+                )
+
+
+@asynccontextmanager
+async def session(
+    directory: RunDirectory, progress: Progress, stop: asyncio.Event, world: World, *, log_texts: bool = False
+) -> AsyncIterator[Session]:
+    """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it."""
+    with directory.locked():
+        async with AsyncExitStack() as stack:
+            log = RunLog(directory.events)
+            stack.callback(log.close)
+            progress.tell, progress.tell_texts = log.event, log_texts
+            store = await stack.enter_async_context(writing(directory))
+            yield Session(directory, store, log, progress, stop, world, stack)
