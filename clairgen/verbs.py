@@ -106,6 +106,7 @@ async def report(*runs: Path | str, tokeniser: str | None = None, html: Path | s
     reports: list[RecipeReport] = []
     drawn: list[DrawnPairs] = []
     for run in runs:
+        _refuse_training(Path(run))
         async with reading(RunDirectory(Path(run))) as store:
             named = tokeniser or await store.facts.get(TOKENISER) or DEFAULT_TOKENISER
             statuses = await store.pairs.statuses()
@@ -195,6 +196,12 @@ async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
     """All made pairs of a recipe, in memory: for runs that are known to be small."""
     async with reading(RunDirectory(Path(run))) as store:
         return [stored async for stored in store.pairs.made(recipe)]
+
+
+def _refuse_training(out: Path) -> None:
+    """Raise RunError for the output folder of a training run, which is no run of pairs."""
+    if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
+        raise RunError(f"{out} is no run of pairs but a training run's output; run: clairgen report --training {out}")
 
 
 async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:

@@ -81,9 +81,10 @@ def _points(curve: Curve, trajectory: Trajectory) -> Iterator[dict[str, Any]]:
 
 
 def _svg(curve: Curve, rows: list[dict[str, Any]], epochs: list[float], ends: list[float]) -> Markup:
-    x = {"field": "epoch", "type": "quantitative", "scale": {"domain": epochs, "nice": False},
-         "axis": {"title": "epoch", "grid": False, "tickCount": 6, "tickMinStep": 1 if epochs[1] > 1 else 0.1}}  # fmt: skip
-    axis = {"title": curve.unit, "tickCount": 5, "minExtent": 42, "domain": False, "ticks": False}
+    ticks = {"tickCount": 6, "tickMinStep": 1 if epochs[1] > 1 else 0.1, "labelFlush": False, "grid": False}
+    scale = {"domain": epochs, "nice": False}
+    x = {"field": "epoch", "type": "quantitative", "scale": scale, "axis": {"title": "epoch", **ticks}}
+    axis = {"title": curve.unit, "tickCount": 5, "minExtent": 42, "domain": False, "ticks": False, "labelPadding": 6}
     y = {"type": "quantitative", "scale": {"domain": ends, "zero": False, "nice": True}, "axis": axis}
     sides = {side: _COLOURS[side] for side in curve.lines}
     colour = colours("side", sides)

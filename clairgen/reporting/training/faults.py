@@ -3,7 +3,7 @@
 import numpy as np
 
 from clairgen.reporting.training.paired import mean_change
-from clairgen.reporting.training.sickness import CONFIDENCE, Kind, Sickness, interval_words
+from clairgen.reporting.training.sickness import CONFIDENCE, Kind, Sickness, figure, interval_words
 from clairgen.reporting.training.trajectory import Trajectory
 
 FEWEST_PAIRS = 10
@@ -67,7 +67,7 @@ def length_drift(trajectory: Trajectory) -> Sickness | None:
     first, last = trajectory.steps[sampled[0]], trajectory.steps[sampled[-1]]
     return Sickness(
         "length_drift",
-        f"Sampled answers became {share}{'longer' if longer else 'shorter'}: by {abs(change.mean):,.1f} tokens "
+        f"Sampled answers became {share}{'longer' if longer else 'shorter'}: by {figure(abs(change.mean))} tokens "
         f"{interval_words(change)} from {start:,.1f} at step {first:,} to step {last:,}.",
         "Chosen answers may be longer than rejected ones, and length is learned instead of quality."
         if longer

@@ -17,12 +17,13 @@ from clairgen.reporting.training.trajectory import Floats, Trajectory
 
 FILE = "trajectories.parquet"
 MOST_BETA = 1e6
+_TOKENS = ("chosen_tokens", "rejected_tokens", "sampled_tokens")
 _COLUMNS: dict[str, pa.DataType] = {
     "step": pa.int64(),
     "epoch": pa.float64(),
     "pair_id": pa.string(),
     **dict.fromkeys(("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps"), pa.float64()),
-    **dict.fromkeys(("chosen_tokens", "rejected_tokens", "sampled_tokens"), pa.int64()),
+    **dict.fromkeys(_TOKENS, pa.int64()),
 }
 _OTHER = "name the output folder of a training run"
 
@@ -46,9 +47,8 @@ def read_trajectory(out: Path) -> Trajectory:
         raise InputError(f"{path} has steps or epochs that are negative or no numbers; {_OTHER}")
 
     def spread(name: str) -> Floats:
-        column = table[name].cast(pa.float64()).to_numpy()
         whole = np.full(shape, np.nan)
-        whole[step_of, pair_of] = column
+        whole[step_of, pair_of] = table[name].to_numpy()
         return whole
 
     return Trajectory(
@@ -88,11 +88,9 @@ def _table(path: Path, out: Path) -> pa.Table:
                 raise InputError(f"{path} is no trajectory: it has no column {', '.join(missing)}; {_OTHER}")
             table = file.read(columns=list(_COLUMNS))
         table.validate(full=True)
-        table = (
-            table.select(list(_COLUMNS))
-            .cast(pa.schema(list(_COLUMNS.items())))
-            .replace_schema_metadata(table.schema.metadata)
-        )
+        whole_numbers = table.select(list(_COLUMNS)).cast(pa.schema(list(_COLUMNS.items())))
+        as_read = pa.schema([(name, pa.float64() if name in _TOKENS else kind) for name, kind in _COLUMNS.items()])
+        table = whole_numbers.cast(as_read).replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowException, OSError, ValueError) as error:
         said = (str(error).splitlines() or ["it is damaged"])[0]
         raise InputError(f"{path} cannot be read as a trajectory ({said[:200]}); copy it again, or {_OTHER}") from error

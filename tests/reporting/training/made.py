@@ -1,6 +1,6 @@
 """Trajectories of runs that never were, as training writes them: each pair drifts its own way around a planned mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def columns(planned: Planned, seed: int = 0) -> dict[str, list[object]]:
     return rows
 
 
-def write(out: Path, planned: Planned, seed: int = 0, **changed: list[object]) -> Path:
+def write(out: Path, planned: Planned, changed: Mapping[str, Sequence[object]] | None = None, *, seed: int = 0) -> Path:
     """The output folder of a planned run; `changed` are columns in place of the planned ones."""
     out.mkdir(parents=True, exist_ok=True)
     metadata = {
@@ -87,13 +87,15 @@ def write(out: Path, planned: Planned, seed: int = 0, **changed: list[object]) -
         "clairgen_version": "0.1.0",
     }
     schema = _SCHEMA.with_metadata({key.encode(): value.encode() for key, value in metadata.items()})
-    pq.write_table(pa.table({**columns(planned, seed), **changed}, schema=schema), out / FILE)
+    pq.write_table(pa.table({**columns(planned, seed), **(changed or {})}, schema=schema), out / FILE)
     return out
 
 
-def trajectory(out: Path, planned: Planned, seed: int = 0, **changed: list[object]) -> Trajectory:
+def trajectory(
+    out: Path, planned: Planned, changed: Mapping[str, Sequence[object]] | None = None, *, seed: int = 0
+) -> Trajectory:
     """What is read of a planned run."""
-    return read_trajectory(write(out, planned, seed, **changed))
+    return read_trajectory(write(out, planned, changed, seed=seed))
 
 
 HEALTHY = Planned(chosen=lambda done: 9 * done**0.5, rejected=lambda done: -14 * done**0.7)
