@@ -24,8 +24,10 @@ def not_finite(trajectory: Trajectory) -> Sickness | None:
         "not_finite",
         f"{count:,} of {of:,} measurements of a pair are NaN, infinite or empty, the first {int(broken[first].sum()):,} at step "
         f"{trajectory.steps[first]:,}; at the last step {at_last:,} are; all means leave them out.",
-        "Numbers overflowed (fp16, or a learning rate so high that the weights are lost), or an answer has no token.",
-        "Take a checkpoint before that step; try bf16 or fp32, a lower learning rate, gradient clipping.",
+        "Numbers overflowed: in fp16, or by a learning rate so high that the weights are lost.",
+        "Take a checkpoint before that step; try bf16 or fp32, a lower learning rate, gradient clipping."
+        if first
+        else "Look at these pairs and at the model that training began with; try bf16 or fp32.",
         trajectory.steps[first],
         {"count": count, "of": of, "at_last_step": at_last},
     )

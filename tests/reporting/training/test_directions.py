@@ -81,6 +81,12 @@ def test_a_margin_from_rising_chosen_answers_alone_is_one_sided(tmp_path: Path) 
     assert one_sided(trajectory(tmp_path, HEALTHY)) is None
 
 
+def test_the_sides_of_a_tiny_margin_are_not_weighed(tmp_path: Path) -> None:
+    tiny = replace(HEALTHY, chosen=still, rejected=line(-0.3), noise=0.01)
+    assert one_sided(trajectory(tmp_path, tiny)) is None
+    assert one_sided(trajectory(tmp_path, replace(tiny, rejected=line(-3)))) is not None
+
+
 def test_one_side_is_as_promised_under_apo_down_and_sft(tmp_path: Path) -> None:
     assert one_sided(trajectory(tmp_path, FOUR["apo-down"])) is None
     assert one_sided(trajectory(tmp_path, replace(FOUR["sft"], rejected=still))) is None

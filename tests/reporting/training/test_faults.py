@@ -21,7 +21,15 @@ def test_values_that_are_no_numbers_are_counted_with_their_first_step(tmp_path: 
     assert sick.step == 540
     assert "3 of 1,900" in sick.seen
     assert "the first 2 at step 540" in sick.seen
+    assert "checkpoint before that step" in sick.to_try
     assert not_finite(trajectory(tmp_path, HEALTHY)) is None
+
+
+def test_pairs_that_were_no_numbers_before_the_first_step_leave_no_checkpoint_to_take(tmp_path: Path) -> None:
+    sick = not_finite(trajectory(tmp_path, HEALTHY, {"ref_chosen_logps": [math.nan] * 1900}))
+    assert sick is not None
+    assert sick.step == 0
+    assert "model that training began with" in sick.to_try
 
 
 def test_a_run_whose_last_measurement_is_lost_is_told_and_breaks_no_rule(tmp_path: Path) -> None:

@@ -82,9 +82,12 @@ def test_a_margin_that_peaked_and_fell_names_the_best_step(tmp_path: Path) -> No
     assert margin_falls(trajectory(tmp_path, HEALTHY)) is None
 
 
-def test_a_fall_of_little_of_the_gain_is_not_told(tmp_path: Path) -> None:
-    dipped = replace(HEALTHY, chosen=lambda done: 40 * min(done, 0.8) - 5 * max(done - 0.8, 0), noise=0.1)
-    assert margin_falls(trajectory(tmp_path, dipped)) is None
+@pytest.mark.parametrize(("lost", "told"), [(1.6, False), (8.0, True)])
+def test_a_clear_fall_is_told_from_a_tenth_of_the_gain_on(tmp_path: Path, lost: float, told: bool) -> None:
+    dipped = replace(
+        HEALTHY, chosen=lambda done: 40 * min(done, 0.8) - lost * max(done - 0.8, 0) / 0.2, rejected=still, noise=0.1
+    )
+    assert (margin_falls(trajectory(tmp_path, dipped)) is not None) is told
 
 
 def test_a_margin_below_its_start_leaves_no_checkpoint_to_take(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The page's file, without a browser."""
 
+import math
 import re
 from dataclasses import replace
 from html import unescape
@@ -12,7 +13,7 @@ from clairgen.reporting.training.render import training_page, write_training_pag
 from clairgen.reporting.training.sickness import figure
 from clairgen.reporting.training.training_report import TrainingReport
 from tests.reporting.page.test_render import text_of
-from tests.reporting.training.made import FOUR, HEALTHY, Planned, trajectory
+from tests.reporting.training.made import FOUR, HEALTHY, Planned, columns, trajectory
 
 
 def reports(folder: Path) -> list[TrainingReport]:
@@ -51,6 +52,15 @@ def test_charts_of_a_measure_share_their_scales(tmp_path: Path) -> None:
 def test_a_measure_that_no_run_has_is_left_out(tmp_path: Path) -> None:
     assert "Sampled length" not in training_page([TrainingReport(trajectory(tmp_path / "a", HEALTHY))])
     assert "Sampled length" in training_page(reports(tmp_path)[:1])
+
+
+def test_pairs_that_are_no_numbers_are_counted_where_there_are_any(tmp_path: Path) -> None:
+    lost: list[object] = [*columns(HEALTHY)["chosen_logps"][:-3], *[math.nan] * 3]
+    broken = TrainingReport(trajectory(tmp_path / "a", HEALTHY, {"chosen_logps": lost}))
+    table = text_of(training_page([broken])).split("All measurements")[1]
+    assert "not finite" in table
+    assert re.search(r"1,080 18 100 .*\(n 97\).* 3 (\S+ )*Runs", table)
+    assert "not finite" not in text_of(training_page([TrainingReport(trajectory(tmp_path / "b", HEALTHY))]))
 
 
 def test_one_measurement_of_one_pair_is_a_page_too(tmp_path: Path) -> None:
