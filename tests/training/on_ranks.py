@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+from torch import Tensor
+
 from clairgen_train.anchors import RunningAnchor
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
-from torch import Tensor
-
 from tests.training.tiny import pair_trainer, prepared_pairs
 
 BY_TRL: list[bool] = []

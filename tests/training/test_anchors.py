@@ -11,11 +11,11 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
-from clairgen_train.objectives import Objective, PairScores, pair_losses
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
+from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
+from clairgen_train.objectives import Objective, PairScores, pair_losses
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]

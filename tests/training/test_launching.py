@@ -21,4 +21,5 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     measured = [pq.read_table(run.trajectories) for run in (alone, folder)]
     assert measured[0]["pair_id"] == measured[1]["pair_id"]
     for column in ("chosen_logps", "rejected_logps"):
-        assert torch.allclose(*(torch.tensor(table[column].to_pylist()) for table in measured), atol=1e-2)
+        first, second = (torch.tensor(table[column].to_pylist()) for table in measured)
+        assert torch.allclose(first, second, atol=1e-2)

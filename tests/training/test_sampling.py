@@ -3,10 +3,10 @@
 import math
 
 import torch
-from clairgen_train.sampling import sampled_answers
 from transformers import GenerationConfig
 from trl.trainer.utils import add_fused_lm_head
 
+from clairgen_train.sampling import sampled_answers
 from tests.training.tiny import END, PAD, VOCABULARY, tiny_llama
 
 PROMPT = [7, 8, 9]

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from clairgen_train.anchors import RunningAnchor
-from clairgen_train.objectives import Objective
-from clairgen_train.pair_trainer import TRL_LOSSES
-from clairgen_train.unpaired_trainer import TRL_LOSSES as UNPAIRED_LOSSES
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
+from clairgen_train.anchors import RunningAnchor
+from clairgen_train.objectives import Objective
+from clairgen_train.pair_trainer import TRL_LOSSES
+from clairgen_train.unpaired_trainer import TRL_LOSSES as UNPAIRED_LOSSES
 from tests.training.tiny import pair_trainer, prepared_pairs, unpaired_trainer
 
 OVERRIDDEN = {

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from clairgen_train.objectives import Objective, apo_zero_unpaired, kto
-from clairgen_train.unpaired_trainer import UnpairedTrainer
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from clairgen.errors import ConfigError, InputError
+from clairgen_train.objectives import Objective, apo_zero_unpaired, kto
+from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.training.tiny import prepared_pairs, tiny_llama, unpaired_trainer
 
 

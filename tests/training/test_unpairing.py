@@ -1,9 +1,9 @@
 """How pairs become labelled answers, what KTO's KL is made of, and in which order the micro-batches come."""
 
 import pytest
-from clairgen_train.unpairing import BlockSampler, arrangement, kl_partners, labelled_answers
 from datasets import Dataset
 
+from clairgen_train.unpairing import BlockSampler, arrangement, kl_partners, labelled_answers
 from tests.training.tiny import prepared_pairs
 
 BLOCK = 4
