@@ -55,11 +55,11 @@ def settings(folder: Path, **given: object) -> TrainingSettings:
     return load_settings(None, small | given)
 
 
-def trained(folder: Path, name: str = "out", *, count: int = 30, **given: object) -> RunFolder:
-    """A finished run over `count` pairs, in `folder`/`name`."""
+def trained(folder: Path, name: str = "out", **given: object) -> RunFolder:
+    """A finished run over 30 pairs, in `folder`/`name`."""
     data = folder / "pairs.jsonl"
     if not data.exists():
-        written(data, [pair(number) for number in range(count)])
+        written(data, [pair(number) for number in range(30)])
     prepared = prepare(str(data), folder / name, settings(folder, **given))
     run(prepared)
     return prepared

@@ -17,9 +17,8 @@ STUDENT = Path(__file__).parents[2] / "data" / "classroom" / "student"
 def test_ids_are_the_template_s_and_the_answer_ends_with_its_end_token() -> None:
     tokenizer = AutoTokenizer.from_pretrained(STUDENT)
     tokeniser = PairTokeniser(tokenizer, 2048, Limits(512, 512))
-    row = pair(3)
-    (made,) = tokeniser.pairs([row])
-    prompt = row["prompt"]
+    prompt = [{"role": "user", "content": "3 + 3?"}]
+    (made,) = tokeniser.pairs([pair(3, prompt=prompt)])
     assert tokenizer.decode(made.ids.prompt) == tokenizer.apply_chat_template(
         prompt, tokenize=False, add_generation_prompt=True
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError
@@ -21,7 +21,7 @@ def trl_arguments(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfi
             f"batch_size {settings.batch_size} is no multiple of {per_step} pairs (device_batch_size "
             f"{settings.device_batch_size} on {ranks} devices); change one of them"
         )
-    available = get_available_reporting_integrations()
+    available = get_available_reporting_integrations()  # type: ignore[no-untyped-call]  # transformers leaves it so
     if missing := [name for name in settings.report_to if name not in available]:
         raise ConfigError(
             f"the tracker {missing[0]!r} is not installed; install it, or name one of: {', '.join(available) or 'none'}"
