@@ -96,6 +96,7 @@ async def test_missing_torch_is_told_with_the_line_that_installs_it(tmp_path: Pa
     program = (
         "import sys, importlib.util as util; found = util.find_spec\n"
         "util.find_spec = lambda name, *more: None if name == 'torch' else found(name, *more)\n"
+        "sys.modules['torch'] = None\n"
         "sys.argv = ['clairgen', 'train', 'data', 'out', '--model', 'm']\n"
         "from clairgen.cli.app import main; main()"
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from clairgen.errors import InputError
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.rows import pair_row
 
 USER = {"role": "user", "content": "2 + 2?"}

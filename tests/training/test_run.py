@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import training
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.training import prepare, run
 from tests.training.small_run import pair, settings, trained, written

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 from trl import DPOConfig, KTOConfig
 
 from clairgen_train.collating import PairCollator
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.exporting.test_trl import byte_tokenizer

@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from clairgen_train.objectives import PairScores
+from clairgen_train.losses import PairScores
 
 
 class Anchor(Protocol):

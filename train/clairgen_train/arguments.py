@@ -9,7 +9,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.settings import TrainingSettings
 
 

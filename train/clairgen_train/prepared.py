@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
 from clairgen_train.cutting import Limits
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.reading import read_split
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.tokenising import Counts, PairTokeniser, TokenisedPair

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairgen.errors import InputError
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 
 Messages = list[dict[str, str]]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clairgen.errors import ConfigError
 from clairgen.strict_yaml import mapping, read_text, validated
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]

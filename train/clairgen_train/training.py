@@ -20,7 +20,7 @@ from clairgen_train.card import card
 from clairgen_train.collating import PairCollator
 from clairgen_train.loading import loaded_model, lora_config, vocabulary_of
 from clairgen_train.measuring import pair_log_probs, policy_score
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.outcome import outcome
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.prepared import PreparedPairs, prepare_pairs, prepared_pairs

@@ -6,7 +6,7 @@ from torch.utils.data import Sampler
 from trl import KTOConfig, KTOTrainer
 
 from clairgen.errors import ConfigError
-from clairgen_train.objectives import Objective
+from clairgen_train.objective import Objective
 from clairgen_train.unpairing import BlockSampler, labelled_answers
 
 TRL_LOSSES = {Objective.KTO: "kto", Objective.APO_ZERO_UNPAIRED: "apo_zero_unpaired"}

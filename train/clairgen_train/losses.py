@@ -1,4 +1,4 @@
-"""The objectives of section 4: their names, and each loss as a pure function of rewards, beside its equation.
+"""The losses of section 4, each a pure function of rewards, beside its equation.
 
 Rewards are r(x, y) = beta * log(pi(y|x) / pi_ref(y|x)), without unit; s is the logistic function. Every loss is a tensor [B],
 one number a pair or an answer, whose mean is what a run minimises. Where the paper writes -s(x) the loss here is 1 - s(x), as
@@ -7,33 +7,12 @@ in TRL: the constant keeps it from going below zero and changes no gradient.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-
-class Objective(StrEnum):
-    """What a training run minimises; the value is the name that users write."""
-
-    APO_ZERO = "apo-zero"
-    APO_DOWN = "apo-down"
-    DPO = "dpo"
-    KTO_PAIR = "kto-pair"
-    SFT = "sft"
-    KTO = "kto"
-    APO_ZERO_UNPAIRED = "apo-zero-unpaired"
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether it takes chosen and rejected of a prompt together."""
-        return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
-
-    @property
-    def code(self) -> int:
-        """Its number in a prepared data set's column `objective`: the place in this list."""
-        return list(Objective).index(self)
+from clairgen_train.objective import Objective
 
 
 def dpo(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:

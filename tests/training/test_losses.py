@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from clairgen_train.objectives import (
-    Objective,
+from clairgen_train.losses import (
     PairScores,
     apo_down,
     apo_zero,
@@ -19,6 +18,7 @@ from clairgen_train.objectives import (
     pair_losses,
     sft,
 )
+from clairgen_train.objective import Objective
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 GRID = torch.linspace(-6, 6, 49, dtype=torch.float64)
