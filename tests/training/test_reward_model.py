@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from clairgen_train.objectives import Objective
 from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, set_seed
 
@@ -16,6 +17,7 @@ from clairgen.pipeline.advise import advise
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.comparing import Outcome
+from clairgen.records import Variant
 from clairgen.store import RunDirectory, reading
 from tests.cli.commands import clairgen
 from tests.judges import likes_winners, playing
@@ -66,6 +68,10 @@ def logits_of(reward: ClassifierReward, chat: list[dict[str, str]]) -> torch.Ten
     with torch.inference_mode():
         logits: torch.Tensor = reward.model(input_ids=ids).logits[0]
     return logits
+
+
+def test_what_is_advised_can_be_trained() -> None:
+    assert {variant.value for variant in Variant} == {Objective.APO_ZERO, Objective.APO_DOWN}
 
 
 @pytest.mark.parametrize("pad", [True, False])
