@@ -31,7 +31,7 @@ def print_advised(found: "Advised") -> None:
         return
     by = plain_line(found.recipes[0].by)
     so_far = ", so far" if found.stopped_by is not None else ""
-    typer.echo(f"Winners against fresh answers of the target, by {by}{so_far}; ties count half:")
+    typer.echo(f"Winners against fresh answers of the target, by {by}{so_far}; ties count half, intervals are of 95%:")
     Console().print(_table(found))
     for entry in found.recipes:
         name = plain_line(entry.recipe)
@@ -107,7 +107,7 @@ def _table(found: "Advised") -> "Table":
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe")
-    for title in ("kept", "compared", "won, tied, lost", "win rate", "95% interval"):
+    for title in ("pairs", "won-tied-lost", "win rate", "interval"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("objective", no_wrap=True)
     for entry in found.recipes:
@@ -116,9 +116,8 @@ def _table(found: "Advised") -> "Table":
         counts = [sum(n for outcome, n in entry.outcomes.items() if wanted(outcome)) for wanted in _ENDED]
         table.add_row(
             safe_line(entry.recipe),
-            f"{entry.kept:,}",
-            f"{entry.pairs:,}",
-            ", ".join(f"{count:,}" for count in counts),
+            f"{entry.pairs:,} of {entry.kept:,}",
+            "-".join(f"{count:,}" for count in counts),
             "–" if rate.mean is None else f"{rate.mean:.3f}",
             "–" if rate.mean is None else f"{rate.low:.3f}-{rate.high:.3f}",
             objective or "not clear",
