@@ -153,6 +153,7 @@ def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> N
     out = trained(tmp_path)
     counts = json.loads((out.path / "data.json").read_text())["train"]["objectives"]
     assert counts == {"apo-zero": 20, "apo-down": 7}  # three are held out
+    assert pq.read_schema(out.trajectories).metadata[b"clairgen_objective"] == b"mixed"
     assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
 
 

@@ -168,8 +168,9 @@ def _add_callbacks(
         )
         return Measured(log_probs, _answer_lengths(trainer, prompts, settings, tokenizer.pad_token_id, step))
 
+    by_pair = pairs.facts["train"]["objectives"]
     facts = {
-        "objective": settings.objective.value,
+        "objective": next(iter(by_pair)) if len(by_pair) == 1 else "mixed",
         "beta": str(settings.beta),
         "data": str(pairs.facts["data"]),
         "model": settings.model,
