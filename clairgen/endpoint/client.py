@@ -24,7 +24,7 @@ class Address:
     url: str
     key: str | None
     timeouts: Timeouts
-    weight: float = 1.0
+    weight: float | None = None
 
     def headers(self) -> Mapping[str, str]:
         """What is sent with every request."""
@@ -65,9 +65,14 @@ class Endpoint:
         return self.in_flight < (1 if self.health.on_trial else self.width.now)
 
     @property
+    def weight(self) -> float | None:
+        """How many asks it has beside others, where the user says so."""
+        return self._address.weight
+
+    @property
     def load(self) -> float:
-        """How full it is, for its weight."""
-        return self.in_flight / (self.width.now * self._address.weight)
+        """How full it is: for its weight, else for its width."""
+        return self.in_flight / (self._address.weight or self.width.now)
 
     def opens_at(self) -> float:
         """When it may take one more ask, by its rest, its pause and its pace; infinite without somebody's doing."""
@@ -88,8 +93,8 @@ class Endpoint:
         """Give the place back."""
         self.in_flight -= 1
 
-    async def chat(self, body: bytes, expected_tokens: int) -> tuple[ChatAnswer, float]:
-        """Ask once; the answer and its latency in seconds.
+    async def chat(self, body: bytes, expected_tokens: int, *, slows: bool = True) -> tuple[ChatAnswer, float]:
+        """Ask once; the answer and its latency in seconds. `slows` is whether a 429 is to slow everybody down.
 
         Raises RetryableError, AskFailedError, or UnusableEndpointError once this endpoint is asked no more.
         """
@@ -101,7 +106,7 @@ class Endpoint:
             answer = read_response(self._without_key(response), now_seconds=self._wall_clock())
         except AskError as error:
             self.pace.correct(-expected_tokens)
-            self._note_error(error, start)
+            self._note_error(error, start, slows=slows)
             raise
         except UnusableEndpointError as error:
             self.pace.correct(-expected_tokens)
@@ -144,11 +149,11 @@ class Endpoint:
             return response
         return replace(response, body=response.body.replace(key.encode(), b"[key]"))
 
-    def _note_error(self, error: AskError, sent_at: float) -> None:
+    def _note_error(self, error: AskError, sent_at: float, *, slows: bool) -> None:
         """Keep account of the endpoint's health; what is the ask's own fault shows that the endpoint lives."""
         if not isinstance(error, RetryableError):
             self.health.spoke()
             return
         self.health.failed(error)
-        if error.reason == "rate-limited" and self.pace.refused(error.retry_after_seconds, sent_at):
+        if slows and error.reason == "rate-limited" and self.pace.refused(error.retry_after_seconds, sent_at):
             self.width.refused(needed=(self.pace.requests_per_minute or 0.0) / 60 * self._answer_seconds)

@@ -56,7 +56,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a session differs from a plain one; see the flags of `clairgen generate`."""
+    """How a session differs from a plain one; see the flags of `clairgen generate`.
+
+    `drain_seconds` is how long what is in flight may take once the session is to stop; then it is cut off.
+    """
 
     limit: int | None = None
     retry_failed: bool = False
@@ -64,6 +67,7 @@ class Options:
     accept_changes: bool = False
     reuse: tuple[Path, ...] = ()
     log_texts: bool = False
+    drain_seconds: float = 60.0
 
 
 async def generate(
@@ -77,8 +81,8 @@ async def generate(
 ) -> Summary:
     """Make all pairs of `config` in the run directory `run` that are not made yet.
 
-    Set `stop` to end early: what is in flight is finished and kept. `progress` is updated while it goes. Raises UserError for
-    what the user has to mend; why the run stopped otherwise stands in the summary.
+    Set `stop` to end early: what is in flight is finished and kept, as far as `options.drain_seconds` allow. `progress` is
+    updated while it goes. Raises UserError for what the user has to mend; why the run stopped otherwise stands in the summary.
     """
     options, progress, stop, world = (
         options or Options(),
@@ -125,7 +129,9 @@ async def generate(
                     store, roles, pools, seed=config.seed, reused=reused, stop=stop, progress=progress, ledger=ledger
                 )
                 async with log.counting(progress):
-                    stopped_by = await _run(store, asker, planned, prepared, config, options, pools, progress, stop)
+                    stopped_by = await _run(
+                        store, asker, planned, prepared, config, options, pools, progress, stop, world
+                    )
             progress.tell("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
             if not isinstance(stopped_by, StoreError):
                 await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
@@ -142,13 +148,25 @@ async def _run(
     pools: Mapping[str, Pool],
     progress: Progress,
     stop: asyncio.Event,
+    world: World,
 ) -> RunStoppedError | StoreError | None:
     """Run the chains; why they stopped before the end, if they did."""
     recipes = {entry.recipe.name: entry for entry in planned}
     keeper = Keeper(store, Sieve(prepared.filters), prepared.filter_set, config.tokeniser)
     maker = Maker(keeper, asker, recipes, stop, progress)
     width = len(recipes) * sum(pool.capacity for pool in pools.values()) + _QUEUED_CHAINS
-    await run_chains(_work(store, list(recipes), options.limit), maker.make, width=width, stop=stop)
+    cut_off = await run_chains(
+        _work(store, list(recipes), options.limit),
+        maker.make,
+        width=width,
+        stop=stop,
+        drained_within=lambda: world.sleep(options.drain_seconds),
+    )
+    if cut_off:
+        progress.note(
+            f"{cut_off} pairs were still in the making after {options.drain_seconds:g} s and were cut off; "
+            "what was asked for them and not answered may be billed, and is asked again when you go on"
+        )
     if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:
         return DrainedError()
     return maker.stopped_by

@@ -1,4 +1,4 @@
-"""Pace and width together against servers that refuse without saying why, in simulated time: the whole of what they allow is used."""
+"""Pace and width together against servers that refuse without saying why: all they allow is used."""
 
 import heapq
 import itertools
@@ -91,8 +91,8 @@ def test_a_limit_that_nobody_names_is_used_whole_and_seldom_passed(
         asks, lambda: latency * chance.lognormvariate(0, sigma), Bucket(a_second, burst).admits, chance
     )
     ideal = (asks - burst) / a_second + latency
-    assert seconds <= 1.10 * ideal
-    assert refused * asks <= _OUT_BEFORE_THE_FIRST_REFUSAL + 0.012 * asks
+    assert seconds <= 1.15 * ideal
+    assert refused * asks <= _OUT_BEFORE_THE_FIRST_REFUSAL + 0.02 * asks
 
 
 @pytest.mark.parametrize("burst", [1, 10])
