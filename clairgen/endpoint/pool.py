@@ -157,7 +157,6 @@ class Pool:
                 answer, latency = await endpoint.chat(body, tokens, slows=slows)
             except AskError as error:
                 error.endpoint = endpoint.name
-                self._traffic.refused += error.reason == "rate-limited"
                 await call.fails(endpoint.name, error, self._around.clock() - start)
                 raise
             except UnusableEndpointError as error:

@@ -4,62 +4,68 @@ Some servers say 429 to one text whatever the hour: a prompt over a limit of tok
 slow the others down nor wait as long as an endpoint that refuses all may take.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _LEAST_SHARE = 0.1  # of the tries of others, which is taken for refused though fewer were
-_SUSPECTED = 1e-3
-_SINGLED_OUT = 1e-9
+_SUSPECTED = 1.01e-3
+_SINGLED_OUT = 1.01e-10
 _LONGEST_WAIT_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What comes of all asks of a role: tries answered and refused, asks that go on, and those of them that are suspected."""
+    """What comes of all asks of a role: tries answered, and refused without a suspicion; asks that go on, and those of them that
+    were refused.
+    """
 
     answered: int = 0
     refused: int = 0
     asking: int = 0
-    doubtful: int = 0
+    refusing: int = 0
 
 
-@dataclass(slots=True)
 class Suspicion:
-    """How likely it is that all refusals of one ask are due to the endpoint's load. It is dropped by `end`.
+    """How likely it is that all refusals of one ask are due to the endpoint's load: `chance`. It is dropped by `end`.
 
-    A refusal speaks against the ask if others were answered since its last one, or if none are left but such. After ten of
-    them, and a minute and a half of waiting, it is one in a billion that they would have come to any other ask as well
-    (more, where others are refused often).
+    A refusal speaks against the ask if others were answered since its last one, or if none are left but such as were refused.
+    After ten of them, and a minute and a half of waiting, it is one in a billion that they would have come to any other ask
+    as well (after more, where others are refused often).
     """
 
-    traffic: Traffic
-    refusals: int = 0
-    chance: float = 1.0
-    _own: int = 0
-    _before: tuple[int, int] = (0, 0)
-    _answered: int = field(default=-1)
-    _waits: int = 0
+    def __init__(self, traffic: Traffic) -> None:
+        self.chance = 1.0
+        self._traffic = traffic
+        self._none_but_such = False
+        self._first: tuple[int, int] | None = None
+        self._own = 0
+        self._answered = 0
+        self._waits = 0
 
     @property
     def suspected(self) -> bool:
-        """Whether its next refusal is likely to be its own fault, and tells nothing of the endpoint."""
-        return self.chance <= 1.001 * _SUSPECTED
+        """Whether its next refusal is likely to be its own fault and tells nothing of the endpoint, or nobody else is left."""
+        return self.chance <= _SUSPECTED or self._none_but_such
 
     @property
     def singled_out(self) -> bool:
         """Whether it is refused for what it is."""
-        return self.chance < _SINGLED_OUT
+        return self.chance <= _SINGLED_OUT
 
     def refused(self) -> None:
         """One more refusal of this ask."""
-        traffic = self.traffic
-        if self._answered < 0:
-            self._before = (traffic.answered, traffic.refused)
-        elif traffic.answered > self._answered or (self.refusals and traffic.asking <= traffic.doubtful):
-            self.refusals += 1
-            traffic.doubtful += self.refusals == 1
-            answered, refused = traffic.answered - self._before[0], traffic.refused - self._before[1] - self._own
-            self.chance = max(_LEAST_SHARE, refused / max(1, answered + refused)) ** self.refusals
-        self._own += self._answered >= 0
+        traffic, own = self._traffic, not self.suspected
+        traffic.refused += own
+        if self._first is None:
+            self._first = traffic.answered, traffic.refused
+            traffic.refusing += 1
+        else:
+            self._own += own
+            answered, refused = traffic.answered - self._first[0], traffic.refused - self._first[1] - self._own
+            self._none_but_such = traffic.asking <= traffic.refusing and traffic.answered > 0
+            if traffic.answered > self._answered:
+                self.chance *= max(_LEAST_SHARE, refused / (answered + refused))
+            elif self._none_but_such:
+                self.chance *= max(_LEAST_SHARE, traffic.asking / (traffic.asking + traffic.answered))
         self._answered = traffic.answered
 
     def wait_seconds(self) -> float:
@@ -71,4 +77,4 @@ class Suspicion:
 
     def end(self) -> None:
         """The ask goes on no more."""
-        self.traffic.doubtful -= self.refusals > 0
+        self._traffic.refusing -= self._first is not None
