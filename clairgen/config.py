@@ -73,7 +73,7 @@ class Role(_Strict):
     )
     weights: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=list,
-        description="How much of the work each endpoint takes, in their order; left out, all alike.",
+        description="Asks in flight at each endpoint beside the others, in their order; left out, as many as each takes.",
     )
     timeout_seconds: float = Field(
         600, gt=0, le=86_400, description="Longest time for one answer; raise it for long ones."

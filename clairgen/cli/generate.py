@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clairgen.cli.running import SECONDS_TO_DRAIN
 from clairgen.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def generate(
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Write prompts and answers into run.log as well.")
     ] = False,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long what is in flight may take.")
+    ] = SECONDS_TO_DRAIN,
 ) -> None:
     """Make preference pairs. Run it again after anything: only what is missing is asked.
 
@@ -55,7 +59,7 @@ def generate(
     if dry_run:
         print_estimate(loaded, run, limit, retry_failed=retry_failed)
         return
-    options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()), log_texts)
+    options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()), log_texts, drain_seconds)
     summary = generate_shown(loaded, run, options)
     print_summary(summary, again=_again(config, run, options, budget_usd))
     if summary.stopped_by is not None:
@@ -84,7 +88,7 @@ def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summa
         async with shown(progress, Console(stderr=True)):
             return await make_pairs(config, run, options, progress=progress, stop=stop)
 
-    return run_drainable(work)
+    return run_drainable(work, options.drain_seconds)
 
 
 def print_summary(summary: "Summary", again: str) -> None:
@@ -125,6 +129,7 @@ def _again(config: Path, run: Path, options: "Options", budget_usd: float | None
     command = ["clairgen", "generate", str(config), "--run", str(run)]
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", f"{budget_usd:g}"] if budget_usd is not None else []
+    command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

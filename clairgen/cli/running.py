@@ -15,11 +15,9 @@ T = TypeVar("T")
 
 DRAINED = 130
 """The exit code of a command that was asked to stop."""
-SECONDS_TO_DRAIN = 60
+SECONDS_TO_DRAIN = 60.0
 """How long what is in flight may take to finish after a first Ctrl-C or SIGTERM; then it is cut off."""
-_DRAINING = (
-    f"\nFinishing what is in flight, at most {SECONDS_TO_DRAIN} s; press Ctrl-C again to stop at once.\n".encode()
-)
+_SECONDS_TO_SUM_UP = 15  # after those, for work that does not keep to them itself
 _OBJECTS_UNTIL_COLLECTION = 20_000
 _SECONDS_TO_CANCEL = 5  # after a second Ctrl-C, in case something blocks
 
@@ -29,10 +27,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return _fast(work)
 
 
-def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
-    """Run `work`, which ends early but cleanly once its event is set. Raises DrainedError if it had to be cut off."""
+def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_seconds: float = SECONDS_TO_DRAIN) -> T:
+    """Run `work`, which ends early but cleanly once its event is set, within so many seconds.
+
+    Raises DrainedError if it had to be cut off.
+    """
     try:
-        return _fast(_drainable(work))
+        return _fast(_drainable(work, drain_seconds))
     except asyncio.CancelledError as error:
         raise DrainedError("Stopped at once; everything committed is kept, run the same command to go on.") from error
 
@@ -52,12 +53,15 @@ def _fast(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
+async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_seconds: float) -> T:
     """Plain signal handlers, since those of the loop wait for it: it may be busy hashing a file or loading a data set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 - asyncio.run made it
+    draining = (
+        f"\nFinishing what is in flight, at most {drain_seconds:g} s; press Ctrl-C again to stop at once.\n".encode()
+    )
     asked = 0
 
     def asked_to_stop(_number: int, _frame: FrameType | None) -> None:
@@ -65,8 +69,8 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
         asked += 1
         if asked == 1:
             loop.call_soon_threadsafe(stop.set)
-            loop.call_soon_threadsafe(lambda: loop.call_later(SECONDS_TO_DRAIN, working.cancel))
-            os.write(2, _DRAINING)
+            loop.call_soon_threadsafe(lambda: loop.call_later(drain_seconds + _SECONDS_TO_SUM_UP, working.cancel))
+            os.write(2, draining)
         elif asked == 2:
             loop.call_soon_threadsafe(working.cancel)
             signal.alarm(_SECONDS_TO_CANCEL)

@@ -13,6 +13,7 @@ from clairgen.endpoint.wire import ChatAnswer, UnusableEndpointError, read_respo
 from clairgen.errors import AskError, RetryableError
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
+_NEWEST = 0.05  # what one answer counts for in the mean of their seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Address:
     url: str
     key: str | None
     timeouts: Timeouts
-    weight: float = 1.0
+    weight: float | None = None
 
     def headers(self) -> Mapping[str, str]:
         """What is sent with every request."""
@@ -56,6 +57,7 @@ class Endpoint:
         self._clock = clock
         self._wall_clock = wall_clock
         self._turn: float | None = None
+        self._answer_seconds = 0.0
 
     @property
     def has_place(self) -> bool:
@@ -63,17 +65,22 @@ class Endpoint:
         return self.in_flight < (1 if self.health.on_trial else self.width.now)
 
     @property
+    def weight(self) -> float | None:
+        """How many asks it has beside others, where the user says so."""
+        return self._address.weight
+
+    @property
     def load(self) -> float:
-        """How full it is, for its weight."""
-        return self.in_flight / (self.width.now * self._address.weight)
+        """How full it is: for its weight, else for its width."""
+        return self.in_flight / (self._address.weight or self.width.now)
 
     def opens_at(self) -> float:
         """When it may take one more ask, by its rest, its pause and its pace; infinite without somebody's doing."""
         health, pace = self.health, self.pace
         if not self.has_place or not health.usable or (health.unproven and health.resting_until <= self._clock()):
             return math.inf
-        if self._turn is None:
-            self._turn = pace.turn()
+        if self._turn is None or self._turn < pace.paused_until:
+            self._turn = pace.turn()  # those given out before a pause would all come at its end
         return max(self._turn, pace.paused_until, health.resting_until)
 
     def enter(self, expected_tokens: int) -> None:
@@ -86,8 +93,8 @@ class Endpoint:
         """Give the place back."""
         self.in_flight -= 1
 
-    async def chat(self, body: bytes, expected_tokens: int) -> tuple[ChatAnswer, float]:
-        """Ask once; the answer and its latency in seconds.
+    async def chat(self, body: bytes, expected_tokens: int, *, slows: bool = True) -> tuple[ChatAnswer, float]:
+        """Ask once; the answer and its latency in seconds. `slows` is whether a 429 is to slow everybody down.
 
         Raises RetryableError, AskFailedError, or UnusableEndpointError once this endpoint is asked no more.
         """
@@ -99,7 +106,7 @@ class Endpoint:
             answer = read_response(self._without_key(response), now_seconds=self._wall_clock())
         except AskError as error:
             self.pace.correct(-expected_tokens)
-            self._note_error(error)
+            self._note_error(error, start, slows=slows)
             raise
         except UnusableEndpointError as error:
             self.pace.correct(-expected_tokens)
@@ -107,9 +114,11 @@ class Endpoint:
         self.health.answered()
         self.width.answered(full=not self.has_place)
         self.pace.accepted()
+        seconds = self._clock() - start
+        self._answer_seconds += (_NEWEST if self._answer_seconds else 1.0) * (seconds - self._answer_seconds)
         if used := (answer.usage.prompt_tokens or 0) + (answer.usage.completion_tokens or 0):
             self.pace.correct(used - expected_tokens)
-        return answer, self._clock() - start
+        return answer, seconds
 
     async def probe(self) -> None:
         """After a rest: ask whether it lives, which costs no answer. If not, it rests again."""
@@ -140,11 +149,11 @@ class Endpoint:
             return response
         return replace(response, body=response.body.replace(key.encode(), b"[key]"))
 
-    def _note_error(self, error: AskError) -> None:
+    def _note_error(self, error: AskError, sent_at: float, *, slows: bool) -> None:
         """Keep account of the endpoint's health; what is the ask's own fault shows that the endpoint lives."""
         if not isinstance(error, RetryableError):
             self.health.spoke()
             return
         self.health.failed(error)
-        if error.reason == "rate-limited" and self.pace.refused(error.retry_after_seconds):
-            self.width.refused()
+        if slows and error.reason == "rate-limited" and self.pace.refused(error.retry_after_seconds, sent_at):
+            self.width.refused(needed=(self.pace.requests_per_minute or 0.0) / 60 * self._answer_seconds)

@@ -73,7 +73,7 @@ async def open_pools(
     pools = {}
     for name, role in roles.items():
         endpoints = []
-        for address, weight in zip(role.endpoints, role.weights or repeat(1.0), strict=False):
+        for address, weight in zip(role.endpoints, role.weights or repeat(None), strict=False):
             url = address
             if is_embedded(address):
                 embedded = embedded_address(address)

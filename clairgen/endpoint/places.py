@@ -100,12 +100,25 @@ class Places:
         now = self._clock()
         best: tuple[bool, float] | None = None
         found: Endpoint | None = None
+        most = self._most_load()
         for endpoint in self._endpoints:
-            if endpoint.opens_at() <= now:
+            if endpoint.load < most and endpoint.opens_at() <= now:
                 rank = (endpoint.name in avoid, endpoint.load)
                 if best is None or rank < best:
                     best, found = rank, endpoint
         return found
+
+    def _most_load(self) -> float:
+        """Where weights are told: the load of the heaviest endpoint that lives, were it full. None takes more for its weight."""
+        heaviest = max(
+            (
+                (endpoint.weight, endpoint.width.now)
+                for endpoint in self._endpoints
+                if endpoint.weight is not None and not endpoint.health.on_trial and endpoint.health.usable
+            ),
+            default=None,
+        )
+        return math.inf if heaviest is None else heaviest[1] / heaviest[0]
 
     def _wait_for_a_change(self) -> None:
         """Have somebody look again when a rest, a pause or a turn's time ends, or a probe is answered."""
@@ -114,12 +127,12 @@ class Places:
         except EndpointsError as error:
             self._dismiss(error)
             return
-        now, soonest = self._clock(), math.inf
+        now, soonest, most = self._clock(), math.inf, self._most_load()
         for endpoint in self._endpoints:
             health = endpoint.health
             if health.unproven and health.resting_until <= now:
                 self._probe(endpoint)
-            elif (at := endpoint.opens_at()) < soonest:
+            elif endpoint.load < most and (at := endpoint.opens_at()) < soonest:
                 soonest = at
             elif health.usable and health.resting_until > now:
                 soonest = min(soonest, health.resting_until)

@@ -10,6 +10,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from clairgen.endpoint.client import Endpoint
 from clairgen.endpoint.places import Places
 from clairgen.endpoint.retry import Tries, stoppable
+from clairgen.endpoint.suspicion import Suspicion, Traffic
 from clairgen.endpoint.wire import ChatAnswer, UnusableEndpointError
 from clairgen.errors import AskError, AskFailedError, EndpointsError, RetryableError
 
@@ -74,7 +75,7 @@ class Pool:
             endpoints, clock=around.clock, sleep=around.sleep, stop=around.stop, check=self._check_patience
         )
         self._alike: tuple[str, int] = ("", 0)
-        self._answered = 0
+        self._traffic = Traffic()
         self._told_of_outage = False
 
     @property
@@ -97,6 +98,7 @@ class Pool:
         Raises AskFailedError when this ask is given up, EndpointsError when no endpoint is left for any ask, DrainedError
         when the run was asked to stop before this ask was sent.
         """
+        self._traffic.asking += 1
         try:
             try:
                 answered = await self._try(call)
@@ -108,13 +110,14 @@ class Pool:
         except AskFailedError as error:
             self._count_failure(error)
             raise
+        finally:
+            self._traffic.asking -= 1
         self._alike, self._told_of_outage = ("", 0), False
-        self._answered += 1
         return answered
 
     async def _retry(self, call: Call, first: RetryableError) -> Answered:
         """Go on after a first try that failed; tenacity decides whether and when, and takes that try for its first."""
-        tries = Tries(self._around.random)
+        tries = Tries(self._around.random, Suspicion(self._traffic))
         failed: RetryableError | None = first
 
         async def again() -> Answered:
@@ -131,7 +134,15 @@ class Pool:
             sleep=stoppable(self._around.sleep, self._around.stop),
             reraise=True,
         )
-        answered: Answered = await retrying(again)
+        try:
+            answered: Answered = await retrying(again)
+        except RetryableError as error:
+            if not tries.suspicion.singled_out:
+                raise
+            others = f"refused {tries.failed['rate-limited']} times while other asks were answered"
+            raise AskFailedError("refused-alone", f"{error.detail} ({others})", status=error.status) from error
+        finally:
+            tries.suspicion.end()
         return answered
 
     async def _try(self, call: Call, tries: Tries | None = None) -> Answered:
@@ -142,7 +153,8 @@ class Pool:
             start = self._around.clock()
             try:
                 await call.begins(endpoint.name, body)
-                answer, latency = await endpoint.chat(body, tokens)
+                slows = tries is None or not tries.suspicion.suspected
+                answer, latency = await endpoint.chat(body, tokens, slows=slows)
             except AskError as error:
                 error.endpoint = endpoint.name
                 await call.fails(endpoint.name, error, self._around.clock() - start)
@@ -155,6 +167,7 @@ class Pool:
                 self._places.leave(endpoint)
             if answer.usage.completion_tokens:
                 self._answer_tokens += 0.05 * (answer.usage.completion_tokens - self._answer_tokens)
+            self._traffic.answered += 1
             return Answered(answer, endpoint, latency)
 
     def _check_patience(self) -> None:
@@ -164,7 +177,7 @@ class Pool:
         ailing = [health.ailing_since for health in usable if health.ailing_since is not None]
         refusing = [health.refused_since for health in usable if health.refused_since is not None]
         patience = self._patience_seconds
-        if not self._answered:
+        if not self._traffic.answered:
             patience = min(patience, _PATIENCE_AT_START_SECONDS)
         all_ail, all_refuse = len(ailing) == len(usable), len(refusing) == len(usable)
         ailing_too_long = all_ail and now - max(ailing, default=0.0) > patience
@@ -185,7 +198,7 @@ class Pool:
         """Stop the run when ask after ask fails alike: the fault is then not in the tasks. Raises EndpointsError."""
         reason, count = self._alike
         self._alike = (error.reason, count + 1 if error.reason == reason else 1)
-        if self._alike[1] >= (_ALIKE_LATER if self._answered else _ALIKE_AT_START):
+        if self._alike[1] >= (_ALIKE_LATER if self._traffic.answered else _ALIKE_AT_START):
             raise EndpointsError(
                 f"{self._alike[1]} asks of the role {self.role!r} in a row failed alike ({error.reason}: {error.detail}); mend "
                 "that, then run again with --retry-failed"

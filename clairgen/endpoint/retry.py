@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from tenacity import RetryCallState
 
+from clairgen.endpoint.suspicion import Suspicion
 from clairgen.errors import DrainedError, RetryableError
 
 _LIMITS = {"empty-answer": 3, "no-choices": 3, "not-json": 3}
 _LIMIT = 6
-_UNLIMITED = {"unreachable", "rate-limited"}  # not this ask's fault: the pool decides how long that may go on
+_UNLIMITED = {"unreachable", "rate-limited"}  # hardly this ask's fault: the pool decides how long that may go on
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 
@@ -21,6 +22,7 @@ class Tries:
     """The failed tries of one ask, by reason and endpoint. `random` gives a number in [0, 1), which spreads the waits."""
 
     random: Callable[[], float]
+    suspicion: Suspicion
     failed: Counter[str] = field(default_factory=Counter)
     failed_at: set[str] = field(default_factory=set)
 
@@ -34,11 +36,16 @@ class Tries:
         error = _error(state)
         self.failed[error.reason] += 1
         self.failed_at.add(error.endpoint or "")
+        if error.reason == "rate-limited":
+            self.suspicion.refused()
+            return self.suspicion.singled_out
         return error.reason not in _UNLIMITED and self.failed[error.reason] >= _LIMITS.get(error.reason, _LIMIT)
 
     def wait(self, state: RetryCallState) -> float:
         """Seconds until the next try; for a 429 and a dead endpoint the endpoint's own pause does the waiting."""
         error = _error(state)
+        if error.reason == "rate-limited":
+            return self.suspicion.wait_seconds()
         if error.reason in _UNLIMITED:
             return 0.0
         backoff = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.failed[error.reason] - 1), _LONGEST_WAIT_SECONDS)

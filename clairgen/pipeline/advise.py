@@ -17,7 +17,7 @@ from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
 from clairgen.filters.rules import reason_to_skip
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.chains import QUEUED_CHAINS, run_chains
+from clairgen.pipeline.chains import QUEUED_CHAINS
 from clairgen.pipeline.comparing import Adviser
 from clairgen.pipeline.fitting import Fitted, fitted
 from clairgen.pipeline.progress import Progress
@@ -141,8 +141,11 @@ async def _comparison(fit: Fitted, asker: Asker, reward_model: RewardModel | Non
 
 
 async def _run(held: Session, adviser: Adviser, asker: Asker, selected: Mapping[str, _Selection]) -> None:
-    await run_chains(
-        _work(held.store, selected), adviser.compare_pair, width=asker.capacity + QUEUED_CHAINS, stop=held.stop
+    await held.run_chains(
+        _work(held.store, selected),
+        adviser.compare_pair,
+        width=asker.capacity + QUEUED_CHAINS,
+        what="pairs were still being compared",
     )
     if held.stop.is_set() and adviser.stopped_by is None and held.progress.done < held.progress.pairs_to_make:
         adviser.stopped_by = DrainedError()

@@ -12,7 +12,7 @@ from clairgen.endpoint.opening import World, check_keys, with_revisions
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
 from clairgen.filters.sift import Sieve
 from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.chains import QUEUED_CHAINS, run_chains
+from clairgen.pipeline.chains import DRAIN_SECONDS, QUEUED_CHAINS
 from clairgen.pipeline.ingest import Reading
 from clairgen.pipeline.keeping import Keeper
 from clairgen.pipeline.making import Maker
@@ -50,7 +50,10 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a session differs from a plain one; see the flags of `clairgen generate`."""
+    """How a session differs from a plain one; see the flags of `clairgen generate`.
+
+    `drain_seconds` is how long what is in flight may take once the session is to stop; then it is cut off.
+    """
 
     limit: int | None = None
     retry_failed: bool = False
@@ -58,6 +61,7 @@ class Options:
     accept_changes: bool = False
     reuse: tuple[Path, ...] = ()
     log_texts: bool = False
+    drain_seconds: float = DRAIN_SECONDS
 
 
 async def generate(
@@ -71,8 +75,8 @@ async def generate(
 ) -> Summary:
     """Make all pairs of `config` in the run directory `run` that are not made yet.
 
-    Set `stop` to end early: what is in flight is finished and kept. `progress` is updated while it goes. Raises UserError for
-    what the user has to mend; why the run stopped otherwise stands in the summary.
+    Set `stop` to end early: what is in flight is finished and kept, as far as `options.drain_seconds` allow. `progress` is
+    updated while it goes. Raises UserError for what the user has to mend; why the run stopped otherwise stands in the summary.
     """
     options, progress, stop, world = (
         options or Options(),
@@ -88,7 +92,9 @@ async def generate(
     check_source(config.tasks)
     directory = RunDirectory(Path(run))
     directory.create()
-    async with session(directory, progress, stop, world, log_texts=options.log_texts) as held:
+    async with session(
+        directory, progress, stop, world, log_texts=options.log_texts, drain_seconds=options.drain_seconds
+    ) as held:
         store = held.store
         reused = {
             str(path): await held.stack.enter_async_context(_other_run(path, directory)) for path in options.reuse
@@ -134,7 +140,12 @@ async def _run(
     keeper = Keeper(store, Sieve(prepared.filters), prepared.filter_set, config.tokeniser)
     maker = Maker(keeper, asker, recipes, stop, progress)
     width = len(recipes) * asker.capacity + QUEUED_CHAINS
-    await run_chains(_work(store, list(recipes), options.limit), maker.make, width=width, stop=stop)
+    await held.run_chains(
+        _work(store, list(recipes), options.limit),
+        maker.make,
+        width=width,
+        what="pairs were still in the making",
+    )
     if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:
         return DrainedError()
     return maker.stopped_by

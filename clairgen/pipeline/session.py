@@ -1,14 +1,16 @@
 """A session: one command's hold on a run while it asks models. Lock, log, store, account and pools, let go of in order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from clairgen.config import Role
 from clairgen.embedded.launch import EmbeddedServers
 from clairgen.endpoint.opening import World, open_pools
 from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.chains import DRAIN_SECONDS, run_chains
 from clairgen.pipeline.ledger import Ledger
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
@@ -27,6 +29,7 @@ class Session:
     stop: asyncio.Event
     world: World
     stack: AsyncExitStack
+    drain_seconds: float
 
     async def ledger(self, budget_usd: float | None) -> Ledger:
         """The account of the run's money, kept until the session ends."""
@@ -57,6 +60,24 @@ class Session:
             ledger=ledger,
         )
 
+    async def run_chains(
+        self,
+        work: AsyncIterator[Any],
+        chain: Callable[[Any], Awaitable[None]],
+        *,
+        width: int,
+        what: str,
+    ) -> None:
+        """Run chains over `work`; once the session is to stop, for `drain_seconds` more. `what` names what was then cut off."""
+        cut_off = await run_chains(
+            work, chain, width=width, stop=self.stop, drained_within=lambda: self.world.sleep(self.drain_seconds)
+        )
+        if cut_off:
+            self.progress.note(
+                f"{cut_off} {what} after {self.drain_seconds:g} s and were cut off; what was asked for them and not answered may be "
+                "billed, and is asked again when you go on"
+            )
+
     def tell_start(self, roles: Mapping[str, Role], **facts: object) -> None:
         """Say what the session is about, and what money it does not count."""
         self.progress.tell(
@@ -76,7 +97,13 @@ class Session:
 
 @asynccontextmanager
 async def session(
-    directory: RunDirectory, progress: Progress, stop: asyncio.Event, world: World, *, log_texts: bool = False
+    directory: RunDirectory,
+    progress: Progress,
+    stop: asyncio.Event,
+    world: World,
+    *,
+    log_texts: bool = False,
+    drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[Session]:
     """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it."""
     with directory.locked():
@@ -85,4 +112,4 @@ async def session(
             stack.callback(log.close)
             progress.tell, progress.tell_texts = log.event, log_texts
             store = await stack.enter_async_context(writing(directory))
-            yield Session(directory, store, log, progress, stop, world, stack)
+            yield Session(directory, store, log, progress, stop, world, stack, drain_seconds)

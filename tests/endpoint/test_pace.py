@@ -45,9 +45,25 @@ def test_without_limits_nobody_waits() -> None:
 def test_rate_limit_slows_everybody_for_as_long_as_the_endpoint_asks() -> None:
     clock = FakeClock()
     pace = Pace(Limits(), clock)
-    assert pace.refused(7.0)
-    assert not pace.refused(30.0)  # of the same burst: no second pause
-    assert turns(pace, clock, 3) == [7, 7, 7]
+    sent = clock()
+    assert pace.refused(7.0, sent)
+    assert not pace.refused(30.0, sent)  # of the same burst: no second pause
+    clock.seconds += 7.5
+    assert not pace.refused(30.0, sent)  # nor if its refusal was long on the way
+    clock.seconds -= 7.5
+    first, second, third = turns(pace, clock, 3)
+    assert first == 7 < second < third
+
+
+def test_turns_given_out_before_a_pause_do_not_all_come_at_its_end() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(60), clock)
+    turns(pace, clock, 5)  # the last of them in 4 s
+    pace.refused(10.0, clock())
+    first, second, third = turns(pace, clock, 3)
+    assert first == 10
+    assert second >= 11
+    assert third >= 12
 
 
 def test_pause_doubles_and_halves_with_every_answer() -> None:
@@ -55,12 +71,12 @@ def test_pause_doubles_and_halves_with_every_answer() -> None:
     pace = Pace(Limits(), clock)
     pauses = []
     for _ in range(9):
-        pace.refused(None)
+        pace.refused(None, clock())
         pauses.append(pace.paused_until - clock())
         clock.seconds = pace.paused_until
     assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60]
     pace.accepted()
-    pace.refused(None)
+    pace.refused(None, clock())
     assert pace.paused_until - clock() == 30
 
 
@@ -93,15 +109,25 @@ def test_the_rate_that_was_let_through_between_two_refusals_is_learned() -> None
     clock = FakeClock()
     pace = Pace(Limits(), clock)
     answered(pace, clock, 301, 1.0)  # the last one is refused
-    pace.refused(2.0)
-    assert pace.requests_per_minute == pytest.approx(3000)  # half of what a burst may have flattered
-    clock.seconds += 2
-    assert pace.requests_per_minute == pytest.approx(6000)  # and then soon more
-    answered(pace, clock, 301, 3.0)
-    pace.refused(None)
-    assert pace.requests_per_minute == pytest.approx(0.97 * 6000)
-    clock.seconds += 5
+    pace.refused(0.5, clock())
+    assert pace.requests_per_minute == pytest.approx(0.5 * 300 * 60)  # half of what a burst may have flattered
+    clock.seconds += 0.5  # what the limit saves up in a pause is let through after it
+    answered(pace, clock, 301, 2.5)
+    pace.refused(None, clock())
+    assert pace.requests_per_minute == pytest.approx(0.97 * 6000, rel=0.01)
+    answered(pace, clock, 500, 5.0)
     assert 6000 < (pace.requests_per_minute or 0) < 6200
+
+
+def test_what_was_refused_is_not_counted_as_let_through_however_late_one_hears_of_it() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(), clock)
+    answered(pace, clock, 301, 1.0)
+    sent = clock()
+    pace.refused(2.0, sent)
+    for _ in range(100):
+        pace.refused(2.0, sent)
+    assert pace.requests_per_minute == pytest.approx(0.5 * 200 * 60)
 
 
 def test_a_refusal_now_and_then_whatever_the_rate_slows_nothing_down() -> None:
@@ -110,7 +136,7 @@ def test_a_refusal_now_and_then_whatever_the_rate_slows_nothing_down() -> None:
     for _ in range(60):
         rate = (pace.requests_per_minute or 6000) / 60
         answered(pace, clock, round(3 * rate), 3.0)
-        pace.refused(None)
+        pace.refused(None, clock())
         clock.seconds = max(clock(), pace.paused_until)
     assert (pace.requests_per_minute or 0) > 1500  # a quarter, after sixty of them
 
@@ -119,5 +145,5 @@ def test_refusals_also_teach_that_the_told_limit_is_too_high() -> None:
     clock = FakeClock()
     pace = Pace(Limits(60_000), clock)
     answered(pace, clock, 301, 1.0)  # the last one is refused
-    pace.refused(2.0)
-    assert pace.requests_per_minute == pytest.approx(3000)
+    pace.refused(2.0, clock())
+    assert pace.requests_per_minute == pytest.approx(0.5 * 300 * 60)

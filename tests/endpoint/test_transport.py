@@ -1,3 +1,4 @@
+import asyncio
 import socket
 
 import pytest
@@ -63,6 +64,33 @@ async def test_who_cannot_be_reached_has_billed_nothing(host: str) -> None:
         await transport.post(f"http://{host}:{port}/v1", {}, b"{}", Timeouts())
     await transport.close()
     assert (caught.value.reason, caught.value.billed) == ("unreachable", False)
+
+
+async def test_a_server_that_takes_no_connection_in_time_has_billed_nothing() -> None:
+    with socket.socket() as server, socket.socket() as one, socket.socket() as two, socket.socket() as three:
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for waiting in (one, two, three):  # what is left of its queue
+            waiting.setblocking(False)
+            waiting.connect_ex(server.getsockname())
+        transport = HttpTransport()
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(RetryableError) as caught:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+            await transport.post(url, {}, b"{}", Timeouts(connect=0.3, first_byte=30, total=30))
+        await transport.close()
+    assert (caught.value.reason, caught.value.billed) == ("unreachable", False)
+    assert asyncio.get_running_loop().time() - start < 10
+
+
+async def test_an_answer_that_stalls_half_way_is_given_up_as_one_that_never_began() -> None:
+    stalled = Reply(b"half of it", headers={"content-length": "100"})
+    async with ScriptedEndpoint(lambda _: stalled) as endpoint:
+        transport = HttpTransport()
+        with pytest.raises(RetryableError) as caught:
+            await transport.post(endpoint.url, {}, b"{}", Timeouts(first_byte=0.3, total=30))
+        await transport.close()
+    assert (caught.value.reason, caught.value.billed) == ("timed-out", True)
 
 
 async def test_connections_are_kept_alive() -> None:

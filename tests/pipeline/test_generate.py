@@ -188,6 +188,39 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
     assert any("models.target.concurrency changed from 8 to 3: no new asks" in note for note in progress.notes)
 
 
+async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again(tmp_path: Path) -> None:
+    tasks, stops = write_tasks(tmp_path / "tasks.jsonl", questions(60)), iter((30, 60))
+
+    async def session(progress: Progress, *urls: str) -> Summary:
+        stop, until = asyncio.Event(), next(stops, 1000)
+
+        def script(request: dict[str, Any]) -> Reply:
+            if len(first.asked) + len(second.asked) >= until:
+                stop.set()
+            return Reply(played(request).body, delay_seconds=0.02)
+
+        first.script = second.script = script
+        target = {"endpoints": list(urls), "concurrency": 4}
+        given = config(first.url, tasks, recipes=["clair"], target=target, reviser={"endpoints": [first.url]})
+        return await generate(given, tmp_path / "run", progress=progress, stop=stop)
+
+    async with ScriptedEndpoint(played) as first, ScriptedEndpoint(played) as second:
+        alone, both, other = Progress(), Progress(), Progress()
+        assert isinstance((await session(alone, first.url)).stopped_by, DrainedError)
+        assert not second.asked
+        assert isinstance((await session(both, first.url, second.url)).stopped_by, DrainedError)
+        added, targets_before = len(second.asked), asked_models(first)[TARGET]
+        assert added > 5
+        summary = await session(other, second.url)
+        assert asked_models(first)[TARGET] == targets_before  # it was taken away
+        assert len(second.asked) > added
+        assert summary.statuses == {"clair": {"made": 60}}
+        seeds = Counter((asked["model"], asked["seed"]) for asked in (*first.asked, *second.asked))
+    assert len(seeds) == seeds.total() == 120
+    for progress in (both, other):
+        assert any("models.target.endpoints changed from" in note and "no new asks" in note for note in progress.notes)
+
+
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
     from clairgen.pipeline.sifting import filter_pairs
 

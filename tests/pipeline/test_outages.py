@@ -11,7 +11,7 @@ from clairgen.endpoint.opening import World
 from clairgen.errors import DrainedError, EndpointsError
 from clairgen.pipeline.generate import Summary, generate
 from tests.clocks import FakeClock
-from tests.runs import config, played, questions, write_tasks
+from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
 TASKS = 200
@@ -107,6 +107,40 @@ async def test_storm_of_refusals_fails_no_task_and_sends_no_flood(tmp_path: Path
         summary = await made(tmp_path, endpoint.url, clock=clock, concurrency=64)
     assert summary.statuses == {"clair": {"made": TASKS}}
     assert len(endpoint.asked) < 4 * 2 * TASKS  # the fake clock runs on while refusals are on the wire
+
+
+async def test_what_is_refused_alone_fails_by_name_while_all_others_are_answered(tmp_path: Path) -> None:
+    clock = FakeClock()
+    start = clock()
+
+    def script(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        return refused(429, "slow down") if prompt == "Question number 7" else played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await made(tmp_path, endpoint.url, clock=clock)
+        tries = endpoint.prompts()["Question number 7"]
+    assert summary.statuses == {"clair": {"made": TASKS - 1, "failed": 1}}
+    _, reason, _, detail = summary.failures[0]
+    assert reason == "refused-alone"
+    assert f"slow down (refused {tries} times while other asks were answered)" in detail
+    assert 10 <= tries <= 12
+    assert clock() - start < 120
+
+
+async def test_those_that_are_refused_alone_fail_though_nobody_else_is_left(tmp_path: Path) -> None:
+    clock = FakeClock()
+    start = clock()
+
+    def script(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        return refused(429) if prompt.endswith("99") and request["model"] == TARGET else played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        summary = await made(tmp_path, endpoint.url, clock=clock)
+    assert summary.statuses == {"clair": {"made": TASKS - 2, "failed": 2}}
+    assert summary.failures[0][1] == "refused-alone"
+    assert clock() - start < 600
 
 
 async def test_refusals_from_the_first_ask_on_are_waited_out_for_long(tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Ctrl-C while answers never come: the time to drain is kept to, and what was asked is accounted for."""
+
+import asyncio
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from clairgen import verbs
+from tests.cli.commands import clairgen
+from tests.cli.test_commands import prepared
+from tests.runs import REVISER, played
+from tests.scripted import Reply, ScriptedEndpoint
+
+
+async def test_what_does_not_answer_is_cut_off_when_the_time_to_drain_is_over(tmp_path: Path) -> None:
+    asked_all = asyncio.Event()
+
+    def half_dead(request: dict[str, Any]) -> Reply:
+        if request["model"] != REVISER:
+            return played(request)
+        if sum(asked["model"] == REVISER for asked in endpoint.asked) == 8:
+            asked_all.set()
+        return Reply(played(request).body, delay_seconds=600)
+
+    async with ScriptedEndpoint(half_dead) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=20)
+        command = [
+            sys.executable,
+            "-m",
+            "clairgen",
+            "generate",
+            str(config),
+            "--run",
+            str(run),
+            "--drain-seconds",
+            "1.5",
+        ]
+        process = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        await asked_all.wait()
+        await asyncio.sleep(1.0)  # the others end
+        start = asyncio.get_running_loop().time()
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+        seconds = asyncio.get_running_loop().time() - start
+        assert process.returncode == 130, err
+        assert 1.5 <= seconds < 10
+        assert "at most 1.5 s" in err.decode()
+        assert "were still in the making after 1.5 s and were cut off" in err.decode()
+        assert "clair: 0 pairs made" in out.decode()
+        assert f"Go on with: clairgen generate {config} --run {run} --drain-seconds 1.5" in out.decode()
+        spent = (await verbs.status(run)).spent
+        assert spent.open_calls == 8  # they may be billed, so they count at their most
+        assert spent.unsettled > 0
+        first = len(endpoint.asked)
+        endpoint.script = played
+        again = await clairgen("generate", config, "--run", run)
+        assert again.code == 0, again
+    counted = Counter(asked["model"] for asked in endpoint.asked[first:])
+    assert counted[REVISER] == 20
+    assert first + counted.total() == 60 + 8  # only what was cut off was asked twice
