@@ -74,8 +74,8 @@ class Session:
         )
         if cut_off:
             self.progress.note(
-                f"{cut_off} {what} after {self.drain_seconds:g} s and were cut off; what was asked for them and not answered may be "
-                "billed, and is asked again when you go on"
+                f"{cut_off} {what} after {self.drain_seconds:g} s and were cut off; what was asked for them and not answered "
+                "may be billed, and is asked again when you go on"
             )
 
     def tell_start(self, roles: Mapping[str, Role], **facts: object) -> None:

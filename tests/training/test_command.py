@@ -1,6 +1,8 @@
 """`clairgen train` as a user runs it: a process of its own, data in the usual shapes, mistakes told in a sentence."""
 
 import json
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -88,6 +90,14 @@ async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
     done = await clairgen("train", "data", "out", "--model", "m", "--config", "paper", "--settings")
     assert done.code == 0
     assert "learning_rate: 2.0e-07" in done.out
+
+
+async def test_the_readme_s_command_is_understood() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^\$ clairgen (train .*)$", readme, re.MULTILINE)
+    done = await clairgen(*shlex.split(line), "--settings")
+    assert (done.code, "objective: apo-zero" in done.out) == (0, True), done.err
+    assert (Path(__file__).parents[2] / "data/classroom/student/config.json").is_file()
 
 
 async def test_missing_torch_is_told_with_the_line_that_installs_it(tmp_path: Path) -> None:

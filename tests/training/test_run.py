@@ -157,11 +157,12 @@ def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> N
     assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
 
 
-def test_adapters_are_saved_as_adapters(tmp_path: Path) -> None:
-    out = trained(tmp_path, lora={"rank": 2, "alpha": 4}, learning_rate=1e-2)
-    assert (out.path / "adapter_model.safetensors").is_file()
-    first = json.loads(out.log.read_text().splitlines()[0])
-    assert first["loss"] == pytest.approx(1.0, abs=1e-6)  # APO-zero at the reference, as with all weights
+def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp_path: Path) -> None:
+    adapted = trained(tmp_path, "adapted", objective="sft", lora={"rank": 2, "alpha": 4})
+    whole = trained(tmp_path, "whole", objective="sft")
+    assert (adapted.path / "adapter_model.safetensors").is_file()
+    first, other = (json.loads(run.log.read_text().splitlines()[0])["loss"] for run in (adapted, whole))
+    assert first == pytest.approx(other, abs=1e-6)
 
 
 def test_memory_that_runs_out_is_told_with_what_to_lower(tmp_path: Path) -> None:
