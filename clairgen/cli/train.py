@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clairgen.errors import MissingExtraError
+from clairgen.errors import DrainedError, MissingExtraError
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
@@ -64,15 +64,18 @@ def train(
     from clairgen_train.launching import launch
     from clairgen_train.training import prepare, run
 
-    folder = prepare(data, out, settings)
-    if folder.is_finished:
-        typer.echo(f"{out} is trained already; nothing is left to do.")
-        return
-    _print_data(folder.path)
-    if settings.gpus is None:
-        run(folder)
-    else:
-        launch(folder, settings)
+    try:
+        folder = prepare(data, out, settings)
+        if folder.is_finished:
+            typer.echo(f"{out} is trained already; nothing is left to do.")
+            return
+        _print_data(folder.path)
+        if settings.gpus is None:
+            run(folder)
+        else:
+            launch(folder, settings)
+    except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
+        raise DrainedError("Stopped; run the same command to go on.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
 
 

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import training
+from clairgen_train.memory import memory_told
 from clairgen_train.objective import Objective
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.training import prepare, run
@@ -169,7 +170,7 @@ def test_memory_that_runs_out_is_told_with_what_to_lower(tmp_path: Path) -> None
     chosen = settings(tmp_path)
     with (
         pytest.raises(ClairgenError, match=r"memory ran out; lower device_batch_size \(now 2\)"),
-        training._memory_told(chosen),
+        memory_told(chosen),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory")
 

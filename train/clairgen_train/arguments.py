@@ -9,7 +9,6 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError
-from clairgen_train.objective import Objective
 from clairgen_train.settings import TrainingSettings
 
 
@@ -36,11 +35,7 @@ def trl_arguments(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfi
 
 
 def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
-    strategy, steps = {"epoch": ("epoch", None), "end": ("no", None)}.get(
-        str(settings.checkpoints), ("steps", settings.checkpoints)
-    )
     on_gpu = torch.cuda.is_available()
-    saving: Mapping[str, object] = {"save_steps": steps} if steps is not None else {}
     return {
         "output_dir": str(out),
         "per_device_train_batch_size": settings.device_batch_size,
@@ -60,8 +55,7 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "beta": settings.beta,
         "max_length": None,
         "precompute_ref_log_probs": True,
-        "save_strategy": strategy,
-        **saving,
+        **_saving(settings.checkpoints),
         "save_total_limit": settings.keep_checkpoints,
         "eval_strategy": "no",  # the trajectories measure held-out pairs one by one
         "logging_steps": settings.log_every,
@@ -70,15 +64,19 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "report_to": settings.report_to or "none",
         "run_name": f"{out.name}-{settings.objective.value}",
         "disable_tqdm": True,
+        "log_level": "error",
+        "log_level_replica": "error",
+        "ddp_find_unused_parameters": False,
         "trust_remote_code": settings.trust_remote_code,
     }
+
+
+def _saving(checkpoints: str | int) -> Mapping[str, object]:
+    if isinstance(checkpoints, int):
+        return {"save_strategy": "steps", "save_steps": checkpoints}
+    return {"save_strategy": "epoch" if checkpoints == "epoch" else "no"}
 
 
 def uses_shards(settings: TrainingSettings) -> bool:
     """Whether each device holds only a part of the model, so that it cannot answer on its own."""
     return settings.parallel.value != "ddp" and settings.gpus is not None
-
-
-def is_kto(objective: Objective) -> bool:
-    """Whether the objective estimates a KL from mismatched answers."""
-    return objective is Objective.KTO

@@ -60,7 +60,8 @@ class CachedReferences:
             model = trainer.ref_model or trainer.model
             if trainer.ref_model is None and trainer.is_deepspeed_enabled:
                 model = prepare_deepspeed(trainer.model, accelerator)
-            say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
+            if accelerator.is_main_process:
+                say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
             return pair_log_probs(
                 lambda batch: torch.cat(trainer.compute_ref_log_probs(model, batch)),
                 pairs,

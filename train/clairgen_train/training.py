@@ -2,24 +2,22 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import datasets
-import torch
 import transformers
 from accelerate import PartialState
 
-from clairgen.errors import ConfigError, DrainedError
+from clairgen.errors import DrainedError
 from clairgen_train.anchors import Anchor, PaperEraAnchor, RunningAnchor
-from clairgen_train.arguments import trl_arguments, uses_shards
+from clairgen_train.arguments import trl_arguments
 from clairgen_train.card import card
 from clairgen_train.collating import PairCollator
+from clairgen_train.held_out import held_out_trajectories
 from clairgen_train.loading import loaded_model, lora_config, vocabulary_of
-from clairgen_train.measuring import pair_log_probs, policy_score
+from clairgen_train.memory import memory_told
 from clairgen_train.objective import Objective
 from clairgen_train.outcome import outcome
 from clairgen_train.pair_trainer import PairTrainer
@@ -27,11 +25,9 @@ from clairgen_train.prepared import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.progress import Progress, say
 from clairgen_train.references import CachedReferences, cache_folder
 from clairgen_train.run_folder import RunFolder
-from clairgen_train.sampling import sampled_answers
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.stopping import StopWhenAsked
 from clairgen_train.tokenising import tokenizer_of
-from clairgen_train.trajectories import Measured, Trajectories
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 
 if TYPE_CHECKING:
@@ -62,7 +58,7 @@ def run(folder: RunFolder) -> None:
     _quiet()
     settings, state = folder.settings(), PartialState()
     tokenizer, pairs = _tokenizer(settings), prepared_pairs(folder.path)
-    with _memory_told(settings):
+    with memory_told(settings):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
         stop = StopWhenAsked(trainer.accelerator)
         trainer.add_callback(stop)
@@ -76,15 +72,18 @@ def run(folder: RunFolder) -> None:
             "run the same command to go on."
         )
     trainer.save_model(str(folder.path))
-    (folder.path / "training_args.bin").unlink(
-        missing_ok=True
-    )  # a pickle of TRL's arguments; training.yaml says the same
     if state.is_main_process:
-        result = outcome(folder.trajectories, settings.beta) | {"steps": trainer.state.global_step}
-        versions = {name: version(name) for name in _LIBRARIES}
-        (folder.path / "README.md").write_text(card(settings, pairs.facts, result, versions), encoding="utf-8")
-        folder.finish(result)
+        _finish(folder, settings, pairs, trainer.state.global_step)
     state.wait_for_everyone()
+
+
+def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs, steps: int) -> None:
+    """Leave the card and the last numbers beside the model."""
+    (folder.path / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.yaml says the same
+    result = outcome(folder.trajectories, settings.beta) | {"steps": steps}
+    versions = {name: version(name) for name in _LIBRARIES}
+    (folder.path / "README.md").write_text(card(settings, pairs.facts, result, versions), encoding="utf-8")
+    folder.finish(result)
 
 
 def _trainer(
@@ -146,79 +145,17 @@ def _add_callbacks(
     pairs: PreparedPairs,
     tokenizer: "PreTrainedTokenizerBase",
 ) -> None:
-    is_first = trainer.accelerator.is_main_process
     trainer.remove_callback(transformers.PrinterCallback)
-    if is_first:
+    if trainer.accelerator.is_main_process:
         trainer.add_callback(Progress(folder.log))
-    if pairs.held_out is None:
-        return
-    held_out, prompts = pairs.held_out, pairs.held_out["prompt_ids"][: settings.sampled_answers]
-    if prompts and uses_shards(settings):
-        prompts = []
-        if is_first:
-            say("no answers are sampled for the trajectories: with the model in shards that is not supported")
-
-    def measure(step: int) -> Measured:
-        log_probs = pair_log_probs(
-            policy_score(trainer.model_wrapped, trainer.accelerator),
-            held_out,
-            accelerator=trainer.accelerator,
-            pad_token_id=tokenizer.pad_token_id,
-            batch_size=settings.device_batch_size,
+    if pairs.held_out is not None:
+        trainer.add_callback(
+            held_out_trajectories(trainer, settings, folder.trajectories, pairs, tokenizer.pad_token_id)
         )
-        return Measured(log_probs, _answer_lengths(trainer, prompts, settings, tokenizer.pad_token_id, step))
-
-    by_pair = pairs.facts["train"]["objectives"]
-    facts = {
-        "objective": next(iter(by_pair)) if len(by_pair) == 1 else "mixed",
-        "beta": str(settings.beta),
-        "data": str(pairs.facts["data"]),
-        "model": settings.model,
-        "version": version("clairgen"),
-    }
-    trainer.add_callback(Trajectories(folder.trajectories, held_out, facts, measure, write=is_first))
-
-
-def _answer_lengths(
-    trainer: PairTrainer | UnpairedTrainer,
-    prompts: list[list[int]],
-    settings: TrainingSettings,
-    pad_token_id: int,
-    step: int,
-) -> list[int]:
-    if not prompts:
-        return []
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    bare = model.get_base_model() if settings.lora else model
-    answers = sampled_answers(
-        bare,
-        prompts,
-        max_new_tokens=settings.response_tokens,
-        pad_token_id=pad_token_id,
-        seed=settings.seed + step,
-    )
-    return [len(answer) for answer in answers]
 
 
 def _tokenizer(settings: TrainingSettings) -> "PreTrainedTokenizerBase":
     return tokenizer_of(settings.model, settings.revision, settings.chat_template, trust=settings.trust_remote_code)
-
-
-@contextmanager
-def _memory_told(settings: TrainingSettings) -> Iterator[None]:
-    """Say what to lower where memory runs out."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
-            raise
-        lower = [f"device_batch_size (now {settings.device_batch_size})"] if settings.device_batch_size > 1 else []
-        lower += [f"response_tokens (now {settings.response_tokens})"]
-        further = [] if settings.gradient_checkpointing else ["set gradient_checkpointing"]
-        further += [] if settings.lora else ["train adapters (lora.yaml)"]
-        raise ConfigError(
-            f"memory ran out; lower {' or '.join(lower)}" + "".join(f", or {advice}" for advice in further)
-        ) from error
 
 
 def _quiet() -> None:

@@ -1,0 +1,74 @@
+"""Held-out pairs, measured while a run trains: their log-likelihoods, and the lengths of answers to some of their prompts."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clairgen_train.arguments import uses_shards
+from clairgen_train.measuring import pair_log_probs, policy_score
+from clairgen_train.progress import say
+from clairgen_train.sampling import sampled_answers
+from clairgen_train.settings import TrainingSettings
+from clairgen_train.trajectories import Measured, Trajectories
+
+if TYPE_CHECKING:
+    from clairgen_train.pair_trainer import PairTrainer
+    from clairgen_train.prepared import PreparedPairs
+    from clairgen_train.unpaired_trainer import UnpairedTrainer
+
+    Trainer = PairTrainer | UnpairedTrainer
+
+
+def held_out_trajectories(
+    trainer: "Trainer", settings: TrainingSettings, file: Path, pairs: "PreparedPairs", pad_token_id: int
+) -> Trajectories:
+    """The callback that measures the held-out pairs of a run; there must be some."""
+    held_out, is_first = pairs.held_out, trainer.accelerator.is_main_process
+    if held_out is None:
+        raise ValueError("no pairs are held out")
+    prompts = held_out["prompt_ids"][: settings.sampled_answers]
+    if prompts and uses_shards(settings):
+        prompts = []
+        if is_first:
+            say("no answers are sampled for the trajectories: with the model in shards that is not supported")
+
+    def measure(step: int) -> Measured:
+        log_probs = pair_log_probs(
+            policy_score(trainer.model_wrapped, trainer.accelerator),
+            held_out,
+            accelerator=trainer.accelerator,
+            pad_token_id=pad_token_id,
+            batch_size=settings.device_batch_size,
+        )
+        return Measured(log_probs, _answer_lengths(trainer, prompts, settings, pad_token_id, step))
+
+    by_pair = pairs.facts["train"]["objectives"]
+    facts = {
+        "objective": next(iter(by_pair)) if len(by_pair) == 1 else "mixed",
+        "beta": str(settings.beta),
+        "data": str(pairs.facts["data"]),
+        "model": settings.model,
+        "version": version("clairgen"),
+    }
+    return Trajectories(file, held_out, facts, measure, write=is_first)
+
+
+def _answer_lengths(
+    trainer: "Trainer",
+    prompts: list[list[int]],
+    settings: TrainingSettings,
+    pad_token_id: int,
+    step: int,
+) -> list[int]:
+    if not prompts:
+        return []
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    bare = model.get_base_model() if settings.lora else model
+    answers = sampled_answers(
+        bare,
+        prompts,
+        max_new_tokens=settings.response_tokens,
+        pad_token_id=pad_token_id,
+        seed=settings.seed + step,
+    )
+    return [len(answer) for answer in answers]
