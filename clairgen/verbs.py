@@ -6,10 +6,11 @@ They read beside a run that is still being made, and write nothing into it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from clairgen.errors import InputError
+from clairgen.errors import InputError, RunError
 from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.rows import ExportFormat
 from clairgen.exporting.summary import ExportSummary
@@ -22,10 +23,13 @@ from clairgen.pipeline.run_log import Session, last_session
 from clairgen.pipeline.sifting import TOKENISER, require_coverage
 from clairgen.records import StoredPair
 from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
-from clairgen.reporting.extra import require_report_extra
+from clairgen.reporting.extra import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.reporting.gathering import recipe_report
 from clairgen.reporting.page.drawn import DrawnPairs
 from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
+
+if TYPE_CHECKING:
+    from clairgen.reporting.training.training_report import TrainingReport
 
 _PAIRS_ON_A_PAGE = 500  # of a recipe: some 4 MB
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -103,6 +107,7 @@ async def report(*runs: Path | str, tokeniser: str | None = None, html: Path | s
     reports: list[RecipeReport] = []
     drawn: list[DrawnPairs] = []
     for run in runs:
+        _refuse_training(Path(run))
         async with reading(RunDirectory(Path(run))) as store:
             named = tokeniser or await store.facts.get(TOKENISER) or DEFAULT_TOKENISER
             statuses = await store.pairs.statuses()
@@ -114,6 +119,25 @@ async def report(*runs: Path | str, tokeniser: str | None = None, html: Path | s
         from clairgen.reporting.page.render import write_page
 
         write_page(Path(html), reports, drawn)
+    return reports
+
+
+def report_training(*outs: Path | str, html: Path | str | None = None) -> "list[TrainingReport]":
+    """Trajectories of held-out pairs, and what is wrong with them, of the training runs with these output folders.
+
+    `html` names a file to write the same into as a page. Raises InputError for a folder without a trajectory.
+    """
+    require_trajectory_extra()
+    if html is not None:
+        require_page_extra()
+    from clairgen.reporting.training.reading import read_trajectory
+    from clairgen.reporting.training.training_report import TrainingReport
+
+    reports = [TrainingReport(read_trajectory(Path(out))) for out in outs]
+    if html is not None:
+        from clairgen.reporting.training.render import write_training_page
+
+        write_training_page(Path(html), reports)
     return reports
 
 
@@ -176,6 +200,12 @@ async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
     """All made pairs of a recipe, in memory: for runs that are known to be small."""
     async with reading(RunDirectory(Path(run))) as store:
         return [stored async for stored in store.pairs.made(recipe)]
+
+
+def _refuse_training(out: Path) -> None:
+    """Raise RunError for the output folder of a training run, which is no run of pairs."""
+    if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
+        raise RunError(f"{out} is no run of pairs but a training run's output; run: clairgen report --training {out}")
 
 
 async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:

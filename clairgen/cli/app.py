@@ -21,6 +21,7 @@ from clairgen.cli.report import report
 from clairgen.cli.running import DRAINED
 from clairgen.cli.show import show
 from clairgen.cli.status import status
+from clairgen.cli.train import train
 from clairgen.errors import BudgetError, ClairgenError, DrainedError, EndpointsError
 
 USER = 2
@@ -41,6 +42,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "reparse": reparse,
     "advise": advise,
     "export": export,
+    "train": train,
     "migrate": migrate,
     "demo": demo,
 }

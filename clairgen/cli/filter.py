@@ -66,8 +66,8 @@ def _changed(
 ) -> "FilterSettings":
     from pydantic import ValidationError
 
-    from clairgen.config_file import validation_sentence
     from clairgen.filters.settings import FILTERS, FilterSettings
+    from clairgen.strict_yaml import validation_sentence
 
     values: dict[str, Any] = (before or FilterSettings()).model_dump(mode="json")
     for name in actions:

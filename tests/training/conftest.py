@@ -10,6 +10,12 @@ _MISSING = [
 ]
 if _MISSING and os.environ.get("CLAIRGEN_REQUIRE_TRAIN") != "1":
     collect_ignore_glob = ["test_*.py"]
+if not _MISSING:
+    import torch
+
+    torch.set_num_threads(
+        1
+    )  # the models are tiny: a second thread costs more than it brings, and spins on a busy machine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from clairgen_train.objectives import Objective
-from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, set_seed
 
 from clairgen.errors import InputError
@@ -19,6 +17,8 @@ from clairgen.pipeline.progress import Progress
 from clairgen.recipes.comparing import Outcome
 from clairgen.records import Variant
 from clairgen.store import RunDirectory, reading
+from clairgen_train.objectives import Objective
+from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from tests.cli.commands import clairgen
 from tests.judges import likes_winners, playing
 from tests.runs import TARGET, config, config_text, questions, write_tasks

@@ -1,6 +1,17 @@
-"""The objectives by name (section 4): which are for pairs, which for single labelled answers."""
+"""The objectives of section 4: their names, and each loss as a pure function of rewards, beside its equation.
 
+Rewards are r(x, y) = beta * log(pi(y|x) / pi_ref(y|x)), without unit; s is the logistic function. Every loss is a tensor [B],
+one number a pair or an answer, whose mean is what a run minimises. Where the paper writes -s(x) the loss here is 1 - s(x), as
+in TRL: the constant keeps it from going below zero and changes no gradient.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 
 class Objective(StrEnum):
@@ -18,3 +29,109 @@ class Objective(StrEnum):
     def is_paired(self) -> bool:
         """Whether it takes chosen and rejected of a prompt together."""
         return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
+
+    @property
+    def code(self) -> int:
+        """Its number in a prepared data set's column `objective`: the place in this list."""
+        return list(Objective).index(self)
+
+
+def dpo(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
+    """Equation 6: -log s(r_w - r_l). Two tensors [B] to [B]; widens the difference, whichever way the two of them go."""
+    return -logsigmoid(chosen_rewards - rejected_rewards)
+
+
+def apo_zero(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
+    """Equation 7 plus 1: -s(r_w) + s(r_l). Two tensors [B] to [B]; raises chosen, lowers rejected."""
+    return 1 - chosen_rewards.sigmoid() + rejected_rewards.sigmoid()
+
+
+def apo_down(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
+    """Equation 8 plus 1: s(r_w) - s(r_w - r_l). Two tensors [B] to [B]; lowers chosen, and rejected more.
+
+    The gradient in r_w is d(r_w) - d(r_w - r_l) with d = s(1 - s): nothing at the start, and it can have either sign.
+    """
+    return chosen_rewards.sigmoid() + 1 - (chosen_rewards - rejected_rewards).sigmoid()
+
+
+def kto_pair(
+    chosen_rewards: Tensor, rejected_rewards: Tensor, chosen_anchor: Tensor, rejected_anchor: Tensor | None = None
+) -> Tensor:
+    """Equation 9 plus 2: -s(r_w - beta KL) - s(beta KL - r_l). Tensors [B] to [B].
+
+    An anchor is beta times the KL between policy and reference (nats a response, not negative), of no dimension or [B]. One
+    serves both terms, unless `rejected_anchor` names the second's own.
+    """
+    second = chosen_anchor if rejected_anchor is None else rejected_anchor
+    return 1 - (chosen_rewards - chosen_anchor).sigmoid() + 1 - (second - rejected_rewards).sigmoid()
+
+
+def kto(rewards: Tensor, desirable: Tensor, anchor: Tensor) -> Tensor:
+    """KTO (arXiv 2402.01306, equation 8, both weights 1): 1 - s(r - beta KL) for desirable answers, else 1 - s(beta KL - r).
+
+    `rewards` [B], `desirable` [B] bool, `anchor` = beta KL of no dimension; [B].
+    """
+    return 1 - torch.where(desirable, rewards - anchor, anchor - rewards).sigmoid()
+
+
+def apo_zero_unpaired(rewards: Tensor, desirable: Tensor) -> Tensor:
+    """KTO with KL fixed to zero (section 5.4's unpaired variant): equation 7's two terms, each on answers of its own. [B]."""
+    return kto(rewards, desirable, rewards.new_zeros(()))
+
+
+def sft(chosen_logps: Tensor, chosen_tokens: Tensor, rows: Tensor) -> Tensor:
+    """Negative log-likelihood of chosen, as a mean over tokens: what TRL's `sft` is, not a mean of means.
+
+    `chosen_logps` [B] are sums over the response (nats), `chosen_tokens` [B] their lengths, `rows` [B] bool the pairs that
+    are counted together. The mean of the result over `rows` is nats a token of these rows, so a long answer weighs more.
+    """
+    mean_tokens = (chosen_tokens * rows).sum() / rows.sum().clamp(min=1)
+    return -chosen_logps / mean_tokens.clamp(min=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PairScores:
+    """What policy and reference give B pairs: sums of log-probs over response tokens (nats), and chosen's length in tokens."""
+
+    chosen_logps: Tensor
+    rejected_logps: Tensor
+    ref_chosen_logps: Tensor
+    ref_rejected_logps: Tensor
+    chosen_tokens: Tensor
+
+    @property
+    def chosen_logratios(self) -> Tensor:
+        """log(pi / pi_ref) of the chosen answers, [B], nats."""
+        return self.chosen_logps - self.ref_chosen_logps
+
+    @property
+    def rejected_logratios(self) -> Tensor:
+        """log(pi / pi_ref) of the rejected answers, [B], nats."""
+        return self.rejected_logps - self.ref_rejected_logps
+
+
+def pair_losses(
+    scores: PairScores, objective: Tensor, weight: Tensor, *, beta: float, kl: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Each pair's loss under its own objective, times its weight, [B]: the mean over B is the loss of a mixed batch.
+
+    `objective` [B] holds codes of paired objectives, `weight` [B] is without unit; `kl` are KTO-pair's anchors for chosen and
+    for rejected (nats a response). The weights are not normalised, so that a pair pulls the same whatever batch it falls into:
+    a weight of 2 is the pair given twice, and a batch of k objectives is the mean of k batches, each by its share of rows.
+    """
+    chosen, rejected = beta * scores.chosen_logratios, beta * scores.rejected_logratios
+    losses = torch.zeros_like(chosen)
+    of_rewards: dict[Objective, Callable[[Tensor, Tensor], Tensor]] = {
+        Objective.DPO: dpo,
+        Objective.APO_ZERO: apo_zero,
+        Objective.APO_DOWN: apo_down,
+        Objective.KTO_PAIR: lambda r_w, r_l: kto_pair(r_w, r_l, beta * kl[0], beta * kl[1]),
+    }
+    for (
+        name,
+        loss,
+    ) in of_rewards.items():  # all of them on all rows: B is small, and asking which occur would wait for the GPU
+        losses = torch.where(objective == name.code, loss(chosen, rejected), losses)
+    rows = objective == Objective.SFT.code
+    losses = torch.where(rows, sft(scores.chosen_logps, scores.chosen_tokens, rows), losses)
+    return losses * weight

@@ -1,30 +1,16 @@
-"""Charts as inline SVG, drawn by Vega-Lite in a bundled engine: no network, no browser, no script in the page.
-
-Its SVG says everything in attributes, so a Content-Security-Policy without inline styles lets it stand, colours may be the
-page's own variables, which follow dark mode, and each mark brings a label for a screen reader.
-"""
+"""The charts of a report on pairs: how contrast spreads, and what chosen answers have more of."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
-import vl_convert
 from markupsafe import Markup
 
 from clairgen.reporting.audit import Audit
 from clairgen.reporting.histograms import Histogram
+from clairgen.reporting.page.drawing import colours, layers_svg
 
 MOST_BARS = 12
-
-_CONFIG = {
-    "font": "system-ui, sans-serif",
-    "background": None,
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": "var(--soft)", "titleColor": "var(--soft)", "domainColor": "var(--line)", "tickColor": "var(--line)",
-        "gridColor": "var(--line)", "titleFontWeight": "normal", "labelFontSize": 11, "titleFontSize": 11,
-    },
-}  # fmt: skip
 
 
 def histogram_svg(histogram: Histogram, shown: range) -> Markup:
@@ -51,18 +37,17 @@ def histogram_svg(histogram: Histogram, shown: range) -> Markup:
         axis["values"] = [power for power in powers if power % every == 0]
     else:
         axis["values"] = [ends[0] + (ends[1] - ends[0]) * fifth / 5 for fifth in range(6)]
-    return _svg(
+    return layers_svg(
         bars,
-        {"type": "bar", "binSpacing": 1},
-        {
+        [{"mark": {"type": "bar", "binSpacing": 1}, "encoding": {
             "x": {"field": "from", "type": "quantitative", "bin": {"binned": True, "step": scale.step},
                   "scale": {"domain": ends}, "axis": axis},
             "x2": {"field": "to"},
             "y": {"field": "pairs", "type": "quantitative",
                   "axis": {"title": "pairs", "tickCount": 4, "tickMinStep": 1, "minExtent": 34}},
-            "color": _colours("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
+            "color": colours("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
             "order": {"field": "order"},
-        },
+        }}],
         width=360,
         height=190,
     )  # fmt: skip
@@ -89,7 +74,7 @@ def shift_svg(audit: Audit) -> Markup:
     }
     effect = {"title": "less in chosen  ←   standard deviations   →  more in chosen", "tickCount": 6}
     spread = {"type": "quantitative", "field": "low", "axis": effect}
-    return _layers(
+    return layers_svg(
         bars,
         [
             {
@@ -97,7 +82,7 @@ def shift_svg(audit: Audit) -> Markup:
                 "encoding": {
                     "y": feature,
                     "x": {"field": "effect", "type": "quantitative", "axis": effect},
-                    "color": _colours("shift", {"clear": "var(--accent)", "within chance": "var(--muted)"}),
+                    "color": colours("shift", {"clear": "var(--accent)", "within chance": "var(--muted)"}),
                 },
             },
             {
@@ -117,19 +102,3 @@ def filled(histograms: Sequence[Histogram]) -> range:
     ]
     count = histograms[0].scale.count
     return range(min(used), max(used) + 1) if used and histograms[0].scale.logarithmic else range(count)
-
-
-def _colours(field: str, colours: dict[str, str]) -> dict[str, Any]:
-    scale = {"domain": list(colours), "range": list(colours.values())}
-    return {"field": field, "type": "nominal", "scale": scale, "legend": None}
-
-
-def _svg(bars: list[dict[str, Any]], mark: dict[str, Any], encoding: dict[str, Any], **size: float) -> Markup:
-    return _layers(bars, [{"mark": mark, "encoding": encoding}], **size)
-
-
-def _layers(bars: list[dict[str, Any]], layers: list[dict[str, Any]], **size: float) -> Markup:
-    fit = {"type": "fit", "contains": "padding"}  # so that charts side by side are of one size
-    specification = {"autosize": fit, "data": {"values": bars}, "layer": layers, "config": _CONFIG, **size}
-    # Trusted as markup: the engine escapes text, and what it is given are numbers and clairgen's own names.
-    return Markup(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))  # noqa: S704

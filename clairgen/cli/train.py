@@ -1,0 +1,135 @@
+"""`clairgen train`: from an exported data set to an aligned model."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from clairgen.errors import MissingExtraError
+
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
+
+
+def train(
+    data: Annotated[
+        str, typer.Argument(help="A folder of `clairgen export`, a file, or owner/name on the hub.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Argument(help="The folder for the model; continued if begun.", show_default=False)],
+    model: Annotated[
+        str | None, typer.Option(help="The model to train: a folder, or a name on the hub.", show_default=False)
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="apo-zero, apo-down, dpo, kto-pair, sft, kto or apo-zero-unpaired.", show_default=False),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings (YAML), or paper, laptop, lora, qlora, 8gpu.", show_default=False),
+    ] = None,
+    subset: Annotated[str | None, typer.Option(help="The subset (recipe), if there are several.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Processes, one a GPU.", show_default=False)] = None,
+    chat_template: Annotated[
+        Path | None, typer.Option(help="A Jinja file, for a model without a chat template.")
+    ] = None,
+    set_values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting as KEY=VALUE (YAML); may be given again.", show_default=False),
+    ] = None,
+    list_settings: Annotated[bool, typer.Option("--settings", help="Print the settings and leave.")] = False,
+) -> None:
+    """Train a model on preference pairs under an anchored objective. Run it again after anything: it goes on.
+
+    Example: clairgen train datasets/first models/first --model path/to/model --objective apo-zero --config laptop
+    """
+    from clairgen_train.settings import load_settings, settings_yaml
+
+    given: dict[str, Any] = {
+        "model": model,
+        "objective": objective,
+        "subset": subset,
+        "epochs": epochs,
+        "gpus": gpus,
+        "chat_template": None if chat_template is None else str(chat_template.absolute()),
+    }
+    settings = load_settings(
+        config, {name: value for name, value in given.items() if value is not None} | _parsed(set_values or [])
+    )
+    if list_settings:
+        typer.echo(settings_yaml(settings), nl=False)
+        return
+    if any(find_spec(package) is None for package in _PACKAGES):
+        raise MissingExtraError("Training", "train")
+    from clairgen_train.launching import launch
+    from clairgen_train.training import prepare, run
+
+    folder = prepare(data, out, settings)
+    if folder.is_finished:
+        typer.echo(f"{out} is trained already; nothing is left to do.")
+        return
+    _print_data(folder.path)
+    if settings.gpus is None:
+        run(folder)
+    else:
+        launch(folder, settings)
+    typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+
+
+def _parsed(pairs: list[str]) -> dict[str, Any]:
+    """Settings given as KEY=VALUE; a dotted key reaches into a group, as in lora.rank=8."""
+    import yaml
+
+    from clairgen.errors import ConfigError
+
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        key, mark, value = pair.partition("=")
+        if not mark or not key:
+            raise ConfigError(f"--set {pair!r} is no KEY=VALUE")
+        *groups, name = key.split(".")
+        place = given
+        for group in groups:
+            place = place.setdefault(group, {})
+        try:
+            place[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {pair!r}: the value is not valid YAML") from error
+    return given
+
+
+def _print_data(folder: Path) -> None:
+    """Say what of the data is trained on, and what became of the rest."""
+    import json
+
+    from clairgen.reporting.plain import plain_line
+    from clairgen_train.rows import SHAPES
+
+    facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):
+        counts = facts.get(name)
+        if counts is None:
+            continue
+        typer.echo(
+            f"{counts['kept']:,} pairs {title}"
+            + _listed(" dropped", counts["dropped"])
+            + _listed(" cut", counts["cut"])
+        )
+    train = facts["train"]
+    for shape, count in train["shapes"].items():
+        if shape != "messages":
+            typer.echo(f"{count:,} rows were {SHAPES[shape]}")
+    if train["rendered_otherwise"]:
+        typer.echo(
+            f"{train['rendered_otherwise']:,} prompts end otherwise in the chat template once an answer follows; that end is "
+            "left out"
+        )
+    if len(train["objectives"]) > 1:
+        typer.echo(
+            "By pair: " + plain_line(", ".join(f"{count:,} {name}" for name, count in train["objectives"].items()))
+        )
+
+
+def _listed(title: str, counts: dict[str, int]) -> str:
+    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return f";{title}: {said}" if said else ""

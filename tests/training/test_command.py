@@ -1,0 +1,117 @@
+"""`clairgen train` as a user runs it: a process of its own, data in the usual shapes, mistakes told in a sentence."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from clairgen.errors import UserError
+from clairgen_train.training import prepare
+from tests.cli.commands import Done, clairgen
+from tests.training.small_run import pair, saved_model, settings, written
+
+SMALL = ("--set", "batch_size=4", "--set", "precision=fp32", "--set", "held_out_pairs=2", "--epochs", "1")
+
+
+async def train(folder: Path, data: Path | str, *more: str, model: Path | str | None = None, out: str = "out") -> Done:
+    chosen = saved_model(folder / "model") if model is None else model
+    cache = ("--set", f"reference_cache={folder / 'cache'}")
+    return await clairgen(
+        "train", data, folder / out, "--model", chosen, *SMALL, *cache, *more, environment={"OMP_NUM_THREADS": "1"}
+    )
+
+
+async def test_published_shape_is_converted_and_told_so(tmp_path: Path) -> None:
+    def published(number: int) -> dict[str, object]:
+        row = pair(number)
+        user = row["prompt"]
+        assert isinstance(user, list)
+        whole = {name: [*user, *row[name]] for name in ("chosen", "rejected")}  # type: ignore[misc]
+        return {"prompt": user[0]["content"], **whole}
+
+    data = written(tmp_path / "pairs.jsonl", [published(number) for number in range(20)])
+    done = await train(tmp_path, data)
+    assert done.code == 0, done.err
+    assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
+    assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
+    again = await train(tmp_path, data)
+    assert (again.code, "is trained already" in again.out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "said"),
+    [
+        ([{"prompt": [], "completion": [], "label": True}], {}, "holds single answers"),
+        ([{"prompt": "2?", "chosen": "4"}], {}, "has no column rejected"),
+        ([pair(1, rejected=pair(1)["chosen"])] * 3, {}, "can teach: 3 identical"),
+        ([], {}, "empty"),
+        ([pair(1)], {"subset": "clair"}, "has no subset 'clair'"),
+        ([pair(1)], {"optimizer": "nothing"}, "nothing"),
+        ([pair(1)], {"report_to": ["mlflow"]}, "mlflow"),
+        ([pair(1)], {"batch_size": 4, "gpus": 4}, "batch_size 4 is no multiple of 8 pairs"),
+        ([pair(1)], {"model": "no-model"}, "no-model cannot be loaded"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_no_run(
+    tmp_path: Path, rows: list[dict[str, object]], given: dict[str, object], said: str
+) -> None:
+    data = written(tmp_path / "pairs.jsonl", rows)
+    with pytest.raises(UserError, match=said) as caught:
+        prepare(str(data), tmp_path / "out", settings(tmp_path, **given))
+    assert "\n" not in str(caught.value)
+    good = written(tmp_path / "good.jsonl", [pair(number) for number in range(4)])
+    prepare(str(good), tmp_path / "out", settings(tmp_path))  # the mended data takes the same folder
+
+
+async def test_mistakes_on_the_command_line_are_one_sentence_each(tmp_path: Path) -> None:
+    good = written(tmp_path / "good.jsonl", [pair(number) for number in range(4)])
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 and no more")
+    cases: list[tuple[Path | str, tuple[str, ...], str]] = [
+        (tmp_path / "none", (), "there is no data set"),
+        (broken, (), "cannot be read"),
+        (good, ("--objective", "ppo"), "objective"),
+        (good, ("--set", "epochs"), "is no KEY=VALUE"),
+        (good, ("--gpus", "2"), "2 GPUs are asked for"),
+        (good, ("--config", "nowhere.yaml"), "there is no configuration file nowhere.yaml"),
+    ]
+    for data, more, said in cases:
+        done = await train(tmp_path, data, *more)
+        assert done.code == 2, (said, done)
+        assert said in done.err, (said, done.err)
+        assert done.err.startswith("Error: "), (said, done.err)
+        assert len(done.err.strip().splitlines()) == 1, done.err
+
+
+async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
+    done = await clairgen("train", "data", "out", "--model", "m", "--config", "paper", "--settings")
+    assert done.code == 0
+    assert "learning_rate: 2.0e-07" in done.out
+
+
+async def test_missing_torch_is_told_with_the_line_that_installs_it(tmp_path: Path) -> None:
+    import asyncio
+
+    program = (
+        "import sys, importlib.util as util; found = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'torch' else found(name, *more)\n"
+        "sys.argv = ['clairgen', 'train', 'data', 'out', '--model', 'm']\n"
+        "from clairgen.cli.app import main; main()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 2
+    assert err.decode().strip().endswith("pip install 'clairgen[train]'")
+
+
+@pytest.mark.parametrize("name", ["data.json", "training.yaml"])
+async def test_what_a_run_was_begun_with_is_on_disk(tmp_path: Path, name: str) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
+    assert (await train(tmp_path, data)).code == 0
+    text = (tmp_path / "out" / name).read_text()
+    assert str(data) in text
+    if name == "data.json":
+        assert json.loads(text)["train"]["rows"] == 8

@@ -1,0 +1,233 @@
+"""PairTrainer over a real tiny model: batches of several objectives, weights, KTO-pair, references, and what it refuses."""
+
+import math
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import MixtralConfig, MixtralForCausalLM, set_seed
+
+from clairgen.errors import ConfigError, InputError
+from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
+from clairgen_train.objectives import Objective
+from clairgen_train.pair_trainer import PairTrainer
+from tests.training.agreement import agreements
+from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
+
+ZERO, DOWN = Objective.APO_ZERO.code, Objective.APO_DOWN.code
+
+
+def batch_of(trainer: PairTrainer, rows: Dataset) -> dict[str, Tensor]:
+    trainer._set_signature_columns_if_needed()
+    columns = [column for column in rows.column_names if column in trainer._signature_columns]
+    batch: dict[str, Tensor] = trainer.data_collator(list(rows.select_columns(columns)))
+    return batch
+
+
+def loss_and_gradient(trainer: PairTrainer, rows: Dataset) -> tuple[Tensor, Tensor]:
+    """The loss of one batch of all `rows`, and its gradient over all trained weights."""
+    trainer.model.train()
+    loss = trainer.compute_loss(trainer.model, batch_of(trainer, rows))
+    weights = [weight for weight in trainer.model.parameters() if weight.requires_grad]
+    gradients = torch.autograd.grad(loss, weights)
+    return loss.detach(), torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def same(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor], within: float = 1e-6) -> None:
+    torch.testing.assert_close(one[0], other[0], rtol=0, atol=within)
+    torch.testing.assert_close(one[1], other[1], rtol=0, atol=within)
+
+
+def test_every_objective_equals_its_equation_to_a_trillionth_in_value_and_gradient(tmp_path: Path) -> None:
+    found = list(agreements(tmp_path))
+    assert {each.objective for each in found} == set(Objective)
+    assert [each for each in found if each.value > 1e-12 or each.gradient > 1e-12] == []
+
+
+def test_a_mixed_batch_is_the_mean_of_trls_losses_over_its_parts(tmp_path: Path) -> None:
+    parts = (Objective.APO_ZERO, Objective.APO_DOWN, Objective.DPO, Objective.SFT)
+    rows = prepared_pairs(16, objective=[each.code for each in parts] * 4)
+    mixed = loss_and_gradient(pair_trainer(tmp_path, rows, Objective.APO_ZERO), rows)
+    of_trl = []
+    for objective in parts:
+        part = rows.filter(lambda row, code=objective.code: row["objective"] == code)
+        of_trl.append(loss_and_gradient(pair_trainer(tmp_path, part, objective), part))
+    losses, gradients = zip(*of_trl, strict=True)
+    same(mixed, (torch.stack(losses).mean(), torch.stack(gradients).mean(dim=0)))
+
+
+def test_a_weight_of_two_pulls_as_the_pair_given_twice(tmp_path: Path) -> None:
+    rows = prepared_pairs(3)
+    weighted = rows.add_column("weight", [2.0, 1.0, 0.0])
+    once = loss_and_gradient(pair_trainer(tmp_path, weighted, Objective.APO_ZERO), weighted)
+    twice = rows.select([0, 0, 1])
+    same(once, loss_and_gradient(pair_trainer(tmp_path, twice, Objective.APO_ZERO), twice))
+
+
+def test_a_mixed_batch_logs_what_trl_logs_for_a_uniform_one(tmp_path: Path) -> None:
+    rows = prepared_pairs(8)
+    mixed = rows.add_column("objective", [ZERO, DOWN] * 4)
+    logs = []
+    for data in (rows, mixed):
+        trainer = pair_trainer(tmp_path, data, Objective.APO_ZERO, settings={"max_steps": 1})
+        trainer.train()
+        logs.append(trainer.state.log_history[0])
+    uniform, routed = logs
+    assert uniform.keys() == routed.keys()
+    assert {"rewards/margins", "logps/chosen", "logits/chosen", "entropy", "mean_token_accuracy"} <= routed.keys()
+    changed = {name for name in uniform if uniform[name] != routed[name]}
+    assert changed == {"loss", "grad_norm"}
+
+
+def test_reference_log_probs_in_the_data_do_what_a_reference_model_does(tmp_path: Path) -> None:
+    for objective in ([ZERO] * 6, [ZERO, DOWN] * 3):
+        rows = prepared_pairs(6, objective=objective)
+        live = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
+        with torch.no_grad():
+            chosen, rejected = live.compute_ref_log_probs(
+                live.ref_model, batch_of(live, rows.remove_columns("objective"))
+            )
+        kept = rows.add_column("ref_chosen_logps", chosen.tolist()).add_column("ref_rejected_logps", rejected.tolist())
+        settings = {"precompute_ref_log_probs": True}
+        stored = pair_trainer(tmp_path, kept, Objective.APO_ZERO, settings=settings, ref_model=None)
+        assert stored.ref_model is None
+        assert stored.train_dataset["ref_chosen_logps"][:] == chosen.tolist()
+        same(loss_and_gradient(live, rows), loss_and_gradient(stored, kept), within=0)
+
+
+def test_prepared_rows_reach_the_batch_untouched_by_trl(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO] * 4, weight=[1.0] * 4)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
+    assert trainer.train_dataset[:] == rows[:]
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert batch["objective"].dtype == torch.int64
+    assert batch["weight"].dtype == torch.float32
+    assert sorted(batch["input_ids"][:, 0].tolist()) == sorted([row["prompt_ids"][0] for row in rows] * 2)
+
+
+def test_kto_pair_is_trls_apo_zero_with_the_kl_added_to_the_reference_and_rewards_stay_unshifted(
+    tmp_path: Path,
+) -> None:
+    kl, settings = 3.0, {"precompute_ref_log_probs": True, "max_steps": 1}
+    anchor = RunningAnchor(every=1000)
+    anchor.add(kl, 0)  # so that step 0 samples nothing
+    rows = prepared_pairs(4, ref_chosen_logps=[-30.0] * 4, ref_rejected_logps=[-40.0] * 4)
+    shifted = prepared_pairs(4, ref_chosen_logps=[-30.0 + kl] * 4, ref_rejected_logps=[-40.0 + kl] * 4)
+    of_kto = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, settings=settings)
+    of_zero = pair_trainer(tmp_path, shifted, Objective.APO_ZERO, settings=settings)
+    same(loss_and_gradient(of_kto, rows), loss_and_gradient(of_zero, shifted))
+    unshifted = pair_trainer(tmp_path, rows, Objective.APO_ZERO, settings=settings)
+    of_kto.train()
+    unshifted.train()
+    first, second = of_kto.state.log_history[0], unshifted.state.log_history[0]
+    assert first["rewards/chosen"] == pytest.approx(second["rewards/chosen"], abs=1e-6)
+    assert first["kl_anchor"] == kl
+
+
+def test_kto_pair_rows_in_a_run_of_another_objective_use_the_anchor(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[Objective.KTO_PAIR.code] * 2 + [ZERO] * 2)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=PaperEraAnchor())
+    mixed = loss_and_gradient(trainer, rows)
+    first, second = rows.select([0, 1]), rows.select([2, 3])
+    of_kto = loss_and_gradient(pair_trainer(tmp_path, first, Objective.KTO_PAIR, anchor=PaperEraAnchor()), first)
+    of_zero = loss_and_gradient(pair_trainer(tmp_path, second, Objective.APO_ZERO), second)
+    same(mixed, ((of_kto[0] + of_zero[0]) / 2, (of_kto[1] + of_zero[1]) / 2))
+
+
+def test_a_mixture_of_experts_keeps_its_balancing_loss(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO] * 4)
+    losses = []
+    for run in (Objective.APO_ZERO, Objective.DPO):  # the second routes the batch
+        trainer = pair_trainer(tmp_path, rows, run, model=tiny_mixtral(), ref_model=tiny_mixtral())
+        assert trainer.aux_loss_enabled
+        losses.append(loss_and_gradient(trainer, rows))
+        assert trainer._metrics["train"]["aux_loss"][0] > 0
+    same(losses[0], losses[1])
+
+
+def tiny_mixtral() -> MixtralForCausalLM:
+    set_seed(5)
+    shape = MixtralConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        max_position_embeddings=64,
+        output_router_logits=True,
+        router_aux_loss_coef=0.5,
+        pad_token_id=PAD,
+        eos_token_id=END,
+    )
+    return MixtralForCausalLM(shape)
+
+
+def test_an_adapter_needs_no_second_model_and_starts_at_the_full_models_loss(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
+    lora = peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+    adapted = pair_trainer(tmp_path, rows, Objective.APO_ZERO, ref_model=None, peft_config=lora)
+    assert adapted.ref_model is None
+    full = pair_trainer(tmp_path, rows, Objective.APO_ZERO, ref_model=tiny_llama(0))
+    assert loss_and_gradient(adapted, rows)[0].item() == pytest.approx(
+        loss_and_gradient(full, rows)[0].item(), abs=1e-6
+    )
+    adapted.train()  # and its routed steps run
+
+
+def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, eval_dataset=rows)
+    wanted = loss_and_gradient(trainer, rows)[0].item()
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_routed_loss_comes_with_trls_logits_where_they_are_asked_for(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
+    batch = batch_of(trainer, rows)
+    with torch.no_grad(), pytest.warns(FutureWarning, match="return_outputs"):
+        loss, outputs = trainer.compute_loss(trainer.model, batch, return_outputs=True)
+    assert loss.item() == trainer.compute_loss(trainer.model, batch).item()
+    assert outputs.logits.shape[:2] == batch["input_ids"].shape
+
+
+def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp_path: Path) -> None:
+    rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2, weight=[1.0, 0.5] * 2)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None)
+    assert {"objective", "weight"} <= batch_of(trainer, rows).keys()
+
+
+@pytest.mark.parametrize("code", [Objective.KTO.code, 99])
+def test_a_pair_with_an_objective_that_is_none_for_pairs_is_refused(tmp_path: Path, code: int) -> None:
+    with pytest.raises(InputError, match=f"holds {code}, which is no objective for pairs; name one of apo-zero"):
+        pair_trainer(tmp_path, prepared_pairs(2, objective=[ZERO, code]), Objective.APO_ZERO)
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_a_weight_below_zero_or_that_is_no_number_is_refused(tmp_path: Path, weight: float) -> None:
+    with pytest.raises(InputError, match="a pair's weight is a number from 0 up"):
+        pair_trainer(tmp_path, prepared_pairs(2, weight=[1.0, weight]), Objective.APO_ZERO)
+
+
+def test_kto_pair_without_an_anchor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="kto-pair needs an anchor"):
+        pair_trainer(tmp_path, prepared_pairs(2), Objective.KTO_PAIR)
+    rows = prepared_pairs(2, objective=[ZERO, Objective.KTO_PAIR.code])
+    with pytest.raises(ConfigError, match="kto-pair needs an anchor"):
+        pair_trainer(tmp_path, rows, Objective.APO_ZERO)
+
+
+def test_an_objective_for_single_answers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="kto trains on single answers"):
+        pair_trainer(tmp_path, prepared_pairs(2), Objective.KTO)
+
+
+def test_options_that_would_change_trls_losses_alone_are_refused(tmp_path: Path) -> None:
+    for settings in ({"label_smoothing": 0.1}, {"ld_alpha": 0.5}, {"use_weighting": True}):
+        with pytest.raises(ConfigError, match=next(iter(settings))):
+            pair_trainer(tmp_path, prepared_pairs(2), Objective.APO_ZERO, settings=settings)

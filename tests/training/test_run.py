@@ -1,0 +1,179 @@
+"""Whole runs: every objective trains, a run that was stopped goes on to the same weights, what it was begun with holds."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from clairgen.errors import ClairgenError, DrainedError, RunError
+from clairgen_train import training
+from clairgen_train.objectives import Objective
+from clairgen_train.run_folder import RunFolder
+from clairgen_train.training import prepare, run
+from tests.training.small_run import pair, settings, trained, written
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = load_file(folder / "model.safetensors")
+    return found
+
+
+def same(first: Path, second: Path) -> bool:
+    one, other = weights(first), weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("objective", list(Objective))
+def test_every_objective_trains_and_leaves_a_model(tmp_path: Path, objective: Objective) -> None:
+    out = trained(tmp_path, objective=objective.value)
+    result = json.loads((out.path / "result.json").read_text())
+    assert result["held_out_pairs"] == 3
+    assert result["steps"] == (28 if not objective.is_paired else 14)
+    before, after = weights(tmp_path / "model"), weights(out.path)
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+    assert objective.value in (out.path / "README.md").read_text()
+    assert not list(out.path.glob("*.bin"))  # nothing that needs pickle beside the model
+    logged = [json.loads(line) for line in out.log.read_text().splitlines()]
+    assert all(isinstance(entry["loss"], float) for entry in logged if "loss" in entry)
+
+
+def test_trajectories_begin_before_the_first_step_and_follow_every_epoch(tmp_path: Path) -> None:
+    out = trained(tmp_path, sampled_answers=2)
+    table = pq.read_table(out.trajectories)
+    assert sorted(set(table["step"].to_pylist())) == [0, 7, 14]
+    assert table.schema.metadata[b"clairgen_objective"] == b"apo-zero"
+    rows = table.to_pylist()
+    first = [row for row in rows if row["step"] == 0]
+    assert all(row["chosen_logps"] == row["ref_chosen_logps"] for row in first)
+    assert all(row["chosen_logps"] != row["ref_chosen_logps"] for row in rows if row["step"] == 14)
+    assert [row["sampled_tokens"] is None for row in first] == [False, False, True]
+    assert all(
+        row["chosen_tokens"] == len(f"It is {2 * int(row['pair_id'][5:])}") + 2 + int(row["pair_id"][5:]) % 3
+        for row in first
+    )
+
+
+class _SignalAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("step", [3, 9])
+@pytest.mark.parametrize("given", [{}, {"objective": "kto-pair"}, {"objective": "kto"}, {"precision": "bf16"}])
+def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, given: dict[str, object]
+) -> None:
+    whole = trained(tmp_path, "whole", **given)
+    add = training._add_callbacks
+
+    def adding(trainer: object, *others: object) -> None:
+        add(trainer, *others)  # type: ignore[arg-type]
+        trainer.add_callback(_SignalAt(step))  # type: ignore[attr-defined]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "_add_callbacks", adding)
+        with pytest.raises(DrainedError, match="run the same command"):
+            trained(tmp_path, "stopped", **given)
+    stopped = trained(tmp_path, "stopped", **given)
+    assert same(whole.path, stopped.path)
+    assert pq.read_table(whole.trajectories).equals(pq.read_table(stopped.trajectories))
+
+
+def test_a_checkpoint_that_a_kill_tore_is_passed_over(tmp_path: Path) -> None:
+    out = trained(tmp_path, "whole")
+    (out.path / "result.json").unlink()
+    newest = out.path / "checkpoint-14"
+    (newest / "trainer_state.json").write_text("{")
+    assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
+    before = weights(out.path)
+    run(out)
+    after = weights(out.path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"epochs": 3}, "begun with epochs 2.0, on which the learning rate of every step depends"),
+        ({"objective": "apo-down"}, "begun with objective apo-zero"),
+        ({"beta": 0.5}, "begun with beta 0.1"),
+    ],
+)
+def test_a_run_goes_on_only_as_it_began(tmp_path: Path, given: dict[str, object], said: str) -> None:
+    out = trained(tmp_path)
+    with pytest.raises(RunError, match=said):
+        prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, **given))
+    other = written(tmp_path / "other.jsonl", [pair(1), pair(2)])
+    with pytest.raises(RunError, match="was begun with the data set"):
+        prepare(str(other), out.path, settings(tmp_path))
+
+
+def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = trained(tmp_path)
+    prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, device_batch_size=1, log_every=5))
+    assert "device_batch_size was 2 and is 1 from here on" in capsys.readouterr().err
+    assert out.settings().device_batch_size == 1
+
+
+def test_references_are_computed_once_for_all_runs_over_the_same_pairs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(tmp_path, "first")
+    assert "computing the reference" in capsys.readouterr().err
+    trained(tmp_path, "second", objective="dpo", seed=0)
+    assert "computing the reference" not in capsys.readouterr().err
+    trained(tmp_path, "third", precision="bf16")
+    assert "computing the reference" in capsys.readouterr().err
+
+
+def test_sharing_changes_nothing_but_speed(tmp_path: Path) -> None:
+    shared, plain = trained(tmp_path, "shared"), trained(tmp_path, "plain", shared_prompt=False)
+    first, second = weights(shared.path), weights(plain.path)
+    assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-4
+
+
+def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> None:
+    rows = [
+        pair(number, objective="apo-down" if number % 3 == 0 else None, weight=1.0 + number % 2) for number in range(30)
+    ]
+    written(tmp_path / "pairs.jsonl", rows)
+    out = trained(tmp_path)
+    counts = json.loads((out.path / "data.json").read_text())["train"]["objectives"]
+    assert counts == {"apo-zero": 20, "apo-down": 7}  # three are held out
+    assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
+
+
+def test_adapters_are_saved_as_adapters(tmp_path: Path) -> None:
+    out = trained(tmp_path, lora={"rank": 2, "alpha": 4}, learning_rate=1e-2)
+    assert (out.path / "adapter_model.safetensors").is_file()
+    first = json.loads(out.log.read_text().splitlines()[0])
+    assert first["loss"] == pytest.approx(1.0, abs=1e-6)  # APO-zero at the reference, as with all weights
+
+
+def test_memory_that_runs_out_is_told_with_what_to_lower(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    with (
+        pytest.raises(ClairgenError, match=r"memory ran out; lower device_batch_size \(now 2\)"),
+        training._memory_told(chosen),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("dear")
+    with pytest.raises(ClairgenError, match="holds no training run"):
+        trained(tmp_path)
+    assert RunFolder(tmp_path / "out").newest_checkpoint(1) is None

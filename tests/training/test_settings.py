@@ -1,0 +1,48 @@
+"""Settings: the shipped files hold, a file's keys and flags are checked, and the defaults are the paper's."""
+
+from pathlib import Path
+
+import pytest
+
+from clairgen.errors import ConfigError
+from clairgen_train.settings import CONFIGS, load_settings, settings_yaml
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+def test_every_shipped_file_is_valid_and_named_in_short(name: str) -> None:
+    assert load_settings(Path(name), {"model": "m"}).model == "m"
+
+
+def test_the_paper_s_settings_are_section_5_2() -> None:
+    paper = load_settings(Path("paper"), {})
+    assert (paper.optimizer, paper.learning_rate, paper.scheduler, paper.warmup_steps) == ("rmsprop", 2e-7, "linear", 0)
+    assert (paper.epochs, paper.batch_size, paper.beta, paper.checkpoints) == (18, 16, 0.1, "epoch")
+    assert (paper.prompt_tokens, paper.response_tokens, paper.held_out_pairs) == (512, 512, 100)
+
+
+def test_flags_go_before_the_file_and_it_reads_back(tmp_path: Path) -> None:
+    settings = load_settings(Path("lora"), {"model": "m", "epochs": 1, "lora": {"rank": 4}})
+    assert settings.epochs == 1
+    assert settings.lora is not None
+    assert settings.lora.rank == 4
+    saved = tmp_path / "saved.yaml"
+    saved.write_text(settings_yaml(settings))
+    assert load_settings(saved, {}) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "no model is named; give --model"),
+        ({"model": "m", "epoch": 3}, "unknown key 'epoch'; did you mean 'epochs'"),
+        ({"model": "m", "objective": "ppo"}, "objective: Input should be 'apo-zero'"),
+        ({"model": "m", "batch_size": 3}, "batch_size 3 is no multiple of device_batch_size 2"),
+        ({"model": "m", "objective": "kto", "device_batch_size": 1}, "set device_batch_size to 2 or more"),
+        ({"model": "m", "lora": {"target_modules": ["lm_head"]}}, "an adapter on lm_head would never be trained"),
+        ({"model": "m", "learning_rate": 0}, "learning_rate: Input should be greater than 0"),
+    ],
+)
+def test_a_fault_is_one_sentence(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_settings(None, given)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,24 @@
+"""One rank of a launched training run: `python -m clairgen_train OUT`, after `prepare` has filled OUT."""
+
+import sys
+from pathlib import Path
+
+from clairgen.errors import ClairgenError, DrainedError
+from clairgen_train.run_folder import RunFolder
+from clairgen_train.training import run
+
+
+def main() -> int:
+    """Train; 0 also where a signal ended the run, since the one who launched it looks into the folder."""
+    try:
+        run(RunFolder(Path(sys.argv[1])))
+    except DrainedError:
+        return 0
+    except ClairgenError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""The segments' attention: each token of a packed batch sees its own row's earlier tokens and nothing else.
+
+transformers finds it by name (`AttentionInterface`). A call that brings no `segments` is none of ours and goes to the
+implementation that the model had before.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from clairgen_train.forward.layout import Branches, Packing
+
+Attention = Callable[..., tuple[Tensor, Tensor | None]]
+_PREFIX = "clairgen_segments_over_"
+
+
+class UnservedAttentionError(Exception):
+    """The model's attention does what the segments' attention cannot do; says what."""
+
+
+@dataclass(slots=True)
+class Segments:
+    """What attention must know of a packing: the sizes of the pairs, and masks that are made once a batch."""
+
+    pairs: tuple[Branches, ...]
+    device: torch.device
+    calls: int = 0
+    _masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, packing: Packing) -> "Segments":
+        """The segments of a packing."""
+        return cls(packing.pairs, packing.tokens.device)
+
+    def mask(self, queries: int, keys: int, window: int | None) -> Tensor:
+        """Whether the last `queries` of `keys` tokens see each of them, causally and at most `window` back; to be added."""
+        found = self._masks.get((queries, keys, window))
+        if found is None:
+            seen = torch.ones(queries, keys, dtype=torch.bool, device=self.device).tril(keys - queries)
+            if window is not None:
+                seen = seen.triu(keys - queries - window + 1)
+            found = torch.zeros(queries, keys, device=self.device).masked_fill(~seen, -torch.inf)
+            self._masks[queries, keys, window] = found
+        return found
+
+
+def no_mask(device: torch.device) -> Tensor:
+    """What a packed batch gives transformers for an attention mask: four axes, so it is handed on, and nothing in it."""
+    return torch.empty(0, 0, 0, 0, device=device)
+
+
+def segments_over(former: str) -> str:
+    """The name under which transformers finds the segments' attention, with `former` for all other calls."""
+    name = _PREFIX + former.replace("flash", "fla5h")  # "flash" in a name makes transformers look for that package
+    if name not in ALL_ATTENTION_FUNCTIONS:
+
+        def attention(
+            module: nn.Module,
+            query: Tensor,
+            key: Tensor,
+            value: Tensor,
+            attention_mask: Tensor | None,
+            **options: object,
+        ) -> tuple[Tensor, Tensor | None]:
+            segments = options.pop("segments", None)
+            if isinstance(segments, Segments):
+                return _attended(query, key, value, segments, options), None
+            if attention_mask is not None and attention_mask.numel() == 0:
+                raise UnservedAttentionError("its layers do not hand the packing on to their attention")
+            return _former(former, module)(module, query, key, value, attention_mask, **options)
+
+        AttentionInterface.register(name, attention)
+        if former in ALL_MASK_ATTENTION_FUNCTIONS:
+            AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[former])
+    return name
+
+
+def _former(name: str, module: nn.Module) -> Attention:
+    if name == "eager":  # each model's own, in its own module
+        return cast("Attention", sys.modules[type(module).__module__].eager_attention_forward)
+    return cast("Attention", ALL_ATTENTION_FUNCTIONS[name])
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: dict[str, object]) -> Tensor:
+    """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
+    for name, what in (
+        ("softcap", "softcapped scores"),
+        ("s_aux", "attention sinks"),
+        ("position_bias", "a bias by distance"),
+    ):
+        if options.get(name) is not None:
+            raise UnservedAttentionError(f"its attention has {what}")
+    if options.get("dropout"):
+        raise UnservedAttentionError("its attention drops scores at random")
+    segments.calls += 1
+    scale, window = cast("float | None", options.get("scaling")), cast("int | None", options.get("sliding_window"))
+    if key.shape[1] != query.shape[1]:
+        groups = query.shape[1] // key.shape[1]
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+    sizes = list(chain.from_iterable((pair.trunk + pair.chosen, pair.rejected) for pair in segments.pairs))
+    queries, keys, values = (torch.split(x, sizes, 2) for x in (query, key, value))
+    parts: list[Tensor] = []
+    for number, pair in enumerate(segments.pairs):
+        q, k, v = queries[2 * number], keys[2 * number], values[2 * number]
+        parts.append(_causal(q, k, v, segments, scale, window))
+        q, k_own, v_own = queries[2 * number + 1], keys[2 * number + 1], values[2 * number + 1]
+        k = torch.cat([k[:, :, : pair.trunk], k_own], 2) if pair.trunk else k_own
+        v = torch.cat([v[:, :, : pair.trunk], v_own], 2) if pair.trunk else v_own
+        parts.append(_causal(q, k, v, segments, scale, window))
+    return torch.cat([part.transpose(1, 2) for part in parts], 1)
+
+
+def _causal(
+    query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float | None, window: int | None
+) -> Tensor:
+    queries, keys = query.shape[2], key.shape[2]
+    if window is not None and window >= keys:
+        window = None
+    if queries == keys and window is None:
+        return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
+    mask = segments.mask(queries, keys, window).to(query.dtype)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)

@@ -1,0 +1,88 @@
+"""The model to train: weights from a folder or the hub, adapters where they are asked for."""
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from clairgen.errors import ConfigError, InputError, MissingExtraError
+from clairgen_train.settings import Lora, TrainingSettings
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedModel
+
+
+def vocabulary_of(settings: TrainingSettings) -> int:
+    """How many token ids the model knows, from its configuration alone. Raises InputError if there is no such model."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(
+            settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(_not_loaded(settings, error)) from error
+    return int(config.get_text_config().vocab_size)
+
+
+def loaded_model(settings: TrainingSettings) -> "PreTrainedModel":
+    """The model's weights, from safetensors only.
+
+    They are held in fp32 for training all of them, whatever the arithmetic: steps of 2e-7 would be lost in bfloat16. Below
+    adapters they are frozen and held in the arithmetic's type. Raises InputError if they cannot be loaded.
+    """
+    from transformers import AutoModelForCausalLM
+
+    lora = settings.lora
+    frozen = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    quantization = _four_bits() if lora is not None and lora.quantize_4bit else None
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            settings.model,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+            dtype=torch.float32 if lora is None else frozen,
+            use_safetensors=True,
+            **({} if quantization is None else {"quantization_config": quantization}),
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(_not_loaded(settings, error)) from error
+    return model
+
+
+def lora_config(lora: Lora) -> "LoraConfig":
+    """PEFT's form of the adapters."""
+    from peft import LoraConfig, TaskType
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type=TaskType.CAUSAL_LM,
+    )
+
+
+def _four_bits() -> object:
+    from importlib.util import find_spec
+
+    from transformers import BitsAndBytesConfig
+
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtraError("QLoRA (lora.quantize_4bit)", "qlora")
+    if not torch.cuda.is_available():
+        raise ConfigError("lora.quantize_4bit needs an NVIDIA GPU, and none is seen here; leave it out")
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]  # transformers leaves it so
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _not_loaded(settings: TrainingSettings, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"the model {settings.model} cannot be loaded; give a folder with config.json and safetensors, or a name on the hub "
+        f"({reason})"
+    )

@@ -1,0 +1,210 @@
+"""TRL's DPOTrainer over pairs that are already tokens, under any of the paper's objectives for pairs.
+
+Where TRL has the loss of a batch, it is TRL's; where it has none (pairs of several objectives, weights, KTO-pair), it is ours,
+of the same forward. TRL's metrics are logged either way.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import cycle, islice
+from typing import Any, cast
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from trl import DPOConfig, DPOTrainer
+
+from clairgen_train.anchors import Anchor, RunningAnchor
+from clairgen_train.collating import PairCollator
+from clairgen_train.objectives import Objective, PairScores, pair_losses
+from clairgen_train.refusing import refuse_other_losses, refuse_unusable
+from clairgen_train.sampling import answered_twice, prompts_of
+
+TRL_LOSSES = {
+    Objective.DPO: "sigmoid",
+    Objective.APO_ZERO: "apo_zero",
+    Objective.APO_DOWN: "apo_down",
+    Objective.SFT: "sft",
+}
+"""The objectives for pairs that TRL has, by its names."""
+
+ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
+
+
+class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
+    """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
+
+    `args.loss_type` is set to match. `anchor` gives KTO-pair its KL and is needed where the run or a pair asks for `kto-pair`. A
+    `RunningAnchor` has to score its samples under the reference: with an adapter that is the model with the adapter off; with
+    full fine-tuning a frozen copy of the starting model is kept in memory for it, even where the data's own reference log-probs
+    are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
+    Raises `ConfigError` for an option of TRL that would change only TRL's losses, `InputError` for data that cannot be used here.
+    """
+
+    precompute_ref_logps: bool  # TRL's: whether a batch brings the reference's log-probs
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        args: DPOConfig,
+        train_dataset: Dataset,
+        objective: Objective = Objective.APO_ZERO,
+        anchor: Anchor | None = None,
+        ref_model: nn.Module | None = None,
+        peft_config: object = None,
+        data_collator: Callable[[list[dict[str, Any]]], dict[str, Tensor]] | None = None,
+        reference_pass: ReferencePass | None = None,
+        **kwargs: object,
+    ) -> None:
+        self._reference_pass = reference_pass
+        refuse_other_losses(args)
+        refuse_unusable(train_dataset, objective, has_anchor=anchor is not None)
+        self.objective, self.anchor = objective, anchor
+        args.loss_type = [TRL_LOSSES.get(objective, "apo_zero")]
+        adapted = peft_config is not None or isinstance(model, PeftModel)
+        if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
+            ref_model = copy.deepcopy(model).requires_grad_(False)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=train_dataset,
+            ref_model=ref_model,
+            peft_config=peft_config,
+            data_collator=data_collator,
+            **kwargs,
+        )
+        if isinstance(anchor, RunningAnchor):
+            self.add_callback(anchor)
+        if data_collator is None:  # TRL's own drops the pairs' objectives and weights
+            self.data_collator = PairCollator(self._tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
+
+    def _prepare_dataset(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
+        if "prompt_ids" in dataset.column_names:
+            return dataset
+        return super()._prepare_dataset(dataset, *args, **kwargs)
+
+    def _precompute_ref_logps(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
+        if "ref_chosen_logps" in dataset.column_names:
+            return dataset
+        if self._reference_pass is not None:
+            return self._reference_pass(self, dataset)
+        return super()._precompute_ref_logps(dataset, *args, **kwargs)
+
+    def create_model_card(self, *args: object, **kwargs: object) -> None:
+        """Write none: a run writes its own card once it is finished."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns += [
+            column for column in ("objective", "weight") if column not in self._signature_columns
+        ]
+
+    def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *args: object, **kwargs: object) -> Tensor:
+        """TRL's step; before the first micro-batch of every so many steps, the on-policy anchor is renewed."""
+        anchor = self._running_anchor()
+        if anchor is not None and anchor.is_due(self.state.global_step):
+            self._renew(anchor, self._prepare_inputs(inputs))
+        loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
+        return loss
+
+    def _compute_loss(
+        self, model: Callable[..., Any], inputs: Mapping[str, Tensor], return_outputs: bool
+    ) -> Tensor | tuple[Tensor, object]:
+        inputs = dict(inputs)
+        objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
+        if self._trl_has(objective, weight):
+            of_trl: Tensor | tuple[Tensor, object] = super()._compute_loss(model, inputs, return_outputs)
+            return of_trl
+        if "ref_chosen_logps" not in inputs:
+            reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
+            inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
+        forward = _Keeping(model)
+        with self._reference_in_batch():
+            result = super()._compute_loss(forward, inputs, return_outputs)
+        scores = _scores(forward.outputs.log_probs, inputs)
+        loss = self._pair_loss(scores, objective, weight)
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * forward.outputs.aux_loss
+        return (loss, result[1]) if return_outputs else loss
+
+    def _trl_has(self, objective: Tensor | None, weight: Tensor | None) -> bool:
+        """Whether TRL's loss is this batch's: one objective, the run's, which it knows, and no weights."""
+        if self.objective not in TRL_LOSSES:
+            return False
+        uniform = objective is None or bool((objective == self.objective.code).all())
+        return uniform and (weight is None or bool((weight == 1).all()))
+
+    def _pair_loss(self, scores: PairScores, objective: Tensor | None, weight: Tensor | None) -> Tensor:
+        if objective is None:
+            objective = torch.full_like(scores.chosen_tokens, self.objective.code)
+        if weight is None:
+            weight = torch.ones_like(scores.ref_chosen_logps)
+        kl = (torch.zeros(()).to(scores.chosen_logps),) * 2
+        anchor = self._running_anchor() or self.anchor
+        if anchor is not None:
+            kl = anchor.kl(scores, objective == Objective.KTO_PAIR.code)
+            mode = "train" if self.model.training else "eval"
+            self._metrics[mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
+        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl).mean()
+
+    @contextmanager
+    def _reference_in_batch(self) -> Iterator[None]:
+        """TRL takes the reference's log-probs from the batch meanwhile."""
+        before, self.precompute_ref_logps = self.precompute_ref_logps, True
+        try:
+            yield
+        finally:
+            self.precompute_ref_logps = before
+
+    def _running_anchor(self) -> RunningAnchor | None:
+        """The anchor among the callbacks: transformers puts another in its place where it restores callbacks by itself."""
+        return next((each for each in self.callback_handler.callbacks if isinstance(each, RunningAnchor)), None)
+
+    def _renew(self, anchor: RunningAnchor, inputs: Mapping[str, Tensor]) -> None:
+        """Sample answers to some of the batch's prompts and add their mean log-ratio over all ranks to the anchor."""
+        step, accelerator, sampling = self.state.global_step, self.accelerator, anchor.sampling
+        policy = accelerator.unwrap_model(self.model)
+        rows = answered_twice(
+            cast("PreTrainedModel", policy.get_base_model() if isinstance(policy, PeftModel) else policy),
+            list(islice(cycle(prompts_of(inputs)), max(sampling.answers // 2, 1))),
+            max_new_tokens=sampling.max_new_tokens,
+            pad_token_id=self._tokenizer.pad_token_id,
+            seed=sampling.seed * 1_000_003 + step * accelerator.num_processes + accelerator.process_index,
+        )
+        batch = self._prepare_inputs(PairCollator(pad_token_id=self._tokenizer.pad_token_id)(rows))
+        was_training = self.model.training
+        self.model.eval()
+        reference = torch.cat(self.compute_ref_log_probs(self.ref_model or self.model, batch))
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        with torch.no_grad(), accelerator.autocast():
+            given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
+            logps = self.model(**given, labels=labels, fused_lm_head=True).log_probs.sum(dim=1)
+        self.model.train(was_training)
+        anchor.add(accelerator.gather((logps - reference).mean()).mean().item(), step)
+
+
+class _Keeping:
+    """The model, called as it is, whose last outputs with log-probs can be looked at while their graph lives."""
+
+    outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
+
+    def __init__(self, model: Callable[..., Any]) -> None:
+        self._model = model
+
+    def __call__(self, **kwargs: object) -> object:
+        outputs = self._model(**kwargs)
+        if kwargs.get("fused_lm_head"):
+            self.outputs = outputs
+        return outputs
+
+
+def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:
+    """A batch's sums over response tokens, as TRL takes them; prompt-learning adapters put virtual tokens in front."""
+    mask = inputs["completion_mask"][:, 1:]
+    chosen, rejected = log_probs[:, -mask.size(1) :].sum(dim=1).chunk(2)
+    tokens = mask.sum(dim=1).chunk(2)[0]
+    return PairScores(chosen, rejected, inputs["ref_chosen_logps"], inputs["ref_rejected_logps"], tokens)

@@ -1,0 +1,229 @@
+"""A training run: prepare the pairs, build TRL's trainer for the objective, train, keep the model and what was measured."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import datasets
+import torch
+import transformers
+from accelerate import PartialState
+
+from clairgen.errors import ConfigError, DrainedError
+from clairgen_train.anchors import Anchor, PaperEraAnchor, RunningAnchor
+from clairgen_train.arguments import trl_arguments, uses_shards
+from clairgen_train.card import card
+from clairgen_train.collating import PairCollator
+from clairgen_train.loading import loaded_model, lora_config, vocabulary_of
+from clairgen_train.measuring import pair_log_probs, policy_score
+from clairgen_train.objectives import Objective
+from clairgen_train.outcome import outcome
+from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.prepared import PreparedPairs, prepare_pairs, prepared_pairs
+from clairgen_train.progress import Progress, say
+from clairgen_train.references import CachedReferences, cache_folder
+from clairgen_train.run_folder import RunFolder
+from clairgen_train.sampling import sampled_answers
+from clairgen_train.settings import TrainingSettings
+from clairgen_train.stopping import StopWhenAsked
+from clairgen_train.tokenising import tokenizer_of
+from clairgen_train.trajectories import Measured, Trajectories
+from clairgen_train.unpaired_trainer import UnpairedTrainer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_LIBRARIES = ("clairgen", "trl", "transformers", "torch", "peft")
+
+
+def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
+    """Open the output folder and put the pairs into it as token ids, unless it has them; all users' mistakes show here."""
+    _quiet()
+    trl_arguments(settings, out, settings.gpus or 1)
+    vocabulary = vocabulary_of(settings)
+    tokenizer = _tokenizer(settings)
+    folder = RunFolder(out)
+    for note in folder.open(settings, data):
+        say(note)
+    prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
+    folder.save(settings, data)
+    return folder
+
+
+def run(folder: RunFolder) -> None:
+    """Train what `prepare` prepared, or go on with it; on every rank of a launch.
+
+    Raises DrainedError if a signal ended it early, ConfigError where memory does not suffice.
+    """
+    _quiet()
+    settings, state = folder.settings(), PartialState()
+    tokenizer, pairs = _tokenizer(settings), prepared_pairs(folder.path)
+    with _memory_told(settings):
+        trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
+        stop = StopWhenAsked(trainer.accelerator)
+        trainer.add_callback(stop)
+        _add_callbacks(trainer, settings, folder, pairs, tokenizer)
+        checkpoint = folder.newest_checkpoint(state.num_processes)
+        with stop.listening():
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if stop.stopped:
+        raise DrainedError(
+            f"Stopped as asked after step {trainer.state.global_step:,} of {trainer.state.max_steps:,}; a checkpoint is kept, "
+            "run the same command to go on."
+        )
+    trainer.save_model(str(folder.path))
+    (folder.path / "training_args.bin").unlink(
+        missing_ok=True
+    )  # a pickle of TRL's arguments; training.yaml says the same
+    if state.is_main_process:
+        result = outcome(folder.trajectories, settings.beta) | {"steps": trainer.state.global_step}
+        versions = {name: version(name) for name in _LIBRARIES}
+        (folder.path / "README.md").write_text(card(settings, pairs.facts, result, versions), encoding="utf-8")
+        folder.finish(result)
+    state.wait_for_everyone()
+
+
+def _trainer(
+    settings: TrainingSettings,
+    folder: RunFolder,
+    pairs: PreparedPairs,
+    tokenizer: "PreTrainedTokenizerBase",
+    ranks: int,
+) -> PairTrainer | UnpairedTrainer:
+    arguments = trl_arguments(settings, folder.path, ranks)
+    model = loaded_model(settings)
+    peft_config = lora_config(settings.lora) if settings.lora else None
+    if not settings.objective.is_paired:
+        return UnpairedTrainer(
+            model,
+            args=arguments,
+            train_dataset=pairs.train,
+            objective=settings.objective,
+            processing_class=tokenizer,
+            peft_config=peft_config,
+        )
+    return PairTrainer(
+        model,
+        args=arguments,
+        train_dataset=pairs.train,
+        objective=settings.objective,
+        anchor=_anchor(settings, pairs),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+        data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
+        reference_pass=CachedReferences(
+            cache_folder(settings.reference_cache),
+            pairs.facts["train"]["sha256"],
+            share=settings.shared_prompt,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+    )
+
+
+def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:
+    if Objective.KTO_PAIR.code not in set(pairs.train.unique("objective")):
+        return None
+    chosen = settings.kto_pair
+    if chosen.anchor == "paper-era":
+        return PaperEraAnchor()
+    return RunningAnchor(
+        every=chosen.every_steps,
+        answers=chosen.samples,
+        max_new_tokens=settings.response_tokens,
+        keep=chosen.momentum,
+        seed=settings.seed,
+    )
+
+
+def _add_callbacks(
+    trainer: PairTrainer | UnpairedTrainer,
+    settings: TrainingSettings,
+    folder: RunFolder,
+    pairs: PreparedPairs,
+    tokenizer: "PreTrainedTokenizerBase",
+) -> None:
+    is_first = trainer.accelerator.is_main_process
+    trainer.remove_callback(transformers.PrinterCallback)
+    if is_first:
+        trainer.add_callback(Progress(folder.log))
+    if pairs.held_out is None:
+        return
+    held_out, prompts = pairs.held_out, pairs.held_out["prompt_ids"][: settings.sampled_answers]
+    if prompts and uses_shards(settings):
+        prompts = []
+        if is_first:
+            say("no answers are sampled for the trajectories: with the model in shards that is not supported")
+
+    def measure(step: int) -> Measured:
+        log_probs = pair_log_probs(
+            policy_score(trainer.model_wrapped, trainer.accelerator),
+            held_out,
+            accelerator=trainer.accelerator,
+            pad_token_id=tokenizer.pad_token_id,
+            batch_size=settings.device_batch_size,
+        )
+        return Measured(log_probs, _answer_lengths(trainer, prompts, settings, tokenizer.pad_token_id, step))
+
+    facts = {
+        "objective": settings.objective.value,
+        "beta": str(settings.beta),
+        "data": str(pairs.facts["data"]),
+        "model": settings.model,
+        "version": version("clairgen"),
+    }
+    trainer.add_callback(Trajectories(folder.trajectories, held_out, facts, measure, write=is_first))
+
+
+def _answer_lengths(
+    trainer: PairTrainer | UnpairedTrainer,
+    prompts: list[list[int]],
+    settings: TrainingSettings,
+    pad_token_id: int,
+    step: int,
+) -> list[int]:
+    if not prompts:
+        return []
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    bare = model.get_base_model() if settings.lora else model
+    answers = sampled_answers(
+        bare,
+        prompts,
+        max_new_tokens=settings.response_tokens,
+        pad_token_id=pad_token_id,
+        seed=settings.seed + step,
+    )
+    return [len(answer) for answer in answers]
+
+
+def _tokenizer(settings: TrainingSettings) -> "PreTrainedTokenizerBase":
+    return tokenizer_of(settings.model, settings.revision, settings.chat_template, trust=settings.trust_remote_code)
+
+
+@contextmanager
+def _memory_told(settings: TrainingSettings) -> Iterator[None]:
+    """Say what to lower where memory runs out."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "can't allocate memory" not in str(error):
+            raise
+        lower = [f"device_batch_size (now {settings.device_batch_size})"] if settings.device_batch_size > 1 else []
+        lower += [f"response_tokens (now {settings.response_tokens})"]
+        further = [] if settings.gradient_checkpointing else ["set gradient_checkpointing"]
+        further += [] if settings.lora else ["train adapters (lora.yaml)"]
+        raise ConfigError(
+            f"memory ran out; lower {' or '.join(lower)}" + "".join(f", or {advice}" for advice in further)
+        ) from error
+
+
+def _quiet() -> None:
+    """Leave to clairgen what is said: progress bars and remarks of the libraries are about things that users cannot mend."""
+    for quieten in (transformers.logging.set_verbosity_error, transformers.utils.logging.disable_progress_bar):
+        quieten()  # type: ignore[no-untyped-call]  # transformers leaves them so
+    datasets.disable_progress_bars()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
