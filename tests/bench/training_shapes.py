@@ -3,14 +3,23 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from clairgen_train.forward import install_shared_forward
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
-from trl import DPOConfig, DPOTrainer
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
+from trl.trainer.dpo_config import DPOConfig
+from trl.trainer.dpo_trainer import DPOTrainer
 
 VOCABULARY = 8192
 FIRST = 3  # padding, start and end come before
@@ -29,13 +38,13 @@ class Shape:
 class Variant:
     """A way to train: TRL's, with the reference at every step or precomputed, or ours, for which it always is.
 
-    Where `checkpointing` is None, it is as TRL has it (on).
+    TRL checkpoints activations by default.
     """
 
     precompute: bool = False
     ours: bool = False
     share: bool = True
-    checkpointing: bool | None = None
+    checkpointing: bool = True
 
 
 VARIANTS = {
@@ -65,12 +74,10 @@ def save_model(folder: Path) -> None:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     words = {"<pad>": 0, "<s>": 1, "</s>": 2} | {f"w{number}": number for number in range(FIRST, VOCABULARY)}
-    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call] # transformers leaves it untyped
-        tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")),
-        pad_token="<pad>",
-        bos_token="<s>",
-        eos_token="</s>",
-    )
+    special = dict(zip(("pad_token", "bos_token", "eos_token"), words, strict=False))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token=next(iter(words)))), **special
+    )  # type: ignore[no-untyped-call] # so it is in transformers
     tokenizer.save_pretrained(folder)
 
 
@@ -96,7 +103,7 @@ def pairs(shape: Shape, count: int, *, seed: int = 0) -> Dataset:
     return Dataset.from_list(list(rows()))
 
 
-class IdsTrainer(DPOTrainer):  # type: ignore[misc] # TRL ships no types
+class IdsTrainer(DPOTrainer):
     """TRL's trainer over pairs that are token ids already."""
 
     ours = False
@@ -104,8 +111,8 @@ class IdsTrainer(DPOTrainer):  # type: ignore[misc] # TRL ships no types
     def _prepare_dataset(self, dataset: Dataset, *_: object, **__: object) -> Dataset:
         return dataset
 
-    def _precompute_ref_logps(self, dataset: Dataset, *options: object) -> Dataset:
-        return dataset if self.ours else super()._precompute_ref_logps(dataset, *options)
+    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
+        return dataset if self.ours else super()._precompute_ref_logps(dataset, name, batch_size)
 
 
 class OurTrainer(IdsTrainer):
@@ -113,18 +120,20 @@ class OurTrainer(IdsTrainer):
 
     ours = True
 
-    def install(self, *, share: bool) -> None:
+    def install(self, data: Dataset, *, share: bool) -> None:
         """Our forward, then the reference with it."""
-        refusal = install_shared_forward(self.model, share=share)
+        model = cast("PreTrainedModel", self.model)
+        refusal = install_shared_forward(model, share=share)
         if refusal is not None:
             raise RuntimeError(refusal)
-        data, size = self.train_dataset, self.args.per_device_train_batch_size
+        size = self.args.per_device_train_batch_size
         chosen: list[float] = []
         rejected: list[float] = []
         for start in range(0, len(data), size):
             batch = self.data_collator([data[number] for number in range(start, start + size)])
-            for side, logps in zip((chosen, rejected), self.compute_ref_log_probs(self.model, batch), strict=True):
-                side.extend(logps.tolist())
+            of_chosen, of_rejected = self.compute_ref_log_probs(model, batch)  # type: ignore[no-untyped-call] # so it is in TRL
+            chosen += of_chosen.tolist()
+            rejected += of_rejected.tolist()
         self.train_dataset = data.add_column("ref_chosen_logps", chosen).add_column("ref_rejected_logps", rejected)
 
 
@@ -132,9 +141,6 @@ def trainer_of(
     variant: Variant, model: Path, data: Dataset, output: Path, *, batch: int, bf16: bool, clock: TrainerCallback
 ) -> IdsTrainer:
     """A trainer at TRL's default settings but for what the variant says, ready to train."""
-    options = {} if variant.checkpointing is None else {"gradient_checkpointing": variant.checkpointing}
-    if not bf16:
-        options["bf16"] = False
     arguments = DPOConfig(
         output_dir=str(output),
         per_device_train_batch_size=batch,
@@ -144,11 +150,12 @@ def trainer_of(
         save_strategy="no",
         disable_tqdm=True,
         use_cpu=True,
-        **options,
+        bf16=None if bf16 else False,
+        gradient_checkpointing=variant.checkpointing,
     )
     kind = OurTrainer if variant.ours else IdsTrainer
     trainer = kind(str(model), args=arguments, train_dataset=data, callbacks=[clock])
     trainer.remove_callback(PrinterCallback)
     if isinstance(trainer, OurTrainer):
-        trainer.install(share=variant.share)
+        trainer.install(data, share=variant.share)
     return trainer

@@ -63,7 +63,7 @@ class TiledLogProbs(torch.autograd.Function):
         likeliest, [M] without one, or None where `rules.outputs` does not name them.
         """
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
-        found = {name: [] for name in ("log_z", *_FIGURES)}  # type: dict[str, list[Tensor]]
+        found: dict[str, list[Tensor]] = {name: [] for name in ("log_z", *_FIGURES)}
         rounded = weight.to(dtype).float()
         for rows in _tiles(hidden, weight):
             logits = _logits(hidden[rows], rounded, bias, dtype)
@@ -73,12 +73,13 @@ class TiledLogProbs(torch.autograd.Function):
         whole = {name: torch.cat(parts) for name, parts in found.items() if parts}
         ctx.save_for_backward(hidden, weight, targets, whole.pop("log_z"), *([] if bias is None else [bias]))
         ctx.rules, ctx.tile_dtype = rules, dtype
-        others = [whole.get(name) for name in _FIGURES[1:]]
+        entropy, log_sum_sq_probs, mean_logits, is_top1 = (whole.get(name) for name in _FIGURES[1:])
+        others = entropy, log_sum_sq_probs, mean_logits, is_top1
         ctx.mark_non_differentiable(*(figure for figure in others if figure is not None))
-        return (whole["log_probs"], *others)
+        return whole["log_probs"], *others
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator] # so it is in torch
+    @once_differentiable
     def backward(ctx: _Context, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         """Logits once more, tile by tile, turned into their gradient in place; sums are in fp32."""
         hidden, weight, targets, log_z, *biases = ctx.saved_tensors
