@@ -12,11 +12,13 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from clairgen_train.forward.flex import tree_attention, tree_mask
 from clairgen_train.forward.layout import Branches, Packing
 
 Attention = Callable[..., tuple[Tensor, Tensor | None]]
@@ -29,28 +31,38 @@ class UnservedAttentionError(Exception):
 
 @dataclass(slots=True)
 class Segments:
-    """What attention must know of a packing: the sizes of the pairs, and masks that are made once a batch."""
+    """What attention must know of a packing: the sizes of the pairs, whether FlexAttention computes it (on GPUs; elsewhere
+    it is `scaled_dot_product_attention`, a segment at a time), and masks that are made once a batch.
+    """
 
     pairs: tuple[Branches, ...]
     device: torch.device
-    calls: int = 0
-    _masks: dict[tuple[int, int, int | None], Tensor] = field(default_factory=dict)
+    flex: bool = False
+    _masks: dict[tuple[int, int, int | None, torch.dtype], Tensor] = field(default_factory=dict)
+    _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     @classmethod
     def of(cls, packing: Packing) -> "Segments":
         """The segments of a packing."""
-        return cls(packing.pairs, packing.tokens.device)
+        device = packing.tokens.device
+        return cls(packing.pairs, device, flex=device.type == "cuda")
 
-    def mask(self, queries: int, keys: int, window: int | None) -> Tensor:
+    def mask(self, queries: int, keys: int, window: int | None, dtype: torch.dtype) -> Tensor:
         """Whether the last `queries` of `keys` tokens see each of them, causally and at most `window` back; to be added."""
-        found = self._masks.get((queries, keys, window))
+        found = self._masks.get((queries, keys, window, dtype))
         if found is None:
             seen = torch.ones(queries, keys, dtype=torch.bool, device=self.device).tril(keys - queries)
             if window is not None:
                 seen = seen.triu(keys - queries - window + 1)
-            found = torch.zeros(queries, keys, device=self.device).masked_fill(~seen, -torch.inf)
-            self._masks[queries, keys, window] = found
+            found = torch.zeros(queries, keys, device=self.device, dtype=dtype).masked_fill(~seen, -torch.inf)
+            self._masks[queries, keys, window, dtype] = found
         return found
+
+    def block_mask(self, window: int | None) -> BlockMask:
+        """The same of the whole tree, as blocks."""
+        if window not in self._block_masks:
+            self._block_masks[window] = tree_mask(self.pairs, self.device, window)
+        return self._block_masks[window]
 
 
 def no_mask(device: torch.device) -> Tensor:
@@ -73,7 +85,7 @@ def segments_over(former: str) -> str:
         ) -> tuple[Tensor, Tensor | None]:
             segments = options.pop("segments", None)
             if isinstance(segments, Segments):
-                return _attended(query, key, value, segments, options), None
+                return attended(query, key, value, segments, options), None
             if attention_mask is not None and attention_mask.numel() == 0:
                 raise UnservedAttentionError("its layers do not hand the packing on to their attention")
             return _former(former, module)(module, query, key, value, attention_mask, **options)
@@ -90,7 +102,7 @@ def _former(name: str, module: nn.Module) -> Attention:
     return cast("Attention", ALL_ATTENTION_FUNCTIONS[name])
 
 
-def _attended(query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: dict[str, object]) -> Tensor:
+def attended(query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: dict[str, object]) -> Tensor:
     """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
     for name, what in (
         ("softcap", "softcapped scores"),
@@ -101,8 +113,9 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, segments: Segments, opt
             raise UnservedAttentionError(f"its attention has {what}")
     if options.get("dropout"):
         raise UnservedAttentionError("its attention drops scores at random")
-    segments.calls += 1
     scale, window = cast("float | None", options.get("scaling")), cast("int | None", options.get("sliding_window"))
+    if segments.flex:
+        return tree_attention(query, key, value, segments.block_mask(window), scale, training=torch.is_grad_enabled())
     if key.shape[1] != query.shape[1]:
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -127,5 +140,5 @@ def _causal(
         window = None
     if queries == keys and window is None:
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
-    mask = segments.mask(queries, keys, window).to(query.dtype)
+    mask = segments.mask(queries, keys, window, query.dtype)
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)

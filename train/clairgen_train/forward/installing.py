@@ -11,7 +11,8 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from clairgen_train.forward.attention import Segments, no_mask, segments_over
 from clairgen_train.forward.layout import packed
-from clairgen_train.forward.log_probs import HeadRules, head_rules, scores
+from clairgen_train.forward.log_probs import head_rules, scores
+from clairgen_train.forward.tiled_head import HeadRules
 from clairgen_train.forward.trial import declared_obstacle, shown_obstacle
 
 _BATCH = frozenset(("input_ids", "attention_mask", "use_cache"))

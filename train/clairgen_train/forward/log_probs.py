@@ -1,8 +1,7 @@
-"""Scores of the response tokens alone, computed by TRL's own chunked head and laid back into TRL's shape."""
+"""Scores of the response tokens alone, by TRL's rules for the head, laid back into TRL's shape."""
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -12,18 +11,9 @@ from trl.kernels.chunked_logprob import ChunkedLogProbFunction
 from trl.trainer.utils import FusedCausalLMOutput, maybe_gather_lm_head_ctx
 
 from clairgen_train.forward.layout import Packing
+from clairgen_train.forward.tiled_head import Figures, HeadRules, TiledLogProbs
 
 _VOCABULARY_TILE = 32768  # TRL's own; a smaller vocabulary is one tile
-
-
-@dataclass(frozen=True, slots=True)
-class HeadRules:
-    """How TRL turns a model's hidden states into log-probabilities, and which figures beside them it was asked for."""
-
-    temperature: float
-    logit_scale: float
-    final_logit_softcapping: float | None
-    outputs: tuple[str, ...]
 
 
 def head_rules(fused_forward: Callable[..., object]) -> HeadRules | None:
@@ -48,22 +38,11 @@ def scores(hidden: Tensor, head: nn.Module, packing: Packing, rules: HeadRules) 
     """
     weight, bias = _whole(cast("nn.Parameter", head.weight)), cast("nn.Parameter | None", head.bias)
     bias = bias if bias is None else _whole(bias)
-    chosen_hidden = hidden.index_select(0, packing.previous).to(weight.device)
-    with maybe_gather_lm_head_ctx(*(x for x in (weight, bias) if x is not None)):
-        per_token: tuple[Tensor | None, ...] = ChunkedLogProbFunction.apply(  # type: ignore[no-untyped-call] # so it is in torch
-            chosen_hidden,
-            weight,
-            bias,
-            packing.tokens[packing.scored].to(weight.device),
-            rules.temperature,
-            _VOCABULARY_TILE,
-            rules.final_logit_softcapping,
-            rules.logit_scale,
-            rules.outputs,
-        )
+    before = hidden.index_select(0, packing.previous).to(weight.device)
+    figures = _figures(before, weight, bias, packing.tokens[packing.scored].to(weight.device), rules)
     places = packing.places.to(weight.device)
-    log_probs, *others = per_token
-    log_probs = _laid_out(cast("Tensor", log_probs), places)
+    log_probs, *others = figures
+    log_probs = _laid_out(log_probs, places)
     entropy, log_sum_sq_probs, mean_logits, is_top1 = (None if x is None else _laid_out(x, places) for x in others)
     mask = places < packing.scored.numel()
     return FusedCausalLMOutput(
@@ -75,6 +54,18 @@ def scores(hidden: Tensor, head: nn.Module, packing: Packing, rules: HeadRules) 
         is_top1=is_top1,
         label_mask=mask,
     )
+
+
+def _figures(
+    hidden: Tensor, weight: nn.Parameter, bias: nn.Parameter | None, targets: Tensor, rules: HeadRules
+) -> Figures:
+    if hidden.device.type == "cpu":
+        return cast("Figures", TiledLogProbs.apply(hidden, weight, bias, targets, rules))  # type: ignore[no-untyped-call] # so it is in torch
+    # not run on a GPU here; TRL does
+    scaling = rules.temperature, _VOCABULARY_TILE, rules.final_logit_softcapping, rules.logit_scale
+    with maybe_gather_lm_head_ctx(*(x for x in (weight, bias) if x is not None)):
+        found = ChunkedLogProbFunction.apply(hidden, weight, bias, targets, *scaling, rules.outputs)  # type: ignore[no-untyped-call] # so it is in torch
+        return cast("Figures", found)
 
 
 def _whole(parameter: nn.Parameter) -> nn.Parameter:

@@ -1,0 +1,59 @@
+"""The tree of a packed batch as a block mask for FlexAttention: the path on GPUs.
+
+The mask's rule and the eager FlexAttention were held against the CPU's path, on a CPU. The compiled kernel and its backward
+pass have not been run on a GPU yet; a model whose trial fails there is refused, and TRL's own forward goes on.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from transformers.integrations.flex_attention import compile_friendly_flex_attention
+
+from clairgen_train.forward.layout import Branches
+
+MaskRule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def tree_rule(pairs: tuple[Branches, ...], device: torch.device, window: int | None) -> MaskRule:
+    """Whether a query sees a key, by their flat places: earlier or itself, of its own branch or of its pair's trunk.
+
+    With a `window`, at most that many tokens of its own row, itself counted.
+    """
+    pair = torch.repeat_interleave(
+        torch.arange(len(pairs), device=device), torch.tensor([p.tokens for p in pairs], device=device)
+    )
+    sizes = torch.tensor([size for p in pairs for size in (p.trunk, p.chosen, p.rejected)], device=device)
+    branch = torch.repeat_interleave(torch.arange(3, device=device).repeat(len(pairs)), sizes)
+    skipped = torch.tensor([p.chosen for p in pairs], device=device)[pair] * (branch == 2)
+    place = torch.arange(len(pair), device=device) - skipped  # places of one pair that are apart as in the row itself
+
+    def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        own = (branch[key] == 0) | (branch[key] == branch[query])
+        seen = (key <= query) & (pair[key] == pair[query]) & own
+        return seen if window is None else seen & (place[query] - place[key] < window)
+
+    return sees
+
+
+def tree_mask(pairs: tuple[Branches, ...], device: torch.device, window: int | None) -> BlockMask:
+    """The rule as blocks, of which those that nobody sees are left out."""
+    total = sum(pair.tokens for pair in pairs)
+    rule = tree_rule(pairs, device, window)
+    return create_block_mask(rule, None, None, total, total, device=str(device), _compile=device.type == "cuda")
+
+
+def tree_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None, *, training: bool
+) -> Tensor:
+    """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
+    grouped = key.shape[1] != query.shape[1]
+    if query.device.type == "cuda":
+        found = compile_friendly_flex_attention(
+            query, key, value, training=training, block_mask=mask, scale=scale, enable_gqa=grouped
+        )
+    else:
+        found = flex_attention(query, key, value, block_mask=mask, scale=scale, enable_gqa=grouped)
+    return cast("Tensor", found).transpose(1, 2).contiguous()
