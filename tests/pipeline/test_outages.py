@@ -106,7 +106,7 @@ async def test_storm_of_refusals_fails_no_task_and_sends_no_flood(tmp_path: Path
     async with ScriptedEndpoint(limited) as endpoint:
         summary = await made(tmp_path, endpoint.url, clock=clock, concurrency=64)
     assert summary.statuses == {"clair": {"made": TASKS}}
-    assert len(endpoint.asked) < 4 * 2 * TASKS  # the fake clock runs on while refusals are on the wire
+    assert len(endpoint.asked) < 2 * 2 * TASKS
 
 
 async def test_what_is_refused_alone_fails_by_name_while_all_others_are_answered(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ async def test_what_is_refused_alone_fails_by_name_while_all_others_are_answered
     assert reason == "refused-alone"
     assert f"slow down (refused {tries} times while other asks were answered)" in detail
     assert 10 <= tries <= 12
-    assert clock() - start < 120
+    assert clock() - start < 180
 
 
 async def test_those_that_are_refused_alone_fail_though_nobody_else_is_left(tmp_path: Path) -> None:
