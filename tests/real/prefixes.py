@@ -42,8 +42,7 @@ async def _compared(python: Path, prompts: int, words: int, answer_tokens: int, 
         VllmServer(python, checkpoint, MODEL, logs[0], caching[0]) as cached,
         VllmServer(python, checkpoint, MODEL, logs[1], caching[1]) as uncached,
     ):
-        await cached.start()
-        await uncached.start()
+        await asyncio.gather(cached.start(), uncached.start())
         ratios = []
         for number in range(rounds + 1):
             seconds = [await _asked(server.url, number, prompts, words, answer_tokens) for server in (cached, uncached)]
