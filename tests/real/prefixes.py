@@ -7,7 +7,9 @@ one finds the first one's, as a placement by prefix would bring about. The ratio
 """
 
 import asyncio
+import signal
 import statistics
+import sys
 import time
 from importlib import resources
 from pathlib import Path
@@ -31,6 +33,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Rounds, whose median counts.")] = 3,
 ) -> None:
     """Ask two servers in turn, one with the cache and one without."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with us
     asyncio.run(_compared(python, prompts, words, answer_tokens, rounds))
 
 
