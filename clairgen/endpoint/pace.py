@@ -51,7 +51,7 @@ class Pace:
         self._let_through = 0
         self._grows_from = self._began = clock()
         self._counted_from: float | None = None
-        self._counted = (0, 0.0, 0.0, 1.0)  # calls, seconds, and the least and the part that are kept of their rate
+        self._counted: tuple[int, float, float, float] | None = None  # see _keep_to_what_was_counted
         self._calls_since = 0
         self._recently = _Recently(clock)
 
@@ -119,9 +119,9 @@ class Pace:
         False if the call went out before the last pause was over: it was refused by the same burst, however late one hears.
         """
         if sent_at < self._paused_until:
-            calls, seconds, least, kept = self._counted
-            self._counted = (calls - 1, seconds, least, kept)
-            self._keep_to_what_was_counted()
+            if self._counted is not None:
+                calls, *rest = self._counted
+                self._keep_to_what_was_counted(calls - 1, *rest)
             return False
         now = self._clock()
         self._let_through -= 1
@@ -157,12 +157,12 @@ class Pace:
                     self._counted = (calls, seconds, self._learned, 0.0)
                     return
         self._measured = counted_before and calls >= _FEW
-        self._counted = (calls, seconds, least, _KEPT if self._measured else _KEPT_OF_A_GUESS)
         self._grows_from, self._calls_since = now, 0
-        self._keep_to_what_was_counted()
+        self._keep_to_what_was_counted(calls, seconds, least, _KEPT if self._measured else _KEPT_OF_A_GUESS)
 
-    def _keep_to_what_was_counted(self) -> None:
-        calls, seconds, least, kept = self._counted
+    def _keep_to_what_was_counted(self, calls: int, seconds: float, least: float, kept: float) -> None:
+        """Learn a part of the rate of some calls, which may turn out to be fewer, and `least` at least."""
+        self._counted = calls, seconds, least, kept
         self._learned = max(least, kept * _MINUTE * max(1, calls) / max(seconds, _FIRST_PAUSE_SECONDS))
 
 

@@ -98,6 +98,14 @@ def test_an_endpoint_that_announces_that_it_is_exhausted_is_left_alone_so_long()
     assert turns(pace, clock, 1) == [3]
 
 
+def test_a_refusal_of_what_went_out_before_an_announced_pause_teaches_no_rate() -> None:
+    clock = FakeClock()
+    pace = Pace(Limits(), clock)
+    pace.announced(Limits(exhausted_seconds=3))
+    assert not pace.refused(None, clock())
+    assert pace.requests_per_minute is None
+
+
 def answered(pace: Pace, clock: FakeClock, count: int, seconds: float) -> None:
     for _ in range(count):
         clock.seconds += seconds / count

@@ -24,9 +24,9 @@ _ENVIRONMENT = {
 
 
 class VllmServer:
-    """Serves the checkpoint in a folder under the name `model`, at the same `url` after every start."""
+    """Serves the checkpoint in a folder under the name `model`, at the same `url` after every start; `options` are vLLM's own."""
 
-    def __init__(self, python: Path, checkpoint: Path, model: str, log: Path) -> None:
+    def __init__(self, python: Path, checkpoint: Path, model: str, log: Path, *options: str) -> None:
         for needed in (python, checkpoint / "config.json", checkpoint / "model.safetensors"):
             if not needed.is_file():
                 raise ConfigError(
@@ -52,6 +52,7 @@ class VllmServer:
                 "--port",
                 str(self._port),
             ),
+            *options,
         ]
 
     async def __aenter__(self) -> Self:
