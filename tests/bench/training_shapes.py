@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from clairgen_train.forward import install_shared_forward
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -20,6 +19,8 @@ from transformers import (
 )
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
+
+from clairgen_train.forward import install_shared_forward
 
 VOCABULARY = 8192
 FIRST = 3  # padding, start and end come before

@@ -16,7 +16,6 @@ from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.comparing import Outcome
 from clairgen.store import RunDirectory, reading
-from clairgen_train.objectives import Objective
 from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from tests.cli.commands import clairgen
 from tests.judges import likes_winners, playing

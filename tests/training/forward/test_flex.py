@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from clairgen_train.forward.attention import Segments, attended
 from clairgen_train.forward.flex import tree_rule
 from clairgen_train.forward.layout import Branches
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SIZES = st.builds(Branches, st.integers(0, 5), st.integers(1, 5), st.integers(1, 5))
 

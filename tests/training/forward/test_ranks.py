@@ -5,13 +5,13 @@ from typing import cast
 
 import pytest
 import torch
-from clairgen_train.forward import install_shared_forward
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
+from clairgen_train.forward import install_shared_forward
 from tests.training.forward.batches import CONFIGS, Pair, batch_of, furthest, model_of, outputs_and_gradients
 
 PAIRS = [Pair(7, 4, 8, 9), Pair(5, 0, 3, 9)]
