@@ -90,7 +90,7 @@ def _held_out(result: Mapping[str, Any]) -> list[str]:
     if "reward_margin" not in result:
         return ["None were held out."]
     rows = [
-        f"| {name} | {result[key]['mean']:.4g} ± {result[key]['se']:.2g} |"
+        f"| {name} | {_with_error(result[key])} |"
         for key, name in (
             ("reward_margin", "reward margin"),
             ("chosen_change", "log-likelihood of chosen, change (nats)"),
@@ -104,6 +104,11 @@ def _held_out(result: Mapping[str, Any]) -> list[str]:
         "|---|---|",
         *rows,
     ]
+
+
+def _with_error(estimate: Mapping[str, float | None]) -> str:
+    mean, error = estimate["mean"], estimate["se"]
+    return f"{mean:.4g}" + ("" if error is None else f" ± {error:.2g}")
 
 
 def _code(text: str) -> str:
