@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from clairgen_train.pair_trainer import PairTrainer
-
-_VERSION = 1
 
 
 def cache_folder(chosen: Path | None) -> Path:
@@ -92,7 +91,7 @@ def reference_key(*, model_hash: str, pairs_hash: str, dtype: str, forward: str)
     `model_hash` is of the weights, `pairs_hash` of the token ids; `dtype` and `forward` say how it was computed, since in
     bfloat16 a pass of another shape shifts log-probabilities.
     """
-    facts = [_VERSION, model_hash, pairs_hash, dtype, forward, torch.__version__]
+    facts = [version("clairgen"), model_hash, pairs_hash, dtype, forward, torch.__version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
