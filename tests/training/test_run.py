@@ -14,8 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import training
-from clairgen_train.memory import memory_told
 from clairgen_train.objective import Objective
+from clairgen_train.resources import resources_told
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.training import prepare, run
 from tests.training.small_run import pair, settings, trained, written
@@ -166,13 +166,27 @@ def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp
     assert first == pytest.approx(other, abs=1e-6)
 
 
-def test_memory_that_runs_out_is_told_with_what_to_lower(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), r"memory ran out; lower device_batch_size \(now 2\)"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "set gradient_checkpointing, or train adapters",
+        ),
+        (OSError(28, "No space left on device"), "the disk of .* is full; free some space, or set keep_checkpoints"),
+    ],
+)
+def test_what_runs_out_is_told_with_what_to_do(tmp_path: Path, error: Exception, said: str) -> None:
     chosen = settings(tmp_path)
-    with (
-        pytest.raises(ClairgenError, match=r"memory ran out; lower device_batch_size \(now 2\)"),
-        memory_told(chosen),
-    ):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(ClairgenError, match=said), resources_told(chosen, RunFolder(tmp_path / "out")):
+        raise error
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ClairgenError, match="name another folder with --set reference_cache"):
+        trained(tmp_path, reference_cache=str(tmp_path / "file"))
 
 
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from accelerate.utils import broadcast_object_list, is_peft_model
 from trl.models import prepare_deepspeed
 
+from clairgen.errors import InputError
 from clairgen_train.measuring import PairLogProbs, pair_log_probs
 from clairgen_train.progress import say
 
@@ -118,11 +119,17 @@ def with_references(
 def _write(log_probs: PairLogProbs, file: Path) -> None:
     import pyarrow as pa
 
-    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(f".{os.getpid()}.partial")
     table = pa.table(
         {"ref_chosen_logps": log_probs.chosen.numpy(), "ref_rejected_logps": log_probs.rejected.numpy()},
     )
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    partial.rename(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        partial.rename(file)
+    except OSError as error:
+        raise InputError(
+            f"the reference log-probabilities cannot be kept in {file.parent}: {error.strerror or error}; name another folder "
+            "with --set reference_cache=FOLDER"
+        ) from error

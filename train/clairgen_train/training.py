@@ -17,13 +17,13 @@ from clairgen_train.card import card
 from clairgen_train.collating import PairCollator
 from clairgen_train.held_out import held_out_trajectories
 from clairgen_train.loading import loaded_model, lora_config, vocabulary_of
-from clairgen_train.memory import memory_told
 from clairgen_train.objective import Objective
 from clairgen_train.outcome import outcome
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.prepared import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.progress import Progress, say
 from clairgen_train.references import CachedReferences, cache_folder
+from clairgen_train.resources import resources_told
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.stopping import StopWhenAsked
@@ -58,7 +58,7 @@ def run(folder: RunFolder) -> None:
     _quiet()
     settings, state = folder.settings(), PartialState()
     tokenizer, pairs = _tokenizer(settings), prepared_pairs(folder.path)
-    with memory_told(settings):
+    with resources_told(settings, folder):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
         stop = StopWhenAsked(trainer.accelerator)
         trainer.add_callback(stop)
