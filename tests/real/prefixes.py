@@ -27,8 +27,8 @@ MODEL = "student"
 
 def main(
     python: Annotated[Path, typer.Option(help="The Python of the environment that vLLM is installed in.")],
-    prompts: Annotated[int, typer.Option(help="Prompts, each asked twice.")] = 100,
-    words: Annotated[int, typer.Option(help="Words of a prompt.")] = 200,
+    prompts: Annotated[int, typer.Option(help="Prompts, each asked twice.")] = 40,
+    words: Annotated[int, typer.Option(help="Words of a prompt.")] = 100,
     answer_tokens: Annotated[int, typer.Option(help="Tokens of an answer.")] = 100,
     rounds: Annotated[int, typer.Option(help="Rounds, whose median counts.")] = 3,
 ) -> None:
