@@ -27,8 +27,8 @@ MODEL = "student"
 
 def main(
     python: Annotated[Path, typer.Option(help="The Python of the environment that vLLM is installed in.")],
-    prompts: Annotated[int, typer.Option(help="Prompts, each asked twice.")] = 100,
-    words: Annotated[int, typer.Option(help="Words of a prompt.")] = 200,
+    prompts: Annotated[int, typer.Option(help="Prompts, each asked twice.")] = 40,
+    words: Annotated[int, typer.Option(help="Words of a prompt.")] = 100,
     answer_tokens: Annotated[int, typer.Option(help="Tokens of an answer.")] = 100,
     rounds: Annotated[int, typer.Option(help="Rounds, whose median counts.")] = 3,
 ) -> None:
@@ -59,10 +59,11 @@ async def _asked(url: str, salt: int, prompts: int, words: int, answer_tokens: i
     """Seconds for all prompts twice, the second time in the same order, 16 in flight."""
     transport, free = HttpTransport(), asyncio.Semaphore(16)
 
-    async def ask(number: int, seed: int) -> None:
+    async def ask(number: int) -> None:
         text = f"{salt} {number} " + "the sun and the moon " * (words // 5)
         sampling = Sampling(temperature=0.7, max_tokens=answer_tokens, extra={"ignore_eos": True})
-        body = request_body(MODEL, [Message("user", text)], sampling, seed)
+        # Without a seed: vLLM 0.32 for CPUs dies of a seeded prompt that it computes in parts.
+        body = request_body(MODEL, [Message("user", text)], sampling, None)
         async with free:
             response = await transport.post(
                 f"{url}/chat/completions", {"content-type": "application/json"}, body, Timeouts()
@@ -70,10 +71,10 @@ async def _asked(url: str, salt: int, prompts: int, words: int, answer_tokens: i
         read_response(response, now_seconds=time.time())
 
     start = time.monotonic()
-    for seed in (1, 2):
+    for _ in range(2):
         async with asyncio.TaskGroup() as group:
             for number in range(prompts):
-                group.create_task(ask(number, seed))
+                group.create_task(ask(number))
     await transport.close()
     return time.monotonic() - start
 
