@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
@@ -149,6 +149,15 @@ def test_a_model_it_cannot_serve_is_refused_in_a_sentence_and_left_as_it_was(
     assert model.forward == former
     assert model.config._attn_implementation == attention
     model(**batch_of(PAIRS), fused_lm_head=True)
+
+
+def test_a_model_whose_layers_lose_the_packing_is_refused() -> None:
+    model = model_of(CONFIGS["llama"])
+    attention = cast("nn.Module", cast("nn.ModuleList", model.base_model.layers)[1].self_attn)
+    whole = cast("Callable[..., object]", attention.forward)
+    attention.forward = lambda segments=None, **kwargs: whole(**kwargs)
+    sentence = install_shared_forward(model)
+    assert sentence is not None and "do not hand the packing on" in sentence
 
 
 def test_learned_positions_are_each_rows_own() -> None:

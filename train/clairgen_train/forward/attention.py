@@ -72,7 +72,7 @@ def no_mask(device: torch.device) -> Tensor:
 
 def segments_over(former: str) -> str:
     """The name under which transformers finds the segments' attention, with `former` for all other calls."""
-    name = _PREFIX + former.replace("flash", "fla5h")  # "flash" in a name makes transformers look for that package
+    name = _PREFIX + former.replace("flash", "fused")  # for "flash" in a name transformers loads a kernel of that name
     if name not in ALL_ATTENTION_FUNCTIONS:
 
         def attention(

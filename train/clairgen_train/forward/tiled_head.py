@@ -65,11 +65,12 @@ class TiledLogProbs(torch.autograd.Function):
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
         found: dict[str, list[Tensor]] = {name: [] for name in ("log_z", *_FIGURES)}
         rounded = weight.to(dtype).float()
-        for rows in _tiles(hidden, weight):
-            logits = _logits(hidden[rows], rounded, bias, dtype)
-            rules.apply(logits)
-            for name, figure in _figures(logits, targets[rows], rules.outputs).items():
-                found[name].append(figure)
+        with torch.autocast("cpu", enabled=False):  # which would round sums too
+            for rows in _tiles(hidden, weight):
+                logits = _logits(hidden[rows], rounded, bias, dtype)
+                rules.apply(logits)
+                for name, figure in _figures(logits, targets[rows], rules.outputs).items():
+                    found[name].append(figure)
         whole = {name: torch.cat(parts) for name, parts in found.items() if parts}
         ctx.save_for_backward(hidden, weight, targets, whole.pop("log_z"), *([] if bias is None else [bias]))
         ctx.rules, ctx.tile_dtype = rules, dtype
