@@ -72,7 +72,9 @@ def main(
         names = variants.split(",")
         trainers = {name: made(name, shape, place, batch=batch, dtype=dtype, steps=1) for name in names}
         typer.echo(f"prompts {prompt}, answers {shape.answer}, {shared:.0%} of them shared, batch {batch}, {dtype}")
-        differences = {name: difference(trainers[name][0], trainers[names[0]][0]) for name in names[1:]}
+        differences = {
+            name: difference(trainers[name][0], trainers[names[0]][0]) for name in names[1:] if dtype == "fp32"
+        }
         for number in range(rounds + 1):
             for trainer, clock in trainers.values():
                 trainer.train()
