@@ -121,7 +121,7 @@ def first_step(trainer: IdsTrainer) -> tuple[float, dict[str, torch.Tensor]]:
     model.train()
     inputs = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
     with trainer.compute_loss_context_manager():
-        loss = trainer.compute_loss(model, inputs)  # type: ignore[no-untyped-call] # so it is in transformers
+        loss = trainer.compute_loss(model, inputs)
     loss.backward()
     gradients = {name: cast("torch.Tensor", parameter.grad).clone() for name, parameter in model.named_parameters()}
     model.zero_grad()

@@ -43,7 +43,7 @@ def test_figures_and_gradients_are_those_of_trls_head(rules: HeadRules, bias: bo
     hidden, weight, offset, targets = _head(bias=bias)
     ours = TiledLogProbs.apply(hidden, weight, offset, targets, rules)  # type: ignore[no-untyped-call] # so it is in torch
     scaling = rules.temperature, 32768, rules.final_logit_softcapping, rules.logit_scale
-    theirs = ChunkedLogProbFunction.apply(hidden, weight, offset, targets, *scaling, OUTPUTS)  # type: ignore[no-untyped-call] # so it is in torch
+    theirs = ChunkedLogProbFunction.apply(hidden, weight, offset, targets, *scaling, OUTPUTS)
     found, expected = _results(ours, hidden, weight, offset), _results(theirs, hidden, weight, offset)
     assert 10 <= int(expected[0][4].sum()) < 100
     for mine, wanted in zip(found[0] + found[1], expected[0] + expected[1], strict=True):
@@ -55,7 +55,7 @@ def test_under_autocast_logits_are_rounded_as_trl_rounds_them() -> None:
     rules = HeadRules(1.0, 1.0, None, OUTPUTS)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         ours = TiledLogProbs.apply(hidden, weight, None, targets, rules)  # type: ignore[no-untyped-call] # so it is in torch
-        theirs = ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, 32768, None, 1.0, OUTPUTS)  # type: ignore[no-untyped-call] # so it is in torch
+        theirs = ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, 32768, None, 1.0, OUTPUTS)
     found, expected = _results(ours, hidden, weight), _results(theirs, hidden, weight)
     torch.testing.assert_close(found[0][:4], expected[0][:4], rtol=1e-4, atol=1e-4)
     for mine, wanted in zip(found[1], expected[1], strict=True):

@@ -19,7 +19,7 @@ PAIRS = [Pair(7, 4, 8, 9), Pair(5, 0, 3, 9), Pair(6, 2, 2, 3), Pair(4, 9, 6, 5)]
 OF_TIME = ("runtime", "per_second", "flos")
 
 
-class _IdsTrainer(DPOTrainer):
+class _IdsTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Over pairs that are token ids already."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: object, **__: object) -> Dataset:

@@ -64,7 +64,7 @@ def _figures(
     # not run on a GPU here; TRL does
     scaling = rules.temperature, _VOCABULARY_TILE, rules.final_logit_softcapping, rules.logit_scale
     with maybe_gather_lm_head_ctx(*(x for x in (weight, bias) if x is not None)):
-        found = ChunkedLogProbFunction.apply(hidden, weight, bias, targets, *scaling, rules.outputs)  # type: ignore[no-untyped-call] # so it is in torch
+        found = ChunkedLogProbFunction.apply(hidden, weight, bias, targets, *scaling, rules.outputs)
         return cast("Figures", found)
 
 
