@@ -8,7 +8,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench lint types floors format lock classroom-models vllm clean
+.PHONY: demo test check bench bench-training lint types floors format lock classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -22,6 +22,11 @@ bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second bes
 	$(BIN)/python -m tests.bench.rate --peers build/peers
 	$(BIN)/python -m tests.bench.latency
 	$(BIN)/python -m tests.bench.pace
+
+bench-training: $(VENV)/.installed-dev,train  ## steps a second and memory of training beside TRL's own, losses beside the equations (a quarter of an hour)
+	$(BIN)/python -m tests.bench.objectives
+	$(BIN)/python -m tests.bench.training
+	$(BIN)/python -m tests.bench.training --prompt 470
 
 build/peers/.installed:
 	$(PYTHON) -m venv build/peers/curator

@@ -122,6 +122,17 @@ def test_a_run_goes_on_only_as_it_began(tmp_path: Path, given: dict[str, object]
         prepare(str(other), out.path, settings(tmp_path))
 
 
+def test_the_precision_of_this_machine_is_kept_with_the_run(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
+    out = prepare(str(data), tmp_path / "out", settings(tmp_path, precision="auto"))
+    assert out.settings().precision == ("bf16" if torch.cuda.is_available() else "fp32")
+    prepare(str(data), tmp_path / "out", settings(tmp_path, precision="auto"))
+    with pytest.raises(RunError, match="begun with precision"):
+        prepare(
+            str(data), tmp_path / "out", settings(tmp_path, precision="fp32" if torch.cuda.is_available() else "bf16")
+        )
+
+
 def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = trained(tmp_path)
     prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, device_batch_size=1, log_every=5))

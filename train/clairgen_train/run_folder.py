@@ -38,7 +38,7 @@ class RunFolder:
 
         Raises InputError for a folder that holds something else, RunError for a run that was begun otherwise.
         """
-        if not (self.path / _SETTINGS).is_file():
+        if not self.is_begun:
             self._require_free()
             return []
         before = self.settings()
@@ -59,6 +59,11 @@ class RunFolder:
             for name in changed
             if name in ("device_batch_size", "gpus", "gradient_checkpointing", "parallel", "shared_prompt")
         ]
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / _SETTINGS).is_file()
 
     def settings(self) -> TrainingSettings:
         """The settings that the run was begun with. Raises ConfigError if someone changed them into something else."""

@@ -96,7 +96,10 @@ class TrainingSettings(_Strict):
     warmup_steps: int = Field(0, ge=0, description="Steps until the peak learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Decay of weights, where the optimiser has it.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="bf16: weights in fp32, arithmetic in bfloat16.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="bf16: weights in fp32, arithmetic in bfloat16; auto: that where a GPU has it, else fp32, kept with the run.",
+    )
     seed: int = Field(0, ge=0, description="Draws the order of pairs, held-out pairs and samples.")
     lora: Lora | None = Field(None, description="Train adapters instead of all weights.")
     kto_pair: KtoPair = Field(KtoPair(), description="The anchor of KTO-pair.")

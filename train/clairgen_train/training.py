@@ -12,7 +12,7 @@ from accelerate import PartialState
 
 from clairgen.errors import DrainedError
 from clairgen_train.anchors import Anchor, PaperEraAnchor, RunningAnchor
-from clairgen_train.arguments import trl_arguments
+from clairgen_train.arguments import precision_here, trl_arguments
 from clairgen_train.card import card
 from clairgen_train.collating import PairCollator
 from clairgen_train.held_out import held_out_trajectories
@@ -39,10 +39,13 @@ _LIBRARIES = ("clairgen", "trl", "transformers", "torch", "peft")
 def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
     """Open the output folder and put the pairs into it as token ids, unless it has them; all users' mistakes show here."""
     _quiet()
+    folder = RunFolder(out)
+    if settings.precision == "auto":
+        precision = folder.settings().precision if folder.is_begun else precision_here()
+        settings = settings.model_copy(update={"precision": precision})
     trl_arguments(settings, out, settings.gpus or 1)
     vocabulary = vocabulary_of(settings)
     tokenizer = _tokenizer(settings)
-    folder = RunFolder(out)
     for note in folder.open(settings, data):
         say(note)
     prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
