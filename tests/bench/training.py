@@ -8,7 +8,6 @@ trainer with its optimiser; steps are interleaved, one a variant and round, in o
 for; CPU time can be told on a machine that others use too. Peak memory is the largest resident set of a process of its own.
 """
 
-import resource
 import statistics
 import subprocess
 import sys
@@ -67,7 +66,7 @@ def main(
         if alone is not None:
             trainer, _ = made(alone, shape, place, batch=batch, dtype=dtype, steps=2)
             trainer.train()
-            typer.echo(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            typer.echo(own_peak())
             return
         names = variants.split(",")
         trainers = {name: made(name, shape, place, batch=batch, dtype=dtype, steps=1) for name in names}
@@ -130,11 +129,17 @@ def first_step(trainer: IdsTrainer) -> tuple[float, dict[str, torch.Tensor]]:
 
 
 def peak(name: str, prompt: int, shared: float, dtype: str, batch: int) -> float:
-    """Largest resident set in MiB over two steps of the variant in a process of its own, start and libraries included."""
+    """Largest resident set in MiB over two steps of the variant, libraries included: the median of three processes."""
     options = ["--alone", name, "--prompt", prompt, "--shared", shared, "--dtype", dtype, "--batch", batch]
     command = [sys.executable, "-m", "tests.bench.training", *map(str, options)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(out.strip().splitlines()[-1])
+    runs = [subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in range(3)]
+    return statistics.median(float(out.strip().splitlines()[-1]) for out in runs)
+
+
+def own_peak() -> float:
+    """Largest resident set of this process so far, in MiB; Linux alone. `ru_maxrss` would begin with that of the parent."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def report(clocks: dict[str, Clock], differences: dict[str, Difference], peaks: dict[str, float]) -> None:
