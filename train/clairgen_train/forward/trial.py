@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from clairgen_train.forward.attention import UnservedAttentionError
@@ -32,7 +32,9 @@ def declared_obstacle(model: PreTrainedModel) -> str | None:
 
 
 def shown_obstacle(model: PreTrainedModel, former: Callable[..., object], served: Callable[..., object]) -> str | None:
-    """What keeps the new forward `served` from giving the former's values on a small pair, as half a sentence.
+    """What keeps the new forward `served` from giving the former's values and gradients on a small pair, as half a sentence.
+
+    The gradient is that of the embedded tokens alone, summed over them, so that no weight's is held in memory.
 
     A model whose weights are not here (DeepSpeed ZeRO-3, or the ranks of FSDP that load nothing) is not tried.
     """
@@ -41,15 +43,16 @@ def shown_obstacle(model: PreTrainedModel, former: Callable[..., object], served
     batch = _small_pair(model)
     try:
         with _at_rest(model):
-            expected, found = _log_probs(former, batch), _log_probs(served, batch)
+            expected, found = _tried(model, former, batch), _tried(model, served, batch)
     except UnservedAttentionError as fault:
         return str(fault)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
         return f"a trial of it failed ({type(fault).__name__}: {fault})"
     tolerance = _TOLERANCE.get(model.dtype, _COARSE)
-    furthest = (expected - found).abs().max().item()
-    if not furthest <= tolerance * (1 + expected.abs().max().item()):
-        return f"in a trial its log-probabilities came out different by {furthest:.2g} nats"
+    for what, former_values, values in zip(("log-probabilities", "gradients"), expected, found, strict=True):
+        furthest = (former_values - values).abs().max().item()
+        if not furthest <= tolerance * (1 + former_values.abs().max().item()):
+            return f"in a trial its {what} came out different by {furthest:.2g}"
     return None
 
 
@@ -62,18 +65,30 @@ def _small_pair(model: PreTrainedModel) -> dict[str, Tensor]:
     return {"input_ids": rows, "attention_mask": attended, "labels": rows.masked_fill(~answered, -100)}
 
 
-def _log_probs(forward: Callable[..., object], batch: dict[str, Tensor]) -> Tensor:
-    output = forward(**batch, use_cache=False, fused_lm_head=True)
-    return cast("Tensor", output.log_probs).float()  # type: ignore[attr-defined] # TRL ships no types
+def _tried(model: PreTrainedModel, forward: Callable[..., object], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [2, 6], and the gradient of their sum in the embedded tokens, summed over these [width]."""
+    embedded: list[Tensor] = []
+
+    def keep(_module: nn.Module, _given: object, output: Tensor) -> None:
+        embedded.append(output if output.requires_grad else output.requires_grad_())
+
+    handle = model.get_input_embeddings().register_forward_hook(keep)
+    try:
+        output = forward(**batch, use_cache=False, fused_lm_head=True)
+    finally:
+        handle.remove()
+    log_probs = cast("Tensor", output.log_probs).float()  # type: ignore[attr-defined] # TRL ships no types
+    (gradient,) = torch.autograd.grad(log_probs.sum(), embedded[0])
+    return log_probs.detach(), gradient.float().sum(dim=(0, 1))
 
 
 @contextmanager
 def _at_rest(model: PreTrainedModel) -> Iterator[None]:
-    """Without gradients, and in evaluation mode for so long."""
+    """In evaluation mode for so long, with gradients and without autocast, whatever is in force around it."""
     training = model.training
     model.train(False)
     try:
-        with torch.no_grad():
+        with torch.enable_grad(), torch.autocast(model.device.type, enabled=False):
             yield
     finally:
         model.train(training)
