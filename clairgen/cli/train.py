@@ -94,6 +94,8 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
         place = given
         for group in groups:
             place = place.setdefault(group, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {pair!r}: {group} was given a value of its own before; give only one of them")
         try:
             place[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:

@@ -30,6 +30,12 @@ def test_flags_go_before_the_file_and_it_reads_back(tmp_path: Path) -> None:
     assert load_settings(saved, {}) == settings
 
 
+def test_a_key_of_a_group_leaves_the_others_of_the_file() -> None:
+    settings = load_settings(Path("qlora"), {"model": "m", "lora": {"rank": 4}})
+    assert settings.lora is not None
+    assert (settings.lora.rank, settings.lora.quantize_4bit) == (4, True)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

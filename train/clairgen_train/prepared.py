@@ -13,6 +13,7 @@ from clairgen.errors import InputError
 from clairgen_train.cutting import Limits
 from clairgen_train.objective import Objective
 from clairgen_train.reading import read_split
+from clairgen_train.run_folder import put
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.tokenising import Counts, PairTokeniser, TokenisedPair
 
@@ -52,10 +53,6 @@ def prepare_pairs(
     default = settings.objective
     per_pair = settings.pair_objectives == "use" and default.is_paired and default is not Objective.SFT
 
-    def tokenised(split: "Dataset") -> tuple[Iterator[TokenisedPair], Counts]:
-        tokeniser = PairTokeniser(tokenizer, vocabulary, limits)
-        return tokeniser.pairs(split), tokeniser.counts
-
     held_out = read_split(data, settings.subset, settings.test_split) if settings.held_out_pairs else None
     held_from = settings.test_split
     if settings.held_out_pairs and held_out is None:
@@ -69,17 +66,16 @@ def prepare_pairs(
     facts: dict[str, Any] = {"data": data, "subset": settings.subset, "held_out_from": held_from}
     for name, split in (("train", rows), ("held_out", held_out)):
         if split is not None:
-            pairs, counts = tokenised(split)
-            digest = _write(pairs, counts, default, out / "pairs" / f"{name}.arrow", per_pair=per_pair)
+            tokeniser = PairTokeniser(tokenizer, vocabulary, limits)
+            counts = tokeniser.counts
+            digest = _write(tokeniser.pairs(split), counts, default, out / "pairs" / f"{name}.arrow", per_pair=per_pair)
             facts[name] = counts.facts() | {"sha256": digest}
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
                 raise InputError(
                     f"no pair of {data} can teach: {reasons or 'it is empty'}; look at the data or raise the limits"
                 )
-    partial = facts_file.with_suffix(".partial")
-    partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    partial.rename(facts_file)
+    put(facts_file, json.dumps(facts, indent=2) + "\n")
 
 
 def prepared_pairs(out: Path) -> PreparedPairs:
@@ -125,7 +121,7 @@ def _write(pairs: Iterator[TokenisedPair], counts: Counts, default: Objective, p
                     [pair.ids.prompt for pair in batch],
                     [pair.ids.chosen for pair in batch],
                     [pair.ids.rejected for pair in batch],
-                    [list(Objective).index(objective) for objective in objectives],
+                    [objective.code for objective in objectives],
                     [pair.row.weight for pair in batch],
                 ],
                 schema=schema,

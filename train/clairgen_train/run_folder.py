@@ -11,7 +11,7 @@ from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings
 _SETTINGS = "training.yaml"
 _RESULT = "result.json"
 _STATE = "trainer_state.json"
-_UNBEGUN = {"pairs", "data.json", f".{_SETTINGS}.partial"}
+_UNBEGUN = {"pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
 
 
 class RunFolder:
@@ -42,7 +42,7 @@ class RunFolder:
             self._require_free()
             return []
         before = self.settings()
-        began_with = self._data()
+        began_with = self._content().get("data")
         if began_with != data:
             raise RunError(f"{self.path} was begun with the data set {began_with}; train {data} in another folder")
         changed = [name for name in TrainingSettings.model_fields if getattr(before, name) != getattr(settings, name)]
@@ -67,25 +67,21 @@ class RunFolder:
 
     def settings(self) -> TrainingSettings:
         """The settings that the run was begun with. Raises ConfigError if someone changed them into something else."""
-        file = self.path / _SETTINGS
-        content = mapping(read_text(file), TrainingSettings, str(file))
+        content = self._content()
         content.pop("data", None)
-        return validated(content, TrainingSettings, str(file))
+        return validated(content, TrainingSettings, str(self.path / _SETTINGS))
 
-    def _data(self) -> str:
-        return str(mapping(read_text(self.path / _SETTINGS), TrainingSettings, str(self.path / _SETTINGS)).get("data"))
+    def _content(self) -> dict[str, object]:
+        file = self.path / _SETTINGS
+        return mapping(read_text(file), TrainingSettings, str(file))
 
     def save(self, settings: TrainingSettings, data: str) -> None:
         """Write the resolved settings, whole or not at all."""
-        partial = self.path / f".{_SETTINGS}.partial"
-        partial.write_text(f"data: {json.dumps(data)}\n{settings_yaml(settings)}", encoding="utf-8")
-        partial.rename(self.path / _SETTINGS)
+        put(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
 
     def finish(self, facts: dict[str, object]) -> None:
         """Say that the run is finished, with its last numbers."""
-        partial = self.path / f".{_RESULT}.partial"
-        partial.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-        partial.rename(self.path / _RESULT)
+        put(self.path / _RESULT, json.dumps(facts, indent=2) + "\n")
 
     def newest_checkpoint(self, ranks: int) -> Path | None:
         """The newest checkpoint that was written to its end; one that a kill tore is passed over."""
@@ -105,6 +101,13 @@ class RunFolder:
             (self.path / "data.json").unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be made: {error.strerror}; name another one") from error
+
+
+def put(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(file)
 
 
 def _shown(settings: TrainingSettings, name: str) -> str:

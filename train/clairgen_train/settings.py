@@ -170,6 +170,10 @@ def load_settings(path: Path | None, given: dict[str, Any]) -> TrainingSettings:
         source = str(path)
         content = mapping(read_text(path), TrainingSettings, source)
     merged = content | given
+    for name, group in given.items():  # a key of a group leaves the file's other keys of that group alone
+        before = content.get(name)
+        if isinstance(group, dict) and isinstance(before, dict):
+            merged[name] = before | group
     if "model" not in merged:
         raise ConfigError("no model is named; give --model with a folder or a name on the hub")
     return validated(merged, TrainingSettings, source)
