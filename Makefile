@@ -41,8 +41,8 @@ lint: $(VENV)/.installed-$(EXTRAS)
 
 types: $(VENV)/.installed-$(EXTRAS)
 	@if $(BIN)/python -c 'import torch' 2>/dev/null; then MYPYPATH=train $(BIN)/mypy clairgen tests train/clairgen_train train/classroom_models; \
-	else MYPYPATH=train $(BIN)/mypy clairgen tests --exclude '^tests/training/' && \
-	echo 'train/ and tests/training/ are not checked: torch is not installed (EXTRAS=dev,train)'; fi
+	else MYPYPATH=train $(BIN)/mypy clairgen tests --exclude '^tests/(training/|bench/(objectives|training))' && \
+	echo 'train/ and the tests and benchmarks of training are not checked: torch is not installed (EXTRAS=dev,train)'; fi
 
 floors: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/lint-imports
