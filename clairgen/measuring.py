@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from clairgen import metrics
+from clairgen.metrics import contrast as metrics
 from clairgen.records import Contrast, StoredPair
 
 BATCH = 1024

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from clairgen.config import TaskSource
+from clairgen.config.models import TaskSource
 from clairgen.records import RecordedAnswer
-from clairgen.texts import is_encodable
+from clairgen.text import is_encodable
 
 _TEXTS = ("response", "text", "content", "answer", "output")
 _MODELS = ("model", "generator")

@@ -15,12 +15,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clairgen.config import TaskSource
+from clairgen.config.models import TaskSource
 from clairgen.errors import InputError, MissingExtraError
 from clairgen.keys import digest, messages_json
 from clairgen.recorded_answers import recorded_answers
 from clairgen.records import Message, Task
-from clairgen.texts import is_encodable
+from clairgen.text import is_encodable
 
 _ROLES = ("system", "user", "assistant")
 _ID_DIGITS = 20

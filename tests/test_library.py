@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import clairgen
-from clairgen.config_file import load_config
+from clairgen.config.file import load_config
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 

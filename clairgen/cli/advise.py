@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clairgen.config import RunConfig
+    from clairgen.config.models import RunConfig
     from clairgen.pipeline.advise import Advised, AdviseOptions
-    from clairgen.pipeline.scoring import RewardModel
+    from clairgen.pipeline.reward_model import RewardModel
 
 
 def advise(
@@ -45,7 +45,7 @@ def advise(
     """
     from clairgen.cli.advised import advised_json, print_advised
     from clairgen.cli.generate import FAILED, check_budget_flag
-    from clairgen.config_file import load_config
+    from clairgen.config.file import load_config
     from clairgen.pipeline.advise import AdviseOptions
 
     check_budget_flag(budget_usd)
@@ -73,8 +73,8 @@ def _shown(run: Path, options: "AdviseOptions", brought: "RunConfig | None", sco
     """Advise with progress on stderr; Ctrl-C drains."""
     from rich.console import Console
 
-    from clairgen.cli.live import shown
-    from clairgen.cli.running import run_drainable
+    from clairgen.cli.progress import shown
+    from clairgen.cli.signals import run_drainable
     from clairgen.pipeline.advise import advise as compare_pairs
     from clairgen.pipeline.progress import Progress
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from clairgen.pipeline.advise import Advised, RecipeAdvice
-    from clairgen.recipes.comparing import Outcome
+    from clairgen.recipes.compare import Outcome
 
 _ENDED: "tuple[Callable[[Outcome], bool], ...]" = (
     lambda outcome: outcome == "won",
@@ -24,8 +24,8 @@ def print_advised(found: "Advised") -> None:
     """Print the table and a few sentences for each recipe."""
     from rich.console import Console
 
-    from clairgen.prices import dollars
-    from clairgen.reporting.plain import plain_line, shortened
+    from clairgen.config.prices import dollars
+    from clairgen.reporting.sanitize import plain_line, shortened
 
     if not found.recipes:
         return
@@ -59,7 +59,7 @@ def advised_json(found: "Advised") -> str:
 
 def reason(entry: "RecipeAdvice") -> str:
     """The objective that fits, or that it is not clear, and why."""
-    from clairgen.win_rates import FEWEST_TASKS
+    from clairgen.stats import FEWEST_TASKS
 
     rate = entry.rate
     if rate.recommendation is not None:
@@ -79,7 +79,7 @@ def reason(entry: "RecipeAdvice") -> str:
 
 
 def _remarks(entry: "RecipeAdvice") -> list[str]:
-    from clairgen.recipes.comparing import Outcome
+    from clairgen.recipes.compare import Outcome
 
     total = sum(entry.outcomes.values())
     left_out = sum(count for outcome, count in entry.outcomes.items() if outcome.is_left_out)
@@ -103,7 +103,7 @@ def _remarks(entry: "RecipeAdvice") -> list[str]:
 def _table(found: "Advised") -> "Table":
     from rich.table import Table
 
-    from clairgen.reporting.plain import safe_line
+    from clairgen.reporting.sanitize import safe_line
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe")

@@ -5,9 +5,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from clairgen.config.prices import dollars
 from clairgen.pipeline.progress import Counters, RoleCounters
-from clairgen.prices import dollars
-from clairgen.reporting.plain import safe_line
+from clairgen.reporting.sanitize import safe_line
 
 _TITLES = (
     "answered",

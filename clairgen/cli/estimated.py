@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from clairgen.config import RunConfig
+    from clairgen.config.models import RunConfig
     from clairgen.pipeline.estimate import Estimate, RoleEstimate
 
 
@@ -17,7 +17,7 @@ def print_estimate(config: "RunConfig", run: Path, limit: int | None, *, retry_f
     """Estimate a session and print it; nothing is asked and nothing is written."""
     from rich.console import Console
 
-    from clairgen.cli.running import run as run_coroutine
+    from clairgen.cli.signals import run as run_coroutine
     from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
 
     found = run_coroutine(estimate(config, run, limit, retry_failed=retry_failed))
@@ -41,7 +41,7 @@ def print_estimate(config: "RunConfig", run: Path, limit: int | None, *, retry_f
 def _table(roles: "Sequence[RoleEstimate]") -> "Table":
     from rich.table import Table
 
-    from clairgen.reporting.plain import safe_line
+    from clairgen.reporting.sanitize import safe_line
 
     table = Table(box=None, pad_edge=False)
     for title in ("role", "model"):
@@ -58,7 +58,7 @@ def _table(roles: "Sequence[RoleEstimate]") -> "Table":
 
 
 def _tell_prices(roles: "Sequence[RoleEstimate]") -> None:
-    from clairgen.reporting.plain import plain_line
+    from clairgen.reporting.sanitize import plain_line
 
     for role in roles:
         named = f"{role.role} ({plain_line(role.model)})"
@@ -72,7 +72,7 @@ def _tell_prices(roles: "Sequence[RoleEstimate]") -> None:
 
 
 def _tell_sum(found: "Estimate", budget_usd: float | None) -> None:
-    from clairgen.prices import dollars
+    from clairgen.config.prices import dollars
 
     priced = [role for role in found.roles if role.expected_usd is not None]
     expected = sum(role.expected_usd or 0 for role in priced)

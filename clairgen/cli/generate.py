@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clairgen.cli.running import SECONDS_TO_DRAIN
+from clairgen.cli.signals import SECONDS_TO_DRAIN
 from clairgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clairgen.config import RunConfig
+    from clairgen.config.models import RunConfig
     from clairgen.pipeline.generate import Options, Summary
 
 FAILED = 1
@@ -49,7 +49,7 @@ def generate(
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
     from clairgen.cli.estimated import print_estimate
-    from clairgen.config_file import load_config
+    from clairgen.config.file import load_config
     from clairgen.pipeline.generate import Options
 
     loaded = load_config(config)
@@ -78,8 +78,8 @@ def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summa
     """Generate with progress on stderr; Ctrl-C drains."""
     from rich.console import Console
 
-    from clairgen.cli.live import shown
-    from clairgen.cli.running import run_drainable
+    from clairgen.cli.progress import shown
+    from clairgen.cli.signals import run_drainable
     from clairgen.pipeline.generate import generate as make_pairs
     from clairgen.pipeline.progress import Progress
 
@@ -93,8 +93,8 @@ def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summa
 
 def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run, and the command that goes on."""
-    from clairgen.prices import dollars
-    from clairgen.reporting.plain import plain_line, shortened
+    from clairgen.config.prices import dollars
+    from clairgen.reporting.sanitize import plain_line, shortened
 
     tasks = summary.tasks
     if tasks.duplicates:

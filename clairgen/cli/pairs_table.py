@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from clairgen.prices import PICODOLLARS, dollars
-from clairgen.reporting.plain import safe_line
+from clairgen.config.prices import PICODOLLARS, dollars
+from clairgen.reporting.sanitize import safe_line
 from clairgen.store import Spent
 
 

@@ -41,13 +41,13 @@ def report(
     if training:
         _report_training(runs, json=json, tokeniser=tokeniser, html=html)
         return
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.metrics import TOKENISERS
+    from clairgen import api
+    from clairgen.cli.signals import run as run_coroutine
+    from clairgen.metrics.contrast import TOKENISERS
 
     if tokeniser is not None and tokeniser not in TOKENISERS:
         raise ConfigError(f"there is no tokeniser {tokeniser!r}; choose one of {', '.join(TOKENISERS)}")
-    reports = run_coroutine(verbs.report(*runs, tokeniser=tokeniser, html=html))
+    reports = run_coroutine(api.report(*runs, tokeniser=tokeniser, html=html))
     if json:
         from json import dumps
 
@@ -63,11 +63,11 @@ def report(
 
 
 def _report_training(outs: list[Path], *, json: bool, tokeniser: str | None, html: Path | None) -> None:
-    from clairgen import verbs
+    from clairgen import api
 
     if tokeniser is not None:
         raise ConfigError("--tokeniser is for the answers of a run of pairs; leave it out with --training")
-    reports = verbs.report_training(*outs, html=html)
+    reports = api.report_training(*outs, html=html)
     if json:
         from json import dumps
 
@@ -83,7 +83,7 @@ def _report_training(outs: list[Path], *, json: bool, tokeniser: str | None, htm
 
 
 def _name_page(console: "Console", html: Path | None) -> None:
-    from clairgen.reporting.plain import safe_line
+    from clairgen.reporting.sanitize import safe_line
 
     if html is not None:
         console.print()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clairgen import verbs
+    from clairgen import api
 
 
 def status(
@@ -18,13 +18,13 @@ def status(
 
     Example: clairgen status runs/first
     """
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
+    from clairgen import api
+    from clairgen.cli.signals import run as run_coroutine
 
     if watch:
         _watch(run)
         return
-    found = run_coroutine(verbs.status(run))
+    found = run_coroutine(api.status(run))
     if json:
         typer.echo(_json(found))
     else:
@@ -36,18 +36,18 @@ def _watch(run: Path) -> None:
 
     from rich.console import Console
 
-    from clairgen.cli.running import run as run_coroutine
+    from clairgen.cli.signals import run as run_coroutine
     from clairgen.cli.watch import watch
 
     with contextlib.suppress(KeyboardInterrupt):
         run_coroutine(watch(run, Console()))
 
 
-def _json(found: "verbs.Status") -> str:
+def _json(found: "api.Status") -> str:
     import json
     from dataclasses import asdict
 
-    from clairgen.prices import PICODOLLARS
+    from clairgen.config.prices import PICODOLLARS
 
     return json.dumps(
         {
@@ -74,12 +74,12 @@ def _json(found: "verbs.Status") -> str:
     )
 
 
-def _print(found: "verbs.Status") -> None:
+def _print(found: "api.Status") -> None:
     from rich.console import Console
     from rich.table import Table
 
     from clairgen.cli.pairs_table import pairs_table, spent_line
-    from clairgen.reporting.plain import plain_line, safe_line, shortened
+    from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 
     console = Console()
     console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))

@@ -7,11 +7,11 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from clairgen import verbs
+from clairgen import api
 from clairgen.cli.counted import counters_line, counters_table
 from clairgen.cli.pairs_table import pairs_table, spent_line
 from clairgen.pipeline.run_log import Session
-from clairgen.reporting.plain import safe_line
+from clairgen.reporting.sanitize import safe_line
 
 _REFRESH_SECONDS = 2.0  # counting a million pairs takes a tenth of a second
 _LINE_SECONDS = 10.0
@@ -20,19 +20,19 @@ _LINE_SECONDS = 10.0
 async def watch(run: Path, console: Console) -> None:
     """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
     if not console.is_terminal:
-        while (seen := await verbs.watched(run)).running:
+        while (seen := await api.watched(run)).running:
             console.print(Text(_line(seen)), soft_wrap=True)
             await asyncio.sleep(_LINE_SECONDS)
         console.print(Text(_line(seen)), soft_wrap=True)
         return
     with Live(console=console, auto_refresh=False) as live:
-        while (seen := await verbs.watched(run)).running:
+        while (seen := await api.watched(run)).running:
             live.update(_view(seen), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
         live.update(_view(seen), refresh=True)
 
 
-def _view(seen: verbs.Watched) -> Group:
+def _view(seen: api.Watched) -> Group:
     parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}"), Text(), pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
@@ -42,7 +42,7 @@ def _view(seen: verbs.Watched) -> Group:
     return Group(*parts)
 
 
-def _line(seen: verbs.Watched) -> str:
+def _line(seen: api.Watched) -> str:
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections import Counter
 
 from clairgen.filters.common_words import COMMON_WORDS
-from clairgen.filters.words import prose
+from clairgen.filters.text import prose
 from clairgen.records import FilterAction, Finding, Pair
 
 _LONG_ENOUGH = {"latin": 120, "cyrillic": 100, "arabic": 60}

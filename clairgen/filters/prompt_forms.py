@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from clairgen.filters.forms import Action, Marking
+from clairgen.filters.settings_fields import Action, Marking
 
 
 class NearDuplicate(Marking):

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from clairgen.filters.forms import (
+from clairgen.filters.prompt_forms import Contamination, ContaminationField, NearDuplicate, NearDuplicateField
+from clairgen.filters.settings_fields import (
     DEFAULT_LENGTH_RATIO,
     Bounds,
     BoundsField,
@@ -26,7 +27,6 @@ from clairgen.filters.forms import (
     Switch,
     SwitchField,
 )
-from clairgen.filters.prompt_forms import Contamination, ContaminationField, NearDuplicate, NearDuplicateField
 from clairgen.records import FilterAction
 
 FILTERS = (

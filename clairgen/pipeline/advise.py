@@ -11,23 +11,23 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import RunConfig
-from clairgen.endpoint.opening import World
+from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
 from clairgen.filters.rules import reason_to_skip
+from clairgen.inference.factory import World
 from clairgen.keys import canonical_json, digest
-from clairgen.pipeline.asking import Asker
+from clairgen.pipeline.advise_config import Fitted, fitted
 from clairgen.pipeline.chains import QUEUED_CHAINS
-from clairgen.pipeline.comparing import Adviser
-from clairgen.pipeline.fitting import Fitted, fitted
+from clairgen.pipeline.compare_pair import Adviser
+from clairgen.pipeline.completions import Asker
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.scoring import RewardModel, Scoring
+from clairgen.pipeline.refilter import require_coverage
+from clairgen.pipeline.reward_model import RewardModel, Scoring
 from clairgen.pipeline.session import Session, session
-from clairgen.pipeline.sifting import require_coverage
-from clairgen.recipes.comparing import Compare, Outcome, by_judges, by_scores, tally
+from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant
+from clairgen.stats import Tally, WinRate, win_rate
 from clairgen.store import PairAdvice, RunDirectory, Store
-from clairgen.win_rates import Tally, WinRate, win_rate
 
 
 @dataclass(frozen=True, slots=True)

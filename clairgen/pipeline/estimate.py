@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import Role, RunConfig
-from clairgen.endpoint.opening import with_revisions
+from clairgen.config.models import Role, RunConfig
+from clairgen.config.prices import PICODOLLARS, Tariff, cost_usd, tariff
+from clairgen.inference.factory import with_revisions
 from clairgen.keys import messages_json
 from clairgen.pipeline.ingest import last_reading, source_facts
 from clairgen.pipeline.measured import ENOUGH, measured_dollars
 from clairgen.pipeline.plans import PlannedRecipe, changes, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import other_tasks
-from clairgen.prices import PICODOLLARS, Tariff, cost_usd, tariff
 from clairgen.records import Usage
 from clairgen.store import RunDirectory, Store, UsageSample, reading
 from clairgen.tasks import BadRow, check_source, read_tasks

@@ -6,22 +6,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import RunConfig
-from clairgen.config_file import config_yaml
-from clairgen.endpoint.opening import World, check_keys, with_revisions
+from clairgen.config.file import config_yaml
+from clairgen.config.models import RunConfig
+from clairgen.config.prices import check_budget, with_prices
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
-from clairgen.filters.sift import Sieve
-from clairgen.pipeline.asking import Asker
+from clairgen.filters.pipeline import Sieve
+from clairgen.inference.factory import World, check_keys, with_revisions
 from clairgen.pipeline.chains import DRAIN_SECONDS, QUEUED_CHAINS
+from clairgen.pipeline.completions import Asker
 from clairgen.pipeline.ingest import Reading
 from clairgen.pipeline.keeping import Keeper
-from clairgen.pipeline.making import Maker
+from clairgen.pipeline.make_pair import Maker
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
 from clairgen.pipeline.preparing import Prepared, prepare
 from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
 from clairgen.pipeline.session import Session, session
-from clairgen.pipeline.sifting import settle_near_duplicates, unsettle_near_duplicates
-from clairgen.prices import check_budget, with_prices
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading
 from clairgen.tasks import check_source

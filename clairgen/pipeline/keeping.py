@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clairgen.filters.sift import Sieve
-from clairgen.metrics import contrast
+from clairgen.filters.pipeline import Sieve
+from clairgen.metrics.contrast import contrast
 from clairgen.recipes.recipe import Ask
 from clairgen.records import Completion, Message, Pair
 from clairgen.store import MadePair, Store

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from clairgen.config import Price
+from clairgen.config.models import Price
 from clairgen.store import UsageSample
 
 ENOUGH = 20

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from clairgen.config import Role
+from clairgen.config.models import Role
+from clairgen.config.prices import costs, most_picodollars, picodollars
 from clairgen.errors import AskError
-from clairgen.pipeline.ledger import Ledger
-from clairgen.prices import costs, most_picodollars, picodollars
+from clairgen.pipeline.budget import Ledger
 from clairgen.records import Usage
 from clairgen.store import Call
 

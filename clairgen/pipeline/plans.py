@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.config import RecipeChoice, Role, RunConfig
+from clairgen.config.models import RecipeChoice, Role, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.keys import canonical_json, sampling_facts
-from clairgen.recipes.book import recipe_named
 from clairgen.recipes.recipe import Kit, Recipe
+from clairgen.recipes.registry import recipe_named
 from clairgen.store import Plan
 from clairgen.templates import load_template
 

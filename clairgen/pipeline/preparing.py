@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
-from clairgen.config import RunConfig
-from clairgen.config_file import config_yaml
+from clairgen.config.file import config_yaml
+from clairgen.config.models import RunConfig
 from clairgen.errors import RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.ingest import Reading, ingest, last_reading, same_source, source_facts
 from clairgen.pipeline.plans import PlannedRecipe, changes, differences
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.sifting import TOKENISER, sift_all
+from clairgen.pipeline.refilter import TOKENISER, sift_all
 from clairgen.store import Store
 from clairgen.version import __version__
 

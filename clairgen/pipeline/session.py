@@ -6,12 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.config import Role
-from clairgen.embedded.launch import EmbeddedServers
-from clairgen.endpoint.opening import World, open_pools
-from clairgen.pipeline.asking import Asker
+from clairgen.config.models import Role
+from clairgen.embedded.server import EmbeddedServers
+from clairgen.inference.factory import World, open_pools
+from clairgen.pipeline.budget import Ledger
 from clairgen.pipeline.chains import DRAIN_SECONDS, run_chains
-from clairgen.pipeline.ledger import Ledger
+from clairgen.pipeline.completions import Asker
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.store import RunDirectory, Store, writing

@@ -1,8 +1,8 @@
 """CLAIR (Section 3.1): a stronger model minimally revises the target's own answer."""
 
-from clairgen.parsing import PARSER_VERSION
+from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of
-from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.recipes.revision import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
-from clairgen.parsing import PARSER_VERSION
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
+from clairgen.parsing.revision import PARSER_VERSION
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
-from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.recipes.revision import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task
 
 

@@ -1,8 +1,8 @@
 """CLAIR with a system of asks as the reviser: draft, critique, revise (future work of the paper)."""
 
-from clairgen.parsing import PARSER_VERSION
+from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of, as_user
-from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.recipes.revision import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task
 from clairgen.templates import transcript
 

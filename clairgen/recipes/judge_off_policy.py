@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import AskFailedError, ConfigError
 from clairgen.keys import canonical_json, digest
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
+from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
 from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
 from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task
-from clairgen.verdicts import VERDICT_PARSER_VERSION
 
 
 async def judge_off_policy(task: Task, ask: Ask, kit: Kit) -> Pair:

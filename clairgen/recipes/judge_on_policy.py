@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
+from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
 from clairgen.records import Pair, Task
-from clairgen.verdicts import VERDICT_PARSER_VERSION
 
 
 async def judge_on_policy(task: Task, ask: Ask, kit: Kit) -> Pair:

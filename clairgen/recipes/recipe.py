@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.records import Answer, Completion, Message, Pair, Task
 from clairgen.templates import Template
 

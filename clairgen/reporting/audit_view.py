@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.reporting.audit import Audit, Shift
+from clairgen.reporting.shortcut_audit import Audit, Shift
 
 AUDIT_HINT = "install scikit-learn with pip install 'clairgen[report]'"
 MOST_SHOWN = 6

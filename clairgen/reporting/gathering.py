@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from clairgen.measuring import measured
 from clairgen.records import StoredPair
-from clairgen.reporting.audit import MOST_PAIRS, Differences
-from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
-from clairgen.reporting.seats import judge_report
+from clairgen.reporting.position_bias import judge_report
+from clairgen.reporting.report import RecipeNumbers, RecipeReport
+from clairgen.reporting.shortcut_audit import MOST_PAIRS, Differences
 from clairgen.store import Store
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
 from clairgen.reporting.diff import Change, Stretch, word_diff
-from clairgen.reporting.plain import plain_text, safe, safe_line
+from clairgen.reporting.sanitize import plain_text, safe, safe_line
 
 _UNDECIDED = {
     ParseStatus.NO_VERDICT,

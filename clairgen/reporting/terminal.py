@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting import paper
-from clairgen.reporting.audit import FEWEST_PAIRS
 from clairgen.reporting.audit_view import AUDIT_HINT, audit_table, audit_words
-from clairgen.reporting.contrast import ContrastEstimates, RecipeReport
-from clairgen.reporting.plain import plain_line, safe_line
-from clairgen.reporting.seats import JudgeReport
+from clairgen.reporting.position_bias import JudgeReport
+from clairgen.reporting.report import ContrastEstimates, RecipeReport
+from clairgen.reporting.sanitize import plain_line, safe_line
+from clairgen.reporting.shortcut_audit import FEWEST_PAIRS
 from clairgen.reporting.statistics import Estimate
 
 # In a narrower terminal the tables keep this width and the terminal breaks their lines: torn, but no figure is lost.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.metrics import METRICS_VERSION
+from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import (
     Answer,
     Contrast,

@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
-from clairgen.config import Role, RunConfig
-from clairgen.config_file import parse_config
-from clairgen.embedded.launch import EmbeddedServers
-from clairgen.endpoint.opening import World, open_pools
-from clairgen.endpoint.transport import HttpTransport
-from clairgen.pipeline.asking import Asker
+from clairgen.config.file import parse_config
+from clairgen.config.models import Role, RunConfig
+from clairgen.embedded.server import EmbeddedServers
+from clairgen.inference.factory import World, open_pools
+from clairgen.inference.transport import HttpTransport
+from clairgen.pipeline.completions import Asker
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message
 from clairgen.store import RunDirectory, writing

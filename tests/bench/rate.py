@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.cli.running import run
+from clairgen.cli.signals import run
 from clairgen.pipeline.generate import generate
 from tests.bench.harness import asker, config, folder, question, served, stay_on_core, write_tasks
 

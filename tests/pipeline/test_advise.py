@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from clairgen.config import RunConfig
+from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.keys import content_key
 from clairgen.pipeline.advise import Advised, AdviseOptions, advise
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
-from clairgen.recipes.comparing import Outcome
-from clairgen.recipes.revising import REVISER_SLOTS
+from clairgen.recipes.compare import Outcome
+from clairgen.recipes.revision import REVISER_SLOTS
 from clairgen.records import Message, SampleRange, Variant
 from clairgen.store import RunDirectory, reading
 from clairgen.templates import load_template

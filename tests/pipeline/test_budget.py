@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from clairgen import verbs
-from clairgen.config import RunConfig
-from clairgen.endpoint.opening import World
+from clairgen import api
+from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError
+from clairgen.inference.factory import World
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.store import RunDirectory, Spent, reading
 from tests.pipeline.test_kill import killed_after
@@ -131,7 +131,7 @@ async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path:
     assert 0.05 < first.progress.money.spent_usd <= 0.1
     assert second.stopped_by is None
     assert second.progress.money.spent_usd == pytest.approx(30 * (20 * 3 + 10 * 7 + 200 * 11 + 30 * 13) / 1e6)
-    assert (await verbs.status(run)).spent == await spent(run)
+    assert (await api.status(run)).spent == await spent(run)
 
 
 async def test_every_try_is_paid_for(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from clairgen import verbs
-from clairgen.config import RunConfig
-from clairgen.endpoint.opening import World
+from clairgen import api
+from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.filters.settings import FilterSettings
+from clairgen.inference.factory import World
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from tests.clocks import FakeClock
@@ -34,7 +34,7 @@ async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str | None, str]]:
             stored.pair.chosen.text if stored.pair.chosen else None,
             stored.pair.rejected.text,
         )
-        for stored in await verbs.made_pairs(run, recipe)
+        for stored in await api.made_pairs(run, recipe)
     }
 
 
@@ -149,7 +149,7 @@ async def test_system_messages_and_conversations_reach_the_models_as_they_should
     revised = sorted(request["messages"][0]["content"] for request in endpoint.asked if request["model"] == REVISER)
     assert "{task}: System: Rhyme.\n\nUser: Hi\n\n{student_solution}: " in revised[0]
     assert "{task}: User: Hi\n\nAssistant: Yes?\n\nUser: More\n\n{student_solution}: " in revised[1]
-    exported = {len(stored.task.messages) for stored in await verbs.made_pairs(tmp_path / "run", "clair")}
+    exported = {len(stored.task.messages) for stored in await api.made_pairs(tmp_path / "run", "clair")}
     assert exported == {2, 4}  # a pair's prompt is what the target saw
 
 
@@ -222,7 +222,7 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
-    from clairgen.pipeline.sifting import filter_pairs
+    from clairgen.pipeline.refilter import filter_pairs
 
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(6))
     async with ScriptedEndpoint(played) as endpoint:
@@ -251,7 +251,7 @@ async def test_reuse_takes_the_answers_of_another_run(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="is the run itself"):
             await generate(config(endpoint.url, more), tmp_path / "two", Options(reuse=(tmp_path / "two",)))
     assert len(endpoint.asked) == count + 3
-    roles = {role.role: role for role in (await verbs.status(tmp_path / "two")).roles}
+    roles = {role.role: role for role in (await api.status(tmp_path / "two")).roles}
     assert (roles["reviser"].completions, roles["reviser"].reused, roles["reviser"].prompt_tokens) == (6, 5, 200)
 
 
@@ -375,7 +375,7 @@ async def test_answers_cost_what_their_tokens_cost(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
     assert summary.progress.roles["reviser"].cost_usd == pytest.approx(4 * (200 * 10 + 30 * 30) / 1e6)
-    report = (await verbs.report(tmp_path / "run"))[0]
+    report = (await api.report(tmp_path / "run"))[0]
     assert report.cost_usd == pytest.approx(4 * (200 * 10 + 30 * 30) / 1e6)
 
 
@@ -388,7 +388,7 @@ async def test_answers_that_cannot_be_parsed_are_kept_and_dropped_by_name(tmp_pa
     async with ScriptedEndpoint(script) as endpoint:
         summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
     assert summary.dropped == {"clair": {"no-solution-header": 2}}
-    stored = (await verbs.made_pairs(tmp_path / "run", "clair"))[0]
+    stored = (await api.made_pairs(tmp_path / "run", "clair"))[0]
     assert stored.pair.chosen is None
     assert stored.pair.unparsed is not None
     assert stored.pair.unparsed.text == "I would rather not."
@@ -417,7 +417,7 @@ async def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         await asyncio.wait_for(begun.wait(), 10)
         with pytest.raises(RunError, match="is in use by process"):
             await generate(config(endpoint.url, tasks), tmp_path / "run")
-        assert (await verbs.status(tmp_path / "run")).tasks == 3  # reading is allowed
+        assert (await api.status(tmp_path / "run")).tasks == 3  # reading is allowed
         await first
 
 
@@ -426,7 +426,7 @@ async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> Non
     async with ScriptedEndpoint(played) as endpoint:
         given: RunConfig = config(endpoint.url, tasks)
         await generate(given, tmp_path / "run")
-    from clairgen.config_file import load_config
+    from clairgen.config.file import load_config
 
     assert load_config(tmp_path / "run" / "config.yaml") == given
     assert json.loads(given.model_dump_json())["seed"] == 0
@@ -440,7 +440,7 @@ async def test_an_accepted_change_takes_effect_only_when_the_tasks_are_read(tmp_
         changed = config(endpoint.url, tasks, recipes=["clair"], reviser={"temperature": 0.1})
         with pytest.raises(InputError, match="line 6"):
             await generate(changed, tmp_path / "run", Options(accept_changes=True))
-        assert (await verbs.status(tmp_path / "run")).statuses == {"clair": {"made": 5}}
+        assert (await api.status(tmp_path / "run")).statuses == {"clair": {"made": 5}}
 
 
 async def test_a_finished_run_keeps_its_tasks_whatever_becomes_of_its_file(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from clairgen.endpoint.opening import World
 from clairgen.errors import DrainedError, EndpointsError
+from clairgen.inference.factory import World
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.pipeline.progress import Progress
 from tests.clocks import FakeClock

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clairgen.endpoint.opening import World
+from clairgen.inference.factory import World
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog, last_session

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from clairgen.endpoint.transport import HttpTransport, Response, Timeouts
-from clairgen.endpoint.wire import UnusableEndpointError, read_response, request_body
 from clairgen.errors import AskError
+from clairgen.inference.openai_format import UnusableEndpointError, read_response, request_body
+from clairgen.inference.transport import HttpTransport, Response, Timeouts
 from clairgen.records import Message, Sampling
 
 _QUESTION = "What is 200 + 300?"

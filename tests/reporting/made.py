@@ -14,7 +14,7 @@ from clairgen.records import (
     StoredPair,
     Task,
 )
-from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.reporting.report import RecipeNumbers, RecipeReport
 
 USUAL = Contrast(levenshtein=120, jaccard=0.5, length_ratio=1.25, tokeniser="treebank")
 

@@ -4,16 +4,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clairgen_train.arguments import uses_shards
-from clairgen_train.measuring import pair_log_probs, policy_score
+from clairgen_train.pair_log_probs import pair_log_probs, policy_score
 from clairgen_train.progress import say
 from clairgen_train.sampling import sampled_answers
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.trajectories import Measured, Trajectories
+from clairgen_train.trl_config import uses_shards
 
 if TYPE_CHECKING:
+    from clairgen_train.data.prepare import PreparedPairs
     from clairgen_train.pair_trainer import PairTrainer
-    from clairgen_train.prepared import PreparedPairs
     from clairgen_train.unpaired_trainer import UnpairedTrainer
 
     Trainer = PairTrainer | UnpairedTrainer

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
-from clairgen.strict_yaml import mapping, read_text, validated
 from clairgen_train.objective import Objective
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from clairgen_train.measuring import PairLogProbs
+from clairgen_train.pair_log_probs import PairLogProbs
 
 if TYPE_CHECKING:
     import pyarrow as pa

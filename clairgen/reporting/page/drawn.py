@@ -6,7 +6,7 @@ from typing import Any
 
 from clairgen.records import StoredPair
 from clairgen.reporting.diff import Change, word_diff
-from clairgen.reporting.plain import plain_text
+from clairgen.reporting.sanitize import plain_text
 
 _LONGEST = 20_000
 _CODES = {Change.KEPT: 0, Change.REMOVED: 1, Change.ADDED: 2}

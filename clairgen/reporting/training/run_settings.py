@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from clairgen.errors import InputError
-from clairgen.reporting.plain import shortened
+from clairgen.reporting.sanitize import shortened
 
 FILE = "training.yaml"
 _LARGEST_BYTES = 1_000_000

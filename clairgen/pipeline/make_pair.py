@@ -1,0 +1,62 @@
+"""Making one pair: the recipe's coroutine, then kept; a fault of the task is a row."""
+
+import asyncio
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clairgen.errors import AskFailedError, RunStoppedError, StoreError
+from clairgen.pipeline.completions import Asker
+from clairgen.pipeline.keeping import Keeper, Noting
+from clairgen.pipeline.plans import PlannedRecipe
+from clairgen.pipeline.progress import Progress
+from clairgen.records import Pair, Task
+from clairgen.store import Failure
+from clairgen.tasks import fault_of
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes pairs for a session of `generate`. `stopped_by` is the first error that stopped the run, if one did."""
+
+    keeper: Keeper
+    ask: Asker
+    planned: Mapping[str, PlannedRecipe]
+    stop: asyncio.Event
+    progress: Progress
+    stopped_by: RunStoppedError | StoreError | None = None
+
+    async def make(self, work: tuple[Task, str]) -> None:
+        """Make the pair of a task by a recipe's name, or record why it cannot be made, or leave it pending and stop."""
+        task, recipe = work
+        try:
+            noting = Noting(self.ask)
+            pair = await self._pair(task, self.planned[recipe], noting)
+            revises = self.planned[recipe].recipe.revises
+            await self.keeper.keep(pair, self.ask.sent("target", task.messages), noting.keys, revises=revises)
+            self.progress.made[recipe] += 1
+        except AskFailedError as error:
+            await self._fail(Failure(task.id, recipe, error.role, error.reason, error.detail))
+        except (RunStoppedError, StoreError) as error:
+            self.stopped_by = self.stopped_by or error
+            self.stop.set()
+        except Exception as error:  # noqa: BLE001 - a fault of clairgen's own must not end a run of days; its row tells where
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}); please report this"
+            await self._fail(Failure(task.id, recipe, None, "internal-error", detail))
+
+    async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair:
+        if fault := fault_of(task):
+            raise AskFailedError(*fault)
+        return await planned.recipe.make(task, ask, planned.kit)
+
+    async def _fail(self, failure: Failure) -> None:
+        try:
+            await self.keeper.store.pairs.fail(failure)
+            self.progress.failed[failure.recipe] += 1
+            self.progress.tell(
+                "failed", recipe=failure.recipe, task=failure.task_id, role=failure.role, reason=failure.reason
+            )
+        except StoreError as error:
+            self.stopped_by = self.stopped_by or error
+            self.stop.set()
