@@ -13,8 +13,7 @@ import yaml
 from clairgen.errors import InputError, RunError
 from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.dataset import DatasetWriter
-from clairgen.exporting.rows import ExportFormat
-from clairgen.exporting.summary import ExportSummary
+from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENISER
@@ -23,9 +22,8 @@ from clairgen.pipeline.refilter import TOKENISER, require_coverage
 from clairgen.pipeline.run_log import Session, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.extra import require_page_extra, require_report_extra, require_trajectory_extra
-from clairgen.reporting.gathering import recipe_report
-from clairgen.reporting.html.drawn import DrawnPairs
-from clairgen.reporting.report import RecipeNumbers, RecipeReport
+from clairgen.reporting.html.pairs_page import DrawnPairs
+from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clairgen.reporting.statistics import Estimate, Mean
+from clairgen.stats import Estimate, Mean
 
 values = st.lists(st.floats(-1e6, 1e6), max_size=50)
 

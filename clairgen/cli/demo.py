@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from clairgen.records import StoredPair
-    from clairgen.reporting.statistics import Estimate
+    from clairgen.stats import Estimate
 
 _CONFIG = """\
 # The paper's four data sets over templated questions, made by small language models that ship with clairgen.
@@ -112,7 +112,7 @@ def _accuracies(pairs: "Mapping[str, Sequence[StoredPair]]") -> "Table":
     from rich.table import Table
 
     from clairgen.data.classroom.questions import check
-    from clairgen.reporting.statistics import Mean
+    from clairgen.stats import Mean
 
     table = Table("recipe", "kept pairs", "rejected right, %", "chosen right, %", box=None, pad_edge=False)
     for recipe, made in pairs.items():

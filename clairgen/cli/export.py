@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clairgen.exporting.summary import ExportSummary
+    from clairgen.exporting.rows import ExportSummary
 
 
 class Format(StrEnum):

@@ -1,14 +1,29 @@
 """The data set's card: README.md with the front matter that `datasets` reads and an account of how the pairs were made."""
 
+import html
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
 
-from clairgen.exporting.markdown import escaped, table
-from clairgen.exporting.rows import ExportFormat, columns
-from clairgen.exporting.summary import ExportSummary
+from clairgen.exporting.rows import ExportFormat, ExportSummary, columns
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$@:])")
+
+
+def escaped(text: str) -> str:
+    """`text` as plain words: on one line, with no character that could become markup or a link."""
+    visible = "".join(character if character.isprintable() else " " for character in text)
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(visible.split()), quote=False))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
 
 CARD_MARK = "<!-- made by clairgen export -->"
 _TRAINING = {

@@ -8,20 +8,81 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.card import CARD_MARK, CardFacts, card
 from clairgen.exporting.extra import require_data_extra
-from clairgen.exporting.rows import ExportFormat, features, rows_of, without_surrogates
-from clairgen.exporting.shards import ShardedSplit
-from clairgen.exporting.split import is_test
-from clairgen.exporting.summary import ExportSummary
+from clairgen.exporting.rows import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
 from clairgen.filters.rules import reason_to_skip
 from clairgen.records import StoredPair
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
 ROWS_PER_SHARD = 100_000
 _SUBSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+ROWS_PER_GROUP = 1000
+
+
+class ShardedSplit:
+    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on; the names are given by `close`, which knows how many."""
+
+    def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
+        self.rows = 0
+        self._folder = folder
+        self._split = split
+        self._schema = schema
+        self._rows_per_shard = rows_per_shard
+        self._pending: list[Row] = []
+        self._shards: list[Path] = []
+        self._rows_in_shard = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, row: Row) -> None:
+        """Take a row; it is on disk after the next full row group."""
+        self.rows += 1
+        self._rows_in_shard += 1
+        self._pending.append(row)
+        if len(self._pending) >= ROWS_PER_GROUP or self._rows_in_shard >= self._rows_per_shard:
+            self._write_pending()
+        if self._rows_in_shard >= self._rows_per_shard:
+            self._end_shard()
+
+    def close(self) -> None:
+        """Write what is pending and give the shards their final names."""
+        self._write_pending()
+        self._end_shard()
+        for number, shard in enumerate(self._shards):
+            shard.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._shards):05d}.parquet")
+
+    def abandon(self) -> None:
+        """Let go of the open file, whose folder is about to be removed."""
+        self._pending.clear()
+        self._end_shard()
+
+    def _write_pending(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._pending:
+            return
+        if self._writer is None:
+            self._folder.mkdir(exist_ok=True)
+            self._shards.append(self._folder / f"{self._split}-{len(self._shards):05d}.part")
+            self._writer = pq.ParquetWriter(self._shards[-1], self._schema, compression="zstd")
+        self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
+        self._pending.clear()
+
+    def _end_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+        self._rows_in_shard = 0
 
 
 class DatasetWriter:

@@ -8,8 +8,7 @@ for a text to be revised.
 import re
 from collections.abc import Iterator, Sequence
 
-from clairgen.filters.phrases import phrase_pattern
-from clairgen.filters.text import prose, straight
+from clairgen.filters.text import phrase_pattern, prose, straight
 from clairgen.records import FilterAction, Finding, Message, Pair
 
 _LISTS = {

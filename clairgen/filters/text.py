@@ -1,7 +1,7 @@
 """Texts as filters compare them: what a prompt asks, prose without its code, and lower-cased words."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clairgen.records import Message
 
@@ -60,3 +60,23 @@ def shingles(tokens: Sequence[str], length: int) -> list[str]:
 def straight(text: str) -> str:
     """A text with straight apostrophes, lower-cased, each stretch of blanks one space: phrases are compared so."""
     return " ".join(text.replace("\u2019", "'").lower().split())
+
+
+_PLACE = re.compile(r"<([a-z]+)>")
+
+
+def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: int = 0) -> re.Pattern[str]:
+    """One pattern of all templates. `<name>` is any entry of `lists[name]`, whose entries are parted by commas.
+
+    An entry may be a pattern, and may hold other lists. Round brackets in a template group and never capture.
+    """
+
+    def alternatives(match: re.Match[str]) -> str:
+        return "(?:" + "|".join(filled(entry.strip()) for entry in lists[match[1]].split(",")) + ")"
+
+    def filled(template: str) -> str:
+        return _PLACE.sub(alternatives, template)
+
+    # A bracket becomes one that does not capture, unless it was escaped or says itself what it is.
+    whole = "|".join(filled(template) for template in templates)
+    return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", whole), flags)

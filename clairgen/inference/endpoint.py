@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from clairgen.errors import AskError, RetryableError
 from clairgen.inference.circuit_breaker import Health
 from clairgen.inference.concurrency import Width
-from clairgen.inference.limits import announced_limits
 from clairgen.inference.openai_format import ChatAnswer, UnusableEndpointError, read_response
-from clairgen.inference.rate_limit import Pace
+from clairgen.inference.rate_limit import Pace, announced_limits
 from clairgen.inference.transport import Response, Timeouts, Transport
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)

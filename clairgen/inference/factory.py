@@ -16,9 +16,8 @@ from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import ConfigError
 from clairgen.inference.concurrency import Width
 from clairgen.inference.endpoint import Address, Endpoint
-from clairgen.inference.limits import Limits
 from clairgen.inference.pool import Pool, Surroundings
-from clairgen.inference.rate_limit import Pace
+from clairgen.inference.rate_limit import Limits, Pace
 from clairgen.inference.transport import HttpTransport, Timeouts, Transport
 
 _GUESSED_ANSWER_TOKENS = 512

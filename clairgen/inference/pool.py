@@ -10,9 +10,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from clairgen.errors import AskError, AskFailedError, EndpointsError, RetryableError
 from clairgen.inference.endpoint import Endpoint
 from clairgen.inference.openai_format import ChatAnswer, UnusableEndpointError
-from clairgen.inference.retry import Tries, stoppable
+from clairgen.inference.retry import Suspicion, Traffic, Tries, stoppable
 from clairgen.inference.scheduler import Places
-from clairgen.inference.suspicion import Suspicion, Traffic
 
 _BYTES_PER_TOKEN = 4
 _ALIKE_AT_START = 10

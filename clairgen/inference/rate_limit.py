@@ -6,12 +6,65 @@ Tokens are charged by an estimate before the call and put right after it.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
-
-from clairgen.inference.limits import Limits
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 _MINUTE = 60.0
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests and tokens a minute, None where nothing was said; `exhausted_seconds` is how long there is no room at all."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    exhausted_seconds: float = 0.0
+
+
+def announced_limits(headers: Mapping[str, str]) -> Limits | None:
+    """What the headers of an answer announce; None if they announce nothing."""
+    if not any(name.startswith("x-ratelimit-") for name in headers):
+        return None
+    exhausted = max(_exhausted(headers, kind) for kind in ("requests", "tokens"))
+    return Limits(_per_minute(headers, "requests"), _per_minute(headers, "tokens"), exhausted)
+
+
+def _per_minute(headers: Mapping[str, str], kind: str) -> float | None:
+    """The limit of a minute. One that takes longer to fill again is of a day or a month and no pace to keep to."""
+    limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
+    if not limit:
+        return None
+    left, fills_in = _number(headers.get(f"x-ratelimit-remaining-{kind}")), _seconds(headers, kind)
+    if left is not None and fills_in is not None and fills_in > _MINUTE * (limit - left) / limit + 1:
+        return None
+    return limit
+
+
+def _exhausted(headers: Mapping[str, str], kind: str) -> float:
+    left = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
+    return 0.0 if left is None or left > 0 else _seconds(headers, kind) or 0.0
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and 0 <= number < math.inf else None
+
+
+def _seconds(headers: Mapping[str, str], kind: str) -> float | None:
+    """A duration such as 6m0s, 20ms or 1.5, in seconds."""
+    text = headers.get(f"x-ratelimit-reset-{kind}", "")
+    if _DURATION.fullmatch(text):
+        return sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(text))
+    return _number(text)
+
+
 _CATCH_UP_SECONDS = 0.005  # a turn that a timer gave late does not delay the next one
 _BURST_KEPT = 0.95  # of a burst: the requests may come closer together than they were sent
 _FIRST_PAUSE_SECONDS = 0.5

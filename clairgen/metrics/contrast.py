@@ -4,9 +4,11 @@ The paper does not say what a token is, so the tokeniser is a named choice and i
 published pairs of one of its kinds, Penn Treebank words come closest to the paper's figures.
 """
 
+import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
@@ -15,8 +17,9 @@ from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
 from clairgen.errors import ConfigError
+from clairgen.metrics import contrast as metrics
 from clairgen.metrics.treebank import treebank_set
-from clairgen.records import Contrast
+from clairgen.records import Contrast, StoredPair
 
 DEFAULT_TOKENISER: Final = "treebank"
 
@@ -89,3 +92,43 @@ def _distances(chosen: Sequence[str], rejected: Sequence[str]) -> list[int]:
         return [character_levenshtein(ours, theirs) for ours, theirs in zip(chosen, rejected, strict=True)]
     distances: list[int] = cpdist(chosen, rejected, scorer=Levenshtein.distance, workers=-1).tolist()
     return distances
+
+
+BATCH = 1024
+
+
+async def measured(pairs: AsyncIterator[StoredPair], tokeniser: str) -> AsyncIterator[tuple[StoredPair, bool]]:
+    """Each pair with its contrast under `tokeniser`, in order, and whether that is new and may be stored.
+
+    A contrast is new where the stored one is under another tokeniser or from an older version of the metrics. A pair
+    without a chosen answer has none.
+    """
+    batch: list[StoredPair] = []
+    async for stored in pairs:
+        batch.append(stored)
+        if len(batch) == BATCH:
+            for one in await _with_contrasts(batch, tokeniser):
+                yield one
+            batch = []
+    for one in await _with_contrasts(batch, tokeniser):
+        yield one
+
+
+async def _with_contrasts(batch: Sequence[StoredPair], tokeniser: str) -> list[tuple[StoredPair, bool]]:
+    stale = [stored for stored in batch if _is_stale(stored, tokeniser)]
+    fresh: dict[str, Contrast] = {}
+    if stale:
+        chosen = [stored.pair.chosen.text for stored in stale if stored.pair.chosen is not None]
+        rejected = [stored.pair.rejected.text for stored in stale]
+        contrasts = await asyncio.to_thread(metrics.contrasts, chosen, rejected, tokeniser)
+        fresh = {stored.id: contrast for stored, contrast in zip(stale, contrasts, strict=True)}
+    return [
+        (replace(stored, contrast=fresh[stored.id]), True) if stored.id in fresh else (stored, False)
+        for stored in batch
+    ]
+
+
+def _is_stale(stored: StoredPair, tokeniser: str) -> bool:
+    if stored.pair.chosen is None:
+        return False
+    return stored.contrast is None or stored.contrast.tokeniser != tokeniser

@@ -55,8 +55,8 @@ class Verdict:
 def parse_verdict(answer: str, solutions: tuple[str, str] = ("", "")) -> Verdict:
     """The verdict in a judge's answer; it never raises.
 
-    Of the surest signs the last one counts; `clairgen.parsing.verdict_patterns` says what counts as one. `solutions` are the two texts
-    that were judged: what the judge copies from them is no verdict. An answer longer than any judge writes is read at its
+    Of the surest signs the last one counts; `clairgen.parsing.verdict_patterns` says what counts as one. `solutions` are the two
+    texts that were judged: what the judge copies from them is no verdict. An answer longer than any judge writes is read at its
     two ends.
     """
     text = without_thinking(answer)

@@ -1,7 +1,7 @@
 """The forms in which a judge says which of two solutions is best.
 
 The judge prompt asks for `[1]` or `[2]`, but an index, a footnote and a heading look the same. So every place that may tell
-the choice is a sign with a strength, and `clairgen.parsing.verdict` decides between the signs. Around a sign only a bounded stretch
+the choice is a sign with a strength, and `parsing.verdict` decides between the signs. Around a sign only a bounded stretch
 is looked at, so reading is linear in the text.
 """
 

@@ -17,13 +17,12 @@ from clairgen.filters.rules import reason_to_skip
 from clairgen.inference.factory import World
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import Fitted, fitted
-from clairgen.pipeline.chains import QUEUED_CHAINS
 from clairgen.pipeline.compare_pair import Adviser
 from clairgen.pipeline.completions import Asker
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
 from clairgen.pipeline.reward_model import RewardModel, Scoring
-from clairgen.pipeline.session import Session, session
+from clairgen.pipeline.session import QUEUED_CHAINS, Session, session
 from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant
 from clairgen.stats import Tally, WinRate, win_rate

@@ -10,8 +10,7 @@ from clairgen.errors import AskError, AskFailedError, DrainedError, RetryableErr
 from clairgen.inference.openai_format import request_body
 from clairgen.inference.pool import Answered, Pool
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
-from clairgen.pipeline.budget import Ledger
-from clairgen.pipeline.metering import Meter, meters
+from clairgen.pipeline.budget import Ledger, Meter, meters
 from clairgen.pipeline.progress import Progress, RoleProgress
 from clairgen.records import Completion, Message
 from clairgen.store import Attempt, Sent, Store, now

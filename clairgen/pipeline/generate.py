@@ -12,16 +12,13 @@ from clairgen.config.prices import check_budget, with_prices
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import Sieve
 from clairgen.inference.factory import World, check_keys, with_revisions
-from clairgen.pipeline.chains import DRAIN_SECONDS, QUEUED_CHAINS
 from clairgen.pipeline.completions import Asker
 from clairgen.pipeline.ingest import Reading
-from clairgen.pipeline.keeping import Keeper
-from clairgen.pipeline.make_pair import Maker
-from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
-from clairgen.pipeline.preparing import Prepared, prepare
+from clairgen.pipeline.make_pair import Keeper, Maker
+from clairgen.pipeline.plans import PlannedRecipe, Prepared, plan_recipes, prepare, roles_asked
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
-from clairgen.pipeline.session import Session, session
+from clairgen.pipeline.session import DRAIN_SECONDS, QUEUED_CHAINS, Session, session
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading
 from clairgen.tasks import check_source

@@ -6,8 +6,7 @@ from pathlib import Path
 from clairgen.errors import RunError
 from clairgen.filters.pipeline import RunSieve, Sieve
 from clairgen.filters.settings import FilterSettings
-from clairgen.measuring import measured
-from clairgen.metrics.contrast import DEFAULT_TOKENISER
+from clairgen.metrics.contrast import DEFAULT_TOKENISER, measured
 from clairgen.store import RunDirectory, Sifted, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"

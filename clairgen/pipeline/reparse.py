@@ -11,7 +11,7 @@ from clairgen.filters.pipeline import Sieve
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENISER
 from clairgen.pipeline.completions import Asker
-from clairgen.pipeline.keeping import Keeper, Noting
+from clairgen.pipeline.make_pair import Keeper, Noting
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import TOKENISER, settle_near_duplicates

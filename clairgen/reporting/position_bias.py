@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.reporting.statistics import Estimate
+from clairgen.stats import Estimate
 
 _Z = 1.959963984540054  # of a two-sided 95% interval
 

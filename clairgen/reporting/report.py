@@ -22,16 +22,18 @@ paper. `audit` is null where there are too few pairs, or the `report` extra is n
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clairgen.metrics import contrast as metrics
+from clairgen.metrics.contrast import measured
 from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
 from clairgen.reporting.histograms import Histogram, Histograms
-from clairgen.reporting.position_bias import JudgeReport
-from clairgen.reporting.shortcut_audit import Audit
-from clairgen.reporting.statistics import Estimate, Mean
+from clairgen.reporting.position_bias import JudgeReport, judge_report
+from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, Differences
+from clairgen.stats import Estimate, Mean
+from clairgen.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +212,34 @@ def _contrast_under(tokeniser: str, stored: StoredPair) -> Contrast | None:
 
 def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+async def recipe_report(
+    store: Store, run: str, recipe: str, tokeniser: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
+) -> RecipeReport:
+    """The report of one recipe; `counts` are its pairs by status, `also` sees each pair that was made."""
+    numbers = RecipeNumbers(run, recipe, tokeniser)
+    differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    async for stored, _ in measured(store.pairs.made(recipe), tokeniser):
+        numbers.add(stored)
+        differences.add(stored)
+        also(stored)
+    judges = [
+        judge_report(
+            judge.role,
+            first=judge.first,
+            second=judge.second,
+            ties=judge.ties,
+            refused=judge.refused,
+            flipped=judge.flipped,
+            in_both_orders=judge.in_both_orders,
+        )
+        for judge in await store.judgements.numbers(recipe)
+    ]
+    return numbers.report(
+        failed=counts.get("failed", 0),
+        pending=counts.get("pending", 0),
+        cost_usd=await store.pairs.cost_usd(recipe),
+        judges=judges,
+        audit=differences.audit(),
+    )

@@ -19,8 +19,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from clairgen.records import StoredPair
-from clairgen.reporting.statistics import Estimate, mean_of
 from clairgen.reporting.surface_features import FEATURES, surface
+from clairgen.stats import Estimate, mean_of
 
 if TYPE_CHECKING:
     import numpy as np

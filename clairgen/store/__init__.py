@@ -7,8 +7,8 @@ from clairgen.store.facts import Plan, fact_row
 from clairgen.store.filter_sets import Sifted
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
+from clairgen.store.schema import Statement
 from clairgen.store.spending import Call, Spending, Spent
-from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
 

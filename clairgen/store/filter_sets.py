@@ -8,7 +8,7 @@ from clairgen.store.completions import now
 from clairgen.store.facts import Facts, fact_row
 from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
 from clairgen.store.reader import Reader
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 from clairgen.store.writer import Writer
 
 _IN_FORCE = "filter_set"

@@ -19,7 +19,7 @@ from clairgen.records import (
 )
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_of
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 
 COLUMNS = (
     "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "

@@ -5,6 +5,7 @@ stay.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 _FIRST = """
 CREATE TABLE meta (                  -- facts of the run: id, version that made it, filter set in force, fingerprint of the tasks
@@ -105,3 +106,7 @@ MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 VERSION = len(MIGRATIONS)
+
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with its parameters."""

@@ -1,7 +1,6 @@
 import pytest
 
-from clairgen.filters.phrases import phrase_pattern
-from clairgen.filters.text import fenced, prose, shingles, straight, words
+from clairgen.filters.text import fenced, phrase_pattern, prose, shingles, straight, words
 
 
 @pytest.mark.parametrize(

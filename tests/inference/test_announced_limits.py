@@ -1,5 +1,6 @@
 import pytest
-from clairgen.inference.limits import Limits, announced_limits
+
+from clairgen.inference.rate_limit import Limits, announced_limits
 
 
 @pytest.mark.parametrize(

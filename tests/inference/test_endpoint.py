@@ -1,10 +1,9 @@
 import pytest
-from clairgen.inference.limits import Limits
 
 from clairgen.errors import RetryableError
 from clairgen.inference.concurrency import Width
 from clairgen.inference.endpoint import Address, Endpoint
-from clairgen.inference.rate_limit import Pace
+from clairgen.inference.rate_limit import Limits, Pace
 from clairgen.inference.transport import HttpTransport, Timeouts
 from tests.clocks import FakeClock
 from tests.scripted import Reply, ScriptedEndpoint, refused, said

@@ -1,7 +1,6 @@
 import pytest
-from clairgen.inference.limits import Limits
 
-from clairgen.inference.rate_limit import Pace
+from clairgen.inference.rate_limit import Limits, Pace
 from tests.clocks import FakeClock
 
 

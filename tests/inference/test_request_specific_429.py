@@ -1,5 +1,6 @@
 import pytest
-from clairgen.inference.suspicion import Suspicion, Traffic
+
+from clairgen.inference.retry import Suspicion, Traffic
 
 
 def refused(traffic: Traffic, suspicion: Suspicion, times: int, *, others_answered: int, others_refused: int) -> int:

@@ -7,10 +7,9 @@ import random
 from collections.abc import Callable
 
 import pytest
-from clairgen.inference.limits import Limits
 
 from clairgen.inference.concurrency import Width
-from clairgen.inference.rate_limit import Pace
+from clairgen.inference.rate_limit import Limits, Pace
 from tests.clocks import FakeClock
 
 _SENDING_SECONDS = 0.0001

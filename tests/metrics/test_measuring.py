@@ -1,8 +1,8 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from clairgen.measuring import BATCH, measured
 from clairgen.metrics import contrast as metrics
+from clairgen.metrics.contrast import BATCH, measured
 from clairgen.records import StoredPair
 from tests.reporting.made import USUAL, stored_pair
 

@@ -5,8 +5,7 @@ import pytest
 
 from clairgen.config.models import Price, Role
 from clairgen.errors import AskError, AskFailedError, RetryableError
-from clairgen.pipeline.budget import Ledger
-from clairgen.pipeline.metering import PricedMeter, meters
+from clairgen.pipeline.budget import Ledger, PricedMeter, meters
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
 from clairgen.store import RunDirectory, writing

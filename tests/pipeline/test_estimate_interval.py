@@ -4,7 +4,7 @@ import statistics
 import pytest
 
 from clairgen.config.models import Price
-from clairgen.pipeline.measured import measured_dollars
+from clairgen.pipeline.estimate import measured_dollars
 from clairgen.store import UsageSample
 
 PRICE = Price(input=10, output=30)

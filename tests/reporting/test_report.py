@@ -8,7 +8,7 @@ import pytest
 from clairgen.metrics import contrast as metrics
 from clairgen.records import ParseStatus, StoredPair
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
-from clairgen.reporting.statistics import Estimate
+from clairgen.stats import Estimate
 from tests.reporting.made import ALLUDES, TOO_LONG, USUAL, stored_pair
 
 

@@ -15,8 +15,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
-from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective, PairScores, pair_losses
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]

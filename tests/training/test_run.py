@@ -14,9 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import run as training
-from clairgen_train.objective import Objective
-from clairgen_train.resources import resources_told
-from clairgen_train.run import prepare, run
+from clairgen_train.losses import Objective
+from clairgen_train.run import prepare, resources_told, run
 from clairgen_train.run_folder import RunFolder
 from tests.training.small_run import pair, settings, trained, written
 

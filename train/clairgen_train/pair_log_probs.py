@@ -6,12 +6,24 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-
-from clairgen_train.collating import PairCollator
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from datasets import Dataset
+
+
+class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
+    """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] int64 and `weight` [B] float32."""
+
+    def torch_call(self, examples: list[dict[str, object]]) -> dict[str, torch.Tensor]:
+        """One batch of prepared rows; the two columns are left out where the rows have none."""
+        batch: dict[str, torch.Tensor] = super().torch_call(examples)
+        for column, dtype in (("objective", torch.int64), ("weight", torch.float32)):
+            if column in examples[0]:
+                batch[column] = torch.tensor([example[column] for example in examples], dtype=dtype)
+        return batch
+
 
 Score = Callable[[dict[str, Tensor]], Tensor]
 """From a batch of rows, chosen first, to their sums over response tokens [rows], nats; the batch as TRL collates it."""

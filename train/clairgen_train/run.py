@@ -1,37 +1,81 @@
 """A training run: prepare the pairs, build TRL's trainer for the objective, train, keep the model and what was measured."""
 
 import logging
+import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import datasets
+import torch
 import transformers
 from accelerate import PartialState
+from safetensors import SafetensorError
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from clairgen.errors import DrainedError
+from clairgen.errors import ConfigError, DrainedError, InputError
 from clairgen_train.card import card
-from clairgen_train.collating import PairCollator
 from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.data.tokenize import tokenizer_of
-from clairgen_train.held_out import held_out_trajectories
+from clairgen_train.held_out import held_out_trajectories, outcome
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
+from clairgen_train.losses import Objective
 from clairgen_train.model import loaded_model, lora_config, vocabulary_of
-from clairgen_train.objective import Objective
-from clairgen_train.outcome import outcome
+from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.progress import Progress, say
 from clairgen_train.reference import CachedReferences, cache_folder
-from clairgen_train.resources import resources_told
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings
-from clairgen_train.stopping import StopWhenAsked
 from clairgen_train.trl_config import precision_here, trl_arguments
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class StopWhenAsked(TrainerCallback):
+    """Once a signal came to any rank, all of them save a checkpoint after the same step and stop; a second signal kills."""
+
+    def __init__(self, accelerator: "Accelerator") -> None:
+        self._accelerator = accelerator
+        self._asked = False
+        self.stopped = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals meanwhile."""
+        before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, _frame: FrameType | None) -> None:
+        if self._asked:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._asked = True
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Agree with the other ranks on whether to stop here."""
+        asked = self._asked
+        if self._accelerator.num_processes > 1:
+            flag = torch.tensor(int(asked), device=self._accelerator.device)
+            asked = bool(self._accelerator.reduce(flag, reduction="sum") > 0)
+        if asked and state.global_step < state.max_steps:
+            self.stopped = control.should_training_stop = control.should_save = True
+
 
 _LIBRARIES = ("clairgen", "trl", "transformers", "torch", "peft")
 
@@ -168,3 +212,28 @@ def _quiet() -> None:
     datasets.disable_progress_bars()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+
+
+@contextmanager
+def resources_told(settings: TrainingSettings, folder: RunFolder) -> Iterator[None]:
+    """Turn what the libraries raise then into ConfigError or InputError; other errors pass."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ConfigError(_too_little_memory(settings)) from error
+    except (RuntimeError, OSError, SafetensorError) as error:  # which have no types of their own for these
+        if "can't allocate memory" in str(error):
+            raise ConfigError(_too_little_memory(settings)) from error
+        if "No space left on device" in str(error):
+            raise InputError(
+                f"the disk of {folder.path} is full; free some space, or set keep_checkpoints, and run the same command to go on"
+            ) from error
+        raise
+
+
+def _too_little_memory(settings: TrainingSettings) -> str:
+    lower = [f"device_batch_size (now {settings.device_batch_size})"] if settings.device_batch_size > 1 else []
+    lower += [f"response_tokens (now {settings.response_tokens})"]
+    further = [] if settings.gradient_checkpointing else ["set gradient_checkpointing"]
+    further += [] if settings.lora else ["train adapters (lora.yaml)"]
+    return f"memory ran out; lower {' or '.join(lower)}" + "".join(f", or {advice}" for advice in further)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]

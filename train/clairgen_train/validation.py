@@ -6,7 +6,7 @@ from datasets import Dataset
 from trl import DPOConfig
 
 from clairgen.errors import ConfigError, InputError
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
 
 
 def refuse_other_losses(args: DPOConfig) -> None:

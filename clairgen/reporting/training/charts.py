@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from clairgen.reporting.html.drawing import colours, layers_svg
-from clairgen.reporting.training.measurements import estimate
+from clairgen.reporting.html.charts import colours, layers_svg
 from clairgen.reporting.training.paired import mean_change
+from clairgen.reporting.training.report import estimate
 from clairgen.reporting.training.trajectory import Floats, Trajectory
 
 BAND = 0.95

@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clairgen.reporting.html.drawn import DrawnPairs
 
 from clairgen.records import Contrast, Message, StoredPair, Task
-from clairgen.reporting.html.pairs_page import write_page
+from clairgen.reporting.html.pairs_page import DrawnPairs, write_page
 from clairgen.reporting.report import RecipeNumbers
 from clairgen.reporting.shortcut_audit import Differences
 from tests.reporting.html.browser import needs_browser, opened

@@ -6,14 +6,13 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from clairgen.reporting.html.drawn import DrawnPairs
 
 from clairgen.errors import InputError
 from clairgen.records import ParseStatus, Task
-from clairgen.reporting.html.pairs_page import page, write_page
+from clairgen.reporting.html.pairs_page import DrawnPairs, page, write_page
 from clairgen.reporting.position_bias import judge_report
 from clairgen.reporting.shortcut_audit import Audit, Shift
-from clairgen.reporting.statistics import Estimate
+from clairgen.stats import Estimate
 from tests.reporting.made import report_of, stored_pair
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from clairgen.errors import InputError
 from clairgen_train.data.rows import pair_row
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
 
 USER = {"role": "user", "content": "2 + 2?"}
 RIGHT, WRONG = {"role": "assistant", "content": "4"}, {"role": "assistant", "content": "5"}

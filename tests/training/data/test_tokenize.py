@@ -6,8 +6,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from clairgen.errors import InputError
-from clairgen_train.cutting import Limits
-from clairgen_train.data.tokenize import PairTokeniser, tokenizer_of
+from clairgen_train.data.tokenize import Limits, PairTokeniser, tokenizer_of
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import pair, saved_model
 

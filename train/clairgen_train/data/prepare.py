@@ -10,10 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen_train.cutting import Limits
 from clairgen_train.data.load import read_split
-from clairgen_train.data.tokenize import Counts, PairTokeniser, TokenisedPair
-from clairgen_train.objective import Objective
+from clairgen_train.data.tokenize import Counts, Limits, PairTokeniser, TokenisedPair
+from clairgen_train.losses import Objective
 from clairgen_train.run_folder import put
 from clairgen_train.settings import TrainingSettings
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairgen.errors import InputError
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
 
 Messages = list[dict[str, str]]
 
