@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from clairgen.pipeline.progress import Progress as Progress
     from clairgen.pipeline.refilter import filter_pairs as filter_pairs
     from clairgen.recipes.recipe import Recipe as Recipe
-    from clairgen.recipes.registry import BOOK as BOOK
+    from clairgen.recipes.registry import RECIPES as RECIPES
     from clairgen.records import Completion as Completion
     from clairgen.records import Message as Message
     from clairgen.records import Pair as Pair
     from clairgen.records import Task as Task
 
 _ROOMS = {
-    "BOOK": "recipes.registry",
+    "RECIPES": "recipes.registry",
     "ClairgenError": "errors",
     "Completion": "records",
     "Message": "records",

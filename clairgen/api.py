@@ -16,13 +16,13 @@ from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
-from clairgen.metrics.contrast import DEFAULT_TOKENISER
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.ingest import Reading, last_reading
-from clairgen.pipeline.refilter import TOKENISER, require_coverage
+from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import Session, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.extra import require_page_extra, require_report_extra, require_trajectory_extra
-from clairgen.reporting.html.pairs_page import DrawnPairs
+from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
 
@@ -69,7 +69,7 @@ async def status(run: Path | str) -> Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class Snapshot:
     """A run at a glance: what is cheap to read again and again. `session` is what its log says of the last session."""
 
     run: Path
@@ -83,11 +83,11 @@ class Watched:
         return self.session is not None and self.session.running
 
 
-async def watched(run: Path | str) -> Watched:
+async def snapshot(run: Path | str) -> Snapshot:
     """Where a run stands now, by its indexes and its log alone."""
     directory = RunDirectory(Path(run))
     async with reading(directory) as store:
-        return Watched(
+        return Snapshot(
             directory.path,
             await store.pairs.statuses(),
             await store.spending.total(),
@@ -95,22 +95,22 @@ async def watched(run: Path | str) -> Watched:
         )
 
 
-async def report(*runs: Path | str, tokeniser: str | None = None, html: Path | str | None = None) -> list[RecipeReport]:
-    """Contrast, drops and audit of every recipe of `runs`; under each run's own tokeniser if none is named.
+async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | str | None = None) -> list[RecipeReport]:
+    """Contrast, drops and audit of every recipe of `runs`; under each run's own tokenizer if none is named.
 
     `html` names a file to write the same into as a page, with a sample of the pairs.
     """
     if html is not None:
         require_report_extra()
     reports: list[RecipeReport] = []
-    drawn: list[DrawnPairs] = []
+    drawn: list[PairSample] = []
     for run in runs:
         _refuse_training(Path(run))
         async with reading(RunDirectory(Path(run))) as store:
-            named = tokeniser or await store.facts.get(TOKENISER) or DEFAULT_TOKENISER
+            named = tokenizer or await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
             for recipe in await store.facts.plans():
-                drawn.append(DrawnPairs(str(run), recipe, _PAIRS_ON_A_PAGE if html is not None else 0))
+                drawn.append(PairSample(str(run), recipe, _PAIRS_ON_A_PAGE if html is not None else 0))
                 counts = statuses.get(recipe, {})
                 reports.append(await recipe_report(store, str(run), recipe, named, counts, drawn[-1].add))
     if html is not None:
@@ -172,7 +172,7 @@ async def export(
             rows = []
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
-                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
+                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
                 async for stored in store.pairs.made(recipe):
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
@@ -238,5 +238,5 @@ def _contrast_row(entry: RecipeReport) -> ContrastRow:
         kept.jaccard.mean or 0.0,
         kept.levenshtein.mean or 0.0,
         kept.length_ratio.mean or 0.0,
-        entry.tokeniser,
+        entry.tokenizer,
     )

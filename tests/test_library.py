@@ -12,7 +12,7 @@ from tests.scripted import ScriptedEndpoint
 
 PUBLIC = {
     *("ClairgenError", "UserError", "RunConfig", "load_config"),
-    *("Completion", "Message", "Pair", "Task", "Recipe", "BOOK"),
+    *("Completion", "Message", "Pair", "Task", "Recipe", "RECIPES"),
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
 }
 

@@ -26,7 +26,7 @@ def filter_command(
     mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be given again.")] = None,
     off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be given again.")] = None,
 ) -> None:
-    """Change the filters in force and sift all pairs anew; no model is asked, nothing is deleted.
+    """Change the filters in force and apply all pairs anew; no model is asked, nothing is deleted.
 
     Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, allusion, lost_answer, refusal, language,
     contamination, near_duplicate.

@@ -114,19 +114,19 @@ _LINE_SECONDS = 10.0
 async def watch(run: Path, console: Console) -> None:
     """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
     if not console.is_terminal:
-        while (seen := await api.watched(run)).running:
+        while (seen := await api.snapshot(run)).running:
             console.print(Text(_line(seen)), soft_wrap=True)
             await asyncio.sleep(_LINE_SECONDS)
         console.print(Text(_line(seen)), soft_wrap=True)
         return
     with Live(console=console, auto_refresh=False) as live:
-        while (seen := await api.watched(run)).running:
+        while (seen := await api.snapshot(run)).running:
             live.update(_view(seen), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
         live.update(_view(seen), refresh=True)
 
 
-def _view(seen: api.Watched) -> Group:
+def _view(seen: api.Snapshot) -> Group:
     parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}"), Text(), pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
@@ -136,7 +136,7 @@ def _view(seen: api.Watched) -> Group:
     return Group(*parts)
 
 
-def _line(seen: api.Watched) -> str:
+def _line(seen: api.Snapshot) -> str:
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""
@@ -159,8 +159,8 @@ def pairs_table(
     """A row a recipe; without the counts of `dropped` pairs it does not tell what is kept."""
     pairs = Table(box=None, pad_edge=False)
     pairs.add_column("recipe")
-    sifted = ("kept", "dropped") if dropped is not None else ()
-    for title in ("made", *sifted, "failed", "to be made"):
+    filtered = ("kept", "dropped") if dropped is not None else ()
+    for title in ("made", *filtered, "failed", "to be made"):
         pairs.add_column(title, justify="right", no_wrap=True)
     for recipe, counts in statuses.items():
         made, lost = counts.get("made", 0), sum((dropped or {}).get(recipe, {}).values())

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clairgen.filters.settings import FilterSettings
-from clairgen.metrics.contrast import DEFAULT_TOKENISER
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.records import Sampling
 from clairgen.text import is_encodable
 
@@ -244,8 +244,8 @@ class RunConfig(_Strict):
         le=10**6,
         description="What the run may cost at most, ever; needs a price and max_tokens in every role.",
     )
-    tokeniser: Literal["treebank", "whitespace", "word"] = Field(
-        DEFAULT_TOKENISER,
+    tokenizer: Literal["treebank", "whitespace", "word"] = Field(
+        DEFAULT_TOKENIZER,
         description="Whose tokens the Jaccard index compares; numbers under different ones do not compare.",
     )
 

@@ -80,7 +80,7 @@ def picodollars(price: Price, prompt_tokens: int, answer_tokens: int) -> int:
 def most_picodollars(role: Role, body: bytes) -> int | None:
     """What a request can cost at most; None where nothing bounds the answer.
 
-    No tokeniser in use makes more tokens of a text than it has bytes, and the request's JSON holds every byte of the prompt.
+    No tokenizer in use makes more tokens of a text than it has bytes, and the request's JSON holds every byte of the prompt.
     """
     if role.price_per_million is None or role.longest_answer is None:
         return None

@@ -84,7 +84,7 @@ class ContrastRow:
     jaccard: float
     levenshtein: float
     length_ratio: float
-    tokeniser: str
+    tokenizer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +223,11 @@ def _contrast(rows: tuple[ContrastRow, ...]) -> str:
             f"{row.jaccard:.2f}",
             f"{row.levenshtein:.0f}",
             f"{row.length_ratio:.2f}",
-            escaped(row.tokeniser),
+            escaped(row.tokenizer),
         )
         for row in rows
     ]
-    header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokeniser")
+    header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokenizer")
     return (
         "## Contrast\n\nMeans over the exported pairs; a higher Jaccard and a lower Levenshtein distance mean that the two\n"
         "answers of a pair differ in little but their quality.\n\n" + table(header, cells)

@@ -1,4 +1,4 @@
-"""The sieve: all filters in force over one pair, and the one that needs the whole run over a run's pairs in order."""
+"""The filter pipeline: all filters in force over one pair, and the one that needs the whole run over a run's pairs in order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
@@ -33,7 +33,7 @@ _ON_CONTRAST: Mapping[str, Callable[[Contrast, Range, FilterAction], Finding | N
 _OVER_THE_RUN = "near_duplicate"
 
 
-class Sieve:
+class FilterPipeline:
     """Filters as they are set, ready for pairs. Raises ConfigError for an evaluation file that cannot be read."""
 
     def __init__(self, settings: FilterSettings) -> None:
@@ -42,11 +42,13 @@ class Sieve:
         in_force = settings.action("contamination", revises=True) is not None
         self._evaluations = Evaluations.read(contamination.files if in_force else (), contamination.ngram)
 
-    def sift(self, pair: Pair, contrast: Contrast | None, *, revises: bool, prompt: Prompt = ()) -> tuple[Finding, ...]:
+    def apply(
+        self, pair: Pair, contrast: Contrast | None, *, revises: bool, prompt: Prompt = ()
+    ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in the order of `FILTERS`: the first drop is the pair's reason.
 
         The filters on contrast look only at a pair that has a chosen answer and was measured. `revises` is whether the
-        recipe revises the rejected answer. Pairs may come in any order, so near duplicates are not looked for: `RunSieve`
+        recipe revises the rejected answer. Pairs may come in any order, so near duplicates are not looked for: `RunFilters`
         does that.
         """
         measured = contrast if pair.chosen is not None else None
@@ -68,7 +70,7 @@ class Sieve:
         return _ON_CONTRAST[name](contrast, self.settings.bounds(name), action) if contrast is not None else None
 
 
-class RunSieve:
+class RunFilters:
     """Looks for near duplicates among all pairs of one recipe, which have to come in the order of their tasks.
 
     Only a pair that no other filter drops is looked at and can stand for later ones, so that of near duplicates one is kept

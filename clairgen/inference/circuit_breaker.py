@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from clairgen.errors import AskFailedError, RetryableError
+from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.inference.openai_format import UnusableEndpointError
 
 _FIRST_REST_SECONDS = 1.0
@@ -84,11 +84,11 @@ class Health:
             self._rest_seconds = min(2 * self._rest_seconds, _LONGEST_REST_SECONDS)
             self.unproven = True
 
-    def refused(self, error: UnusableEndpointError) -> UnusableEndpointError | AskFailedError:
+    def refused(self, error: UnusableEndpointError) -> UnusableEndpointError | RequestFailedError:
         """What a refusal means: an endpoint that answers others refused this one text, unless refusals go on in a row."""
         self._refusals += 1
         one_text = error.status not in _CERTAIN and (self._has_answered or error.status == 403)
         if one_text and self._refusals < _REFUSALS_UNTIL_UNUSABLE:
-            return AskFailedError(f"http-{error.status}", str(error), status=error.status)
+            return RequestFailedError(f"http-{error.status}", str(error), status=error.status)
         self.trouble, self.resting_until = str(error), math.inf
         return error

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from clairgen.errors import AskError, RetryableError
+from clairgen.errors import RequestError, RetryableError
 from clairgen.inference.circuit_breaker import Health
 from clairgen.inference.concurrency import Width
 from clairgen.inference.openai_format import ChatAnswer, UnusableEndpointError, read_response
@@ -95,7 +95,7 @@ class Endpoint:
     async def chat(self, body: bytes, expected_tokens: int, *, slows: bool = True) -> tuple[ChatAnswer, float]:
         """Ask once; the answer and its latency in seconds. `slows` is whether a 429 is to slow everybody down.
 
-        Raises RetryableError, AskFailedError, or UnusableEndpointError once this endpoint is asked no more.
+        Raises RetryableError, RequestFailedError, or UnusableEndpointError once this endpoint is asked no more.
         """
         start = self._clock()
         try:
@@ -103,7 +103,7 @@ class Endpoint:
             if (limits := announced_limits(response.headers)) is not None:
                 self.pace.announced(limits)
             answer = read_response(self._without_key(response), now_seconds=self._wall_clock())
-        except AskError as error:
+        except RequestError as error:
             self.pace.correct(-expected_tokens)
             self._note_error(error, start, slows=slows)
             raise
@@ -148,7 +148,7 @@ class Endpoint:
             return response
         return replace(response, body=response.body.replace(key.encode(), b"[key]"))
 
-    def _note_error(self, error: AskError, sent_at: float, *, slows: bool) -> None:
+    def _note_error(self, error: RequestError, sent_at: float, *, slows: bool) -> None:
         """Keep account of the endpoint's health; what is the ask's own fault shows that the endpoint lives."""
         if not isinstance(error, RetryableError):
             self.health.spoke()

@@ -25,7 +25,7 @@ _EMBEDDED_CONCURRENCY = 16  # places of an engine on this machine, where the con
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Runtime:
     """What the endpoints take from outside: tests give their own clock, sleep, randomness and transport."""
 
     transport: Callable[[], Transport] = HttpTransport
@@ -54,7 +54,7 @@ async def open_pools(
     roles: Mapping[str, Role],
     transport: Transport,
     servers: EmbeddedServers,
-    world: World,
+    runtime: Runtime,
     stop: asyncio.Event,
     tell: Callable[[str], None] = lambda _sentence: None,
 ) -> dict[str, Pool]:
@@ -63,7 +63,7 @@ async def open_pools(
     Once `stop` is set, whoever waits in a pool gets a DrainedError; what is in flight goes on. `tell` is given sentences
     for the user.
     """
-    around = Surroundings(world.clock, world.sleep, world.random, stop, tell)
+    around = Surroundings(runtime.clock, runtime.sleep, runtime.random, stop, tell)
     slots: Counter[object] = Counter()
     for role in roles.values():
         for address in filter(is_embedded, role.endpoints):
@@ -80,26 +80,26 @@ async def open_pools(
             timeouts = Timeouts(
                 role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds
             )
-            here = Address(address, url, _key(name, role, world.environment), timeouts, weight)
+            here = Address(address, url, _key(name, role, runtime.environment), timeouts, weight)
             # The provider counts by account and model, whichever roles of ours ask.
             shared = (url, role.api_key_env, role.model)
             limits = Limits(role.requests_per_minute, role.tokens_per_minute)
-            pace = paces.setdefault(shared, Pace(limits, world.clock, role.burst))
-            endpoints.append(_endpoint(role, here, transport, world, pace))
+            pace = paces.setdefault(shared, Pace(limits, runtime.clock, role.burst))
+            endpoints.append(_endpoint(role, here, transport, runtime, pace))
         guess = min(role.max_tokens or _GUESSED_ANSWER_TOKENS, _GUESSED_ANSWER_TOKENS)
         pools[name] = Pool(name, endpoints, around, answer_tokens=guess, patience_seconds=role.patience_seconds)
     return pools
 
 
-def _endpoint(role: Role, address: Address, transport: Transport, world: World, pace: Pace) -> Endpoint:
+def _endpoint(role: Role, address: Address, transport: Transport, runtime: Runtime, pace: Pace) -> Endpoint:
     fixed = role.concurrency or (_EMBEDDED_CONCURRENCY if is_embedded(address.name) else None)
     return Endpoint(
         address,
-        width=Width(fixed, world.clock),
+        width=Width(fixed, runtime.clock),
         transport=transport,
         pace=pace,
-        clock=world.clock,
-        wall_clock=world.wall_clock,
+        clock=runtime.clock,
+        wall_clock=runtime.wall_clock,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from clairgen.errors import AskError, AskFailedError, EndpointsError, RetryableError
+from clairgen.errors import EndpointsError, RequestError, RequestFailedError, RetryableError
 from clairgen.inference.transport import Response
 from clairgen.records import Message, Sampling, Usage
 
@@ -62,7 +62,7 @@ def request_body(model: str, messages: Sequence[Message], sampling: Sampling, se
 def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
     """The answer in a response.
 
-    Raises RetryableError (429, 5xx, an answer that is torn or empty), AskFailedError (this ask will always be refused) or
+    Raises RetryableError (429, 5xx, an answer that is torn or empty), RequestFailedError (this ask will always be refused) or
     UnusableEndpointError (every ask will be).
     """
     if response.status == 200:
@@ -75,7 +75,7 @@ def _answer(response: Response) -> ChatAnswer:
         detail = (
             f"the answer has {len(response.body):,} bytes, which no model writes; at most {_LARGEST_BYTES:,} are taken"
         )
-        raise AskFailedError("answer-too-large", detail, status=200, billed=True)
+        raise RequestFailedError("answer-too-large", detail, status=200, billed=True)
     content = _json(response.body)
     if not isinstance(content, dict):
         kind = response.headers.get("content-type", "unknown")
@@ -84,7 +84,7 @@ def _answer(response: Response) -> ChatAnswer:
     usage = _usage(content.get("usage"))
     try:
         return _good_answer(content, usage, response)
-    except AskError as error:
+    except RequestError as error:
         if usage.prompt_tokens is not None and usage.completion_tokens is not None:
             error.used = (usage.prompt_tokens, usage.completion_tokens)
         raise
@@ -102,7 +102,7 @@ def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -
     if finish in _BROKEN_OFF:
         raise RetryableError("aborted", f"the server broke the answer off ({finish})", status=200, billed=True)
     if finish == "content_filter":
-        raise AskFailedError(
+        raise RequestFailedError(
             "content-filter", "the provider's content filter withheld the answer", status=200, billed=True
         )
     text = _text(message.get("content"))
@@ -117,21 +117,21 @@ def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -
     return ChatAnswer(text, finish, usage, _text(content.get("id")) or None)
 
 
-def _refusal(response: Response, now_seconds: float) -> AskError | UnusableEndpointError:
+def _refusal(response: Response, now_seconds: float) -> RequestError | UnusableEndpointError:
     status, said, code = response.status, *_error_fields(response.body)
     if status == 429 and "too large" in said.lower():
-        return AskFailedError("request-too-large", said, status=status)  # over the limit of a minute by itself
+        return RequestFailedError("request-too-large", said, status=status)  # over the limit of a minute by itself
     if status == 429 and code != "insufficient_quota":
         wait = _retry_after(response.headers, now_seconds)
         return RetryableError("rate-limited", said, status=status, retry_after_seconds=wait)
     if status in (401, 403, 404, 405) or status == 429 or 300 <= status < 400:
         return UnusableEndpointError(f"HTTP {status}: {said}; {_MENDING.get(status, _MENDING[404])}", status)
     if status in (400, 413, 422):
-        return AskFailedError(_bad_request(said, code), said, status=status)
+        return RequestFailedError(_bad_request(said, code), said, status=status)
     if status in (408, 409, 425) or status >= 500:
         wait = _retry_after(response.headers, now_seconds)
         return RetryableError("server-error", f"HTTP {status}: {said}", status=status, retry_after_seconds=wait)
-    return AskFailedError(f"http-{status}", said, status=status)
+    return RequestFailedError(f"http-{status}", said, status=status)
 
 
 _MENDING = {

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from clairgen.errors import AskError, AskFailedError, EndpointsError, RetryableError
+from clairgen.errors import EndpointsError, RequestError, RequestFailedError, RetryableError
 from clairgen.inference.endpoint import Endpoint
 from clairgen.inference.openai_format import ChatAnswer, UnusableEndpointError
 from clairgen.inference.retry import Suspicion, Traffic, Tries, stoppable
@@ -38,7 +38,7 @@ class Call(Protocol):
     async def begins(self, endpoint: str, body: bytes) -> None:
         """A try is sent to this endpoint as soon as this returns."""
 
-    async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
+    async def fails(self, endpoint: str, error: RequestError, seconds: float) -> None:
         """The try brought no answer, after so many seconds."""
 
 
@@ -94,7 +94,7 @@ class Pool:
     async def chat(self, call: Call) -> Answered:
         """Ask until there is a good answer.
 
-        Raises AskFailedError when this ask is given up, EndpointsError when no endpoint is left for any ask, DrainedError
+        Raises RequestFailedError when this ask is given up, EndpointsError when no endpoint is left for any ask, DrainedError
         when the run was asked to stop before this ask was sent.
         """
         self._traffic.asking += 1
@@ -105,8 +105,8 @@ class Pool:
                 answered = await self._retry(call, error)
         except RetryableError as error:
             self._count_failure(error)
-            raise AskFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
-        except AskFailedError as error:
+            raise RequestFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
+        except RequestFailedError as error:
             self._count_failure(error)
             raise
         finally:
@@ -139,7 +139,7 @@ class Pool:
             if not tries.suspicion.singled_out:
                 raise
             others = f"refused {tries.failed['rate-limited']} times while other asks were answered"
-            raise AskFailedError("refused-alone", f"{error.detail} ({others})", status=error.status) from error
+            raise RequestFailedError("refused-alone", f"{error.detail} ({others})", status=error.status) from error
         finally:
             tries.suspicion.end()
         return answered
@@ -154,12 +154,12 @@ class Pool:
                 await call.begins(endpoint.name, body)
                 slows = tries is None or not tries.suspicion.suspected
                 answer, latency = await endpoint.chat(body, tokens, slows=slows)
-            except AskError as error:
+            except RequestError as error:
                 error.endpoint = endpoint.name
                 await call.fails(endpoint.name, error, self._around.clock() - start)
                 raise
             except UnusableEndpointError as error:
-                refused = AskFailedError(f"http-{error.status}", str(error), status=error.status)
+                refused = RequestFailedError(f"http-{error.status}", str(error), status=error.status)
                 await call.fails(endpoint.name, refused, self._around.clock() - start)
                 continue  # the next place is at another endpoint, or there is none and waiting for it says so
             finally:
@@ -193,7 +193,7 @@ class Pool:
     def _troubles(self) -> str:
         return "; ".join(f"{endpoint.name}: {endpoint.health.trouble}" for endpoint in self.endpoints)
 
-    def _count_failure(self, error: AskError) -> None:
+    def _count_failure(self, error: RequestError) -> None:
         """Stop the run when ask after ask fails alike: the fault is then not in the tasks. Raises EndpointsError."""
         reason, count = self._alike
         self._alike = (error.reason, count + 1 if error.reason == reason else 1)

@@ -1,6 +1,6 @@
 """How much the two answers of a pair differ: token Jaccard, character Levenshtein and length ratio (Section 3, Table 1).
 
-The paper does not say what a token is, so the tokeniser is a named choice and its name stands with every number. On
+The paper does not say what a token is, so the tokenizer is a named choice and its name stands with every number. On
 published pairs of one of its kinds, Penn Treebank words come closest to the paper's figures.
 """
 
@@ -21,15 +21,15 @@ from clairgen.metrics import contrast as metrics
 from clairgen.metrics.treebank import treebank_set
 from clairgen.records import Contrast, StoredPair
 
-DEFAULT_TOKENISER: Final = "treebank"
+DEFAULT_TOKENIZER: Final = "treebank"
 
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs can be measured again."""
 
 
-def token_jaccard(chosen: str, rejected: str, tokeniser: str = DEFAULT_TOKENISER) -> float:
+def token_jaccard(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> float:
     """Tokens that both answers have over tokens that either has, as sets: from 0 to 1, and 1 for two without a token."""
-    tokens = _tokens(tokeniser)
+    tokens = _tokens(tokenizer)
     ours, theirs = tokens(chosen), tokens(rejected)
     common = len(ours & theirs)
     either = len(ours) + len(theirs) - common
@@ -46,31 +46,31 @@ def length_ratio(chosen: str, rejected: str) -> float | None:
     return len(chosen) / len(rejected) if rejected else None
 
 
-def contrast(chosen: str, rejected: str, tokeniser: str = DEFAULT_TOKENISER) -> Contrast:
+def contrast(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> Contrast:
     """All measures of one pair."""
     return Contrast(
         levenshtein=character_levenshtein(chosen, rejected),
-        jaccard=token_jaccard(chosen, rejected, tokeniser),
+        jaccard=token_jaccard(chosen, rejected, tokenizer),
         length_ratio=length_ratio(chosen, rejected),
-        tokeniser=tokeniser,
+        tokenizer=tokenizer,
     )
 
 
-def contrasts(chosen: Sequence[str], rejected: Sequence[str], tokeniser: str = DEFAULT_TOKENISER) -> list[Contrast]:
+def contrasts(chosen: Sequence[str], rejected: Sequence[str], tokenizer: str = DEFAULT_TOKENIZER) -> list[Contrast]:
     """The same for many pairs: Levenshtein on all cores, for rapidfuzz lets go of the interpreter, and Jaccard beside it."""
     with ThreadPoolExecutor(1) as beside:
         waiting = beside.submit(_distances, chosen, rejected)
-        jaccards = [token_jaccard(ours, theirs, tokeniser) for ours, theirs in zip(chosen, rejected, strict=True)]
+        jaccards = [token_jaccard(ours, theirs, tokenizer) for ours, theirs in zip(chosen, rejected, strict=True)]
         distances = waiting.result()
     return [
-        Contrast(distance, jaccard, length_ratio(ours, theirs), tokeniser)
+        Contrast(distance, jaccard, length_ratio(ours, theirs), tokenizer)
         for distance, jaccard, ours, theirs in zip(distances, jaccards, chosen, rejected, strict=True)
     ]
 
 
 _WORD = re.compile(r"\w+")
 
-TOKENISERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
+TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
     {
         "treebank": treebank_set,
         "whitespace": lambda text: set(text.split()),
@@ -81,9 +81,9 @@ TOKENISERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
 
 
 def _tokens(name: str) -> Callable[[str], set[str]]:
-    if name not in TOKENISERS:
-        raise ConfigError(f"there is no tokeniser {name!r}; choose one of {', '.join(TOKENISERS)}")
-    return TOKENISERS[name]
+    if name not in TOKENIZERS:
+        raise ConfigError(f"there is no tokenizer {name!r}; choose one of {', '.join(TOKENIZERS)}")
+    return TOKENIZERS[name]
 
 
 def _distances(chosen: Sequence[str], rejected: Sequence[str]) -> list[int]:
@@ -97,30 +97,30 @@ def _distances(chosen: Sequence[str], rejected: Sequence[str]) -> list[int]:
 BATCH = 1024
 
 
-async def measured(pairs: AsyncIterator[StoredPair], tokeniser: str) -> AsyncIterator[tuple[StoredPair, bool]]:
-    """Each pair with its contrast under `tokeniser`, in order, and whether that is new and may be stored.
+async def measured(pairs: AsyncIterator[StoredPair], tokenizer: str) -> AsyncIterator[tuple[StoredPair, bool]]:
+    """Each pair with its contrast under `tokenizer`, in order, and whether that is new and may be stored.
 
-    A contrast is new where the stored one is under another tokeniser or from an older version of the metrics. A pair
+    A contrast is new where the stored one is under another tokenizer or from an older version of the metrics. A pair
     without a chosen answer has none.
     """
     batch: list[StoredPair] = []
     async for stored in pairs:
         batch.append(stored)
         if len(batch) == BATCH:
-            for one in await _with_contrasts(batch, tokeniser):
+            for one in await _with_contrasts(batch, tokenizer):
                 yield one
             batch = []
-    for one in await _with_contrasts(batch, tokeniser):
+    for one in await _with_contrasts(batch, tokenizer):
         yield one
 
 
-async def _with_contrasts(batch: Sequence[StoredPair], tokeniser: str) -> list[tuple[StoredPair, bool]]:
-    stale = [stored for stored in batch if _is_stale(stored, tokeniser)]
+async def _with_contrasts(batch: Sequence[StoredPair], tokenizer: str) -> list[tuple[StoredPair, bool]]:
+    stale = [stored for stored in batch if _is_stale(stored, tokenizer)]
     fresh: dict[str, Contrast] = {}
     if stale:
         chosen = [stored.pair.chosen.text for stored in stale if stored.pair.chosen is not None]
         rejected = [stored.pair.rejected.text for stored in stale]
-        contrasts = await asyncio.to_thread(metrics.contrasts, chosen, rejected, tokeniser)
+        contrasts = await asyncio.to_thread(metrics.contrasts, chosen, rejected, tokenizer)
         fresh = {stored.id: contrast for stored, contrast in zip(stale, contrasts, strict=True)}
     return [
         (replace(stored, contrast=fresh[stored.id]), True) if stored.id in fresh else (stored, False)
@@ -128,7 +128,7 @@ async def _with_contrasts(batch: Sequence[StoredPair], tokeniser: str) -> list[t
     ]
 
 
-def _is_stale(stored: StoredPair, tokeniser: str) -> bool:
+def _is_stale(stored: StoredPair, tokenizer: str) -> bool:
     if stored.pair.chosen is None:
         return False
-    return stored.contrast is None or stored.contrast.tokeniser != tokeniser
+    return stored.contrast is None or stored.contrast.tokenizer != tokenizer

@@ -11,20 +11,20 @@ from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.pipeline.plans import differences, role_facts
 from clairgen.pipeline.reward_model import RewardModel
 from clairgen.recipes.judge import JUDGE_SLOTS
-from clairgen.recipes.recipe import Kit
+from clairgen.recipes.recipe import RecipeContext
 from clairgen.store import Plan, RunDirectory, Store
 from clairgen.templates import load_template
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """The recipes to advise on, the roles that are asked and who compares (`by`); `kit` is None for a reward model."""
+    """The recipes to advise on, the roles that are asked and who compares (`by`); `context` is None for a reward model."""
 
     config: RunConfig
     recipes: tuple[str, ...]
     roles: Mapping[str, Role]
     by: str
-    kit: Kit | None
+    context: RecipeContext | None
 
     def check(self, budget_usd: float | None, environment: Mapping[str, str]) -> None:
         """Raise ConfigError for a key that is not set, or a price that the budget needs and nobody knows."""
@@ -73,13 +73,13 @@ async def fitted(
         config = saved.model_copy(update={"budget_usd": brought.budget_usd})
     if reward_model is not None:
         return Fitted(config, chosen, roles, f"reward model {reward_model.name}", None)
-    kit = Kit(
+    context = RecipeContext(
         RecipeChoice(name="advise", order="both"),
         {"judge": load_template("judge", JUDGE_SLOTS)},
         judges,
         saved.seed,
     )
-    return Fitted(config, chosen, roles, ", ".join(f"{name} {roles[name].model}" for name in judges), kit)
+    return Fitted(config, chosen, roles, ", ".join(f"{name} {roles[name].model}" for name in judges), context)
 
 
 def _judges(models: Mapping[str, Role], brought: RunConfig | None, run: RunDirectory) -> list[str]:

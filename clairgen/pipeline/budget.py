@@ -11,13 +11,13 @@ from typing import Any, Self
 
 from clairgen.config.models import Role
 from clairgen.config.prices import PICODOLLARS, costs, dollars, most_picodollars, picodollars
-from clairgen.errors import AskError, BudgetError, DrainedError, StoreError
+from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
 from clairgen.store import Call, Spending, Spent
 
 
-class Ledger:
+class Budget:
     """The money of a session. Without a budget it keeps the same account, and nobody waits for it.
 
     Use it as an async context manager, inside the store's: leaving waits until all is on disk.
@@ -153,12 +153,12 @@ class Meter:
     """The meter of an ask that costs nothing that is known: it counts nothing."""
 
     async def begins(self, body: bytes) -> None:
-        """A try may be sent once this returns. Raises what `Ledger.reserve` raises."""
+        """A try may be sent once this returns. Raises what `Budget.reserve` raises."""
 
     def answered(self, usage: Usage) -> None:
         """The try brought an answer, which cost what the server counted."""
 
-    def failed(self, error: AskError) -> None:
+    def failed(self, error: RequestError) -> None:
         """The try brought none."""
 
     def ends(self) -> None:
@@ -168,7 +168,7 @@ class Meter:
 class PricedMeter(Meter):
     """The meter of an ask that costs something. Each try is a call of its own in the ledger."""
 
-    def __init__(self, name: str, role: Role, ledger: Ledger) -> None:
+    def __init__(self, name: str, role: Role, ledger: Budget) -> None:
         self._name = name
         self._role = role
         self._ledger = ledger
@@ -182,7 +182,7 @@ class PricedMeter(Meter):
         """Settle the try by what the server counted."""
         self._settle(self._cost(usage.prompt_tokens, usage.completion_tokens))
 
-    def failed(self, error: AskError) -> None:
+    def failed(self, error: RequestError) -> None:
         """A refusal costs nothing; of a server's fault, or of silence, nobody knows what was done before."""
         refused = error.status is not None and 300 <= error.status < 500 and error.status != 408
         unsent = error.status is None and not error.billed
@@ -204,7 +204,7 @@ class PricedMeter(Meter):
             self._call = None
 
 
-def meters(name: str, role: Role, ledger: Ledger | None) -> Callable[[], Meter]:
+def meters(name: str, role: Role, ledger: Budget | None) -> Callable[[], Meter]:
     """What gives each ask of a role its meter."""
     if ledger is not None and costs(role):
         return lambda: PricedMeter(name, role, ledger)

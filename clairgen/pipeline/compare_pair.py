@@ -5,8 +5,8 @@ import traceback
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from clairgen.errors import AskFailedError, RunStoppedError, UserError
-from clairgen.pipeline.completions import Asker
+from clairgen.errors import RequestFailedError, RunStoppedError, UserError
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Compare, Outcome, compared
 from clairgen.records import StoredPair
@@ -18,7 +18,7 @@ class Adviser:
     """Compares for a session of `advise`. `outcomes` holds, by recipe and pair, what is done; `stopped_by` the first stop."""
 
     store: Store
-    ask: Asker
+    ask: CompletionClient
     compare: Compare
     samples: int
     stop: asyncio.Event
@@ -40,7 +40,7 @@ class Adviser:
             for number in range(self.samples):
                 try:
                     outcomes.append(await compared(task, chosen, number, self.ask, self.compare))
-                except AskFailedError as error:
+                except RequestFailedError as error:
                     failed = True
                     self._fail(stored, error.reason, error.detail)
         except (RunStoppedError, UserError) as error:

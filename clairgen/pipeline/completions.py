@@ -6,11 +6,11 @@ from functools import partial
 
 from clairgen.config.models import Role
 from clairgen.config.prices import cost_usd
-from clairgen.errors import AskError, AskFailedError, DrainedError, RetryableError
+from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError
 from clairgen.inference.openai_format import request_body
 from clairgen.inference.pool import Answered, Pool
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
-from clairgen.pipeline.budget import Ledger, Meter, meters
+from clairgen.pipeline.budget import Budget, Meter, meters
 from clairgen.pipeline.progress import Progress, RoleProgress
 from clairgen.records import Completion, Message
 from clairgen.store import Attempt, Sent, Store, now
@@ -19,7 +19,7 @@ from clairgen.templates import Template
 _LONG_WAIT_SECONDS = 60
 
 
-class Asker:
+class CompletionClient:
     """Implements `Ask` for a run.
 
     `reused` are the stores of other runs to look into, by name; reading only. `ledger` keeps account of what asks cost.
@@ -35,7 +35,7 @@ class Asker:
         reused: Mapping[str, Store],
         stop: asyncio.Event,
         progress: Progress,
-        ledger: Ledger | None = None,
+        ledger: Budget | None = None,
     ) -> None:
         self._store = store
         self._roles = {name: _AskedRole(name, role, seed, meters(name, role, ledger)) for name, role in roles.items()}
@@ -112,7 +112,7 @@ class Asker:
         asked.counters.asking += 1
         try:
             return await asked.brings(await self._pools[asked.role.name].chat(asked))
-        except AskFailedError as error:
+        except RequestFailedError as error:
             asked.counters.failed += 1
             error.role = asked.role.name
             raise
@@ -170,7 +170,7 @@ class _Asked:
         await self._meter.begins(body)
         self.counters.sent += 1
 
-    async def fails(self, endpoint: str, error: AskError, seconds: float) -> None:
+    async def fails(self, endpoint: str, error: RequestError, seconds: float) -> None:
         """A try brought no completion: commit it as an attempt."""
         self._meter.failed(error)
         role = self.role

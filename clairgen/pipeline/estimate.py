@@ -46,7 +46,7 @@ def measured_dollars(sample: UsageSample, calls: int, price: Price) -> Dollars:
 
 
 CHARACTERS_PER_TOKEN = 4
-"""Of English text, under the tokenisers of current models."""
+"""Of English text, under the tokenizers of current models."""
 ASSUMED_ANSWER_TOKENS = 500
 """Where nothing was answered yet and max_tokens is not lower; real reviser answers had 667 on average."""
 _SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
@@ -122,8 +122,8 @@ async def estimate(
     open_pairs = {entry.recipe.name: max(0, tasks.count - done.get(entry.recipe.name, 0)) for entry in planned}
     estimates = []
     for name, role in roles.items():
-        asking = [entry for entry in planned if name in entry.kit.roles]
-        asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.kit.choice, name) for entry in asking]
+        asking = [entry for entry in planned if name in entry.context.roles]
+        asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.context.choice, name) for entry in asking]
         calls = max(asks) if name in _SHARED else sum(asks)
         sample = samples.get((name, role.model))
         if sample is None or sample.answers < ENOUGH:
@@ -216,7 +216,7 @@ def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles
     """Tokens of the role's longest prompt: the task, the system message, and the template with the student's answer."""
     task = tasks.characters / max(tasks.count, 1) / CHARACTERS_PER_TOKEN
     system = len(roles[name].system or "") / CHARACTERS_PER_TOKEN
-    templates = [entry.kit.templates[name] for entry in asking if name in entry.kit.templates]
+    templates = [entry.context.templates[name] for entry in asking if name in entry.context.templates]
     if not templates:
         return task + system
     student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS

@@ -5,10 +5,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clairgen.errors import AskFailedError, RunStoppedError, StoreError
-from clairgen.filters.pipeline import Sieve
+from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
+from clairgen.filters.pipeline import FilterPipeline
 from clairgen.metrics.contrast import contrast
-from clairgen.pipeline.completions import Asker
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
@@ -36,17 +36,17 @@ class Noting:
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
-    """Puts pairs into a store under the filter set `filter_set`, which `sieve` applies."""
+    """Puts pairs into a store under the filter set `filter_set`, which `filters_in_force` applies."""
 
     store: Store
-    sieve: Sieve
+    filters_in_force: FilterPipeline
     filter_set: int
-    tokeniser: str
+    tokenizer: str
 
     async def keep(self, pair: Pair, prompt: Sequence[Message], asked: Sequence[str], *, revises: bool) -> None:
         """Commit a pair; `prompt` is what the target saw, `asked` the keys of all completions that the pair took."""
-        measured = contrast(pair.chosen.text, pair.rejected.text, self.tokeniser) if pair.chosen else None
-        findings = self.sieve.sift(pair, measured, revises=revises, prompt=prompt)
+        measured = contrast(pair.chosen.text, pair.rejected.text, self.tokenizer) if pair.chosen else None
+        findings = self.filters_in_force.apply(pair, measured, revises=revises, prompt=prompt)
         await self.store.pairs.save(MadePair(pair, tuple(prompt), measured, findings, tuple(asked)), self.filter_set)
 
 
@@ -55,7 +55,7 @@ class Maker:
     """Makes pairs for a session of `generate`. `stopped_by` is the first error that stopped the run, if one did."""
 
     keeper: Keeper
-    ask: Asker
+    ask: CompletionClient
     planned: Mapping[str, PlannedRecipe]
     stop: asyncio.Event
     progress: Progress
@@ -70,7 +70,7 @@ class Maker:
             revises = self.planned[recipe].recipe.revises
             await self.keeper.keep(pair, self.ask.sent("target", task.messages), noting.keys, revises=revises)
             self.progress.made[recipe] += 1
-        except AskFailedError as error:
+        except RequestFailedError as error:
             await self._fail(Failure(task.id, recipe, error.role, error.reason, error.detail))
         except (RunStoppedError, StoreError) as error:
             self.stopped_by = self.stopped_by or error
@@ -82,8 +82,8 @@ class Maker:
 
     async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair:
         if fault := fault_of(task):
-            raise AskFailedError(*fault)
-        return await planned.recipe.make(task, ask, planned.kit)
+            raise RequestFailedError(*fault)
+        return await planned.recipe.make(task, ask, planned.context)
 
     async def _fail(self, failure: Failure) -> None:
         try:

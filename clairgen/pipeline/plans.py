@@ -15,8 +15,8 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.keys import canonical_json, sampling_facts
 from clairgen.pipeline.ingest import Reading, ingest, last_reading, same_source, source_facts
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import TOKENISER, sift_all
-from clairgen.recipes.recipe import Kit, Recipe
+from clairgen.pipeline.refilter import TOKENIZER, refilter
+from clairgen.recipes.recipe import Recipe, RecipeContext
 from clairgen.recipes.registry import recipe_named
 from clairgen.store import Plan, Store
 from clairgen.templates import load_template
@@ -28,7 +28,7 @@ class PlannedRecipe:
     """A recipe of a run with what it works with, and its plan as the store keeps it."""
 
     recipe: Recipe
-    kit: Kit
+    context: RecipeContext
     plan: Plan
 
 
@@ -67,7 +67,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     templates = {
         role: load_template(choice.template or name, recipe.slots[role]) for role, name in recipe.templates.items()
     }
-    kit = Kit(
+    context = RecipeContext(
         choice,
         templates,
         asked,
@@ -75,7 +75,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
         recorded=recipe.reads_answers and not any(role.startswith("other-") for role in asked),
         certain=frozenset(role for role in asked if roles[role].temperature == 0),
     )
-    return PlannedRecipe(recipe, kit, Plan(recipe.name, _facts(config, kit, roles), recipe.revises))
+    return PlannedRecipe(recipe, context, Plan(recipe.name, _facts(config, context, roles), recipe.revises))
 
 
 def changes(before: Mapping[str, Plan], planned: list[PlannedRecipe]) -> list[Change]:
@@ -109,18 +109,18 @@ def role_facts(role: Role, seed: int) -> dict[str, Any]:
     }
 
 
-def _facts(config: RunConfig, kit: Kit, roles: Mapping[str, Role]) -> dict[str, Any]:
+def _facts(config: RunConfig, context: RecipeContext, roles: Mapping[str, Role]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    for name in kit.roles:
+    for name in context.roles:
         facts[f"models.{name}"] = role_facts(roles[name], config.seed)
-    for name, template in kit.templates.items():
+    for name, template in context.templates.items():
         facts[f"template of the {name}"] = template.content_hash
-    if kit.recorded:
+    if context.recorded:
         facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
-    if kit.recorded or any(role.startswith("judge") for role in kit.roles):
+    if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
-    options = kit.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
-    return facts | {f"recipes.{kit.choice.name}.{option}": value for option, value in options.items()}
+    options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
+    return facts | {f"recipes.{context.choice.name}.{option}": value for option, value in options.items()}
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -130,7 +130,7 @@ def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 _CONFIGURED_FILTERS = "configured_filters"
 _ASKS = re.compile(
-    r"^(recipes|seed|tasks|filters|tokeniser|"
+    r"^(recipes|seed|tasks|filters|tokenizer|"
     r"models\.[\w-]+( changed|\.(model|revision|system|temperature|top_p|max_tokens|stop|seed|extra)))\b"
 )
 
@@ -166,7 +166,7 @@ async def prepare(
         store, planned, progress, other_tasks=other_tasks(known, source), accepted=accept_changes
     )
     reading = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines, stop=stop)
-    await store.facts.record_templates(template for entry in planned for template in entry.kit.templates.values())
+    await store.facts.record_templates(template for entry in planned for template in entry.context.templates.values())
     for entry in planned:
         await store.tasks.expect(entry.recipe.name)
         await store.facts.record_plan(entry.plan, changed=entry.recipe.name in changed)
@@ -209,13 +209,13 @@ async def _settle_filters(store: Store, config: RunConfig, progress: Progress) -
     configured = config.filters.model_dump_json()
     in_force = await store.filter_sets.in_force()
     unchanged = await store.facts.get(_CONFIGURED_FILTERS) == configured
-    if in_force is not None and unchanged and await store.facts.get(TOKENISER) == config.tokeniser:
+    if in_force is not None and unchanged and await store.facts.get(TOKENIZER) == config.tokenizer:
         return in_force[0], FilterSettings.model_validate_json(in_force[1])
     if in_force is not None:
-        progress.note("the filters or the tokeniser changed: all pairs are sifted anew; no model is asked for that")
+        progress.note("the filters or the tokenizer changed: all pairs are filtered anew; no model is asked for that")
     filters = config.filters if in_force is None or not unchanged else FilterSettings.model_validate_json(in_force[1])
-    number = await sift_all(store, filters, config.tokeniser)
-    await store.facts.put(TOKENISER, config.tokeniser)
+    number = await refilter(store, filters, config.tokenizer)
+    await store.facts.put(TOKENIZER, config.tokenizer)
     await store.facts.put(_CONFIGURED_FILTERS, configured)
     return number, filters
 

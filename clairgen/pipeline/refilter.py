@@ -4,16 +4,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from clairgen.errors import RunError
-from clairgen.filters.pipeline import RunSieve, Sieve
+from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.settings import FilterSettings
-from clairgen.metrics.contrast import DEFAULT_TOKENISER, measured
-from clairgen.store import RunDirectory, Sifted, Store, writing
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
+from clairgen.store import FilterResult, RunDirectory, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"
 """The fact that near duplicates have yet to be looked for among the pairs; empty when they were."""
 
-TOKENISER = "tokeniser"
-"""The fact that names the tokeniser of a run's contrasts."""
+TOKENIZER = "tokenizer"
+"""The fact that names the tokenizer of a run's contrasts."""
 
 
 async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
@@ -22,23 +22,23 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
     directory.require()
     with directory.locked():
         async with writing(directory) as store:
-            return await sift_all(store, settings, await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
+            return await refilter(store, settings, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
 
 
-async def sift_all(store: Store, settings: FilterSettings, tokeniser: str) -> int:
-    """Sift all made pairs anew; those whose contrast is under another tokeniser are measured again."""
-    sieve = Sieve(settings)
+async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
+    """Sift all made pairs anew; those whose contrast is under another tokenizer are measured again."""
+    filters_in_force = FilterPipeline(settings)
 
-    async def sifted() -> AsyncIterator[Sifted]:
+    async def filtered() -> AsyncIterator[FilterResult]:
         for plan in (await store.facts.plans()).values():
-            over_the_run = RunSieve(settings)
-            async for stored, is_new in measured(store.pairs.made(plan.recipe), tokeniser):
+            over_the_run = RunFilters(settings)
+            async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
-                findings = sieve.sift(stored.pair, stored.contrast, revises=plan.revises, prompt=prompt)
+                findings = filters_in_force.apply(stored.pair, stored.contrast, revises=plan.revises, prompt=prompt)
                 findings = over_the_run.settle(stored.task.id, prompt, findings)
-                yield Sifted(stored.id, findings, stored.contrast if is_new else None)
+                yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 
-    number = await store.filter_sets.replace(settings.model_dump_json(), sifted())
+    number = await store.filter_sets.replace(settings.model_dump_json(), filtered())
     await store.facts.put(UNSETTLED, "")
     return number
 
@@ -51,7 +51,7 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
     if settings.action("near_duplicate", revises=True) is None:
         return
     for plan in (await store.facts.plans()).values():
-        over_the_run = RunSieve(settings)
+        over_the_run = RunFilters(settings)
         async for stored in store.pairs.made(plan.recipe):
             prompt = stored.task.messages
             findings = over_the_run.settle(stored.task.id, prompt, stored.findings)

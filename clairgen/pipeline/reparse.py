@@ -7,14 +7,14 @@ from pathlib import Path
 from clairgen.config.file import parse_config
 from clairgen.config.models import Role, RunConfig
 from clairgen.errors import DrainedError, RunError
-from clairgen.filters.pipeline import Sieve
+from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.settings import FilterSettings
-from clairgen.metrics.contrast import DEFAULT_TOKENISER
-from clairgen.pipeline.completions import Asker
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.make_pair import Keeper, Noting
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import TOKENISER, settle_near_duplicates
+from clairgen.pipeline.refilter import TOKENIZER, settle_near_duplicates
 from clairgen.records import StoredPair
 from clairgen.store import RunDirectory, Store, writing
 
@@ -39,7 +39,9 @@ async def reparse(run: Path | str, *, every: bool = False) -> Reparsed:
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
             settings = FilterSettings.model_validate_json(in_force[1])
-            keeper = Keeper(store, Sieve(settings), in_force[0], await store.facts.get(TOKENISER) or DEFAULT_TOKENISER)
+            keeper = Keeper(
+                store, FilterPipeline(settings), in_force[0], await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
+            )
             done = await _reparse(parse_config(configuration, "the run's configuration"), keeper, every=every)
             await settle_near_duplicates(store, in_force[0], settings)
             return done
@@ -50,7 +52,7 @@ async def _reparse(config: RunConfig, keeper: Keeper, *, every: bool) -> Reparse
     roles = await _roles_as_asked(store, config)
     stop = asyncio.Event()
     stop.set()  # whatever is not in the store stays unasked
-    ask = Asker(store, roles, {}, seed=config.seed, reused={}, stop=stop, progress=Progress())
+    ask = CompletionClient(store, roles, {}, seed=config.seed, reused={}, stop=stop, progress=Progress())
     read = changed = recovered = 0
     for entry in plan_recipes(config, roles):
         version = entry.recipe.parser_version
@@ -65,13 +67,13 @@ async def _reparse(config: RunConfig, keeper: Keeper, *, every: bool) -> Reparse
     return Reparsed(read, changed, recovered)
 
 
-async def _made_again(stored: StoredPair, entry: PlannedRecipe, ask: Asker, keeper: Keeper) -> str | None:
+async def _made_again(stored: StoredPair, entry: PlannedRecipe, ask: CompletionClient, keeper: Keeper) -> str | None:
     """The chosen text of a pair that is made again; of the stored one if an answer that it takes now was never asked."""
     before = stored.pair.chosen
     task = await keeper.store.tasks.find(stored.task.id)
     noting = Noting(ask)
     try:
-        pair = await entry.recipe.make(task, noting, entry.kit)
+        pair = await entry.recipe.make(task, noting, entry.context)
     except DrainedError:
         return before.text if before else None
     await keeper.keep(pair, stored.task.messages, noting.keys, revises=entry.recipe.revises)

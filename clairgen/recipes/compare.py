@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from clairgen.recipes.judge import judged
-from clairgen.recipes.recipe import Ask, Kit, answer_of
+from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
 from clairgen.records import Answer, Message, ParseStatus, SampleRange, Task
 from clairgen.stats import Tally
 
@@ -59,14 +59,14 @@ async def compared(task: Task, chosen: Answer, number: int, ask: Ask, compare: C
     return Outcome.SAME_TEXT if fresh.text.strip() == chosen.text.strip() else await compare(task, chosen, fresh)
 
 
-def by_judges(ask: Ask, kit: Kit) -> Compare:
-    """The judges of `kit`, shown both orders: only where a judge's verdicts agree has it an opinion.
+def by_judges(ask: Ask, context: RecipeContext) -> Compare:
+    """The judges of `context`, shown both orders: only where a judge's verdicts agree has it an opinion.
 
     They are asked with a sample index of advise's too: a verdict that chose the winner must not vote for it again.
     """
 
     async def compare(task: Task, chosen: Answer, fresh: Answer) -> Outcome:
-        pair = await judged(task, kit.choice.name, (chosen, fresh), ask, kit, sample=SampleRange.ADVISE)
+        pair = await judged(task, context.choice.name, (chosen, fresh), ask, context, sample=SampleRange.ADVISE)
         if pair.chosen is not None:
             return Outcome.WON if pair.chosen is chosen else Outcome.LOST
         return _UNDECIDED.get(pair.parse_status, Outcome.UNREADABLE)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.keys import canonical_json, digest
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION, VerdictStatus, parse_verdict
-from clairgen.recipes.recipe import Ask, Kit, as_user
+from clairgen.recipes.recipe import Ask, RecipeContext, as_user
 from clairgen.records import Answer, Judgement, Pair, ParseStatus, SampleRange, Task
 from clairgen.templates import transcript
 
@@ -37,7 +37,7 @@ async def judged(
     recipe: str,
     answers: tuple[Answer, Answer],
     ask: Ask,
-    kit: Kit,
+    context: RecipeContext,
     number: int = 0,
     *,
     sample: int = SampleRange.DATA,
@@ -51,10 +51,10 @@ async def judged(
     if first.text.strip() == second.text.strip():
         return Pair(task.id, recipe, second, first)
     judgements = [
-        await _judgement(task, role, order, answers, ask, kit, sample)
-        for role in kit.roles
+        await _judgement(task, role, order, answers, ask, context, sample)
+        for role in context.roles
         if role.startswith("judge")
-        for order in _orders(task, role, kit, number)
+        for order in _orders(task, role, context, number)
     ]
     winner, status = decision(judgements)
     reasoning = next((one.reasoning for one in judgements if winner is not None and one.winner == winner), None)
@@ -105,18 +105,24 @@ def _opinion(judgements: Sequence[Judgement]) -> tuple[int | None, ParseStatus]:
     return (winners.pop(), ParseStatus.OK) if len(winners) == 1 else (None, ParseStatus.TIE_BETWEEN_ORDERS)
 
 
-def _orders(task: Task, role: str, kit: Kit, number: int) -> list[tuple[int, int]]:
+def _orders(task: Task, role: str, context: RecipeContext, number: int) -> list[tuple[int, int]]:
     """The orders in which a judge is shown the answers: both, or one that is drawn by seed, task, judge and round."""
-    if kit.choice.order == "both":
+    if context.choice.order == "both":
         return [(1, 2), (2, 1)]
-    drawn = int(digest(canonical_json([kit.seed, task.id, role, number, "order"]))[:8], 16)
+    drawn = int(digest(canonical_json([context.seed, task.id, role, number, "order"]))[:8], 16)
     return [(1, 2) if drawn % 2 == 0 else (2, 1)]
 
 
 async def _judgement(
-    task: Task, role: str, order: tuple[int, int], answers: tuple[Answer, Answer], ask: Ask, kit: Kit, sample: int
+    task: Task,
+    role: str,
+    order: tuple[int, int],
+    answers: tuple[Answer, Answer],
+    ask: Ask,
+    context: RecipeContext,
+    sample: int,
 ) -> Judgement:
-    template = kit.templates["judge"]
+    template = context.templates["judge"]
     shown = (answers[order[0] - 1].text, answers[order[1] - 1].text)
     prompt = template.fill(task=transcript(task.messages), student_solution_1=shown[0], student_solution_2=shown[1])
     answer = await ask(role, as_user(prompt), sample=sample, template=template)

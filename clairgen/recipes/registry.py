@@ -12,7 +12,7 @@ from clairgen.recipes.judge_on_policy import JUDGE_ON_POLICY
 from clairgen.recipes.recipe import Recipe
 from clairgen.recipes.stronger_preferred import STRONGER_PREFERRED
 
-BOOK = {
+RECIPES = {
     recipe.name: recipe
     for recipe in (
         CLAIR,
@@ -29,8 +29,8 @@ BOOK = {
 
 def recipe_named(name: str) -> Recipe:
     """The recipe of this name; ConfigError, with the nearest name, for one that is not in the book."""
-    if name in BOOK:
-        return BOOK[name]
-    near = process.extractOne(name, list(BOOK), score_cutoff=60)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(BOOK)}"
+    if name in RECIPES:
+        return RECIPES[name]
+    near = process.extractOne(name, list(RECIPES), score_cutoff=60)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(RECIPES)}"
     raise ConfigError(f"there is no recipe {name!r}; {hint}")

@@ -7,7 +7,7 @@ from typing import Final
 from clairgen.config.models import RevisionCheck
 from clairgen.metrics.contrast import character_levenshtein, length_ratio
 from clairgen.parsing.revision import PARSER_VERSION, parse_revision
-from clairgen.recipes.recipe import Ask, Kit, answer_of, as_user
+from clairgen.recipes.recipe import Ask, RecipeContext, answer_of, as_user
 from clairgen.records import Answer, Pair, SampleRange, Task
 from clairgen.templates import transcript
 
@@ -23,21 +23,21 @@ CHECKS: Mapping[str, RevisionCheck] = {
 
 
 async def revised(
-    task: Task, recipe: str, rejected: Answer, ask: Ask, kit: Kit, *, sample: int = 0, **more: str
+    task: Task, recipe: str, rejected: Answer, ask: Ask, context: RecipeContext, *, sample: int = 0, **more: str
 ) -> Pair:
     """y_w = Reviser(x, y_l), with one more try when the revision misses what its check asks for.
 
     `more` fills further slots of the template. Of two that miss, the first stays if it could be parsed. There is no second
     try at temperature 0, where it would only repeat the first.
     """
-    revise = kit.templates["reviser"]
+    revise = context.templates["reviser"]
     prompt = as_user(revise.fill(task=transcript(task.messages), student_solution=rejected.text, **more))
     revision = await ask("reviser", prompt, sample=sample, template=revise)
     pair = pair_of_revision(task, recipe, rejected, answer_of(revision))
-    check = kit.choice.check or CHECKS.get(revise.name)
+    check = context.choice.check or CHECKS.get(revise.name)
     if check is None or (missed := miss(pair, check)) is None:
         return pair
-    if "reviser" in kit.certain:
+    if "reviser" in context.certain:
         return replace(pair, missed=missed)
     again = await ask("reviser", prompt, sample=SampleRange.REASK + sample, template=revise)
     second = pair_of_revision(task, recipe, rejected, answer_of(again))

@@ -118,7 +118,7 @@ def _answer(answer: Answer, model: str | None) -> Text:
 def _contrast(contrast: Contrast) -> Text:
     ratio = "undefined" if contrast.length_ratio is None else f"{contrast.length_ratio:.2f}"
     return safe_line(
-        f"Jaccard {100 * contrast.jaccard:.2f} x100 ({contrast.tokeniser} tokens), "
+        f"Jaccard {100 * contrast.jaccard:.2f} x100 ({contrast.tokenizer} tokens), "
         f"Levenshtein {contrast.levenshtein:,} characters, length ratio {ratio}"
     )
 

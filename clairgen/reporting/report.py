@@ -8,7 +8,7 @@
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
                            "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
                   "kept": {"jaccard": ...}},
-     "tokeniser": "treebank",
+     "tokenizer": "treebank",
      "reasked": 0, "missed": {},
      "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3, "first_place": {"mean": 0.5, "se": 0.025, "n": 400},
                  "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}],
@@ -73,7 +73,7 @@ class RecipeReport:
     cost_usd: float | None
     contrast_of_all: ContrastEstimates
     contrast_of_kept: ContrastEstimates
-    tokeniser: str
+    tokenizer: str
     judges: tuple[JudgeReport, ...] = ()
     reasked: int = 0
     missed: Mapping[str, int] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class RecipeReport:
             "cost_usd": self.cost_usd,
             "cost_per_kept_usd": self.cost_per_kept_usd,
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
-            "tokeniser": self.tokeniser,
+            "tokenizer": self.tokenizer,
             "judges": [judge.to_json() for judge in self.judges],
             "reasked": self.reasked,
             "missed": dict(self.missed),
@@ -110,10 +110,10 @@ class RecipeReport:
 class RecipeNumbers:
     """Takes in the pairs of one run and recipe one by one, holding counts and sums only."""
 
-    def __init__(self, run: str, recipe: str, tokeniser: str) -> None:
+    def __init__(self, run: str, recipe: str, tokenizer: str) -> None:
         self.run = run
         self.recipe = recipe
-        self.tokeniser = tokeniser
+        self.tokenizer = tokenizer
         self._n = 0
         self._dropped: Counter[str] = Counter()
         self._marked: Counter[str] = Counter()
@@ -132,7 +132,7 @@ class RecipeNumbers:
         reason = _reason_for_dropping(stored)
         if reason is not None:
             self._dropped[reason] += 1
-        contrast = _contrast_under(self.tokeniser, stored)
+        contrast = _contrast_under(self.tokenizer, stored)
         if contrast is None:
             return
         self._all.add(contrast)
@@ -162,7 +162,7 @@ class RecipeNumbers:
             cost_usd=cost_usd,
             contrast_of_all=self._all.estimates(),
             contrast_of_kept=self._kept.estimates(),
-            tokeniser=self.tokeniser,
+            tokenizer=self.tokenizer,
             judges=tuple(judges),
             reasked=self._reasked,
             missed=_most_frequent_first(self._missed),
@@ -197,16 +197,16 @@ def _reason_for_dropping(stored: StoredPair) -> str | None:
     return "no-chosen-answer" if status is ParseStatus.OK else status.value
 
 
-def _contrast_under(tokeniser: str, stored: StoredPair) -> Contrast | None:
-    """The pair's contrast; measured again where the stored Jaccard is under another tokeniser."""
+def _contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
+    """The pair's contrast; measured again where the stored Jaccard is under another tokenizer."""
     chosen, rejected = stored.pair.chosen, stored.pair.rejected
     if chosen is None:
         return None
     if stored.contrast is None:
-        return metrics.contrast(chosen.text, rejected.text, tokeniser)
-    if stored.contrast.tokeniser != tokeniser:
-        jaccard = metrics.token_jaccard(chosen.text, rejected.text, tokeniser)
-        return replace(stored.contrast, jaccard=jaccard, tokeniser=tokeniser)
+        return metrics.contrast(chosen.text, rejected.text, tokenizer)
+    if stored.contrast.tokenizer != tokenizer:
+        jaccard = metrics.token_jaccard(chosen.text, rejected.text, tokenizer)
+        return replace(stored.contrast, jaccard=jaccard, tokenizer=tokenizer)
     return stored.contrast
 
 
@@ -215,12 +215,12 @@ def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
 
 
 async def recipe_report(
-    store: Store, run: str, recipe: str, tokeniser: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
+    store: Store, run: str, recipe: str, tokenizer: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
 ) -> RecipeReport:
     """The report of one recipe; `counts` are its pairs by status, `also` sees each pair that was made."""
-    numbers = RecipeNumbers(run, recipe, tokeniser)
+    numbers = RecipeNumbers(run, recipe, tokenizer)
     differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
-    async for stored, _ in measured(store.pairs.made(recipe), tokeniser):
+    async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
         numbers.add(stored)
         differences.add(stored)
         also(stored)

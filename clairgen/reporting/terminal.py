@@ -120,10 +120,10 @@ def _published(recipe: str) -> tuple[str, ...]:
 
 
 def _how_to_compare(reports: Sequence[RecipeReport]) -> Text:
-    tokenisers = sorted({plain_line(report.tokeniser) for report in reports})
-    text = Text("Tokeniser of the Jaccard: ")
-    text.append(", ".join(tokenisers), "bold")
-    text.append(". Figures under another tokeniser do not compare.")
+    tokenizers = sorted({plain_line(report.tokenizer) for report in reports})
+    text = Text("Tokenizer of the Jaccard: ")
+    text.append(", ".join(tokenizers), "bold")
+    text.append(". Figures under another tokenizer do not compare.")
     if any(report.recipe in paper.TABLE_1 for report in reports):
         text.append(
             f" The paper's ({paper.SOURCE}) is not stated; a Treebank-like one comes closest to its figures.", "dim"

@@ -4,7 +4,7 @@ from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Plan, fact_row
-from clairgen.store.filter_sets import Sifted
+from clairgen.store.filter_sets import FilterResult
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
 from clairgen.store.schema import Statement
@@ -17,6 +17,7 @@ __all__ = [
     "Attempt",
     "Call",
     "Failure",
+    "FilterResult",
     "MadePair",
     "PairAdvice",
     "PendingTask",
@@ -24,7 +25,6 @@ __all__ = [
     "RoleNumbers",
     "RunDirectory",
     "Sent",
-    "Sifted",
     "Spending",
     "Spent",
     "Statement",

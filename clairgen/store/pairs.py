@@ -109,7 +109,7 @@ class Pairs:
         """What all the answers that a recipe's pairs asked for cost; shared ones count in every recipe. None without prices."""
         sql = (
             "SELECT sum(cost_usd) FROM completions WHERE key IN ("
-            "SELECT a.key FROM pair_asks a JOIN pairs p ON p.id = a.pair_id WHERE p.recipe = ? AND p.status = 'made')"
+            "SELECT a.key FROM pair_requests a JOIN pairs p ON p.id = a.pair_id WHERE p.recipe = ? AND p.status = 'made')"
         )
         row = await self._reader.row(sql, (recipe,))
         return row[0] if row else None

@@ -102,7 +102,14 @@ CREATE TABLE advice (                -- the objective that fits a pair, by compa
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE)
+_FIELD_WORDS = """
+ALTER TABLE pairs RENAME COLUMN tokeniser TO tokenizer;
+UPDATE meta SET key = 'tokenizer' WHERE key = 'tokeniser';
+ALTER TABLE pair_asks RENAME TO pair_requests;  -- part is chosen, rejected, or request-N
+UPDATE pair_requests SET part = replace(part, 'asked-', 'request-') WHERE part LIKE 'asked-%';
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 VERSION = len(MIGRATIONS)

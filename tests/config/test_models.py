@@ -21,7 +21,7 @@ def test_a_good_configuration_is_read_with_its_defaults() -> None:
     config = parse_config(GOOD)
     assert [recipe.name for recipe in config.recipes] == ["clair", "stronger-preferred"]
     assert config.models["target"].endpoints[0] == "http://gpu1:8000/v1"
-    assert (config.seed, config.tokeniser, config.models["target"].timeout_seconds) == (0, "treebank", 600)
+    assert (config.seed, config.tokenizer, config.models["target"].timeout_seconds) == (0, "treebank", 600)
 
 
 def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def with_role(**values: object) -> str:
         (with_role(temperature=-1), r"models\.target\.temperature"),
         (with_role(max_tokens=0), r"models\.target\.max_tokens"),
         (with_role(max_tokens="many"), r"models\.target\.max_tokens"),
-        (changed(tokeniser="bpe"), "tokeniser"),
+        (changed(tokenizer="bpe"), "tokenizer"),
         (with_role(max_tokens=10**24), r"models\.target\.max_tokens"),
         (with_role(timeout_seconds=float("inf")), r"models\.target\.timeout_seconds"),
         (with_role(temperature=float("inf")), r"models\.target\.temperature"),

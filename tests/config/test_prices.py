@@ -76,7 +76,7 @@ def test_without_a_price_or_a_count_there_is_no_cost() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "\x00" * 50, "😀" * 50, '\\"\n' * 30, "ﷺ"])
-def test_the_bound_holds_for_a_tokeniser_that_makes_a_token_of_every_byte(text: str) -> None:
+def test_the_bound_holds_for_a_tokenizer_that_makes_a_token_of_every_byte(text: str) -> None:
     asked = role(OPENAI, max_tokens=7)
     asked = asked.model_copy(update={"price_per_million": Price(input=1, output=1)})
     body = request_body(asked.model, [Message("user", text)], asked.sampling(0), seed=1)

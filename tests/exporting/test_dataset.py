@@ -45,7 +45,7 @@ def test_preference_rows_come_back_as_trl_wants_them(tmp_path: Path) -> None:
         "chosen_model": "teacher",
         "rejected_model": "student",
         "jaccard": 43.11,
-        "tokeniser": "treebank",
+        "tokenizer": "treebank",
         "levenshtein": 12,
         "length_ratio": 1.25,
         "reasoning": "The sum is 4.",

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import ConfigError
-from clairgen.filters.pipeline import RunSieve, Sieve
+from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.settings import FILTERS, FilterSettings
 from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus
 from tests.filters.pairs import USUAL, answer, pair
 
 DROP, MARK = FilterAction.DROP, FilterAction.MARK
-FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokeniser="treebank")
+FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokenizer="treebank")
 ALL_BOUNDS = {"jaccard": [10, None], "levenshtein": [None, 5000]}
 
 
@@ -23,7 +23,9 @@ LONG = Finding("length_ratio", DROP, "length-ratio-above", 4.8)
 def findings(
     pair: Pair, contrast: Contrast | None = USUAL, settings: Mapping[str, object] | None = None, *, revises: bool = True
 ) -> tuple[Finding, ...]:
-    return Sieve(FilterSettings.model_validate(settings or {})).sift(pair, contrast, revises=revises, prompt=ASKED)
+    return FilterPipeline(FilterSettings.model_validate(settings or {})).apply(
+        pair, contrast, revises=revises, prompt=ASKED
+    )
 
 
 def test_a_sound_pair_has_no_findings() -> None:
@@ -92,14 +94,14 @@ def test_an_absent_evaluation_stops_no_one_who_has_the_filter_off() -> None:
 
 def test_near_duplicates_are_settled_over_the_run() -> None:
     assert findings(pair()) == ()
-    over_the_run = RunSieve(FilterSettings.model_validate({"near_duplicate": "mark"}))
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
     assert over_the_run.settle("a", ASKED, ()) == ()
     assert over_the_run.settle("b", ASKED, ()) == (NEAR,)
     assert over_the_run.settle("c", ASKED, (replace(LONG, action=MARK),)) == (replace(LONG, action=MARK), NEAR)
 
 
 def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
-    over_the_run = RunSieve(FilterSettings.model_validate({"near_duplicate": "mark"}))
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
     assert over_the_run.settle("dropped", ASKED, (LONG,)) == (LONG,)
     assert over_the_run.settle("a", ASKED, ()) == ()
     assert over_the_run.settle("b", ASKED, (LONG,)) == (LONG,)
@@ -107,8 +109,8 @@ def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
 
 
 def test_an_older_finding_of_a_near_duplicate_is_replaced() -> None:
-    over_the_run = RunSieve(FilterSettings.model_validate({"near_duplicate": "mark"}))
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
     assert over_the_run.settle("a", ASKED, (replace(NEAR, value="gone"),)) == ()
     assert over_the_run.settle("b", ASKED, (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
-    off = RunSieve(FilterSettings.model_validate({"near_duplicate": "off"}))
+    off = RunFilters(FilterSettings.model_validate({"near_duplicate": "off"}))
     assert [off.settle(task, ASKED, (NEAR,)) for task in "ab"] == [(), ()]

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from clairgen.errors import AskFailedError, RetryableError
+from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.inference.openai_format import UnusableEndpointError, read_response, request_body
 from clairgen.inference.transport import Response
 from clairgen.records import Message, Sampling, Usage
@@ -103,7 +103,7 @@ def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) 
     ],
 )
 def test_what_this_ask_will_always_get_fails_its_task_by_name(reply: Reply, reason: str) -> None:
-    with pytest.raises(AskFailedError) as caught:
+    with pytest.raises(RequestFailedError) as caught:
         read_response(response(reply), now_seconds=NOW)
     assert caught.value.reason == reason
 

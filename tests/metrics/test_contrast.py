@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from clairgen.errors import ConfigError
 from clairgen.metrics.contrast import (
     METRICS_VERSION,
-    TOKENISERS,
+    TOKENIZERS,
     character_levenshtein,
     contrast,
     contrasts,
@@ -25,17 +25,17 @@ def test_jaccard_counts_sets_of_tokens() -> None:
 
 def test_word_tokens_leave_punctuation_out() -> None:
     assert token_jaccard("don't stop", "don t, stop!", "word") == 1
-    assert TOKENISERS["word"]("naïve snake_case, 3.14") == {"naïve", "snake_case", "3", "14"}
+    assert TOKENIZERS["word"]("naïve snake_case, 3.14") == {"naïve", "snake_case", "3", "14"}
 
 
-@pytest.mark.parametrize("tokeniser", TOKENISERS)
-def test_jaccard_of_two_texts_without_a_token_is_one(tokeniser: str) -> None:
-    assert token_jaccard("", " \n", tokeniser) == 1
-    assert token_jaccard("", "word", tokeniser) == 0
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_jaccard_of_two_texts_without_a_token_is_one(tokenizer: str) -> None:
+    assert token_jaccard("", " \n", tokenizer) == 1
+    assert token_jaccard("", "word", tokenizer) == 0
 
 
-def test_unknown_tokeniser_is_refused_with_the_names_that_exist() -> None:
-    with pytest.raises(ConfigError, match="no tokeniser 'bpe'; choose one of treebank, whitespace, word"):
+def test_unknown_tokenizer_is_refused_with_the_names_that_exist() -> None:
+    with pytest.raises(ConfigError, match="no tokenizer 'bpe'; choose one of treebank, whitespace, word"):
         token_jaccard("a", "b", "bpe")
 
 
@@ -63,35 +63,35 @@ def test_length_ratio_is_chosen_over_rejected() -> None:
     assert length_ratio("ab", "") is None
 
 
-def test_contrast_holds_all_measures_and_the_tokeniser() -> None:
-    assert contrast("a b", "a c", "word") == Contrast(levenshtein=1, jaccard=1 / 3, length_ratio=1.0, tokeniser="word")
+def test_contrast_holds_all_measures_and_the_tokenizer() -> None:
+    assert contrast("a b", "a c", "word") == Contrast(levenshtein=1, jaccard=1 / 3, length_ratio=1.0, tokenizer="word")
     assert contrast("a", "").length_ratio is None
-    assert contrast("a", "b").tokeniser == "treebank"
+    assert contrast("a", "b").tokenizer == "treebank"
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
-TOKENISER = st.sampled_from(sorted(TOKENISERS))
+TOKENIZER = st.sampled_from(sorted(TOKENIZERS))
 
 
-@given(ANY_TEXT, ANY_TEXT, TOKENISER)
-def test_both_distances_are_symmetric_and_bounded(one: str, other: str, tokeniser: str) -> None:
-    jaccard = token_jaccard(one, other, tokeniser)
-    assert jaccard == token_jaccard(other, one, tokeniser)
+@given(ANY_TEXT, ANY_TEXT, TOKENIZER)
+def test_both_distances_are_symmetric_and_bounded(one: str, other: str, tokenizer: str) -> None:
+    jaccard = token_jaccard(one, other, tokenizer)
+    assert jaccard == token_jaccard(other, one, tokenizer)
     assert 0 <= jaccard <= 1
     edits = character_levenshtein(one, other)
     assert edits == character_levenshtein(other, one)
     assert abs(len(one) - len(other)) <= edits <= max(len(one), len(other))
 
 
-@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT), max_size=5), TOKENISER)
-def test_many_pairs_are_measured_as_each_alone(pairs: list[tuple[str, str]], tokeniser: str) -> None:
+@given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT), max_size=5), TOKENIZER)
+def test_many_pairs_are_measured_as_each_alone(pairs: list[tuple[str, str]], tokenizer: str) -> None:
     chosen, rejected = [one for one, _ in pairs], [other for _, other in pairs]
-    assert contrasts(chosen, rejected, tokeniser) == [contrast(one, other, tokeniser) for one, other in pairs]
+    assert contrasts(chosen, rejected, tokenizer) == [contrast(one, other, tokenizer) for one, other in pairs]
 
 
-@given(ANY_TEXT, TOKENISER)
-def test_a_text_does_not_differ_from_itself(text: str, tokeniser: str) -> None:
-    assert contrast(text, text, tokeniser) == Contrast(0, 1.0, 1.0 if text else None, tokeniser)
+@given(ANY_TEXT, TOKENIZER)
+def test_a_text_does_not_differ_from_itself(text: str, tokenizer: str) -> None:
+    assert contrast(text, text, tokenizer) == Contrast(0, 1.0, 1.0 if text else None, tokenizer)
 
 
 def test_version_is_a_whole_number() -> None:

@@ -15,7 +15,7 @@ async def streamed(pairs: Sequence[StoredPair]) -> AsyncIterator[StoredPair]:
 async def test_fresh_contrasts_are_taken_as_they_are_and_stale_ones_measured_in_order() -> None:
     fresh = replace(stored_pair(), id="fresh")
     unmeasured = replace(stored_pair("a b", "a c", contrast=None), id="unmeasured")
-    elsewhere = replace(stored_pair("a b", "a c", contrast=replace(USUAL, tokeniser="word")), id="elsewhere")
+    elsewhere = replace(stored_pair("a b", "a c", contrast=replace(USUAL, tokenizer="word")), id="elsewhere")
     undecided = replace(stored_pair(None), id="undecided")
     found = [one async for one in measured(streamed([fresh, unmeasured, elsewhere, undecided]), "treebank")]
     expected = metrics.contrast("a b", "a c")

@@ -14,7 +14,7 @@ import pytest
 from clairgen import api
 from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError
-from clairgen.inference.factory import World
+from clairgen.inference.factory import Runtime
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.store import RunDirectory, Spent, reading
 from tests.pipeline.test_kill import killed_after
@@ -87,8 +87,8 @@ async def spent(run: Path) -> Spent:
 
 async def ended(given: RunConfig, run: Path) -> Summary:
     """A session that is left to end by itself, in haste."""
-    world = World(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
-    return await generate(given, run, world=world)
+    runtime = Runtime(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
+    return await generate(given, run, runtime=runtime)
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
@@ -145,8 +145,8 @@ async def test_every_try_is_paid_for(tmp_path: Path) -> None:
     async with ScriptedEndpoint(script) as endpoint:
         tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
         given = config(endpoint.url, tasks, recipes=["stronger-preferred"], budget_usd=1, **priced(timeout_seconds=10))
-        world = World(sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
-        summary = await generate(given, run, world=world)
+        runtime = Runtime(sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
+        summary = await generate(given, run, runtime=runtime)
     counted = await spent(run)
     assert summary.stopped_by is None
     assert (counted.calls, counted.open_calls) == (3, 1)

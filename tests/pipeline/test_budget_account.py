@@ -7,7 +7,7 @@ import pytest
 
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import BudgetError, DrainedError
-from clairgen.pipeline.budget import Ledger
+from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.progress import Progress
 from clairgen.store import Call, RunDirectory, Store, writing
 
@@ -22,8 +22,8 @@ async def opened(folder: Path) -> AsyncIterator[Store]:
         yield store
 
 
-async def ledger(store: Store, budget: float | None, stop: asyncio.Event | None = None) -> Ledger:
-    return Ledger(store.spending, await store.spending.total(), budget, Progress(), stop or asyncio.Event())
+async def ledger(store: Store, budget: float | None, stop: asyncio.Event | None = None) -> Budget:
+    return Budget(store.spending, await store.spending.total(), budget, Progress(), stop or asyncio.Event())
 
 
 async def test_a_reservation_is_on_disk_before_anything_is_sent(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from clairgen.config.models import Price, Role
-from clairgen.errors import AskError, AskFailedError, RetryableError
-from clairgen.pipeline.budget import Ledger, PricedMeter, meters
+from clairgen.errors import RequestError, RequestFailedError, RetryableError
+from clairgen.pipeline.budget import Budget, PricedMeter, meters
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
 from clairgen.store import RunDirectory, writing
@@ -14,12 +14,12 @@ ROLE = Role(model="m", endpoints=["http://gpu1/v1"], max_tokens=100, price_per_m
 MOST = (len(b"body") + 1024) * 10**6 + 100 * 2 * 10**6
 
 
-async def spent_by(folder: Path, ended_by: Usage | AskError | None) -> tuple[int, int]:
+async def spent_by(folder: Path, ended_by: Usage | RequestError | None) -> tuple[int, int]:
     """What a try that ends so leaves in the ledger: settled, and unsettled."""
     run = RunDirectory(folder)
     run.create()
     async with writing(run) as store:
-        async with Ledger(store.spending, await store.spending.total(), 1.0, Progress(), asyncio.Event()) as ledger:
+        async with Budget(store.spending, await store.spending.total(), 1.0, Progress(), asyncio.Event()) as ledger:
             meter = meters("reviser", ROLE, ledger)()
             await meter.begins(b"body")
             if isinstance(ended_by, Usage):
@@ -31,7 +31,7 @@ async def spent_by(folder: Path, ended_by: Usage | AskError | None) -> tuple[int
     return spent.settled, spent.unsettled
 
 
-def with_usage(error: AskError) -> AskError:
+def with_usage(error: RequestError) -> RequestError:
     error.used = (30, 1)
     return error
 
@@ -45,8 +45,8 @@ def with_usage(error: AskError) -> AskError:
         (None, 0, MOST),
         (RetryableError("unreachable", "nothing was sent"), 0, 0),
         (RetryableError("rate-limited", "no", status=429), 0, 0),
-        (AskFailedError("bad-request", "no", status=400), 0, 0),
-        (AskFailedError("http-401", "no", status=401), 0, 0),
+        (RequestFailedError("bad-request", "no", status=400), 0, 0),
+        (RequestFailedError("http-401", "no", status=401), 0, 0),
         (RetryableError("timed-out", "silence", billed=True), 0, MOST),
         (RetryableError("torn-connection", "half", billed=True), 0, MOST),
         (RetryableError("server-error", "HTTP 500", status=500), 0, MOST),
@@ -54,11 +54,11 @@ def with_usage(error: AskError) -> AskError:
         (RetryableError("server-error", "HTTP 408", status=408), 0, MOST),
         (RetryableError("not-json", "HTML", status=200, billed=True), 0, MOST),
         (with_usage(RetryableError("empty-answer", "", status=200, billed=True)), 32 * 10**6, 0),
-        (with_usage(AskFailedError("content-filter", "", status=200, billed=True)), 32 * 10**6, 0),
+        (with_usage(RequestFailedError("content-filter", "", status=200, billed=True)), 32 * 10**6, 0),
     ],
 )
 async def test_a_try_costs_what_is_known_of_it_and_else_its_most(
-    ended_by: Usage | AskError | None, settled: int, unsettled: int, tmp_path: Path
+    ended_by: Usage | RequestError | None, settled: int, unsettled: int, tmp_path: Path
 ) -> None:
     assert await spent_by(tmp_path, ended_by) == (settled, unsettled)
 

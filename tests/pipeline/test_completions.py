@@ -8,9 +8,9 @@ import pytest
 
 from clairgen.config.models import Role
 from clairgen.embedded.server import EmbeddedServers
-from clairgen.inference.factory import World, open_pools, with_revisions
+from clairgen.inference.factory import Runtime, open_pools, with_revisions
 from clairgen.inference.transport import HttpTransport
-from clairgen.pipeline.completions import Asker
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message, SampleRange
 from clairgen.store import RunDirectory, writing
@@ -20,15 +20,15 @@ QUESTION = (Message("user", "Spell the word garden backwards."),)
 
 
 @asynccontextmanager
-async def asker(folder: Path, role: Role) -> AsyncIterator[Asker]:
+async def asker(folder: Path, role: Role) -> AsyncIterator[CompletionClient]:
     run = RunDirectory(folder)
     run.create()
     stop = asyncio.Event()
     roles = with_revisions({"target": role})
     transport = HttpTransport()
     async with writing(run) as store, EmbeddedServers(log=run.log) as servers:
-        pools = await open_pools(roles, transport, servers, World(), stop)
-        yield Asker(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
+        pools = await open_pools(roles, transport, servers, Runtime(), stop)
+        yield CompletionClient(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
         for pool in pools.values():
             await pool.close()
         await transport.close()

@@ -48,10 +48,10 @@ async def test_length_ratio_drops_revisions_and_marks_other_pairs(tmp_path: Path
     assert (stronger.kept, dict(stronger.marked)) == (6, {"length-ratio-below": 6})
 
 
-async def test_another_tokeniser_measures_again(tmp_path: Path) -> None:
+async def test_another_tokenizer_measures_again(tmp_path: Path) -> None:
     run = await made(tmp_path)
-    treebank, word = (await api.report(run))[0], (await api.report(run, tokeniser="word"))[0]
-    assert (treebank.tokeniser, word.tokeniser) == ("treebank", "word")
+    treebank, word = (await api.report(run))[0], (await api.report(run, tokenizer="word"))[0]
+    assert (treebank.tokenizer, word.tokenizer) == ("treebank", "word")
     assert treebank.contrast_of_all.jaccard.mean != word.contrast_of_all.jaccard.mean
     assert treebank.contrast_of_all.levenshtein == word.contrast_of_all.levenshtein
 

@@ -12,7 +12,7 @@ from clairgen.config.models import RevisionCheck
 from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
-from clairgen.recipes.registry import BOOK
+from clairgen.recipes.registry import RECIPES
 from clairgen.recipes.revision import CHECKS, edit_share, miss
 from clairgen.records import Answer, Pair
 from clairgen.templates import load_template, shipped_templates
@@ -220,8 +220,8 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
 
 
 def test_book_names_every_recipe_with_a_summary() -> None:
-    assert set(BOOK) == {
+    assert set(RECIPES) == {
         *("clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"),
         *("clair-by-critique", "clair-best-of-n", "worsened"),
     }
-    assert all(recipe.summary and name == recipe.name for name, recipe in BOOK.items())
+    assert all(recipe.summary and name == recipe.name for name, recipe in RECIPES.items())

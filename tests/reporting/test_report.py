@@ -12,8 +12,8 @@ from clairgen.stats import Estimate
 from tests.reporting.made import ALLUDES, TOO_LONG, USUAL, stored_pair
 
 
-def report_on(*pairs: StoredPair, tokeniser: str = "treebank") -> RecipeReport:
-    numbers = RecipeNumbers("runs/a", "clair", tokeniser)
+def report_on(*pairs: StoredPair, tokenizer: str = "treebank") -> RecipeReport:
+    numbers = RecipeNumbers("runs/a", "clair", tokenizer)
     for pair in pairs:
         numbers.add(pair)
     return numbers.report()
@@ -51,12 +51,12 @@ def test_an_empty_rejected_answer_has_no_length_ratio() -> None:
     assert report.contrast_of_all.jaccard.n == 2
 
 
-def test_jaccard_is_measured_again_under_the_tokeniser_asked_for() -> None:
+def test_jaccard_is_measured_again_under_the_tokenizer_asked_for() -> None:
     stored = stored_pair("cat dog bird", "cat dog fish")  # 2 words in common of 4
-    report = report_on(stored, tokeniser="whitespace")
+    report = report_on(stored, tokenizer="whitespace")
     assert report.contrast_of_all.jaccard.mean == pytest.approx(50.0)
     assert report.contrast_of_all.levenshtein.mean == USUAL.levenshtein
-    assert report.tokeniser == "whitespace"
+    assert report.tokenizer == "whitespace"
 
 
 def test_a_pair_that_was_never_measured_is_measured() -> None:
@@ -115,7 +115,7 @@ def test_the_face_for_scripts_is_stable() -> None:
                 "length_ratio": {"mean": 1.25, "se": None, "n": 1},
             },
         },
-        "tokeniser": "treebank",
+        "tokenizer": "treebank",
         "judges": [],
         "reasked": 0,
         "missed": {},

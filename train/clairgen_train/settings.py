@@ -16,7 +16,7 @@ Positive = Annotated[int, Field(gt=0)]
 
 
 class Truncation(enum.StrEnum):
-    """How a pair that is too long is cut; see `tokenising`."""
+    """How a pair that is too long is cut; see `tokenizing`."""
 
     EACH = "each"
     TRL_2024 = "trl-2024"

@@ -25,7 +25,7 @@ _LONGEST = 20_000
 _CODES = {Change.KEPT: 0, Change.REMOVED: 1, Change.ADDED: 2}
 
 
-class DrawnPairs:
+class PairSample:
     """Takes in the pairs of one run and recipe and keeps `most` of them: those whose task's hash is smallest.
 
     So the same tasks are drawn in every recipe, and again next time.
@@ -93,12 +93,12 @@ def _shown(text: str) -> str:
     return plain_text(text) if len(text) <= _LONGEST else f"{plain_text(text[:_LONGEST])} …"
 
 
-def write_page(path: Path, reports: Sequence[RecipeReport], drawn: Sequence[DrawnPairs]) -> None:
+def write_page(path: Path, reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> None:
     """Write the page to `path`. Raises InputError where that cannot be done."""
     write_html(path, page(reports, drawn))
 
 
-def page(reports: Sequence[RecipeReport], drawn: Sequence[DrawnPairs]) -> str:
+def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     """The whole page of some reports and the pairs drawn from them."""
     rows = [row for one in drawn for row in one.rows()]
     values = {
@@ -107,7 +107,7 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[DrawnPairs]) -> str:
         "paper": paper,
         "charts": _charts(reports),
         "shifts": [None if report.audit is None else shift_svg(report.audit) for report in reports],
-        "tokenisers": sorted({report.tokeniser for report in reports}),
+        "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
         "shown": len(rows),
         "made": sum(one.seen for one in drawn),

@@ -9,7 +9,7 @@ import pytest
 
 from clairgen.errors import InputError
 from clairgen.records import ParseStatus, Task
-from clairgen.reporting.html.pairs_page import DrawnPairs, page, write_page
+from clairgen.reporting.html.pairs_page import PairSample, page, write_page
 from clairgen.reporting.position_bias import judge_report
 from clairgen.reporting.shortcut_audit import Audit, Shift
 from clairgen.stats import Estimate
@@ -64,7 +64,7 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
 def test_a_pair_that_was_not_decided_shows_both_answers() -> None:
     undecided = stored_pair(None, parse_status=ParseStatus.DECLARED_TIE)
     other = replace(undecided.pair.rejected, text="Another answer.")
-    drawn = DrawnPairs("runs/a", "judge-on-policy", 5)
+    drawn = PairSample("runs/a", "judge-on-policy", 5)
     drawn.add(replace(undecided, pair=replace(undecided.pair, unparsed=other)))
     [row] = drawn.rows()
     assert row["diff"] == [[0, "The cat sat on a mat."]]
@@ -73,7 +73,7 @@ def test_a_pair_that_was_not_decided_shows_both_answers() -> None:
 
 
 def test_the_same_tasks_are_drawn_in_every_recipe_in_the_order_of_the_tasks() -> None:
-    drawn = [DrawnPairs("runs/a", recipe, 20) for recipe in ("clair", "stronger-preferred")]
+    drawn = [PairSample("runs/a", recipe, 20) for recipe in ("clair", "stronger-preferred")]
     for one in drawn:
         for number in range(200):
             one.add(replace(stored_pair(recipe=one.recipe), task=Task(f"task-{number}", ())))
@@ -87,7 +87,7 @@ def test_the_same_tasks_are_drawn_in_every_recipe_in_the_order_of_the_tasks() ->
 
 
 def test_a_very_long_answer_is_cut_and_says_so() -> None:
-    drawn = DrawnPairs("runs/a", "clair", 1)
+    drawn = PairSample("runs/a", "clair", 1)
     drawn.add(stored_pair("word " * 10_000, "word"))
     [row] = drawn.rows()
     assert row["cut"]

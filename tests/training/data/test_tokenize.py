@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from clairgen.errors import InputError
-from clairgen_train.data.tokenize import Limits, PairTokeniser, tokenizer_of
+from clairgen_train.data.tokenize import Limits, PairTokenizer, tokenizer_of
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import pair, saved_model
 
@@ -15,9 +15,9 @@ STUDENT = Path(__file__).parents[2] / "data" / "classroom" / "student"
 
 def test_ids_are_the_template_s_and_the_answer_ends_with_its_end_token() -> None:
     tokenizer = AutoTokenizer.from_pretrained(STUDENT)
-    tokeniser = PairTokeniser(tokenizer, 2048, Limits(512, 512))
+    pair_tokenizer = PairTokenizer(tokenizer, 2048, Limits(512, 512))
     prompt = [{"role": "user", "content": "3 + 3?"}]
-    (made,) = tokeniser.pairs([pair(3, prompt=prompt)])
+    (made,) = pair_tokenizer.pairs([pair(3, prompt=prompt)])
     assert tokenizer.decode(made.ids.prompt) == tokenizer.apply_chat_template(
         prompt, tokenize=False, add_generation_prompt=True
     )
@@ -34,11 +34,11 @@ def test_what_cannot_teach_is_dropped_by_name() -> None:
         pair(3, rejected=[{"role": "assistant", "content": "It is 6, or so I was told by a friend"}]),
         pair(4, weight=0),
     ]
-    tokeniser = PairTokeniser(tokenizer, len(tokenizer), Limits(64, 7))
-    assert [made.row.pair_id for made in tokeniser.pairs(rows)] == ["pair-1"]
-    assert tokeniser.counts.dropped == {"identical": 1, "identical_after_cut": 1, "weight_zero": 1}
-    assert (tokeniser.counts.rows, tokeniser.counts.kept) == (4, 1)
-    assert tokeniser.counts.cut == {"prompt": 0, "chosen": 1, "rejected": 1}
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), Limits(64, 7))
+    assert [made.row.pair_id for made in pair_tokenizer.pairs(rows)] == ["pair-1"]
+    assert pair_tokenizer.counts.dropped == {"identical": 1, "identical_after_cut": 1, "weight_zero": 1}
+    assert (pair_tokenizer.counts.rows, pair_tokenizer.counts.kept) == (4, 1)
+    assert pair_tokenizer.counts.cut == {"prompt": 0, "chosen": 1, "rejected": 1}
 
 
 def test_a_prompt_that_the_template_writes_otherwise_before_an_answer_is_counted() -> None:
@@ -47,25 +47,25 @@ def test_a_prompt_that_the_template_writes_otherwise_before_an_answer_is_counted
         "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
         "{% if add_generation_prompt %}<|assistant|>Let me think.{% endif %}"
     )
-    tokeniser = PairTokeniser(tokenizer, len(tokenizer), Limits(64, 64))
-    (made,) = tokeniser.pairs([pair(1)])
-    assert tokeniser.counts.rendered_otherwise == 1
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), Limits(64, 64))
+    (made,) = pair_tokenizer.pairs([pair(1)])
+    assert pair_tokenizer.counts.rendered_otherwise == 1
     assert tokenizer.decode(made.ids.prompt) == "<|user|>1 + 1?<|end|><|assistant|>"
     assert tokenizer.decode(made.ids.chosen) == "It is 2..<|end|>"
 
 
 def test_ids_beyond_the_model_s_are_refused() -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
-    tokeniser = PairTokeniser(tokenizer, 100, Limits(64, 64))
+    pair_tokenizer = PairTokenizer(tokenizer, 100, Limits(64, 64))
     with pytest.raises(InputError, match="the model knows only 100: they do not belong together"):
-        list(tokeniser.pairs([pair(1)]))
+        list(pair_tokenizer.pairs([pair(1)]))
 
 
 def test_a_template_that_cannot_write_a_row_is_told_by_that_row() -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
     tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
     with pytest.raises(InputError, match="row 1 of the data set: System role not supported"):
-        list(PairTokeniser(tokenizer, 300, Limits(64, 64)).pairs([pair(1)]))
+        list(PairTokenizer(tokenizer, 300, Limits(64, 64)).pairs([pair(1)]))
 
 
 def test_a_model_without_a_template_needs_one(tmp_path: Path) -> None:

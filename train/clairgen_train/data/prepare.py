@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
 from clairgen_train.data.load import read_split
-from clairgen_train.data.tokenize import Counts, Limits, PairTokeniser, TokenisedPair
+from clairgen_train.data.tokenize import Counts, Limits, PairTokenizer, TokenizedPair
 from clairgen_train.losses import Objective
 from clairgen_train.run_folder import put
 from clairgen_train.settings import TrainingSettings
@@ -41,7 +41,7 @@ class PreparedPairs:
 def prepare_pairs(
     data: str, settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, out: Path
 ) -> None:
-    """Read, tokenise, cut and write the pairs of `data` into `out`, once. Raises InputError where none can teach."""
+    """Read, tokenize, cut and write the pairs of `data` into `out`, once. Raises InputError where none can teach."""
     facts_file = out / "data.json"
     if facts_file.is_file():
         return
@@ -65,9 +65,11 @@ def prepare_pairs(
     facts: dict[str, Any] = {"data": data, "subset": settings.subset, "held_out_from": held_from}
     for name, split in (("train", rows), ("held_out", held_out)):
         if split is not None:
-            tokeniser = PairTokeniser(tokenizer, vocabulary, limits)
-            counts = tokeniser.counts
-            digest = _write(tokeniser.pairs(split), counts, default, out / "pairs" / f"{name}.arrow", per_pair=per_pair)
+            pair_tokenizer = PairTokenizer(tokenizer, vocabulary, limits)
+            counts = pair_tokenizer.counts
+            digest = _write(
+                pair_tokenizer.pairs(split), counts, default, out / "pairs" / f"{name}.arrow", per_pair=per_pair
+            )
             facts[name] = counts.facts() | {"sha256": digest}
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
@@ -93,7 +95,7 @@ def _drawn(of: int, count: int, seed: int) -> set[int]:
     return set(Random(seed).sample(range(of), min(count, of)))  # noqa: S311 - a draw of pairs, no secret
 
 
-def _write(pairs: Iterator[TokenisedPair], counts: Counts, default: Objective, path: Path, *, per_pair: bool) -> str:
+def _write(pairs: Iterator[TokenizedPair], counts: Counts, default: Objective, path: Path, *, per_pair: bool) -> str:
     """Write an Arrow stream that `datasets` maps into memory; the hash of its token ids."""
     import pyarrow as pa
 
@@ -131,7 +133,7 @@ def _write(pairs: Iterator[TokenisedPair], counts: Counts, default: Objective, p
     return digest.hexdigest()
 
 
-def _batches(pairs: Iterable[TokenisedPair]) -> Iterator[list[TokenisedPair]]:
+def _batches(pairs: Iterable[TokenizedPair]) -> Iterator[list[TokenizedPair]]:
     remaining = iter(pairs)
     while batch := list(islice(remaining, _PAIRS_AT_ONCE)):
         yield batch

@@ -93,14 +93,14 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenisedPair:
+class TokenizedPair:
     """A pair that can be learned from, as ids within the limits."""
 
     row: PairRow
     ids: PairIds
 
 
-class PairTokeniser:
+class PairTokenizer:
     """Turns rows into ids with a model's tokenizer and counts what it cuts and drops.
 
     `vocabulary` is how many embeddings the model has: ids beyond it mean that tokenizer and model do not belong together.
@@ -112,13 +112,13 @@ class PairTokeniser:
         self._limits = limits
         self.counts = Counts()
 
-    def pairs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenisedPair]:
+    def pairs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenizedPair]:
         """The pairs of `rows` that can teach, in order. Raises InputError for a row that is no pair."""
         numbered = enumerate(rows, 1)
         while batch := [(number, pair_row(row, number)) for number, row in islice(numbered, _ROWS_AT_ONCE)]:
-            yield from self._tokenised(batch)
+            yield from self._tokenized(batch)
 
-    def _tokenised(self, batch: list[tuple[int, PairRow]]) -> Iterator[TokenisedPair]:
+    def _tokenized(self, batch: list[tuple[int, PairRow]]) -> Iterator[TokenizedPair]:
         texts = [text for number, row in batch for text in self._rendered(row, number)]
         ids = self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         for position, (number, row) in enumerate(batch):
@@ -132,7 +132,7 @@ class PairTokeniser:
                 self.counts.dropped[reason] += 1
                 continue
             self._count(whole, pair)
-            yield TokenisedPair(row, pair)
+            yield TokenizedPair(row, pair)
 
     def _rendered(self, row: PairRow, number: int) -> Iterator[str]:
         """What was asked as the model is asked it, and the two whole conversations."""
