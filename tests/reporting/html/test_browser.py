@@ -9,7 +9,7 @@ import pytest
 from clairgen.records import Contrast, Message, StoredPair, Task
 from clairgen.reporting.html.pairs_page import PairSample, write_page
 from clairgen.reporting.report import RecipeNumbers
-from clairgen.reporting.shortcut_audit import Differences
+from clairgen.reporting.shortcut_audit import FeatureDifferences
 from tests.reporting.html.browser import needs_browser, opened
 from tests.reporting.made import TOO_LONG, stored_pair
 
@@ -42,7 +42,11 @@ def numbered(number: int, *, recipe: str = "clair") -> StoredPair:
 
 def written(path: Path, pairs: Iterable[StoredPair], *, run: str = "runs/a", most: int = 500) -> Path:
     recipe = "clair"
-    numbers, differences, drawn = RecipeNumbers(run, recipe, "treebank"), Differences(), PairSample(run, recipe, most)
+    numbers, differences, drawn = (
+        RecipeNumbers(run, recipe, "treebank"),
+        FeatureDifferences(),
+        PairSample(run, recipe, most),
+    )
     for stored in pairs:
         numbers.add(stored)
         drawn.add(stored)

@@ -28,7 +28,7 @@ def test_every_measurement_and_finding_stands_in_the_page(tmp_path: Path) -> Non
             mean, error = one.chosen_logps.mean or 0, one.chosen_logps.se or 0
             assert f"{one.step:,} {one.epoch:.4g} 100 {mean:,.1f} ± {error:,.1f}" in text
             assert figure(one.margin.mean or 0) in text
-        for sick in report.sicknesses:
+        for sick in report.diagnostics:
             assert sick.name in text
             assert sick.seen in text
             assert sick.to_try in text
