@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from clairgen.records import StoredPair
-from clairgen.reporting.former_names import with_former_names
+from clairgen.reporting.former_names import deprecated
 from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, mean_of
 
@@ -53,14 +53,15 @@ class FeatureShift:
 
     def to_json(self) -> dict[str, Any]:
         """The feature as an object."""
-        content = {
+        return {
             "feature": self.feature,
             "shift": self.shift.to_json(),
             "clear": self.clear,
             "univariate_auc": self.univariate_auc,
             "importance": self.importance,
+            "auc_alone": self.univariate_auc,
+            "auc_lost_without": self.importance,
         }
-        return with_former_names(content, {"auc_alone": "univariate_auc", "auc_lost_without": "importance"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Audit:
             "auc": self.auc,
             "interval_95": list(self.interval),
             "features": [shift.to_json() for shift in self.shifts],
+            "deprecated": deprecated({"auc_alone": "univariate_auc", "auc_lost_without": "importance"}),
         }
 
 

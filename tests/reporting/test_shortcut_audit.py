@@ -162,7 +162,11 @@ def test_a_sample_holds_its_share_of_the_tasks() -> None:
 
 
 def test_json_names_every_feature() -> None:
-    face = audited(str, pairs=20).to_json()
-    assert {one["feature"] for one in face["features"]} == set(FEATURES)
-    assert set(face["features"][0]) == {"feature", "shift", "clear", "auc_alone", "auc_lost_without"}
-    assert face["n"] == 20
+    content = audited(str, pairs=20).to_json()
+    assert {one["feature"] for one in content["features"]} == set(FEATURES)
+    former = {"auc_alone", "auc_lost_without"}
+    assert set(content["features"][0]) == {"feature", "shift", "clear", "univariate_auc", "importance", *former}
+    assert set(content["deprecated"]) == former
+    for one in content["features"]:
+        assert (one["auc_alone"], one["auc_lost_without"]) == (one["univariate_auc"], one["importance"])
+    assert content["n"] == 20

@@ -94,7 +94,7 @@ def test_the_audit_is_told_with_its_interval_and_its_features() -> None:
     assert line_of(text, "bold") == ["bold", "+1.25", "±", "0.20", "0.710", "+0.120"]
     assert "links" not in text
     apart = printed(replace(report, audit=Audit(36, 0.52, (0.4, 0.63), ())))
-    assert "no more than chance may do" in " ".join(apart.split())
+    assert "within chance" in " ".join(apart.split())
     assert "AUC\nalone" not in apart
 
 

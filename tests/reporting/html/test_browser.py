@@ -99,7 +99,7 @@ async def test_pairs_are_searched_sorted_filtered_and_paged(tmp_path: Path) -> N
         assert await page.locator(".pair").count() == 25
         assert await page.locator(".head").first.inner_text() == "Where is cat 0?"
         await page.get_by_role("button", name="Next").click()
-        assert await page.locator("#place").inner_text() == "26–50 of 60"
+        assert await page.locator("#position").inner_text() == "26–50 of 60"
         await page.locator("#sort").select_option("levenshtein")
         await page.locator("#direction").select_option("-1")
         assert await page.locator(".head").first.inner_text() == "Where is cat 59?"

@@ -36,11 +36,11 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
         f"kept 36 {kept.mean:.2f} ± {kept.se:.2f}",
         "paper 29,000 43.11 1,108",
         "dropped too-long 4 10.0%",
-        "a kept pair $0.3429",
+        "per kept pair $0.3429",
         "judge 100 2 1 70.0% 60.4% to 78.1% first position",
         "AUC 0.734 95% interval 0.601 to 0.822",
         "bold 1.25 ± 0.20 yes 0.710 0.120",
-        "5 missed what was asked for",
+        "5 failed their check",
         "treebank",
     ):
         assert figure in text, figure

@@ -58,9 +58,10 @@ def test_pairs_that_are_no_numbers_are_counted_where_there_are_any(tmp_path: Pat
     lost: list[object] = [*columns(HEALTHY)["chosen_logps"][:-3], *[math.nan] * 3]
     broken = TrainingReport(trajectory(tmp_path / "a", HEALTHY, {"chosen_logps": lost}))
     table = text_of(training_page([broken])).split("All measurements")[1]
-    assert "not finite" in table
+    assert "sampled not finite" in table
     assert re.search(r"1,080 18 100 .*\(n 97\).* 3 (\S+ )*Runs", table)
-    assert "not finite" not in text_of(training_page([TrainingReport(trajectory(tmp_path / "b", HEALTHY))]))
+    unbroken = text_of(training_page([TrainingReport(trajectory(tmp_path / "b", HEALTHY))]))
+    assert "sampled not finite" not in unbroken
 
 
 def test_one_measurement_of_one_pair_is_a_page_too(tmp_path: Path) -> None:

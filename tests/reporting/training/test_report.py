@@ -19,8 +19,11 @@ def test_the_object_has_these_keys(tmp_path: Path) -> None:
     told = TrainingReport(trajectory(tmp_path, FOUR["dpo"])).to_json()
     told = json.loads(json.dumps(told, allow_nan=False))
     assert set(told) == {
-        *("run", "objective", "beta", "data", "model", "version", "pairs", "measurements", "diagnostics", "settings")
+        *("run", "objective", "beta", "data", "model", "version", "pairs", "measurements", "diagnostics", "settings"),
+        *("sicknesses", "deprecated"),
     }
+    assert told["sicknesses"] == told["diagnostics"]
+    assert told["deprecated"] == {"sicknesses": "renamed to 'diagnostics'; read that key instead"}
     assert (told["run"], told["objective"], told["beta"], told["pairs"]) == (str(tmp_path), "dpo", 0.1, 100)
     assert len(told["measurements"]) == 19
     last = told["measurements"][-1]

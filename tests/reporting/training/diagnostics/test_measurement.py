@@ -29,7 +29,7 @@ def test_pairs_that_were_no_numbers_before_the_first_step_leave_no_checkpoint_to
     sick = not_finite(trajectory(tmp_path, HEALTHY, {"ref_chosen_logps": [math.nan] * 1900}))
     assert sick is not None
     assert sick.step == 0
-    assert "model that training began with" in sick.to_try
+    assert "the base model" in sick.to_try
 
 
 def test_a_run_whose_last_measurement_is_lost_is_told_and_breaks_no_rule(tmp_path: Path) -> None:
