@@ -1,0 +1,212 @@
+"""The answer inside a model's output: thinking blocks taken off its start, control tokens off its end.
+
+Servers that do not separate reasoning leave it in the text, each model in its own form: `<think>`, `[THINK]`, harmony channels, a
+closing tag alone where the chat template wrote the opening one. What is not answer must reach neither reviser nor judge nor
+data set. Only forms that leave no doubt are taken off; thinking or control tokens in the middle of an answer stay and are named.
+Nothing is recognised that the prompt itself speaks of. Everything here is linear in the text.
+"""
+
+import re
+from dataclasses import dataclass
+
+_PAIRS = (
+    ("<think>", "</think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("<analysis>", "</analysis>"),
+    ("[think]", "[/think]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|start_thinking|>", "<|end_thinking|>"),
+    ("<|thinking|>", "<|/thinking|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
+    ("here is my thought process:", "here is my response:"),
+)
+_WRAPPERS = (("<|begin_of_solution|>", "<|end_of_solution|>"), ("<|start_response|>", "<|end_response|>"))
+_CLOSING_ALONE = (
+    "</think>",
+    "</thinking>",
+    "[/think]",
+    "◁/think▷",
+    "</seed:think>",
+    "<|end_of_thought|>",
+    "<|end_thinking|>",
+)
+_CONTROL_TOKENS = (
+    *(
+        "<|im_end|>",
+        "<|im_start|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|endoftext|>",
+        "<|end_of_text|>",
+        "<|begin_of_text|>",
+    ),
+    *(
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|end|>",
+        "<|return|>",
+        "<|call|>",
+        "<|user|>",
+        "<|assistant|>",
+        "<|system|>",
+    ),
+    *(
+        "<|endofprompt|>",
+        "<|end_of_turn_token|>",
+        "<|end_of_turn|>",
+        "<|eos|>",
+        "<end_of_turn>",
+        "<start_of_turn>",
+        "<eos>",
+        "<bos>",
+    ),
+    *(
+        "<｜end▁of▁sentence｜>",
+        "<｜begin▁of▁sentence｜>",
+        "[/inst]",
+        "[inst]",
+        "<|im_sep|>",
+        "<|observation|>",
+        "<|eod|>",
+    ),
+    (_END_OF_SEQUENCE := "</s>"),
+)
+_HARMONY = re.compile(r"<\|channel\|>([a-z]+)[^<\n]{0,200}<\|message\|>")
+_HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
+_BARE_FINAL = "assistantfinal"
+_CONTROL = re.compile("|".join(map(re.escape, _CONTROL_TOKENS)), re.IGNORECASE)
+_ANY_THINKING = re.compile("|".join(re.escape(tag) for pair in _PAIRS[:-1] for tag in pair), re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Separated:
+    """A model's output, separated: `answer`, and the `thinking` that stood before it (empty without any).
+
+    `unclosed` tells that thinking began and never ended, so that there is no answer. `stripped` are the control tokens taken off
+    the end. `embedded` are thinking tags and control tokens that stand inside the answer, in lower case: it cannot be trusted.
+    """
+
+    answer: str
+    thinking: str = ""
+    unclosed: bool = False
+    stripped: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+
+
+def separate(text: str, prompt: str = "") -> Separated:
+    """Separate a model's output. `prompt` is what it was asked: forms that stand there are part of the subject, and stay."""
+    known = prompt.lower()
+    answer, thinking, unclosed = _without_thinking(text, known)
+    if unclosed:
+        return Separated("", thinking, unclosed=True)
+    answer, stripped = _without_control_tokens(answer, known)
+    found = {match[0].lower() for pattern in (_CONTROL, _ANY_THINKING) for match in pattern.finditer(answer)}
+    if "<s>" in answer.lower():
+        found.discard(_END_OF_SEQUENCE)
+    embedded = sorted(
+        token
+        for token in found
+        if token not in known and token.replace("/", "") not in known and f"`{token}" not in answer.lower()
+    )
+    return Separated(answer, thinking, stripped=stripped, embedded=tuple(embedded))
+
+
+def _without_thinking(text: str, known: str) -> tuple[str, str, bool]:
+    """The answer, the thinking before it, and whether that was never closed."""
+    if "<|channel|>" in text and "<|channel|>" not in known:
+        return _harmony(text)
+    if _BARE_HARMONY.match(text) and _BARE_FINAL not in known:
+        thinking, mark, answer = text.removeprefix("analysis").rpartition(_BARE_FINAL)
+        if mark:
+            return answer.lstrip(), thinking, False
+    thoughts: list[str] = []
+    lowered = (
+        text.lower() if len(text.lower()) == len(text) else text
+    )  # a few letters change their length in lower case
+    position = 0
+    while (pair := _opening_at(lowered, position, known)) is not None:
+        start, closing = pair
+        end = lowered.find(closing, start)
+        if end < 0 and closing == _PAIRS[-1][1]:
+            break  # words that any answer may begin with
+        if end < 0:
+            return "", text[start:].strip(), True
+        thoughts.append(text[start:end].strip())
+        position = end + len(closing)
+    rest, lowered = text[position:], lowered[position:]
+    if not thoughts and (alone := _closing_alone(lowered, known)) is not None:
+        end, closing = alone
+        thoughts.append(rest[:end].strip())
+        rest = rest[end + len(closing) :]
+    if thoughts:
+        rest = _unwrapped(rest.lstrip())
+    return rest, "\n\n".join(thought for thought in thoughts if thought), False
+
+
+def _opening_at(lowered: str, position: int, known: str) -> tuple[int, str] | None:
+    """Where the thinking that opens here begins, and what closes it; None if there is none."""
+    while position < len(lowered) and lowered[position].isspace():
+        position += 1
+    for opening, closing in _PAIRS:
+        if lowered.startswith(opening, position) and opening not in known:
+            return position + len(opening), closing
+    return None
+
+
+def _closing_alone(lowered: str, known: str) -> tuple[int, str] | None:
+    """A closing tag whose opening one the chat template wrote: the first of its kind, and no opening one in the text."""
+    for opening, closing in _PAIRS:
+        if closing in _CLOSING_ALONE and closing not in known and opening not in lowered:
+            end = lowered.find(closing)
+            if end >= 0 and lowered[max(0, end - 1) : end] not in ("`", '"', "'"):
+                return end, closing
+    return None
+
+
+def _unwrapped(text: str) -> str:
+    """The answer inside the markers that some models write around it after thinking."""
+    lowered = text.lower()
+    for opening, closing in _WRAPPERS:
+        if lowered.startswith(opening):
+            end = lowered.rfind(closing)
+            return text[len(opening) : end if end >= 0 else len(text)].strip()
+    return text
+
+
+def _harmony(text: str) -> tuple[str, str, bool]:
+    """Of OpenAI's harmony format the last final channel; everything in other channels is thinking."""
+    answer: str | None = None
+    thoughts = []
+    for match in _HARMONY.finditer(text):
+        end = _HARMONY_END.search(text, match.end())
+        body = text[match.end() : end.start() if end else len(text)]
+        if match[1] == "final":
+            answer = body
+        else:
+            thoughts.append(body.strip())
+    thinking = "\n\n".join(thought for thought in thoughts if thought)
+    return ("", thinking or text, True) if answer is None else (answer, thinking, False)
+
+
+def _without_control_tokens(text: str, known: str) -> tuple[str, tuple[str, ...]]:
+    """The text without the control tokens at its end, and which they were."""
+    lowered = text.lower() if len(text.lower()) == len(text) else text
+    strikes = "<s>" in lowered  # struck-through text in HTML, whose closing tag looks like an end token
+    stripped: list[str] = []
+    end = len(text)
+    while True:
+        last = end
+        while last and lowered[last - 1].isspace():
+            last -= 1
+        token = next((token for token in _CONTROL_TOKENS if lowered.endswith(token, 0, last)), None)
+        if token is None or token in known or (strikes and token == _END_OF_SEQUENCE):
+            return text[:end], tuple(stripped)
+        stripped.append(token)
+        end = last - len(token)
