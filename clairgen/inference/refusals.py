@@ -1,0 +1,174 @@
+"""What a server's refusal means, whatever its words and status: whose fault it is, and what to do about it.
+
+Servers agree on little. An empty account is 402, 429, 400 or 403; an unknown model 404 or 400; a prompt that is too long 400,
+413, 422 or 500; and any of these may come as HTTP 200 with an error in the body. So codes and words count before the status.
+Where they leave open whether one prompt or every request is refused, the fault is UNCLEAR, and a harmless request has to find out.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from clairgen.inference.refusal_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, Fault
+
+_QUOTED_CHARACTERS = 300
+_DEEPEST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A classified refusal: the fault, a stable name that failures are counted by, what the server said, and what to do."""
+
+    fault: Fault
+    reason: str
+    said: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """An error in a response's body: its message, every code and type it has in lower case, and a status, if it names one."""
+
+    message: str
+    codes: frozenset[str]
+    status: int | None
+
+
+_NOT_TAKEN = r"(?:unsupported|unrecognized|unknown|unexpected|extra|additional|invalid)"
+_FIELD_WORD = r"(?:parameter|value|name|field|property|(?:request |keyword )?argument)s?(?: supplied)?"
+_PARAMETER = re.compile(
+    rf"{_NOT_TAKEN} {_FIELD_WORD}\W{{1,4}}([a-z_]{{2,40}})"
+    rf"|{_FIELD_WORD}\W{{1,4}}([a-z_]{{2,40}})\W{{1,4}}(?:is )?(?:not (?:supported|allowed|permitted|recogni[sz]ed)|unsupported)"
+    r"|\W([a-z_]{2,40})\W{1,3}(?:is not supported with this model|does not support)",
+    re.IGNORECASE,
+)
+_PARAMETER_CODES = frozenset(
+    {
+        "unsupported_parameter",
+        "unsupported_value",
+        "extra_forbidden",
+        "unknown_parameter",
+        "unrecognized_request_argument",
+    }
+)
+_PARAMETER_HINTS = {
+    "seed": "set send_seed: false for this role",
+    "max_tokens": "give max_completion_tokens instead of max_tokens",
+    "temperature": "leave temperature out for this role, or give the value that the server takes",
+}
+_FIELDS = frozenset({"seed", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "logprobs"})
+_TOO_LARGE = re.compile(
+    r"request too large|too large for|body (is )?too large|entity too large|payload too large", re.IGNORECASE
+)
+_LOADING = re.compile(
+    r"loading model|model is (still )?loading|currently loading|warming up|starting up", re.IGNORECASE
+)
+
+
+def classified(status: int, body: ErrorBody) -> Refusal:
+    """What the refusal of a request means; `status` is HTTP's, or the one that an error inside HTTP 200 names."""
+    said, codes = body.message, body.codes
+    if status == 429:
+        return _too_many(body)
+    if status >= 500 and _LOADING.search(said):
+        return Refusal(Fault.SERVER, "server-error", f"HTTP {status}: {said}")
+    if (field := refused_parameter(said, codes)) is not None and status < 500:
+        hint = _PARAMETER_HINTS.get(field, f"leave {field} out of this role, or of its `extra`")
+        return Refusal(Fault.SETUP, "unsupported-parameter", said, hint)
+    rules = (CONTEXT,) if status >= 500 else RULES  # a server that failed may quote anything
+    rule = next((rule for rule in rules if rule.matches(codes, said)), None)
+    return _by_status(status, said) if rule is None else Refusal(rule.fault, rule.reason, said, rule.hint)
+
+
+def _too_many(body: ErrorBody) -> Refusal:
+    if _TOO_LARGE.search(body.message):
+        return Refusal(Fault.PROMPT, "request-too-large", body.message)  # exceeds the limit of a minute on its own
+    if NO_CREDIT.matches(body.codes, body.message):
+        return Refusal(Fault.SETUP, NO_CREDIT.reason, body.message, NO_CREDIT.hint)
+    return Refusal(Fault.RATE, "rate-limited", body.message)
+
+
+def _by_status(status: int, said: str) -> Refusal:
+    """What is left to go by where the words say nothing."""
+    told = f"HTTP {status}: {said}"
+    if status == 401:
+        return Refusal(Fault.SETUP, "invalid-key", told, KEY.hint)
+    if status == 402:
+        return Refusal(Fault.SETUP, "no-credit", told, NO_CREDIT.hint)
+    if status in (404, 405, 410) or 300 <= status < 400:
+        return Refusal(Fault.SETUP, "wrong-url", told, URL.hint)
+    if status == 413:
+        return Refusal(Fault.PROMPT, "request-too-large", told)
+    if status in (408, 409, 425, 498) or status >= 500:
+        return Refusal(Fault.SERVER, "server-error", told)
+    return Refusal(Fault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
+
+
+def refused_parameter(said: str, codes: frozenset[str] = frozenset()) -> str | None:
+    """The request's field that the server does not take, if that is what it says."""
+    match = _PARAMETER.search(said)
+    named = next((group for group in match.groups() if group), None) if match else None
+    if named is not None and (named in _FIELDS or codes & _PARAMETER_CODES or "_" in named):
+        return named.lower()
+    if codes & _PARAMETER_CODES or "extra inputs are not permitted" in said.lower():
+        words = set(re.findall(r"[a-z_]+", said.lower()))
+        return next(iter(sorted(_FIELDS & words)), None)
+    return None
+
+
+def error_body(content: Any) -> ErrorBody | None:  # noqa: ANN401 - whatever JSON the server sent
+    """The error in a body of any known shape, such as `{"error": {...}}` or a list of them, or None."""
+    if isinstance(content, list):
+        content = next((entry for entry in content if isinstance(entry, dict)), None)
+    if not isinstance(content, dict):
+        return None
+    error = content.get("error", content.get("errors"))
+    if isinstance(error, list):
+        error = error[0] if error else None
+    if error is None and content.get("object") == "error":
+        error = content
+    if error is None and not content.get("choices"):
+        error = content if {"message", "detail", "error_msg", "msg"} & content.keys() else None
+    if not error:
+        return None
+    if not isinstance(error, dict):
+        return ErrorBody(shortened(error if isinstance(error, str) else json.dumps(error)), frozenset(), None)
+    found = list(_codes(error, 0))
+    numbers = [int(code) for code in found if code.isdecimal() and 100 <= int(code[:4]) < 600 and len(code) == 3]
+    return ErrorBody(
+        _message(error, content),
+        frozenset(code for code in found if not code.isdecimal()),
+        numbers[0] if numbers else None,
+    )
+
+
+def _message(error: dict[str, Any], content: Any) -> str:  # noqa: ANN401 - wire
+    for key in ("message", "detail", "error_msg", "msg", "error", "description"):
+        if (said := error.get(key)) not in (None, "", {}, []):
+            return shortened(said if isinstance(said, str) else json.dumps(said))
+    return shortened(json.dumps(content))
+
+
+def _codes(error: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - wire
+    """Every code, type, status and reason in an error, however deep, in lower case."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(error, list):
+        for entry in error[:20]:
+            yield from _codes(entry, depth + 1)
+    elif isinstance(error, dict):
+        for key, value in list(error.items())[:40]:
+            if key in ("code", "type", "status", "reason", "innererror", "status_code") and isinstance(
+                value, str | int
+            ):
+                yield str(value)[:100].lower()
+            elif isinstance(value, dict | list):
+                yield from _codes(value, depth + 1)
+
+
+def shortened(text: str) -> str:
+    """A server's words on one line, at most 300 characters of them."""
+    flat = " ".join(text[: 20 * _QUOTED_CHARACTERS].encode("utf-8", "replace").decode().split())
+    return flat if len(flat) <= _QUOTED_CHARACTERS else f"{flat[:_QUOTED_CHARACTERS]}…"
