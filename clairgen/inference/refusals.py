@@ -2,7 +2,7 @@
 
 Servers agree on little. An empty account is 402, 429, 400 or 403; an unknown model 404 or 400; a prompt that is too long 400,
 413, 422 or 500; and any of these may come as HTTP 200 with an error in the body. So codes and words count before the status.
-Where they leave open whether one prompt or every request is refused, the fault is UNCLEAR, and a harmless request has to find out.
+Where they leave open whether one prompt or every request is refused, the fault is UNCLEAR: a harmless request has to find out.
 """
 
 import json
