@@ -8,7 +8,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench bench-training lint types floors format lock classroom-models vllm clean
+.PHONY: demo test check coverage bench bench-training lint types floors format lock classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -17,6 +17,9 @@ test: $(VENV)/.installed-$(EXTRAS)  ## the tests
 	$(BIN)/pytest
 
 check: lint types floors test  ## all that a commit must pass
+
+coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branches they go through (also in coverage.xml)
+	$(BIN)/pytest --cov --cov-report=term --cov-report=xml
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers
@@ -78,4 +81,4 @@ $(VLLM)/.installed: lock/vllm.txt
 	touch '$@'
 
 clean:
-	rm -rf $(VENV) $(VLLM) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* coverage.xml
