@@ -8,7 +8,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check coverage bench bench-training lint types floors format lock classroom-models vllm clean
+.PHONY: demo test check coverage bench bench-training lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -53,6 +53,17 @@ floors: $(VENV)/.installed-$(EXTRAS)
 format: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+package:  ## the sdist and the wheel in dist/, checked; the wheel is installed by itself and makes a plan
+	rm -rf dist build/package
+	$(PYTHON) -m venv build/package/tools
+	$(PYTHON) -m venv build/package/installed
+	build/package/tools/bin/pip install --quiet 'build>=1.3,<2' 'twine>=6.2,<8'
+	build/package/tools/bin/python -m build --outdir dist
+	build/package/tools/bin/twine check --strict dist/*
+	build/package/installed/bin/pip install --quiet --constraint lock/requirements.txt dist/*.whl
+	cd build/package && installed/bin/clairgen --help >/dev/null && \
+	installed/bin/clairgen generate ../../data/examples/classroom.yaml --run run --limit 5 --dry-run
 
 classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about an hour on two cores)
 	PYTHONPATH=train $(BIN)/python -m classroom_models

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -40,6 +41,19 @@ NOT_IMPORTED = {
     "ruff": "a command: make lint",
     "types-pyyaml": "types of yaml, read by mypy",
 }
+
+
+# A module that is None in `sys.modules` is not there: importing it fails, and `find_spec` finds nothing.
+START = """
+import sys
+sys.modules.update(dict.fromkeys(sys.argv[1:]))
+import clairgen, typer.main, typer.testing
+from clairgen.cli.app import app
+for name in clairgen.__all__:
+    getattr(clairgen, name)
+for name in typer.main.get_command(app).commands:
+    assert typer.testing.CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
+"""
 
 
 def normal(requirement: str) -> str:
@@ -127,6 +141,13 @@ def test_every_declared_package_is_imported_by_the_code_that_it_is_declared_for(
 @pytest.mark.parametrize(("extra", "place"), [(extra, place) for extra, places in CODE.items() for place in places])
 def test_every_place_of_an_extra_imports_a_package_of_it(extra: str, place: str) -> None:
     assert imported_in(place) & set().union(*(MODULES[package] for package in declared(extra)))
+
+
+def test_the_library_and_every_command_start_where_no_extra_is_installed() -> None:
+    optional = set().union(*map(declared, EXTRAS)) - declared("")
+    hidden = sorted(module for package in optional for module in MODULES[package])
+    done = subprocess.run([sys.executable, "-c", START, *hidden], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_no_package_is_excused_that_is_imported_or_not_declared() -> None:
