@@ -1,4 +1,4 @@
-"""Files for other programs (workflows, issue forms, hooks, CITATION.cff): valid by their schemas, and they agree with each other."""
+"""Files for other programs (workflows, issue forms, hooks, CITATION.cff): valid by their schemas, and in agreement."""
 
 import json
 import os
