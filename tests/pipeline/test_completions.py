@@ -8,8 +8,9 @@ import pytest
 
 from clairgen.config.models import Role
 from clairgen.embedded.server import EmbeddedServers
-from clairgen.inference.factory import Runtime, open_pools, with_revisions
-from clairgen.inference.transport import HttpTransport
+from clairgen.inference.factory import open_pools, with_revisions
+from clairgen.inference.runtime import Runtime
+from clairgen.inference.transport import open_transport
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message, SampleRange
@@ -25,7 +26,7 @@ async def asker(folder: Path, role: Role) -> AsyncIterator[CompletionClient]:
     run.create()
     stop = asyncio.Event()
     roles = with_revisions({"target": role})
-    transport = HttpTransport()
+    transport = open_transport()
     async with writing(run) as store, EmbeddedServers(log=run.log) as servers:
         pools = await open_pools(roles, transport, servers, Runtime(), stop)
         yield CompletionClient(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
