@@ -72,7 +72,8 @@ class Budget:
     def cancel(self, call: Call) -> None:
         """Give back a reservation that was not committed."""
         self._reserved -= call.most or 0
-        self._changed()
+        self._show()
+        self.serve()
 
     def settle(self, call: Call, cost: int | None) -> None:
         """Replace a committed reservation by the true cost; None is not known, and counts as the most that it can be.
@@ -83,6 +84,15 @@ class Budget:
             self._close(call, None)
         else:
             self._write_later(self._settle_on_disk(call, cost))
+
+    def serve(self) -> None:
+        """Let those who wait for room try again, until the first of them finds that there is still none."""
+        while self._line:
+            self._turn = again = self._line.popleft()
+            again()
+            self._turn = None
+            if self._line and self._line[0] == again:
+                return
 
     def _admits(self, most: int, limit: int, again: Callable[[], None]) -> bool:
         if self._stop.is_set():
@@ -99,16 +109,6 @@ class Budget:
         elif again not in self._line:
             self._line.append(again)
         return False
-
-    def _changed(self) -> None:
-        """Let those who wait for room try again, until the first of them finds that there is still none."""
-        self._show()
-        while self._line:
-            self._turn = again = self._line.popleft()
-            again()
-            self._turn = None
-            if self._line and self._line[0] == again:
-                return
 
     async def _settle_on_disk(self, call: Call, cost: int) -> None:
         try:
@@ -132,7 +132,8 @@ class Budget:
                 f"a request of {call.role} was billed {dollars(counted / PICODOLLARS)}, more than its prompt and max_tokens "
                 "can cost; the budget holds only as far as the server respects max_tokens"
             )
-        self._changed()
+        self._show()
+        self.serve()
 
     def _exhausted(self, most: int, limit: int) -> str:
         spent, unknown = self._settled + self._unknown, ""
@@ -187,9 +188,11 @@ class Charge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._budget is None or self._call is None:
+        if self._budget is None:
             return
-        if self._written:
+        if self._call is None:
+            self._budget.serve()  # those behind it in the line, if it was in one
+        elif self._written:
             self._budget.settle(self._call, self._cost)
         else:
             self._budget.cancel(self._call)
