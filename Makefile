@@ -24,7 +24,7 @@ coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branch
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers
 	$(BIN)/python -m tests.bench.latency
-	$(BIN)/python -m tests.bench.pace
+	$(BIN)/python -m tests.bench.rate_limit
 
 bench-training: $(VENV)/.installed-dev,train  ## steps a second and memory of training beside TRL's own, losses beside the equations (a quarter of an hour)
 	$(BIN)/python -m tests.bench.objectives
