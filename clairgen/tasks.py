@@ -2,7 +2,7 @@
 
 A row has `prompt` (a text) or `messages` (a conversation that ends with the user), and may have `id`. A row that cannot be
 read at all is a fault of the file (BadRow); a prompt that is empty or cannot be sent is that task's fault alone, told by
-`fault_of` when its turn comes.
+`prompt_error` when its turn comes.
 """
 
 import csv
@@ -77,7 +77,7 @@ def check_source(source: TaskSource) -> None:
         raise InputError(f"the file of tasks {source.path} cannot be read: {error.strerror}") from error
 
 
-def fault_of(task: Task) -> tuple[str, str] | None:
+def prompt_error(task: Task) -> tuple[str, str] | None:
     """Why a task's prompt cannot be sent, as (reason, sentence), or None: what a model would never see as it was meant."""
     asked = task.messages[-1].content
     if not asked.strip():

@@ -5,7 +5,7 @@ import pytest
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError
 from clairgen.records import Message, Task
-from clairgen.tasks import BadRow, Row, fault_of, read_tasks, task_id_of
+from clairgen.tasks import BadRow, Row, prompt_error, read_tasks, task_id_of
 
 
 def rows(path: Path, **source: object) -> list[Row | BadRow]:
@@ -155,5 +155,5 @@ def test_missing_unreadable_and_unknown_files_are_one_sentence(tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_sent_has_a_name(prompt: str, reason: str | None) -> None:
-    fault = fault_of(Task("t", (Message("user", prompt),)))
+    fault = prompt_error(Task("t", (Message("user", prompt),)))
     assert (fault and fault[0]) == reason

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 
-from clairgen.config.models import Role
-from clairgen.config.prices import PICODOLLARS, costs, dollars, most_picodollars, picodollars
+from clairgen.config.prices import PICODOLLARS, costs, dollars, max_cost, picodollars
+from clairgen.config.role import Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
@@ -176,7 +176,7 @@ class PricedMeter(Meter):
 
     async def begins(self, body: bytes) -> None:
         """Reserve the most that the try can cost."""
-        self._call = await self._ledger.reserve(self._name, most_picodollars(self._role, body))
+        self._call = await self._ledger.reserve(self._name, max_cost(self._role, body))
 
     def answered(self, usage: Usage) -> None:
         """Settle the try by what the server counted."""

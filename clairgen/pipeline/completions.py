@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from clairgen.config.models import Role
 from clairgen.config.prices import cost_usd
+from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError
 from clairgen.inference.openai_format import request_body
 from clairgen.inference.pool import Answered, Pool

@@ -4,13 +4,10 @@ Orders are drawn evenly, so a fair judge chooses the first place in half of its 
 interval is Wilson's, at 95%; a judge leans to a place when it leaves out one half.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.stats import Estimate
-
-_Z = 1.959963984540054  # of a two-sided 95% interval
+from clairgen.stats import Estimate, share, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +55,3 @@ def judge_report(
     verdicts = first + second
     interval = wilson(first, verdicts)
     return JudgeReport(role, verdicts, ties, refused, share(first, verdicts), interval, share(flipped, in_both_orders))
-
-
-def share(count: int, total: int) -> Estimate:
-    """A share with its standard error."""
-    if not total:
-        return Estimate(None, None, 0)
-    mean = count / total
-    return Estimate(mean, math.sqrt(mean * (1 - mean) / total), total)
-
-
-def wilson(count: int, total: int) -> tuple[float, float] | None:
-    """Wilson's interval of a share at 95%; None without a count."""
-    if not total:
-        return None
-    mean, z = count / total, _Z
-    centre = (mean + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(mean * (1 - mean) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return centre - half, centre + half

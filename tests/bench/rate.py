@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.cli.signals import run
+from clairgen.cli.signals import run_coroutine
 from clairgen.pipeline.generate import generate
 from tests.bench.harness import asker, config, folder, question, served, stay_on_core, write_tasks
 
@@ -95,7 +95,7 @@ def rate_of(client: str, url: str, width: int) -> float:
     """Asks a second of a client, on one core."""
     stay_on_core(CLIENT_CORE)
     clients = {"clairgen": asks_rate, "generate": generate_rate, "openai": openai_rate}
-    return run(clients[client](url, width, ASKS[client]))
+    return run_coroutine(clients[client](url, width, ASKS[client]))
 
 
 async def asks_rate(url: str, width: int, count: int) -> float:

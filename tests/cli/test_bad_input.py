@@ -117,7 +117,7 @@ async def test_endpoint_that_refuses_everybody(tmp_path: Path, reply: Reply, par
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
         done = await generated(tmp_path, endpoint.url)
         one_sentence(done, 3, "no endpoint of the role 'target' can be used", *parts)
-        assert "Go on with: clairgen generate" in done.out
+        assert "Continue with: clairgen generate" in done.out
         endpoint.script = played
         assert (await generated(tmp_path, endpoint.url)).code == 0
 

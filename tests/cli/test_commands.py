@@ -150,7 +150,7 @@ async def test_ctrl_c_drains_and_a_second_one_stops_at_once(
         asked, answered = len(endpoint.asked), len(endpoint.answered)
         if interrupts == 1:
             assert asked == answered  # what was in flight was finished
-            assert "Go on with: clairgen generate" in out.decode()
+            assert "Continue with: clairgen generate" in out.decode()
         else:
             assert seconds < 0.9
         endpoint.script = played

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.config.models import Price, Role
+from clairgen.config.role import Price, Role
 from clairgen.errors import RequestError, RequestFailedError, RetryableError
 from clairgen.pipeline.budget import Budget, PricedMeter, meters
 from clairgen.pipeline.progress import Progress

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clairgen.config.models import Role
+from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import Runtime, open_pools, with_revisions
 from clairgen.inference.transport import HttpTransport
