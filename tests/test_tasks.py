@@ -5,7 +5,8 @@ import pytest
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError
 from clairgen.records import Message, Task
-from clairgen.tasks import BadRow, Row, prompt_error, read_tasks, task_id_of
+from clairgen.sources import BadRow
+from clairgen.tasks import Row, prompt_error, read_tasks, task_id_of
 
 
 def rows(path: Path, **source: object) -> list[Row | BadRow]:

@@ -13,8 +13,9 @@ from clairgen.keys import messages_json
 from clairgen.pipeline.ingest import last_reading, source_facts
 from clairgen.pipeline.plans import PlannedRecipe, changes, other_tasks, plan_recipes, roles_asked
 from clairgen.records import Usage
+from clairgen.sources import BadRow, check_source
 from clairgen.store import RunDirectory, Store, UsageSample, reading
-from clairgen.tasks import BadRow, check_source, read_tasks
+from clairgen.tasks import read_tasks
 from clairgen.templates import transcript
 
 ENOUGH = 20
