@@ -104,7 +104,7 @@ def with_role(**values: object) -> str:
         ("models: {}", r"the key 'recipes' is missing \(and"),
     ],
 )
-def test_a_fault_is_one_sentence_that_names_the_place(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_sentence_that_names_the_key(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=sentence) as caught:
