@@ -36,9 +36,9 @@ def report_command(
         Path | None, typer.Option(help="Also write it as a page, one file with charts and pairs to look through.")
     ] = None,
 ) -> None:
-    """Report n, drops by reason, contrast with standard errors, and what surface_features features alone tell.
+    """Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.
 
-    With --training: log-likelihoods, rewards and margins of held-out pairs over the steps, and what is wrong, by name.
+    With --training: log-likelihoods, rewards and margins of held-out pairs over the steps, and named diagnostics of what is wrong.
 
     Example: clairgen report runs/first runs/second --html report.html
 

@@ -1,4 +1,4 @@
-"""A model in a role: what it is called, where it is served, how it is sampled, how fast it may be asked and what it costs."""
+"""A model in a role: what it is called, where it is served, how it is sampled, its rate limits and its price."""
 
 import json
 from pathlib import Path

@@ -122,7 +122,7 @@ def _opened(log: Path | None) -> BinaryIO:
 
 async def _announced_port(process: Process) -> int | None:
     """The port that the engine announces once the model is loaded; None when it ended before that."""
-    assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
+    assert process.stdout is not None  # noqa: S101 - stdout=PIPE above
     line = await process.stdout.readline()
     return int(json.loads(line)["port"]) if line else None
 
