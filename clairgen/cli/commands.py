@@ -32,17 +32,26 @@ COMMANDS: Final[Mapping[str, str]] = {
 
 
 class CommandGroup(TyperGroup):
-    """Lists the commands by COMMANDS alone, and imports the one that is run or whose options are completed."""
+    """The commands of COMMANDS, listed without being imported."""
 
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - what typer gives its groups
         super().__init__(**attributes)
         for name, line in COMMANDS.items():
-            self.add_command(TyperCommand(name, help=line))
+            self.add_command(LazyCommand(name, help=line))
 
-    def resolve_command(self, ctx: "Context", args: list[str]) -> "tuple[str | None, Command | None, list[str]]":
-        """The command that `args` begin with, imported, and the arguments that are left for it."""
-        name, _, rest = super().resolve_command(ctx, args)
-        return name, None if name is None else load_command(name), rest
+
+class LazyCommand(TyperCommand):
+    """A command that is known by its name and its line of help until it is run or its options are completed."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: "Context | None" = None,
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> "Context":
+        """The context of the command itself, with which it is run."""
+        return load_command(str(self.name)).make_context(info_name, args, parent, **extra)
 
 
 def load_command(name: str) -> "Command":

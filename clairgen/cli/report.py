@@ -38,7 +38,7 @@ def report_command(
 ) -> None:
     """Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.
 
-    With --training: log-likelihoods, rewards and margins of held-out pairs over the steps, and named diagnostics of what is wrong.
+    With --training: log-likelihoods, rewards and margins of held-out pairs over the steps, and diagnostics.
 
     Example: clairgen report runs/first runs/second --html report.html
 
