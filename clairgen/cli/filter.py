@@ -28,8 +28,8 @@ def filter_command(
 ) -> None:
     """Change the filters in force and apply all pairs anew; no model is asked, nothing is deleted.
 
-    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, allusion, lost_answer, refusal, language,
-    contamination, near_duplicate.
+    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, revision_mention, lost_answer, refusal,
+    language, contamination, near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
@@ -67,22 +67,19 @@ def _changed(
     from pydantic import ValidationError
 
     from clairgen.config.strict_yaml import validation_sentence
-    from clairgen.filters.settings import FILTERS, FilterSettings
+    from clairgen.filters.registry import current_name
+    from clairgen.filters.settings import FilterSettings
 
-    values: dict[str, Any] = (before or FilterSettings()).model_dump(mode="json")
-    for name in actions:
-        if name.replace("-", "_") not in FILTERS:
-            raise ConfigError(f"there is no filter {name!r}; there are {', '.join(FILTERS)}")
+    settings = before or FilterSettings()
+    changes: dict[str, dict[str, Any]] = {}
     for name, limits in bounds.items():
-        values[name] = values[name] | {"bounds": limits}
-        if values[name]["action"] == "off":
-            values[name] |= {"action": None}
+        changes[name] = {"bounds": limits} | ({"action": None} if settings[name].action == "off" else {})
     if evaluations:
-        values["contamination"] |= {"files": [str(file.resolve()) for file in evaluations]}
+        changes["contamination"] = {"files": [str(file.resolve()) for file in evaluations]}
     for name, action in actions.items():
-        values[name.replace("-", "_")] |= {"action": action}
+        changes.setdefault(current_name(name), {})["action"] = action
     try:
-        return FilterSettings.model_validate(values)
+        return settings.changed(changes)
     except ValidationError as error:
         raise ConfigError(validation_sentence(error, FilterSettings)) from error
 

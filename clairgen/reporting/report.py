@@ -27,7 +27,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clairgen.metrics import contrast as metrics
-from clairgen.metrics.contrast import measured
+from clairgen.metrics.stream import measured
 from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
 from clairgen.reporting.histograms import Histogram, Histograms
 from clairgen.reporting.position_bias import JudgeReport, judge_report
