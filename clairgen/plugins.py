@@ -55,6 +55,11 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             raise ConfigError(f"there is already a {self._noun} {entry.name!r}; choose another name")
         self._added[entry.name] = entry
 
+    def refresh(self) -> None:
+        """Look for plugins again: for a process in which one was installed since the first look."""
+        self._loaded.clear()
+        self.__dict__.pop("_entry_points", None)
+
     def named(self, name: str) -> Entry:
         """The entry of this name; ConfigError, with the most similar name, if there is none."""
         if name in self:

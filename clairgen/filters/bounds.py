@@ -16,7 +16,13 @@ def within_bounds(name: str, measure: Callable[[Candidate], float | None]) -> Ca
     return lambda options: partial(_outside, name.replace("_", "-"), measure, options)
 
 
-def bounds_on(metric: Metric) -> Filter[Bounds]:
+class MetricBounds(Bounds):
+    """Bounds on a metric, which may be negative."""
+
+    may_be_negative = True
+
+
+def bounds_on(metric: Metric) -> Filter[MetricBounds]:
     """A filter on a metric of the two texts, under the metric's name: for metrics of your own."""
 
     def measure(candidate: Candidate) -> float | None:
@@ -25,7 +31,7 @@ def bounds_on(metric: Metric) -> Filter[Bounds]:
 
     return Filter(
         name=metric.name,
-        options=Bounds,
+        options=MetricBounds,
         summary=f"{metric.summary}; set bounds to filter by it.",
         prepare=within_bounds(metric.name, measure),
     )

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, Self, TypeAlias
+from typing import ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -85,6 +85,8 @@ class Marking(Switch):
 class Bounds(Options):
     """The bounds of a measure. Without bounds the filter does not look; with bounds alone it drops what is outside."""
 
+    may_be_negative: ClassVar[bool] = False
+
     bounds: Range | None = Field(
         default=None, description="Lowest and highest value that is kept; null leaves an end open."
     )
@@ -120,7 +122,7 @@ class Bounds(Options):
             return None
         if not isinstance(bounds, Sequence) or isinstance(bounds, str | bytes) or len(bounds) != 2:
             raise ValueError(f"bounds are written as [lowest, highest], not {bounds!r}")
-        low, high = (_bound(bound) for bound in bounds)
+        low, high = (_bound(bound, may_be_negative=cls.may_be_negative) for bound in bounds)
         if low is None and high is None:
             raise ValueError("one of the two bounds must be a number; write off to turn the filter off")
         if low is not None and high is not None and low > high:
@@ -134,7 +136,7 @@ class Bounds(Options):
         return self
 
 
-def _bound(bound: object) -> float | None:
+def _bound(bound: object, *, may_be_negative: bool) -> float | None:
     if bound is None:
         return None
     if isinstance(bound, bool) or not isinstance(bound, int | float):
@@ -145,6 +147,6 @@ def _bound(bound: object) -> float | None:
         number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"a bound is a finite number, not {number}; write null to leave an end open")
-    if number < 0:
+    if number < 0 and not may_be_negative:
         raise ValueError(f"a bound is not negative, but {number:g} is")
     return number
