@@ -182,7 +182,7 @@ def _fields(plugins: tuple[Filter[Any], ...]) -> type[BaseModel]:
     """The model with a field for each filter, in the order in which they look: clairgen's own and those of `plugins`."""
     filters = sorted((*FILTERS.built_in.values(), *plugins), key=lambda one: one.whole_run)
     fields: dict[str, Any] = {
-        one.name: (one.options, Field(default_factory=one.options, description=one.summary)) for one in filters
+        one.name: (one.options, Field(default=one.options(), description=one.summary)) for one in filters
     }
     config = ConfigDict(extra="forbid", frozen=True)
     return create_model("FilterSettings", __config__=config, __doc__=FilterSettings.__doc__, **fields)
