@@ -24,6 +24,17 @@ DEFAULT_TOKENIZER: Final = "treebank"
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs are measured again."""
 
+_WORD = re.compile(r"\w+")
+
+TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
+    {
+        "treebank": treebank_set,
+        "whitespace": lambda text: set(text.split()),
+        "word": lambda text: set(_WORD.findall(text)),
+    }
+)
+"""The named ways to split a text into tokens: Penn Treebank words, at whitespace, and runs of `\\w`; case is kept."""
+
 
 def token_jaccard(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> float:
     """Tokens in both answers over tokens in either, as sets: from 0 to 1, and 1 for two answers without a token."""
@@ -73,18 +84,6 @@ def contrasts(chosen: Sequence[str], rejected: Sequence[str], tokenizer: str = D
         Contrast(distance, jaccard, length_ratio(ours, theirs), tokenizer)
         for distance, jaccard, ours, theirs in zip(distances, jaccards, chosen, rejected, strict=True)
     ]
-
-
-_WORD = re.compile(r"\w+")
-
-TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
-    {
-        "treebank": treebank_set,
-        "whitespace": lambda text: set(text.split()),
-        "word": lambda text: set(_WORD.findall(text)),
-    }
-)
-"""The named ways to split a text into tokens: Penn Treebank words, at whitespace, and runs of `\\w`; case is kept."""
 
 
 def _tokens(name: str) -> Callable[[str], set[str]]:
