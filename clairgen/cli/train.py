@@ -105,12 +105,11 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
 
 def _print_data(folder: Path) -> None:
     """Say what of the data is trained on, and what became of the rest."""
-    import json
-
     from clairgen.reporting.sanitize import plain_line
+    from clairgen_train.data.prepare import data_facts
     from clairgen_train.data.rows import SHAPES
 
-    facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    facts = data_facts(folder)
     for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):
         counts = facts.get(name)
         if counts is None:
@@ -118,16 +117,16 @@ def _print_data(folder: Path) -> None:
         typer.echo(
             f"{counts['kept']:,} pairs {title}"
             + _listed(" dropped", counts["dropped"])
-            + _listed(" cut", counts["cut"])
+            + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{count:,} rows were {SHAPES[shape]}")
-    if train["rendered_otherwise"]:
+    if train["prompts_rendered_differently"]:
         typer.echo(
-            f"{train['rendered_otherwise']:,} prompts end otherwise in the chat template once an answer follows; that end is "
-            "left out"
+            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
+            "follows; the differing end is left out"
         )
     if len(train["objectives"]) > 1:
         typer.echo(

@@ -1,4 +1,4 @@
-"""Several processes for one run, one a GPU, by accelerate's launcher."""
+"""Launching several processes for one run, one per GPU, with accelerate."""
 
 import subprocess
 import sys
@@ -13,13 +13,13 @@ from clairgen_train.settings import Parallel, TrainingSettings
 def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False) -> None:
     """Train what is prepared in `folder` with `settings.gpus` processes and wait for them.
 
-    `cpu` runs them without GPUs, over gloo. Raises ConfigError where there are fewer GPUs, RunStoppedError if a process failed,
+    `cpu` runs them on CPUs, over gloo. Raises ConfigError where there are fewer GPUs, RunStoppedError if a process failed,
     DrainedError if a signal ended the run early.
     """
     ranks = settings.gpus or 1
     if not cpu:
         _require_gpus(ranks)
-    command = [sys.executable, "-m", "accelerate.commands.launch", *_accelerate(settings, ranks, cpu=cpu)]
+    command = [sys.executable, "-m", "accelerate.commands.launch", *_launcher_options(settings, ranks, cpu=cpu)]
     command += ["-m", "clairgen_train", str(folder.path)]
     process = subprocess.Popen(command)  # noqa: S603 - our own module, arguments as a list
     while True:
@@ -27,18 +27,18 @@ def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False) 
             code = process.wait()
             break
         except KeyboardInterrupt:
-            continue  # the terminal has sent it to the ranks as well, which save a checkpoint and stop
+            continue  # the terminal sent it to the ranks as well, which save a checkpoint and stop
     if code:
         raise RunStoppedError(
             f"a training process failed with exit code {code}, for the reason above; checkpoints are kept, run the same command "
-            "to go on"
+            "to continue"
         )
     if not folder.is_finished:
-        raise DrainedError("Stopped as asked; a checkpoint is kept, run the same command to go on.")
+        raise DrainedError("Stopped because a signal came; a checkpoint is saved, run the same command to continue.")
 
 
-def _accelerate(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]:
-    """The launcher's options: the file of TRL for the kind of sharding, with our number of processes and precision."""
+def _launcher_options(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]:
+    """The launcher's options: TRL's configuration file for the kind of sharding, with our number of processes and precision."""
     precision = "bf16" if settings.precision == "bf16" else "no"
     options = ["--num_processes", str(ranks), "--mixed_precision", precision]
     if cpu:
@@ -47,7 +47,7 @@ def _accelerate(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[st
         return [*(["--multi_gpu"] if ranks > 1 else []), "--num_machines", "1", "--dynamo_backend", "no", *options]
     spec = find_spec("trl")
     if spec is None or spec.origin is None:
-        raise ConfigError("trl is not installed as files; use parallel: ddp")
+        raise ConfigError("the configuration files of trl are not found; reinstall trl, or use parallel: ddp")
     file = Path(spec.origin).parent / "accelerate_configs" / f"{settings.parallel.value}.yaml"
     if settings.parallel is not Parallel.FSDP2 and find_spec("deepspeed") is None:
         raise ConfigError(
@@ -62,5 +62,5 @@ def _require_gpus(ranks: int) -> None:
     seen = torch.cuda.device_count()
     if seen < ranks:
         raise ConfigError(
-            f"{ranks} GPUs are asked for and {seen} are seen here; lower --gpus, or check CUDA_VISIBLE_DEVICES"
+            f"{ranks} GPUs are requested and {seen} are found here; lower --gpus, or check CUDA_VISIBLE_DEVICES"
         )

@@ -1,7 +1,7 @@
-"""Pairs as single labelled answers, arranged for KTO: its KL is estimated by giving each prompt another's answer.
+"""Pairs as single labeled answers, ordered for KTO, which estimates its KL by giving each prompt the answer to another one.
 
-KTOTrainer rotates the answers of a micro-batch by one. Pairs that are unpaired row by row would meet their own other answer
-there, or stand as a block of desirable answers before a block of undesirable ones.
+KTOTrainer rotates the answers of a micro-batch by one. If pairs were unpaired row by row, a prompt would get its own other
+answer, or all desirable answers would come before all undesirable ones.
 """
 
 import random
@@ -14,17 +14,17 @@ from torch.utils.data import Sampler
 from clairgen.errors import InputError
 
 
-def labelled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
-    """Two rows a prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
+def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
+    """Two rows per prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
 
-    `with_kl` arranges them in blocks of `block` rows (a micro-batch) without two answers to one prompt, and adds
-    `KL_completion_ids`. A pair's reference log-probs become `ref_logps` where no KL is asked for; with KL they have to be
-    computed anew, together with those of the KL answers. Raises `InputError` for pairs with weights.
+    `with_kl` orders them in blocks of `block` rows (a micro-batch) without two answers to one prompt, and adds
+    `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be computed again,
+    together with those of the KL answers. Raises `InputError` for pairs with weights.
     """
     if "weight" in pairs.column_names and any(weight != 1 for weight in pairs.unique("weight")):
         raise InputError(
-            "The pairs have weights, which training on single answers cannot use; use an objective for pairs, or take the "
-            "column `weight` away."
+            "The pairs have weights, which training on single answers cannot use; use an objective for pairs, or remove the "
+            "column `weight`."
         )
     numbers: dict[tuple[int, ...], int] = {}
     prompts = [numbers.setdefault(tuple(ids), len(numbers)) for ids in pairs["prompt_ids"]]
@@ -62,10 +62,10 @@ def arrangement(prompts: Sequence[Hashable], block: int, seed: int) -> list[int]
 
 
 def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
-    """For each row the row whose answer it takes for the KL: the one before it in its block, and the last for the first.
+    """For each row the row whose answer it gets for the KL: the one before it in its block, and the last one for the first.
 
-    A last block of one row would take its own answer, which makes the KL its own log-ratio: it takes that of the nearest row
-    before with another prompt.
+    A last block of one row would get its own answer, so that the KL were its own log-ratio: it gets the answer of the nearest
+    earlier row with another prompt.
     """
     partners: list[int] = []
     for start in range(0, len(prompts), block):
@@ -78,16 +78,16 @@ def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
 
 
 class BlockSampler(Sampler[int]):
-    """Rows of `count` in blocks of `block` that stay whole, the blocks in another order each epoch; a short last one stays last.
+    """Samples `count` rows in whole blocks of `block`, the blocks in a new order each epoch; a short last one stays last.
 
     A row's KL answer and its reference log-prob are stored with the row, so a block keeps its rows over the epochs.
     """
 
     def __init__(self, count: int, block: int, seed: int, epoch: Callable[[], float]) -> None:
-        """`epoch` tells how many epochs the run has behind it, as a fraction.
+        """`epoch` returns how many epochs the run has completed, as a fraction.
 
-        Asked when an epoch begins, rather than told by `set_epoch`, which accelerate does not pass on to a sampler that it has
-        sharded over ranks in a run resumed within an epoch.
+        It is called when an epoch begins: `set_epoch` is not an alternative, since accelerate does not call it on a sampler that
+        it has sharded over ranks in a run resumed within an epoch.
         """
         self.count, self.block, self.seed, self.epoch = count, block, seed, epoch
 
