@@ -63,17 +63,19 @@ def train(
         raise MissingExtraError("Training", "train")
     from clairgen_train.launch import launch
     from clairgen_train.run import prepare, run
+    from clairgen_train.run_folder import RunFolder
 
     try:
-        folder = prepare(data, out, settings)
-        if folder.is_finished:
-            typer.echo(f"{out} is trained already; nothing is left to do.")
-            return
-        _print_data(folder.path)
-        if settings.gpus is None:
-            run(folder)
-        else:
-            launch(folder, settings)
+        with RunFolder(out).locked() as lock:
+            folder = prepare(data, out, settings)
+            if folder.is_finished:
+                typer.echo(f"{out} is trained already; nothing is left to do.")
+                return
+            _print_data(folder.path)
+            if settings.gpus is None:
+                run(folder)
+            else:
+                launch(folder, settings, pass_fds=(lock,))
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to go on.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")

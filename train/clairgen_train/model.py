@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
+from clairgen_train.generation_config import repair_generation_config
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(_not_loaded(settings, error)) from error
+    if model.generation_config is not None:
+        repair_generation_config(model.generation_config, settings.model)
     return model
 
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import datasets
+import torch
 import transformers
 from accelerate import PartialState
 
 from clairgen.errors import DrainedError
 from clairgen_train.card import card
 from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
+from clairgen_train.divergence import StopOnDivergence
+from clairgen_train.generation_config import check_generation_config
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
 from clairgen_train.model import load_model, load_tokenizer, lora_config, vocabulary_size
@@ -26,7 +29,7 @@ from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.signals import StopOnSignal
 from clairgen_train.trajectories import final_metrics
-from clairgen_train.trl_config import default_precision, trl_config
+from clairgen_train.trl_config import default_precision, require_batch_size, trl_config
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 
 if TYPE_CHECKING:
@@ -48,8 +51,14 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
     trl_config(settings, out, settings.gpus or 1)
     vocabulary = vocabulary_size(settings)
     tokenizer = load_tokenizer(settings)
+    ineffective = check_generation_config(settings)
     for note in folder.open(settings, data):
         say(note)
+    if ineffective:
+        say(
+            f"the generation_config.json of {settings.model} sets {', '.join(ineffective)} without effect; the trained model's "
+            "leaves that out"
+        )
     with resource_errors(settings, folder.path):
         prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
         folder.save(settings, data)
@@ -59,15 +68,17 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
 def run(folder: RunFolder) -> None:
     """Train what `prepare` prepared, or continue it; called on every rank.
 
-    Raises DrainedError if a signal ended it early, ConfigError where memory does not suffice, InputError where the disk is full.
+    Raises DrainedError if a signal ended it early, RunStoppedError if it diverged, ConfigError where memory does not suffice,
+    InputError where the disk is full.
     """
     _silence_libraries()
-    settings, state = folder.settings(), PartialState()
+    settings, state = folder.settings(), PartialState(cpu=not torch.accelerator.is_available())
     tokenizer, pairs = load_tokenizer(settings), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
         stop = StopOnSignal(trainer.accelerator)
         trainer.add_callback(stop)
+        trainer.add_callback(StopOnDivergence(trainer.accelerator, folder))
         _add_callbacks(trainer, settings, folder, pairs, tokenizer)
         checkpoint = folder.newest_checkpoint(state.num_processes)
         with stop.handling_signals():
@@ -100,6 +111,7 @@ def _trainer(
     ranks: int,
 ) -> PairTrainer | UnpairedTrainer:
     config = trl_config(settings, folder.path, ranks)
+    require_batch_size(config, settings, ranks)
     model = load_model(settings)
     peft_config = lora_config(settings.lora) if settings.lora else None
     if not settings.objective.is_paired:

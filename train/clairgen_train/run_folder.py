@@ -1,7 +1,11 @@
 """The output folder of a training run: what it was begun with, whether it can be continued, and from which checkpoint."""
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
@@ -11,7 +15,8 @@ from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings
 _SETTINGS = "training.yaml"
 _RESULT = "result.json"
 _STATE = "trainer_state.json"
-_UNBEGUN = {"pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
+_LOCK = "lock"
+_UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
 
 
 class RunFolder:
@@ -31,6 +36,39 @@ class RunFolder:
         """Whether the folder holds the run's final model."""
         return (self.path / _RESULT).is_file()
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the folder's lock, which the kernel releases even at `kill -9`; gives its file descriptor.
+
+        A child process that gets the descriptor (`pass_fds`) holds the lock as well. Raises RunError if another process holds it,
+        InputError for a folder that cannot be used.
+        """
+        if not self.is_begun:
+            self._require_free()
+        try:
+            handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(
+                f"the folder {self.path} cannot be written: {error.strerror}; check its permissions"
+            ) from error
+        try:
+            self._acquire(handle)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _acquire(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise RunError(
+                f"{self.path} is being trained by process {holder}; wait until it ends, or name another folder"
+            ) from error
+        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, without the holder's number
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
     def open(self, settings: TrainingSettings, data: str) -> list[str]:
         """Check that a run can begin here or continue as it began; returns sentences to show about what changed.
 
@@ -40,6 +78,7 @@ class RunFolder:
         """
         if not self.is_begun:
             self._require_free()
+            self._clear()
             return []
         before = self.settings()
         began_with = self._content().get("data")
@@ -92,15 +131,18 @@ class RunFolder:
         return next((path for path in checkpoints if _is_complete(path, ranks)), None)
 
     def _require_free(self) -> None:
-        """Create the folder, or clear what a run left that was killed before it began."""
+        """Create the folder, unless it is there and empty but for what a run left that was killed before it began."""
         if self.path.exists() and (not self.path.is_dir() or {path.name for path in self.path.iterdir()} - _UNBEGUN):
             raise InputError(f"{self.path} is not empty and is not a training run; name another folder for the model")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self.path / "pairs", ignore_errors=True)
-            (self.path / "data.json").unlink(missing_ok=True)
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be created: {error.strerror}; name another one") from error
+
+    def _clear(self) -> None:
+        """Remove what a run left that was killed before it began."""
+        shutil.rmtree(self.path / "pairs", ignore_errors=True)
+        (self.path / "data.json").unlink(missing_ok=True)
 
 
 def write_atomically(file: Path, text: str) -> None:

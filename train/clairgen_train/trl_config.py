@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, RunStoppedError
 from clairgen_train.settings import TrainingSettings
 
 
@@ -34,6 +35,20 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
         raise ConfigError(
             f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def require_batch_size(config: TrainingArguments, settings: TrainingSettings, ranks: int) -> None:
+    """Raise RunStoppedError where the processes that transformers found would make another batch size of the settings'.
+
+    A process uses one GPU, even if it sees several: transformers would spread the model over them and multiply the batch.
+    """
+    config._n_gpu = min(config.n_gpu, 1)  # noqa: SLF001 - transformers offers no other way
+    pairs = config.train_batch_size * config.world_size * config.gradient_accumulation_steps
+    if config.world_size != ranks or pairs != settings.batch_size:
+        raise RunStoppedError(
+            f"transformers found {config.world_size} processes where {ranks} were started, so a step would have {pairs} pairs "
+            f"instead of batch_size {settings.batch_size}; start the run with --gpus, or with torchrun"
+        )
 
 
 def default_precision() -> Literal["fp32", "bf16"]:

@@ -1,5 +1,7 @@
 """How pairs become labeled answers, which answers KTO's KL uses, and the order of the micro-batches."""
 
+import time
+
 import pytest
 from datasets import Dataset
 
@@ -43,6 +45,23 @@ def test_pairs_that_share_a_prompt_are_kept_apart_too() -> None:
 
 def test_prompts_that_cannot_be_kept_apart_are_still_ordered() -> None:
     assert sorted(arrangement(["a"] * 5, BLOCK, seed=0)) == list(range(5))
+
+
+def test_many_answers_to_one_prompt_are_spread_evenly_in_linear_time() -> None:
+    started = time.process_time()
+    order = arrangement([*["a"] * 4000, *(f"b{i}" for i in range(4000))], BLOCK, seed=0)
+    assert time.process_time() - started < 2  # comparing every row with every other took minutes
+    assert sorted(order) == list(range(8000))
+    assert {sum(row < 4000 for row in order[start : start + BLOCK]) for start in range(0, 8000, BLOCK)} == {2}
+
+
+@pytest.mark.parametrize("count", [9, 10, 11, 17])
+def test_a_short_last_block_repeats_no_prompt_either(count: int) -> None:
+    prompts = [number // 2 for number in range(count)]
+    order = arrangement(prompts, BLOCK, seed=count)
+    for start in range(0, count, BLOCK):
+        block = [prompts[row] for row in order[start : start + BLOCK]]
+        assert len(set(block)) == len(block)
 
 
 def test_another_seed_gives_another_order_and_the_same_one_the_same() -> None:

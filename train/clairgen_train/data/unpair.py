@@ -4,6 +4,7 @@ KTOTrainer rotates the answers of a micro-batch by one. If pairs were unpaired r
 answer, or all desirable answers would come before all undesirable ones.
 """
 
+import heapq
 import random
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -42,23 +43,33 @@ def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> 
 
 
 def arrangement(prompts: Sequence[Hashable], block: int, seed: int) -> list[int]:
-    """An order of rows by `seed` in which no block of `block` rows has a prompt twice, as far as the prompts allow that.
+    """A random order of rows by `seed` in which no block of `block` rows has a prompt twice, as far as the prompts allow that.
 
-    A row whose prompt its block already has changes places with a row elsewhere, if that leaves neither block worse.
+    The rows of each prompt, the most frequent prompt first, go into the blocks with the most room, of equals a random one; that
+    finds an order without repetition whenever there is one.
     """
     chance = random.Random(seed)  # noqa: S311 - shuffles data, guards nothing
-    order = list(range(len(prompts)))
-    chance.shuffle(order)
-    for place in range(len(order)):
-        if _clashes(prompts, order, place, block):
-            others = list(range(len(order)))
-            chance.shuffle(others)
-            for other in others:
-                order[place], order[other] = order[other], order[place]
-                if not _clashes(prompts, order, place, block) and not _clashes(prompts, order, other, block):
-                    break
-                order[place], order[other] = order[other], order[place]
-    return order
+    rows_of: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        rows_of.setdefault(prompt, []).append(row)
+    groups = list(rows_of.values())
+    chance.shuffle(groups)
+    groups.sort(key=len, reverse=True)  # stable, so that equals stay shuffled
+    rooms = [min(block, len(prompts) - start) for start in range(0, len(prompts), block)]
+    most_room = [(-room, chance.random(), number) for number, room in enumerate(rooms)]
+    heapq.heapify(most_room)
+    blocks: list[list[int]] = [[] for _ in rooms]
+    for group in groups:
+        chance.shuffle(group)
+        while group:
+            chosen = [heapq.heappop(most_room) for _ in range(min(len(group), len(most_room)))]
+            for room, _, number in chosen:
+                blocks[number].append(group.pop())
+                if room < -1:
+                    heapq.heappush(most_room, (room + 1, chance.random(), number))
+    for rows in blocks:
+        chance.shuffle(rows)
+    return [row for rows in blocks for row in rows]
 
 
 def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
@@ -100,15 +111,6 @@ class BlockSampler(Sampler[int]):
         for number in torch.randperm(whole, generator=generator).tolist():
             yield from range(number * self.block, (number + 1) * self.block)
         yield from range(whole * self.block, self.count)
-
-
-def _clashes(prompts: Sequence[Hashable], order: Sequence[int], place: int, block: int) -> bool:
-    start = place - place % block
-    return any(
-        prompts[order[other]] == prompts[order[place]]
-        for other in range(start, min(start + block, len(order)))
-        if other != place
-    )
 
 
 def _unpaired(pairs: dict[str, list[object]]) -> dict[str, list[object]]:
