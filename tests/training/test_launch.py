@@ -73,7 +73,9 @@ def test_sigterm_to_the_parent_ends_the_ranks_with_a_checkpoint(tmp_path: Path) 
 
 def _ranks(folder: RunFolder) -> list[str]:
     """The processes that train in `folder`, without their parents."""
-    commands = subprocess.run(["ps", "-axww", "-o", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    commands = subprocess.run(
+        ["ps", "-axww", "-o", "args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return [
         line for line in commands if line.endswith(f"-m clairgen_train {folder.path}") and "distributed" not in line
     ]

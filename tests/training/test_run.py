@@ -187,6 +187,8 @@ def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
             "set gradient_checkpointing, or train adapters",
         ),
+        (OSError(122, "Disk quota exceeded"), "the disk of .* is full"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "the disk of .* is full"),
         (OSError(28, "No space left on device"), "the disk of .* is full; free some space, or set keep_checkpoints"),
     ],
 )

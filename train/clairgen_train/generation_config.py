@@ -36,7 +36,7 @@ def check_generation_config(settings: TrainingSettings) -> list[str]:
     Raises InputError for generation settings that cannot be loaded or saved.
     """
     try:
-        config = GenerationConfig.from_pretrained(settings.model, revision=settings.revision)
+        config = GenerationConfig.from_pretrained(settings.model, revision=settings.revision or "main")
     except OSError:
         return []
     except ValueError as error:

@@ -45,28 +45,21 @@ def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> 
 def arrangement(prompts: Sequence[Hashable], block: int, seed: int) -> list[int]:
     """A random order of rows by `seed` in which no block of `block` rows has a prompt twice, as far as the prompts allow that.
 
-    The rows of each prompt, the most frequent prompt first, go into the blocks with the most room, of equals a random one; that
-    finds an order without repetition whenever there is one.
+    The rows of each prompt, the most frequent prompt first, go into the blocks with the most free slots (a random one of equals),
+    which avoids repetition whenever that is possible.
     """
     chance = random.Random(seed)  # noqa: S311 - shuffles data, guards nothing
-    rows_of: dict[Hashable, list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        rows_of.setdefault(prompt, []).append(row)
-    groups = list(rows_of.values())
-    chance.shuffle(groups)
-    groups.sort(key=len, reverse=True)  # stable, so that equals stay shuffled
-    rooms = [min(block, len(prompts) - start) for start in range(0, len(prompts), block)]
-    most_room = [(-room, chance.random(), number) for number, room in enumerate(rooms)]
-    heapq.heapify(most_room)
-    blocks: list[list[int]] = [[] for _ in rooms]
-    for group in groups:
-        chance.shuffle(group)
-        while group:
-            chosen = [heapq.heappop(most_room) for _ in range(min(len(group), len(most_room)))]
-            for room, _, number in chosen:
-                blocks[number].append(group.pop())
-                if room < -1:
-                    heapq.heappush(most_room, (room + 1, chance.random(), number))
+    sizes = [min(block, len(prompts) - start) for start in range(0, len(prompts), block)]
+    blocks: list[list[int]] = [[] for _ in sizes]
+    emptiest = [(-size, chance.random(), number) for number, size in enumerate(sizes)]  # a heap by free slots
+    heapq.heapify(emptiest)
+    for rows in _rows_by_prompt(prompts, chance):
+        while rows:
+            chosen = [heapq.heappop(emptiest) for _ in range(min(len(rows), len(emptiest)))]
+            for free, _, number in chosen:
+                blocks[number].append(rows.pop())
+                if free < -1:
+                    heapq.heappush(emptiest, (free + 1, chance.random(), number))
     for rows in blocks:
         chance.shuffle(rows)
     return [row for rows in blocks for row in rows]
@@ -111,6 +104,18 @@ class BlockSampler(Sampler[int]):
         for number in torch.randperm(whole, generator=generator).tolist():
             yield from range(number * self.block, (number + 1) * self.block)
         yield from range(whole * self.block, self.count)
+
+
+def _rows_by_prompt(prompts: Sequence[Hashable], chance: random.Random) -> list[list[int]]:
+    """The rows of each prompt, shuffled, the prompt with the most rows first and equals in random order."""
+    found: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        found.setdefault(prompt, []).append(row)
+    groups = list(found.values())
+    chance.shuffle(groups)
+    for rows in groups:
+        chance.shuffle(rows)
+    return sorted(groups, key=len, reverse=True)
 
 
 def _unpaired(pairs: dict[str, list[object]]) -> dict[str, list[object]]:

@@ -104,7 +104,7 @@ def _original(name: str, module: nn.Module) -> Attention:
 def segment_attention(
     query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: dict[str, object]
 ) -> Tensor:
-    """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
+    """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     for name, what in (
         ("softcap", "softcapped scores"),
         ("s_aux", "attention sinks"),

@@ -48,7 +48,7 @@ def tree_mask(pairs: tuple[PairLayout, ...], device: torch.device, window: int |
 def tree_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None, *, training: bool
 ) -> Tensor:
-    """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
+    """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     grouped = key.shape[1] != query.shape[1]
     if query.device.type == "cuda":
         found = compile_friendly_flex_attention(
