@@ -19,8 +19,7 @@ from clairgen.config.file import parse_config
 from clairgen.config.models import Role, RunConfig
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
-from clairgen.inference.runtime import Runtime
-from clairgen.inference.transport import open_transport
+from clairgen.inference.runtime import Runtime, open_transport
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message

@@ -55,7 +55,7 @@ def test_models_that_clairgen_serves_are_free() -> None:
 
 
 def test_every_listed_price_has_a_page_and_a_day() -> None:
-    listed = yaml.safe_load((Path(__file__).parent.parent / "data" / "prices.yaml").read_text())
+    listed = yaml.safe_load((Path(__file__).parents[2] / "data" / "prices.yaml").read_text())
     for provider in listed:
         assert provider["source"].startswith("https://")
         assert isinstance(provider["seen"], datetime.date)
