@@ -9,7 +9,8 @@
     │   └── MissingExtraError          an optional package that this command needs
     ├── RequestError                   one request to one model
     │   ├── RetryableError             send it again, perhaps elsewhere
-    │   │   └── UnusableEndpointError  send it elsewhere: this endpoint would reject every request
+    │   │   ├── UnusableEndpointError  send it elsewhere: this endpoint would reject every request
+    │   │   └── UnclearRejectionError  send it elsewhere, and find out whether this request or every one is rejected
     │   └── RequestFailedError         record it as that task's failure and go on
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
@@ -90,10 +91,14 @@ class RetryableError(RequestError):
 
 
 class UnusableEndpointError(RetryableError):
-    """This endpoint would probably reject every request (API key, model name, quota); another one may accept it."""
+    """This endpoint would reject every request (API key, model name, quota, address); another one may accept it."""
 
-    def __init__(self, detail: str, status: int) -> None:
-        super().__init__(f"http-{status}", detail, status=status)
+    def __init__(self, detail: str, status: int, reason: str | None = None) -> None:
+        super().__init__(reason or f"http-{status}", detail, status=status)
+
+
+class UnclearRejectionError(RetryableError):
+    """A rejection whose words do not say whether this request or every request is rejected."""
 
 
 class RequestFailedError(RequestError):

@@ -16,6 +16,7 @@ class SampleRange(IntEnum):
     REASK = 1_000_000
     ADVISE = 2_000_000
     EVALUATION = 3_000_000
+    PROBE = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,12 @@
 import math
 from collections.abc import Callable
 
-from clairgen.errors import RequestFailedError, RetryableError, UnusableEndpointError
+from clairgen.errors import RetryableError, UnusableEndpointError
 
 _FAULTS_UNTIL_OPEN = 5
 _FIRST_OPEN_SECONDS = 1.0
 _LONGEST_OPEN_SECONDS = 10.0  # a probe costs little
-_REJECTIONS_UNTIL_UNUSABLE = 3
 _SERVER_FAULTS = ("server-error", "torn-connection", "timed-out")
-_CERTAIN_STATUSES = (401, 429)  # a wrong key, an account without credit: no other request would be accepted
 
 
 class CircuitBreaker:
@@ -29,8 +27,6 @@ class CircuitBreaker:
         self._clock = clock
         self._unproven = False
         self._faults = 0
-        self._rejections = 0
-        self._has_answered = False
         self._open_seconds = _FIRST_OPEN_SECONDS
 
     @property
@@ -56,7 +52,7 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         """A good answer was received: the breaker closes, even while it is open."""
         self.open_until, self._unproven = min(self.open_until, self._clock()), False
-        self._has_answered, self._faults, self._rejections = True, 0, 0
+        self._faults = 0
         self.failing_since, self.rate_limited_since, self._open_seconds = None, None, _FIRST_OPEN_SECONDS
 
     def probe_succeeded(self) -> None:
@@ -89,14 +85,9 @@ class CircuitBreaker:
         """Some response was received, if not an answer: the server is alive."""
         self._faults, self.failing_since = 0, None
 
-    def rejected(self, error: UnusableEndpointError) -> UnusableEndpointError | RequestFailedError:
-        """What a rejection means: an endpoint that answers others rejected this one text, unless rejections go on in a row."""
-        self._rejections += 1
-        one_text = error.status not in _CERTAIN_STATUSES and (self._has_answered or error.status == 403)
-        if one_text and self._rejections < _REJECTIONS_UNTIL_UNUSABLE:
-            return RequestFailedError(error.reason, error.detail, status=error.status)
+    def disable(self, error: UnusableEndpointError) -> None:
+        """Send nothing more, for good: every request would be rejected."""
         self.last_error, self.open_until = error.detail, math.inf
-        return error
 
     def _open(self) -> None:
         now = self._clock()

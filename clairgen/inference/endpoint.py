@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
+from clairgen.errors import RequestError, RetryableError, UnclearRejectionError, UnusableEndpointError
 from clairgen.inference.announced_limits import announced_limits
 from clairgen.inference.circuit_breaker import CircuitBreaker
 from clairgen.inference.concurrency import ConcurrencyLimit
@@ -101,14 +101,10 @@ class Endpoint:
         start = self._clock()
         try:
             response = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
-            if (limits := announced_limits(response.headers)) is not None:
+            now = self._wall_clock()
+            if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
-            answer = read_response(self._without_key(response), now_seconds=self._wall_clock())
-        except UnusableEndpointError as error:
-            self.rate_limiter.adjust(-expected_tokens)
-            failure = self.circuit_breaker.rejected(error)
-            failure.endpoint = self.name
-            raise failure from None
+            answer = read_response(self._without_key(response), now_seconds=now)
         except RequestError as error:
             self.rate_limiter.adjust(-expected_tokens)
             self._note_failure(error, start, adapts=adapts)
@@ -156,8 +152,11 @@ class Endpoint:
             self.rate_limiter.adjust(used - expected_tokens)
 
     def _note_failure(self, error: RequestError, sent_at: float, *, adapts: bool) -> None:
-        """A failure that is due to the request itself shows that the server is alive."""
-        if not isinstance(error, RetryableError):
+        """A failure that is due to the request itself, or perhaps is, shows that the server is alive."""
+        if isinstance(error, UnusableEndpointError):
+            self.circuit_breaker.disable(error)
+            return
+        if not isinstance(error, RetryableError) or isinstance(error, UnclearRejectionError):
             self.circuit_breaker.responded()
             return
         self.circuit_breaker.failed(error)

@@ -1,37 +1,45 @@
 """The OpenAI chat format: from records to a request's bytes, from a response's bytes to an answer or the error that it is."""
 
-import email.utils
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from clairgen.errors import RequestError, RequestFailedError, RetryableError, UnusableEndpointError
+from clairgen.errors import (
+    RequestError,
+    RequestFailedError,
+    RetryableError,
+    UnclearRejectionError,
+    UnusableEndpointError,
+)
+from clairgen.finish_reason import FinishKind, finish_kind, finish_word
+from clairgen.inference.refusal_rules import Fault
+from clairgen.inference.refusals import ErrorBody, classified, error_body, shortened
 from clairgen.inference.transport import Response
+from clairgen.inference.waits import retry_after_seconds
 from clairgen.records import Message, Sampling, Usage
 
-_QUOTED_CHARACTERS = 300
-_LONGEST_WAIT_SECONDS = 3600.0
+_QUOTED_BYTES = 1200
 _LARGEST_BYTES = 8_000_000  # two million tokens; measuring and filtering more would delay everything else
-_FINISHED_EARLY = (
-    "abort",
-    "aborted",
-    "error",
-    "cancelled",
-)  # half an answer, as servers send it when they shut down or fail
+_NO_FINISH_REASON = "missing"
+_TEXT_PARTS = frozenset({"text", "output_text"})
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """A good answer as the endpoint sent it."""
+    """A good answer as the endpoint sent it.
+
+    `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes that
+    are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text.
+    """
 
     text: str
     finish_reason: str
     usage: Usage
     response_id: str | None
+    repaired: bool = False
 
 
 def request_body(model: str, messages: Sequence[Message], sampling: Sampling, seed: int | None) -> bytes:
@@ -55,130 +63,101 @@ def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
     """The answer in a response.
 
     Raises RetryableError (429, 5xx, an answer that is broken off or empty), RequestFailedError (this request will always be
-    rejected) or UnusableEndpointError (every request will be).
+    rejected), UnusableEndpointError (every request will be) or UnclearRejectionError (one of the last two). An error inside
+    HTTP 200 is treated as the status that it names.
     """
-    if response.status == 200:
-        return _answer(response)
-    raise _error(response, now_seconds)
-
-
-def _answer(response: Response) -> ChatAnswer:
+    if response.status != 200:
+        raise _rejection(response.status, _error_in(response), response, now_seconds)
     if len(response.body) > _LARGEST_BYTES:
         detail = (
             f"the answer has {len(response.body):,} bytes, which no model writes; at most {_LARGEST_BYTES:,} are taken"
         )
         raise RequestFailedError("answer-too-large", detail, status=200, billed=True)
-    content = _json(response.body)
+    content, repaired = _json(response.body)
+    if isinstance(content, list) or (isinstance(content, dict) and (content.get("error") or "choices" not in content)):
+        error = error_body(content)
+        if error is not None:
+            raise _rejection_in_200(error, response, now_seconds)
     if not isinstance(content, dict):
         kind = response.headers.get("content-type", "unknown")
         detail = f"the answer is not a JSON object but {kind}: {_quoted(response.body)}; does the base URL end in /v1?"
         raise RetryableError("not-json", detail, status=200, billed=True)
     usage = _usage(content.get("usage"))
     try:
-        return _good_answer(content, usage, response)
+        return _answer(content, usage, response, now_seconds, repaired=repaired)
     except RequestError as error:
         if usage.prompt_tokens is not None and usage.completion_tokens is not None:
             error.used = (usage.prompt_tokens, usage.completion_tokens)
         raise
 
 
-def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -> ChatAnswer:
+def _answer(
+    content: Mapping[str, Any], usage: Usage, response: Response, now_seconds: float, *, repaired: bool
+) -> ChatAnswer:
     choices = content.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
+    if isinstance(choice, dict) and choice.get("error") and (error := error_body(choice)) is not None:
+        raise _rejection_in_200(error, response, now_seconds)
+    finish = finish_word(choice.get("finish_reason")) if isinstance(choice, dict) else ""
+    kind = finish_kind(finish)
     message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise RetryableError(
-            "no-choices", f"the answer holds no message: {_quoted(response.body)}", status=200, billed=True
-        )
-    finish = _text(choice.get("finish_reason")) or "stop"
-    if finish in _FINISHED_EARLY:
+    if kind is FinishKind.FILTERED:
+        detail = f"the provider's content filter withheld the answer ({finish})"
+        raise RequestFailedError("content-filter", detail, status=200, billed=True)
+    if kind is FinishKind.ABORTED:
         raise RetryableError("aborted", f"the server broke the answer off ({finish})", status=200, billed=True)
-    if finish == "content_filter":
-        raise RequestFailedError(
-            "content-filter", "the provider's content filter withheld the answer", status=200, billed=True
+    if not isinstance(message, dict):
+        raise RetryableError(
+            "no-choices", f"the response contains no message: {_quoted(response.body)}", status=200, billed=True
         )
-    text = _text(message.get("content"))
+    text, torn = _text(message.get("content"))
+    if kind is FinishKind.TOOL_CALL:
+        detail = "the model called a tool, although none was offered, instead of answering"
+        raise RequestFailedError("tool-call", detail, status=200, billed=True)
     if not text.strip():
-        refusal = message.get("refusal")
-        why = (
-            f"the model refused: {_quoted(str(refusal).encode())}"
-            if refusal
-            else "the model answered with an empty text"
-        )
-        raise RetryableError("empty-answer", why, status=200, billed=True)
-    return ChatAnswer(text, finish, usage, _text(content.get("id")) or None)
+        raise _empty(kind, finish, message)
+    return ChatAnswer(text, finish or _NO_FINISH_REASON, usage, _text(content.get("id"))[0] or None, repaired or torn)
 
 
-def _error(response: Response, now_seconds: float) -> RequestError:
-    status, said, code = response.status, *_error_fields(response.body)
-    if status == 429 and "too large" in said.lower():
-        return RequestFailedError("request-too-large", said, status=status)  # alone over the limit of a minute
-    if status == 429 and code != "insufficient_quota":
-        wait = _retry_after(response.headers, now_seconds)
-        return RetryableError("rate-limited", said, status=status, retry_after_seconds=wait)
-    if status in (401, 403, 404, 405) or status == 429 or 300 <= status < 400:
-        return UnusableEndpointError(f"HTTP {status}: {said}; {_ADVICE.get(status, _ADVICE[404])}", status)
-    if status in (400, 413, 422):
-        return RequestFailedError(_bad_request(said, code), said, status=status)
-    if status in (408, 409, 425) or status >= 500:
-        wait = _retry_after(response.headers, now_seconds)
-        return RetryableError("server-error", f"HTTP {status}: {said}", status=status, retry_after_seconds=wait)
-    return RequestFailedError(f"http-{status}", said, status=status)
+def _empty(kind: FinishKind, finish: str, message: Mapping[str, Any]) -> RequestError:
+    """The error that an answer without text is."""
+    if refusal := message.get("refusal"):
+        return RequestFailedError("refusal", f"the model refused: {shortened(str(refusal))}", status=200, billed=True)
+    if kind is FinishKind.LENGTH:
+        detail = "all of max_tokens was used before the answer began, probably for reasoning; raise max_tokens"
+        return RequestFailedError("truncated", detail, status=200, billed=True)
+    if kind is FinishKind.NOT_RUN:
+        return RetryableError("not-run", f"the server did not run the model ({finish})", status=200)
+    reasoned = any(_text(message.get(field))[0].strip() for field in ("reasoning_content", "reasoning", "thinking"))
+    why = "the model reasoned and then answered with an empty text" if reasoned else "the model's answer is empty"
+    return RetryableError("empty-answer", why, status=200, billed=True)
 
 
-_ADVICE = {
-    401: "check the API key in the variable that api_key_env names",
-    403: "check that the API key may use this model",
-    404: "check the model's name and that the base URL ends in /v1",
-    429: "the account has no credit left: add some, then run the same command again",
-}
+def _error_in(response: Response) -> ErrorBody:
+    """The error of a response that is not HTTP 200, in whatever form."""
+    found = error_body(_json(response.body)[0])
+    return found or ErrorBody(_quoted(response.body) or "no explanation", frozenset(), None)
 
 
-def _bad_request(said: str, code: str | None) -> str:
-    """The reason of a request that will be rejected however often it is sent."""
-    lowered = said.lower()
-    if (
-        code == "context_length_exceeded"
-        or "context length" in lowered
-        or "context size" in lowered
-        or "too long" in lowered
-    ):
-        return "context-overflow"
-    if (
-        code in ("content_policy_violation", "content_filter")
-        or "content policy" in lowered
-        or "content management" in lowered
-    ):
-        return "content-policy"
-    return "bad-request"
+def _rejection_in_200(error: ErrorBody, response: Response, now_seconds: float) -> RequestError:
+    """The error that a body of HTTP 200 contains. Without a status and without words that are known it is the server's fault."""
+    status = error.status or 400
+    found = _rejection(status, error, response, now_seconds)
+    if isinstance(found, UnclearRejectionError) and error.status is None:
+        return RetryableError("server-error", f"HTTP 200 with an error: {error.message}", status=500)
+    return found
 
 
-def _error_fields(body: bytes) -> tuple[str, str | None]:
-    """What an error response says, and its code, in any of the shapes that servers use."""
-    content = _json(body)
-    error = content.get("error", content) if isinstance(content, dict) else None
-    if isinstance(error, str):
-        return _shortened(error), None
-    if not isinstance(error, dict):
-        return _quoted(body) or "no explanation", None
-    code = error.get("code") or error.get("type")
-    said = error.get("message") or error.get("detail") or content
-    return _shortened(said if isinstance(said, str) else json.dumps(said)), code if isinstance(code, str) else None
-
-
-def _retry_after(headers: Mapping[str, str], now_seconds: float) -> float | None:
-    """Retry-After in seconds, from either form (a number, or an HTTP date against the clock); at most an hour."""
-    value = headers.get("retry-after")
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now_seconds
-        except (ValueError, OverflowError):
-            return None
-    return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
+def _rejection(status: int, error: ErrorBody, response: Response, now_seconds: float) -> RequestError:
+    refusal = classified(status, error)
+    if refusal.fault is Fault.PROMPT:
+        return RequestFailedError(refusal.reason, refusal.said, status=status)
+    if refusal.fault is Fault.SETUP:
+        return UnusableEndpointError(f"{refusal.said}; {refusal.hint}", status, refusal.reason)
+    if refusal.fault is Fault.UNCLEAR:
+        return UnclearRejectionError(refusal.reason, refusal.said, status=status)
+    wait = retry_after_seconds(response.headers, now_seconds)
+    return RetryableError(refusal.reason, refusal.said, status=status, retry_after_seconds=wait)
 
 
 def _usage(usage: Any) -> Usage:  # noqa: ANN401 - parsed JSON
@@ -192,33 +171,57 @@ def _usage(usage: Any) -> Usage:  # noqa: ANN401 - parsed JSON
 
 def _count(value: Any) -> int | None:  # noqa: ANN401 - parsed JSON
     """A number of tokens that can be true, or None."""
-    return value if isinstance(value, int) and 0 <= value < 2**40 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40 else None
 
 
-def _text(content: Any) -> str:  # noqa: ANN401 - parsed JSON
-    """A text of an answer; half a surrogate pair, which no database stores, becomes U+FFFD."""
-    if isinstance(content, list):  # some servers send parts
-        content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+def _text(content: Any) -> tuple[str, bool]:  # noqa: ANN401 - parsed JSON
+    """The text of an answer, and whether half a surrogate pair in it, which no database stores, became U+FFFD.
+
+    Of a list of parts only texts count: `thinking` and `reasoning` parts are not the answer.
+    """
+    if isinstance(content, list):
+        content = "".join(_part(part) for part in content)
     if not isinstance(content, str):
+        return "", False
+    if content.isascii():
+        return content, False
+    whole = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole, whole != content
+
+
+def _part(part: Any) -> str:  # noqa: ANN401 - parsed JSON
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict) or part.get("type", "text") not in _TEXT_PARTS:
         return ""
-    return content if content.isascii() else content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = part.get("text")
+    return text if isinstance(text, str) else ""
 
 
-def _json(body: bytes) -> Any:  # noqa: ANN401 - parsed JSON
+def _json(body: bytes) -> tuple[Any, bool]:
+    """The JSON of a body, None if it is not JSON, and whether bytes that are not UTF-8 were replaced.
+
+    A paid answer is not lost for a raw newline in a string, a lone surrogate, NaN or a byte that is not UTF-8.
+    """
     try:
-        return orjson.loads(body)
+        return orjson.loads(body), False
     except orjson.JSONDecodeError:
         pass
+    text = body.decode("utf-8-sig", "replace")
+    repaired = "\ufffd" in text and not _is_utf8(body)
     try:
-        return json.loads(body)  # accepts lone surrogates and NaN, which orjson does not
+        return json.loads(text, strict=False), repaired
     except (ValueError, RecursionError):
-        return None
+        return None, False
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _quoted(body: bytes) -> str:
-    return _shortened(body[: 4 * _QUOTED_CHARACTERS].decode("utf-8", "replace"))
-
-
-def _shortened(text: str) -> str:
-    flat = " ".join(text.encode("utf-8", "replace").decode().split())
-    return flat if len(flat) <= _QUOTED_CHARACTERS else f"{flat[:_QUOTED_CHARACTERS]}…"
+    return shortened(body[:_QUOTED_BYTES].decode("utf-8", "replace"))

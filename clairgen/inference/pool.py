@@ -1,10 +1,11 @@
 """The endpoints of one role: slots for its requests, and when the role is given up."""
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from clairgen.errors import EndpointsError, RequestFailedError
+from clairgen.errors import EndpointsError, RequestFailedError, UnclearRejectionError, UnusableEndpointError
 from clairgen.inference.endpoint import Endpoint
 from clairgen.inference.retry import RequestSpecific429, Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
@@ -15,7 +16,19 @@ _BYTES_PER_TOKEN = 4
 _NEWEST = 0.05  # weight of one answer in the moving average of their tokens
 _SAME_FAILURES_AT_START = 10
 _SAME_FAILURES_LATER = 50
-_PATIENCE_AT_START_SECONDS = 20.0
+_OF_THE_PROMPT = frozenset(
+    {
+        "bad-request",
+        "content-filter",
+        "content-policy",
+        "context-overflow",
+        "refusal",
+        "request-too-large",
+        "tool-call",
+        "truncated",
+    }
+)
+"""Reasons that concern one prompt, however many of a data set have it: they say nothing about the endpoints."""
 _PATIENCE_RATE_LIMITED_SECONDS = 3600.0  # of nothing but 429s: a daily limit, or an account that is shared
 
 
@@ -50,6 +63,7 @@ class Pool:
         self._same_failures: tuple[str, int] = ("", 0)
         self._traffic = Traffic()
         self._noted_outage = False
+        self._accepted_sent_at = -math.inf
 
     @property
     def capacity(self) -> int:
@@ -91,12 +105,28 @@ class Pool:
         """What a request will probably use of a limit of tokens: its prompt and an average answer."""
         return len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
 
-    def answered(self, usage: Usage) -> None:
+    def answered(self, usage: Usage, sent_at: float) -> None:
         """A request was answered: failures before it did not concern all of them."""
+        self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
         if usage.completion_tokens:
             self._answer_tokens += _NEWEST * (usage.completion_tokens - self._answer_tokens)
         self._traffic.answered += 1
         self._same_failures, self._noted_outage = ("", 0), False
+
+    def has_accepted_since(self, sent_at: float) -> bool:
+        """Whether a request that was sent later than at this time was answered."""
+        return self._accepted_sent_at > sent_at
+
+    def untried(self, failed_at: Collection[str]) -> bool:
+        """Whether an endpoint is left that can be used and is not among these."""
+        return any(one.circuit_breaker.usable and one.name not in failed_at for one in self.endpoints)
+
+    def disable(self, rejected_at: Collection[str], error: UnclearRejectionError) -> None:
+        """Give up endpoints that reject every request, as was found out."""
+        detail = f"{error.detail}; it rejects every request, even the shortest: check the model's name and the options of this role"
+        for endpoint in self.endpoints:
+            if endpoint.name in rejected_at:
+                endpoint.circuit_breaker.disable(UnusableEndpointError(detail, error.status or 400, error.reason))
 
     def _check_patience(self) -> None:
         """Give up when no endpoint is usable, or all have failed or sent 429s for too long. Raises EndpointsError."""
@@ -105,8 +135,6 @@ class Pool:
         failing = [breaker.failing_since for breaker in usable if breaker.failing_since is not None]
         limited = [breaker.rate_limited_since for breaker in usable if breaker.rate_limited_since is not None]
         patience = self._patience_seconds
-        if not self._traffic.answered:
-            patience = min(patience, _PATIENCE_AT_START_SECONDS)
         all_fail, all_limited = len(failing) == len(usable), len(limited) == len(usable)
         failing_too_long = all_fail and now - max(failing, default=0.0) > patience
         limited_too_long = all_limited and now - max(limited, default=0.0) > _PATIENCE_RATE_LIMITED_SECONDS
@@ -124,6 +152,8 @@ class Pool:
 
     def _count_failure(self, error: RequestFailedError) -> None:
         """Stop the run when requests in a row fail the same way: the cause is then not in the tasks. Raises EndpointsError."""
+        if error.reason in _OF_THE_PROMPT or error.reason.startswith("http-"):
+            return
         reason, count = self._same_failures
         self._same_failures = (error.reason, count + 1 if error.reason == reason else 1)
         if self._same_failures[1] >= (_SAME_FAILURES_LATER if self._traffic.answered else _SAME_FAILURES_AT_START):

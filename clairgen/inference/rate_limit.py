@@ -115,7 +115,7 @@ class RateLimiter:
         self._pause_seconds = max(_FIRST_PAUSE_SECONDS, self._pause_seconds / 2)
 
     def rate_limited(self, retry_after_seconds: float | None, sent_at: float) -> bool:
-        """Pause all requests after a 429: as long as the endpoint says, else twice as long as the last time.
+        """Pause all requests after a 429: as long as the endpoint says, and at least twice as long as the last time.
 
         False if the request was sent before the last pause ended: it belongs to the same burst, however late its 429 arrives.
         """
@@ -126,9 +126,10 @@ class RateLimiter:
             return False
         now = self._clock()
         self._accepted -= 1
-        pause = retry_after_seconds if retry_after_seconds is not None else self._pause_seconds
-        if retry_after_seconds is None and self._measured and pause <= _FIRST_PAUSE_SECONDS:
+        pause = self._pause_seconds
+        if self._measured and pause <= _FIRST_PAUSE_SECONDS:
             pause = min(pause, _PAUSED_PERMITS * _MINUTE / (self._learned or _SLOWEST))
+        pause = max(pause, retry_after_seconds or 0.0)
         self._learn(now, pause)
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self._paused_until = self._next_request = now + pause

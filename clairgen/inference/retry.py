@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_never, wait_exponential, wait_none
 
-from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError, UnusableEndpointError
+from clairgen.errors import (
+    DrainedError,
+    RequestError,
+    RequestFailedError,
+    RetryableError,
+    UnclearRejectionError,
+    UnusableEndpointError,
+)
 
 _BACKOFF = wait_exponential(multiplier=0.5, max=30)  # seconds; half as long to one and a half times as long, at random
 _SERVER_FAULT = Retrying(stop=stop_after_attempt(6), wait=_BACKOFF)
@@ -20,6 +27,7 @@ _ENDPOINT = Retrying(stop=stop_never, wait=wait_none())  # the endpoint waits fo
 _POLICIES = {
     "empty-answer": _BAD_ANSWER,
     "no-choices": _BAD_ANSWER,
+    "not-run": _SERVER_FAULT,
     "not-json": _BAD_ANSWER,
     "unreachable": _ENDPOINT,
     "rate-limited": _ENDPOINT,
@@ -123,7 +131,8 @@ class Retries:
         self.failed_at.add(error.endpoint or "")
         if error.reason == "rate-limited":
             return self._seconds_after_429(error)
-        policy = _ENDPOINT if isinstance(error, UnusableEndpointError) else _POLICIES.get(error.reason, _SERVER_FAULT)
+        elsewhere = isinstance(error, UnusableEndpointError | UnclearRejectionError)
+        policy = _ENDPOINT if elsewhere else _POLICIES.get(error.reason, _SERVER_FAULT)
         state = RetryCallState(policy, None, (), {})
         state.attempt_number = self.failed[error.reason]
         if policy.stop(state):

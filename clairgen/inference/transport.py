@@ -17,7 +17,7 @@ from clairgen.errors import RetryableError
 
 IDLE_SECONDS = 60
 """How long an unused connection is kept open."""
-_HEADERS_READ = ("content-type", "retry-after")
+_HEADERS_READ = ("content-type", "retry-after", "retry-after-ms")
 _RATE_LIMIT_HEADERS = "x-ratelimit-"
 
 

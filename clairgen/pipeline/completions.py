@@ -1,24 +1,33 @@
 """`ask`, the one way to get text out of a model: the stored completion if there is one, else a request to the role's pool."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from clairgen.config.prices import cost_usd
 from clairgen.config.role import Role
-from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError
+from clairgen.errors import (
+    DrainedError,
+    RequestError,
+    RequestFailedError,
+    RetryableError,
+    RunStoppedError,
+    UnclearRejectionError,
+)
 from clairgen.inference.openai_format import ChatAnswer, request_body
 from clairgen.inference.pool import Pool
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.progress import Progress
-from clairgen.records import Completion, Message
+from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Sent, Store, now
 from clairgen.templates import Template
 
 _LONG_WAIT_SECONDS = 60
+_PROBE = (Message("user", "Answer with the word yes."),)
 
 
 class CompletionClient:
@@ -47,6 +56,7 @@ class CompletionClient:
         self._progress = progress
         self._budget = budget
         self._running: dict[str, asyncio.Future[Completion]] = {}
+        self._probes: dict[str, tuple[float, asyncio.Task[bool]]] = {}
         for name, pool in pools.items():
             progress.role(name).in_flight_now = partial(getattr, pool, "in_flight")
             progress.role(name).priced = roles[name].price_per_million is not None
@@ -138,10 +148,43 @@ class CompletionClient:
                         pool.release(endpoint)
                 seconds = pool.clock() - start
                 if isinstance(outcome, ChatAnswer):
-                    pool.answered(outcome.usage)
+                    pool.answered(outcome.usage, start)
                     return await self._save(request, outcome, endpoint.name, seconds)
                 await self._save_failure(request, outcome, endpoint.name, seconds)
-                await pool.sleep(retries.seconds_after(outcome))
+                delay = retries.seconds_after(outcome)
+                if isinstance(outcome, UnclearRejectionError) and not pool.untried(retries.failed_at):
+                    await self._clarify(request, outcome, retries.failed_at, start)
+                await pool.sleep(delay)
+
+    async def _clarify(
+        self, request: "Request", error: UnclearRejectionError, rejected_at: Collection[str], sent_at: float
+    ) -> None:
+        """Find out whether this request or every request is rejected, where the server's words leave it open.
+
+        If a request that was sent later was answered, or a probe is, it is this one: raises RequestFailedError. Else the
+        endpoints that rejected it are given up.
+        """
+        role, pool = request.role, self._pools[request.role.name]
+        if request.is_probe or pool.has_accepted_since(sent_at) or await self._probe(role, sent_at):
+            raise RequestFailedError(error.reason, error.detail, status=error.status) from error
+        pool.disable(rejected_at, error)
+
+    async def _probe(self, role: "_RoleRequests", after: float) -> bool:
+        """Whether a harmless request that is sent later than at `after` is answered; those who ask meanwhile share one."""
+        begun, probe = self._probes.get(role.name, (-math.inf, None))
+        if probe is None or begun <= after:
+            number = SampleRange.PROBE + int(self._pools[role.name].clock())
+            request = replace(role.request(self.sent(role.name, _PROBE), number, None), is_probe=True)
+            probe = asyncio.create_task(self._answered(request), name=f"probe of {role.name}")
+            self._probes[role.name] = self._pools[role.name].clock(), probe
+        return await asyncio.shield(probe)
+
+    async def _answered(self, request: "Request") -> bool:
+        try:
+            await self._fetched(request)
+        except (RequestError, RunStoppedError):
+            return False
+        return True
 
     @contextmanager
     def _pending(self, role: str) -> Iterator[None]:
@@ -233,13 +276,14 @@ class _RoleRequests:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request to a model, identified by its content key."""
+    """One request to a model, identified by its content key; `is_probe` is whether it only finds out if any is accepted."""
 
     key: str
     role: _RoleRequests
     messages: Sequence[Message]
     sample: int
     sent: Sent
+    is_probe: bool = False
 
     def body(self, redraws: int) -> bytes:
         """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
