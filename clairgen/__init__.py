@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from clairgen.config.models import RunConfig as RunConfig
     from clairgen.errors import ClairgenError as ClairgenError
     from clairgen.errors import UserError as UserError
+    from clairgen.filters.filter import Candidate as Candidate
+    from clairgen.filters.filter import Fault as Fault
+    from clairgen.filters.filter import Filter as Filter
+    from clairgen.filters.registry import FILTERS as FILTERS
+    from clairgen.metrics.metric import Metric as Metric
+    from clairgen.metrics.registry import METRICS as METRICS
     from clairgen.pipeline.generate import Options as Options
     from clairgen.pipeline.generate import Summary as Summary
     from clairgen.pipeline.generate import generate as generate
@@ -37,10 +43,16 @@ if TYPE_CHECKING:
     from clairgen.records import Task as Task
 
 _MODULES = {
+    "FILTERS": "filters.registry",
+    "METRICS": "metrics.registry",
     "RECIPES": "recipes.registry",
+    "Candidate": "filters.filter",
     "ClairgenError": "errors",
     "Completion": "records",
+    "Fault": "filters.filter",
+    "Filter": "filters.filter",
     "Message": "records",
+    "Metric": "metrics.metric",
     "Options": "pipeline.generate",
     "Pair": "records",
     "Progress": "pipeline.progress",

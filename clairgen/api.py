@@ -15,12 +15,12 @@ from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.extras import require_page_extra, require_report_extra, require_trajectory_extra
-from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
+from clairgen.filters.skip import reason_to_skip
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
-from clairgen.pipeline.run_log import Session, last_session
+from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
@@ -64,7 +64,7 @@ async def status(run: Path | str) -> Status:
             await store.pairs.failures(),
             await store.completions.numbers(),
             await store.spending.total(),
-            FilterSettings.model_validate_json(in_force[1]) if in_force else None,
+            FilterSettings.from_record(in_force[1]) if in_force else None,
         )
 
 
@@ -75,7 +75,7 @@ class Snapshot:
     run: Path
     statuses: dict[str, dict[str, int]]
     spent: Spent
-    session: Session | None
+    session: LastSession | None
 
     @property
     def running(self) -> bool:
@@ -239,7 +239,7 @@ async def _card_facts(
         source=source,
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
         templates=dict(await store.facts.templates()),
-        filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
+        filters=FilterSettings.from_record(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )

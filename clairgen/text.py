@@ -15,6 +15,11 @@ def is_encodable(text: str) -> bool:
     return True
 
 
+def encodable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 cannot encode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def without_thinking(answer: str, student: str = "") -> str | None:
     """The answer after the blocks of a reasoning model's thinking; None if a block at its start is never closed.
 

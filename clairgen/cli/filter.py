@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import RENAMED, note
+from clairgen.config.renamed import note
 from clairgen.config.strict_yaml import validation_sentence
 from clairgen.errors import ConfigError
-from clairgen.filters.settings import FILTERS, FilterSettings
+from clairgen.filters.registry import FILTERS, current_name
+from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."
@@ -33,8 +34,8 @@ def filter_command(
 ) -> None:
     """Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.
 
-    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, allusion, lost_answer, refusal, language,
-    contamination, near_duplicate.
+    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, revision_mention, lost_answer, refusal,
+    language, contamination, near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
@@ -63,30 +64,27 @@ def _changed(
     evaluations: Sequence[Path],
     actions: Mapping[str, str],
 ) -> FilterSettings:
-    """The settings with other bounds (which switch a filter on), more evaluation files and other actions."""
-    values: dict[str, Any] = before.model_dump(mode="json")
-    for name, limits in bounds.items():
-        values[name] |= {"bounds": limits}
-        if values[name]["action"] == "off":
-            values[name] |= {"action": None}
+    """The settings with other bounds (which switch a filter on), other evaluation files and other actions."""
+    changes: dict[str, dict[str, Any]] = {
+        name: {"bounds": limits} | ({"action": None} if before[name].action == "off" else {})
+        for name, limits in bounds.items()
+    }
     if evaluations:
-        values["contamination"] |= {"files": [str(file.resolve()) for file in evaluations]}
+        changes["contamination"] = {"files": [str(file.resolve()) for file in evaluations]}
     for name, action in actions.items():
-        values[name] |= {"action": action}
+        changes.setdefault(name, {})["action"] = action
     try:
-        return FilterSettings.model_validate(values)
+        return before.changed(changes)
     except ValidationError as error:
         raise ConfigError(validation_sentence(error, FilterSettings)) from error
 
 
 def _filter_name(given: str) -> str:
     """The name of a filter, which may be spelled with - or _, or be an old one. Raises ConfigError for an unknown one."""
-    name = given.replace("-", "_")
-    if name in RENAMED.filters:
-        typer.echo(note("filter", name, RENAMED.filters[name]), err=True)
-        name = RENAMED.filters[name]
-    if name not in FILTERS:
-        raise ConfigError(f"there is no filter {given!r}; there are {', '.join(FILTERS)}")
+    written = given.replace("-", "_")
+    if (name := current_name(given)) != written:
+        typer.echo(note("filter", written, name), err=True)
+    FILTERS.named(name)
     return name
 
 

@@ -18,7 +18,7 @@ from clairgen import api
 from clairgen.cli.progress import counters_line, counters_table
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS, dollars
-from clairgen.pipeline.run_log import Session
+from clairgen.pipeline.run_log import LastSession
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.store import RoleNumbers, Spent
 
@@ -116,7 +116,7 @@ def _line(seen: api.Snapshot) -> str:
     return f"{_state(seen.session)}: {made:,} pairs made, {left:,} to be made{session if seen.running else ''}"
 
 
-def _state(session: Session | None) -> str:
+def _state(session: LastSession | None) -> str:
     if session is None:
         return "no log"
     if session.running:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clairgen.errors import ConfigError
+from clairgen.filters.registry import RENAMED as RENAMED_FILTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Renamed:
     filters: Mapping[str, str]
 
 
-RENAMED: Final = Renamed(keys={"tokeniser": "tokenizer"}, recipes={}, filters={})
+RENAMED: Final = Renamed(keys={"tokeniser": "tokenizer"}, recipes={}, filters=RENAMED_FILTERS)
 
 
 def with_new_names(

@@ -3,7 +3,7 @@
 An unknown key is refused with the nearest known one; a key given twice is refused too.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,11 +69,15 @@ def _keys_at(model: type[BaseModel], parents: list[int | str]) -> Iterator[str]:
     """The known keys of the nested model at a validation error's location."""
     here: Any = model
     for part in parents:
-        annotation = (
-            here.model_fields[part].annotation if hasattr(here, "model_fields") and part in here.model_fields else here
-        )
+        field = _fields(here).get(str(part))
+        annotation = here if field is None else field.annotation
         here = next((kind for kind in _models_in(annotation)), here)
-    yield from getattr(here, "model_fields", {})
+    yield from _fields(here)
+
+
+def _fields(model: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any type form
+    """The declared fields of a model; of one that reads its keys from a registry, those that it says it knows."""
+    return model.known_fields() if hasattr(model, "known_fields") else getattr(model, "model_fields", {})
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type form

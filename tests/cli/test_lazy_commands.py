@@ -10,7 +10,7 @@ import pytest
 
 from clairgen import cli
 from clairgen.cli.commands import COMMANDS, load_command
-from clairgen.filters.settings import FILTERS
+from clairgen.filters.registry import FILTERS
 from tests.cli.commands import clairgen
 
 NOT_COMMANDS = {"app", "commands", "exit_codes", "progress", "signals"}

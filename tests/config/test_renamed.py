@@ -8,7 +8,7 @@ import pytest
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.renamed import RENAMED, Renamed, with_new_names
 from clairgen.errors import ConfigError
-from clairgen.filters.settings import FILTERS
+from clairgen.filters.registry import FILTERS
 from clairgen.recipes.registry import RECIPES
 
 NAMES = Renamed(keys={"colour": "color"}, recipes={"old": "new"}, filters={"sieve": "filter"})
