@@ -20,7 +20,7 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "tests"}
 # Where the packages of each extra may be imported, besides those of `dependencies`, which may be imported everywhere. A
 # path ends with / for a folder. The code of `dev` is the tests; those of training are skipped where torch is missing.
 CODE = {
-    "data": ["clairgen/exporting/", "clairgen/tasks.py", "clairgen/reporting/training/"],
+    "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
     "report": ["clairgen/reporting/"],
     "train": ["train/clairgen_train/"],
