@@ -183,6 +183,7 @@ def test_a_faulty_plugin_is_refused_in_a_sentence(
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
     registry = Registry(Filter, "clairgen.filters", clairgen.FILTERS.built_in.values())
+    registry.refresh()
     with pytest.raises(ConfigError, match=sentence) as refused:
         registry.named("own")
     assert "\n" not in str(refused.value)
@@ -193,6 +194,7 @@ def test_two_plugins_with_one_name_are_both_named(tmp_path: Path, monkeypatch: p
         install(tmp_path / name, name, {"clairgen.metrics": {"length": f"{name.replace('-', '_')}:LENGTH"}})
         monkeypatch.syspath_prepend(str(tmp_path / name))
     registry = Registry(clairgen.Metric, "clairgen.metrics", ())
+    registry.refresh()
     with pytest.raises(
         ConfigError, match="both register a metric 'length'; rename or uninstall one of them"
     ) as refused:
