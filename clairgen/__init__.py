@@ -7,9 +7,10 @@ As a library, also inside a notebook's running event loop:
     config = clairgen.load_config("config.yaml")
     summary = await clairgen.generate(config, "runs/first", clairgen.Options(limit=100))
     [clair, stronger] = await clairgen.report("runs/first")
-    await clairgen.export("runs/first", "datasets/first", test_fraction=0.05)
+    exported = await clairgen.export("runs/first", "datasets/first", test_fraction=0.05)
 
-Names are loaded when first used, so that the command line starts fast.
+Configurations, runs and folders are named by strings or by `pathlib.Path`. A name is imported when it is first used, so that
+`import clairgen` is fast.
 """
 
 from importlib import import_module
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from clairgen.records import Pair as Pair
     from clairgen.records import Task as Task
 
-_ROOMS = {
+_MODULES = {
     "FILTERS": "filters.registry",
     "METRICS": "metrics.registry",
     "RECIPES": "recipes.registry",
@@ -68,14 +69,14 @@ _ROOMS = {
     "status": "api",
 }
 
-__all__ = list(_ROOMS)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'clairgen' has no attribute {name!r}")
-    return getattr(import_module(f"clairgen.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"clairgen.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_ROOMS)
+    return sorted(_MODULES)

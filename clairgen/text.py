@@ -1,4 +1,4 @@
-"""Small questions about texts that several readers ask: can it be written, and where does a model's thinking end."""
+"""Whether a text can be encoded, and where a reasoning model's thinking ends."""
 
 import re
 
@@ -7,7 +7,7 @@ _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
 
 def is_encodable(text: str) -> bool:
-    """Whether a text can be sent and stored: half a surrogate pair cannot."""
+    """Whether a text can be sent and stored; one with half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -21,9 +21,9 @@ def encodable(text: str) -> str:
 
 
 def without_thinking(answer: str, student: str = "") -> str | None:
-    """The answer after the blocks that a reasoning model thinks in; None when one that starts it is never closed.
+    """The answer after the blocks of a reasoning model's thinking; None if a block at its start is never closed.
 
-    Some servers swallow the opening tag. A closing tag alone then ends the thinking, unless the student wrote of it too.
+    Some servers omit the opening tag. A closing tag alone then ends the thinking, unless the student wrote it too.
     """
     position = 0
     while thinking := _THINKING.match(answer, position):

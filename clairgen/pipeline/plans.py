@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from clairgen.config.file import config_yaml
-from clairgen.config.models import RecipeChoice, Role, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.keys import canonical_json, sampling_facts

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.config.file import parse_config
-from clairgen.config.models import Role, RunConfig
+from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RunError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.settings import FilterSettings
