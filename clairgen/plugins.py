@@ -6,8 +6,8 @@ A plugin is an installed distribution with entry points in the groups `clairgen.
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Generic, Protocol, TypeVar
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, Protocol, TypeVar
 
 from rapidfuzz import process
 
@@ -125,7 +125,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
 
 
 @cache
-def _installed() -> EntryPoints:
+def _installed() -> Any:  # noqa: ANN401 - Python 3.11 has a type of its own here, with the same `select`
     """The entry points of all groups: reading the metadata of all distributions takes as long for one as for three."""
     return entry_points()
 
