@@ -114,8 +114,9 @@ async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(packa
     filtered = await command("filter", run, "--mark", "apology", "--drop", "words-saved", environment=path)
     assert (filtered.code, filtered.out) == (2, "")
     assert "words_saved: drop needs bounds" in filtered.err
-    filtered = await command("filter", run, "--drop", "apology", environment=path)
+    filtered = await command("filter", run, "--drop", "apology", "--off", "allusion", environment=path)
     assert "apology: drop" in filtered.out
+    assert filtered.err == "Note: the filter 'allusion' is now called 'revision_mention'; the old name is still read.\n"
     [content] = json.loads((await command("report", run, "--json", environment=path)).out)
     assert content["metrics"]["words_saved"]["kept"]["n"] == 4
 
