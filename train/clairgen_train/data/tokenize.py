@@ -62,7 +62,7 @@ class PairTokenizer:
 
     def pairs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenizedPair]:
         """The usable pairs of `rows`, in order. Raises InputError for a row that is not a pair."""
-        numbered = enumerate(rows, 1)
+        numbered = _numbered(rows)
         while batch := [(number, pair_row(row, number)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
             yield from self._tokenized(batch)
 
@@ -119,6 +119,16 @@ class PairTokenizer:
         counts.response_tokens += len(pair.chosen) + len(pair.rejected)
         for part in ("prompt", "chosen", "rejected"):
             counts.truncated[part] += len(getattr(pair, part)) < len(getattr(whole, part))
+
+
+def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows with their number from 1; the text of a row is decoded only here."""
+    number = 0
+    try:
+        for number, row in enumerate(rows, 1):
+            yield number, row
+    except UnicodeDecodeError as error:
+        raise InputError(f"row {number + 1:,} of the data set is not UTF-8 text; convert the file to UTF-8") from error
 
 
 def _shared_length(first: list[int], second: list[int]) -> int:
