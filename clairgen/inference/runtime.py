@@ -1,0 +1,41 @@
+"""What clairgen takes from its surroundings: network, clock, sleep, randomness, environment variables."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from clairgen.inference.transport import Transport
+
+
+def open_transport(note: Callable[[str], None] = lambda _sentence: None) -> Transport:
+    """The fastest transport that is installed; if that is only httpx, `note` is given a sentence that says so."""
+    try:
+        from clairgen.inference.pyreqwest_transport import PyreqwestTransport
+    except ImportError:
+        from clairgen.inference.httpx_transport import HttpxTransport
+
+        note(
+            "pyreqwest is not installed, so requests are sent with httpx, which takes many times the processor time per "
+            "request; install pyreqwest where it has a wheel for this platform"
+        )
+        return HttpxTransport()
+    return PyreqwestTransport()
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Passed down instead of imported, so that tests need not wait.
+
+    `transport` opens a transport and is given a function that takes sentences for the user. `clock` measures durations in
+    seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1).
+    """
+
+    transport: Callable[[Callable[[str], None]], Transport] = open_transport
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    random: Callable[[], float] = random.random
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
