@@ -89,7 +89,8 @@ def finish_word(value: Any) -> str:  # noqa: ANN401 - whatever the server sent
     if isinstance(value, dict):
         named = (value.get(key) for key in ("type", "reason", "finish_reason", "name"))
         value = next((name for name in named if isinstance(name, str)), "object")
-    return value.strip()[:_LONGEST] if isinstance(value, str) else "" if value is None else str(value)[:_LONGEST]
+    word = value if isinstance(value, str) else "" if value is None else str(value)
+    return word.strip()[:_LONGEST].encode("utf-8", "replace").decode()
 
 
 def finish_kind(word: str) -> FinishKind:

@@ -8,6 +8,7 @@ from clairgen.errors import RetryableError, UnusableEndpointError
 _FAULTS_UNTIL_OPEN = 5
 _FIRST_OPEN_SECONDS = 1.0
 _LONGEST_OPEN_SECONDS = 10.0  # a probe costs little
+_UNCLEAR_UNTIL_HALF_OPEN = 10
 _SERVER_FAULTS = ("server-error", "torn-connection", "timed-out")
 
 
@@ -27,6 +28,8 @@ class CircuitBreaker:
         self._clock = clock
         self._unproven = False
         self._faults = 0
+        self._unclear = 0
+        self._has_answered = False
         self._open_seconds = _FIRST_OPEN_SECONDS
 
     @property
@@ -46,13 +49,14 @@ class CircuitBreaker:
 
     @property
     def half_open(self) -> bool:
-        """Whether, once it is no longer open, one request at a time is enough to find out if the endpoint has recovered."""
-        return self._faults >= _FAULTS_UNTIL_OPEN
+        """Whether, once it is no longer open, one request at a time is enough to find out if the endpoint answers any."""
+        unclear_until = _UNCLEAR_UNTIL_HALF_OPEN if self._has_answered else 1
+        return self._faults >= _FAULTS_UNTIL_OPEN or self._unclear >= unclear_until
 
     def succeeded(self) -> None:
         """A good answer was received: the breaker closes, even while it is open."""
         self.open_until, self._unproven = min(self.open_until, self._clock()), False
-        self._faults = 0
+        self._has_answered, self._faults, self._unclear = True, 0, 0
         self.failing_since, self.rate_limited_since, self._open_seconds = None, None, _FIRST_OPEN_SECONDS
 
     def probe_succeeded(self) -> None:
@@ -84,6 +88,11 @@ class CircuitBreaker:
     def responded(self) -> None:
         """Some response was received, if not an answer: the server is alive."""
         self._faults, self.failing_since = 0, None
+
+    def rejected_unclearly(self) -> None:
+        """A request was rejected, or every request is: until that is known, few are sent."""
+        self._unclear += 1
+        self.responded()
 
     def disable(self, error: UnusableEndpointError) -> None:
         """Send nothing more, for good: every request would be rejected."""

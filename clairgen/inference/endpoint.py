@@ -152,11 +152,14 @@ class Endpoint:
             self.rate_limiter.adjust(used - expected_tokens)
 
     def _note_failure(self, error: RequestError, sent_at: float, *, adapts: bool) -> None:
-        """A failure that is due to the request itself, or perhaps is, shows that the server is alive."""
+        """A failure that is due to the request itself shows that the server is alive."""
         if isinstance(error, UnusableEndpointError):
             self.circuit_breaker.disable(error)
             return
-        if not isinstance(error, RetryableError) or isinstance(error, UnclearRejectionError):
+        if isinstance(error, UnclearRejectionError):
+            self.circuit_breaker.rejected_unclearly()
+            return
+        if not isinstance(error, RetryableError):
             self.circuit_breaker.responded()
             return
         self.circuit_breaker.failed(error)

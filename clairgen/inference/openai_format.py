@@ -31,8 +31,8 @@ _TEXT_PARTS = frozenset({"text", "output_text"})
 class ChatAnswer:
     """A good answer as the endpoint sent it.
 
-    `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes that
-    are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text.
+    `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes
+    that are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text.
     """
 
     text: str

@@ -93,9 +93,9 @@ class Pool:
             retries.own_429s.close()
             self._traffic.pending -= 1
 
-    async def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve) -> Endpoint:
+    async def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve, *, urgent: bool = False) -> Endpoint:
         """A slot for a request of this many tokens, together with its money; see `Scheduler.acquire`."""
-        return await self._scheduler.acquire(tokens, avoid, reserve)
+        return await self._scheduler.acquire(tokens, avoid, reserve, urgent=urgent)
 
     def release(self, endpoint: Endpoint) -> None:
         """Give a slot back."""
@@ -123,7 +123,7 @@ class Pool:
 
     def disable(self, rejected_at: Collection[str], error: UnclearRejectionError) -> None:
         """Give up endpoints that reject every request, as was found out."""
-        detail = f"{error.detail}; it rejects every request, even the shortest: check the model's name and the options of this role"
+        detail = f"{error.detail}; it rejects every request: check the model's name and the options of this role"
         for endpoint in self.endpoints:
             if endpoint.name in rejected_at:
                 endpoint.circuit_breaker.disable(UnusableEndpointError(detail, error.status or 400, error.reason))

@@ -56,8 +56,10 @@ class Scheduler:
         self._probes: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.create_task(self._drain_when_stopped())
 
-    async def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve) -> Endpoint:
+    async def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve, *, urgent: bool = False) -> Endpoint:
         """A slot, at an endpoint that is not in `avoid` if one is available; give it back with `release`.
+
+        An `urgent` request is the next to be sent, before those that have been waiting.
 
         Raises what `reserve` raises, DrainedError and EndpointsError when nothing more is to be sent.
         """
@@ -67,8 +69,11 @@ class Scheduler:
             endpoint.acquire(tokens)
             return endpoint
         waiter = _Waiter(tokens, avoid, reserve, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiter)
-        if len(self._waiting) == 1:
+        if urgent:
+            self._waiting.appendleft(waiter)
+        else:
+            self._waiting.append(waiter)
+        if self._waiting[0] is waiter:
             self.dispatch()
         try:
             return await waiter.slot

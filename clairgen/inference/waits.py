@@ -8,6 +8,7 @@ from datetime import datetime
 
 LONGEST_WAIT_SECONDS = 3600.0
 """No server is waited for longer at a time: what it asks for beyond an hour is a mistake, or a limit of a day."""
+_LONGEST_DURATION = 40  # characters
 _EPOCH_SECONDS = 1e9
 _EPOCH_MILLISECONDS = 1e12
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -25,7 +26,7 @@ def retry_after_seconds(headers: Mapping[str, str], now_seconds: float) -> float
 
 
 def wait_of(value: str, now_seconds: float) -> float | None:
-    """Seconds from now: of a number, a duration such as `6m0s` or `20ms`, a time since 1970 in seconds or milliseconds, or a date.
+    """Seconds from now, from a number, a duration (`6m0s`, `20ms`), a time since 1970 (seconds or milliseconds) or a date.
 
     Negative for a time that is past. `now_seconds` is the time since 1970.
     """
@@ -35,7 +36,7 @@ def wait_of(value: str, now_seconds: float) -> float | None:
         if number >= _EPOCH_MILLISECONDS:
             return number / 1000 - now_seconds
         return number - now_seconds if number >= _EPOCH_SECONDS else number
-    if _DURATION.fullmatch(value[:100]):
+    if len(value) <= _LONGEST_DURATION and _DURATION.fullmatch(value):
         return sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(value))
     return _seconds_until(value, now_seconds)
 

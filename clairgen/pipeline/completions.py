@@ -134,7 +134,7 @@ class CompletionClient:
                 body = request.body(retries.redraws)
                 tokens = pool.expected_tokens(body)
                 with Charge(self._budget, role.name, role.settings, body) as charge:
-                    endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve)
+                    endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve, urgent=request.is_probe)
                     start = pool.clock()
                     try:
                         await charge.commit()

@@ -2,6 +2,8 @@ import pytest
 
 from clairgen.inference.announced_limits import RateLimits, announced_limits
 
+NOW = 1795694400.0  # 2026-11-26T12:00:00Z
+
 
 @pytest.mark.parametrize(
     ("headers", "limits"),
@@ -16,11 +18,21 @@ from clairgen.inference.announced_limits import RateLimits, announced_limits
         ({"limit-tokens": "600", "remaining-tokens": "0", "reset-tokens": "1.5"}, RateLimits(None, 600.0, 1.5)),
         ({"limit-requests": "many", "reset-requests": "soon"}, RateLimits()),
         ({"limit-requests": "inf"}, RateLimits()),
+        ({"limit-requests": "1e-300"}, RateLimits()),
+        (
+            {"limit-requests": "60", "remaining-requests": "0", "reset-requests": str(NOW + 30)},
+            RateLimits(60.0, None, 30.0),
+        ),
+        ({"remaining-requests": "0", "reset-requests": str(1000 * (NOW + 30))}, RateLimits(None, None, 30.0)),
+        ({"remaining-tokens": "0", "reset-tokens": "2026-11-26T12:00:30Z"}, RateLimits(None, None, 30.0)),
+        ({"remaining-requests": "0", "reset-requests": "1d"}, RateLimits(None, None, 3600.0)),
+        ({"remaining-requests": "0", "reset-requests": "1e300"}, RateLimits(None, None, 3600.0)),
+        ({"remaining-requests": "0", "reset-requests": "-5"}, RateLimits()),
     ],
 )
 def test_announced_limits_are_those_of_a_minute(headers: dict[str, str], limits: RateLimits) -> None:
-    assert announced_limits({f"x-ratelimit-{name}": value for name, value in headers.items()}) == limits
+    assert announced_limits({f"x-ratelimit-{name}": value for name, value in headers.items()}, NOW) == limits
 
 
 def test_an_answer_without_such_headers_announces_nothing() -> None:
-    assert announced_limits({"content-type": "application/json", "retry-after": "3"}) is None
+    assert announced_limits({"content-type": "application/json", "retry-after": "3"}, NOW) is None

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from clairgen.errors import RequestFailedError, RetryableError, UnusableEndpointError
+from clairgen.errors import RequestFailedError, RetryableError, UnclearRejectionError, UnusableEndpointError
 from clairgen.inference.openai_format import read_response, request_body
 from clairgen.inference.transport import Response
 from clairgen.records import Message, Sampling, Usage
@@ -43,11 +43,56 @@ def test_good_answer_is_read_whole() -> None:
 def test_answer_without_usage_id_or_finish_reason_is_good() -> None:
     reply = Reply(b'{"choices": [{"message": {"content": "x"}}]}')
     answer = read_response(response(reply), now_seconds=NOW)
-    assert (answer.finish_reason, answer.usage, answer.response_id) == ("stop", Usage(None, None), None)
+    assert (answer.finish_reason, answer.usage, answer.response_id) == ("missing", Usage(None, None), None)
 
 
 def test_content_in_parts_is_joined() -> None:
     assert read_response(response(said([{"type": "text", "text": "a"}, {"text": "b"}])), now_seconds=NOW).text == "ab"
+
+
+def test_only_the_text_parts_of_a_content_list_are_the_answer() -> None:
+    parts = [
+        {"type": "thinking", "thinking": "hm"},
+        {"type": "reasoning", "text": "hm"},
+        "a",
+        {"type": "output_text", "text": "b"},
+    ]
+    assert read_response(response(said(parts)), now_seconds=NOW).text == "ab"
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "repaired"),
+    [
+        (b'{"choices": [{"message": {"content": "caf\xe9"}}]}', "caf\ufffd", True),
+        (b'{"choices": [{"message": {"content": "two\nlines"}}]}', "two\nlines", False),
+        (b'\xef\xbb\xbf{"choices": [{"message": {"content": "a"}}]}', "a", False),
+        (b'{"choices": [{"message": {"content": "a", "x": NaN}}]}', "a", False),
+        (b'{"choices": [{"message": {"content": "\xef\xbf\xbd"}}]}', "\ufffd", False),
+    ],
+)
+def test_odd_bytes_lose_no_paid_answer(body: bytes, text: str, repaired: bool) -> None:
+    answer = read_response(response(Reply(body)), now_seconds=NOW)
+    assert (answer.text, answer.repaired) == (text, repaired)
+
+
+@pytest.mark.parametrize("count", [True, -1, 2**70, "7", None])
+def test_a_count_of_tokens_that_cannot_be_true_is_unknown(count: object) -> None:
+    body = json.dumps({"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": count}}).encode()
+    assert read_response(response(Reply(body)), now_seconds=NOW).usage.prompt_tokens is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        refused(400, "temperature must be a number"),
+        Reply(b'{"detail": [{"loc": ["body"]}]}', 422),
+        refused(418),
+        refused(403, "Forbidden"),
+    ],
+)
+def test_what_may_concern_this_request_or_every_one_is_unclear(reply: Reply) -> None:
+    with pytest.raises(UnclearRejectionError):
+        read_response(response(reply), now_seconds=NOW)
 
 
 def test_half_a_surrogate_pair_in_an_answer_becomes_a_replacement_character() -> None:
@@ -76,13 +121,26 @@ def test_half_a_surrogate_pair_in_an_answer_becomes_a_replacement_character() ->
         (Reply(b"<html>Bad gateway</html>", 502), "server-error"),
         (refused(503), "server-error"),
         (refused(408), "server-error"),
+        (said("half", finish_reason="insufficient_system_resource"), "aborted"),
+        (said("", finish_reason="load"), "not-run"),
+        (Reply(b'{"error": {"code": 429, "message": "Provider returned error"}, "choices": null}'), "rate-limited"),
+        (Reply(b'{"error": {"code": 502, "message": "Upstream is away"}}'), "server-error"),
+        (Reply(b'{"error": {"message": "something odd"}}'), "server-error"),
+        (
+            Reply(b'{"choices": [{"message": {"content": "Half"}, "error": {"code": 502, "message": "hung up"}}]}'),
+            "server-error",
+        ),
+        (
+            Reply(b'{"choices": [{"message": {"content": "Half"}}], "error": {"code": 500, "message": "x"}}'),
+            "server-error",
+        ),
     ],
 )
 def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) -> None:
     with pytest.raises(RetryableError) as caught:
         read_response(response(reply), now_seconds=NOW)
     assert caught.value.reason == reason
-    assert caught.value.billed == (reply.status == 200)
+    assert caught.value.billed == (caught.value.status == 200 and reason != "not-run")
 
 
 @pytest.mark.parametrize(
@@ -94,10 +152,15 @@ def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) 
         ),
         (refused(400, "the request exceeds the available context size"), "context-overflow"),
         (refused(400, "flagged", "content_policy_violation"), "content-policy"),
-        (refused(400, "temperature must be a number"), "bad-request"),
-        (refused(413), "bad-request"),
-        (Reply(b'{"detail": [{"loc": ["body"]}]}', 422), "bad-request"),
-        (refused(418), "http-418"),
+        (refused(413), "request-too-large"),
+        (said(None, finish_reason="SAFETY"), "content-filter"),
+        (said("half of it", finish_reason="content_filter: PROHIBITED_CONTENT"), "content-filter"),
+        (Reply(b'{"choices": [{"index": 0, "finish_reason": "content_filter"}]}'), "content-filter"),
+        (said(None, finish_reason="length"), "truncated"),
+        (said("", finish_reason="MAX_TOKENS"), "truncated"),
+        (said(None, finish_reason="tool_calls"), "tool-call"),
+        (Reply(b'{"choices": [{"finish_reason": "stop", "message": {"content": null, "refusal": "No."}}]}'), "refusal"),
+        (Reply(b'{"error": {"code": 403, "message": "Your input was flagged"}}'), "content-policy"),
         (said(None, finish_reason="content_filter"), "content-filter"),
         (said("half of it", finish_reason="content_filter"), "content-filter"),
     ],
@@ -112,7 +175,11 @@ def test_what_this_request_will_always_get_fails_its_task_by_name(reply: Reply, 
     ("reply", "advice"),
     [
         (refused(401), "check the API key"),
-        (refused(403), "may use this model"),
+        (refused(403, "You do not have access to this model"), "may use this model"),
+        (refused(402, "Insufficient Balance"), "add some"),
+        (refused(400, "Your credit balance is too low"), "add some"),
+        (refused(400, "Unsupported parameter: 'max_tokens'"), "max_completion_tokens"),
+        (Reply(b'{"error": "Unexpected endpoint or method. (POST /chat/completions)"}'), "base URL"),
         (refused(404, "The model `x` does not exist"), "check the model's name"),
         (Reply(b"Not Found", 404), "base URL ends in /v1"),
         (refused(429, "You exceeded your current quota", "insufficient_quota"), "add some"),
@@ -132,10 +199,15 @@ def test_what_every_request_will_get_makes_the_endpoint_unusable(reply: Reply, a
         ("-3", 0.0),
         ("Sun, 06 Nov 1994 08:49:47 GMT", 10.0),
         ("Sun, 06 Nov 1994 08:00:00 GMT", 0.0),
+        ("1994-11-06T08:49:47Z", 10.0),
+        ("1994-11-06T08:49:47", None),
+        ("2m", 120.0),
+        ("1e300", 3600.0),
+        ("1e7", 3600.0),
         ("soon", None),
     ],
 )
-def test_retry_after_is_read_in_both_forms(value: str, seconds: float | None) -> None:
+def test_retry_after_is_read_in_every_form(value: str, seconds: float | None) -> None:
     with pytest.raises(RetryableError) as caught:
         read_response(response(refused(429, retry_after=value)), now_seconds=NOW)
     assert caught.value.retry_after_seconds == seconds
