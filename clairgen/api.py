@@ -186,7 +186,9 @@ async def find_pairs(run: Path | str, start: str | None = None, recipe: str | No
     async with reading(directory) as store:
         if start is not None:
             return [
-                stored for stored in await store.pairs.find(start[:_LONGEST_ID]) if recipe in (None, stored.pair.recipe)
+                stored
+                for stored in await store.pairs.find(start[:_LONGEST_ID])
+                if recipe in (None, stored.outcome.recipe)
             ]
         for name in await store.facts.plans() if recipe is None else [recipe]:
             async for stored in store.pairs.made(name):

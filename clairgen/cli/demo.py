@@ -95,13 +95,14 @@ def _write_inputs(out: Path, config: Path, count: int) -> None:
 def _telling(pairs: Sequence["StoredPair"]) -> list["StoredPair"]:
     """A few kept pairs in which the revision mends a mistake."""
     from clairgen.data.classroom.questions import check
+    from clairgen.records import Pair
 
     mended = [
         stored
         for stored in pairs
         if stored.dropped_by is None
-        and stored.pair.chosen is not None
-        and check(stored.task.messages[-1].content, stored.pair.chosen.text)
+        and isinstance(stored.outcome, Pair)
+        and check(stored.task.messages[-1].content, stored.outcome.chosen.text)
     ]
     step = max(1, len(mended) // _SHOWN_PAIRS)
     return mended[::step][:_SHOWN_PAIRS]
@@ -112,16 +113,17 @@ def _accuracies(pairs: "Mapping[str, Sequence[StoredPair]]") -> "Table":
     from rich.table import Table
 
     from clairgen.data.classroom.questions import check
+    from clairgen.records import Pair
     from clairgen.stats import Mean
 
     table = Table("recipe", "kept pairs", "rejected right, %", "chosen right, %", box=None, pad_edge=False)
     for recipe, made in pairs.items():
         rejected, chosen = Mean(), Mean()
         for stored in made:
-            if stored.pair.chosen is not None and stored.dropped_by is None:
+            if isinstance(stored.outcome, Pair) and stored.dropped_by is None:
                 prompt = stored.task.messages[-1].content
-                rejected.add(100 * check(prompt, stored.pair.rejected.text))
-                chosen.add(100 * check(prompt, stored.pair.chosen.text))
+                rejected.add(100 * check(prompt, stored.outcome.rejected.text))
+                chosen.add(100 * check(prompt, stored.outcome.chosen.text))
         table.add_row(recipe, str(chosen.n), *(_with_error(mean.estimate()) for mean in (rejected, chosen)))
     return table
 

@@ -9,7 +9,7 @@ from clairgen.errors import RequestFailedError, RunStoppedError, UserError
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Compare, Outcome, compared
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.store import Store
 
 
@@ -30,8 +30,9 @@ class Adviser:
 
     async def compare_pair(self, stored: StoredPair) -> None:
         """Compare the winner of a pair with `samples` fresh answers, or note why not, or leave it undone and stop."""
-        recipe, chosen = stored.pair.recipe, stored.pair.chosen
-        assert chosen is not None  # noqa: S101 - only kept pairs are compared
+        pair = stored.outcome
+        assert isinstance(pair, Pair)  # noqa: S101 - only kept pairs are compared
+        recipe, chosen = pair.recipe, pair.chosen
         outcomes: list[Outcome] = []
         failed = False
         try:
@@ -60,7 +61,7 @@ class Adviser:
         return [(reason, count, self._details[recipe, reason]) for reason, count in self._failed[recipe].most_common()]
 
     def _fail(self, stored: StoredPair, reason: str, detail: str) -> None:
-        recipe = stored.pair.recipe
+        recipe = stored.outcome.recipe
         self._failed[recipe][reason] += 1
         self._details.setdefault((recipe, reason), detail)
         self.progress.tell("failed", recipe=recipe, task=stored.task.id, reason=reason)

@@ -12,7 +12,7 @@ from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
-from clairgen.records import Completion, Message, Pair, Task
+from clairgen.records import Completion, Message, Pair, Task, Undecided
 from clairgen.store import Failure, MadePair, Store
 from clairgen.tasks import fault_of
 from clairgen.templates import Template
@@ -43,11 +43,15 @@ class Keeper:
     filter_set: int
     tokenizer: str
 
-    async def keep(self, pair: Pair, prompt: Sequence[Message], asked: Sequence[str], *, revises: bool) -> None:
+    async def keep(
+        self, outcome: Pair | Undecided, prompt: Sequence[Message], asked: Sequence[str], *, revises: bool
+    ) -> None:
         """Commit a pair; `prompt` is what the target saw, `asked` the keys of all completions that the pair took."""
-        measured = contrast(pair.chosen.text, pair.rejected.text, self.tokenizer) if pair.chosen else None
-        findings = self.filters_in_force.apply(pair, measured, revises=revises, prompt=prompt)
-        await self.store.pairs.save(MadePair(pair, tuple(prompt), measured, findings, tuple(asked)), self.filter_set)
+        measured = (
+            contrast(outcome.chosen.text, outcome.rejected.text, self.tokenizer) if isinstance(outcome, Pair) else None
+        )
+        findings = self.filters_in_force.apply(outcome, measured, revises=revises, prompt=prompt)
+        await self.store.pairs.save(MadePair(outcome, tuple(prompt), measured, findings, tuple(asked)), self.filter_set)
 
 
 @dataclass(slots=True)
@@ -80,7 +84,7 @@ class Maker:
             detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}); please report this"
             await self._fail(Failure(task.id, recipe, None, "internal-error", detail))
 
-    async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair:
+    async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair | Undecided:
         if fault := fault_of(task):
             raise RequestFailedError(*fault)
         return await planned.recipe.make(task, ask, planned.context)

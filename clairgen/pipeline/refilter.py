@@ -34,7 +34,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
             over_the_run = RunFilters(settings)
             async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
-                findings = filters_in_force.apply(stored.pair, stored.contrast, revises=plan.revises, prompt=prompt)
+                findings = filters_in_force.apply(stored.outcome, stored.contrast, revises=plan.revises, prompt=prompt)
                 findings = over_the_run.settle(stored.task.id, prompt, findings)
                 yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 

@@ -15,7 +15,7 @@ from clairgen.pipeline.make_pair import Keeper, Noting
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import TOKENIZER, settle_near_duplicates
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair, Undecided
 from clairgen.store import RunDirectory, Store, writing
 
 
@@ -57,27 +57,31 @@ async def _reparse(config: RunConfig, keeper: Keeper, *, every: bool) -> Reparse
     for entry in plan_recipes(config, roles):
         version = entry.recipe.parser_version
         async for stored in store.pairs.made(entry.recipe.name):
-            if version is None or (stored.pair.parser_version in (version, None) and not every):
+            if version is None or (stored.outcome.parser_version in (version, None) and not every):
                 continue
-            chosen_before = stored.pair.chosen
-            chosen = await _made_again(stored, entry, ask, keeper)
+            again = await _made_again(stored, entry, ask, keeper)
             read += 1
-            changed += chosen != (chosen_before.text if chosen_before else None)
-            recovered += chosen is not None and chosen_before is None
+            changed += _chosen_text(again) != _chosen_text(stored.outcome)
+            recovered += isinstance(again, Pair) and isinstance(stored.outcome, Undecided)
     return Reparsed(read, changed, recovered)
 
 
-async def _made_again(stored: StoredPair, entry: PlannedRecipe, ask: CompletionClient, keeper: Keeper) -> str | None:
-    """The chosen text of a pair that is made again; of the stored one if an answer that it takes now was never asked."""
-    before = stored.pair.chosen
+async def _made_again(
+    stored: StoredPair, entry: PlannedRecipe, ask: CompletionClient, keeper: Keeper
+) -> Pair | Undecided:
+    """What is made of a task now; what is stored, if that takes an answer that was never requested."""
     task = await keeper.store.tasks.find(stored.task.id)
     noting = Noting(ask)
     try:
-        pair = await entry.recipe.make(task, noting, entry.context)
+        outcome = await entry.recipe.make(task, noting, entry.context)
     except DrainedError:
-        return before.text if before else None
-    await keeper.keep(pair, stored.task.messages, noting.keys, revises=entry.recipe.revises)
-    return pair.chosen.text if pair.chosen else None
+        return stored.outcome
+    await keeper.keep(outcome, stored.task.messages, noting.keys, revises=entry.recipe.revises)
+    return outcome
+
+
+def _chosen_text(outcome: Pair | Undecided) -> str | None:
+    return outcome.chosen.text if isinstance(outcome, Pair) else None
 
 
 async def _roles_as_asked(store: Store, config: RunConfig) -> dict[str, Role]:

@@ -3,11 +3,11 @@
 from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user
 from clairgen.recipes.revision import REVISER_SLOTS, revised
-from clairgen.records import Pair, Task
+from clairgen.records import Pair, Task, Undecided
 from clairgen.templates import transcript
 
 
-async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pair:
+async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_l = M(x); c = Reviser(criticise x, y_l); y_w = Reviser(x, y_l, c)."""
     rejected = await ask("target", task.messages)
     criticise = context.templates["critique"]

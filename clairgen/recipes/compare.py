@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from clairgen.recipes.judge import judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
-from clairgen.records import Answer, Message, ParseStatus, SampleRange, Task
+from clairgen.records import Answer, Message, Pair, ParseStatus, SampleRange, Task
 from clairgen.stats import Tally
 
 
@@ -66,15 +66,15 @@ def by_judges(ask: Ask, context: RecipeContext) -> Compare:
     """
 
     async def compare(task: Task, chosen: Answer, fresh: Answer) -> Outcome:
-        pair = await judged(task, context.choice.name, (chosen, fresh), ask, context, sample=SampleRange.ADVISE)
-        if pair.chosen is not None:
-            return Outcome.WON if pair.chosen is chosen else Outcome.LOST
-        return _UNDECIDED.get(pair.parse_status, Outcome.UNREADABLE)
+        verdict = await judged(task, context.choice.name, (chosen, fresh), ask, context, sample=SampleRange.ADVISE)
+        if isinstance(verdict, Pair):
+            return Outcome.WON if verdict.chosen is chosen else Outcome.LOST
+        return _TIE_OF_REASON.get(verdict.reason, Outcome.UNREADABLE)
 
     return compare
 
 
-_UNDECIDED = {
+_TIE_OF_REASON = {
     ParseStatus.TIE_BETWEEN_ORDERS: Outcome.TIE_BETWEEN_ORDERS,
     ParseStatus.TIE_BETWEEN_JUDGES: Outcome.TIE_BETWEEN_JUDGES,
     ParseStatus.DECLARED_TIE: Outcome.DECLARED_TIE,

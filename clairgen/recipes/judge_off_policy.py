@@ -6,12 +6,12 @@ from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.keys import canonical_json, digest
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
-from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task
+from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task, Undecided
 
 
-async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair:
+async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_1, y_2 = M'(x), M''(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 3).
 
     With `others` the first two of them answer. Else the data set's answers are taken: two drawn by seed and task for the
@@ -27,21 +27,17 @@ async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair
     return await judged(task, JUDGE_OFF_POLICY.name, (first, second), ask, context)
 
 
-def best_and_worst(task: Task) -> Pair:
-    """The pair of the best and the worst scored answer; without two different scores one without a chosen answer."""
+def best_and_worst(task: Task) -> Pair | Undecided:
+    """The pair of the best and the worst scored answer; undecided without two different scores."""
     answers = _at_least_two(task)
     scored = [answer for answer in answers if answer.score is not None]
     ranked = sorted(scored, key=lambda answer: -(answer.score or 0.0))
     if len(scored) < 2:
-        return pair_of_choice(
-            task, JUDGE_OFF_POLICY.name, _as_answers(answers[0], answers[1]), None, ParseStatus.MISSING_SCORE
-        )
+        return Undecided(task.id, JUDGE_OFF_POLICY.name, ParseStatus.MISSING_SCORE, _as_answers(answers[0], answers[1]))
     best, worst = ranked[0], next(answer for answer in scored if answer.score == ranked[-1].score)
     if best.score == worst.score:
-        return pair_of_choice(
-            task, JUDGE_OFF_POLICY.name, _as_answers(scored[0], scored[1]), None, ParseStatus.EQUAL_SCORES
-        )
-    return pair_of_choice(task, JUDGE_OFF_POLICY.name, _as_answers(best, worst), 1, ParseStatus.OK)
+        return Undecided(task.id, JUDGE_OFF_POLICY.name, ParseStatus.EQUAL_SCORES, _as_answers(scored[0], scored[1]))
+    return Pair(task.id, JUDGE_OFF_POLICY.name, *_as_answers(best, worst))
 
 
 def _drawn(task: Task, context: RecipeContext) -> tuple[Answer, Answer]:

@@ -7,10 +7,10 @@ from clairgen.errors import ConfigError
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.records import Pair, Task
+from clairgen.records import Pair, Task, Undecided
 
 
-async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair:
+async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_1, y_2 = M(x), M(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 2)."""
     first = await ask("target", task.messages, sample=0)
     second = await ask("target", task.messages, sample=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from clairgen.config.models import RecipeChoice, RunConfig
-from clairgen.records import Answer, Completion, Message, Pair, Task
+from clairgen.records import Answer, Completion, Message, Pair, Task, Undecided
 from clairgen.templates import Template
 
 
@@ -50,7 +50,7 @@ class Recipe:
     """
 
     name: str
-    make: Callable[[Task, Ask, RecipeContext], Awaitable[Pair]]
+    make: Callable[[Task, Ask, RecipeContext], Awaitable[Pair | Undecided]]
     asks: Callable[[RunConfig, RecipeChoice], Sequence[str]]
     summary: str
     revises: bool = False

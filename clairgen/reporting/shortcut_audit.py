@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.reporting.surface_features import FEATURES, surface
 from clairgen.stats import Estimate, mean_of
 
@@ -99,12 +99,12 @@ class Differences:
 
     def add(self, stored: StoredPair) -> None:
         """Take in a pair that has both answers and that no filter drops."""
-        chosen, rejected = stored.pair.chosen, stored.pair.rejected
-        if chosen is None or stored.dropped_by is not None:
+        pair = stored.outcome
+        if not isinstance(pair, Pair) or stored.dropped_by is not None:
             return
         drawn = hashlib.sha256(stored.task.id.encode("utf-8", "surrogatepass")).digest()
         if int.from_bytes(drawn[:4]) <= self._most:
-            self.compare(chosen.text, rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
+            self.compare(pair.chosen.text, pair.rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
 
     def compare(self, chosen: str, rejected: str, fold: int) -> None:
         """Take in two answers; pairs of one task belong in one fold."""

@@ -13,10 +13,11 @@ from clairgen.store.pair_rows import (
     FROM,
     POSITION,
     MadePair,
-    ask_rows,
+    chosen_text,
     drop_reason,
     finding_rows,
     judgement_rows,
+    request_rows,
     stored_pair,
     update_row,
 )
@@ -45,13 +46,13 @@ class Pairs:
 
     async def save(self, made: MadePair, filter_set: int) -> None:
         """Commit a pair with what made it, its contrast and its findings under `filter_set`; its failure, if any, is over."""
-        identity = pair_id(made.pair.task_id, made.pair.recipe)
+        identity = pair_id(made.outcome.task_id, made.outcome.recipe)
         prompt_hash, prompt = messages_row(made.prompt)
         await self._write(
             prompt,
-            *ask_rows(identity, made.pair, made.asked),
-            *judgement_rows(made.pair),
-            outdated_row(identity, made.pair.chosen.text if made.pair.chosen else None),
+            *request_rows(identity, made.outcome, made.asked),
+            *judgement_rows(made.outcome),
+            outdated_row(identity, chosen_text(made.outcome)),
             update_row(identity, made, prompt_hash, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),

@@ -13,6 +13,7 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.inference.factory import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
+from clairgen.records import Pair, Undecided
 from tests.clocks import FakeClock
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -28,13 +29,14 @@ def asked_models(endpoint: ScriptedEndpoint) -> Counter[str]:
     return Counter(request["model"] for request in endpoint.asked)
 
 
-async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str | None, str]]:
+async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str, str]]:
     return {
         stored.task.messages[-1].content: (
-            stored.pair.chosen.text if stored.pair.chosen else None,
-            stored.pair.rejected.text,
+            stored.outcome.chosen.text,
+            stored.outcome.rejected.text,
         )
         for stored in await api.made_pairs(run, recipe)
+        if isinstance(stored.outcome, Pair)
     }
 
 
@@ -391,9 +393,10 @@ async def test_answers_that_cannot_be_parsed_are_kept_and_dropped_by_name(tmp_pa
         summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
     assert summary.dropped == {"clair": {"no-solution-header": 2}}
     stored = (await api.made_pairs(tmp_path / "run", "clair"))[0]
-    assert stored.pair.chosen is None
-    assert stored.pair.unparsed is not None
-    assert stored.pair.unparsed.text == "I would rather not."
+    assert isinstance(stored.outcome, Undecided)
+    assert stored.outcome.unparsed is not None
+    assert stored.outcome.unparsed.text == "I would rather not."
+    assert [answer.model for answer in stored.outcome.replies] == [TARGET, REVISER]
 
 
 async def test_usable_from_a_running_loop_beside_other_work(tmp_path: Path) -> None:

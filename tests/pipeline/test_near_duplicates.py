@@ -27,7 +27,7 @@ async def marked(run: Path) -> dict[str, list[tuple[str, object]]]:
     for pair in pairs:
         for finding in pair.findings:
             if finding.filter == "near_duplicate":
-                found.setdefault(pair.pair.recipe, []).append((prompts[pair.task.id], prompts[str(finding.value)]))
+                found.setdefault(pair.outcome.recipe, []).append((prompts[pair.task.id], prompts[str(finding.value)]))
     return found
 
 
