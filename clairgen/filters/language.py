@@ -96,8 +96,6 @@ _LINK = re.compile(r"https?://\S+|www\.\S+")
 
 def changes_language(pair: Pair, action: FilterAction) -> Finding | None:
     """The chosen answer is in another language than the rejected one; the value is such as `en->de`, or scripts."""
-    if pair.chosen is None:
-        return None
     before, after = language_of(pair.rejected.text), language_of(pair.chosen.text)
     if before is None or after is None or not _differ(before, after):
         return None

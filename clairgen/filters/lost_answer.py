@@ -34,7 +34,7 @@ _LONGEST_CODE_LINE = 300
 
 def loses_answer(pair: Pair, action: FilterAction) -> Finding | None:
     """The student's result or code is gone and nothing stands in its place; the value is what was lost."""
-    if pair.chosen is None or not pair.chosen.text.strip():
+    if not pair.chosen.text.strip():
         return None
     lost = _lost_code(pair.rejected.text, pair.chosen.text) or _lost_result(pair.rejected.text, pair.chosen.text)
     return Finding("lost_answer", action, "lost-answer", lost) if lost else None

@@ -12,17 +12,19 @@ from clairgen.filters.refusal import refuses
 from clairgen.filters.revision_mention import alludes_to_revision
 from clairgen.filters.settings import FILTERS, FilterSettings
 from clairgen.filters.settings_fields import Range
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, Undecided
 
 Prompt: TypeAlias = Sequence[Message]
 
-_ON_PAIRS: Mapping[str, Callable[[Pair, FilterAction], Finding | None]] = {
+_ON_OUTCOMES: Mapping[str, Callable[[Pair | Undecided, FilterAction], Finding | None]] = {
     "format": rules.broken_format,
     "truncated": rules.truncated,
     "empty": rules.empty,
     "identical": rules.identical,
-    "lost_answer": loses_answer,
     "refusal": refuses,
+}
+_ON_PAIRS: Mapping[str, Callable[[Pair, FilterAction], Finding | None]] = {
+    "lost_answer": loses_answer,
     "language": changes_language,
 }
 _ON_CONTRAST: Mapping[str, Callable[[Contrast, Range, FilterAction], Finding | None]] = {
@@ -43,30 +45,33 @@ class FilterPipeline:
         self._evaluations = Evaluations.read(contamination.files if in_force else (), contamination.ngram)
 
     def apply(
-        self, pair: Pair, contrast: Contrast | None, *, revises: bool, prompt: Prompt = ()
+        self, outcome: Pair | Undecided, contrast: Contrast | None, *, revises: bool, prompt: Prompt = ()
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in the order of `FILTERS`: the first drop is the pair's reason.
 
-        The filters on contrast look only at a pair that has a chosen answer and was measured. `revises` is whether the
-        recipe revises the rejected answer. Pairs may come in any order, so near duplicates are not looked for: `RunFilters`
+        The filters on contrast look only at a pair that was decided and measured. `revises` is whether the recipe revises
+        the rejected answer. Pairs may come in any order, so near duplicates are not looked for: `RunFilters`
         does that.
         """
-        measured = contrast if pair.chosen is not None else None
-        found = (self._finding(name, pair, measured, prompt, revises=revises) for name in FILTERS)
+        found = (self._finding(name, outcome, contrast, prompt, revises=revises) for name in FILTERS)
         return tuple(finding for finding in found if finding is not None)
 
     def _finding(
-        self, name: str, pair: Pair, contrast: Contrast | None, prompt: Prompt, *, revises: bool
+        self, name: str, outcome: Pair | Undecided, contrast: Contrast | None, prompt: Prompt, *, revises: bool
     ) -> Finding | None:
         action = self.settings.action(name, revises=revises)
         if action is None or name == _OVER_THE_RUN:
             return None
-        if name == "allusion":
-            return alludes_to_revision(pair, action, prompt)
         if name == "contamination":
             return overlaps_evaluation(self._evaluations, action, prompt)
+        if name in _ON_OUTCOMES:
+            return _ON_OUTCOMES[name](outcome, action)
+        if isinstance(outcome, Undecided):
+            return None
+        if name == "allusion":
+            return alludes_to_revision(outcome, action, prompt)
         if name in _ON_PAIRS:
-            return _ON_PAIRS[name](pair, action)
+            return _ON_PAIRS[name](outcome, action)
         return _ON_CONTRAST[name](contrast, self.settings.bounds(name), action) if contrast is not None else None
 
 

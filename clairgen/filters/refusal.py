@@ -6,7 +6,7 @@ Only the first sentences count, and a refusal that turns ("However, here is ..."
 import re
 
 from clairgen.filters.text import phrase_pattern, prose
-from clairgen.records import FilterAction, Finding, Pair
+from clairgen.records import FilterAction, Finding, Pair, Undecided
 
 _BEGINNING = 500
 _SENTENCES = 3
@@ -62,11 +62,12 @@ _WHILE = re.compile(r"\b(?:while|although|though|even if)(?: [\w',]+){0,6} *$", 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！])\s*\n?|\n+")
 
 
-def refuses(pair: Pair, action: FilterAction) -> Finding | None:
-    """An answer declines; the value is the phrase."""
-    if pair.chosen is not None and (phrase := refusal_in(pair.chosen.text)):
+def refuses(outcome: Pair | Undecided, action: FilterAction) -> Finding | None:
+    """An answer declines; the value is the phrase. Of an undecided one the first answer is read as the rejected one."""
+    if isinstance(outcome, Pair) and (phrase := refusal_in(outcome.chosen.text)):
         return Finding("refusal", action, "chosen-refuses", phrase)
-    phrase = refusal_in(pair.rejected.text)
+    rejected = outcome.rejected if isinstance(outcome, Pair) else outcome.answers[0]
+    phrase = refusal_in(rejected.text)
     return Finding("refusal", action, "rejected-refuses", phrase) if phrase else None
 
 

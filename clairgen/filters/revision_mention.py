@@ -96,8 +96,6 @@ _OPENING = re.compile(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|
 
 def alludes_to_revision(pair: Pair, action: FilterAction, prompt: Sequence[Message]) -> Finding | None:
     """The chosen answer calls itself a revision; the value is the phrase."""
-    if pair.chosen is None:
-        return None
     task = straight(" ".join(message.content for message in prompt))
     if _ASKS_FOR_REVISION.search(task):
         return None

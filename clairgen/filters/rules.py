@@ -1,52 +1,53 @@
 """What each filter finds fault with: the reason by name, and the measured value where there is one."""
 
 from clairgen.filters.settings_fields import Range
-from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
+from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 
 
-def broken_format(pair: Pair, action: FilterAction) -> Finding | None:
-    """No chosen answer could be parsed; the parser's status is the reason."""
-    if pair.parse_status is not ParseStatus.OK:
-        return Finding("format", action, pair.parse_status.value, None)
-    return Finding("format", action, "no-chosen-answer", None) if pair.chosen is None else None
+def broken_format(outcome: Pair | Undecided, action: FilterAction) -> Finding | None:
+    """Nothing could be chosen: a reply could not be parsed, or judges or scores did not decide."""
+    return Finding("format", action, outcome.reason.value, None) if isinstance(outcome, Undecided) else None
 
 
-def truncated(pair: Pair, action: FilterAction) -> Finding | None:
+def truncated(outcome: Pair | Undecided, action: FilterAction) -> Finding | None:
     """An answer ended because it reached its limit of tokens."""
-    chosen = pair.chosen or pair.unparsed
+    rejected, chosen = _sides(outcome)
     if chosen is not None and chosen.finish_reason == "length":
         return Finding("truncated", action, "chosen-truncated", None)
-    if pair.rejected.finish_reason == "length":
+    if rejected.finish_reason == "length":
         return Finding("truncated", action, "rejected-truncated", None)
     return None
 
 
-def empty(pair: Pair, action: FilterAction) -> Finding | None:
+def empty(outcome: Pair | Undecided, action: FilterAction) -> Finding | None:
     """An answer is blank."""
-    if pair.chosen is not None and not pair.chosen.text.strip():
+    if isinstance(outcome, Pair) and not outcome.chosen.text.strip():
         return Finding("empty", action, "chosen-empty", None)
-    return None if pair.rejected.text.strip() else Finding("empty", action, "rejected-empty", None)
+    rejected, _ = _sides(outcome)
+    return None if rejected.text.strip() else Finding("empty", action, "rejected-empty", None)
 
 
-def identical(pair: Pair, action: FilterAction) -> Finding | None:
+def identical(outcome: Pair | Undecided, action: FilterAction) -> Finding | None:
     """Both answers are the same."""
-    return Finding("identical", action, "identical", None) if is_identical(pair) else None
+    same = isinstance(outcome, Pair) and is_identical(outcome)
+    return Finding("identical", action, "identical", None) if same else None
 
 
 def is_identical(pair: Pair) -> bool:
     """Whether both answers are equal but for outer whitespace: such a pair teaches nothing and is never exported."""
-    return pair.chosen is not None and pair.chosen.text.strip() == pair.rejected.text.strip()
+    return pair.chosen.text.strip() == pair.rejected.text.strip()
 
 
 def reason_to_skip(stored: StoredPair) -> str | None:
     """Why a pair is not exported: a filter dropped it, or it has no two different answers to learn from."""
-    finding, chosen = stored.dropped_by, stored.pair.chosen
-    if finding is not None:
-        return finding.reason
-    if chosen is None:
-        return stored.pair.parse_status.value
-    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
-    return "identical" if is_identical(stored.pair) else None
+    if stored.dropped_by is not None:
+        return stored.dropped_by.reason
+    match stored.outcome:
+        case Undecided(reason=reason):
+            return reason.value
+        case Pair() as pair:
+            # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
+            return "identical" if is_identical(pair) else None
 
 
 def length_ratio(contrast: Contrast, bounds: Range, action: FilterAction) -> Finding | None:
@@ -63,6 +64,14 @@ def jaccard(contrast: Contrast, bounds: Range, action: FilterAction) -> Finding 
 def levenshtein(contrast: Contrast, bounds: Range, action: FilterAction) -> Finding | None:
     """The answers lie too few or too many character edits apart."""
     return _outside("levenshtein", float(contrast.levenshtein), bounds, action)
+
+
+def _sides(outcome: Pair | Undecided) -> tuple[Answer, Answer | None]:
+    """What reasons call the rejected and the chosen answer; where nothing was decided, the first reply and the last."""
+    if isinstance(outcome, Pair):
+        return outcome.rejected, outcome.chosen
+    first, *rest = outcome.replies
+    return first, rest[-1] if rest else None
 
 
 def _outside(name: str, value: float | None, bounds: Range, action: FilterAction) -> Finding | None:

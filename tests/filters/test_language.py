@@ -84,7 +84,3 @@ def test_a_list_of_names_is_in_some_language_of_its_script() -> None:
 
 def test_a_quotation_in_another_language_changes_nothing() -> None:
     assert change(TEXTS["en"], TEXTS["en"] + " In German: " + TEXTS["de"][:80]) is None
-
-
-def test_a_pair_without_a_chosen_answer_changes_nothing() -> None:
-    assert changes_language(pair(None, answer(TEXTS["en"])), MARK) is None

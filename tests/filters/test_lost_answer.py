@@ -55,10 +55,6 @@ def test_what_is_kept_or_replaced_is_not_lost(rejected: str, chosen: str) -> Non
     assert lost(rejected, chosen) is None
 
 
-def test_a_pair_without_a_chosen_answer_has_lost_nothing_that_could_be_named() -> None:
-    assert loses_answer(pair(None, answer("The answer is 42.")), MARK) is None
-
-
 @pytest.mark.parametrize(
     ("text", "result"),
     [

@@ -7,8 +7,8 @@ import pytest
 from clairgen.errors import ConfigError
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.settings import FILTERS, FilterSettings
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus
-from tests.filters.pairs import USUAL, answer, pair
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus, Undecided
+from tests.filters.pairs import USUAL, answer, pair, undecided
 
 DROP, MARK = FilterAction.DROP, FilterAction.MARK
 FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokenizer="treebank")
@@ -21,7 +21,11 @@ LONG = Finding("length_ratio", DROP, "length-ratio-above", 4.8)
 
 
 def findings(
-    pair: Pair, contrast: Contrast | None = USUAL, settings: Mapping[str, object] | None = None, *, revises: bool = True
+    pair: Pair | Undecided,
+    contrast: Contrast | None = USUAL,
+    settings: Mapping[str, object] | None = None,
+    *,
+    revises: bool = True,
 ) -> tuple[Finding, ...]:
     return FilterPipeline(FilterSettings.model_validate(settings or {})).apply(
         pair, contrast, revises=revises, prompt=ASKED
@@ -34,8 +38,10 @@ def test_a_sound_pair_has_no_findings() -> None:
 
 def test_findings_stand_in_the_order_of_the_filters() -> None:
     blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
-    found = findings(replace(blank_and_cut, parse_status=ParseStatus.BROKEN_JSON), FAR, ALL_BOUNDS)
-    assert tuple(finding.filter for finding in found) == FILTERS[:7]
+    found = findings(blank_and_cut, FAR, ALL_BOUNDS)
+    assert tuple(finding.filter for finding in found) == ("truncated", *FILTERS[2:7])
+    cut_before_its_solution = undecided(answer(""), ParseStatus.BROKEN_JSON, unparsed=answer("{", "length"))
+    assert tuple(finding.filter for finding in findings(cut_before_its_solution)) == FILTERS[:3]
 
 
 def test_the_first_drop_comes_after_earlier_marks() -> None:
@@ -54,8 +60,13 @@ def test_length_ratio_marks_what_was_not_revised() -> None:
 
 @pytest.mark.parametrize("contrast", [FAR, None])
 def test_contrast_is_not_looked_at_without_a_chosen_answer(contrast: Contrast | None) -> None:
-    unparsed = replace(pair(chosen=None), parse_status=ParseStatus.NO_SOLUTION_HEADER)
-    assert findings(unparsed, contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
+    assert findings(undecided(), contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
+
+
+def test_revision_mentions_lost_answers_and_languages_are_looked_for_only_in_pairs() -> None:
+    first = answer("The answer is 42, as your original answer says, and it is so for a reason that everybody knows.")
+    unparsed = answer("Here is the revised answer, but it is nowhere to be found.")
+    assert [found.filter for found in findings(undecided(first, unparsed=unparsed))] == ["format"]
 
 
 def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
@@ -64,8 +75,11 @@ def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_that_is_off_finds_nothing(name: str) -> None:
-    everything = replace(pair(answer("", "length"), answer("")), parse_status=ParseStatus.BROKEN_JSON)
-    assert name not in {finding.filter for finding in findings(everything, FAR, {**ALL_BOUNDS, name: "off"})}
+    settings = {**ALL_BOUNDS, name: "off"}
+    everything = pair(answer("", "length"), answer(""))
+    nothing = undecided(answer(""), ParseStatus.BROKEN_JSON, unparsed=answer("{", "length"))
+    found = (*findings(everything, FAR, settings), *findings(nothing, FAR, settings))
+    assert name not in {finding.filter for finding in found}
 
 
 def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:

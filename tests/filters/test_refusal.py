@@ -2,7 +2,7 @@ import pytest
 
 from clairgen.filters.refusal import refusal_in, refuses
 from clairgen.records import FilterAction, Finding
-from tests.filters.pairs import answer, pair
+from tests.filters.pairs import answer, pair, undecided
 
 MARK = FilterAction.MARK
 POEM = "The sea is wide and the night is long, and the wind sings on. " * 12
@@ -65,7 +65,7 @@ def test_a_refusal_names_the_side() -> None:
     assert refuses(pair(no, yes), MARK) == Finding("refusal", MARK, "chosen-refuses", "I cannot help")
     assert refuses(pair(yes, no), MARK) == Finding("refusal", MARK, "rejected-refuses", "I cannot help")
     assert refuses(pair(no, no), MARK) == Finding("refusal", MARK, "chosen-refuses", "I cannot help")
-    assert refuses(pair(None, no), MARK) == Finding("refusal", MARK, "rejected-refuses", "I cannot help")
+    assert refuses(undecided(no), MARK) == Finding("refusal", MARK, "rejected-refuses", "I cannot help")
     assert refuses(pair(yes, yes), MARK) is None
 
 

@@ -95,10 +95,6 @@ def test_a_later_allusion_is_found_behind_one_of_the_student_s() -> None:
     assert allusion("The revised answer. I've corrected the date.", "The revised answer.") == "i've corrected the"
 
 
-def test_a_pair_without_a_chosen_answer_alludes_to_nothing() -> None:
-    assert alludes_to_revision(pair(chosen=None), MARK, []) is None
-
-
 def test_the_system_s_message_may_ask_for_revisions_too() -> None:
     editor = [Message("system", "You correct the texts of your users."), Message("user", "he go home")]
     said = pair(answer("Here is the corrected text."), answer("he goes"))

@@ -5,11 +5,11 @@ import pytest
 
 from clairgen.filters import rules
 from clairgen.filters.settings_fields import Range
-from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus
-from tests.filters.pairs import USUAL, answer, pair
+from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus, Undecided
+from tests.filters.pairs import USUAL, answer, pair, undecided
 
 DROP, MARK = FilterAction.DROP, FilterAction.MARK
-PairRule = Callable[[Pair, FilterAction], Finding | None]
+PairRule = Callable[[Pair | Undecided, FilterAction], Finding | None]
 ContrastRule = Callable[[Contrast, Range, FilterAction], Finding | None]
 
 
@@ -20,12 +20,7 @@ def test_a_sound_pair_has_no_fault(rule: PairRule) -> None:
 
 @pytest.mark.parametrize("status", [status for status in ParseStatus if status is not ParseStatus.OK])
 def test_the_parser_s_status_is_the_reason(status: ParseStatus) -> None:
-    unparsed = replace(pair(chosen=None), parse_status=status)
-    assert rules.broken_format(unparsed, MARK) == Finding("format", MARK, status.value, None)
-
-
-def test_a_pair_without_a_chosen_answer_is_at_fault_even_without_a_status() -> None:
-    assert rules.broken_format(pair(chosen=None), DROP) == Finding("format", DROP, "no-chosen-answer", None)
+    assert rules.broken_format(undecided(reason=status), MARK) == Finding("format", MARK, status.value, None)
 
 
 def test_truncation_names_the_side() -> None:
@@ -33,19 +28,26 @@ def test_truncation_names_the_side() -> None:
     assert rules.truncated(pair(chosen=cut), DROP) == Finding("truncated", DROP, "chosen-truncated", None)
     assert rules.truncated(pair(rejected=cut), MARK) == Finding("truncated", MARK, "rejected-truncated", None)
     assert rules.truncated(pair(cut, cut), DROP) == Finding("truncated", DROP, "chosen-truncated", None)
-    assert rules.truncated(pair(None, cut), DROP) == Finding("truncated", DROP, "rejected-truncated", None)
+    assert rules.truncated(undecided(cut), DROP) == Finding("truncated", DROP, "rejected-truncated", None)
 
 
 def test_an_answer_that_was_cut_off_before_its_solution_is_truncated_too() -> None:
-    cut = replace(pair(chosen=None), unparsed=answer("{teacher_reasoning} The", finish_reason="length"))
+    cut = undecided(unparsed=answer("{teacher_reasoning} The", finish_reason="length"))
     assert rules.truncated(cut, DROP) == Finding("truncated", DROP, "chosen-truncated", None)
+
+
+def test_truncation_of_either_answer_that_judges_compared_is_found() -> None:
+    whole, cut = answer(), answer("Cut", finish_reason="length")
+    for answers, side in (((cut, whole), "rejected"), ((whole, cut), "chosen"), ((cut, cut), "chosen")):
+        tie = Undecided("t", "judge-on-policy", ParseStatus.DECLARED_TIE, answers)
+        assert rules.truncated(tie, DROP) == Finding("truncated", DROP, f"{side}-truncated", None)
 
 
 @pytest.mark.parametrize("blank", ["", " \n\t\u00a0\u3000"])
 def test_emptiness_names_the_side(blank: str) -> None:
     assert rules.empty(pair(chosen=answer(blank)), DROP) == Finding("empty", DROP, "chosen-empty", None)
     assert rules.empty(pair(rejected=answer(blank)), MARK) == Finding("empty", MARK, "rejected-empty", None)
-    assert rules.empty(pair(None, answer(blank)), DROP) == Finding("empty", DROP, "rejected-empty", None)
+    assert rules.empty(undecided(answer(blank)), DROP) == Finding("empty", DROP, "rejected-empty", None)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,9 @@ def test_answers_that_differ_inside_are_not_identical(chosen: str, rejected: str
     assert not rules.is_identical(pair(answer(chosen), answer(rejected)))
 
 
-def test_a_pair_without_a_chosen_answer_is_not_identical() -> None:
-    assert not rules.is_identical(pair(chosen=None))
+def test_undecided_answers_are_not_identical() -> None:
+    same = Undecided("t", "judge-on-policy", ParseStatus.DECLARED_TIE, (answer("Same."), answer("Same.")))
+    assert rules.identical(same, DROP) is None
 
 
 @pytest.mark.parametrize(
