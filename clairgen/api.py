@@ -56,7 +56,7 @@ async def status(run: Path | str) -> Status:
         in_force = await store.filter_sets.in_force()
         return Status(
             directory.path,
-            await store.facts.get("run_id"),
+            await store.metadata.get("run_id"),
             await store.tasks.count(),
             await last_reading(store),
             await store.pairs.statuses(),
@@ -107,9 +107,9 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
     for run in runs:
         _refuse_training(Path(run))
         async with reading(RunDirectory(Path(run))) as store:
-            named = tokenizer or await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
+            named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
-            for recipe in await store.facts.plans():
+            for recipe in await store.metadata.plans():
                 drawn.append(PairSample(str(run), recipe, _PAIRS_ON_A_PAGE if html is not None else 0))
                 counts = statuses.get(recipe, {})
                 reports.append(await recipe_report(store, str(run), recipe, named, counts, drawn[-1].add))
@@ -159,7 +159,7 @@ async def export(
     """
     directory = RunDirectory(Path(run))
     async with reading(directory) as store:
-        plans = await store.facts.plans()
+        plans = await store.metadata.plans()
         for recipe in recipes:
             if recipe not in plans:
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
@@ -172,7 +172,7 @@ async def export(
             rows = []
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
-                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
+                numbers = RecipeNumbers(str(run), recipe, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
                 async for stored in store.pairs.made(recipe):
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
@@ -190,7 +190,7 @@ async def find_pairs(run: Path | str, start: str | None = None, recipe: str | No
                 for stored in await store.pairs.find(start[:_LONGEST_ID])
                 if recipe in (None, stored.outcome.recipe)
             ]
-        for name in await store.facts.plans() if recipe is None else [recipe]:
+        for name in await store.metadata.plans() if recipe is None else [recipe]:
             async for stored in store.pairs.made(name):
                 return [stored]
     return []
@@ -221,11 +221,11 @@ async def _card_facts(
     store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
 ) -> CardFacts:
     in_force = await store.filter_sets.in_force()
-    config = yaml.safe_load(await store.facts.configuration() or "{}")
+    config = yaml.safe_load(await store.metadata.configuration() or "{}")
     return CardFacts(
         source=source,
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
-        templates=dict(await store.facts.templates()),
+        templates=dict(await store.metadata.templates()),
         filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),

@@ -114,7 +114,7 @@ async def advise(
         selected = await _selected(held.store, fit, options, progress)
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
         if fit.context is not None:
-            await held.store.facts.record_templates(fit.context.templates.values())
+            await held.store.metadata.record_templates(fit.context.templates.values())
         ledger = await held.ledger(options.budget_usd or fit.config.budget_usd)
         held.tell_start(fit.roles, recipes=list(selected), advise=True, samples=options.samples, by=fit.by)
         async with AsyncExitStack() as stack:

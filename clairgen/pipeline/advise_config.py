@@ -47,8 +47,8 @@ async def fitted(
     Raises UserError for a recipe that the run does not have, a missing target or judge, another target than the pairs' own,
     and several samples at temperature 0.
     """
-    configuration = await store.facts.configuration()
-    plans = await store.facts.plans()
+    configuration = await store.metadata.configuration()
+    plans = await store.metadata.plans()
     if configuration is None or not plans:
         raise RunError(f"{run.path} has no pairs yet; run generate first")
     for recipe in recipes:

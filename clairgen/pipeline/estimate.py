@@ -140,7 +140,7 @@ async def _done(
     known = await last_reading(store)
     if other_tasks(known, source_facts(config.tasks, config.seed, known.source if known else None)):
         return {}
-    changed = {change.recipe for change in changes(await store.facts.plans(), planned)}
+    changed = {change.recipe for change in changes(await store.metadata.plans(), planned)}
     finished = ("made",) if retry_failed else ("made", "failed")
     return {
         recipe: sum(counts.get(status, 0) for status in finished)

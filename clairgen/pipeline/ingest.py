@@ -11,7 +11,7 @@ from typing import Any
 
 from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
-from clairgen.store import Statement, Store, fact_row
+from clairgen.store import Statement, Store, metadata_row
 from clairgen.tasks import BadRow, Row, read_tasks
 
 _FACT = "source"
@@ -33,7 +33,7 @@ class Reading:
 
 async def last_reading(store: Store) -> Reading | None:
     """How far the run's tasks were read in; None for a new run."""
-    fact = await store.facts.get(_FACT)
+    fact = await store.metadata.get(_FACT)
     return None if fact is None else Reading(**json.loads(fact))
 
 
@@ -61,7 +61,7 @@ async def ingest(
     """
     reading = await last_reading(store)
     if reading is None or not same_source(reading.source, facts):
-        if reading is not None and not await store.facts.plans():
+        if reading is not None and not await store.metadata.plans():
             await store.tasks.clear()  # the file was mended before anything was planned: read it as new
         reading = Reading(facts, known=await store.tasks.last_position())
     if reading.complete:
@@ -74,7 +74,7 @@ async def ingest(
     if not await store.tasks.count():
         raise InputError(f"{source.path or source.hub} holds no task; give it at least one row with a prompt")
     reading = replace(reading, complete=True)
-    await store.facts.put(_FACT, _json(reading))
+    await store.metadata.put(_FACT, _json(reading))
     return reading
 
 
@@ -97,7 +97,7 @@ async def _commit(store: Store, group: Sequence[Row | BadRow], reading: Reading,
             bad_rows=reading.bad_rows + len(bad),
             first_bad=reading.first_bad or (f"{bad[0].where}: {bad[0].why}" if bad else None),
         )
-        return fact_row(_FACT, _json(after))
+        return metadata_row(_FACT, _json(after))
 
     await store.tasks.add([row for row in group if isinstance(row, Row)], counted, reading.known)
     return after

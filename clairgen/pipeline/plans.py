@@ -159,17 +159,19 @@ async def prepare(
     Raises RunError for a change of asks that was not accepted, and what `ingest` raises; a change takes effect only once
     the tasks are read in.
     """
-    await store.facts.found_run(__version__)
+    await store.metadata.initialize(__version__)
     known = await last_reading(store)
     source = source_facts(config.tasks, config.seed, known.source if known else None)
     changed = await _accepted_changes(
         store, planned, progress, other_tasks=other_tasks(known, source), accepted=accept_changes
     )
     reading = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines, stop=stop)
-    await store.facts.record_templates(template for entry in planned for template in entry.context.templates.values())
+    await store.metadata.record_templates(
+        template for entry in planned for template in entry.context.templates.values()
+    )
     for entry in planned:
-        await store.tasks.expect(entry.recipe.name)
-        await store.facts.record_plan(entry.plan, changed=entry.recipe.name in changed)
+        await store.tasks.add_pending_pairs(entry.recipe.name)
+        await store.metadata.record_plan(entry.plan, changed=entry.recipe.name in changed)
     filter_set, filters = await _settle_filters(store, config, progress)
     await _note_harmless_changes(store, config, progress)
     return Prepared(reading, filter_set, filters)
@@ -184,7 +186,7 @@ async def _accepted_changes(
     store: Store, planned: list[PlannedRecipe], progress: Progress, *, other_tasks: bool, accepted: bool
 ) -> set[str]:
     """Say what changed and what it means; the recipes whose asks changed. Without the user's word nothing is mixed."""
-    found = changes(await store.facts.plans(), planned)
+    found = changes(await store.metadata.plans(), planned)
     statuses = await store.pairs.statuses()
     made = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
     meanings = [
@@ -208,23 +210,23 @@ async def _settle_filters(store: Store, config: RunConfig, progress: Progress) -
     """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
     configured = config.filters.model_dump_json()
     in_force = await store.filter_sets.in_force()
-    unchanged = await store.facts.get(_CONFIGURED_FILTERS) == configured
-    if in_force is not None and unchanged and await store.facts.get(TOKENIZER) == config.tokenizer:
+    unchanged = await store.metadata.get(_CONFIGURED_FILTERS) == configured
+    if in_force is not None and unchanged and await store.metadata.get(TOKENIZER) == config.tokenizer:
         return in_force[0], FilterSettings.model_validate_json(in_force[1])
     if in_force is not None:
         progress.note("the filters or the tokenizer changed: all pairs are filtered anew; no model is asked for that")
     filters = config.filters if in_force is None or not unchanged else FilterSettings.model_validate_json(in_force[1])
     number = await refilter(store, filters, config.tokenizer)
-    await store.facts.put(TOKENIZER, config.tokenizer)
-    await store.facts.put(_CONFIGURED_FILTERS, configured)
+    await store.metadata.put(TOKENIZER, config.tokenizer)
+    await store.metadata.put(_CONFIGURED_FILTERS, configured)
     return number, filters
 
 
 async def _note_harmless_changes(store: Store, config: RunConfig, progress: Progress) -> None:
-    before = await store.facts.configuration()
+    before = await store.metadata.configuration()
     now = config_yaml(config)
     if before is not None and before != now:
         harmless = [what for what in differences(yaml.safe_load(before), yaml.safe_load(now)) if not _ASKS.match(what)]
         for what in harmless:
             progress.note(f"{what}: no new asks")
-    await store.facts.record_configuration(now)
+    await store.metadata.record_configuration(now)

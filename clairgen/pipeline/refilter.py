@@ -22,7 +22,7 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
     directory.require()
     with directory.locked():
         async with writing(directory) as store:
-            return await refilter(store, settings, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
+            return await refilter(store, settings, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
 
 
 async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
@@ -30,7 +30,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     filters_in_force = FilterPipeline(settings)
 
     async def filtered() -> AsyncIterator[FilterResult]:
-        for plan in (await store.facts.plans()).values():
+        for plan in (await store.metadata.plans()).values():
             over_the_run = RunFilters(settings)
             async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
@@ -39,7 +39,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
                 yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 
     number = await store.filter_sets.replace(settings.model_dump_json(), filtered())
-    await store.facts.put(UNSETTLED, "")
+    await store.metadata.put(UNSETTLED, "")
     return number
 
 
@@ -50,27 +50,27 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
     """
     if settings.action("near_duplicate", revises=True) is None:
         return
-    for plan in (await store.facts.plans()).values():
+    for plan in (await store.metadata.plans()).values():
         over_the_run = RunFilters(settings)
         async for stored in store.pairs.made(plan.recipe):
             prompt = stored.task.messages
             findings = over_the_run.settle(stored.task.id, prompt, stored.findings)
             if findings != stored.findings:
                 await store.pairs.save_findings(stored.id, findings, filter_set)
-    await store.facts.put(UNSETTLED, "")
+    await store.metadata.put(UNSETTLED, "")
 
 
 async def unsettle_near_duplicates(store: Store, settings: FilterSettings) -> None:
     """Note, before pairs are made, that near duplicates have yet to be looked for among them; a kill must not hide that."""
     if settings.action("near_duplicate", revises=True) is not None:
-        await store.facts.put(UNSETTLED, "yes")
+        await store.metadata.put(UNSETTLED, "yes")
 
 
 async def require_coverage(store: Store, run: RunDirectory) -> None:
     """Raise RunError unless the filters in force have seen all pairs of a run."""
     in_force = await store.filter_sets.in_force()
     uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
-    if await store.facts.get(UNSETTLED):
+    if await store.metadata.get(UNSETTLED):
         raise RunError(
             f"{run.path} is being made, or was killed, and near duplicates were not looked for among its pairs yet; wait for "
             f"generate to end, or run: clairgen filter {run.path}"

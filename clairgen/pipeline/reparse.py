@@ -35,12 +35,12 @@ async def reparse(run: Path | str, *, every: bool = False) -> Reparsed:
     with directory.locked():
         async with writing(directory) as store:
             in_force = await store.filter_sets.in_force()
-            configuration = await store.facts.configuration()
+            configuration = await store.metadata.configuration()
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
             settings = FilterSettings.model_validate_json(in_force[1])
             keeper = Keeper(
-                store, FilterPipeline(settings), in_force[0], await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
+                store, FilterPipeline(settings), in_force[0], await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             )
             done = await _reparse(parse_config(configuration, "the run's configuration"), keeper, every=every)
             await settle_near_duplicates(store, in_force[0], settings)
@@ -86,7 +86,7 @@ def _chosen_text(outcome: Pair | Undecided) -> str | None:
 
 async def _roles_as_asked(store: Store, config: RunConfig) -> dict[str, Role]:
     """The roles with the revisions that were recorded, so that weights on this machine need not be there any more."""
-    plans = await store.facts.plans()
+    plans = await store.metadata.plans()
     revisions = {
         place.removeprefix("models."): facts.get("revision")
         for plan in plans.values()
