@@ -32,7 +32,7 @@ SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.reje
     p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model,
     chosen_request.key AS chosen_key, rejected_request.key AS rejected_key,
     p.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
-    p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, d.objective,
+    p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective,
     iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL) AS last_reply,
     p.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
 FROM pairs p JOIN messages m ON m.hash = p.prompt

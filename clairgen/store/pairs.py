@@ -1,5 +1,6 @@
 """Pairs in the store: pending, made or failed, with their contrast and what the filter set in force found."""
 
+import sqlite3
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ class Pairs:
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
         while rows := await self._reader.rows(sql, (recipe, after)):
-            findings = await self._findings([row["id"] for row in rows])
+            findings = await self._findings(rows)
             for row in rows:
                 yield stored_pair(row, findings.get(row["id"], ()))
             after = rows[-1]["position"]
@@ -138,17 +139,22 @@ class Pairs:
         where = "WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?)"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT 10"
         rows = await self._reader.rows(sql, (f"{escaped}%", start))
-        findings = await self._findings([row["id"] for row in rows])
+        findings = await self._findings(rows)
         return [stored_pair(row, findings.get(row["id"], ())) for row in rows]
 
-    async def _findings(self, ids: Sequence[str]) -> Mapping[str, tuple[Finding, ...]]:
-        marks = ", ".join("?" * len(ids))
-        sql = (
-            "SELECT r.pair_id, r.filter, r.action, r.reason, r.value FROM filter_results r JOIN pairs p ON p.id = r.pair_id "
-            f"AND p.filter_set = r.filter_set WHERE r.pair_id IN ({marks}) ORDER BY r.pair_id, r.position"
-        )
+    async def _findings(self, pairs: Sequence[sqlite3.Row]) -> Mapping[str, tuple[Finding, ...]]:
+        """What each pair's own filter set found, by the pair's id."""
+        by_set = defaultdict[int, list[str]](list)
+        for pair in pairs:
+            by_set[pair["filter_set"]].append(pair["id"])
         found: dict[str, tuple[Finding, ...]] = {}
-        for row in await self._reader.rows(sql, ids):
-            finding = Finding(row["filter"], FilterAction(row["action"]), row["reason"], row["value"])
-            found[row["pair_id"]] = (*found.get(row["pair_id"], ()), finding)
+        for filter_set, ids in by_set.items():
+            marks = ", ".join("?" * len(ids))
+            sql = (
+                "SELECT pair_id, filter, action, reason, value FROM filter_results "
+                f"WHERE filter_set = ? AND pair_id IN ({marks}) ORDER BY pair_id, position"
+            )
+            for row in await self._reader.rows(sql, (filter_set, *ids)):
+                finding = Finding(row["filter"], FilterAction(row["action"]), row["reason"], row["value"])
+                found[row["pair_id"]] = (*found.get(row["pair_id"], ()), finding)
         return found
