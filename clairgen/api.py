@@ -17,7 +17,7 @@ from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.pipeline.ingest import Reading, last_reading
+from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import Session, last_session
 from clairgen.records import StoredPair
@@ -40,7 +40,7 @@ class Status:
     run: Path
     run_id: str | None
     tasks: int
-    source: Reading | None
+    source: IngestState | None
     statuses: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, int]]
     failures: list[tuple[str, str, int, str]]
@@ -58,7 +58,7 @@ async def status(run: Path | str) -> Status:
             directory.path,
             await store.metadata.get("run_id"),
             await store.tasks.count(),
-            await last_reading(store),
+            await ingest_state(store),
             await store.pairs.statuses(),
             await store.pairs.dropped(),
             await store.pairs.failures(),

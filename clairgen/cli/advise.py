@@ -10,13 +10,13 @@ import typer
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
-    from clairgen.pipeline.advise import Advised, AdviseOptions
+    from clairgen.pipeline.advise import AdviseOptions, AdviseSummary
     from clairgen.pipeline.reward_model import RewardModel
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from clairgen.pipeline.advise import Advised, RecipeAdvice
+    from clairgen.pipeline.advise import AdviseSummary, RecipeAdvice
     from clairgen.recipes.compare import Outcome
 
 
@@ -76,7 +76,9 @@ def _loaded(name: str) -> "RewardModel":
     return load_reward_model(name)
 
 
-def _shown(run: Path, options: "AdviseOptions", brought: "RunConfig | None", scorer: "RewardModel | None") -> "Advised":
+def _shown(
+    run: Path, options: "AdviseOptions", brought: "RunConfig | None", scorer: "RewardModel | None"
+) -> "AdviseSummary":
     """Advise with progress on stderr; Ctrl-C drains."""
     from rich.console import Console
 
@@ -85,7 +87,7 @@ def _shown(run: Path, options: "AdviseOptions", brought: "RunConfig | None", sco
     from clairgen.pipeline.advise import advise as compare_pairs
     from clairgen.pipeline.progress import Progress
 
-    async def work(stop: asyncio.Event) -> "Advised":
+    async def work(stop: asyncio.Event) -> "AdviseSummary":
         progress = Progress()
         async with shown(progress, Console(stderr=True)):
             return await compare_pairs(run, options, config=brought, reward_model=scorer, progress=progress, stop=stop)
@@ -101,7 +103,7 @@ _ENDED: "tuple[Callable[[Outcome], bool], ...]" = (
 _MANY = 0.1  # of the comparisons left out, or half of them flipped with the order: then it is said
 
 
-def print_advised(found: "Advised") -> None:
+def print_advised(found: "AdviseSummary") -> None:
     """Print the table and a few sentences for each recipe."""
     from rich.console import Console
 
@@ -133,7 +135,7 @@ def print_advised(found: "Advised") -> None:
         typer.echo(f"Spent: {dollars(money)}, failed tries included")
 
 
-def advised_json(found: "Advised") -> str:
+def advised_json(found: "AdviseSummary") -> str:
     """What was found as a JSON list, an object a recipe."""
     return json.dumps([_object(found, entry) for entry in found.recipes], indent=2)
 
@@ -181,7 +183,7 @@ def _remarks(entry: "RecipeAdvice") -> list[str]:
     return remarks
 
 
-def _table(found: "Advised") -> "Table":
+def _table(found: "AdviseSummary") -> "Table":
     from rich.table import Table
 
     from clairgen.reporting.sanitize import safe_line
@@ -206,7 +208,7 @@ def _table(found: "Advised") -> "Table":
     return table
 
 
-def _object(found: "Advised", entry: "RecipeAdvice") -> dict[str, Any]:
+def _object(found: "AdviseSummary", entry: "RecipeAdvice") -> dict[str, Any]:
     rate = entry.rate
     done = found.stopped_by is None
     return {

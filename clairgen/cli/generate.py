@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from clairgen.config.models import RunConfig
-    from clairgen.pipeline.estimate import Estimate, RoleEstimate
+    from clairgen.pipeline.estimate import CostEstimate, RoleEstimate
 
 
 FAILED = 1
@@ -201,7 +201,7 @@ def _tell_prices(roles: "Sequence[RoleEstimate]") -> None:
             )
 
 
-def _tell_sum(found: "Estimate", budget_usd: float | None) -> None:
+def _tell_sum(found: "CostEstimate", budget_usd: float | None) -> None:
     from clairgen.config.prices import dollars
 
     priced = [role for role in found.roles if role.expected_usd is not None]

@@ -15,7 +15,7 @@ async def clair(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecide
 CLAIR = Recipe(
     name="clair",
     make=clair,
-    asks=always("target", "reviser"),
+    roles=always("target", "reviser"),
     summary="the target answers, the reviser minimally improves that answer",
     revises=True,
     templates={"reviser": "revise"},

@@ -13,9 +13,9 @@ from clairgen.records import Pair, Task, Undecided
 
 
 async def clair_best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
-    """y_l = M(x); y_i = Reviser(x, y_l), i = 1..n; y_w the one that stays when each next one is judged against the best so far.
+    """y_l = M(x); y_i = Reviser(x, y_l), i = 1..n; y_w is the best so far after each next one is judged against it.
 
-    A tie, or a verdict that cannot be read, leaves the best so far. Revisions that cannot be parsed are passed over.
+    A tie, or a verdict that cannot be read, keeps the best so far. Revisions that cannot be parsed are skipped.
     """
     rejected = answer_of(await ask("target", task.messages))
     best = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, context)
@@ -39,7 +39,7 @@ async def _better(
     return replace(better, judgements=judgements)
 
 
-def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+def _roles(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
     reviser = config.models.get("reviser")
     if reviser is not None and reviser.temperature == 0:
         raise ConfigError(
@@ -52,7 +52,7 @@ def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
 CLAIR_BEST_OF_N = Recipe(
     name="clair-best-of-n",
     make=clair_best_of_n,
-    asks=_asks,
+    roles=_roles,
     summary="the target answers, the reviser improves that answer several times, a judge keeps the best revision",
     revises=True,
     templates={"reviser": "revise", "judge": "judge"},

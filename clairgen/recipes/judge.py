@@ -1,4 +1,4 @@
-"""How two answers are judged: by whom, in which order shown, and what makes a choice of several verdicts (Appendix A)."""
+"""How two answers are judged: by which judges, in which orders, and how several verdicts become one choice (Appendix A)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def orders_shown(choice: RecipeChoice) -> int:
 
 
 def judges_of(config: RunConfig) -> list[str]:
-    """The roles of the configured judges; `judge` alone if there is none, so that its lack is told."""
+    """The roles of the configured judges; `judge` if there is none, so that it is reported as missing."""
     return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
 
 
@@ -69,8 +69,8 @@ async def judged(
 def decision(judgements: Sequence[Judgement]) -> int | ParseStatus:
     """The answer that the judgements choose (1 or 2), or why they choose none.
 
-    A judge that was shown both orders has an opinion only if both verdicts agree. Of several judges more than half of those
-    with an opinion must agree.
+    A judge that was shown both orders has an opinion only if both verdicts agree. Of the judges with an opinion more than
+    half must agree.
     """
     opinions = [
         _opinion([one for one in judgements if one.role == role])
@@ -94,7 +94,7 @@ def _opinion(judgements: Sequence[Judgement]) -> int | ParseStatus:
 
 
 def _orders(task: Task, role: str, context: RecipeContext, number: int) -> list[tuple[int, int]]:
-    """The orders in which a judge is shown the answers: both, or one that is drawn by seed, task, judge and round."""
+    """The orders in which a judge is shown the answers: both, or one drawn by seed, task, judge and round."""
     if context.choice.order == "both":
         return [(1, 2), (2, 1)]
     drawn = int(digest(canonical_json([context.seed, task.id, role, number, "order"]))[:8], 16)
@@ -115,7 +115,7 @@ async def _judgement(
     prompt = template.fill(task=transcript(task.messages), student_solution_1=shown[0], student_solution_2=shown[1])
     answer = await ask(role, as_user(prompt), sample=sample, template=template)
     verdict = parse_verdict(answer.text, shown)
-    if answer.finish_reason == "length":  # what was cut off may have ended otherwise
+    if answer.finish_reason == "length":  # the rest might have changed the verdict
         verdict = replace(verdict, choice=None, status=VerdictStatus.NO_VERDICT)
     return Judgement(
         role, answer.key, *order, verdict.choice, _STATUS[verdict.status], verdict.reasoning, VERDICT_PARSER_VERSION

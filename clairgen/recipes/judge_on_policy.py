@@ -17,7 +17,7 @@ async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair 
     return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, context)
 
 
-def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+def _roles(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
     target = config.models.get("target")
     if target is not None and target.temperature == 0:
         raise ConfigError(
@@ -30,7 +30,7 @@ def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
 JUDGE_ON_POLICY = Recipe(
     name="judge-on-policy",
     make=judge_on_policy,
-    asks=_asks,
+    roles=_roles,
     summary="the target answers twice, a judge prefers one answer",
     templates={"judge": "judge"},
     slots={"judge": JUDGE_SLOTS},

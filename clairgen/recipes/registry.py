@@ -1,4 +1,6 @@
-"""The book of recipes: every recipe by its name."""
+"""The registry of recipes, and names that recipes had before."""
+
+from collections.abc import Mapping
 
 from rapidfuzz import process
 
@@ -6,7 +8,7 @@ from clairgen.errors import ConfigError
 from clairgen.recipes.clair import CLAIR
 from clairgen.recipes.clair_best_of_n import CLAIR_BEST_OF_N
 from clairgen.recipes.clair_by_critique import CLAIR_BY_CRITIQUE
-from clairgen.recipes.degrade import WORSENED
+from clairgen.recipes.degrade import DEGRADED
 from clairgen.recipes.judge_off_policy import JUDGE_OFF_POLICY
 from clairgen.recipes.judge_on_policy import JUDGE_ON_POLICY
 from clairgen.recipes.recipe import Recipe
@@ -21,14 +23,23 @@ RECIPES = {
         STRONGER_PREFERRED,
         CLAIR_BY_CRITIQUE,
         CLAIR_BEST_OF_N,
-        WORSENED,
+        DEGRADED,
     )
 }
-"""The paper's four, and the variants that it left to future work."""
+"""Every recipe by its name: the paper's four, and the variants that it left to future work."""
+
+RENAMED: Mapping[str, str] = {"worsened": "degraded"}
+"""Old names of recipes, which configurations and command lines may still have, with the current ones."""
+
+
+def current_name(name: str) -> str:
+    """The current name of a recipe that may be written with an old name."""
+    return RENAMED.get(name, name)
 
 
 def recipe_named(name: str) -> Recipe:
-    """The recipe of this name; ConfigError, with the nearest name, for one that is not in the book."""
+    """The recipe of this name, current or old; ConfigError, with the nearest name, for an unknown one."""
+    name = current_name(name)
     if name in RECIPES:
         return RECIPES[name]
     near = process.extractOne(name, list(RECIPES), score_cutoff=60)

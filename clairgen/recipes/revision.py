@@ -19,7 +19,7 @@ CHECKS: Mapping[str, RevisionCheck] = {
     "revise-moderately": RevisionCheck(edit_share=(0.05, 0.6)),
     "revise-heavily": RevisionCheck(edit_share=(0.3, 1.0)),
 }
-"""What the shipped variants ask for, as it is measured."""
+"""What a revision must measure under the templates of the shipped variants."""
 
 
 async def revised(
@@ -37,7 +37,7 @@ async def revised(
     check = context.choice.check or CHECKS.get(revise.name)
     if check is None or (failed := failed_check(first, check)) is None:
         return first
-    if "reviser" in context.certain:
+    if "reviser" in context.deterministic:
         return replace(first, failed_check=failed)
     again = await ask("reviser", prompt, sample=SampleRange.RETRY + sample, template=revise)
     second = read_revision(task, recipe, rejected, answer_of(again))

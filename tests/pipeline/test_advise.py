@@ -9,7 +9,7 @@ import pytest
 from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.keys import content_key
-from clairgen.pipeline.advise import Advised, AdviseOptions, advise
+from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, advise
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Outcome
@@ -261,7 +261,7 @@ async def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
             await advise(tmp_path / "run")
 
 
-async def per_pair(run: Path, **options: Any) -> tuple[Advised, dict[str, Variant | None]]:  # noqa: ANN401
+async def per_pair(run: Path, **options: Any) -> tuple[AdviseSummary, dict[str, Variant | None]]:  # noqa: ANN401
     found = await advise(run, AdviseOptions(per_pair=True, **options))
     async with reading(RunDirectory(run)) as store:
         return found, {stored.task.messages[-1].content: stored.objective async for stored in store.pairs.made("clair")}
