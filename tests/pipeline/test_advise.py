@@ -152,7 +152,7 @@ async def test_dropped_pairs_are_not_compared(tmp_path: Path) -> None:
         progress = Progress()
         found = await advise(tmp_path / "run", progress=progress)
         assert [entry.recipe for entry in found.recipes] == ["stronger-preferred"]
-        assert progress.notes == ["no pair of clair is kept; it is left out"]
+        assert progress.notes == ["no pair of clair passes the filters; the recipe is left out"]
         with pytest.raises(InputError, match="no pair of clair is kept, so there is no winner to compare"):
             await advise(tmp_path / "run", AdviseOptions(("clair",)))
 

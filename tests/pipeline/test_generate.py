@@ -187,7 +187,7 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
     assert len(endpoint.asked) == 15
     assert summary.dropped["clair"] == {"length-ratio-below": 5}
     assert any("filters" in note and "no model is asked" in note for note in progress.notes)
-    assert any("models.target.concurrency changed from 8 to 3: no new asks" in note for note in progress.notes)
+    assert any("models.target.concurrency changed from 8 to 3: no new requests" in note for note in progress.notes)
 
 
 async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
         seeds = Counter((asked["model"], asked["seed"]) for asked in (*first.asked, *second.asked))
     assert len(seeds) == seeds.total() == 120
     for progress in (both, other):
-        assert any("models.target.endpoints changed from" in note and "no new asks" in note for note in progress.notes)
+        assert any("models.target.endpoints changed from" in note and "no new requests" in note for note in progress.notes)
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:

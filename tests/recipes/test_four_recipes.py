@@ -245,8 +245,8 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
     [
         ("judge-on-policy", {"target": {"temperature": 0}}, "needs two different answers of the target"),
         ("judge-off-policy", {}, "needs answers of other models: give models.others"),
-        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' takes no `order`"),
-        ({"name": "judge-on-policy", "by": "scores"}, {}, "takes no `by`"),
+        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' has no option `order`"),
+        ({"name": "judge-on-policy", "by": "scores"}, {}, "has no option `by`"),
     ],
 )
 async def test_what_cannot_be_judged_is_told(

@@ -1,4 +1,4 @@
-"""The reviser's variants: other prompts with a measured check, systems of asks, and worsening."""
+"""The reviser's variants: other prompts with a measured check, several requests, and degrading."""
 
 import re
 from collections import Counter
@@ -182,7 +182,7 @@ async def test_best_of_n_keeps_what_the_judge_prefers(tmp_path: Path) -> None:
     assert Counter(request["model"] for request in endpoint.asked)[REVISER] == 5 * TASKS
 
 
-async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path) -> None:
+async def test_degraded_makes_the_rejected_answer_of_the_chosen_one(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         prompt = request["messages"][-1]["content"]
         if request["model"] == STRONGER:
@@ -192,9 +192,9 @@ async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path)
 
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     async with ScriptedEndpoint(script) as endpoint:
-        summary = await generate(config(endpoint.url, tasks, recipes=["worsened"]), tmp_path / "run")
-    assert summary.statuses == {"worsened": {"made": TASKS}}
-    for stored in await api.made_pairs(tmp_path / "run", "worsened"):
+        summary = await generate(config(endpoint.url, tasks, recipes=["degraded"]), tmp_path / "run")
+    assert summary.statuses == {"degraded": {"made": TASKS}}
+    for stored in await api.made_pairs(tmp_path / "run", "degraded"):
         assert isinstance(stored.outcome, Pair)
         assert stored.outcome.rejected.text == stored.outcome.chosen.text.replace("many", "some")
         assert (stored.outcome.chosen.model, stored.outcome.rejected.model) == (STRONGER, REVISER)
@@ -214,7 +214,7 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
             *({"name": "clair", "template": name} for name in CHECKS),
             "clair-by-critique",
             {"name": "clair-best-of-n", "samples": 2},
-            "worsened",
+            "degraded",
         ]
     ):
         run = tmp_path / f"run-{number}"
@@ -223,9 +223,9 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
         assert counts == {"made": 2}, (choice, summary.failures)
 
 
-def test_book_names_every_recipe_with_a_summary() -> None:
+def test_registry_names_every_recipe_with_a_summary() -> None:
     assert set(RECIPES) == {
         *("clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"),
-        *("clair-by-critique", "clair-best-of-n", "worsened"),
+        *("clair-by-critique", "clair-best-of-n", "degraded"),
     }
     assert all(recipe.summary and name == recipe.name for name, recipe in RECIPES.items())
