@@ -13,8 +13,8 @@ from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
-from clairgen.filters.rules import reason_to_skip
-from clairgen.inference.factory import Runtime
+from clairgen.filters.skip import reason_to_skip
+from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import AdviseConfig, advise_config
 from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
@@ -23,7 +23,7 @@ from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
 from clairgen.pipeline.reward_model import RewardModel, RewardScorer
-from clairgen.pipeline.session import QUEUED_CHAINS, Session, session
+from clairgen.pipeline.session import TASKS_QUEUED, Session, session
 from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant
 from clairgen.stats import Tally, WinRate, win_rate
@@ -118,40 +118,40 @@ async def advise(
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
         if settings.context is not None:
             await held.store.metadata.record_templates(settings.context.templates.values())
-        ledger = await held.ledger(options.budget_usd or settings.config.budget_usd)
-        held.tell_start(settings.roles, recipes=list(selected), advise=True, samples=options.samples, by=settings.by)
+        budget = await held.budget(options.budget_usd or settings.config.budget_usd)
+        held.log_start(settings.roles, recipes=list(selected), advise=True, samples=options.samples, by=settings.by)
         async with AsyncExitStack() as stack:
-            asker = await held.asker(settings.roles, ledger, seed=settings.config.seed)
-            compare = await _comparison(settings, asker, reward_model, stack)
+            client = await held.completion_client(settings.roles, budget, seed=settings.config.seed)
+            compare = await _comparison(settings, client, reward_model, stack)
             stopping, results = Stop(stop), Comparisons()
-            context = CompareContext(held.store, asker, compare, options.samples, progress, stopping)
+            context = CompareContext(held.store, client, compare, options.samples, progress, stopping)
             async with held.log.counting(progress):
                 await _run(held, context, results, selected)
         if reward_model is not None and reward_model.cut:
             progress.note(
                 f"{reward_model.cut:,} texts are longer than the reward model can read; their ends were left out"
             )
-        progress.tell("ended", stopped_by=type(stopping.error).__name__ if stopping.error else None)
+        progress.log_event("ended", stopped_by=type(stopping.error).__name__ if stopping.error else None)
         return await _summary(held, settings, results, stopping, selected, options)
 
 
 async def _comparison(
-    settings: AdviseConfig, asker: CompletionClient, reward_model: RewardModel | None, stack: AsyncExitStack
+    settings: AdviseConfig, client: CompletionClient, reward_model: RewardModel | None, stack: AsyncExitStack
 ) -> Compare:
     if settings.context is not None:
-        return by_judges(asker, settings.context)
+        return by_judges(client, settings.context)
     assert reward_model is not None  # noqa: S101 - `advise_config` gives a context unless there is one
     scoring = await stack.enter_async_context(RewardScorer(reward_model))
-    return by_scores(lambda task: asker.sent("target", task.messages), scoring)
+    return by_scores(lambda task: client.sent("target", task.messages), scoring)
 
 
 async def _run(
     held: Session, context: CompareContext, results: Comparisons, selected: Mapping[str, _Selection]
 ) -> None:
-    await held.run_chains(
+    await held.run_tasks(
         _work(held.store, selected),
         lambda stored: compare_pair(stored, context, results),
-        width=context.ask.capacity + QUEUED_CHAINS,
+        in_flight=context.ask.capacity + TASKS_QUEUED,
         what="pairs were still being compared",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:

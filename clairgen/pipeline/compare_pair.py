@@ -59,7 +59,7 @@ async def compare_pair(stored: StoredPair, context: CompareContext, results: Com
             except Exception as error:  # noqa: BLE001 - a fault of clairgen itself must not end a run of days; see `task_failure`
                 failed, failure = True, task_failure(error)
                 results.add_failure(pair.recipe, failure)
-                progress.tell("failed", recipe=pair.recipe, task=task.id, reason=failure.reason)
+                progress.log_event("failed", recipe=pair.recipe, task=task.id, reason=failure.reason)
     except (RunStoppedError, UserError) as error:
         context.stop.because_of(error)
         return

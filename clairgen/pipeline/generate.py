@@ -11,17 +11,18 @@ from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
-from clairgen.inference.factory import Runtime, check_keys, with_revisions
+from clairgen.inference.factory import check_keys, with_revisions
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, PreparedRun, plan_recipes, prepare, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
-from clairgen.pipeline.session import DRAIN_SECONDS, QUEUED_CHAINS, Session, session
+from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
+from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
-from clairgen.tasks import check_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +110,18 @@ async def generate(
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        ledger = await held.ledger(config.budget_usd)
-        held.tell_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=config.budget_usd)
+        budget = await held.budget(config.budget_usd)
+        held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=config.budget_usd)
         stopped_by: RunStoppedError | UserError | None = None
         if progress.pairs_to_make:
             await unsettle_near_duplicates(store, prepared.filters)
-            asker = await held.asker(roles, ledger, seed=config.seed, reused=reused)
+            client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
-                context = MakeContext(store, asker, filters, progress, Stop(stop))
+                context = MakeContext(store, client, filters, progress, Stop(stop))
                 await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
-        progress.tell("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
+        progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by)
@@ -132,10 +133,10 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
     async def make(work: tuple[Task, PlannedRecipe]) -> None:
         await make_pair(*work, context)
 
-    await held.run_chains(
+    await held.run_tasks(
         _work(held.store, planned, limit),
         make,
-        width=len(planned) * context.ask.capacity + QUEUED_CHAINS,
+        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED,
         what="pairs were still being made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:

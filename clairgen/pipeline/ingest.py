@@ -11,8 +11,9 @@ from typing import Any
 
 from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
+from clairgen.sources import BadRow
 from clairgen.store import Statement, Store, metadata_row
-from clairgen.tasks import BadRow, Row, read_tasks
+from clairgen.tasks import Row, read_tasks
 
 _KEY = "source"  # in the run's metadata
 _ROWS_PER_COMMIT = 2000

@@ -13,7 +13,7 @@ from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
 from clairgen.records import Completion, Message, Pair, Task, Undecided
 from clairgen.store import Failure, MadePair, Store
-from clairgen.tasks import fault_of
+from clairgen.tasks import prompt_error
 from clairgen.templates import Template
 
 
@@ -91,8 +91,8 @@ async def save_pair(
 
 
 async def _make(task: Task, planned: PlannedRecipe, context: MakeContext) -> None:
-    if fault := fault_of(task):
-        raise RequestFailedError(*fault)
+    if error := prompt_error(task):
+        raise RequestFailedError(*error)
     ask = RecordingAsk(context.ask)
     outcome = await planned.recipe.make(task, ask, planned.context)
     prompt = context.ask.sent("target", task.messages)
@@ -103,4 +103,4 @@ async def _record_failure(task: Task, recipe: str, error: RequestFailedError, co
     failure = Failure(task.id, recipe, error.role, error.reason, error.detail)
     await context.store.pairs.fail(failure)
     context.progress.failed[recipe] += 1
-    context.progress.tell("failed", recipe=recipe, task=task.id, role=failure.role, reason=failure.reason)
+    context.progress.log_event("failed", recipe=recipe, task=task.id, role=failure.role, reason=failure.reason)

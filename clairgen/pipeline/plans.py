@@ -8,7 +8,9 @@ from typing import Any
 import yaml
 
 from clairgen.config.file import config_yaml
-from clairgen.config.models import RecipeChoice, Role, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.config.renamed import with_new_names
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.keys import sampling_facts
@@ -189,17 +191,17 @@ async def _accepted_changes(
 
 async def _filters_in_force(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:
     """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
-    configured = config.filters.model_dump_json()
+    configured = await store.metadata.get(_CONFIGURED_FILTERS)
     in_force = await store.filter_sets.in_force()
-    unchanged = await store.metadata.get(_CONFIGURED_FILTERS) == configured
+    unchanged = configured is not None and FilterSettings.from_record(configured) == config.filters
     if in_force is not None and unchanged and await store.metadata.get(TOKENIZER) == config.tokenizer:
-        return in_force[0], FilterSettings.model_validate_json(in_force[1])
+        return in_force[0], FilterSettings.from_record(in_force[1])
     if in_force is not None:
         progress.note("the filters or the tokenizer changed: all pairs are filtered again, without new requests")
-    filters = config.filters if in_force is None or not unchanged else FilterSettings.model_validate_json(in_force[1])
+    filters = config.filters if in_force is None or not unchanged else FilterSettings.from_record(in_force[1])
     number = await refilter(store, filters, config.tokenizer)
     await store.metadata.put(TOKENIZER, config.tokenizer)
-    await store.metadata.put(_CONFIGURED_FILTERS, configured)
+    await store.metadata.put(_CONFIGURED_FILTERS, config.filters.model_dump_json())
     return number, filters
 
 
@@ -207,7 +209,8 @@ async def _note_harmless_changes(store: Store, config: RunConfig, progress: Prog
     before = await store.metadata.configuration()
     now = config_yaml(config)
     if before is not None and before != now:
-        for difference in differences(yaml.safe_load(before), yaml.safe_load(now)):
+        recorded, _ = with_new_names(yaml.safe_load(before), "the run's configuration")
+        for difference in differences(recorded, yaml.safe_load(now)):
             if not may_change_requests(difference):
                 progress.note(f"{sentence(difference)}: no new requests")
     await store.metadata.record_configuration(now)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.config.file import parse_config
-from clairgen.config.models import Role, RunConfig
+from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RunError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.settings import FilterSettings
@@ -38,7 +39,7 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
             configuration = await store.metadata.configuration()
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
-            settings = FilterSettings.model_validate_json(in_force[1])
+            settings = FilterSettings.from_record(in_force[1])
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
             config = parse_config(configuration, "the run's configuration")

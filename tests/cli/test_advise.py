@@ -54,7 +54,7 @@ async def test_json_is_one_object_a_recipe(tmp_path: Path) -> None:
     assert clair["win_rate"] == {"mean": 1.0, "low": pytest.approx(0.7937, abs=1e-3), "high": 1.0, "tasks": 12}
     assert (clair["recommendation"], clair["kept"], clair["compared"]) == ("apo-zero", 24, 12)
     assert (clair["outcomes"], clair["failed"], clair["complete"]) == ({"won": 12}, {}, True)
-    # its winners do not say what this judge likes, and of two such answers it always takes the second place
+    # its winners do not say what this judge likes, and of two such answers it always takes the second position
     assert (stronger["recipe"], stronger["recommendation"]) == ("stronger-preferred", None)
     assert stronger["outcomes"] == {"tie-between-orders": 12}
 
@@ -137,7 +137,7 @@ async def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
             ([], "has no judge to compare answers; name a configuration that has models.judge with --config"),
             (["--recipe", "claire"], "has no recipe 'claire'; it has clair, stronger-preferred"),
             (["--config", tmp_path / "absent.yaml"], "there is no configuration file"),
-            (["--budget-usd", "nan"], "--budget-usd nan is no budget"),
+            (["--budget-usd", "nan"], "--budget-usd nan is not a budget"),
         ):
             done = await clairgen("advise", run, *arguments)
             assert done.code == 2, done

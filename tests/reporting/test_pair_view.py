@@ -41,7 +41,7 @@ def test_everything_about_a_pair_is_shown(width: int) -> None:
         "teacher, finish reason stop",
         "student, finish reason stop",
         "treebank",
-        "alludes-to-revision (filter allusion): corrected",
+        "alludes-to-revision (filter revision_mention): corrected",
         "too-long (filter length-ratio): 4.8",
     ):
         assert part in text
@@ -85,12 +85,12 @@ def test_undecided_answers_and_a_reply_that_could_not_be_parsed_are_shown_as_wha
     assert text.index("one answer") < text.index("The cat sat") < text.index("the other answer")
     broken = Undecided("task-1", "clair", ParseStatus.BROKEN_JSON, (cat,), other)
     text = printed(replace(stored, outcome=broken))
-    assert text.index("The cat sat") < text.index("the answer that could not be parsed") < text.index("{")
+    assert text.index("The cat sat") < text.index("the reply that could not be parsed") < text.index("{")
 
 
 def test_changes_of_whitespace_alone_can_be_seen() -> None:
-    assert diff_text(word_diff("a\nb", "a\n\nb"), coloured=False).plain == "a\n{+↵\n+}b"
-    assert diff_text(word_diff("a  b", "a b"), coloured=False).plain == "a [-·-]b"
+    assert diff_text(word_diff("a\nb", "a\n\nb"), colored=False).plain == "a\n{+↵\n+}b"
+    assert diff_text(word_diff("a  b", "a b"), colored=False).plain == "a [-·-]b"
 
 
 def test_hostile_text_anywhere_does_no_harm() -> None:
