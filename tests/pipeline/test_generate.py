@@ -186,7 +186,7 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
         summary = await generate(changed, tmp_path / "run", progress=progress)
     assert len(endpoint.asked) == 15
     assert summary.dropped["clair"] == {"length-ratio-below": 5}
-    assert any("filters" in note and "no model is asked" in note for note in progress.notes)
+    assert any("filters" in note and "without new requests" in note for note in progress.notes)
     assert any("models.target.concurrency changed from 8 to 3: no new requests" in note for note in progress.notes)
 
 
