@@ -12,6 +12,7 @@ from rich.table import Table
 from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.generate import check_budget_flag
 from clairgen.cli.progress import showing
+from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_drainable
 from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
@@ -61,7 +62,7 @@ def advise_command(
     """
     check_budget_flag(budget_usd)
     given = load_config(config) if config is not None else None
-    options = AdviseOptions(tuple(recipe or ()), samples, limit, per_pair, budget_usd)
+    options = AdviseOptions(tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd)
     scorer = load_reward_model(reward_model) if reward_model is not None else None
     found = _advise_with_progress(run, options, given, scorer)
     if as_json:

@@ -127,9 +127,9 @@ async def advise(
             context = CompareContext(held.store, client, compare, options.samples, progress, stopping)
             async with held.log.counting(progress):
                 await _run(held, context, results, selected)
-        if reward_model is not None and reward_model.cut:
+        if reward_model is not None and reward_model.truncated:
             progress.note(
-                f"{reward_model.cut:,} texts are longer than the reward model can read; their ends were left out"
+                f"{reward_model.truncated:,} texts are longer than the reward model can read; their ends were left out"
             )
         progress.log_event("ended", stopped_by=type(stopping.error).__name__ if stopping.error else None)
         return await _summary(held, settings, results, stopping, selected, options)

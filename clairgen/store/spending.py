@@ -16,11 +16,11 @@ _LARGEST = 2**62  # token counts come from servers, and SQLite's integers end at
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that may cost something; `most` is None where nothing bounds it."""
+    """A call that may cost something; `max_cost` is None where nothing limits it."""
 
     id: int
     role: str
-    most: int | None
+    max_cost: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Spending:
     async def reserve(self, call: Call) -> None:
         """Commit that a call is about to be sent."""
         sql = "INSERT OR IGNORE INTO spending (id, role, max_cost, started_at) VALUES (?, ?, ?, ?)"
-        await self._write((sql, (call.id, call.role, call.most, now())))
+        await self._write((sql, (call.id, call.role, call.max_cost, now())))
 
     async def settle(self, call: Call, cost: int) -> None:
         """Commit what a call cost."""
@@ -52,7 +52,7 @@ class Spending:
             "INSERT INTO spending (id, role, max_cost, started_at, cost) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET cost = excluded.cost"
         )
-        await self._write((sql, (call.id, call.role, call.most, now(), min(cost, _LARGEST))))
+        await self._write((sql, (call.id, call.role, call.max_cost, now(), min(cost, _LARGEST))))
 
     async def total(self) -> Spent:
         """The sums of the run so far."""
