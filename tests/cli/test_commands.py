@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands import clairgen
+from tests.cli.commands import clairgen, process
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
@@ -84,7 +84,7 @@ async def test_export_is_pushed_to_the_hub(tmp_path: Path) -> None:
             config, run = await prepared(tmp_path, endpoint.url)
             await clairgen("generate", config, "--run", run)
         variables = {"HF_TOKEN": "hf_made_up", "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_TELEMETRY": "1"}
-        done = await clairgen("export", run, tmp_path / "out", "--push-to-hub", "me/pairs", environment=variables)
+        done = await process("export", run, tmp_path / "out", "--push-to-hub", "me/pairs", environment=variables)
     assert done.code == 0, done
     assert "me/pairs" in done.out.splitlines()[-1]
     assert hub.files.keys() >= {"README.md", "clair/train-00000-of-00001.parquet"}

@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from tests.cli.commands import clairgen
+from tests.cli.commands import clairgen, process
 from tests.reporting.training.made import FOUR, HEALTHY, write
 
 
@@ -48,5 +48,5 @@ async def test_torch_is_not_needed(tmp_path: Path) -> None:
     out = write(tmp_path / "out", HEALTHY)
     (tmp_path / "torch.py").write_text("raise ImportError('not here')\n")
     places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = await clairgen("report", "--training", out, environment={"PYTHONPATH": places})
+    done = await process("report", "--training", out, environment={"PYTHONPATH": places})
     assert done.code == 0, done
