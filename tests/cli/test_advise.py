@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from tests.cli.commands import clairgen
@@ -73,6 +72,8 @@ async def test_advice_on_each_pair_is_exported_as_a_column(tmp_path: Path) -> No
     assert before.code == exported.code == kto.code == 0
 
     def rows(folder: str, recipe: str) -> Any:  # noqa: ANN401 - datasets ships no types
+        import datasets
+
         return datasets.load_dataset(str(tmp_path / folder), recipe, split="train", cache_dir=str(tmp_path / "cache"))
 
     objectives = rows("out", "clair")["objective"]

@@ -8,7 +8,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
@@ -232,4 +231,6 @@ def export(
 
 
 def load(tmp_path: Path, *names: str, split: str | None = None) -> Any:  # noqa: ANN401 - datasets has no types
+    import datasets
+
     return datasets.load_dataset(str(tmp_path / "out"), *names, split=split, cache_dir=str(tmp_path.parent / "cache"))
