@@ -142,6 +142,7 @@ def test_every_place_of_an_extra_imports_a_package_of_it(extra: str, place: str)
     assert imported_in(place) & set().union(*(MODULES[package] for package in declared(extra)))
 
 
+@pytest.mark.process
 def test_the_library_and_every_command_start_where_no_extra_is_installed() -> None:
     optional = set().union(*map(declared, EXTRAS)) - declared("")
     hidden = sorted(module for package in optional for module in MODULES[package])

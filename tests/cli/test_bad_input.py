@@ -147,6 +147,7 @@ async def test_answer_that_is_none_fails_its_task_and_can_be_had_later(
     assert "clair: 3 pairs made, 0 dropped, 0 failed, 0 to be made" in done.out
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "darwin", reason="ulimit -f counts other blocks")
 async def test_full_disk(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
@@ -208,6 +209,7 @@ async def test_bad_flags(tmp_path: Path) -> None:
     assert (await clairgen("nonsense")).code == 2
 
 
+@pytest.mark.slow
 async def test_damaged_database(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url, prompts=questions(200))).code == 0

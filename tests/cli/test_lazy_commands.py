@@ -55,6 +55,7 @@ async def test_a_misspelled_command_is_answered_with_the_nearest_one() -> None:
     assert "No such command 'genrate'. Did you mean 'generate'" in done.err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [("clairgen re", {"report", "reparse"}), ("clairgen generate --dr", {"--dry-run", "--drain-seconds"})],
@@ -66,6 +67,7 @@ def test_commands_and_their_options_are_completed(typed: str, completed: set[str
     assert set(done.stdout.split()) == completed, done
 
 
+@pytest.mark.process
 def test_every_command_is_imported_without_the_optional_packages() -> None:
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL}))\n"

@@ -137,6 +137,7 @@ def test_text_that_no_file_can_hold_is_replaced_and_counted(tmp_path: Path) -> N
     assert summary.replaced_characters == 3
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "out") as writer:
         writer.add(stored_pair())
@@ -155,6 +156,7 @@ def test_failed_export_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_killed_export_leaves_no_data_set_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "out")], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -211,6 +213,7 @@ def test_missing_packages_name_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
         DatasetWriter(tmp_path / "out")
 
 
+@pytest.mark.process
 def test_import_is_cheap() -> None:
     code = "import clairgen.exporting.dataset, clairgen.exporting.hub, sys; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()

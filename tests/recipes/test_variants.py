@@ -196,6 +196,7 @@ async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path)
         assert (stored.chosen_model, stored.rejected_model) == (STRONGER, REVISER)
 
 
+@pytest.mark.slow
 async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
     """The classroom's teacher knows the paper's prompt alone: what it makes of the others is parsed, named and counted."""
     pytest.importorskip("xllamacpp")

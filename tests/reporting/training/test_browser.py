@@ -87,15 +87,17 @@ async def test_hostile_names_stay_text(tmp_path: Path, chromium: Browser) -> Non
     assert wrong == []
 
 
+def with_script(page: Path, path: Path) -> Path:
+    html = page.read_text(encoding="utf-8")
+    html = html.replace("<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>")
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
 async def test_the_policy_refuses_script_that_got_in_all_the_same(
     tmp_path: Path, four: Path, chromium: Browser
 ) -> None:
-    path = tmp_path / "x.html"
-    html = four.read_text(encoding="utf-8").replace(
-        "<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>"
-    )
-    path.write_text(html, encoding="utf-8")
-    async with opened(chromium, path) as (page, wrong):
+    async with opened(chromium, with_script(four, tmp_path / "x.html")) as (page, wrong):
         assert await page.locator("#curves svg").count() == 16
     assert [entry for entry in wrong if entry.startswith("dialog")] == []
     assert sum("Content Security Policy" in entry for entry in wrong) >= 2

@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import clairgen, process
 from tests.reporting.training.made import FOUR, HEALTHY, write
 
@@ -44,6 +46,7 @@ async def test_a_training_run_given_as_a_run_of_pairs_names_the_flag(tmp_path: P
     assert f"clairgen report --training {tmp_path / 'out'}" in done.err
 
 
+@pytest.mark.process
 async def test_torch_is_not_needed(tmp_path: Path) -> None:
     out = write(tmp_path / "out", HEALTHY)
     (tmp_path / "torch.py").write_text("raise ImportError('not here')\n")
