@@ -131,6 +131,7 @@ def allowed(name: str) -> set[str]:
     return declared("").union(*map(installed_with, extras))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["clairgen/", "train/clairgen_train/", "train/classroom_models/", "tests/"])
 def test_every_imported_package_is_declared_where_it_is_imported(place: str) -> None:
     undeclared = {

@@ -122,6 +122,7 @@ async def test_endpoint_that_refuses_everybody(tmp_path: Path, reply: Reply, par
         assert (await generated(tmp_path, endpoint.url)).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -188,6 +189,7 @@ async def test_run_of_a_newer_version(tmp_path: Path) -> None:
     one_sentence(await clairgen("report", tmp_path / "run"), 2, "was written by a newer clairgen")
 
 
+@pytest.mark.slow
 async def test_bad_flags(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url)).code == 0

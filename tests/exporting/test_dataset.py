@@ -77,6 +77,7 @@ def test_each_recipe_is_a_subset_and_clair_the_default(tmp_path: Path) -> None:
     assert set(load(tmp_path, "best-of-2", split="train")["recipe"]) == {"best-of-2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("export_format", list(ExportFormat))
 def test_no_task_is_in_both_splits_of_any_format_or_recipe(export_format: ExportFormat, tmp_path: Path) -> None:
     pairs = [stored_pair(number, recipe=recipe) for number in range(60) for recipe in ("clair", "best-of-2")]
@@ -107,6 +108,7 @@ def test_same_pairs_make_the_same_files(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_shards_hold_every_row_once_and_in_order(tmp_path: Path) -> None:
     export(tmp_path / "out", [stored_pair(number) for number in range(2505)], rows_per_shard=1001)
     assert sorted(path.name for path in (tmp_path / "out" / "clair").iterdir()) == [

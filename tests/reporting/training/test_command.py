@@ -9,6 +9,8 @@ import pytest
 from tests.cli.commands import clairgen, process
 from tests.reporting.training.made import FOUR, HEALTHY, write
 
+pytestmark = pytest.mark.slow
+
 
 async def test_runs_are_reported_side_by_side_with_a_page(tmp_path: Path) -> None:
     outs = [write(tmp_path / name, FOUR[name]) for name in ("apo-zero", "dpo")]
