@@ -8,7 +8,6 @@ SLOW_KINDS = ("browser", "process", "train")
 settings.register_profile("few", max_examples=20, deadline=None)  # --hypothesis-profile few; the default is 100
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.get_closest_marker(kind) for kind in SLOW_KINDS):
