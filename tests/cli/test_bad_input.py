@@ -74,7 +74,7 @@ async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: P
     assert "clair: 2 pairs made" in done.out
 
 
-async def test_mended_line_continues_the_same_run(tmp_path: Path) -> None:
+async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
     (tmp_path / "tasks.jsonl").write_text('{"prompt": "one"}\n{"prompt": "tw\n')
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url)).code == 2
