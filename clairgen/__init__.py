@@ -16,27 +16,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from clairgen.config import RunConfig as RunConfig
-    from clairgen.config_file import load_config as load_config
+    from clairgen.api import export as export
+    from clairgen.api import report as report
+    from clairgen.api import status as status
+    from clairgen.config.file import load_config as load_config
+    from clairgen.config.models import RunConfig as RunConfig
     from clairgen.errors import ClairgenError as ClairgenError
     from clairgen.errors import UserError as UserError
     from clairgen.pipeline.generate import Options as Options
     from clairgen.pipeline.generate import Summary as Summary
     from clairgen.pipeline.generate import generate as generate
     from clairgen.pipeline.progress import Progress as Progress
-    from clairgen.pipeline.sifting import filter_pairs as filter_pairs
-    from clairgen.recipes.book import BOOK as BOOK
+    from clairgen.pipeline.refilter import filter_pairs as filter_pairs
     from clairgen.recipes.recipe import Recipe as Recipe
+    from clairgen.recipes.registry import RECIPES as RECIPES
     from clairgen.records import Completion as Completion
     from clairgen.records import Message as Message
     from clairgen.records import Pair as Pair
     from clairgen.records import Task as Task
-    from clairgen.verbs import export as export
-    from clairgen.verbs import report as report
-    from clairgen.verbs import status as status
 
 _ROOMS = {
-    "BOOK": "recipes.book",
+    "RECIPES": "recipes.registry",
     "ClairgenError": "errors",
     "Completion": "records",
     "Message": "records",
@@ -44,16 +44,16 @@ _ROOMS = {
     "Pair": "records",
     "Progress": "pipeline.progress",
     "Recipe": "recipes.recipe",
-    "RunConfig": "config",
+    "RunConfig": "config.models",
     "Summary": "pipeline.generate",
     "Task": "records",
     "UserError": "errors",
-    "export": "verbs",
-    "filter_pairs": "pipeline.sifting",
+    "export": "api",
+    "filter_pairs": "pipeline.refilter",
     "generate": "pipeline.generate",
-    "load_config": "config_file",
-    "report": "verbs",
-    "status": "verbs",
+    "load_config": "config.file",
+    "report": "api",
+    "status": "api",
 }
 
 __all__ = list(_ROOMS)

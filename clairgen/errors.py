@@ -7,9 +7,9 @@
     │   ├── RunError           the run directory: absent, in use, changed, newer
     │   ├── StoreError         the database: disk full, read-only, damaged
     │   └── MissingExtraError  an optional package that this command needs
-    ├── AskError               about one ask of one model
+    ├── RequestError               about one ask of one model
     │   ├── RetryableError     try again, perhaps elsewhere
-    │   └── AskFailedError     record it as that task's failure, go on
+    │   └── RequestFailedError     record it as that task's failure, go on
     └── RunStoppedError        stop the run, which can be continued
         ├── EndpointsError     the endpoints' fault; exit code 3
         ├── BudgetError        the next ask does not fit the budget; exit code 2
@@ -52,7 +52,7 @@ class MissingExtraError(UserError):
         )
 
 
-class AskError(ClairgenError):
+class RequestError(ClairgenError):
     """An ask did not give a completion.
 
     `reason` is a short stable name that failures are counted by; `detail` is what the endpoint said. `billed` is whether
@@ -72,7 +72,7 @@ class AskError(ClairgenError):
         self.billed = billed
 
 
-class RetryableError(AskError):
+class RetryableError(RequestError):
     """The ask may succeed later or elsewhere; `retry_after_seconds` is the endpoint's own wish, if it gave one."""
 
     def __init__(
@@ -88,7 +88,7 @@ class RetryableError(AskError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class AskFailedError(AskError):
+class RequestFailedError(RequestError):
     """This ask will not succeed as it stands: its task fails by name and the run goes on."""
 
 

@@ -170,16 +170,16 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """How much the two answers of a pair differ (Section 3, Table 1 of the paper); see `clairgen.metrics`.
+    """How much the two answers of a pair differ (Section 3, Table 1 of the paper); see `clairgen.metrics.contrast`.
 
-    `jaccard` is between 0 and 1 under the tokeniser named in `tokeniser`; `levenshtein` counts character edits;
+    `jaccard` is between 0 and 1 under the tokenizer named in `tokenizer`; `levenshtein` counts character edits;
     `length_ratio` is characters of chosen over characters of rejected, None when rejected is empty.
     """
 
     levenshtein: int
     jaccard: float
     length_ratio: float | None
-    tokeniser: str
+    tokenizer: str
 
 
 class FilterAction(StrEnum):

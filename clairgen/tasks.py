@@ -7,6 +7,7 @@ read at all is a fault of the file (BadRow); a prompt that is empty or cannot be
 
 import csv
 import json
+import math
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clairgen.config import TaskSource
+from clairgen.config.models import TaskSource
 from clairgen.errors import InputError, MissingExtraError
 from clairgen.keys import digest, messages_json
-from clairgen.recorded_answers import recorded_answers
-from clairgen.records import Message, Task
-from clairgen.texts import is_encodable
+from clairgen.records import Message, RecordedAnswer, Task
+from clairgen.text import is_encodable
 
 _ROLES = ("system", "user", "assistant")
 _ID_DIGITS = 20
@@ -239,3 +239,59 @@ def _at(rows: Iterator[_Cells], chosen: list[int]) -> Iterator[_Cells]:
     for index in chosen:
         yield from islice(rows, index - position, index - position + 1)
         position = index + 1
+
+
+_TEXTS = ("response", "text", "content", "answer", "output")
+_MODELS = ("model", "generator")
+_SCORE = "overall_score"
+
+
+def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> tuple[RecordedAnswer, ...]:
+    """The answers of a row, in their order; entries without a text are passed over.
+
+    Higher scores are better. A score that is missing, None, no number or not finite ("N/A" in UltraFeedback) is None.
+    """
+    if source.answers is None:
+        return ()
+    if isinstance(source.answers, list):
+        scores = source.scores if isinstance(source.scores, list) else [None] * len(source.answers)
+        found = [
+            RecordedAnswer(row[name], name, _score(row.get(score) if score else None))
+            for name, score in zip(source.answers, scores, strict=True)
+            if _is_text(row.get(name))
+        ]
+        return tuple(found)
+    field = source.scores if isinstance(source.scores, str) else _SCORE
+    answers = (_answer(entry, field) for entry in _entries(row.get(source.answers)))
+    return tuple(answer for answer in answers if answer is not None)
+
+
+def _entries(cell: Any) -> list[Any]:  # noqa: ANN401 - a cell of a data set
+    """The answers in a cell: a list, or a table of lists, as `datasets` gives a sequence of structures."""
+    if isinstance(cell, Mapping) and cell and all(isinstance(column, list) for column in cell.values()):
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
+    return list(cell) if isinstance(cell, list | tuple) else []
+
+
+def _answer(entry: Any, field: str) -> RecordedAnswer | None:  # noqa: ANN401 - a cell of a data set
+    if isinstance(entry, str):
+        return RecordedAnswer(entry, "recorded", None) if _is_text(entry) else None
+    if not isinstance(entry, Mapping):
+        return None
+    text = next((entry[name] for name in _TEXTS if _is_text(entry.get(name))), None)
+    model = next((str(entry[name]) for name in _MODELS if entry.get(name)), "recorded")
+    return None if text is None else RecordedAnswer(text, model, _score(entry.get(field)))
+
+
+def _score(value: Any) -> float | None:  # noqa: ANN401 - a cell of a data set
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        score = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return score if math.isfinite(score) else None
+
+
+def _is_text(value: Any) -> bool:  # noqa: ANN401 - a cell of a data set
+    return isinstance(value, str) and bool(value.strip()) and is_encodable(value)

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from clairgen.config import RunConfig
-from clairgen.config_file import parse_config
+from clairgen.config.file import parse_config
+from clairgen.config.models import RunConfig
 from tests.scripted import Reply, said
 
 TARGET, REVISER, STRONGER = "target-model", "reviser-model", "stronger-model"

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from clairgen.cli.app import app
-from clairgen.config_file import load_config
+from clairgen.config.file import load_config
 from clairgen.pipeline.plans import plan_recipes
 
 ROOT = Path(__file__).parent.parent

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import clairgen
-from clairgen.config_file import load_config
+from clairgen.config.file import load_config
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
 PUBLIC = {
     *("ClairgenError", "UserError", "RunConfig", "load_config"),
-    *("Completion", "Message", "Pair", "Task", "Recipe", "BOOK"),
+    *("Completion", "Message", "Pair", "Task", "Recipe", "RECIPES"),
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
 }
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.config_file import parse_config
+from clairgen.config.file import parse_config
 from clairgen.pipeline.plans import plan_recipes
 from tests.cli.commands import clairgen
 
@@ -60,7 +60,7 @@ def test_make_targets_and_linked_files_exist() -> None:
 
 @pytest.mark.parametrize("name", ["paper.yaml", "laptop.yaml"])
 def test_examples_are_valid_configurations(name: str) -> None:
-    from clairgen.config_file import load_config
+    from clairgen.config.file import load_config
 
     config = load_config(ROOT / "data" / "examples" / name)
     assert config.recipes[0].name == "clair"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.config import TaskSource
+from clairgen.config.models import TaskSource
 from clairgen.errors import InputError
 from clairgen.records import Message, Task
 from clairgen.tasks import BadRow, Row, fault_of, read_tasks, task_id_of

@@ -18,8 +18,8 @@ from clairgen.cli.generate import generate
 from clairgen.cli.migrate import migrate
 from clairgen.cli.reparse import reparse
 from clairgen.cli.report import report
-from clairgen.cli.running import DRAINED
 from clairgen.cli.show import show
+from clairgen.cli.signals import DRAINED
 from clairgen.cli.status import status
 from clairgen.cli.train import train
 from clairgen.errors import BudgetError, ClairgenError, DrainedError, EndpointsError
@@ -55,7 +55,7 @@ def main() -> None:
     try:
         app()
     except ClairgenError as error:
-        from clairgen.reporting.plain import plain_line
+        from clairgen.reporting.sanitize import plain_line
 
         prefix = "" if isinstance(error, BudgetError | DrainedError) else "Error: "
         sys.stderr.write(f"{prefix}{plain_line(str(error))}\n")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from clairgen.records import StoredPair
-    from clairgen.reporting.statistics import Estimate
+    from clairgen.stats import Estimate
 
 _CONFIG = """\
 # The paper's four data sets over templated questions, made by small language models that ship with clairgen.
@@ -42,11 +42,11 @@ def demo(
     """
     from rich.console import Console
 
-    from clairgen import verbs
+    from clairgen import api
     from clairgen.cli.export import print_export
     from clairgen.cli.generate import FAILED, generate_shown, print_summary
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.config_file import load_config
+    from clairgen.cli.signals import run as run_coroutine
+    from clairgen.config.file import load_config
     from clairgen.pipeline.generate import Options
     from clairgen.reporting.pair_view import PairView
     from clairgen.reporting.terminal import print_reports
@@ -60,15 +60,15 @@ def demo(
     if summary.stopped_by is not None:
         raise summary.stopped_by
     _step(f"clairgen report {run}")
-    print_reports(console, run_coroutine(verbs.report(run)))
-    pairs = {recipe: run_coroutine(verbs.made_pairs(run, recipe)) for recipe in summary.statuses}
+    print_reports(console, run_coroutine(api.report(run)))
+    pairs = {recipe: run_coroutine(api.made_pairs(run, recipe)) for recipe in summary.statuses}
     _step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that mend a mistake)")
     for stored in _telling(pairs["clair"]):
         console.print(PairView(stored))
     _step("How many answers are right? (the questions have answers that a program can check)")
     console.print(_accuracies(pairs))
     _step(f"clairgen export {run} {dataset} --test-fraction 0.1")
-    print_export(run_coroutine(verbs.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
+    print_export(run_coroutine(api.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
     if summary.failed:
         raise typer.Exit(FAILED)
 
@@ -112,7 +112,7 @@ def _accuracies(pairs: "Mapping[str, Sequence[StoredPair]]") -> "Table":
     from rich.table import Table
 
     from clairgen.data.classroom.questions import check
-    from clairgen.reporting.statistics import Mean
+    from clairgen.stats import Mean
 
     table = Table("recipe", "kept pairs", "rejected right, %", "chosen right, %", box=None, pad_edge=False)
     for recipe, made in pairs.items():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clairgen.exporting.summary import ExportSummary
+    from clairgen.exporting.rows import ExportSummary
 
 
 class Format(StrEnum):
@@ -44,12 +44,12 @@ def export(
 
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
+    from clairgen import api
+    from clairgen.cli.signals import run as run_coroutine
     from clairgen.exporting.rows import ExportFormat
 
     summary = run_coroutine(
-        verbs.export(
+        api.export(
             run,
             out,
             export_format=ExportFormat(export_format.value),
@@ -70,7 +70,7 @@ def export(
 
 def print_export(summary: "ExportSummary", out: Path) -> None:
     """Print what an export holds and what it left out."""
-    from clairgen.reporting.plain import plain_line
+    from clairgen.reporting.sanitize import plain_line
 
     for name, splits in summary.rows.items():
         rows = ", ".join(f"{count:,} rows in {split}" for split, count in splits.items())

@@ -26,20 +26,20 @@ def filter_command(
     mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be given again.")] = None,
     off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be given again.")] = None,
 ) -> None:
-    """Change the filters in force and sift all pairs anew; no model is asked, nothing is deleted.
+    """Change the filters in force and apply all pairs anew; no model is asked, nothing is deleted.
 
     Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, allusion, lost_answer, refusal, language,
     contamination, near_duplicate.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.pipeline.sifting import filter_pairs
+    from clairgen import api
+    from clairgen.cli.signals import run as run_coroutine
+    from clairgen.pipeline.refilter import filter_pairs
 
     bounds = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
     actions = {name: action for action, names in (("drop", drop), ("mark", mark), ("off", off)) for name in names or ()}
-    before = run_coroutine(verbs.status(run)).filters
+    before = run_coroutine(api.status(run)).filters
     settings = _changed(
         before,
         evaluation or [],
@@ -47,7 +47,7 @@ def filter_command(
         actions,
     )
     run_coroutine(filter_pairs(run, settings))
-    after = run_coroutine(verbs.status(run))
+    after = run_coroutine(api.status(run))
     typer.echo(f"In force: {settings.description}")
     for recipe, counts in after.statuses.items():
         dropped = after.dropped.get(recipe, {})
@@ -66,8 +66,8 @@ def _changed(
 ) -> "FilterSettings":
     from pydantic import ValidationError
 
+    from clairgen.config.strict_yaml import validation_sentence
     from clairgen.filters.settings import FILTERS, FilterSettings
-    from clairgen.strict_yaml import validation_sentence
 
     values: dict[str, Any] = (before or FilterSettings()).model_dump(mode="json")
     for name in actions:

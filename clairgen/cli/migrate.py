@@ -11,8 +11,8 @@ def migrate(run: Annotated[Path, typer.Argument(help="The run directory.", show_
 
     Example: clairgen migrate runs/first
     """
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.reporting.plain import plain_line
+    from clairgen.cli.signals import run as run_coroutine
+    from clairgen.reporting.sanitize import plain_line
     from clairgen.store import migrate as migrate_run
 
     before, after = run_coroutine(migrate_run(run))

@@ -14,8 +14,8 @@ def reparse(
 
     Example: clairgen reparse runs/first
     """
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.pipeline.reparsing import reparse as reparse_pairs
+    from clairgen.cli.signals import run as run_coroutine
+    from clairgen.pipeline.reparse import reparse as reparse_pairs
 
     done = run_coroutine(reparse_pairs(run, every=every))
     typer.echo(

@@ -23,7 +23,7 @@ def report(
     json: Annotated[
         bool, typer.Option("--json", help="A JSON list, one object a run and recipe (or training run), for scripts.")
     ] = False,
-    tokeniser: Annotated[
+    tokenizer: Annotated[
         str | None, typer.Option(help="treebank, whitespace or word; by default that of each run's configuration.")
     ] = None,
     html: Annotated[
@@ -39,15 +39,15 @@ def report(
     Example: clairgen report --training out/apo-zero out/dpo
     """
     if training:
-        _report_training(runs, json=json, tokeniser=tokeniser, html=html)
+        _report_training(runs, json=json, tokenizer=tokenizer, html=html)
         return
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.metrics import TOKENISERS
+    from clairgen import api
+    from clairgen.cli.signals import run as run_coroutine
+    from clairgen.metrics.contrast import TOKENIZERS
 
-    if tokeniser is not None and tokeniser not in TOKENISERS:
-        raise ConfigError(f"there is no tokeniser {tokeniser!r}; choose one of {', '.join(TOKENISERS)}")
-    reports = run_coroutine(verbs.report(*runs, tokeniser=tokeniser, html=html))
+    if tokenizer is not None and tokenizer not in TOKENIZERS:
+        raise ConfigError(f"there is no tokenizer {tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
+    reports = run_coroutine(api.report(*runs, tokenizer=tokenizer, html=html))
     if json:
         from json import dumps
 
@@ -62,12 +62,12 @@ def report(
     _name_page(console, html)
 
 
-def _report_training(outs: list[Path], *, json: bool, tokeniser: str | None, html: Path | None) -> None:
-    from clairgen import verbs
+def _report_training(outs: list[Path], *, json: bool, tokenizer: str | None, html: Path | None) -> None:
+    from clairgen import api
 
-    if tokeniser is not None:
-        raise ConfigError("--tokeniser is for the answers of a run of pairs; leave it out with --training")
-    reports = verbs.report_training(*outs, html=html)
+    if tokenizer is not None:
+        raise ConfigError("--tokenizer is for the answers of a run of pairs; leave it out with --training")
+    reports = api.report_training(*outs, html=html)
     if json:
         from json import dumps
 
@@ -83,7 +83,7 @@ def _report_training(outs: list[Path], *, json: bool, tokeniser: str | None, htm
 
 
 def _name_page(console: "Console", html: Path | None) -> None:
-    from clairgen.reporting.plain import safe_line
+    from clairgen.reporting.sanitize import safe_line
 
     if html is not None:
         console.print()

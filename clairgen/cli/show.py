@@ -21,11 +21,11 @@ def show(
     """
     from rich.console import Console
 
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
+    from clairgen import api
+    from clairgen.cli.signals import run as run_coroutine
     from clairgen.reporting.pair_view import PairView
 
-    found = run_coroutine(verbs.find_pairs(run, pair, recipe))
+    found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
         wanted = f" of {pair!r}" if pair else ""
         raise InputError(

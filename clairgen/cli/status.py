@@ -1,12 +1,22 @@
 """`clairgen status`: where a run stands."""
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from clairgen import verbs
+from clairgen import api
+from clairgen.cli.progress import counters_line, counters_table
+from clairgen.config.prices import PICODOLLARS, dollars
+from clairgen.pipeline.run_log import Session
+from clairgen.reporting.sanitize import safe_line
+from clairgen.store import Spent
 
 
 def status(
@@ -18,13 +28,12 @@ def status(
 
     Example: clairgen status runs/first
     """
-    from clairgen import verbs
-    from clairgen.cli.running import run as run_coroutine
+    from clairgen.cli.signals import run as run_coroutine
 
     if watch:
         _watch(run)
         return
-    found = run_coroutine(verbs.status(run))
+    found = run_coroutine(api.status(run))
     if json:
         typer.echo(_json(found))
     else:
@@ -36,18 +45,17 @@ def _watch(run: Path) -> None:
 
     from rich.console import Console
 
-    from clairgen.cli.running import run as run_coroutine
-    from clairgen.cli.watch import watch
+    from clairgen.cli.signals import run as run_coroutine
 
     with contextlib.suppress(KeyboardInterrupt):
         run_coroutine(watch(run, Console()))
 
 
-def _json(found: "verbs.Status") -> str:
+def _json(found: "api.Status") -> str:
     import json
     from dataclasses import asdict
 
-    from clairgen.prices import PICODOLLARS
+    from clairgen.config.prices import PICODOLLARS
 
     return json.dumps(
         {
@@ -74,12 +82,11 @@ def _json(found: "verbs.Status") -> str:
     )
 
 
-def _print(found: "verbs.Status") -> None:
+def _print(found: "api.Status") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from clairgen.cli.pairs_table import pairs_table, spent_line
-    from clairgen.reporting.plain import plain_line, safe_line, shortened
+    from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 
     console = Console()
     console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
@@ -98,3 +105,76 @@ def _print(found: "verbs.Status") -> None:
         typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
+
+
+_REFRESH_SECONDS = 2.0  # counting a million pairs takes a tenth of a second
+_LINE_SECONDS = 10.0
+
+
+async def watch(run: Path, console: Console) -> None:
+    """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
+    if not console.is_terminal:
+        while (seen := await api.snapshot(run)).running:
+            console.print(Text(_line(seen)), soft_wrap=True)
+            await asyncio.sleep(_LINE_SECONDS)
+        console.print(Text(_line(seen)), soft_wrap=True)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        while (seen := await api.snapshot(run)).running:
+            live.update(_view(seen), refresh=True)
+            await asyncio.sleep(_REFRESH_SECONDS)
+        live.update(_view(seen), refresh=True)
+
+
+def _view(seen: api.Snapshot) -> Group:
+    parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}"), Text(), pairs_table(seen.statuses)]
+    if seen.session is not None and seen.session.counters is not None:
+        parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
+        parts.append(counters_table(seen.session.counters))
+    if seen.spent.calls:
+        parts += [Text(), Text(spent_line(seen.spent))]
+    return Group(*parts)
+
+
+def _line(seen: api.Snapshot) -> str:
+    made = sum(counts.get("made", 0) for counts in seen.statuses.values())
+    left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
+    session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""
+    return f"{_state(seen.session)}: {made:,} pairs made, {left:,} to be made{session if seen.running else ''}"
+
+
+def _state(session: Session | None) -> str:
+    if session is None:
+        return "no log"
+    if session.running:
+        return "running"
+    if session.ended is None:
+        return "not running (its last session was killed, or hangs)"
+    return "ended" if session.ended == "done" else f"stopped ({session.ended})"
+
+
+def pairs_table(
+    statuses: Mapping[str, Mapping[str, int]], dropped: Mapping[str, Mapping[str, int]] | None = None
+) -> Table:
+    """A row a recipe; without the counts of `dropped` pairs it does not tell what is kept."""
+    pairs = Table(box=None, pad_edge=False)
+    pairs.add_column("recipe")
+    filtered = ("kept", "dropped") if dropped is not None else ()
+    for title in ("made", *filtered, "failed", "to be made"):
+        pairs.add_column(title, justify="right", no_wrap=True)
+    for recipe, counts in statuses.items():
+        made, lost = counts.get("made", 0), sum((dropped or {}).get(recipe, {}).values())
+        sifted_figures = (made - lost, lost) if dropped is not None else ()
+        figures = (made, *sifted_figures, counts.get("failed", 0), counts.get("pending", 0))
+        pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
+    return pairs
+
+
+def spent_line(spent: Spent) -> str:
+    """What a run has cost, and may have."""
+    unknown = (
+        f", and at most {dollars(spent.unsettled / PICODOLLARS)} for {spent.open_calls:,} calls in flight or of unknown outcome"
+        if spent.open_calls
+        else ""
+    )
+    return f"Spent: {dollars(spent.settled / PICODOLLARS)}{unknown}, failed tries included"

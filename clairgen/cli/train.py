@@ -61,8 +61,8 @@ def train(
         return
     if any(find_spec(package) is None for package in _PACKAGES):
         raise MissingExtraError("Training", "train")
-    from clairgen_train.launching import launch
-    from clairgen_train.training import prepare, run
+    from clairgen_train.launch import launch
+    from clairgen_train.run import prepare, run
 
     try:
         folder = prepare(data, out, settings)
@@ -107,8 +107,8 @@ def _print_data(folder: Path) -> None:
     """Say what of the data is trained on, and what became of the rest."""
     import json
 
-    from clairgen.reporting.plain import plain_line
-    from clairgen_train.rows import SHAPES
+    from clairgen.reporting.sanitize import plain_line
+    from clairgen_train.data.rows import SHAPES
 
     facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
     for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):

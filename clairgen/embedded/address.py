@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from clairgen.embedded.weights import require_gguf
+from clairgen.embedded.gguf import require_gguf
 from clairgen.errors import ConfigError
 
 CLASSROOM = ("student", "weaker", "stronger", "teacher")

@@ -1,14 +1,29 @@
 """The data set's card: README.md with the front matter that `datasets` reads and an account of how the pairs were made."""
 
+import html
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
 
-from clairgen.exporting.markdown import escaped, table
-from clairgen.exporting.rows import ExportFormat, columns
-from clairgen.exporting.summary import ExportSummary
+from clairgen.exporting.rows import ExportFormat, ExportSummary, columns
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$@:])")
+
+
+def escaped(text: str) -> str:
+    """`text` as plain words: on one line, with no character that could become markup or a link."""
+    visible = "".join(character if character.isprintable() else " " for character in text)
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(visible.split()), quote=False))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
 
 CARD_MARK = "<!-- made by clairgen export -->"
 _TRAINING = {
@@ -69,7 +84,7 @@ class ContrastRow:
     jaccard: float
     levenshtein: float
     length_ratio: float
-    tokeniser: str
+    tokenizer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +223,11 @@ def _contrast(rows: tuple[ContrastRow, ...]) -> str:
             f"{row.jaccard:.2f}",
             f"{row.levenshtein:.0f}",
             f"{row.length_ratio:.2f}",
-            escaped(row.tokeniser),
+            escaped(row.tokenizer),
         )
         for row in rows
     ]
-    header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokeniser")
+    header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokenizer")
     return (
         "## Contrast\n\nMeans over the exported pairs; a higher Jaccard and a lower Levenshtein distance mean that the two\n"
         "answers of a pair differ in little but their quality.\n\n" + table(header, cells)

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from clairgen.records import Answer, FilterAction, Message, StoredPair
 
 if TYPE_CHECKING:
     from datasets import Features
+
 
 Row = dict[str, Any]
 
@@ -35,7 +38,7 @@ PROVENANCE_COLUMNS: Mapping[str, str] = {
     "chosen_model": "the model that wrote the chosen answer",
     "rejected_model": "the model that wrote the rejected answer",
     "jaccard": "tokens that the two answers share, x100 (higher is closer)",
-    "tokeniser": "the tokeniser of `jaccard`",
+    "tokenizer": "the tokenizer of `jaccard`",
     "levenshtein": "character edits from rejected to chosen",
     "length_ratio": "characters of chosen over characters of rejected",
     "reasoning": "the reviser's or judge's words on why, where the recipe has them",
@@ -124,9 +127,40 @@ def _provenance(stored: StoredPair) -> Row:
         "chosen_model": stored.chosen_model,
         "rejected_model": stored.rejected_model,
         "jaccard": None if contrast is None else 100 * contrast.jaccard,
-        "tokeniser": None if contrast is None else contrast.tokeniser,
+        "tokenizer": None if contrast is None else contrast.tokenizer,
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "length_ratio": None if contrast is None else contrast.length_ratio,
         "reasoning": stored.pair.reasoning,
         "marks": [finding.reason for finding in stored.findings if finding.action is FilterAction.MARK],
     }
+
+
+def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
+    """Whether a task belongs to the test split; the same answer for every recipe, format and run.
+
+    A larger fraction keeps the tasks of a smaller one.
+    """
+    digest = blake2b(f"{seed}:{task_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) < fraction * 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """Rows by recipe and split ("train", "test"), and the pairs that were left out, by reason.
+
+    `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` decided on the split.
+    `replaced_characters` counts lone surrogates, which no file can hold and which became U+FFFD.
+    """
+
+    export_format: ExportFormat
+    rows: Mapping[str, Mapping[str, int]]
+    skipped: Mapping[str, int]
+    content_hashes: Mapping[str, str]
+    test_fraction: float = 0.0
+    seed: int = 0
+    replaced_characters: int = 0
+
+    @property
+    def row_count(self) -> int:
+        """Rows in all files together."""
+        return sum(sum(splits.values()) for splits in self.rows.values())

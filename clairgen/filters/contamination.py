@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.errors import ConfigError
-from clairgen.filters.words import asked_text, shingles, words
+from clairgen.filters.text import asked_text, shingles, words
 from clairgen.records import FilterAction, Finding, Message
 
 _FEWEST_WORDS = 4

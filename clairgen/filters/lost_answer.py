@@ -2,7 +2,7 @@
 
 import re
 
-from clairgen.filters.words import fenced, prose
+from clairgen.filters.text import fenced, prose
 from clairgen.records import FilterAction, Finding, Pair
 
 _NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*(?:/\d+)?"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rensa import RMinHash, RMinHashDeduplicator
 
-from clairgen.filters.words import asked_text, shingles, words
+from clairgen.filters.text import asked_text, shingles, words
 from clairgen.records import FilterAction, Finding, Message
 
 _SHINGLE = 3

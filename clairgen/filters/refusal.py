@@ -5,8 +5,7 @@ Only the first sentences count, and a refusal that turns ("However, here is ..."
 
 import re
 
-from clairgen.filters.phrases import phrase_pattern
-from clairgen.filters.words import prose
+from clairgen.filters.text import phrase_pattern, prose
 from clairgen.records import FilterAction, Finding, Pair
 
 _BEGINNING = 500

@@ -1,6 +1,6 @@
 """What each filter finds fault with: the reason by name, and the measured value where there is one."""
 
-from clairgen.filters.forms import Range
+from clairgen.filters.settings_fields import Range
 from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
 
 

@@ -15,18 +15,21 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from clairgen.filters.forms import (
+from clairgen.filters.settings_fields import (
     DEFAULT_LENGTH_RATIO,
     Bounds,
     BoundsField,
+    Contamination,
+    ContaminationField,
     LengthRatioField,
     Marking,
     MarkingField,
+    NearDuplicate,
+    NearDuplicateField,
     Range,
     Switch,
     SwitchField,
 )
-from clairgen.filters.prompt_forms import Contamination, ContaminationField, NearDuplicate, NearDuplicateField
 from clairgen.records import FilterAction
 
 FILTERS = (

@@ -11,23 +11,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import RunConfig
-from clairgen.endpoint.opening import World
+from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
 from clairgen.filters.rules import reason_to_skip
+from clairgen.inference.factory import Runtime
 from clairgen.keys import canonical_json, digest
-from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.chains import QUEUED_CHAINS
-from clairgen.pipeline.comparing import Adviser
-from clairgen.pipeline.fitting import Fitted, fitted
+from clairgen.pipeline.advise_config import Fitted, fitted
+from clairgen.pipeline.compare_pair import Adviser
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.scoring import RewardModel, Scoring
-from clairgen.pipeline.session import Session, session
-from clairgen.pipeline.sifting import require_coverage
-from clairgen.recipes.comparing import Compare, Outcome, by_judges, by_scores, tally
+from clairgen.pipeline.refilter import require_coverage
+from clairgen.pipeline.reward_model import RewardModel, Scoring
+from clairgen.pipeline.session import QUEUED_CHAINS, Session, session
+from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant
+from clairgen.stats import Tally, WinRate, win_rate
 from clairgen.store import PairAdvice, RunDirectory, Store
-from clairgen.win_rates import Tally, WinRate, win_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,29 +92,29 @@ async def advise(
     reward_model: RewardModel | None = None,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> Advised:
     """Compare the winners of a run with fresh answers of its target, and say which variant of APO fits.
 
     The models are those saved with the run; roles of `config` go before them. The judges compare, or `reward_model`. Set
     `stop` to end early. Raises UserError for what the user has to mend; why it stopped otherwise stands in the result.
     """
-    options, progress, stop, world = (
+    options, progress, stop, runtime = (
         options or AdviseOptions(),
         progress or Progress(),
         stop or asyncio.Event(),
-        world or World(),
+        runtime or Runtime(),
     )
     directory = RunDirectory(Path(run))
     directory.require()
-    async with session(directory, progress, stop, world) as held:
+    async with session(directory, progress, stop, runtime) as held:
         fit = await fitted(held.store, directory, options.recipes, config, reward_model, samples=options.samples)
-        fit.check(options.budget_usd, world.environment)
+        fit.check(options.budget_usd, runtime.environment)
         await require_coverage(held.store, directory)
         selected = await _selected(held.store, fit, options, progress)
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
-        if fit.kit is not None:
-            await held.store.facts.record_templates(fit.kit.templates.values())
+        if fit.context is not None:
+            await held.store.facts.record_templates(fit.context.templates.values())
         ledger = await held.ledger(options.budget_usd or fit.config.budget_usd)
         held.tell_start(fit.roles, recipes=list(selected), advise=True, samples=options.samples, by=fit.by)
         async with AsyncExitStack() as stack:
@@ -132,15 +131,17 @@ async def advise(
         return await _advised(held, fit, adviser, selected, options)
 
 
-async def _comparison(fit: Fitted, asker: Asker, reward_model: RewardModel | None, stack: AsyncExitStack) -> Compare:
-    if fit.kit is not None:
-        return by_judges(asker, fit.kit)
-    assert reward_model is not None  # noqa: S101 - `fitted` gives a kit unless there is one
+async def _comparison(
+    fit: Fitted, asker: CompletionClient, reward_model: RewardModel | None, stack: AsyncExitStack
+) -> Compare:
+    if fit.context is not None:
+        return by_judges(asker, fit.context)
+    assert reward_model is not None  # noqa: S101 - `fitted` gives a context unless there is one
     scoring = await stack.enter_async_context(Scoring(reward_model))
     return by_scores(lambda task: asker.sent("target", task.messages), scoring)
 
 
-async def _run(held: Session, adviser: Adviser, asker: Asker, selected: Mapping[str, _Selection]) -> None:
+async def _run(held: Session, adviser: Adviser, asker: CompletionClient, selected: Mapping[str, _Selection]) -> None:
     await held.run_chains(
         _work(held.store, selected),
         adviser.compare_pair,

@@ -1,24 +1,52 @@
 """What a run would ask before it asks: calls, tokens and dollars by role (`generate --dry-run`). Nothing is written."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import Role, RunConfig
-from clairgen.endpoint.opening import with_revisions
+from clairgen.config.models import Price, Role, RunConfig
+from clairgen.config.prices import PICODOLLARS, Tariff, cost_usd, tariff
+from clairgen.inference.factory import with_revisions
 from clairgen.keys import messages_json
 from clairgen.pipeline.ingest import last_reading, source_facts
-from clairgen.pipeline.measured import ENOUGH, measured_dollars
-from clairgen.pipeline.plans import PlannedRecipe, changes, plan_recipes, roles_asked
-from clairgen.pipeline.preparing import other_tasks
-from clairgen.prices import PICODOLLARS, Tariff, cost_usd, tariff
+from clairgen.pipeline.plans import PlannedRecipe, changes, other_tasks, plan_recipes, roles_asked
 from clairgen.records import Usage
 from clairgen.store import RunDirectory, Store, UsageSample, reading
 from clairgen.tasks import BadRow, check_source, read_tasks
 from clairgen.templates import transcript
 
+ENOUGH = 20
+"""Answers from which on a role's own are a better guide than a guess from characters."""
+_Z_95 = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Dollars:
+    """A sum to expect, and between what it lies in 19 of 20 cases."""
+
+    low: float
+    expected: float
+    high: float
+
+
+def measured_dollars(sample: UsageSample, calls: int, price: Price) -> Dollars:
+    """What `calls` more of the same kind cost.
+
+    The interval holds two chances: that of the sample, which may lie off the true mean, and that of the calls to come.
+    """
+    a, b = price.input / 1e6, price.output / 1e6
+    mean = a * sample.prompt + b * sample.answer
+    of_prompt = sample.prompt_squared - sample.prompt**2
+    of_answer = sample.answer_squared - sample.answer**2
+    of_both = sample.product - sample.prompt * sample.answer
+    variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
+    error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
+    return Dollars(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
+
+
 CHARACTERS_PER_TOKEN = 4
-"""Of English text, under the tokenisers of current models."""
+"""Of English text, under the tokenizers of current models."""
 ASSUMED_ANSWER_TOKENS = 500
 """Where nothing was answered yet and max_tokens is not lower; real reviser answers had 667 on average."""
 _SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
@@ -94,8 +122,8 @@ async def estimate(
     open_pairs = {entry.recipe.name: max(0, tasks.count - done.get(entry.recipe.name, 0)) for entry in planned}
     estimates = []
     for name, role in roles.items():
-        asking = [entry for entry in planned if name in entry.kit.roles]
-        asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.kit.choice, name) for entry in asking]
+        asking = [entry for entry in planned if name in entry.context.roles]
+        asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.context.choice, name) for entry in asking]
         calls = max(asks) if name in _SHARED else sum(asks)
         sample = samples.get((name, role.model))
         if sample is None or sample.answers < ENOUGH:
@@ -188,7 +216,7 @@ def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles
     """Tokens of the role's longest prompt: the task, the system message, and the template with the student's answer."""
     task = tasks.characters / max(tasks.count, 1) / CHARACTERS_PER_TOKEN
     system = len(roles[name].system or "") / CHARACTERS_PER_TOKEN
-    templates = [entry.kit.templates[name] for entry in asking if name in entry.kit.templates]
+    templates = [entry.context.templates[name] for entry in asking if name in entry.context.templates]
     if not templates:
         return task + system
     student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS

@@ -6,22 +6,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config import RunConfig
-from clairgen.config_file import config_yaml
-from clairgen.endpoint.opening import World, check_keys, with_revisions
+from clairgen.config.file import config_yaml
+from clairgen.config.models import RunConfig
+from clairgen.config.prices import check_budget, with_prices
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
-from clairgen.filters.sift import Sieve
-from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.chains import DRAIN_SECONDS, QUEUED_CHAINS
+from clairgen.filters.pipeline import FilterPipeline
+from clairgen.inference.factory import Runtime, check_keys, with_revisions
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.ingest import Reading
-from clairgen.pipeline.keeping import Keeper
-from clairgen.pipeline.making import Maker
-from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_asked
-from clairgen.pipeline.preparing import Prepared, prepare
+from clairgen.pipeline.make_pair import Keeper, Maker
+from clairgen.pipeline.plans import PlannedRecipe, Prepared, plan_recipes, prepare, roles_asked
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.session import Session, session
-from clairgen.pipeline.sifting import settle_near_duplicates, unsettle_near_duplicates
-from clairgen.prices import check_budget, with_prices
+from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
+from clairgen.pipeline.session import DRAIN_SECONDS, QUEUED_CHAINS, Session, session
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading
 from clairgen.tasks import check_source
@@ -71,29 +68,29 @@ async def generate(
     *,
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
-    world: World | None = None,
+    runtime: Runtime | None = None,
 ) -> Summary:
     """Make all pairs of `config` in the run directory `run` that are not made yet.
 
     Set `stop` to end early: what is in flight is finished and kept, as far as `options.drain_seconds` allow. `progress` is
     updated while it goes. Raises UserError for what the user has to mend; why the run stopped otherwise stands in the summary.
     """
-    options, progress, stop, world = (
+    options, progress, stop, runtime = (
         options or Options(),
         progress or Progress(),
         stop or asyncio.Event(),
-        world or World(),
+        runtime or Runtime(),
     )
     roles = with_prices(with_revisions(roles_asked(config)))
     planned = plan_recipes(config, roles)
-    check_keys(roles, world.environment)
+    check_keys(roles, runtime.environment)
     if config.budget_usd is not None:
         check_budget(roles)
     check_source(config.tasks)
     directory = RunDirectory(Path(run))
     directory.create()
     async with session(
-        directory, progress, stop, world, log_texts=options.log_texts, drain_seconds=options.drain_seconds
+        directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
     ) as held:
         store = held.store
         reused = {
@@ -128,7 +125,7 @@ async def generate(
 
 async def _run(
     held: Session,
-    asker: Asker,
+    asker: CompletionClient,
     planned: Sequence[PlannedRecipe],
     prepared: Prepared,
     config: RunConfig,
@@ -137,7 +134,7 @@ async def _run(
     """Run the chains; why they stopped before the end, if they did."""
     store, progress, stop = held.store, held.progress, held.stop
     recipes = {entry.recipe.name: entry for entry in planned}
-    keeper = Keeper(store, Sieve(prepared.filters), prepared.filter_set, config.tokeniser)
+    keeper = Keeper(store, FilterPipeline(prepared.filters), prepared.filter_set, config.tokenizer)
     maker = Maker(keeper, asker, recipes, stop, progress)
     width = len(recipes) * asker.capacity + QUEUED_CHAINS
     await held.run_chains(

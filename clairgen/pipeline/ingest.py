@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from clairgen.config import TaskSource
+from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
 from clairgen.store import Statement, Store, fact_row
 from clairgen.tasks import BadRow, Row, read_tasks

@@ -1,16 +1,26 @@
 """Plans: what the asks of each recipe are made of, and what a changed configuration means for a run."""
 
+import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.config import RecipeChoice, Role, RunConfig
-from clairgen.errors import ConfigError
+import yaml
+
+from clairgen.config.file import config_yaml
+from clairgen.config.models import RecipeChoice, Role, RunConfig
+from clairgen.errors import ConfigError, RunError
+from clairgen.filters.settings import FilterSettings
 from clairgen.keys import canonical_json, sampling_facts
-from clairgen.recipes.book import recipe_named
-from clairgen.recipes.recipe import Kit, Recipe
-from clairgen.store import Plan
+from clairgen.pipeline.ingest import Reading, ingest, last_reading, same_source, source_facts
+from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.refilter import TOKENIZER, refilter
+from clairgen.recipes.recipe import Recipe, RecipeContext
+from clairgen.recipes.registry import recipe_named
+from clairgen.store import Plan, Store
 from clairgen.templates import load_template
+from clairgen.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,7 @@ class PlannedRecipe:
     """A recipe of a run with what it works with, and its plan as the store keeps it."""
 
     recipe: Recipe
-    kit: Kit
+    context: RecipeContext
     plan: Plan
 
 
@@ -57,7 +67,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     templates = {
         role: load_template(choice.template or name, recipe.slots[role]) for role, name in recipe.templates.items()
     }
-    kit = Kit(
+    context = RecipeContext(
         choice,
         templates,
         asked,
@@ -65,7 +75,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
         recorded=recipe.reads_answers and not any(role.startswith("other-") for role in asked),
         certain=frozenset(role for role in asked if roles[role].temperature == 0),
     )
-    return PlannedRecipe(recipe, kit, Plan(recipe.name, _facts(config, kit, roles), recipe.revises))
+    return PlannedRecipe(recipe, context, Plan(recipe.name, _facts(config, context, roles), recipe.revises))
 
 
 def changes(before: Mapping[str, Plan], planned: list[PlannedRecipe]) -> list[Change]:
@@ -99,20 +109,122 @@ def role_facts(role: Role, seed: int) -> dict[str, Any]:
     }
 
 
-def _facts(config: RunConfig, kit: Kit, roles: Mapping[str, Role]) -> dict[str, Any]:
+def _facts(config: RunConfig, context: RecipeContext, roles: Mapping[str, Role]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
-    for name in kit.roles:
+    for name in context.roles:
         facts[f"models.{name}"] = role_facts(roles[name], config.seed)
-    for name, template in kit.templates.items():
+    for name, template in context.templates.items():
         facts[f"template of the {name}"] = template.content_hash
-    if kit.recorded:
+    if context.recorded:
         facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
-    if kit.recorded or any(role.startswith("judge") for role in kit.roles):
+    if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
-    options = kit.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
-    return facts | {f"recipes.{kit.choice.name}.{option}": value for option, value in options.items()}
+    options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
+    return facts | {f"recipes.{context.choice.name}.{option}": value for option, value in options.items()}
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
     text = "nothing" if value is None else canonical_json(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+_CONFIGURED_FILTERS = "configured_filters"
+_ASKS = re.compile(
+    r"^(recipes|seed|tasks|filters|tokenizer|"
+    r"models\.[\w-]+( changed|\.(model|revision|system|temperature|top_p|max_tokens|stop|seed|extra)))\b"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the chains need to know of the run."""
+
+    reading: Reading
+    filter_set: int
+    filters: FilterSettings
+
+
+async def prepare(
+    store: Store,
+    config: RunConfig,
+    planned: list[PlannedRecipe],
+    progress: Progress,
+    *,
+    skip_bad_lines: bool,
+    accept_changes: bool,
+    stop: asyncio.Event,
+) -> Prepared:
+    """Bring the store up to the configuration.
+
+    Raises RunError for a change of asks that was not accepted, and what `ingest` raises; a change takes effect only once
+    the tasks are read in.
+    """
+    await store.facts.found_run(__version__)
+    known = await last_reading(store)
+    source = source_facts(config.tasks, config.seed, known.source if known else None)
+    changed = await _accepted_changes(
+        store, planned, progress, other_tasks=other_tasks(known, source), accepted=accept_changes
+    )
+    reading = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines, stop=stop)
+    await store.facts.record_templates(template for entry in planned for template in entry.context.templates.values())
+    for entry in planned:
+        await store.tasks.expect(entry.recipe.name)
+        await store.facts.record_plan(entry.plan, changed=entry.recipe.name in changed)
+    filter_set, filters = await _settle_filters(store, config, progress)
+    await _note_harmless_changes(store, config, progress)
+    return Prepared(reading, filter_set, filters)
+
+
+def other_tasks(known: Reading | None, source: Mapping[str, Any]) -> bool:
+    """Whether a run that has its tasks is given others now."""
+    return known is not None and known.complete and not same_source(known.source, dict(source))
+
+
+async def _accepted_changes(
+    store: Store, planned: list[PlannedRecipe], progress: Progress, *, other_tasks: bool, accepted: bool
+) -> set[str]:
+    """Say what changed and what it means; the recipes whose asks changed. Without the user's word nothing is mixed."""
+    found = changes(await store.facts.plans(), planned)
+    statuses = await store.pairs.statuses()
+    made = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
+    meanings = [
+        f"{change.what}: {made.get(change.recipe, 0)} pairs of {change.recipe} are made again, with new asks where they differ"
+        for change in found
+        if made.get(change.recipe)
+    ]
+    if other_tasks:
+        meanings.append("the tasks changed: prompts that the run does not have yet are added, those it has stay")
+    if meanings and not accepted:
+        raise RunError(
+            f"the configuration differs from the one this run was made with ({'; '.join(meanings)}); every answer so far is "
+            "kept; pass --accept-changes to go on so, or name another --run"
+        )
+    for meaning in meanings:
+        progress.note(meaning)
+    return {change.recipe for change in found}
+
+
+async def _settle_filters(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:
+    """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
+    configured = config.filters.model_dump_json()
+    in_force = await store.filter_sets.in_force()
+    unchanged = await store.facts.get(_CONFIGURED_FILTERS) == configured
+    if in_force is not None and unchanged and await store.facts.get(TOKENIZER) == config.tokenizer:
+        return in_force[0], FilterSettings.model_validate_json(in_force[1])
+    if in_force is not None:
+        progress.note("the filters or the tokenizer changed: all pairs are filtered anew; no model is asked for that")
+    filters = config.filters if in_force is None or not unchanged else FilterSettings.model_validate_json(in_force[1])
+    number = await refilter(store, filters, config.tokenizer)
+    await store.facts.put(TOKENIZER, config.tokenizer)
+    await store.facts.put(_CONFIGURED_FILTERS, configured)
+    return number, filters
+
+
+async def _note_harmless_changes(store: Store, config: RunConfig, progress: Progress) -> None:
+    before = await store.facts.configuration()
+    now = config_yaml(config)
+    if before is not None and before != now:
+        harmless = [what for what in differences(yaml.safe_load(before), yaml.safe_load(now)) if not _ASKS.match(what)]
+        for what in harmless:
+            progress.note(f"{what}: no new asks")
+    await store.facts.record_configuration(now)

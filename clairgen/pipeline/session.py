@@ -6,16 +6,64 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.config import Role
-from clairgen.embedded.launch import EmbeddedServers
-from clairgen.endpoint.opening import World, open_pools
-from clairgen.pipeline.asking import Asker
-from clairgen.pipeline.chains import DRAIN_SECONDS, run_chains
-from clairgen.pipeline.ledger import Ledger
+from clairgen.config.models import Role
+from clairgen.embedded.server import EmbeddedServers
+from clairgen.inference.factory import Runtime, open_pools
+from clairgen.pipeline.budget import Budget
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.store import RunDirectory, Store, writing
 from clairgen.version import __version__
+
+QUEUED_CHAINS = 64
+"""Chains beyond those that all roles can have in flight, so that no place waits for a chain to begin."""
+DRAIN_SECONDS = 60.0
+"""How long what is in flight may take once a session is to stop, unless it is told otherwise."""
+
+
+async def run_chains(
+    work: AsyncIterator[Any],
+    chain: Callable[[Any], Awaitable[None]],
+    *,
+    width: int,
+    stop: asyncio.Event,
+    drained_within: Callable[[], Awaitable[None]],
+) -> int:
+    """Run `chain` over `work`, at most `width` at a time.
+
+    Once `stop` is set no new one is begun, and the rest are awaited for as long as `drained_within` sleeps; returns how many
+    were then cut off.
+    """
+    free = asyncio.Semaphore(width)
+    running: set[asyncio.Task[None]] = set()
+    cut_off = 0
+
+    async def one(item: Any) -> None:  # noqa: ANN401 - whatever the chain takes
+        try:
+            await chain(item)
+        finally:
+            free.release()
+
+    async def cut_off_what_lasts() -> None:
+        nonlocal cut_off
+        await stop.wait()
+        await drained_within()
+        cut_off = sum(task.cancel() for task in running)
+
+    cutting = asyncio.create_task(cut_off_what_lasts(), name="drain")
+    try:
+        async with asyncio.TaskGroup() as group:
+            async for item in work:
+                await free.acquire()
+                if stop.is_set():
+                    break
+                task = group.create_task(one(item))
+                running.add(task)
+                task.add_done_callback(running.discard)
+    finally:
+        cutting.cancel()
+    return cut_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,29 +75,29 @@ class Session:
     log: RunLog
     progress: Progress
     stop: asyncio.Event
-    world: World
+    runtime: Runtime
     stack: AsyncExitStack
     drain_seconds: float
 
-    async def ledger(self, budget_usd: float | None) -> Ledger:
+    async def ledger(self, budget_usd: float | None) -> Budget:
         """The account of the run's money, kept until the session ends."""
         spending = self.store.spending
-        ledger = Ledger(spending, await spending.total(), budget_usd, self.progress, self.stop)
+        ledger = Budget(spending, await spending.total(), budget_usd, self.progress, self.stop)
         return await self.stack.enter_async_context(ledger)
 
     async def asker(
-        self, roles: Mapping[str, Role], ledger: Ledger, *, seed: int, reused: Mapping[str, Store] | None = None
-    ) -> Asker:
+        self, roles: Mapping[str, Role], ledger: Budget, *, seed: int, reused: Mapping[str, Store] | None = None
+    ) -> CompletionClient:
         """The session's `ask`: embedded servers are started, and a pool is opened for every role."""
-        transport = self.world.transport()
+        transport = self.runtime.transport()
         self.stack.push_async_callback(transport.close)
         servers = await self.stack.enter_async_context(EmbeddedServers(log=self.directory.log))
         pools = await open_pools(
-            roles, transport, servers, self.world, self.stop, lambda said: self.progress.note(said, quotes=True)
+            roles, transport, servers, self.runtime, self.stop, lambda said: self.progress.note(said, quotes=True)
         )
         for pool in pools.values():
             self.stack.push_async_callback(pool.close)
-        return Asker(
+        return CompletionClient(
             self.store,
             roles,
             pools,
@@ -70,7 +118,7 @@ class Session:
     ) -> None:
         """Run chains over `work`; once the session is to stop, for `drain_seconds` more. `what` names what was then cut off."""
         cut_off = await run_chains(
-            work, chain, width=width, stop=self.stop, drained_within=lambda: self.world.sleep(self.drain_seconds)
+            work, chain, width=width, stop=self.stop, drained_within=lambda: self.runtime.sleep(self.drain_seconds)
         )
         if cut_off:
             self.progress.note(
@@ -100,7 +148,7 @@ async def session(
     directory: RunDirectory,
     progress: Progress,
     stop: asyncio.Event,
-    world: World,
+    runtime: Runtime,
     *,
     log_texts: bool = False,
     drain_seconds: float = DRAIN_SECONDS,
@@ -112,4 +160,4 @@ async def session(
             stack.callback(log.close)
             progress.tell, progress.tell_texts = log.event, log_texts
             store = await stack.enter_async_context(writing(directory))
-            yield Session(directory, store, log, progress, stop, world, stack, drain_seconds)
+            yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds)

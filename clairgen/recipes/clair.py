@@ -1,15 +1,15 @@
 """CLAIR (Section 3.1): a stronger model minimally revises the target's own answer."""
 
-from clairgen.parsing import PARSER_VERSION
-from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of
-from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.parsing.revision import PARSER_VERSION
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of
+from clairgen.recipes.revision import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task
 
 
-async def clair(task: Task, ask: Ask, kit: Kit) -> Pair:
+async def clair(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     """y_l = M(x); y_w = Reviser(x, y_l)   (eq. 1)."""
     rejected = await ask("target", task.messages)
-    return await revised(task, CLAIR.name, answer_of(rejected), ask, kit)
+    return await revised(task, CLAIR.name, answer_of(rejected), ask, context)
 
 
 CLAIR = Recipe(

@@ -3,32 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
-from clairgen.parsing import PARSER_VERSION
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
-from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
-from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.parsing.revision import PARSER_VERSION
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.revision import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task
 
 
-async def clair_best_of_n(task: Task, ask: Ask, kit: Kit) -> Pair:
+async def clair_best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     """y_l = M(x); y_i = Reviser(x, y_l), i = 1..n; y_w the one that stays when each next one is judged against the best so far.
 
     A tie, or a verdict that cannot be read, leaves the best so far. Revisions that cannot be parsed are passed over.
     """
     rejected = answer_of(await ask("target", task.messages))
-    best = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, kit)
-    for number in range(1, kit.choice.samples):
-        other = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, kit, sample=number)
-        best = await _better(task, best, other, number, ask, kit)
+    best = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, context)
+    for number in range(1, context.choice.samples):
+        other = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, context, sample=number)
+        best = await _better(task, best, other, number, ask, context)
     return best
 
 
-async def _better(task: Task, best: Pair, other: Pair, number: int, ask: Ask, kit: Kit) -> Pair:
+async def _better(task: Task, best: Pair, other: Pair, number: int, ask: Ask, context: RecipeContext) -> Pair:
     if best.chosen is None or other.chosen is None:
         return other if best.chosen is None else best
-    verdict = await judged(task, best.recipe, (best.chosen, other.chosen), ask, kit, number)
+    verdict = await judged(task, best.recipe, (best.chosen, other.chosen), ask, context, number)
     judgements = (*best.judgements, *(replace(one, round=number) for one in verdict.judgements))
     better = other if verdict.judgements and verdict.chosen == other.chosen else best
     return replace(better, judgements=judgements)

@@ -1,19 +1,19 @@
 """CLAIR with a system of asks as the reviser: draft, critique, revise (future work of the paper)."""
 
-from clairgen.parsing import PARSER_VERSION
-from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of, as_user
-from clairgen.recipes.revising import REVISER_SLOTS, revised
+from clairgen.parsing.revision import PARSER_VERSION
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user
+from clairgen.recipes.revision import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task
 from clairgen.templates import transcript
 
 
-async def clair_by_critique(task: Task, ask: Ask, kit: Kit) -> Pair:
+async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     """y_l = M(x); c = Reviser(criticise x, y_l); y_w = Reviser(x, y_l, c)."""
     rejected = await ask("target", task.messages)
-    criticise = kit.templates["critique"]
+    criticise = context.templates["critique"]
     prompt = criticise.fill(task=transcript(task.messages), student_solution=rejected.text)
     criticism = await ask("reviser", as_user(prompt), template=criticise)
-    return await revised(task, CLAIR_BY_CRITIQUE.name, answer_of(rejected), ask, kit, criticism=criticism.text)
+    return await revised(task, CLAIR_BY_CRITIQUE.name, answer_of(rejected), ask, context, criticism=criticism.text)
 
 
 CLAIR_BY_CRITIQUE = Recipe(

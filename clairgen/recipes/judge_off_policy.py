@@ -2,29 +2,29 @@
 
 from collections.abc import Sequence
 
-from clairgen.config import RecipeChoice, RunConfig
-from clairgen.errors import AskFailedError, ConfigError
+from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.keys import canonical_json, digest
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
-from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
+from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task
-from clairgen.verdicts import VERDICT_PARSER_VERSION
 
 
-async def judge_off_policy(task: Task, ask: Ask, kit: Kit) -> Pair:
+async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     """y_1, y_2 = M'(x), M''(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 3).
 
     With `others` the first two of them answer. Else the data set's answers are taken: two drawn by seed and task for the
     judge, or by recorded scores the best and the worst (of equals the one that stands first).
     """
-    others = [role for role in kit.roles if role.startswith("other-")]
+    others = [role for role in context.roles if role.startswith("other-")]
     if others:
         first, second = [answer_of(await ask(role, task.messages)) for role in others[:2]]
-    elif kit.choice.by == "scores":
+    elif context.choice.by == "scores":
         return best_and_worst(task)
     else:
-        first, second = _drawn(task, kit)
-    return await judged(task, JUDGE_OFF_POLICY.name, (first, second), ask, kit)
+        first, second = _drawn(task, context)
+    return await judged(task, JUDGE_OFF_POLICY.name, (first, second), ask, context)
 
 
 def best_and_worst(task: Task) -> Pair:
@@ -44,9 +44,9 @@ def best_and_worst(task: Task) -> Pair:
     return pair_of_choice(task, JUDGE_OFF_POLICY.name, _as_answers(best, worst), 1, ParseStatus.OK)
 
 
-def _drawn(task: Task, kit: Kit) -> tuple[Answer, Answer]:
+def _drawn(task: Task, context: RecipeContext) -> tuple[Answer, Answer]:
     answers = _at_least_two(task)
-    drawn = int(digest(canonical_json([kit.seed, task.id, "answers"]))[:12], 16)
+    drawn = int(digest(canonical_json([context.seed, task.id, "answers"]))[:12], 16)
     first = drawn % len(answers)
     second = (first + 1 + drawn // len(answers) % (len(answers) - 1)) % len(answers)
     return _as_answers(answers[first], answers[second])
@@ -54,7 +54,9 @@ def _drawn(task: Task, kit: Kit) -> tuple[Answer, Answer]:
 
 def _at_least_two(task: Task) -> Sequence[RecordedAnswer]:
     if len(task.answers) < 2:
-        raise AskFailedError("too-few-answers", f"task {task.id} brings {len(task.answers)} answers; two are needed")
+        raise RequestFailedError(
+            "too-few-answers", f"task {task.id} brings {len(task.answers)} answers; two are needed"
+        )
     return task.answers
 
 

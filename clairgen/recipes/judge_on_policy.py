@@ -2,19 +2,19 @@
 
 from collections.abc import Sequence
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
-from clairgen.recipes.judging import JUDGE_SLOTS, judged, judges_of, orders_shown
-from clairgen.recipes.recipe import Ask, Kit, Recipe, answer_of
+from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.records import Pair, Task
-from clairgen.verdicts import VERDICT_PARSER_VERSION
 
 
-async def judge_on_policy(task: Task, ask: Ask, kit: Kit) -> Pair:
+async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     """y_1, y_2 = M(x), M(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 2)."""
     first = await ask("target", task.messages, sample=0)
     second = await ask("target", task.messages, sample=1)
-    return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, kit)
+    return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, context)
 
 
 def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:

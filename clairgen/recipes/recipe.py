@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clairgen.config import RecipeChoice, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.records import Answer, Completion, Message, Pair, Task
 from clairgen.templates import Template
 
@@ -17,12 +17,12 @@ class Ask(Protocol):
     ) -> Completion:
         """Ask the model in `role`; different `sample` indices of one prompt are different answers.
 
-        Raises AskFailedError when this task must fail, RunStoppedError when the run stops.
+        Raises RequestFailedError when this task must fail, RunStoppedError when the run stops.
         """
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class RecipeContext:
     """What a recipe works with besides task and ask: the user's choice, its templates by role, the roles it asks, the seed.
 
     `recorded` tells that it takes the answers that the data set brings; `certain` are the roles whose samples are all the
@@ -50,7 +50,7 @@ class Recipe:
     """
 
     name: str
-    make: Callable[[Task, Ask, Kit], Awaitable[Pair]]
+    make: Callable[[Task, Ask, RecipeContext], Awaitable[Pair]]
     asks: Callable[[RunConfig, RecipeChoice], Sequence[str]]
     summary: str
     revises: bool = False

@@ -1,10 +1,10 @@
 """Stronger Preferred (Section 3.2): a stronger model's own answer is preferred to the target's."""
 
-from clairgen.recipes.recipe import Ask, Kit, Recipe, always, answer_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of
 from clairgen.records import Pair, Task
 
 
-async def stronger_preferred(task: Task, ask: Ask, _kit: Kit) -> Pair:
+async def stronger_preferred(task: Task, ask: Ask, _kit: RecipeContext) -> Pair:
     """y_l = M(x); y_w = Stronger(x)   (eq. 4)."""
     rejected = await ask("target", task.messages)
     chosen = await ask("stronger", task.messages)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
 from clairgen.reporting.diff import Change, Stretch, word_diff
-from clairgen.reporting.plain import plain_text, safe, safe_line
+from clairgen.reporting.sanitize import plain_text, safe, safe_line
 
 _UNDECIDED = {
     ParseStatus.NO_VERDICT,
@@ -118,7 +118,7 @@ def _answer(answer: Answer, model: str | None) -> Text:
 def _contrast(contrast: Contrast) -> Text:
     ratio = "undefined" if contrast.length_ratio is None else f"{contrast.length_ratio:.2f}"
     return safe_line(
-        f"Jaccard {100 * contrast.jaccard:.2f} x100 ({contrast.tokeniser} tokens), "
+        f"Jaccard {100 * contrast.jaccard:.2f} x100 ({contrast.tokenizer} tokens), "
         f"Levenshtein {contrast.levenshtein:,} characters, length ratio {ratio}"
     )
 

@@ -11,7 +11,7 @@ SOURCE = "Table 1 of arXiv 2408.06266"
 class PaperContrast:
     """One row of Table 1: mean token Jaccard x100, mean character Levenshtein; `n` is rounded as Section 5.1 states it.
 
-    The paper does not name the tokeniser of its Jaccard; a Treebank-like one comes closest to its figures.
+    The paper does not name the tokenizer of its Jaccard; a Treebank-like one comes closest to its figures.
     """
 
     jaccard: float

@@ -8,12 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting import paper
-from clairgen.reporting.audit import FEWEST_PAIRS
-from clairgen.reporting.audit_view import AUDIT_HINT, audit_table, audit_words
-from clairgen.reporting.contrast import ContrastEstimates, RecipeReport
-from clairgen.reporting.plain import plain_line, safe_line
-from clairgen.reporting.seats import JudgeReport
-from clairgen.reporting.statistics import Estimate
+from clairgen.reporting.position_bias import JudgeReport
+from clairgen.reporting.report import ContrastEstimates, RecipeReport
+from clairgen.reporting.sanitize import plain_line, safe_line
+from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, Shift
+from clairgen.stats import Estimate
 
 # In a narrower terminal the tables keep this width and the terminal breaks their lines: torn, but no figure is lost.
 _NARROWEST = 79
@@ -121,10 +120,10 @@ def _published(recipe: str) -> tuple[str, ...]:
 
 
 def _how_to_compare(reports: Sequence[RecipeReport]) -> Text:
-    tokenisers = sorted({plain_line(report.tokeniser) for report in reports})
-    text = Text("Tokeniser of the Jaccard: ")
-    text.append(", ".join(tokenisers), "bold")
-    text.append(". Figures under another tokeniser do not compare.")
+    tokenizers = sorted({plain_line(report.tokenizer) for report in reports})
+    text = Text("Tokenizer of the Jaccard: ")
+    text.append(", ".join(tokenizers), "bold")
+    text.append(". Figures under another tokenizer do not compare.")
     if any(report.recipe in paper.TABLE_1 for report in reports):
         text.append(
             f" The paper's ({paper.SOURCE}) is not stated; a Treebank-like one comes closest to its figures.", "dim"
@@ -171,3 +170,41 @@ def _name(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
 
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
+
+
+AUDIT_HINT = "install scikit-learn with pip install 'clairgen[report]'"
+MOST_SHOWN = 6
+
+
+def audit_words(audit: Audit, name: Text) -> Text:
+    """What the audit found, in a sentence."""
+    low, high = audit.interval
+    words = Text("Surface features of ").append_text(name)
+    words.append(
+        f": an AUC of {audit.auc:.3f} (95% interval {low:.3f} to {high:.3f}) for telling chosen from rejected by counts alone, "
+        f"out of fold over {audit.n:,} kept pairs, where 0.5 tells nothing: "
+    )
+    if audit.tells_apart:
+        return words.append("a reward model can learn these instead of quality.", "bold")
+    return words.append("no more than chance may do.")
+
+
+def shown(audit: Audit) -> list[Shift]:
+    """The features worth a look: those that carry the model first, and among the others those that shift clearly."""
+    telling = [shift for shift in audit.shifts if shift.clear or (audit.tells_apart and shift.carries > 0.005)]
+    return telling[:MOST_SHOWN]
+
+
+def audit_table(audit: Audit) -> Table:
+    """A row a feature: how chosen differs from rejected, the AUC of the feature alone, and what it carries."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("feature", no_wrap=True)
+    for name in ("chosen minus\nrejected", "\n± se", "AUC\nalone", "AUC lost\nwithout"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in shown(audit):
+        mean, error = one.shift.mean or 0.0, one.shift.se or 0.0
+        style = "bold" if one.clear else ""
+        table.add_row(
+            Text(one.feature, style), f"{mean:+,.2f}", f"± {error:,.2f}", f"{one.alone:.3f}", f"{one.carries:+.3f}"
+        )
+    return table

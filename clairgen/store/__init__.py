@@ -4,11 +4,11 @@ from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Plan, fact_row
-from clairgen.store.filter_sets import Sifted
+from clairgen.store.filter_sets import FilterResult
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
+from clairgen.store.schema import Statement
 from clairgen.store.spending import Call, Spending, Spent
-from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
 
@@ -17,6 +17,7 @@ __all__ = [
     "Attempt",
     "Call",
     "Failure",
+    "FilterResult",
     "MadePair",
     "PairAdvice",
     "PendingTask",
@@ -24,7 +25,6 @@ __all__ = [
     "RoleNumbers",
     "RunDirectory",
     "Sent",
-    "Sifted",
     "Spending",
     "Spent",
     "Statement",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clairgen.records import Variant
 from clairgen.store.completions import now
 from clairgen.store.reader import Reader
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 
 
 @dataclass(frozen=True, slots=True)

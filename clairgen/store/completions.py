@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairgen.records import Completion, Usage
-from clairgen.store.lookups import Lookups
 from clairgen.store.messages import messages_json_row
-from clairgen.store.reader import Reader
-from clairgen.store.statements import Statement
+from clairgen.store.reader import Lookups, Reader
+from clairgen.store.schema import Statement
 
 Write = Callable[..., Awaitable[None]]
 

@@ -9,7 +9,7 @@ from typing import Any
 from clairgen.keys import canonical_json
 from clairgen.store.completions import now
 from clairgen.store.reader import Reader
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 from clairgen.templates import Template
 
 

@@ -1,4 +1,4 @@
-"""Filter sets: the settings that pairs were sifted with, and which set is in force."""
+"""Filter sets: the settings that pairs were filtered with, and which set is in force."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from clairgen.store.completions import now
 from clairgen.store.facts import Facts, fact_row
 from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
 from clairgen.store.reader import Reader
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 from clairgen.store.writer import Writer
 
 _IN_FORCE = "filter_set"
@@ -16,7 +16,7 @@ _GROUP = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Sifted:
+class FilterResult:
     """What a filter set found in a pair; `measured` is its contrast if that had to be measured anew."""
 
     pair_id: str
@@ -40,22 +40,24 @@ class FilterSets:
         row = await self._reader.row("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),))
         return None if row is None else (int(row[0]), str(row[1]))
 
-    async def replace(self, settings: str, sifted: AsyncIterable[Sifted]) -> int:
+    async def replace(self, settings: str, filtered: AsyncIterable[FilterResult]) -> int:
         """Put a new set in force over all pairs given with their findings, in one transaction; its id."""
         assert self._writer is not None, "the store was opened for reading"  # noqa: S101 - a caller's fault
         row = await self._reader.row("SELECT coalesce(max(id), 0) + 1 FROM filter_sets")
         number = int(row[0]) if row else 1
-        await self._writer.exclusively(_statements(number, settings, sifted))
+        await self._writer.exclusively(_statements(number, settings, filtered))
         return number
 
 
-async def _statements(number: int, settings: str, sifted: AsyncIterable[Sifted]) -> AsyncIterator[Sequence[Statement]]:
+async def _statements(
+    number: int, settings: str, filtered: AsyncIterable[FilterResult]
+) -> AsyncIterator[Sequence[Statement]]:
     yield [
         ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
         fact_row(_IN_FORCE, str(number)),
     ]
     group: list[Statement] = []
-    async for entry in sifted:
+    async for entry in filtered:
         sql = "UPDATE pairs SET filter_set = ?, drop_reason = ? WHERE id = ?"
         group.append((sql, (number, drop_reason(entry.findings), entry.pair_id)))
         group += finding_rows(entry.pair_id, number, entry.findings)

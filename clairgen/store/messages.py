@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from clairgen.keys import digest, messages_json
 from clairgen.records import Message, RecordedAnswer
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 
 COMPRESSED = "compressed"
 _FAST = 1  # zlib's level: most of the gain at a third of the time

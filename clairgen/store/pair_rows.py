@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.metrics import METRICS_VERSION
+from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import (
     Answer,
     Contrast,
@@ -19,12 +19,12 @@ from clairgen.records import (
 )
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_of
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 
 COLUMNS = (
     "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "
     "p.chosen_model, p.rejected_model, p.reasoning, p.parse_status, p.parser_version, p.levenshtein, p.jaccard, "
-    "p.length_ratio, p.tokeniser, p.metrics_version, p.position, a.key, b.key, "
+    "p.length_ratio, p.tokenizer, p.metrics_version, p.position, a.key, b.key, "
     "iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL), p.reasked, p.missed, "
     "d.objective"
 )
@@ -32,8 +32,8 @@ POSITION = 18
 """Of `p.position` among the columns."""
 FROM = (
     "FROM pairs p JOIN messages m ON m.hash = p.prompt "
-    "LEFT JOIN pair_asks a ON a.pair_id = p.id AND a.part = 'chosen' "
-    "LEFT JOIN pair_asks b ON b.pair_id = p.id AND b.part = 'rejected' "
+    "LEFT JOIN pair_requests a ON a.pair_id = p.id AND a.part = 'chosen' "
+    "LEFT JOIN pair_requests b ON b.pair_id = p.id AND b.part = 'rejected' "
     "LEFT JOIN completions c ON c.key = a.key LEFT JOIN advice d ON d.pair_id = p.id"
 )
 
@@ -99,7 +99,7 @@ def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:
         "levenshtein": contrast.levenshtein if contrast else None,
         "jaccard": contrast.jaccard if contrast else None,
         "length_ratio": contrast.length_ratio if contrast else None,
-        "tokeniser": contrast.tokeniser if contrast else None,
+        "tokenizer": contrast.tokenizer if contrast else None,
         "metrics_version": METRICS_VERSION,
     }
 
@@ -133,12 +133,12 @@ def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int)
 
 def ask_rows(identity: str, pair: Pair, asked: Sequence[str]) -> list[Statement]:
     """The statements that tell which completions made a pair: its two answers, and all else that was `asked` for it."""
-    sql = "INSERT INTO pair_asks (pair_id, part, key) VALUES (?, ?, ?)"
+    sql = "INSERT INTO pair_requests (pair_id, part, key) VALUES (?, ?, ?)"
     answers = {"chosen": pair.chosen or pair.unparsed, "rejected": pair.rejected}
     parts = {part: answer.key for part, answer in answers.items() if answer is not None and answer.key}
     others = [key for key in dict.fromkeys(asked) if key not in parts.values()]
-    parts |= {f"asked-{number}": key for number, key in enumerate(others, start=1)}
-    gone: Statement = ("DELETE FROM pair_asks WHERE pair_id = ?", (identity,))
+    parts |= {f"request-{number}": key for number, key in enumerate(others, start=1)}
+    gone: Statement = ("DELETE FROM pair_requests WHERE pair_id = ?", (identity,))
     return [gone, *((sql, (identity, part, key)) for part, key in parts.items())]
 
 
@@ -146,7 +146,7 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
     """The pair of a row of COLUMNS."""
     (
         identity, task_id, recipe, body, chosen, rejected, chosen_finish, rejected_finish, chosen_model, rejected_model,
-        reasoning, parse_status, parser_version, levenshtein, jaccard, length_ratio, tokeniser, version, _, chosen_key,
+        reasoning, parse_status, parser_version, levenshtein, jaccard, length_ratio, tokenizer, version, _, chosen_key,
         rejected_key, unparsed, reasked, missed, objective,
     ) = row  # fmt: skip
     pair = Pair(
@@ -164,7 +164,7 @@ def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa:
         missed=missed,
     )
     fresh = levenshtein is not None and version == METRICS_VERSION
-    contrast = None if not fresh else Contrast(levenshtein, jaccard, length_ratio, tokeniser)
+    contrast = None if not fresh else Contrast(levenshtein, jaccard, length_ratio, tokenizer)
     return StoredPair(
         identity,
         Task(task_id, messages_of(body)),

@@ -5,6 +5,7 @@ stay.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 _FIRST = """
 CREATE TABLE meta (                  -- facts of the run: id, version that made it, filter set in force, fingerprint of the tasks
@@ -101,7 +102,18 @@ CREATE TABLE advice (                -- the objective that fits a pair, by compa
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE)
+_FIELD_WORDS = """
+ALTER TABLE pairs RENAME COLUMN tokeniser TO tokenizer;
+UPDATE meta SET key = 'tokenizer' WHERE key = 'tokeniser';
+ALTER TABLE pair_asks RENAME TO pair_requests;  -- part is chosen, rejected, or request-N
+UPDATE pair_requests SET part = replace(part, 'asked-', 'request-') WHERE part LIKE 'asked-%';
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 VERSION = len(MIGRATIONS)
+
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with its parameters."""

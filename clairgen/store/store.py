@@ -13,8 +13,7 @@ from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
 from clairgen.store.facts import Facts
 from clairgen.store.filter_sets import FilterSets
-from clairgen.store.judgements import Judgements
-from clairgen.store.pairs import Pairs
+from clairgen.store.pairs import Judgements, Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
 from clairgen.store.spending import Spending

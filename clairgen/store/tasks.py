@@ -8,7 +8,7 @@ from clairgen.records import Task
 from clairgen.store.facts import fact_row
 from clairgen.store.messages import answers_body, answers_of, messages_of, messages_row
 from clairgen.store.reader import Reader
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 from clairgen.tasks import Row
 
 _PAGE = 512

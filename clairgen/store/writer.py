@@ -14,7 +14,7 @@ import aiosqlite
 
 from clairgen.errors import StoreError
 from clairgen.store.connection import store_errors
-from clairgen.store.statements import Statement
+from clairgen.store.schema import Statement
 
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
 """Statements that are committed together, and who waits for that."""

@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
-from clairgen.config import Role, RunConfig
-from clairgen.config_file import parse_config
-from clairgen.embedded.launch import EmbeddedServers
-from clairgen.endpoint.opening import World, open_pools
-from clairgen.endpoint.transport import HttpTransport
-from clairgen.pipeline.asking import Asker
+from clairgen.config.file import parse_config
+from clairgen.config.models import Role, RunConfig
+from clairgen.embedded.server import EmbeddedServers
+from clairgen.inference.factory import Runtime, open_pools
+from clairgen.inference.transport import HttpTransport
+from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message
 from clairgen.store import RunDirectory, writing
@@ -101,16 +101,16 @@ def config(recipe: str, tasks: Path, *urls: str, **role: Any) -> RunConfig:  # n
 
 
 @contextlib.asynccontextmanager
-async def asker(run: Path, *urls: str, **role: Any) -> AsyncIterator[Asker]:  # noqa: ANN401 - any field of a role
+async def asker(run: Path, *urls: str, **role: Any) -> AsyncIterator[CompletionClient]:  # noqa: ANN401 - any field of a role
     """`ask` of a role `target` over a run directory, without the rest of `generate`."""
     place, stop, transport = RunDirectory(run), asyncio.Event(), HttpTransport()
     place.create()
     fields = {"endpoints": list(urls), "model": "m", "temperature": 0.7, "max_tokens": 500} | role
     roles = {"target": Role.model_validate(fields)}
     async with writing(place) as store, EmbeddedServers(log=place.log) as servers:
-        pools = await open_pools(roles, transport, servers, World(), stop)
+        pools = await open_pools(roles, transport, servers, Runtime(), stop)
         try:
-            yield Asker(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
+            yield CompletionClient(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())
         finally:
             for pool in pools.values():
                 await pool.close()

@@ -18,7 +18,7 @@ from nltk.tokenize import TreebankWordTokenizer
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
-from clairgen.metrics import contrasts, token_jaccard
+from clairgen.metrics.contrast import contrasts, token_jaccard
 
 _BATCH = 2_000
 _SENTENCES = 19

@@ -4,7 +4,7 @@ python -m tests.bench.rate --peers build/peers
 
 Prompts have 600 characters and answers 1.5 kB. Beside it, in the same rounds, the bare OpenAI SDK under a semaphore, which
 commits nothing, and, where `--peers` has their environments (`make bench` makes them), curator and distilabel. `generate` is the
-whole command: tasks read in, pairs measured, sifted and kept, two asks a pair.
+whole command: tasks read in, pairs measured, filtered and kept, two asks a pair.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.cli.running import run
+from clairgen.cli.signals import run
 from clairgen.pipeline.generate import generate
 from tests.bench.harness import asker, config, folder, question, served, stay_on_core, write_tasks
 

@@ -194,7 +194,7 @@ async def test_bad_flags(tmp_path: Path) -> None:
     one_sentence(await clairgen("filter", run, "--length-ratio", "2"), 2, "--length-ratio takes LOW:HIGH")
     one_sentence(await clairgen("filter", run, "--length-ratio", "2:1"), 2, "length_ratio")
     one_sentence(await clairgen("filter", run, "--mark", "lenght"), 2, "there is no filter 'lenght'")
-    one_sentence(await clairgen("report", run, "--tokeniser", "bpe"), 2, "there is no tokeniser 'bpe'; choose one of")
+    one_sentence(await clairgen("report", run, "--tokenizer", "bpe"), 2, "there is no tokenizer 'bpe'; choose one of")
     one_sentence(await clairgen("show", run, "--pair", "zz"), 2, "has no pair of 'zz'")
     one_sentence(
         await clairgen("export", run, tmp_path / "out", "--recipe", "judge"), 2, "has no recipe 'judge'; it has clair"

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from clairgen.cli.watch import watch
+from clairgen.cli.status import watch
 from tests.cli.commands import clairgen
 from tests.cli.test_commands import prepared
 from tests.runs import played

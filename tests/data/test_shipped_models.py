@@ -15,10 +15,10 @@ import pytest
 from clairgen.data.classroom.questions import draw, is_right, is_sound
 from clairgen.data.classroom.styles import STUDENT, STYLES, TEACHER
 from clairgen.embedded.address import embedded_address
-from clairgen.embedded.launch import serve
-from clairgen.parsing import parse_revision
+from clairgen.embedded.server import serve
+from clairgen.parsing.revision import parse_revision
+from clairgen.parsing.verdict import parse_verdict
 from clairgen.templates import load_template
-from clairgen.verdicts import parse_verdict
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "classroom"

@@ -17,7 +17,7 @@ CHAT_TEMPLATE = (
 
 
 def byte_alphabet() -> list[str]:
-    """The 256 printable stand-ins for bytes that GPT-2's tokeniser uses."""
+    """The 256 printable stand-ins for bytes that GPT-2's tokenizer uses."""
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     moved = [byte for byte in range(256) if byte not in kept]
     stand_ins = dict(zip(kept, map(chr, kept), strict=True)) | {byte: chr(256 + i) for i, byte in enumerate(moved)}
@@ -25,7 +25,7 @@ def byte_alphabet() -> list[str]:
 
 
 def write_tiny_gguf(path: Path, *, context: int = 256, seed: int = 0) -> Path:
-    """Write a random one-layer Llama with a byte tokeniser and a chat template; returns `path`."""
+    """Write a random one-layer Llama with a byte tokenizer and a chat template; returns `path`."""
     vocabulary = [*SPECIALS, *byte_alphabet(), "th"]
     metadata = b"".join(
         [

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from clairgen.records import Answer, Contrast, Finding, Message, Pair, StoredPair, Task
 
-CONTRAST = Contrast(levenshtein=12, jaccard=0.4311, length_ratio=1.25, tokeniser="treebank")
+CONTRAST = Contrast(levenshtein=12, jaccard=0.4311, length_ratio=1.25, tokenizer="treebank")
 
 
 def stored_pair(

@@ -6,10 +6,8 @@ from typing import Any
 import yaml
 from markdown_it import MarkdownIt
 
-from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow, card
-from clairgen.exporting.markdown import escaped
-from clairgen.exporting.rows import ExportFormat
-from clairgen.exporting.summary import ExportSummary
+from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow, card, escaped
+from clairgen.exporting.rows import ExportFormat, ExportSummary
 
 SUMMARY = ExportSummary(
     export_format=ExportFormat.PREFERENCE,

@@ -11,8 +11,8 @@ import pytest
 from huggingface_hub import close_session
 
 from clairgen.errors import UserError
+from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.hub import push
-from clairgen.exporting.writing import DatasetWriter
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.exporting.stored_pairs import stored_pair
 

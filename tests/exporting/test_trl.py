@@ -10,8 +10,8 @@ from typing import Any
 import datasets
 import pytest
 
+from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.rows import ExportFormat
-from clairgen.exporting.writing import DatasetWriter
 from tests.exporting.stored_pairs import stored_pair
 
 MISSING = [package for package in ("torch", "transformers", "trl") if importlib.util.find_spec(package) is None]

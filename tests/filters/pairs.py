@@ -2,7 +2,7 @@
 
 from clairgen.records import Answer, Contrast, Pair
 
-USUAL = Contrast(levenshtein=100, jaccard=0.4, length_ratio=1.2, tokeniser="treebank")
+USUAL = Contrast(levenshtein=100, jaccard=0.4, length_ratio=1.2, tokenizer="treebank")
 
 
 def answer(text: str = "Better.", finish_reason: str = "stop") -> Answer:

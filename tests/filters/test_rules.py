@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from clairgen.filters import rules
-from clairgen.filters.forms import Range
+from clairgen.filters.settings_fields import Range
 from clairgen.records import Contrast, FilterAction, Finding, Pair, ParseStatus
 from tests.filters.pairs import USUAL, answer, pair
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from clairgen.filters.forms import Bounds
 from clairgen.filters.settings import FILTERS, ON_REVISIONS, FilterSettings
+from clairgen.filters.settings_fields import Bounds
 from clairgen.records import FilterAction
 
 MEASURES = ["length_ratio", "jaccard", "levenshtein"]

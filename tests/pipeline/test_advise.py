@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from clairgen.config import RunConfig
+from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.keys import content_key
 from clairgen.pipeline.advise import Advised, AdviseOptions, advise
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
-from clairgen.recipes.comparing import Outcome
-from clairgen.recipes.revising import REVISER_SLOTS
+from clairgen.recipes.compare import Outcome
+from clairgen.recipes.revision import REVISER_SLOTS
 from clairgen.records import Message, SampleRange, Variant
 from clairgen.store import RunDirectory, reading
 from clairgen.templates import load_template
@@ -170,12 +170,12 @@ async def test_what_cannot_be_judged_is_left_out_by_name(tmp_path: Path) -> None
 
     async with ScriptedEndpoint(script) as endpoint:
         await generate(configured(endpoint.url, tmp_path), tmp_path / "run")
-        found = await advise(tmp_path / "run", world=quick())
+        found = await advise(tmp_path / "run", runtime=quick())
         [clair] = found.recipes
         assert clair.failed == [("context-overflow", 1, "too long")]
         assert found.failed == 1
         endpoint.script = playing(likes_winners)
-        mended = await advise(tmp_path / "run", world=quick())
+        mended = await advise(tmp_path / "run", runtime=quick())
     cut = unread = 11  # numbers 1 and 10 to 19; 2 and 20 to 29
     assert clair.outcomes == {Outcome.TRUNCATED: cut, Outcome.UNREADABLE: unread, Outcome.WON: 30 - cut - unread - 1}
     assert mended.failed == 0
@@ -218,7 +218,7 @@ async def test_budget_and_outage_stop_it_and_it_can_be_continued(tmp_path: Path)
         poor = await advise(tmp_path / "run", AdviseOptions(budget_usd=0.1))
         assert isinstance(poor.stopped_by, BudgetError)
         down = True
-        shut = await advise(tmp_path / "run", AdviseOptions(budget_usd=5), world=quick())
+        shut = await advise(tmp_path / "run", AdviseOptions(budget_usd=5), runtime=quick())
         assert isinstance(shut.stopped_by, EndpointsError)
         down = False
         found = await advise(tmp_path / "run", AdviseOptions(budget_usd=5))

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from clairgen import verbs
-from clairgen.config import RunConfig
-from clairgen.endpoint.opening import World
+from clairgen import api
+from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError
+from clairgen.inference.factory import Runtime
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.store import RunDirectory, Spent, reading
 from tests.pipeline.test_kill import killed_after
@@ -87,8 +87,8 @@ async def spent(run: Path) -> Spent:
 
 async def ended(given: RunConfig, run: Path) -> Summary:
     """A session that is left to end by itself, in haste."""
-    world = World(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
-    return await generate(given, run, world=world)
+    runtime = Runtime(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
+    return await generate(given, run, runtime=runtime)
 
 
 @pytest.mark.parametrize("trial", range(TRIALS))
@@ -131,7 +131,7 @@ async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path:
     assert 0.05 < first.progress.money.spent_usd <= 0.1
     assert second.stopped_by is None
     assert second.progress.money.spent_usd == pytest.approx(30 * (20 * 3 + 10 * 7 + 200 * 11 + 30 * 13) / 1e6)
-    assert (await verbs.status(run)).spent == await spent(run)
+    assert (await api.status(run)).spent == await spent(run)
 
 
 async def test_every_try_is_paid_for(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ async def test_every_try_is_paid_for(tmp_path: Path) -> None:
     async with ScriptedEndpoint(script) as endpoint:
         tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
         given = config(endpoint.url, tasks, recipes=["stronger-preferred"], budget_usd=1, **priced(timeout_seconds=10))
-        world = World(sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
-        summary = await generate(given, run, world=world)
+        runtime = Runtime(sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
+        summary = await generate(given, run, runtime=runtime)
     counted = await spent(run)
     assert summary.stopped_by is None
     assert (counted.calls, counted.open_calls) == (3, 1)

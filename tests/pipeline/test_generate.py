@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from clairgen import verbs
-from clairgen.config import RunConfig
-from clairgen.endpoint.opening import World
+from clairgen import api
+from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.filters.settings import FilterSettings
+from clairgen.inference.factory import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from tests.clocks import FakeClock
@@ -18,10 +18,10 @@ from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, wri
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
 
-def quick() -> World:
+def quick() -> Runtime:
     """The real transport under a clock that does not wait."""
     clock = FakeClock()
-    return World(clock=clock, sleep=clock.sleep, random=lambda: 0.5, environment={})
+    return Runtime(clock=clock, sleep=clock.sleep, random=lambda: 0.5, environment={})
 
 
 def asked_models(endpoint: ScriptedEndpoint) -> Counter[str]:
@@ -34,7 +34,7 @@ async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str | None, str]]:
             stored.pair.chosen.text if stored.pair.chosen else None,
             stored.pair.rejected.text,
         )
-        for stored in await verbs.made_pairs(run, recipe)
+        for stored in await api.made_pairs(run, recipe)
     }
 
 
@@ -83,15 +83,15 @@ async def test_a_bad_prompt_fails_its_task_only_and_is_taken_up_again(tmp_path: 
         return played(request)
 
     async with ScriptedEndpoint(script) as endpoint:
-        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
         assert summary.statuses["clair"] == {"made": 4, "failed": 1}
         assert summary.failures[0] == ("clair", "context-overflow", 1, "too long")
         assert asked_models(endpoint)[TARGET] == 5  # both recipes wanted the answer that failed; it was asked once
-        unchanged = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        unchanged = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
         assert unchanged.failed == 2
         healthy = True
         mended = await generate(
-            config(endpoint.url, tasks), tmp_path / "run", Options(retry_failed=True), world=quick()
+            config(endpoint.url, tasks), tmp_path / "run", Options(retry_failed=True), runtime=quick()
         )
     assert mended.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
     assert mended.failures == []
@@ -149,7 +149,7 @@ async def test_system_messages_and_conversations_reach_the_models_as_they_should
     revised = sorted(request["messages"][0]["content"] for request in endpoint.asked if request["model"] == REVISER)
     assert "{task}: System: Rhyme.\n\nUser: Hi\n\n{student_solution}: " in revised[0]
     assert "{task}: User: Hi\n\nAssistant: Yes?\n\nUser: More\n\n{student_solution}: " in revised[1]
-    exported = {len(stored.task.messages) for stored in await verbs.made_pairs(tmp_path / "run", "clair")}
+    exported = {len(stored.task.messages) for stored in await api.made_pairs(tmp_path / "run", "clair")}
     assert exported == {2, 4}  # a pair's prompt is what the target saw
 
 
@@ -222,7 +222,7 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
-    from clairgen.pipeline.sifting import filter_pairs
+    from clairgen.pipeline.refilter import filter_pairs
 
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(6))
     async with ScriptedEndpoint(played) as endpoint:
@@ -251,7 +251,7 @@ async def test_reuse_takes_the_answers_of_another_run(tmp_path: Path) -> None:
         with pytest.raises(RunError, match="is the run itself"):
             await generate(config(endpoint.url, more), tmp_path / "two", Options(reuse=(tmp_path / "two",)))
     assert len(endpoint.asked) == count + 3
-    roles = {role.role: role for role in (await verbs.status(tmp_path / "two")).roles}
+    roles = {role.role: role for role in (await api.status(tmp_path / "two")).roles}
     assert (roles["reviser"].completions, roles["reviser"].reused, roles["reviser"].prompt_tokens) == (6, 5, 200)
 
 
@@ -284,12 +284,12 @@ async def test_an_endpoint_that_refuses_everybody_stops_the_run_which_can_be_con
         return played(request)
 
     async with ScriptedEndpoint(script) as endpoint:
-        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
         assert isinstance(summary.stopped_by, EndpointsError)
         assert "Incorrect API key provided; check the API key" in str(summary.stopped_by)
         assert summary.failed == 0
         refusing = False
-        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", world=quick())
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
     assert summary.statuses == {"clair": {"made": 30}, "stronger-preferred": {"made": 30}}
     assert asked_models(endpoint)[TARGET] == 30
 
@@ -297,7 +297,7 @@ async def test_an_endpoint_that_refuses_everybody_stops_the_run_which_can_be_con
 async def test_ten_failures_alike_at_the_start_stop_the_run(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(200))
     async with ScriptedEndpoint(lambda _: refused(400, "temperature is not supported")) as endpoint:
-        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", runtime=quick())
     assert isinstance(summary.stopped_by, EndpointsError)
     assert "temperature is not supported" in str(summary.stopped_by)
     assert len(endpoint.asked) < 40
@@ -305,7 +305,9 @@ async def test_ten_failures_alike_at_the_start_stop_the_run(tmp_path: Path) -> N
 
 async def test_an_unreachable_endpoint_stops_the_run_with_its_name(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
-    summary = await generate(config("http://127.0.0.1:9/v1", tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+    summary = await generate(
+        config("http://127.0.0.1:9/v1", tasks, recipes=["clair"]), tmp_path / "run", runtime=quick()
+    )
     assert isinstance(summary.stopped_by, EndpointsError)
     assert "no connection to http://127.0.0.1:9/v1" in str(summary.stopped_by)
     assert summary.statuses == {"clair": {"pending": 3}}
@@ -329,7 +331,7 @@ async def test_passing_faults_are_tried_again_and_recorded(tmp_path: Path) -> No
         return faults[number] if number < len(faults) else played(request)
 
     async with ScriptedEndpoint(script) as endpoint:
-        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", runtime=quick())
     assert summary.statuses == {"clair": {"made": 8}}
     assert len(endpoint.asked) == 16 + len(faults)
     assert summary.progress.roles["target"].retried == len(faults)
@@ -338,7 +340,7 @@ async def test_passing_faults_are_tried_again_and_recorded(tmp_path: Path) -> No
 async def test_an_empty_answer_is_drawn_again_with_another_seed(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", ["q"])
     async with ScriptedEndpoint(lambda _: said("")) as endpoint:
-        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", world=quick())
+        summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run", runtime=quick())
     assert summary.failures[0][1] == "empty-answer"
     assert len({request["seed"] for request in endpoint.asked}) == len(endpoint.asked) == 3
 
@@ -347,7 +349,7 @@ async def test_a_missing_key_is_told_before_anything_is_made(tmp_path: Path) -> 
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
     keyed = config("http://127.0.0.1:9/v1", tasks, reviser={"api_key_env": "MY_KEY"})
     with pytest.raises(ConfigError, match=r"MY_KEY, which models\.reviser\.api_key_env names, is not set"):
-        await generate(keyed, tmp_path / "run", world=quick())
+        await generate(keyed, tmp_path / "run", runtime=quick())
     assert not (tmp_path / "run").exists()
 
 
@@ -360,11 +362,11 @@ async def test_a_key_is_sent_and_stands_in_no_file(tmp_path: Path) -> None:
 
     async with ScriptedEndpoint(script) as endpoint:
         clock = FakeClock()
-        world = World(clock=clock, sleep=clock.sleep, environment={"MY_KEY": key})
+        runtime = Runtime(clock=clock, sleep=clock.sleep, environment={"MY_KEY": key})
         keyed = config(
             endpoint.url, tasks, recipes=["clair"], target={"api_key_env": "MY_KEY"}, reviser={"api_key_env": "MY_KEY"}
         )
-        summary = await generate(keyed, tmp_path / "run", world=world)
+        summary = await generate(keyed, tmp_path / "run", runtime=runtime)
         assert endpoint.headers["authorization"] == f"Bearer {key}"
     assert summary.statuses == {"clair": {"made": 3}}
     assert all(key.encode() not in file.read_bytes() for file in (tmp_path / "run").iterdir())
@@ -375,7 +377,7 @@ async def test_answers_cost_what_their_tokens_cost(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
     assert summary.progress.roles["reviser"].cost_usd == pytest.approx(4 * (200 * 10 + 30 * 30) / 1e6)
-    report = (await verbs.report(tmp_path / "run"))[0]
+    report = (await api.report(tmp_path / "run"))[0]
     assert report.cost_usd == pytest.approx(4 * (200 * 10 + 30 * 30) / 1e6)
 
 
@@ -388,7 +390,7 @@ async def test_answers_that_cannot_be_parsed_are_kept_and_dropped_by_name(tmp_pa
     async with ScriptedEndpoint(script) as endpoint:
         summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
     assert summary.dropped == {"clair": {"no-solution-header": 2}}
-    stored = (await verbs.made_pairs(tmp_path / "run", "clair"))[0]
+    stored = (await api.made_pairs(tmp_path / "run", "clair"))[0]
     assert stored.pair.chosen is None
     assert stored.pair.unparsed is not None
     assert stored.pair.unparsed.text == "I would rather not."
@@ -417,7 +419,7 @@ async def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         await asyncio.wait_for(begun.wait(), 10)
         with pytest.raises(RunError, match="is in use by process"):
             await generate(config(endpoint.url, tasks), tmp_path / "run")
-        assert (await verbs.status(tmp_path / "run")).tasks == 3  # reading is allowed
+        assert (await api.status(tmp_path / "run")).tasks == 3  # reading is allowed
         await first
 
 
@@ -426,7 +428,7 @@ async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> Non
     async with ScriptedEndpoint(played) as endpoint:
         given: RunConfig = config(endpoint.url, tasks)
         await generate(given, tmp_path / "run")
-    from clairgen.config_file import load_config
+    from clairgen.config.file import load_config
 
     assert load_config(tmp_path / "run" / "config.yaml") == given
     assert json.loads(given.model_dump_json())["seed"] == 0
@@ -440,7 +442,7 @@ async def test_an_accepted_change_takes_effect_only_when_the_tasks_are_read(tmp_
         changed = config(endpoint.url, tasks, recipes=["clair"], reviser={"temperature": 0.1})
         with pytest.raises(InputError, match="line 6"):
             await generate(changed, tmp_path / "run", Options(accept_changes=True))
-        assert (await verbs.status(tmp_path / "run")).statuses == {"clair": {"made": 5}}
+        assert (await api.status(tmp_path / "run")).statuses == {"clair": {"made": 5}}
 
 
 async def test_a_finished_run_keeps_its_tasks_whatever_becomes_of_its_file(tmp_path: Path) -> None:
@@ -475,9 +477,9 @@ async def test_failures_that_are_taken_up_again_are_no_failures_any_more(tmp_pat
 async def test_a_key_that_an_answer_quotes_stands_in_no_file(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     async with ScriptedEndpoint(lambda _: Reply(b"<html>Authorization: Bearer sk-0123456789</html>")) as endpoint:
-        world = World(environment={"MY_KEY": "sk-0123456789"}, clock=(clock := FakeClock()), sleep=clock.sleep)
+        runtime = Runtime(environment={"MY_KEY": "sk-0123456789"}, clock=(clock := FakeClock()), sleep=clock.sleep)
         given = config(endpoint.url, tasks, recipes=["clair"], target={"api_key_env": "MY_KEY"})
-        summary = await generate(given, tmp_path / "run", world=world)
+        summary = await generate(given, tmp_path / "run", runtime=runtime)
     assert "[key]" in summary.failures[0][3]
     assert all(b"sk-0123456789" not in file.read_bytes() for file in (tmp_path / "run").iterdir())
 
@@ -494,5 +496,5 @@ async def test_roles_of_one_model_at_one_provider_share_their_pace(tmp_path: Pat
     async with ScriptedEndpoint(either) as endpoint:
         start = clock()
         given = config(endpoint.url, tasks, reviser=limited, stronger=limited)
-        await generate(given, tmp_path / "run", world=World(clock=clock, sleep=clock.sleep))
+        await generate(given, tmp_path / "run", runtime=Runtime(clock=clock, sleep=clock.sleep))
     assert 58 <= clock() - start < 75  # apart they would need 30

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from clairgen import verbs
+from clairgen import api
 from clairgen.keys import seed_for
 from clairgen.pipeline.generate import generate
 from tests.runs import config, config_text, played, questions, write_tasks
@@ -55,7 +55,7 @@ async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
 async def contents(run: Path) -> list[tuple[str, str, str | None, str]]:
     found = []
     for recipe in ("clair", "stronger-preferred"):
-        for stored in await verbs.made_pairs(run, recipe):
+        for stored in await api.made_pairs(run, recipe):
             chosen = stored.pair.chosen.text if stored.pair.chosen else None
             found.append((recipe, stored.task.id, chosen, stored.pair.rejected.text))
     return sorted(found)

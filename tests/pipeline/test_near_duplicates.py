@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from clairgen import verbs
+from clairgen import api
 from clairgen.errors import ConfigError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
-from clairgen.pipeline.reparsing import reparse
-from clairgen.pipeline.sifting import filter_pairs, unsettle_near_duplicates
+from clairgen.pipeline.refilter import filter_pairs, unsettle_near_duplicates
+from clairgen.pipeline.reparse import reparse
 from clairgen.store import RunDirectory, writing
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
@@ -21,7 +21,7 @@ PROMPTS = [STORY, *questions(3), STORY + " Thanks!", STORY.upper() + " Please."]
 
 async def marked(run: Path) -> dict[str, list[tuple[str, object]]]:
     """By recipe, the prompt's end and the prompt that each near duplicate names."""
-    pairs = [pair for report in await verbs.report(run) for pair in await verbs.made_pairs(run, report.recipe)]
+    pairs = [pair for report in await api.report(run) for pair in await api.made_pairs(run, report.recipe)]
     prompts = {pair.task.id: pair.task.messages[-1].content for pair in pairs}
     found: dict[str, list[tuple[str, object]]] = {}
     for pair in pairs:
@@ -41,7 +41,7 @@ async def test_a_run_ends_with_its_near_duplicates_marked_however_often_it_was_i
         assert await marked(run) == {recipe: found[:1] for recipe, found in EXPECTED.items()}
         await generate(config(endpoint.url, tasks, filters=LOOKED_FOR), run)
     assert await marked(run) == EXPECTED
-    clair = (await verbs.report(run))[0]
+    clair = (await api.report(run))[0]
     assert (clair.kept, dict(clair.marked)["near-duplicate-prompt"]) == (6, 2)
 
 
@@ -53,7 +53,7 @@ async def test_filter_and_reparse_keep_them(tmp_path: Path) -> None:
     assert await marked(run) == EXPECTED
     await filter_pairs(run, FilterSettings.model_validate({"near_duplicate": "drop"}))
     assert await marked(run) == EXPECTED
-    assert dict((await verbs.report(run))[0].dropped) == {"near-duplicate-prompt": 2}
+    assert dict((await api.report(run))[0].dropped) == {"near-duplicate-prompt": 2}
     await filter_pairs(run, FilterSettings.model_validate({"near_duplicate": "off"}))
     assert await marked(run) == {}
 
@@ -75,6 +75,6 @@ async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found
         async with writing(RunDirectory(run)) as store:  # as a kill in the middle leaves it
             await unsettle_near_duplicates(store, FilterSettings.model_validate(looked_for))
         with pytest.raises(RunError, match="near duplicates were not looked for"):
-            await verbs.export(run, tmp_path / "out")
+            await api.export(run, tmp_path / "out")
         await generate(config(endpoint.url, tasks, filters=looked_for), run)
-    assert (await verbs.export(run, tmp_path / "out")).row_count == 8
+    assert (await api.export(run, tmp_path / "out")).row_count == 8

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from clairgen.endpoint.opening import World
 from clairgen.errors import DrainedError, EndpointsError
+from clairgen.inference.factory import Runtime
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.pipeline.progress import Progress
 from tests.clocks import FakeClock
@@ -30,9 +30,9 @@ async def made(
     given = config(
         urls[0], tasks, recipes=["clair"], target={"endpoints": list(urls), **target}, reviser={"endpoints": [urls[0]]}
     )
-    world = World() if clock is None else World(clock=clock, sleep=clock.sleep, random=lambda: 0.5)
+    runtime = Runtime() if clock is None else Runtime(clock=clock, sleep=clock.sleep, random=lambda: 0.5)
     async with asyncio.timeout(60):
-        return await generate(given, folder / "run", world=world, stop=stop, progress=progress)
+        return await generate(given, folder / "run", runtime=runtime, stop=stop, progress=progress)
 
 
 def models(endpoint: ScriptedEndpoint) -> Counter[str]:

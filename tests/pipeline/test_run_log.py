@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clairgen.endpoint.opening import World
+from clairgen.inference.factory import Runtime
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog, last_session
@@ -40,8 +40,8 @@ async def logged(folder: Path, options: Options | None = None) -> tuple[Path, li
         async def sleep(seconds: float) -> None:
             passed[0] += seconds
 
-        world = World(clock=lambda: passed[0], sleep=sleep, environment={"A_KEY": KEY})
-        await generate(given, folder / "run", options, world=world)
+        runtime = Runtime(clock=lambda: passed[0], sleep=sleep, environment={"A_KEY": KEY})
+        await generate(given, folder / "run", options, runtime=runtime)
     return folder / "run", events(folder / "run")
 
 

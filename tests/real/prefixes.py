@@ -17,8 +17,8 @@ from typing import Annotated
 
 import typer
 
-from clairgen.endpoint.transport import HttpTransport, Timeouts
-from clairgen.endpoint.wire import read_response, request_body
+from clairgen.inference.openai_format import read_response, request_body
+from clairgen.inference.transport import HttpTransport, Timeouts
 from clairgen.records import Message, Sampling
 from tests.real.vllm_server import VllmServer
 

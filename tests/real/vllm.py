@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from clairgen.embedded.address import embedded_address
-from clairgen.embedded.launch import serve
+from clairgen.embedded.server import serve
 from clairgen.errors import UserError
 from tests.cli.commands import Done, clairgen
 from tests.real.clair_runs import ClairRuns

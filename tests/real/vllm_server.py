@@ -11,8 +11,8 @@ from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
 from typing import Self
 
-from clairgen.endpoint.transport import HttpTransport, Timeouts
 from clairgen.errors import ConfigError, RetryableError
+from clairgen.inference.transport import HttpTransport, Timeouts
 
 START_SECONDS = 300.0
 _PROBE = Timeouts(connect=5, first_byte=5, total=5)

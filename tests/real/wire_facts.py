@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from clairgen.endpoint.transport import HttpTransport, Response, Timeouts
-from clairgen.endpoint.wire import UnusableEndpointError, read_response, request_body
-from clairgen.errors import AskError
+from clairgen.errors import RequestError
+from clairgen.inference.openai_format import UnusableEndpointError, read_response, request_body
+from clairgen.inference.transport import HttpTransport, Response, Timeouts
 from clairgen.records import Message, Sampling
 
 _QUESTION = "What is 200 + 300?"
@@ -88,7 +88,7 @@ def _read(response: Response) -> str:
         answer = read_response(response, now_seconds=time.time())
     except UnusableEndpointError as error:
         return f"unusable: {error}"
-    except AskError as error:
+    except RequestError as error:
         return f"{error.status} {error.reason}: {error.detail[:150]}"
     choices, usage = len(orjson.loads(response.body)["choices"]), answer.usage
     said = f"{answer.finish_reason}, {usage.prompt_tokens}+{usage.completion_tokens} tokens"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from clairgen import verbs
-from clairgen.config import RunConfig
-from clairgen.config_file import load_config, parse_config
+from clairgen import api
+from clairgen.config.file import load_config, parse_config
+from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, InputError
 from clairgen.pipeline.generate import Options, Summary, generate
-from clairgen.pipeline.reparsing import reparse
+from clairgen.pipeline.reparse import reparse
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -89,15 +89,15 @@ async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
         OTHER_2: TASKS,
         JUDGE: 2 * TASKS - identical,  # equal answers need no judge
     }
-    first = {stored.task.id: stored.pair.rejected.text for stored in await verbs.made_pairs(tmp_path / "run", "clair")}
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-on-policy"):
+    first = {stored.task.id: stored.pair.rejected.text for stored in await api.made_pairs(tmp_path / "run", "clair")}
+    for stored in await api.made_pairs(tmp_path / "run", "judge-on-policy"):
         chosen = stored.pair.chosen
         assert chosen is not None
         assert first[stored.task.id] in (chosen.text, stored.pair.rejected.text)  # y_l of CLAIR is y_1 of the judge
         assert len(chosen.text) >= len(stored.pair.rejected.text)
         if chosen.text != stored.pair.rejected.text:
             assert stored.pair.reasoning == "longer is better here."
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+    for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert (stored.chosen_model, stored.rejected_model) == (OTHER_2, OTHER_1)
 
 
@@ -109,7 +109,7 @@ async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> Non
         shown = [
             judge_prompt(request)[0].startswith(OTHER_1) for request in endpoint.asked if request["model"] == JUDGE
         ]
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     [judge] = report.judges
     assert 120 < sum(shown) < 180
     assert judge.verdicts == 300
@@ -128,12 +128,12 @@ async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
         summary = await made(tmp_path, endpoint, [recipe], models={"others": others})
     assert Counter(request["model"] for request in endpoint.asked)[JUDGE] == 2 * TASKS
     assert summary.dropped == {"judge-off-policy": {"tie-between-orders": TASKS // 4}}
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+    for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert (stored.pair.chosen is None) == (number_of(stored.pair.rejected.text) % 4 == 0)
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     [judge] = report.judges
     assert judge.flips.mean == pytest.approx(0.25)
-    exported = await verbs.export(tmp_path / "run", tmp_path / "out")
+    exported = await api.export(tmp_path / "run", tmp_path / "out")
     assert exported.row_count == TASKS * 3 // 4
 
 
@@ -148,7 +148,7 @@ async def test_several_judges_choose_by_majority(tmp_path: Path) -> None:
         judges = [judge_role(endpoint.url, model) for model in (JUDGE, "stubborn", "third")]
         summary = await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others, "judge": judges})
     assert summary.dropped == {}
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+    for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert stored.chosen_model == OTHER_2
 
 
@@ -198,7 +198,7 @@ async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
         recipe = {"name": "judge-off-policy", "by": "scores"}
         summary = await made(tmp_path, endpoint, [recipe], tasks=source)
         assert endpoint.asked == []
-    pairs = {stored.task.id: stored for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy")}
+    pairs = {stored.task.id: stored for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy")}
     chosen = {
         name: (stored.pair.chosen.text, stored.pair.rejected.text)
         for name, stored in pairs.items()
@@ -224,7 +224,7 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
         summary = await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
     assert summary.statuses == {"judge-off-policy": {"made": 10}}
     assert len(endpoint.asked) == 10
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+    for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert (stored.chosen_model, stored.rejected_model) == ("b", "a")
 
 
@@ -261,7 +261,7 @@ async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
     async with ScriptedEndpoint(picky) as endpoint:
         others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
         await made(tmp_path, endpoint, ALL, models={"others": others})
-    summary = await verbs.export(tmp_path / "run", tmp_path / "out", matched=True)
+    summary = await api.export(tmp_path / "run", tmp_path / "out", matched=True)
     sets = {
         recipe: set(
             datasets.load_dataset(str(tmp_path / "out"), recipe, split="train", cache_dir=str(tmp_path / "cache"))[
@@ -294,7 +294,7 @@ async def test_marking_near_duplicates_keeps_what_judges_said(tmp_path: Path) ->
         await made(
             tmp_path, endpoint, ["judge-off-policy"], models={"others": others}, filters={"near_duplicate": "mark"}
         )
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     assert dict(report.marked)["near-duplicate-prompt"] == 1
     assert report.judges[0].verdicts == 5
 
@@ -306,7 +306,7 @@ async def test_judgements_of_an_earlier_plan_are_not_counted(tmp_path: Path) -> 
         both = {"name": "judge-off-policy", "order": "both"}
         given = await given_for(tmp_path, endpoint, [both], models={"others": others})
         await generate(given, tmp_path / "run", Options(accept_changes=True, limit=5))
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     assert (report.n, report.judges[0].verdicts, report.judges[0].flips.n) == (5, 10, 5)
 
 
@@ -325,7 +325,7 @@ async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) 
         assert summary.statuses == {recipe: {"made": 4} for recipe in recipes}
         other = await given_for(tmp_path, endpoint, recipes, tasks=source | {"answers": ["b", "prompt"]})
         await generate(other, tmp_path / "run", Options(accept_changes=True))
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+    for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert {stored.chosen_model, stored.rejected_model} == {"b", "prompt"}
 
 
@@ -337,7 +337,7 @@ async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Pa
     source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "answers": ["a", "b"]}
     async with ScriptedEndpoint(all_played) as endpoint:
         await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
-    [stored] = await verbs.made_pairs(tmp_path / "run", "judge-off-policy")
+    [stored] = await api.made_pairs(tmp_path / "run", "judge-off-policy")
     assert stored.pair.chosen is not None
     assert stored.pair.chosen.text == "first rather longer"
 
@@ -347,10 +347,10 @@ async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
     source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "answers": ["a", "b"]}
     async with ScriptedEndpoint(lambda _: said("Both are equally good.")) as endpoint:
         await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
-    for stored in await verbs.made_pairs(tmp_path / "run", "judge-off-policy"):
+    for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert stored.pair.unparsed is not None
         assert {stored.pair.unparsed.text.split()[0], stored.pair.rejected.text.split()[0]} == {"one", "two"}
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     assert (report.judges[0].verdicts, report.judges[0].ties) == (0, 4)
 
 
@@ -359,8 +359,8 @@ async def test_everything_that_a_pair_asked_for_is_in_its_cost(tmp_path: Path) -
     async with ScriptedEndpoint(all_played) as endpoint:
         judge = judge_role(endpoint.url) | {"price_per_million": price}
         await made(tmp_path, endpoint, ["judge-on-policy"], models={"judge": judge})
-        status = await verbs.status(tmp_path / "run")
-    [report] = await verbs.report(tmp_path / "run")
+        status = await api.status(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     paid = sum(role.cost_usd or 0 for role in status.roles)
     assert report.cost_usd == pytest.approx(paid)
     assert paid > 0
@@ -389,6 +389,6 @@ async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_
     async with ScriptedEndpoint(seated) as endpoint:
         others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
         await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     assert report.judges[0].verdicts == 400
     assert report.judges[0].leaning == leaning

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from clairgen import verbs
-from clairgen.config import RevisionCheck
+from clairgen import api
+from clairgen.config.models import RevisionCheck
 from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
-from clairgen.recipes.book import BOOK
-from clairgen.recipes.revising import CHECKS, edit_share, miss
+from clairgen.recipes.registry import RECIPES
+from clairgen.recipes.revision import CHECKS, edit_share, miss
 from clairgen.records import Answer, Pair
 from clairgen.templates import load_template, shipped_templates
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
@@ -83,7 +83,7 @@ async def test_revision_that_misses_is_asked_for_once_more_and_counted(tmp_path:
         again = await generate(given, tmp_path / "run")
     assert again.statuses == {"clair": {"made": TASKS}}
     assert Counter(request["model"] for request in endpoint.asked) == {TARGET: TASKS, REVISER: TASKS + 2 * TASKS // 3}
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     assert (report.reasked, dict(report.missed)) == (2 * TASKS // 3, {"length-ratio": TASKS // 3})
 
 
@@ -99,7 +99,7 @@ async def test_second_revision_that_can_be_parsed_is_better_than_none(tmp_path: 
     async with ScriptedEndpoint(script) as endpoint:
         recipe = {"name": "clair", "template": "revise-length-neutral"}
         await generate(config(endpoint.url, tasks, recipes=[recipe]), tmp_path / "run")
-    for stored in await verbs.made_pairs(tmp_path / "run", "clair"):
+    for stored in await api.made_pairs(tmp_path / "run", "clair"):
         assert stored.pair.chosen is not None
         assert (stored.pair.reasked, stored.pair.missed) == (True, "length-ratio")
 
@@ -169,10 +169,10 @@ async def test_best_of_n_keeps_what_the_judge_prefers(tmp_path: Path) -> None:
         given = config(endpoint.url, tasks, recipes=[recipe], judge=judge)
         summary = await generate(given, tmp_path / "run")
     assert summary.statuses == {"clair-best-of-n": {"made": TASKS}}
-    for stored in await verbs.made_pairs(tmp_path / "run", "clair-best-of-n"):
+    for stored in await api.made_pairs(tmp_path / "run", "clair-best-of-n"):
         assert stored.pair.chosen is not None
         assert stored.pair.chosen.text == stored.pair.rejected.text + "!!!!!"
-    [report] = await verbs.report(tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
     [judged] = report.judges
     assert judged.verdicts == TASKS * 3 * 2  # four revisions that parse, three rounds, two orders
     assert Counter(request["model"] for request in endpoint.asked)[REVISER] == 5 * TASKS
@@ -190,7 +190,7 @@ async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path)
     async with ScriptedEndpoint(script) as endpoint:
         summary = await generate(config(endpoint.url, tasks, recipes=["worsened"]), tmp_path / "run")
     assert summary.statuses == {"worsened": {"made": TASKS}}
-    for stored in await verbs.made_pairs(tmp_path / "run", "worsened"):
+    for stored in await api.made_pairs(tmp_path / "run", "worsened"):
         assert stored.pair.chosen is not None
         assert stored.pair.rejected.text == stored.pair.chosen.text.replace("many", "some")
         assert (stored.chosen_model, stored.rejected_model) == (STRONGER, REVISER)
@@ -220,8 +220,8 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
 
 
 def test_book_names_every_recipe_with_a_summary() -> None:
-    assert set(BOOK) == {
+    assert set(RECIPES) == {
         *("clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"),
         *("clair-by-critique", "clair-best-of-n", "worsened"),
     }
-    assert all(recipe.summary and name == recipe.name for name, recipe in BOOK.items())
+    assert all(recipe.summary and name == recipe.name for name, recipe in RECIPES.items())

@@ -14,9 +14,9 @@ from clairgen.records import (
     StoredPair,
     Task,
 )
-from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
+from clairgen.reporting.report import RecipeNumbers, RecipeReport
 
-USUAL = Contrast(levenshtein=120, jaccard=0.5, length_ratio=1.25, tokeniser="treebank")
+USUAL = Contrast(levenshtein=120, jaccard=0.5, length_ratio=1.25, tokenizer="treebank")
 
 TOO_LONG = Finding("length-ratio", FilterAction.DROP, "too-long", 4.8)
 ALLUDES = Finding("allusion", FilterAction.MARK, "alludes-to-revision", "corrected")

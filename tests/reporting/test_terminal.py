@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from clairgen.reporting.audit import Audit, Shift
-from clairgen.reporting.contrast import RecipeNumbers, RecipeReport
 from clairgen.reporting.paper import TABLE_1
-from clairgen.reporting.statistics import Estimate
+from clairgen.reporting.report import RecipeNumbers, RecipeReport
+from clairgen.reporting.shortcut_audit import Audit, Shift
 from clairgen.reporting.terminal import print_reports
+from clairgen.stats import Estimate
 from tests.reporting.made import TOO_LONG, report_of, stored_pair
 
 WIDTHS = [20, 40, 60, 79, 80, 120, 200]

@@ -20,7 +20,7 @@ TABLES = {
         "judgements",
         "messages",
     ),
-    *("meta", "pair_asks", "pairs", "plans", "spending", "tasks", "templates", "votes"),
+    *("meta", "pair_requests", "pairs", "plans", "spending", "tasks", "templates", "votes"),
 }
 
 

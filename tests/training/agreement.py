@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from clairgen_train.anchors import RunningAnchor
-from clairgen_train.objective import Objective
+from clairgen_train.kl_anchor import RunningAnchor
+from clairgen_train.losses import Objective
 from tests.training.tiny import given_log_probs, pair_trainer, prepared_pairs, unpaired_trainer
 
 BETA, KL = 0.1, 4.0

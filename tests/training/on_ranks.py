@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from clairgen_train.anchors import RunningAnchor
-from clairgen_train.objective import Objective
+from clairgen_train.kl_anchor import RunningAnchor
+from clairgen_train.losses import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from tests.training.tiny import pair_trainer, prepared_pairs
 

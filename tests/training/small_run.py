@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings, load_settings
-from clairgen_train.training import prepare, run
 from tests.exporting.test_trl import byte_tokenizer, tiny_llama
 
 Row = Mapping[str, object]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import UserError
-from clairgen_train.training import prepare
+from clairgen_train.run import prepare
 from tests.cli.commands import Done, clairgen
 from tests.training.small_run import pair, saved_model, settings, written
 

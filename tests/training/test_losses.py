@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clairgen_train.losses import (
+    Objective,
     PairScores,
     apo_down,
     apo_zero,
@@ -18,7 +19,6 @@ from clairgen_train.losses import (
     pair_losses,
     sft,
 )
-from clairgen_train.objective import Objective
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 GRID = torch.linspace(-6, 6, 49, dtype=torch.float64)

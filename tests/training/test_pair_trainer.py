@@ -11,8 +11,8 @@ from torch import Tensor
 from transformers import MixtralConfig, MixtralForCausalLM, set_seed
 
 from clairgen.errors import ConfigError, InputError
-from clairgen_train.anchors import PaperEraAnchor, RunningAnchor
-from clairgen_train.objective import Objective
+from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
+from clairgen_train.losses import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from tests.training.agreement import agreements
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama

@@ -14,7 +14,7 @@ from clairgen.errors import InputError
 from clairgen.pipeline.advise import advise
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
-from clairgen.recipes.comparing import Outcome
+from clairgen.recipes.compare import Outcome
 from clairgen.store import RunDirectory, reading
 from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from tests.cli.commands import clairgen

@@ -13,11 +13,10 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
-from clairgen_train import training
-from clairgen_train.objective import Objective
-from clairgen_train.resources import resources_told
+from clairgen_train import run as training
+from clairgen_train.losses import Objective
+from clairgen_train.run import prepare, resources_told, run
 from clairgen_train.run_folder import RunFolder
-from clairgen_train.training import prepare, run
 from tests.training.small_run import pair, settings, trained, written
 
 

@@ -12,8 +12,8 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
-from clairgen_train.anchors import RunningAnchor
-from clairgen_train.objective import Objective
+from clairgen_train.kl_anchor import RunningAnchor
+from clairgen_train.losses import Objective
 from clairgen_train.pair_trainer import TRL_LOSSES
 from clairgen_train.unpaired_trainer import TRL_LOSSES as UNPAIRED_LOSSES
 from tests.training.tiny import pair_trainer, prepared_pairs, unpaired_trainer

@@ -8,8 +8,7 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from clairgen.errors import ConfigError, InputError
-from clairgen_train.losses import apo_zero_unpaired, kto
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective, apo_zero_unpaired, kto
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.training.tiny import prepared_pairs, tiny_llama, unpaired_trainer
 

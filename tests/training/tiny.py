@@ -10,8 +10,8 @@ from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from trl import DPOConfig, KTOConfig
 
-from clairgen_train.collating import PairCollator
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
+from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.exporting.test_trl import byte_tokenizer

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from clairgen.errors import ClairgenError, DrainedError
+from clairgen_train.run import run
 from clairgen_train.run_folder import RunFolder
-from clairgen_train.training import run
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
 from clairgen_train.settings import TrainingSettings
 
 EQUATIONS = {

@@ -7,12 +7,33 @@ in TRL: the constant keeps it from going below zero and changes no gradient.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from clairgen_train.objective import Objective
+
+class Objective(StrEnum):
+    """What a training run minimises; the value is the name that users write."""
+
+    APO_ZERO = "apo-zero"
+    APO_DOWN = "apo-down"
+    DPO = "dpo"
+    KTO_PAIR = "kto-pair"
+    SFT = "sft"
+    KTO = "kto"
+    APO_ZERO_UNPAIRED = "apo-zero-unpaired"
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether it takes chosen and rejected of a prompt together."""
+        return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
+
+    @property
+    def code(self) -> int:
+        """Its number in a prepared data set's column `objective`: the place in this list."""
+        return list(Objective).index(self)
 
 
 def dpo(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:

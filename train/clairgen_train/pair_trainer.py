@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
-from clairgen_train.anchors import Anchor, RunningAnchor
-from clairgen_train.collating import PairCollator
-from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.objective import Objective
-from clairgen_train.refusing import refuse_other_losses, refuse_unusable
+from clairgen_train.kl_anchor import Anchor, RunningAnchor
+from clairgen_train.losses import Objective, PairScores, pair_losses
+from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.sampling import answered_twice, prompts_of
+from clairgen_train.validation import refuse_other_losses, refuse_unusable
 
 TRL_LOSSES = {
     Objective.DPO: "sigmoid",

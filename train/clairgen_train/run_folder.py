@@ -4,8 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
+from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import InputError, RunError
-from clairgen.strict_yaml import mapping, read_text, validated
 from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings_yaml
 
 _SETTINGS = "training.yaml"

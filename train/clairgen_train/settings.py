@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
-from clairgen.strict_yaml import mapping, read_text, validated
-from clairgen_train.objective import Objective
+from clairgen_train.losses import Objective
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]
 
 
 class Truncation(enum.StrEnum):
-    """How a pair that is too long is cut; see `tokenising`."""
+    """How a pair that is too long is cut; see `tokenizing`."""
 
     EACH = "each"
     TRL_2024 = "trl-2024"

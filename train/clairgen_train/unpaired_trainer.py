@@ -6,8 +6,8 @@ from torch.utils.data import Sampler
 from trl import KTOConfig, KTOTrainer
 
 from clairgen.errors import ConfigError
-from clairgen_train.objective import Objective
-from clairgen_train.unpairing import BlockSampler, labelled_answers
+from clairgen_train.data.unpair import BlockSampler, labelled_answers
+from clairgen_train.losses import Objective
 
 TRL_LOSSES = {Objective.KTO: "kto", Objective.APO_ZERO_UNPAIRED: "apo_zero_unpaired"}
 """The objectives for single answers, by TRL's names; both are its own losses."""

@@ -10,10 +10,10 @@ import httpx
 
 from clairgen.data.classroom.questions import Question, is_right, is_sound
 from clairgen.embedded.address import EmbeddedAddress
-from clairgen.embedded.launch import serve
-from clairgen.parsing import parse_revision
+from clairgen.embedded.server import serve
+from clairgen.parsing.revision import parse_revision
+from clairgen.parsing.verdict import parse_verdict
 from clairgen.records import ParseStatus
-from clairgen.verdicts import parse_verdict
 from classroom_models.drafts import style_of
 from classroom_models.prompting import judge_prompt, revise_prompt
 from classroom_models.recipe import SHAPES

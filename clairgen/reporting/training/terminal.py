@@ -7,12 +7,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.reporting.plain import plain_line, safe_line, shortened
-from clairgen.reporting.statistics import Estimate
-from clairgen.reporting.training.diagnosis import cautions, differing_settings
-from clairgen.reporting.training.measurements import Measurement
-from clairgen.reporting.training.sickness import Kind, Sickness, figure
-from clairgen.reporting.training.training_report import TrainingReport
+from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.reporting.training.diagnostics.diagnostic import Kind, Sickness, figure
+from clairgen.reporting.training.diagnostics.registry import cautions, differing_settings
+from clairgen.reporting.training.report import Measurement, TrainingReport
+from clairgen.stats import Estimate
 
 MOST_ROWS = 5
 _GAP = 3

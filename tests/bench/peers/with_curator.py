@@ -11,7 +11,7 @@ FREELY = 10**9
 
 
 def without_network() -> None:
-    """Count tokens by bytes where the tables of OpenAI's tokeniser, which curator loads from the network, cannot be had."""
+    """Count tokens by bytes where the tables of OpenAI's tokenizer, which curator loads from the network, cannot be had."""
     import tiktoken
 
     try:
@@ -28,7 +28,7 @@ def main() -> None:
     without_network()
     from bespokelabs import curator
 
-    class Asker(curator.LLM):
+    class CompletionClient(curator.LLM):
         def prompt(self, row: dict[str, str]) -> str:
             return row["question"]
 
@@ -36,7 +36,7 @@ def main() -> None:
             return {"question": row["question"], "answer": response}
 
     with tempfile.TemporaryDirectory() as folder:
-        asker = Asker(
+        asker = CompletionClient(
             model_name="gpt-4o-mini",
             backend="openai",
             backend_params={

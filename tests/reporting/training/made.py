@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from clairgen.reporting.training.reading import FILE, read_trajectory
+from clairgen.reporting.training.load import FILE, read_trajectory
 from clairgen.reporting.training.trajectory import Trajectory
 
 Plan = Callable[[float], float]

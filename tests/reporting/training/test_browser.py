@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.reporting.training.render import write_training_page
-from clairgen.reporting.training.training_report import TrainingReport
-from tests.reporting.page.browser import needs_browser, opened
-from tests.reporting.page.test_browser import ATTACKS, CONTRASTS, HOSTILE
+from clairgen.reporting.training.page import write_training_page
+from clairgen.reporting.training.report import TrainingReport
+from tests.reporting.html.browser import needs_browser, opened
+from tests.reporting.html.test_browser import ATTACKS, CONTRASTS, HOSTILE
 from tests.reporting.training.made import FOUR, HEALTHY, trajectory
 
 pytestmark = needs_browser

@@ -29,7 +29,7 @@ async def test_mistakes_get_one_sentence(tmp_path: Path) -> None:
     for arguments, said in (
         ([tmp_path / "absent"], "Error: there is no trajectories.parquet in"),
         ([tmp_path / "out", tmp_path], "Error: there is no trajectories.parquet in"),
-        ([tmp_path / "out", "--tokeniser", "word"], "Error: --tokeniser is for the answers of a run of pairs"),
+        ([tmp_path / "out", "--tokenizer", "word"], "Error: --tokenizer is for the answers of a run of pairs"),
         ([tmp_path / "out", "--html", tmp_path / "no" / "x.html"], "cannot be written"),
     ):
         done = await clairgen("report", "--training", *arguments)

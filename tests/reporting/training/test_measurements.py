@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from clairgen.reporting.statistics import Estimate
-from clairgen.reporting.training.measurements import measurements
-from clairgen.reporting.training.reading import FILE, read_trajectory
+from clairgen.reporting.training.load import FILE, read_trajectory
+from clairgen.reporting.training.report import measurements
+from clairgen.stats import Estimate
 from tests.reporting.training.made import HEALTHY, Planned, trajectory, write
 
 THREE = Planned(pairs=3, measurements=2, beta=0.5)

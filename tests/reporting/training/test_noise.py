@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.reporting.training.diagnosis import sicknesses
-from clairgen.reporting.training.sickness import PROMISES
+from clairgen.reporting.training.diagnostics.diagnostic import PROMISES
+from clairgen.reporting.training.diagnostics.registry import sicknesses
 from tests.reporting.training.made import FOUR, HEALTHY, Planned, still, trajectory
 
 RUNS = 200

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from clairgen.reporting.training.report import TrainingReport
 from clairgen.reporting.training.terminal import few, print_training
-from clairgen.reporting.training.training_report import TrainingReport
 from tests.reporting.training.made import FOUR, HEALTHY, Planned, line, trajectory
 
 

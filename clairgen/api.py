@@ -1,0 +1,242 @@
+"""What is done with a finished run, as one call each: report on it, export it, look at a pair, see where it stands.
+
+They read beside a run that is still being made, and write nothing into it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from clairgen.errors import InputError, RunError
+from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
+from clairgen.exporting.dataset import DatasetWriter
+from clairgen.exporting.rows import ExportFormat, ExportSummary
+from clairgen.filters.rules import reason_to_skip
+from clairgen.filters.settings import FilterSettings
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.pipeline.ingest import Reading, last_reading
+from clairgen.pipeline.refilter import TOKENIZER, require_coverage
+from clairgen.pipeline.run_log import Session, last_session
+from clairgen.records import StoredPair
+from clairgen.reporting.extra import require_page_extra, require_report_extra, require_trajectory_extra
+from clairgen.reporting.html.pairs_page import PairSample
+from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
+from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
+
+if TYPE_CHECKING:
+    from clairgen.reporting.training.report import TrainingReport
+
+_PAIRS_ON_A_PAGE = 500  # of a recipe: some 4 MB
+_LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered."""
+
+    run: Path
+    run_id: str | None
+    tasks: int
+    source: Reading | None
+    statuses: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, int]]
+    failures: list[tuple[str, str, int, str]]
+    roles: list[RoleNumbers]
+    spent: Spent
+    filters: FilterSettings | None
+
+
+async def status(run: Path | str) -> Status:
+    """Where a run stands now."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        in_force = await store.filter_sets.in_force()
+        return Status(
+            directory.path,
+            await store.facts.get("run_id"),
+            await store.tasks.count(),
+            await last_reading(store),
+            await store.pairs.statuses(),
+            await store.pairs.dropped(),
+            await store.pairs.failures(),
+            await store.completions.numbers(),
+            await store.spending.total(),
+            FilterSettings.model_validate_json(in_force[1]) if in_force else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at a glance: what is cheap to read again and again. `session` is what its log says of the last session."""
+
+    run: Path
+    statuses: dict[str, dict[str, int]]
+    spent: Spent
+    session: Session | None
+
+    @property
+    def running(self) -> bool:
+        """Whether a session is going on."""
+        return self.session is not None and self.session.running
+
+
+async def snapshot(run: Path | str) -> Snapshot:
+    """Where a run stands now, by its indexes and its log alone."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        return Snapshot(
+            directory.path,
+            await store.pairs.statuses(),
+            await store.spending.total(),
+            last_session(directory.events),
+        )
+
+
+async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | str | None = None) -> list[RecipeReport]:
+    """Contrast, drops and audit of every recipe of `runs`; under each run's own tokenizer if none is named.
+
+    `html` names a file to write the same into as a page, with a sample of the pairs.
+    """
+    if html is not None:
+        require_report_extra()
+    reports: list[RecipeReport] = []
+    drawn: list[PairSample] = []
+    for run in runs:
+        _refuse_training(Path(run))
+        async with reading(RunDirectory(Path(run))) as store:
+            named = tokenizer or await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
+            statuses = await store.pairs.statuses()
+            for recipe in await store.facts.plans():
+                drawn.append(PairSample(str(run), recipe, _PAIRS_ON_A_PAGE if html is not None else 0))
+                counts = statuses.get(recipe, {})
+                reports.append(await recipe_report(store, str(run), recipe, named, counts, drawn[-1].add))
+    if html is not None:
+        from clairgen.reporting.html.pairs_page import write_page
+
+        write_page(Path(html), reports, drawn)
+    return reports
+
+
+def report_training(*outs: Path | str, html: Path | str | None = None) -> "list[TrainingReport]":
+    """Trajectories of held-out pairs, and what is wrong with them, of the training runs with these output folders.
+
+    `html` names a file to write the same into as a page. Raises InputError for a folder without a trajectory.
+    """
+    require_trajectory_extra()
+    if html is not None:
+        require_page_extra()
+    from clairgen.reporting.training.load import read_trajectory
+    from clairgen.reporting.training.report import TrainingReport
+
+    reports = [TrainingReport(read_trajectory(Path(out))) for out in outs]
+    if html is not None:
+        from clairgen.reporting.training.page import write_training_page
+
+        write_training_page(Path(html), reports)
+    return reports
+
+
+async def export(
+    run: Path | str,
+    out: Path | str,
+    *,
+    export_format: ExportFormat = ExportFormat.PREFERENCE,
+    recipes: Sequence[str] = (),
+    test_fraction: float = 0.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    matched: bool = False,
+    source: str | None = None,
+) -> ExportSummary:
+    """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
+
+    `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
+    can be compared like with like. `source` is what the card's examples load. Raises RunError for a run whose
+    pairs are not all covered by its filters, InputError for a recipe that the run does not have.
+    """
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        plans = await store.facts.plans()
+        for recipe in recipes:
+            if recipe not in plans:
+                raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+        chosen = list(recipes) or list(plans)
+        await require_coverage(store, directory)
+        advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
+        with DatasetWriter(
+            Path(out), export_format, test_fraction, seed, overwrite=overwrite, advised=bool(advice)
+        ) as writer:
+            rows = []
+            wanted = await _matched(store, chosen) if matched else None
+            for recipe in chosen:
+                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
+                async for stored in store.pairs.made(recipe):
+                    if writer.add(stored, wanted is None or stored.task.id in wanted):
+                        numbers.add(stored)
+                rows.append(numbers.report())
+            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"))
+
+
+async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
+    """Made pairs whose id begins with `start` or whose task has that id; without `start` the first pair, of `recipe` if named."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory) as store:
+        if start is not None:
+            return [
+                stored for stored in await store.pairs.find(start[:_LONGEST_ID]) if recipe in (None, stored.pair.recipe)
+            ]
+        for name in await store.facts.plans() if recipe is None else [recipe]:
+            async for stored in store.pairs.made(name):
+                return [stored]
+    return []
+
+
+async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
+    """All made pairs of a recipe, in memory: for runs that are known to be small."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return [stored async for stored in store.pairs.made(recipe)]
+
+
+def _refuse_training(out: Path) -> None:
+    """Raise RunError for the output folder of a training run, which is no run of pairs."""
+    if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
+        raise RunError(f"{out} is no run of pairs but a training run's output; run: clairgen report --training {out}")
+
+
+async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
+    """Ids of the tasks whose pairs are exported for every recipe."""
+    matched: set[str] | None = None
+    for recipe in recipes:
+        passing = {stored.task.id async for stored in store.pairs.made(recipe) if reason_to_skip(stored) is None}
+        matched = passing if matched is None else matched & passing
+    return matched or set()
+
+
+async def _card_facts(
+    store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
+) -> CardFacts:
+    in_force = await store.filter_sets.in_force()
+    config = yaml.safe_load(await store.facts.configuration() or "{}")
+    return CardFacts(
+        source=source,
+        models={role: facts["model"] for role, facts in config.get("models", {}).items()},
+        templates=dict(await store.facts.templates()),
+        filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
+        contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
+        advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
+    )
+
+
+def _contrast_row(entry: RecipeReport) -> ContrastRow:
+    kept = entry.contrast_of_kept
+    return ContrastRow(
+        entry.recipe,
+        entry.kept,
+        kept.jaccard.mean or 0.0,
+        kept.levenshtein.mean or 0.0,
+        kept.length_ratio.mean or 0.0,
+        entry.tokenizer,
+    )

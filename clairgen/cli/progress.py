@@ -1,0 +1,128 @@
+"""The progress of `generate` on stderr: a live table in a terminal, a plain line now and then elsewhere."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from clairgen.config.prices import dollars
+from clairgen.pipeline.progress import Counters, Progress, RoleCounters
+from clairgen.reporting.sanitize import plain_text, safe_line
+
+_REFRESH_SECONDS = 0.25
+_LINE_SECONDS = 30.0
+
+
+@contextlib.asynccontextmanager
+async def shown(progress: Progress, console: Console) -> AsyncIterator[None]:
+    """Show `progress` on `console` while the block runs."""
+    start = time.monotonic()
+    showing = asyncio.create_task(
+        _live(progress, console, start) if console.is_terminal else _lines(progress, console, start)
+    )
+    try:
+        yield
+    finally:
+        showing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await showing
+        _tell_notes(progress, console)
+
+
+async def _live(progress: Progress, console: Console, start: float) -> None:
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            _tell_notes(progress, live.console)
+            live.update(counters_table(progress.counters(time.monotonic() - start)), refresh=True)
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _lines(progress: Progress, console: Console, start: float) -> None:
+    while True:
+        await asyncio.sleep(_LINE_SECONDS)
+        _tell_notes(progress, console)
+        console.print(Text(counters_line(progress.counters(time.monotonic() - start))), soft_wrap=True)
+
+
+def _tell_notes(progress: Progress, console: Console) -> None:
+    """Print what is to be told, once."""
+    while progress.notes:
+        console.print(Text(f"Note: {plain_text(progress.notes.pop(0))}", style="yellow"), soft_wrap=True)
+
+
+_TITLES = (
+    "answered",
+    "stored",
+    "in flight",
+    "waiting",
+    "refused",
+    "failed",
+    "tokens in",
+    "tokens out",
+    "dollars",
+    "answers/s",
+)
+
+
+def counters_line(counters: Counters) -> str:
+    """All that matters on one line."""
+    roles = ", ".join(
+        f"{name} {role.answered} answered {role.in_flight} in flight" for name, role in counters.roles.items()
+    )
+    return f"{_pairs(counters)}; {roles}; {_money(counters)}{_time_left(counters)}"
+
+
+def counters_table(counters: Counters) -> Group:
+    """A bar, and a row a role."""
+    head = Table.grid(padding=(0, 1))
+    head.add_row(
+        ProgressBar(total=max(counters.pairs_to_make, 1), completed=counters.done, width=30),
+        Text(_pairs(counters)),
+        Text(f"{_money(counters)}{_time_left(counters)}"),
+    )
+    roles = Table(box=None, header_style="dim", pad_edge=False)
+    roles.add_column("role")
+    for title in _TITLES:
+        roles.add_column(title, justify="right")
+    for name, role in counters.roles.items():
+        roles.add_row(safe_line(name), *_figures(role, counters.seconds))
+    refused = ", ".join(
+        f"{count:,} {reason} ({name})"
+        for name, role in counters.roles.items()
+        for reason, count in sorted(role.refused.items(), key=lambda entry: -entry[1])
+    )
+    return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
+
+
+def _figures(role: RoleCounters, seconds: float) -> list[str]:
+    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.refused.values()), role.failed)
+    return [
+        *(f"{count:,}" for count in (*counts, role.prompt_tokens, role.completion_tokens)),
+        "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}",
+        f"{role.answered / max(seconds, 1e-9):,.1f}",
+    ]
+
+
+def _pairs(counters: Counters) -> str:
+    return f"{counters.done:,} of {counters.pairs_to_make:,} pairs, {sum(counters.failed.values()):,} failed"
+
+
+def _money(counters: Counters) -> str:
+    money = counters.money
+    if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
+        return ""
+    budget = f" of {dollars(money.budget_usd)}, {dollars(money.reserved_usd)} reserved" if money.budget_usd else ""
+    return f"{dollars(money.spent_usd)} spent{budget}; "
+
+
+def _time_left(counters: Counters) -> str:
+    if not counters.done:
+        return "no time estimate yet"
+    left = int((counters.pairs_to_make - counters.done) * counters.seconds / counters.done)
+    return f"about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"

@@ -1,0 +1,1 @@
+"""The configuration of a run: its models, its YAML file, and what tokens cost."""

@@ -1,0 +1,60 @@
+"""The configuration's YAML file: read strictly, with its paths counted from where it lies, and written with a run."""
+
+from pathlib import Path
+
+import yaml
+
+from clairgen.config.models import RunConfig
+from clairgen.config.strict_yaml import mapping, read_text, validated
+from clairgen.errors import ConfigError
+
+
+def load_config(path: Path) -> RunConfig:
+    """Read a configuration file; relative paths in it count from its folder. Raises ConfigError with one sentence."""
+    config = parse_config(read_text(path), source=str(path))
+    return _with_absolute_paths(config, path.resolve().parent)
+
+
+def parse_config(text: str, source: str = "configuration") -> RunConfig:
+    """Read a configuration from YAML text; `source` names it in errors."""
+    return validated(mapping(text, RunConfig, source), RunConfig, source)
+
+
+def config_yaml(config: RunConfig) -> str:
+    """The resolved configuration as YAML, as saved with a run; it holds the names of secrets, never secrets."""
+    content = config.model_dump(mode="json", exclude_none=True)
+    # A recipe refuses options that it does not take, so only those that were given are written.
+    content["recipes"] = [choice.model_dump(mode="json", exclude_unset=True) for choice in config.recipes]
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
+    """Paths counted from the configuration's folder, so that a run can be continued from anywhere."""
+
+    def absolute(path: Path) -> Path:
+        try:
+            return folder / path.expanduser()
+        except RuntimeError as error:
+            raise ConfigError(f"the path {path} names a user who is not there; write it out") from error
+
+    def absolute_endpoint(endpoint: str) -> str:
+        if not endpoint.startswith("gguf:"):
+            return endpoint
+        path, mark, options = endpoint.removeprefix("gguf:").partition("?")
+        return f"gguf:{absolute(Path(path))}{mark}{options}"
+
+    tasks, models = config.tasks, config.models
+    if tasks.path is not None:
+        tasks = tasks.model_copy(update={"path": absolute(tasks.path)})
+    roles = {
+        name: role.model_copy(update={"endpoints": [absolute_endpoint(endpoint) for endpoint in role.endpoints]})
+        for name, role in models.items()
+    }
+    recipes = [
+        recipe.model_copy(update={"template": str(absolute(Path(recipe.template)))})
+        if recipe.template and recipe.template.endswith(".txt")
+        else recipe
+        for recipe in config.recipes
+    ]
+    filters = config.filters.counted_from(folder)
+    return config.model_copy(update={"tasks": tasks, "models": roles, "recipes": recipes, "filters": filters})

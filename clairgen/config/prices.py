@@ -1,0 +1,122 @@
+"""What tokens cost: a role's own price, else the dated table in `data/prices.yaml`; models that clairgen serves are free.
+
+Sums are kept in picodollars, so that no sum of prices to the sixth decimal is ever rounded.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from functools import cache
+from importlib import resources
+from urllib.parse import urlsplit
+
+import yaml
+
+from clairgen.config.models import Price, Role
+from clairgen.embedded.address import is_embedded
+from clairgen.errors import ConfigError
+from clairgen.records import Usage
+
+PICODOLLARS = 10**12
+"""In a dollar; a price of one dollar per million tokens is a million of them a token."""
+TEMPLATE_TOKENS = 1024
+"""What a chat template may add to a prompt beyond the bytes of the request: marks, a date, a system message of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """A price, and where it is from, for people to check."""
+
+    price: Price
+    source: str
+
+
+def tariff(role: Role) -> Tariff | None:
+    """What a role's model costs; the dearest, if its endpoints differ, and None if it is not known for all of them."""
+    if role.price_per_million is not None:
+        return Tariff(role.price_per_million, "price_per_million")
+    known = [_tariff(endpoint, role.model) for endpoint in role.endpoints]
+    found = [entry for entry in known if entry is not None]
+    if len(found) < len(known):
+        return None
+    dearest = Price(input=max(entry.price.input for entry in found), output=max(entry.price.output for entry in found))
+    return Tariff(dearest, "; ".join(dict.fromkeys(entry.source for entry in found)))
+
+
+def with_prices(roles: Mapping[str, Role]) -> dict[str, Role]:
+    """Roles with the price filled in that is known for them; None stays where none is."""
+    found = {name: tariff(role) for name, role in roles.items()}
+    return {
+        name: role.model_copy(update={"price_per_million": entry.price if (entry := found[name]) else None})
+        for name, role in roles.items()
+    }
+
+
+def check_budget(roles: Mapping[str, Role]) -> None:
+    """Raise ConfigError unless it is known of every ask what it can cost at most."""
+    for name, role in roles.items():
+        if role.price_per_million is None:
+            raise ConfigError(
+                f"budget_usd needs a price for every model, and none is known for models.{name} ({role.model}); give it "
+                "price_per_million, with zeros if it costs nothing"
+            )
+        if costs(role) and role.longest_answer is None:
+            raise ConfigError(
+                f"budget_usd needs max_tokens in models.{name}: without it nobody knows what an answer can cost"
+            )
+
+
+def costs(role: Role) -> bool:
+    """Whether calls of this role cost anything that is known."""
+    price = role.price_per_million
+    return price is not None and (price.input > 0 or price.output > 0)
+
+
+def picodollars(price: Price, prompt_tokens: int, answer_tokens: int) -> int:
+    """What tokens cost."""
+    return prompt_tokens * _a_token(price.input) + answer_tokens * _a_token(price.output)
+
+
+def most_picodollars(role: Role, body: bytes) -> int | None:
+    """What a request can cost at most; None where nothing bounds the answer.
+
+    No tokenizer in use makes more tokens of a text than it has bytes, and the request's JSON holds every byte of the prompt.
+    """
+    if role.price_per_million is None or role.longest_answer is None:
+        return None
+    return picodollars(role.price_per_million, len(body) + TEMPLATE_TOKENS, role.longest_answer)
+
+
+def cost_usd(usage: Usage, price: Price | None) -> float | None:
+    """What an answer cost, in US dollars; None without a price or without the server's count."""
+    if price is None or usage.prompt_tokens is None:
+        return None
+    return picodollars(price, usage.prompt_tokens, usage.completion_tokens or 0) / PICODOLLARS
+
+
+def dollars(amount_usd: float) -> str:
+    """An amount for people: to the cent where it is large, to a hundredth of a cent where it is small."""
+    return f"${amount_usd:,.2f}" if amount_usd >= 10 else f"${amount_usd:,.4f}"
+
+
+@cache
+def _a_token(dollars_per_million: float) -> int:
+    return int((Decimal(str(dollars_per_million)) * 10**6).to_integral_value(ROUND_CEILING))
+
+
+def _tariff(endpoint: str, model: str) -> Tariff | None:
+    if is_embedded(endpoint):
+        return Tariff(Price(input=0, output=0), "served by clairgen itself")
+    return _table().get((urlsplit(endpoint).hostname or "", model))
+
+
+@cache
+def _table() -> dict[tuple[str, str], Tariff]:
+    return dict(_listed())
+
+
+def _listed() -> Iterator[tuple[tuple[str, str], Tariff]]:
+    for provider in yaml.safe_load((resources.files("clairgen.data") / "prices.yaml").read_text(encoding="utf-8")):
+        source = f"{provider['source']}, {provider['seen']}"
+        for model, price in provider["models"].items():
+            yield (provider["host"], str(model)), Tariff(Price.model_validate(price), source)

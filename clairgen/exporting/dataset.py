@@ -1,0 +1,231 @@
+"""Write pairs into a data set folder that is either complete or not there."""
+
+import contextlib
+import hashlib
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from clairgen.errors import ConfigError, InputError
+from clairgen.exporting.card import CARD_MARK, CardFacts, card
+from clairgen.exporting.extra import require_data_extra
+from clairgen.exporting.rows import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
+from clairgen.filters.rules import reason_to_skip
+from clairgen.records import StoredPair
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+
+ROWS_PER_SHARD = 100_000
+_SUBSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+ROWS_PER_GROUP = 1000
+
+
+class ShardedSplit:
+    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on; the names are given by `close`, which knows how many."""
+
+    def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
+        self.rows = 0
+        self._folder = folder
+        self._split = split
+        self._schema = schema
+        self._rows_per_shard = rows_per_shard
+        self._pending: list[Row] = []
+        self._shards: list[Path] = []
+        self._rows_in_shard = 0
+        self._writer: pq.ParquetWriter | None = None
+
+    def add(self, row: Row) -> None:
+        """Take a row; it is on disk after the next full row group."""
+        self.rows += 1
+        self._rows_in_shard += 1
+        self._pending.append(row)
+        if len(self._pending) >= ROWS_PER_GROUP or self._rows_in_shard >= self._rows_per_shard:
+            self._write_pending()
+        if self._rows_in_shard >= self._rows_per_shard:
+            self._end_shard()
+
+    def close(self) -> None:
+        """Write what is pending and give the shards their final names."""
+        self._write_pending()
+        self._end_shard()
+        for number, shard in enumerate(self._shards):
+            shard.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._shards):05d}.parquet")
+
+    def abandon(self) -> None:
+        """Let go of the open file, whose folder is about to be removed."""
+        self._pending.clear()
+        self._end_shard()
+
+    def _write_pending(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._pending:
+            return
+        if self._writer is None:
+            self._folder.mkdir(exist_ok=True)
+            self._shards.append(self._folder / f"{self._split}-{len(self._shards):05d}.part")
+            self._writer = pq.ParquetWriter(self._shards[-1], self._schema, compression="zstd")
+        self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
+        self._pending.clear()
+
+    def _end_shard(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+        self._rows_in_shard = 0
+
+
+class DatasetWriter:
+    """Takes pairs one by one and leaves a folder with one subset a recipe, split into train and test, and a card.
+
+    All is written to a hidden folder beside `folder` and renamed by `finish`; without that call nothing is left.
+    Raises InputError if `folder` holds something, unless it is an export of ours and `overwrite` is asked. `advised` adds the
+    column `objective` to pairs.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        export_format: ExportFormat = ExportFormat.PREFERENCE,
+        test_fraction: float = 0.0,
+        seed: int = 0,
+        *,
+        overwrite: bool = False,
+        advised: bool = False,
+        rows_per_shard: int = ROWS_PER_SHARD,
+    ) -> None:
+        require_data_extra()
+        if not 0 <= test_fraction < 1:
+            raise ConfigError(f"The test fraction must be at least 0 and below 1, not {test_fraction:g}.")
+        self._folder = folder.resolve()
+        _require_free(self._folder, overwrite=overwrite)
+        self._format = export_format
+        self._test_fraction = test_fraction
+        self._seed = seed
+        self._rows_per_shard = rows_per_shard
+        self._advised = advised and export_format is ExportFormat.PREFERENCE
+        self._schema = features(export_format, advised=self._advised).arrow_schema
+        self._partial = self._folder.with_name(f".{self._folder.name}.partial")
+        self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
+        self._skipped: Counter[str] = Counter()
+        self._replaced_characters = 0
+
+    def __enter__(self) -> Self:
+        with _disk_errors(self._folder):
+            shutil.rmtree(self._partial, ignore_errors=True)  # what a killed export left
+            self._partial.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for splits in self._splits.values():
+            for split in splits.values():
+                split.abandon()
+        shutil.rmtree(self._partial, ignore_errors=True)
+
+    def add(self, stored: StoredPair, matched: bool = True) -> bool:
+        """Write a pair and return True, or count why it is left out; one that the other recipes do not match is left out too."""
+        reason = reason_to_skip(stored) or (None if matched else "unmatched")
+        if reason is not None:
+            self._skipped[reason] += 1
+            return False
+        split = self._split_for(stored)
+        for row in rows_of(stored, self._format, advised=self._advised):
+            clean, replaced = without_surrogates(row)
+            self._replaced_characters += replaced
+            with _disk_errors(self._folder):
+                split.add(clean)
+        return True
+
+    def finish(self, facts: CardFacts | None = None) -> ExportSummary:
+        """Close the files, write the card and put the folder in its place; InputError if there is no pair to export."""
+        if not self._splits:
+            reasons = (
+                ", ".join(f"{count} {reason}" for reason, count in self._skipped.most_common()) or "none was given"
+            )
+            raise InputError(f"No pair is left to export ({reasons}); make more pairs or loosen the filters.")
+        with _disk_errors(self._folder):
+            for splits in self._splits.values():
+                for split in splits.values():
+                    split.close()
+            summary = self._summary()
+            (self._partial / "README.md").write_text(card(summary, facts or CardFacts()), encoding="utf-8")
+            self._put_in_place()
+        return summary
+
+    def _summary(self) -> ExportSummary:
+        rows: dict[str, dict[str, int]] = {
+            recipe: {name: splits[name].rows for name in ("train", "test") if name in splits}
+            for recipe, splits in sorted(self._splits.items())
+        }
+        return ExportSummary(
+            export_format=self._format,
+            rows=rows,
+            skipped=dict(self._skipped.most_common()),
+            content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
+            test_fraction=self._test_fraction,
+            seed=self._seed,
+            replaced_characters=self._replaced_characters,
+        )
+
+    def _split_for(self, stored: StoredPair) -> ShardedSplit:
+        recipe = stored.pair.recipe
+        name = "test" if is_test(stored.task.id, self._test_fraction, self._seed) else "train"
+        if name not in self._splits[recipe]:
+            if not _SUBSET_NAME.fullmatch(recipe):
+                raise InputError(
+                    f"The recipe name {recipe!r} cannot name a subset; use letters, digits, dots and dashes."
+                )
+            self._splits[recipe][name] = ShardedSplit(
+                self._partial / recipe, name, self._schema, rows_per_shard=self._rows_per_shard
+            )
+        return self._splits[recipe][name]
+
+    def _put_in_place(self) -> None:
+        former = self._folder.with_name(f".{self._folder.name}.former")
+        shutil.rmtree(former, ignore_errors=True)
+        if self._folder.exists():
+            self._folder.rename(former)
+        self._partial.rename(self._folder)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+@contextlib.contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise InputError(f"The data set {folder} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def _require_free(folder: Path, *, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder} is a file; name a folder for the data set.")
+    if not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise InputError(f"The folder {folder} is not empty; name another one or ask to overwrite it.")
+    readme = folder / "README.md"
+    if not readme.is_file() or CARD_MARK not in readme.read_text(encoding="utf-8", errors="replace"):
+        raise InputError(f"The folder {folder} holds something that is not an export of clairgen; name another one.")

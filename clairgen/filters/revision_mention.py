@@ -1,0 +1,119 @@
+"""Allusion: the chosen answer says openly that it is a revision, which the reviser was told not to (Appendix A).
+
+Each phrase is one that a reviser says of an answer, not one that an answer may say of the world: "the revised answer", but
+not "the revised treaty". A phrase that the student wrote too is no allusion, and neither is one where the task itself asks
+for a text to be revised.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from clairgen.filters.text import phrase_pattern, prose, straight
+from clairgen.records import FilterAction, Finding, Message, Pair
+
+_LISTS = {
+    "corrected": "corrected, revised, reworded, rephrased, amended",
+    "improved": "improved, refined, enhanced, updated, rewritten, reworked, polished, edited, modified, clarified, fixed, "
+    "refactored",
+    "revised": "<corrected>, <improved>",
+    "answer": "answer, response, solution, explanation, reply",
+    "text": "<answer>, version, approach, code, program, script, function, text, draft, essay, calculations?, implementation, "
+    "snippet, query, paragraph, passage, sentence, wording, reasoning, analysis, output",
+    "few": r"([\w-]+\W? )?([\w-]+\W? )?([\w-]+\W? )?",
+    "clarity": "clarity, correctness, accuracy, readability, engagement, conciseness, coherence, flow, grammar",
+    "changes": "corrections, revisions, improvements, changes, edits, adjustments",
+    "have": "'ve, have",
+    "lately": "also, slightly, just, now, carefully",
+    "original": "original, previous, initial, first, earlier",
+    "mine": "your, my, the student's, the student",
+}
+_ALLUSION = phrase_pattern(
+    (
+        # Here's a corrected and feasible approach
+        r"\bhere('s| is| are) <few><revised>,?( (and |but |more )?[\w-]+)?( [\w-]+)? <text>\b",
+        # this enhanced code; in this corrected solution
+        r"\b(this|these|my|your|our) (more |newly )?<revised> ([\w-]+ )?([\w-]+ )?<text>\b",
+        # the revised solution; but a polished solution is what a company sells
+        r"\b(the|an?) (newly )?<corrected> (and [\w-]+ )?<answer>\b",
+        r"\bthe <revised> (and [\w-]+ )?(answer|response|explanation)\b",
+        # with the corrected approach; but the revised version of a treaty is history
+        r"\bthe <corrected> (approach|calculations?|code|program|script|wording|reasoning)\b",
+        r"\bthe <corrected> version\b(?! of (?!your|the <text>))",
+        r"\b(an?|the) <few><revised> (and [\w-]+ )?version of (your|the|this|my) ([\w-]+ )?<answer>\b",
+        r"\bin (this|the) <revised> version,",
+        # enhanced for clarity and correctness
+        r"\b<revised> (for|to (improve|enhance|increase|ensure)) ([\w-]+ )?<clarity>\b",
+        # I've corrected the date; I have improved your answer; I have made a few changes
+        r"\bi(<have>| <have>) (<lately> )?<corrected> (the|your|this|it|some|a few|and|my)\b",
+        r"\bi(<have>| <have>) (<lately> )?<improved> (and [\w-]+ )?(it|(the|your|this) ([\w-]+ )?(<text>|<clarity>))\b",
+        r"\bi(<have>| <have>) (<lately> )?<improved>[.!]? *$",
+        r"\bi(<have>| <have>) made (some|a few|several|minor|the following|small|slight|these) ([\w-]+ )?<changes>\b",
+        # your original answer; the student's solution
+        r"\b<mine> (own )?<original> ([\w-]+ )?<answer>\b",
+        r"\bthe (original|previous|earlier) (student )?(answer|response|explanation)\b",
+        r"\bthe student's (answer|solution|response|explanation)\b",
+        r"\b(corrected_)?student_solution\b|\bcorrected student('s)? solution\b",
+        # this revision makes clearer; but the revision of a law is law
+        r"\b(this|my) (revision|rewrite)\b(?! (of|to) the\b)|\bthese (revisions|corrections|edits)\b",
+        r"\b(the|this|your|my) ([\w-]+ )?<text> (has|have) (now )?been ([\w-]+ )?<revised>\b",
+        r"\b(after|upon) (reviewing|revising|revision of) (the|your|my) ([\w-]+ )?<answer>\b",
+        r"\b(korrigierte|überarbeitete|verbesserte)[nrs]? (antwort|fassung|version|lösung)\b",
+        r"\b(version|réponse|solution) (corrigée|révisée|améliorée)\b",
+        r"\b(versión|respuesta|solución) (corregida|revisada|mejorada)\b",
+    ),
+    _LISTS,
+)
+_LABEL = phrase_pattern(
+    (r"^[ \t#*_>-]*(<revised> ([\w-]+ )?<text>|<changes> made|key (corrections|revisions))[ \t*_]*(:|$)",),
+    _LISTS,
+    re.IGNORECASE | re.MULTILINE,
+)
+_SPEAKS_OF_CORRECTION = phrase_pattern((r"\b<corrected>\b|\bcorrections?\b|\brevisions?\b|\bstudent\b",), _LISTS)
+
+_TASKS = {
+    "revise": "correct, revise, rewrite, re-write, improve, edit, fix, polish, refine, enhance, amend",
+    "revised": "corrected, revised, improved, edited, rewritten, polished, refined, enhanced",
+    "it": "the, this, that, these, my, your, our, it, any, all, each, following, below, given, errors?, mistakes?, grammar, "
+    "spelling, sentence",
+    "text": "version, text, sentence, code, draft, essay, paragraph, answer, prompt, letter, email",
+    "find": "find, spot, check, identify, detect, any, contains?",
+    "better": "better, clearer, shorter, (more|less) (concise|formal|readable|engaging|professional|natural)",
+}
+_ASKS_FOR_REVISION = phrase_pattern(
+    (
+        r"\b<revise> ([\w-]+ )?<it>\b",
+        r"\b<revised> ([\w-]+ )?<text>\b",
+        r"\b(rewrite|rephrase|paraphrase|proofread|revise|reword|debug)\b",
+        r"\bmake (it|this|that) (sound )?<better>\b",
+        r"\b<find> ([\w-]+ )?([\w-]+ )?([\w-]+ )?([\w-]+ )?(errors?|mistakes?|typos?|bugs?)\b",
+        r"\bcorrected (if|where)\b|\bgrammatical(ly)?\b|\bsuggestions? (for|to|on)\b",
+    ),
+    _TASKS,
+)
+_ASKS_FOR_CHANGE = re.compile(r"\b(?:modify|update|extend|refactor|optimi[sz]e|change|adapt|expand|simplify|add)\b")
+_OPENING = re.compile(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|this|these) )?")
+
+
+def alludes_to_revision(pair: Pair, action: FilterAction, prompt: Sequence[Message]) -> Finding | None:
+    """The chosen answer calls itself a revision; the value is the phrase."""
+    if pair.chosen is None:
+        return None
+    task = straight(" ".join(message.content for message in prompt))
+    if _ASKS_FOR_REVISION.search(task):
+        return None
+    asks_for_change = _ASKS_FOR_CHANGE.search(task) is not None
+    students = straight(pair.rejected.text)
+    for phrase in _phrases(pair.chosen.text):
+        # Who asked for a change may be told of "the updated code"; a correction was not asked for.
+        if asks_for_change and not _SPEAKS_OF_CORRECTION.search(phrase):
+            continue
+        # A student may have opened otherwise: "Here is the revised prompt" for "Here's a revised prompt".
+        if _OPENING.sub("", phrase) not in students:
+            return Finding("allusion", action, "alludes-to-revision", phrase)
+    return None
+
+
+def _phrases(chosen: str) -> Iterator[str]:
+    said = prose(chosen)
+    yield from (match[0] for match in _ALLUSION.finditer(straight(said)))
+    yield from (straight(match[0]).strip(" #*_>-:") for match in _LABEL.finditer(said))

@@ -1,0 +1,82 @@
+"""Texts as filters compare them: what a prompt asks, prose without its code, and lower-cased words."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from clairgen.records import Message
+
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
+_INLINE_CODE = re.compile(r"`[^`\n]+`")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+
+
+def asked_text(prompt: Sequence[Message]) -> str:
+    """What a prompt asks: all its messages but the system's, which all tasks of a run may share."""
+    return "\n\n".join(message.content for message in prompt if message.role != "system")
+
+
+def fenced(text: str) -> list[tuple[str, str]]:
+    """The blocks inside the fences of a text, each with its tag; a fence that nobody closed reaches to the end."""
+    return _apart(text)[1]
+
+
+def prose(text: str) -> str:
+    """A text without its fenced and inline code."""
+    return _INLINE_CODE.sub(" ", _apart(text)[0])
+
+
+def _apart(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """What stands outside the fences, and the blocks; line by line, since a pattern of it all takes too long on some texts."""
+    outside: list[str] = []
+    blocks: list[tuple[str, list[str]]] = []
+    mark = ""
+    for line in text.splitlines(keepends=True):
+        fence = _FENCE.match(line)
+        if mark:
+            if fence and fence[1].startswith(mark) and not line[fence.end() :].strip() and not fence[2]:
+                mark = ""
+            else:
+                blocks[-1][1].append(line)
+        elif fence and "`" not in line[fence.end(1) :]:
+            mark = fence[1]
+            blocks.append((fence[2].lower(), []))
+        else:
+            outside.append(line)
+    return "".join(outside), [(tag, "".join(lines)) for tag, lines in blocks]
+
+
+def words(text: str) -> list[str]:
+    """Lower-cased runs of letters and digits; in Chinese and Japanese each character is a word."""
+    return _WORD.findall(text.lower())
+
+
+def shingles(tokens: Sequence[str], length: int) -> list[str]:
+    """All runs of `length` words; fewer words are one run, none at all are none."""
+    if not tokens:
+        return []
+    return [" ".join(tokens[start : start + length]) for start in range(max(1, len(tokens) - length + 1))]
+
+
+def straight(text: str) -> str:
+    """A text with straight apostrophes, lower-cased, each stretch of blanks one space: phrases are compared so."""
+    return " ".join(text.replace("\u2019", "'").lower().split())
+
+
+_PLACE = re.compile(r"<([a-z]+)>")
+
+
+def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: int = 0) -> re.Pattern[str]:
+    """One pattern of all templates. `<name>` is any entry of `lists[name]`, whose entries are parted by commas.
+
+    An entry may be a pattern, and may hold other lists. Round brackets in a template group and never capture.
+    """
+
+    def alternatives(match: re.Match[str]) -> str:
+        return "(?:" + "|".join(filled(entry.strip()) for entry in lists[match[1]].split(",")) + ")"
+
+    def filled(template: str) -> str:
+        return _PLACE.sub(alternatives, template)
+
+    # A bracket becomes one that does not capture, unless it was escaped or says itself what it is.
+    whole = "|".join(filled(template) for template in templates)
+    return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", whole), flags)

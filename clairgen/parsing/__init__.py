@@ -1,0 +1,1 @@
+"""Parsers of model output: a reviser's solution, a judge's verdict."""

@@ -1,0 +1,150 @@
+"""Finds the corrected solution and the teacher's reasoning in what a reviser answered."""
+
+import json
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from clairgen.parsing.sections import Header, Identifier, without_separators, without_wrapping
+from clairgen.records import ParseStatus
+from clairgen.text import without_thinking
+
+PARSER_VERSION: int = 1
+"""Raised with every change that can give another result, so that stored answers can be parsed again."""
+
+_SOLUTION = Identifier("corrected_student_solution")
+_REASONING = Identifier("teacher_reasoning")
+_PROMPT = (
+    "is to minimally improve a student's answer",
+    "identifiers to structure your answer",
+    "\n{student_solution}:",
+)
+_OBJECT_START = re.compile(r'(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
+_OBJECT_WITH_IDENTIFIER = re.compile(
+    r'(?=\{\s*+"(?:teacher[ _]?reasoning|corrected[ _]?student[ _]?solution)")', re.IGNORECASE
+)
+_OBJECTS = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What was found in an answer; `solution` is None unless the status is OK, `reasoning` is None where there is none."""
+
+    status: ParseStatus
+    solution: str | None
+    reasoning: str | None
+
+
+def parse_revision(answer: str, rejected: str) -> Revision:
+    """The corrected solution in a reviser's answer, byte for byte but for outer whitespace; it never raises.
+
+    The last header wins that has something under it; `clairgen.parsing.sections` says what counts as one. `rejected` is the
+    student's answer: a fence around the whole solution, or a rule below it, is the reviser's only if the student had none.
+    """
+    text = without_thinking(answer, rejected)
+    if text is None:
+        return Revision(ParseStatus.UNCLOSED_THINKING, None, None)
+    if _OBJECT_START.match(text):
+        return _from_object(text, rejected) or _from_headers(text, rejected) or _without_solution(text)
+    return _from_headers(text, rejected) or _from_object(text, rejected) or _without_solution(text)
+
+
+def _from_headers(text: str, rejected: str) -> Revision | None:
+    """The revision under the last header of the best kind that the answer has; None without any header."""
+    headers = _of_the_best_kind(_SOLUTION.headers(text)) or _SOLUTION.headers_in_line(text)
+    if not headers:
+        return None
+    reasonings = _REASONING.headers(text)
+    header, end = _last_with_a_section(text, headers, reasonings)
+    reasoning = _reasoning(text, header, end, reasonings)
+    return _checked(without_wrapping(text[header.end : end], text[: header.end], rejected), reasoning, rejected)
+
+
+def _of_the_best_kind(headers: list[Header]) -> list[Header]:
+    exact = [header for header in headers if header.sure and header.exact]
+    return exact or [header for header in headers if header.sure] or headers
+
+
+def _last_with_a_section(text: str, headers: list[Header], reasonings: list[Header]) -> tuple[Header, int]:
+    """The last header and where its section ends; an earlier one, if the last closes a section instead of opening one."""
+    stops = sorted(
+        [*_SOLUTION.closings(text), *(header.start for header in reasonings if header.sure and header.exact)]
+    )
+    last = headers[-1]
+    reasoned = max((header.start for header in reasonings if header.start < last.start), default=0)
+    end = len(text)
+    for header in (header for header in reversed(headers) if header.start >= reasoned):
+        end = _first_from(stops, header.end, end)
+        if text[header.end : end].strip():
+            return header, end
+        end = header.start
+    return last, last.end
+
+
+def _first_from(positions: list[int], start: int, otherwise: int) -> int:
+    index = bisect_left(positions, start)
+    return min(positions[index], otherwise) if index < len(positions) else otherwise
+
+
+def _reasoning(text: str, solution: Header, solution_end: int, reasonings: list[Header]) -> str | None:
+    """What stands under the reasoning's header, before the solution or else after it; without one, what comes first."""
+    start, end = 0, solution.start
+    if reasonings:
+        start = reasonings[0].end
+        if start > solution.start:
+            start = max(start, solution_end)
+            end = len(text)
+    end = _first_from(_REASONING.closings(text), start, end)
+    return without_separators(text[start:end]) or None
+
+
+def _from_object(text: str, rejected: str) -> Revision | None:
+    """The revision in a JSON object that has the identifiers as keys; None where there is no such object."""
+    for sections in (_sections(text, start) for start in _object_starts(text)):
+        if sections and "correctedstudentsolution" in sections:
+            reasoning, solution = sections.get("teacherreasoning"), sections["correctedstudentsolution"]
+            reasoning = _sound(reasoning).strip() or None if isinstance(reasoning, str) else None
+            if not isinstance(solution, str | None):
+                return Revision(ParseStatus.SOLUTION_NOT_TEXT, None, reasoning)
+            return _checked(without_wrapping(_sound(solution or ""), "", rejected), reasoning, rejected)
+    return None
+
+
+def _object_starts(text: str) -> list[int]:
+    """Where an object with the identifiers may start: the first that starts with one, and the one that the text is."""
+    return [match.end() for match in (_OBJECT_WITH_IDENTIFIER.search(text), _OBJECT_START.match(text)) if match]
+
+
+def _sections(text: str, start: int) -> dict[str, object] | None:
+    """The members of the object that starts there, by the letters of their keys; None when it is not good JSON."""
+    try:
+        members, _ = _OBJECTS.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return {re.sub(r"[\W_]", "", key).casefold(): value for key, value in members.items()}
+
+
+def _sound(text: str) -> str:
+    """The text with U+FFFD for the half characters that JSON escapes can spell and no file can hold."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _checked(solution: str, reasoning: str | None, rejected: str) -> Revision:
+    if not solution:
+        return Revision(ParseStatus.EMPTY_SOLUTION, None, reasoning)
+    if any(part in f"\n{solution}" and part not in f"\n{rejected}" for part in _PROMPT):
+        return Revision(ParseStatus.ECHOED_PROMPT, None, reasoning)
+    return Revision(ParseStatus.OK, solution, reasoning)
+
+
+def _without_solution(text: str) -> Revision:
+    """The rejection of an answer in which no solution was found, named by what stands there instead."""
+    if any(_sections(text, start) is None for start in _object_starts(text)):
+        status = ParseStatus.BROKEN_JSON
+    elif any(part in f"\n{text}" for part in _PROMPT):
+        status = ParseStatus.ECHOED_PROMPT
+    elif _SOLUTION.is_mentioned(text):
+        status = ParseStatus.HEADER_ONLY_IN_REASONING
+    else:
+        status = ParseStatus.NO_SOLUTION_HEADER
+    return Revision(status, None, None)

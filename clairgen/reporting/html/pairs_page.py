@@ -1,0 +1,146 @@
+"""The page of a report on pairs.
+
+Pairs reach the page's own script as JSON without `<`, and it sets them as text.
+"""
+
+import hashlib
+import heapq
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from clairgen.records import StoredPair
+from clairgen.reporting import paper
+from clairgen.reporting.diff import Change, word_diff
+from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
+from clairgen.reporting.html.page import asset, rendered, write_html
+from clairgen.reporting.report import RecipeReport
+from clairgen.reporting.sanitize import plain_text
+from clairgen.reporting.shortcut_audit import MOST_PAIRS
+
+_LONGEST = 20_000
+_CODES = {Change.KEPT: 0, Change.REMOVED: 1, Change.ADDED: 2}
+
+
+class PairSample:
+    """Takes in the pairs of one run and recipe and keeps `most` of them: those whose task's hash is smallest.
+
+    So the same tasks are drawn in every recipe, and again next time.
+    """
+
+    def __init__(self, run: str, recipe: str, most: int) -> None:
+        self.run = run
+        self.recipe = recipe
+        self.seen = 0
+        self._most = most
+        self._drawn: list[tuple[int, int, StoredPair]] = []
+
+    def add(self, stored: StoredPair) -> None:
+        """Take in a pair; it stays if its hash is among the smallest."""
+        self.seen += 1
+        digest = hashlib.sha256(stored.task.id.encode("utf-8", "surrogatepass")).digest()
+        entry = (-int.from_bytes(digest[:8]), -self.seen, stored)
+        if len(self._drawn) < self._most:
+            heapq.heappush(self._drawn, entry)
+        elif self._most and entry > self._drawn[0]:
+            heapq.heapreplace(self._drawn, entry)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The drawn pairs in the order of their tasks, as the page's script reads them."""
+        ordered = sorted(self._drawn, key=lambda entry: -entry[1])
+        return [_row(self.run, number, stored) for number, (_, _, stored) in enumerate(ordered)]
+
+
+def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
+    pair, contrast, dropped = stored.pair, stored.contrast, stored.dropped_by
+    if pair.chosen is not None:
+        stretches = word_diff(pair.rejected.text[:_LONGEST], pair.chosen.text[:_LONGEST])
+        diff = [[_CODES[stretch.change], plain_text(stretch.text)] for stretch in stretches]
+        longest = max(len(pair.chosen.text), len(pair.rejected.text))
+    else:
+        diff = [[0, _shown(pair.rejected.text)]]
+        longest = len(pair.rejected.text)
+    undecided = None if pair.chosen is not None else pair.parse_status.value
+    return {
+        "run": plain_text(run),
+        "number": number,
+        "id": plain_text(stored.id),
+        "task": plain_text(stored.task.id),
+        "recipe": plain_text(pair.recipe),
+        "outcome": plain_text(dropped.reason if dropped else undecided or "kept"),
+        "prompt": [[plain_text(message.role), _shown(message.content)] for message in stored.task.messages],
+        "reasoning": None if pair.reasoning is None else _shown(pair.reasoning),
+        "diff": diff,
+        "other": _shown(pair.unparsed.text) if pair.unparsed else None,
+        "cut": longest > _LONGEST,
+        "chosen": plain_text(stored.chosen_model or ""),
+        "rejected": plain_text(stored.rejected_model),
+        "jaccard": None if contrast is None else round(100 * contrast.jaccard, 2),
+        "levenshtein": None if contrast is None else contrast.levenshtein,
+        "ratio": None if contrast is None or contrast.length_ratio is None else round(contrast.length_ratio, 3),
+        "findings": [
+            plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
+            for found in stored.findings
+        ],
+    }
+
+
+def _shown(text: str) -> str:
+    """The plain text, its end cut off where it is too long for a page."""
+    return plain_text(text) if len(text) <= _LONGEST else f"{plain_text(text[:_LONGEST])} …"
+
+
+def write_page(path: Path, reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> None:
+    """Write the page to `path`. Raises InputError where that cannot be done."""
+    write_html(path, page(reports, drawn))
+
+
+def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
+    """The whole page of some reports and the pairs drawn from them."""
+    rows = [row for one in drawn for row in one.rows()]
+    values = {
+        "reports": reports,
+        "several_runs": len({report.run for report in reports}) > 1,
+        "paper": paper,
+        "charts": _charts(reports),
+        "shifts": [None if report.audit is None else shift_svg(report.audit) for report in reports],
+        "tokenizers": sorted({report.tokenizer for report in reports}),
+        "most_audited": MOST_PAIRS,
+        "shown": len(rows),
+        "made": sum(one.seen for one in drawn),
+        "pairs": _json(rows),
+    }
+    return rendered(
+        "page.html",
+        values,
+        style=asset("page.css"),
+        script=asset("page.js"),
+        filters={"number": _number, "dollars": _dollars, "percent": lambda share: f"{share:.1%}"},
+    )
+
+
+def _charts(reports: Sequence[RecipeReport]) -> list[list[Markup]]:
+    """Each report's histograms; those of one measure share their bins, so that recipes compare at a glance."""
+    if not reports:
+        return []
+    ranges = [filled(one_scale) for one_scale in zip(*(report.histograms for report in reports), strict=True)]
+    return [
+        [histogram_svg(histogram, shown) for histogram, shown in zip(report.histograms, ranges, strict=True)]
+        for report in reports
+    ]
+
+
+def _json(rows: list[dict[str, Any]]) -> Markup:
+    """JSON that cannot end its script element, nor open a comment in it: every `<` is an escape."""
+    return Markup(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _dollars(value: float | None) -> str:
+    return "–" if value is None else f"${value:,.2f}" if value >= 1 else f"${value:,.4f}"

@@ -1,0 +1,245 @@
+"""What a run's pairs of one recipe come to: how many, why others were dropped, and how much chosen and rejected differ.
+
+`RecipeReport.to_json()` is a stable face for scripts (`clairgen report --json` prints a list of them):
+
+    {"run": "runs/a", "recipe": "clair", "n": 406, "kept": 395, "dropped": {"too-long": 11}, "marked": {},
+     "failed": 0, "pending": 0, "cost_usd": null, "cost_per_kept_usd": null,
+     "contrast": {"all":  {"jaccard":      {"mean": 43.1, "se": 0.4, "n": 406},
+                           "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
+                           "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
+                  "kept": {"jaccard": ...}},
+     "tokenizer": "treebank",
+     "reasked": 0, "missed": {},
+     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3, "first_place": {"mean": 0.5, "se": 0.025, "n": 400},
+                 "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}],
+     "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
+               "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
+                             "auc_alone": 0.61, "auc_lost_without": 0.04}]}}
+
+`n` counts the pairs that were made, and `kept` and `dropped` add up to it. A pair without a chosen answer is among the
+dropped and cannot be measured, so the `n` of an estimate can be smaller. Jaccard is stated x100, as in Table 1 of the
+paper. `audit` is null where there are too few pairs, or the `report` extra is not installed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clairgen.metrics import contrast as metrics
+from clairgen.metrics.contrast import measured
+from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
+from clairgen.reporting.histograms import Histogram, Histograms
+from clairgen.reporting.position_bias import JudgeReport, judge_report
+from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, Differences
+from clairgen.stats import Estimate, Mean
+from clairgen.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastEstimates:
+    """Mean contrast over some pairs: token Jaccard x100, character edits, characters of chosen over rejected."""
+
+    jaccard: Estimate
+    levenshtein: Estimate
+    length_ratio: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """The three estimates as an object."""
+        return {
+            "jaccard": self.jaccard.to_json(),
+            "levenshtein": self.levenshtein.to_json(),
+            "length_ratio": self.length_ratio.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeReport:
+    """The numbers of one run and recipe.
+
+    `n` pairs were made; each dropped one counts once, under its first reason, and a marked one under each of its reasons,
+    dropped or not. `failed` and `pending` are tasks that have no pair. `reasked` revisions missed what was asked for and
+    were asked for once more; `missed` counts those that still do, by what they miss. `cost_usd` is None when not known.
+    """
+
+    run: str
+    recipe: str
+    n: int
+    kept: int
+    dropped: Mapping[str, int]
+    marked: Mapping[str, int]
+    failed: int
+    pending: int
+    cost_usd: float | None
+    contrast_of_all: ContrastEstimates
+    contrast_of_kept: ContrastEstimates
+    tokenizer: str
+    judges: tuple[JudgeReport, ...] = ()
+    reasked: int = 0
+    missed: Mapping[str, int] = field(default_factory=dict)
+    audit: Audit | None = None
+    histograms: tuple[Histogram, ...] = ()
+
+    @property
+    def cost_per_kept_usd(self) -> float | None:
+        """What one pair that passes the filters cost; None without prices or without such a pair."""
+        return self.cost_usd / self.kept if self.cost_usd is not None and self.kept else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The stable object that this module's docstring shows."""
+        return {
+            "run": self.run,
+            "recipe": self.recipe,
+            "n": self.n,
+            "kept": self.kept,
+            "dropped": dict(self.dropped),
+            "marked": dict(self.marked),
+            "failed": self.failed,
+            "pending": self.pending,
+            "cost_usd": self.cost_usd,
+            "cost_per_kept_usd": self.cost_per_kept_usd,
+            "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
+            "tokenizer": self.tokenizer,
+            "judges": [judge.to_json() for judge in self.judges],
+            "reasked": self.reasked,
+            "missed": dict(self.missed),
+            "audit": None if self.audit is None else self.audit.to_json(),
+        }
+
+
+class RecipeNumbers:
+    """Takes in the pairs of one run and recipe one by one, holding counts and sums only."""
+
+    def __init__(self, run: str, recipe: str, tokenizer: str) -> None:
+        self.run = run
+        self.recipe = recipe
+        self.tokenizer = tokenizer
+        self._n = 0
+        self._dropped: Counter[str] = Counter()
+        self._marked: Counter[str] = Counter()
+        self._reasked = 0
+        self._missed: Counter[str] = Counter()
+        self._all = _Means()
+        self._kept = _Means()
+        self._histograms = Histograms()
+
+    def add(self, stored: StoredPair) -> None:
+        """Count a pair that was made, and its contrast where it has a chosen answer."""
+        self._n += 1
+        self._reasked += stored.pair.reasked
+        self._missed.update([stored.pair.missed] if stored.pair.missed else [])
+        self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
+        reason = _reason_for_dropping(stored)
+        if reason is not None:
+            self._dropped[reason] += 1
+        contrast = _contrast_under(self.tokenizer, stored)
+        if contrast is None:
+            return
+        self._all.add(contrast)
+        self._histograms.add(contrast, kept=reason is None)
+        if reason is None:
+            self._kept.add(contrast)
+
+    def report(
+        self,
+        *,
+        failed: int = 0,
+        pending: int = 0,
+        cost_usd: float | None = None,
+        judges: Sequence[JudgeReport] = (),
+        audit: Audit | None = None,
+    ) -> RecipeReport:
+        """The numbers so far; the caller knows which tasks have no pair, what the answers cost and how judges judged."""
+        return RecipeReport(
+            run=self.run,
+            recipe=self.recipe,
+            n=self._n,
+            kept=self._n - self._dropped.total(),
+            dropped=_most_frequent_first(self._dropped),
+            marked=_most_frequent_first(self._marked),
+            failed=failed,
+            pending=pending,
+            cost_usd=cost_usd,
+            contrast_of_all=self._all.estimates(),
+            contrast_of_kept=self._kept.estimates(),
+            tokenizer=self.tokenizer,
+            judges=tuple(judges),
+            reasked=self._reasked,
+            missed=_most_frequent_first(self._missed),
+            audit=audit,
+            histograms=self._histograms.histograms(),
+        )
+
+
+@dataclass(slots=True)
+class _Means:
+    jaccard: Mean = field(default_factory=Mean)
+    levenshtein: Mean = field(default_factory=Mean)
+    length_ratio: Mean = field(default_factory=Mean)
+
+    def add(self, contrast: Contrast) -> None:
+        self.jaccard.add(100 * contrast.jaccard)
+        self.levenshtein.add(contrast.levenshtein)
+        if contrast.length_ratio is not None:
+            self.length_ratio.add(contrast.length_ratio)
+
+    def estimates(self) -> ContrastEstimates:
+        return ContrastEstimates(self.jaccard.estimate(), self.levenshtein.estimate(), self.length_ratio.estimate())
+
+
+def _reason_for_dropping(stored: StoredPair) -> str | None:
+    """Why the pair is not kept; one without a chosen answer never is, whatever the filters say."""
+    if stored.dropped_by is not None:
+        return stored.dropped_by.reason
+    if stored.pair.chosen is not None:
+        return None
+    status = stored.pair.parse_status
+    return "no-chosen-answer" if status is ParseStatus.OK else status.value
+
+
+def _contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
+    """The pair's contrast; measured again where the stored Jaccard is under another tokenizer."""
+    chosen, rejected = stored.pair.chosen, stored.pair.rejected
+    if chosen is None:
+        return None
+    if stored.contrast is None:
+        return metrics.contrast(chosen.text, rejected.text, tokenizer)
+    if stored.contrast.tokenizer != tokenizer:
+        jaccard = metrics.token_jaccard(chosen.text, rejected.text, tokenizer)
+        return replace(stored.contrast, jaccard=jaccard, tokenizer=tokenizer)
+    return stored.contrast
+
+
+def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+async def recipe_report(
+    store: Store, run: str, recipe: str, tokenizer: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
+) -> RecipeReport:
+    """The report of one recipe; `counts` are its pairs by status, `also` sees each pair that was made."""
+    numbers = RecipeNumbers(run, recipe, tokenizer)
+    differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
+        numbers.add(stored)
+        differences.add(stored)
+        also(stored)
+    judges = [
+        judge_report(
+            judge.role,
+            first=judge.first,
+            second=judge.second,
+            ties=judge.ties,
+            refused=judge.refused,
+            flipped=judge.flipped,
+            in_both_orders=judge.in_both_orders,
+        )
+        for judge in await store.judgements.numbers(recipe)
+    ]
+    return numbers.report(
+        failed=counts.get("failed", 0),
+        pending=counts.get("pending", 0),
+        cost_usd=await store.pairs.cost_usd(recipe),
+        judges=judges,
+        audit=differences.audit(),
+    )

@@ -1,0 +1,1 @@
+"""Diagnostics of a training run: named findings, each a stated rule over the held-out trajectories."""

@@ -1,0 +1,158 @@
+"""Win rates: how often winners beat fresh answers of the model, with an interval, and which variant of APO that speaks for.
+
+APO-zero raises winners and lowers losers, which is right when winners are better than what the model says; APO-down lowers
+both, losers more, which is right when the model is better than the winners (section 4 of the paper).
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from clairgen.records import Variant
+
+FEWEST_TASKS: Final = 10
+"""With fewer tasks than this nothing is recommended, whatever the interval says."""
+SMALL: Final = 0.05
+"""An interval that lies wholly within so much of one half tells a difference too small to choose by."""
+_Z = 1.959964  # of a 95% interval
+_Z_POWER = 0.841621  # to find a difference of that size four times in five
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Comparisons of one winner with fresh answers to its task: won, lost, or a tie, that counts half."""
+
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+
+    @property
+    def score(self) -> float | None:
+        """The share that was won, between 0 and 1; None without a comparison."""
+        compared = self.wins + self.losses + self.ties
+        return (self.wins + self.ties / 2) / compared if compared else None
+
+    @property
+    def leaning(self) -> Variant | None:
+        """What the majority of the comparisons speaks for; None where there is none."""
+        if self.wins == self.losses:
+            return None
+        return Variant.APO_ZERO if self.wins > self.losses else Variant.APO_DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """The mean score over tasks with its 95% interval; `deviation` is the standard deviation of a task's score.
+
+    All but `tasks` are None when nothing could be compared.
+    """
+
+    tasks: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    deviation: float | None = None
+
+    @property
+    def recommendation(self) -> Variant | None:
+        """The variant that the interval speaks for; None if it holds one half, or rests on too few tasks."""
+        if self.low is None or self.high is None or self.tasks < FEWEST_TASKS:
+            return None
+        if self.low > 0.5:
+            return Variant.APO_ZERO
+        return Variant.APO_DOWN if self.high < 0.5 else None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is known that winners and fresh answers hardly differ."""
+        if self.low is None or self.high is None or self.tasks < FEWEST_TASKS:
+            return False
+        return self.low >= 0.5 - SMALL and self.high <= 0.5 + SMALL
+
+    @property
+    def more_tasks(self) -> int | None:
+        """How many more tasks would settle it if the mean is right, four times in five; None if no number would."""
+        if self.mean is None or self.deviation is None or self.mean == 0.5:
+            return None if self.mean is not None else FEWEST_TASKS
+        needed = ((_Z + _Z_POWER) * self.deviation / abs(self.mean - 0.5)) ** 2
+        return max(math.ceil(needed), FEWEST_TASKS) - self.tasks
+
+
+def win_rate(tallies: Iterable[Tally]) -> WinRate:
+    """How often winners win: each task counts once, by the mean over its comparisons, which depend on each other.
+
+    The interval is the adjusted Wald interval of Bonett and Price (2012) for paired proportions, over tasks: one task that is
+    won and one that is lost are added, then mean ± 1.96 standard errors, cut at 0 and 1. So it is neither empty when
+    all comparisons end alike nor blind to ties, which carry no doubt of their own.
+    """
+    scores = [score for tally in tallies if (score := tally.score) is not None]
+    if not scores:
+        return WinRate(0)
+    padded = [*scores, 0.0, 1.0]
+    centre = sum(padded) / len(padded)
+    deviation = math.sqrt(sum((score - centre) ** 2 for score in padded) / len(padded))
+    reach = _Z * deviation / math.sqrt(len(padded))
+    mean = sum(scores) / len(scores)
+    return WinRate(len(scores), mean, max(0.0, centre - reach), min(1.0, centre + reach), deviation)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean with its standard error (sample standard deviation / sqrt(n)) over `n` values.
+
+    `mean` is None when there was no value, `se` when there were fewer than two.
+    """
+
+    mean: float | None
+    se: float | None
+    n: int
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """The estimate as an object with `mean`, `se` and `n`."""
+        return {"mean": self.mean, "se": self.se, "n": self.n}
+
+
+@dataclass(slots=True)
+class Mean:
+    """Accumulates values; two accumulators over parts of a stream merge into the one over the whole.
+
+    `squares` is the sum of squared distances from the mean so far.
+    """
+
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, value: float) -> None:
+        """Take one more value in."""
+        self.n += 1
+        distance = value - self.mean
+        self.mean += distance / self.n
+        self.squares += distance * (value - self.mean)
+
+    def merge(self, other: "Mean") -> None:
+        """Take in everything that `other` has seen (Chan, Golub and LeVeque's update)."""
+        n = self.n + other.n
+        if n == 0:
+            return
+        distance = other.mean - self.mean
+        self.squares += other.squares + distance**2 * self.n * other.n / n
+        self.mean += distance * other.n / n
+        self.n = n
+
+    def estimate(self) -> Estimate:
+        """What is known so far."""
+        if self.n == 0:
+            return Estimate(mean=None, se=None, n=0)
+        if self.n == 1:
+            return Estimate(mean=self.mean, se=None, n=1)
+        return Estimate(mean=self.mean, se=math.sqrt(self.squares / (self.n - 1) / self.n), n=self.n)
+
+
+def mean_of(values: Iterable[float]) -> Estimate:
+    """The estimate over some values."""
+    mean = Mean()
+    for value in values:
+        mean.add(value)
+    return mean.estimate()

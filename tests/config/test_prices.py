@@ -1,0 +1,102 @@
+import datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from clairgen.config.models import Price, Role
+from clairgen.config.prices import (
+    PICODOLLARS,
+    TEMPLATE_TOKENS,
+    check_budget,
+    cost_usd,
+    dollars,
+    most_picodollars,
+    picodollars,
+    tariff,
+    with_prices,
+)
+from clairgen.errors import ConfigError
+from clairgen.inference.openai_format import request_body
+from clairgen.records import Message, Usage
+
+OPENAI, ELSEWHERE = "https://api.openai.com/v1", "http://gpu1:8000/v1"
+
+
+def role(*endpoints: str, model: str = "gpt-4.1", price: Price | None = None, max_tokens: int | None = None) -> Role:
+    return Role(model=model, endpoints=list(endpoints), price_per_million=price, max_tokens=max_tokens)
+
+
+def test_a_listed_model_costs_what_its_provider_says() -> None:
+    found = tariff(role(OPENAI))
+    assert found is not None
+    assert (found.price.input, found.price.output) == (2, 8)
+    assert found.source.startswith("https://")
+
+
+def test_the_configuration_goes_before_the_table() -> None:
+    found = tariff(role(OPENAI, price=Price(input=1, output=2)))
+    assert found is not None
+    assert (found.price.input, found.source) == (1, "price_per_million")
+
+
+@pytest.mark.parametrize(
+    "unlisted",
+    [role(ELSEWHERE), role(OPENAI, model="gpt-4.1-new"), role(OPENAI, ELSEWHERE), role("http://10.0.0.1/v1")],
+)
+def test_what_is_not_listed_has_no_price(unlisted: Role) -> None:
+    assert tariff(unlisted) is None
+
+
+def test_models_that_clairgen_serves_are_free() -> None:
+    free = with_prices({"target": role("classroom:student", model="student")})["target"]
+    assert free.price_per_million == Price(input=0, output=0)
+    check_budget({"target": free})  # needs no max_tokens
+
+
+def test_every_listed_price_has_a_page_and_a_day() -> None:
+    listed = yaml.safe_load((Path(__file__).parent.parent / "data" / "prices.yaml").read_text())
+    for provider in listed:
+        assert provider["source"].startswith("https://")
+        assert isinstance(provider["seen"], datetime.date)
+        for price in provider["models"].values():
+            assert 0 < price["input"] <= price["output"]
+
+
+def test_sums_are_exact() -> None:
+    price = Price(input=0.1, output=1.1)  # neither is a binary fraction
+    assert picodollars(price, 3, 7) == 3 * 100_000 + 7 * 1_100_000
+    assert sum(picodollars(price, 1, 1) for _ in range(1_000_000)) == int(1.2 * PICODOLLARS)
+    assert cost_usd(Usage(1_000_000, 1_000_000), price) == 1.2
+
+
+def test_without_a_price_or_a_count_there_is_no_cost() -> None:
+    assert cost_usd(Usage(10, 10), None) is None
+    assert cost_usd(Usage(None, None), Price(input=1, output=1)) is None
+
+
+@pytest.mark.parametrize("text", ["", "a", "\x00" * 50, "😀" * 50, '\\"\n' * 30, "ﷺ"])
+def test_the_bound_holds_for_a_tokenizer_that_makes_a_token_of_every_byte(text: str) -> None:
+    asked = role(OPENAI, max_tokens=7)
+    asked = asked.model_copy(update={"price_per_million": Price(input=1, output=1)})
+    body = request_body(asked.model, [Message("user", text)], asked.sampling(0), seed=1)
+    most = most_picodollars(asked, body)
+    assert most is not None
+    assert most >= picodollars(Price(input=1, output=1), len(text.encode()) + TEMPLATE_TOKENS, 7)
+
+
+def test_the_limit_of_reasoning_models_bounds_an_answer_too() -> None:
+    thinks = Role(model="m", endpoints=[ELSEWHERE], extra={"max_completion_tokens": 900}, max_tokens=10)
+    assert thinks.longest_answer == 900
+    assert role(ELSEWHERE).longest_answer is None
+
+
+def test_a_budget_needs_a_price_and_max_tokens() -> None:
+    with pytest.raises(ConfigError, match=r"none is known for models.reviser \(gpt-4.1\); give it price_per_million"):
+        check_budget(with_prices({"reviser": role(ELSEWHERE, max_tokens=10)}))
+    with pytest.raises(ConfigError, match=r"needs max_tokens in models.reviser"):
+        check_budget(with_prices({"reviser": role(OPENAI)}))
+
+
+def test_dollars_are_written_as_precisely_as_they_matter() -> None:
+    assert [dollars(amount) for amount in (1234.5, 0.00123)] == ["$1,234.50", "$0.0012"]

@@ -1,0 +1,116 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from clairgen.errors import ConfigError
+from clairgen.filters.pipeline import FilterPipeline, RunFilters
+from clairgen.filters.settings import FILTERS, FilterSettings
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus
+from tests.filters.pairs import USUAL, answer, pair
+
+DROP, MARK = FilterAction.DROP, FilterAction.MARK
+FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokenizer="treebank")
+ALL_BOUNDS = {"jaccard": [10, None], "levenshtein": [None, 5000]}
+
+
+ASKED = (Message("user", "What is six times seven, and how do you know that it is so?"),)
+NEAR = Finding("near_duplicate", MARK, "near-duplicate-prompt", "a")
+LONG = Finding("length_ratio", DROP, "length-ratio-above", 4.8)
+
+
+def findings(
+    pair: Pair, contrast: Contrast | None = USUAL, settings: Mapping[str, object] | None = None, *, revises: bool = True
+) -> tuple[Finding, ...]:
+    return FilterPipeline(FilterSettings.model_validate(settings or {})).apply(
+        pair, contrast, revises=revises, prompt=ASKED
+    )
+
+
+def test_a_sound_pair_has_no_findings() -> None:
+    assert findings(pair(), settings=ALL_BOUNDS) == ()
+
+
+def test_findings_stand_in_the_order_of_the_filters() -> None:
+    blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
+    found = findings(replace(blank_and_cut, parse_status=ParseStatus.BROKEN_JSON), FAR, ALL_BOUNDS)
+    assert tuple(finding.filter for finding in found) == FILTERS[:7]
+
+
+def test_the_first_drop_comes_after_earlier_marks() -> None:
+    cut = pair(answer("Cut", finish_reason="length"))
+    found = findings(cut, FAR, {"truncated": "mark"})
+    assert [(finding.reason, finding.action) for finding in found] == [
+        ("chosen-truncated", MARK),
+        ("length-ratio-above", DROP),
+    ]
+
+
+def test_length_ratio_marks_what_was_not_revised() -> None:
+    assert findings(pair(), FAR, revises=False) == (Finding("length_ratio", MARK, "length-ratio-above", 4.8),)
+    assert findings(pair(), FAR, revises=True) == (Finding("length_ratio", DROP, "length-ratio-above", 4.8),)
+
+
+@pytest.mark.parametrize("contrast", [FAR, None])
+def test_contrast_is_not_looked_at_without_a_chosen_answer(contrast: Contrast | None) -> None:
+    unparsed = replace(pair(chosen=None), parse_status=ParseStatus.NO_SOLUTION_HEADER)
+    assert findings(unparsed, contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
+
+
+def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
+    assert findings(pair(), None, ALL_BOUNDS) == ()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_that_is_off_finds_nothing(name: str) -> None:
+    everything = replace(pair(answer("", "length"), answer("")), parse_status=ParseStatus.BROKEN_JSON)
+    assert name not in {finding.filter for finding in findings(everything, FAR, {**ALL_BOUNDS, name: "off"})}
+
+
+def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:
+    (tmp_path / "eval.txt").write_text(ASKED[0].content, encoding="utf-8")
+    dodge = pair(answer("I cannot help with that. The revised answer is short."), answer("The answer is 42."))
+    found = findings(dodge, settings={"contamination": {"files": [str(tmp_path / "eval.txt")]}})
+    assert [(finding.filter, finding.action, finding.reason) for finding in found] == [
+        ("allusion", MARK, "alludes-to-revision"),
+        ("lost_answer", MARK, "lost-answer"),
+        ("refusal", MARK, "chosen-refuses"),
+        ("contamination", MARK, "overlaps-evaluation"),
+    ]
+
+
+def test_allusion_and_lost_answer_look_only_at_revisions() -> None:
+    dodge = pair(answer("The revised answer is short."), answer("The answer is 42."))
+    assert [finding.filter for finding in findings(dodge)] == ["allusion", "lost_answer"]
+    assert findings(dodge, revises=False) == ()
+
+
+def test_an_absent_evaluation_stops_no_one_who_has_the_filter_off() -> None:
+    assert findings(pair(), settings={"contamination": {"files": ["/absent.jsonl"], "action": "off"}}) == ()
+    with pytest.raises(ConfigError, match="there is no evaluation file /absent"):
+        findings(pair(), settings={"contamination": {"files": ["/absent.jsonl"]}})
+
+
+def test_near_duplicates_are_settled_over_the_run() -> None:
+    assert findings(pair()) == ()
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
+    assert over_the_run.settle("a", ASKED, ()) == ()
+    assert over_the_run.settle("b", ASKED, ()) == (NEAR,)
+    assert over_the_run.settle("c", ASKED, (replace(LONG, action=MARK),)) == (replace(LONG, action=MARK), NEAR)
+
+
+def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
+    assert over_the_run.settle("dropped", ASKED, (LONG,)) == (LONG,)
+    assert over_the_run.settle("a", ASKED, ()) == ()
+    assert over_the_run.settle("b", ASKED, (LONG,)) == (LONG,)
+    assert over_the_run.settle("c", ASKED, ()) == (NEAR,)
+
+
+def test_an_older_finding_of_a_near_duplicate_is_replaced() -> None:
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
+    assert over_the_run.settle("a", ASKED, (replace(NEAR, value="gone"),)) == ()
+    assert over_the_run.settle("b", ASKED, (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
+    off = RunFilters(FilterSettings.model_validate({"near_duplicate": "off"}))
+    assert [off.settle(task, ASKED, (NEAR,)) for task in "ab"] == [(), ()]

@@ -1,0 +1,148 @@
+import json
+
+import pytest
+
+from clairgen.errors import RequestFailedError, RetryableError
+from clairgen.inference.openai_format import UnusableEndpointError, read_response, request_body
+from clairgen.inference.transport import Response
+from clairgen.records import Message, Sampling, Usage
+from tests.scripted import Reply, refused, said
+
+NOW = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+
+
+def response(reply: Reply) -> Response:
+    return Response(reply.status, dict(reply.headers), reply.body)
+
+
+def test_request_holds_what_is_set_and_nothing_else() -> None:
+    sampling = Sampling(temperature=0.0, max_tokens=5, stop=("\n",), seed=3, extra={"min_p": 0.1})
+    body = json.loads(request_body("m", [Message("user", "é {x}")], sampling, 99))
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "é {x}"}],
+        "temperature": 0.0,
+        "max_tokens": 5,
+        "stop": ["\n"],
+        "seed": 99,
+        "min_p": 0.1,
+    }
+    assert json.loads(request_body("m", [], Sampling(), None)) == {"model": "m", "messages": []}
+
+
+def test_good_answer_is_read_whole() -> None:
+    answer = read_response(response(said(" yes\n", finish_reason="length", tokens=(7, 3))), now_seconds=NOW)
+    assert (answer.text, answer.finish_reason, answer.usage, answer.response_id) == (
+        " yes\n",
+        "length",
+        Usage(7, 3),
+        "chatcmpl-1",
+    )
+
+
+def test_answer_without_usage_id_or_finish_reason_is_good() -> None:
+    reply = Reply(b'{"choices": [{"message": {"content": "x"}}]}')
+    answer = read_response(response(reply), now_seconds=NOW)
+    assert (answer.finish_reason, answer.usage, answer.response_id) == ("stop", Usage(None, None), None)
+
+
+def test_content_in_parts_is_joined() -> None:
+    assert read_response(response(said([{"type": "text", "text": "a"}, {"text": "b"}])), now_seconds=NOW).text == "ab"
+
+
+def test_half_a_surrogate_pair_in_an_answer_becomes_a_replacement_character() -> None:
+    reply = Reply(b'{"choices": [{"message": {"content": "a\\ud83db"}}]}')
+    assert read_response(response(reply), now_seconds=NOW).text == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(b"<html><body>Welcome</body></html>", headers={"content-type": "text/html"}), "not-json"),
+        (Reply(b'{"choices": [{"mess'), "not-json"),
+        (Reply(b""), "not-json"),
+        (Reply(b"[" * 100_000), "not-json"),
+        (Reply(b'"text"'), "not-json"),
+        (Reply(b"{}"), "no-choices"),
+        (Reply(b'{"choices": []}'), "no-choices"),
+        (Reply(b'{"choices": [null]}'), "no-choices"),
+        (Reply(b'{"choices": [{"message": null}]}'), "no-choices"),
+        (said(None), "empty-answer"),
+        (said(""), "empty-answer"),
+        (said(" \n"), "empty-answer"),
+        (said(17), "empty-answer"),
+        (refused(429), "rate-limited"),
+        (refused(500), "server-error"),
+        (Reply(b"<html>Bad gateway</html>", 502), "server-error"),
+        (refused(503), "server-error"),
+        (refused(408), "server-error"),
+    ],
+)
+def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) -> None:
+    with pytest.raises(RetryableError) as caught:
+        read_response(response(reply), now_seconds=NOW)
+    assert caught.value.reason == reason
+    assert caught.value.billed == (reply.status == 200)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (
+            refused(400, "This model's maximum context length is 8192 tokens", "context_length_exceeded"),
+            "context-overflow",
+        ),
+        (refused(400, "the request exceeds the available context size"), "context-overflow"),
+        (refused(400, "flagged", "content_policy_violation"), "content-policy"),
+        (refused(400, "temperature must be a number"), "bad-request"),
+        (refused(413), "bad-request"),
+        (Reply(b'{"detail": [{"loc": ["body"]}]}', 422), "bad-request"),
+        (refused(418), "http-418"),
+        (said(None, finish_reason="content_filter"), "content-filter"),
+        (said("half of it", finish_reason="content_filter"), "content-filter"),
+    ],
+)
+def test_what_this_ask_will_always_get_fails_its_task_by_name(reply: Reply, reason: str) -> None:
+    with pytest.raises(RequestFailedError) as caught:
+        read_response(response(reply), now_seconds=NOW)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("reply", "mending"),
+    [
+        (refused(401), "check the API key"),
+        (refused(403), "may use this model"),
+        (refused(404, "The model `x` does not exist"), "check the model's name"),
+        (Reply(b"Not Found", 404), "base URL ends in /v1"),
+        (refused(429, "You exceeded your current quota", "insufficient_quota"), "add some"),
+        (Reply(b"", 302), "base URL"),
+    ],
+)
+def test_what_every_ask_will_get_makes_the_endpoint_unusable(reply: Reply, mending: str) -> None:
+    with pytest.raises(UnusableEndpointError, match=mending):
+        read_response(response(reply), now_seconds=NOW)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("Sun, 06 Nov 1994 08:49:47 GMT", 10.0),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", 0.0),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms(value: str, seconds: float | None) -> None:
+    with pytest.raises(RetryableError) as caught:
+        read_response(response(refused(429, retry_after=value)), now_seconds=NOW)
+    assert caught.value.retry_after_seconds == seconds
+
+
+def test_quoted_answers_are_short_and_on_one_line() -> None:
+    with pytest.raises(RetryableError) as caught:
+        read_response(Response(500, {}, b"x\n\xff" * 100_000), now_seconds=NOW)
+    assert len(caught.value.detail) < 400
+    assert "\n" not in caught.value.detail

@@ -1,0 +1,99 @@
+from pathlib import Path
+from typing import Any
+
+from clairgen import api
+from clairgen.errors import RunError
+from clairgen.filters.settings import FilterSettings
+from clairgen.pipeline.generate import Options, generate
+from clairgen.pipeline.refilter import filter_pairs
+from clairgen.pipeline.reparse import reparse
+from clairgen.store import RunDirectory, reading, writing
+from tests.runs import TARGET, config, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, said
+
+
+async def made(folder: Path, **changes: Any) -> Path:  # noqa: ANN401 - any part of a configuration
+    tasks = write_tasks(folder / "tasks.jsonl", questions(6))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks, **changes), folder / "run")
+    return folder / "run"
+
+
+async def test_a_new_filter_set_replaces_the_old_one_and_both_are_recorded(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    before = (await api.report(run))[0]
+    assert (before.kept, dict(before.dropped)) == (6, {})
+    assert await filter_pairs(run, FilterSettings.model_validate({"levenshtein": [100, None]})) == 2
+    after = (await api.report(run))[0]
+    assert (after.kept, dict(after.dropped)) == (0, {"levenshtein-below": 6})
+    assert await filter_pairs(run, FilterSettings()) == 3
+    assert (await api.report(run))[0].kept == 6
+    async with reading(RunDirectory(run)) as store:
+        assert (await store.filter_sets.in_force() or (0, ""))[0] == 3
+
+
+async def test_marks_keep_a_pair_and_say_why(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    await filter_pairs(run, FilterSettings.model_validate({"levenshtein": {"bounds": [100, None], "action": "mark"}}))
+    clair = (await api.report(run))[0]
+    assert (clair.kept, dict(clair.marked)) == (6, {"levenshtein-below": 6})
+    stored = (await api.find_pairs(run))[0]
+    assert (stored.findings[0].filter, stored.findings[0].value) == ("levenshtein", 12)
+
+
+async def test_length_ratio_drops_revisions_and_marks_other_pairs(tmp_path: Path) -> None:
+    run = await made(tmp_path, filters={"length_ratio": [2, 3]})
+    clair, stronger = await api.report(run)
+    assert dict(clair.dropped) == {"length-ratio-below": 6}
+    assert (stronger.kept, dict(stronger.marked)) == (6, {"length-ratio-below": 6})
+
+
+async def test_another_tokenizer_measures_again(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    treebank, word = (await api.report(run))[0], (await api.report(run, tokenizer="word"))[0]
+    assert (treebank.tokenizer, word.tokenizer) == ("treebank", "word")
+    assert treebank.contrast_of_all.jaccard.mean != word.contrast_of_all.jaccard.mean
+    assert treebank.contrast_of_all.levenshtein == word.contrast_of_all.levenshtein
+
+
+async def test_reparse_reads_stored_answers_without_asking(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(4))
+
+    def script(request: dict[str, Any]) -> Reply:
+        return played(request) if request["model"] == TARGET else said("{corrected_student_solution}: a better answer")
+
+    async with ScriptedEndpoint(script) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+    run = RunDirectory(tmp_path / "run")
+    async with writing(run) as store:  # as if an older parser had not understood the answers
+        sql = "UPDATE pairs SET parser_version = 0, chosen = NULL, parse_status = 'no-solution-header'"
+        await store.pairs._write((sql, ()))
+    done = await reparse(run.path)
+    assert (done.read, done.changed, done.recovered) == (4, 4, 4)
+    stored = (await api.find_pairs(run.path))[0]
+    assert stored.pair.chosen is not None
+    assert stored.pair.chosen.text == "a better answer"
+    assert (await reparse(run.path)).read == 0
+    assert (await reparse(run.path, every=True)).changed == 0
+
+
+async def test_export_refuses_pairs_that_the_filters_have_not_seen(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    async with writing(RunDirectory(run)) as store:
+        await store.pairs._write(("UPDATE pairs SET filter_set = 0 WHERE position = 1", ()))
+    try:
+        await api.export(run, tmp_path / "out")
+    except RunError as error:
+        assert "2 pairs of" in str(error)
+        assert f"run: clairgen filter {run}" in str(error)
+    else:
+        raise AssertionError("the export went through")
+    assert not (tmp_path / "out").exists()
+
+
+async def test_limit_means_the_first_tasks_of_the_run(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(6))
+    async with ScriptedEndpoint(played) as endpoint:
+        for _ in range(2):
+            summary = await generate(config(endpoint.url, tasks), tmp_path / "run", Options(limit=2))
+    assert summary.statuses == {"clair": {"made": 2, "pending": 4}, "stronger-preferred": {"made": 2, "pending": 4}}

@@ -1,0 +1,99 @@
+"""The page's file, without a browser."""
+
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from clairgen.errors import InputError
+from clairgen.records import ParseStatus, Task
+from clairgen.reporting.html.pairs_page import PairSample, page, write_page
+from clairgen.reporting.position_bias import judge_report
+from clairgen.reporting.shortcut_audit import Audit, Shift
+from clairgen.stats import Estimate
+from tests.reporting.made import report_of, stored_pair
+
+
+def text_of(html: str) -> str:
+    shown = re.sub(r"<(script|style).*?</\1>", "", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", shown).split())
+
+
+def test_all_figures_of_the_report_stand_in_the_page() -> None:
+    shift = Shift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
+    report = replace(
+        report_of("clair"),
+        judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
+        audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
+        reasked=5,
+        missed={"too-long": 2},
+    )
+    text = text_of(page([report], []))
+    kept = report.contrast_of_kept.jaccard
+    for figure in (
+        f"kept 36 {kept.mean:.2f} ± {kept.se:.2f}",
+        "paper 29,000 43.11 1,108",
+        "dropped too-long 4 10.0%",
+        "a kept pair $0.3429",
+        "judge 100 2 1 70.0% 60.4% to 78.1% first place",
+        "AUC 0.734 95% interval 0.601 to 0.822",
+        "bold 1.25 ± 0.20 yes 0.710 0.120",
+        "5 missed what was asked for",
+        "treebank",
+    ):
+        assert figure in text, figure
+
+
+def test_runs_are_told_apart_and_no_report_says_so() -> None:
+    assert (
+        text_of(page([report_of("clair", "runs/first"), report_of("clair", "runs/second")], [])).count("runs/second")
+        > 2
+    )
+    assert "No pairs yet." in text_of(page([], []))
+
+
+def test_the_page_asks_for_nothing_from_outside() -> None:
+    html = unescape(page([report_of("clair")], []))
+    assert not re.findall(r"""(?:src|href)=["'](?!#)""", html.replace('xmlns:xlink="http', ""))
+    assert "default-src 'none'" in html
+    assert "unsafe" not in html.split("</head>")[0]
+
+
+def test_a_pair_that_was_not_decided_shows_both_answers() -> None:
+    undecided = stored_pair(None, parse_status=ParseStatus.DECLARED_TIE)
+    other = replace(undecided.pair.rejected, text="Another answer.")
+    drawn = PairSample("runs/a", "judge-on-policy", 5)
+    drawn.add(replace(undecided, pair=replace(undecided.pair, unparsed=other)))
+    [row] = drawn.rows()
+    assert row["diff"] == [[0, "The cat sat on a mat."]]
+    assert row["other"] == "Another answer."
+    assert row["outcome"] == "declared-tie"
+
+
+def test_the_same_tasks_are_drawn_in_every_recipe_in_the_order_of_the_tasks() -> None:
+    drawn = [PairSample("runs/a", recipe, 20) for recipe in ("clair", "stronger-preferred")]
+    for one in drawn:
+        for number in range(200):
+            one.add(replace(stored_pair(recipe=one.recipe), task=Task(f"task-{number}", ())))
+    tasks = [[row["task"] for row in one.rows()] for one in drawn]
+    assert tasks[0] == tasks[1]
+    assert len(set(tasks[0])) == 20
+    numbers = [int(task.removeprefix("task-")) for task in tasks[0]]
+    assert numbers == sorted(numbers)
+    assert max(numbers) > 100
+    assert drawn[0].seen == 200
+
+
+def test_a_very_long_answer_is_cut_and_says_so() -> None:
+    drawn = PairSample("runs/a", "clair", 1)
+    drawn.add(stored_pair("word " * 10_000, "word"))
+    [row] = drawn.rows()
+    assert row["cut"]
+    assert sum(len(text) for _, text in row["diff"]) <= 20_000
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"absent/x\.html cannot be written"):
+        write_page(tmp_path / "absent" / "x.html", [report_of("clair")], [])

@@ -1,0 +1,61 @@
+"""Rows of every usual shape become pairs, and what is no pair is told by its row."""
+
+import pytest
+
+from clairgen.errors import InputError
+from clairgen_train.data.rows import pair_row
+from clairgen_train.losses import Objective
+
+USER = {"role": "user", "content": "2 + 2?"}
+RIGHT, WRONG = {"role": "assistant", "content": "4"}, {"role": "assistant", "content": "5"}
+
+
+@pytest.mark.parametrize(
+    ("row", "shape"),
+    [
+        ({"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG]}, "messages"),
+        ({"prompt": "2 + 2?", "chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, "whole conversations"),
+        ({"chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, "whole conversations"),
+        ({"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}, "text"),
+        ({"prompt": [USER], "chosen": "4", "rejected": "5"}, "text"),
+    ],
+)
+def test_every_usual_shape_is_the_same_pair(row: dict[str, object], shape: str) -> None:
+    read = pair_row(row, 1)
+    assert (read.prompt, read.chosen, read.rejected, read.shape) == ([USER], "4", "5", shape)
+    assert read.pair_id == pair_row({"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}, 9).pair_id
+
+
+def test_earlier_turns_and_system_messages_stay_in_the_prompt() -> None:
+    earlier = [{"role": "system", "content": "Be brief."}, USER, RIGHT, {"role": "user", "content": "And 3 + 3?"}]
+    read = pair_row({"chosen": [*earlier, RIGHT], "rejected": [*earlier, WRONG]}, 1)
+    assert read.prompt == earlier
+
+
+def test_a_row_may_have_its_own_objective_and_weight() -> None:
+    row = {"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG]}
+    read = pair_row(row | {"objective": "apo-down", "weight": 0.5, "pair_id": "a"}, 1)
+    assert (read.objective, read.weight, read.pair_id) == (Objective.APO_DOWN, 0.5, "a")
+    assert pair_row(row | {"objective": None, "weight": None}, 1).weight == 1.0
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"chosen": None}, "row 7 of the data set has no `chosen`"),
+        ({"rejected": []}, "row 7 of the data set has no `rejected`"),
+        ({"chosen": "4", "rejected": "5", "prompt": None}, "row 7 of the data set has no `prompt`"),
+        ({"chosen": 4}, "`chosen` in row 7 of the data set is neither text nor a list of messages"),
+        ({"chosen": [{"role": "assistant"}]}, "holds a message without a text `role` and `content`"),
+        ({"prompt": [RIGHT]}, "the prompt in row 7 of the data set has no user message"),
+        ({"chosen": [USER, RIGHT], "rejected": [WRONG]}, "do not begin with the same prompt"),
+        ({"chosen": [USER, USER], "rejected": [USER, WRONG]}, "does not end with an assistant's message"),
+        ({"objective": "ppo"}, "`objective` in row 7 of the data set is 'ppo'"),
+        ({"objective": "sft"}, "cannot be chosen for single pairs"),
+        ({"weight": -1}, "`weight` in row 7 of the data set is -1"),
+        ({"weight": float("nan")}, "is nan; it is a number from 0 up"),
+    ],
+)
+def test_what_is_no_pair_is_told_by_its_row(columns: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        pair_row({"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG]} | columns, 7)

@@ -1,0 +1,218 @@
+"""KTO-pair's anchors: near the true KL where it can be counted out, aside from the run's randomness, kept by a resume."""
+
+import itertools
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+from torch import Tensor
+from transformers import LlamaForCausalLM
+
+from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
+from clairgen_train.losses import Objective, PairScores, pair_losses
+from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
+
+PROMPT = [7, 8, 9]
+LENGTH = 2  # tokens of an answer at most: few enough to count out all of them
+
+
+def every_answer() -> list[list[int]]:
+    """All answers that can be given: the end token at once, or any token and then any token."""
+    firsts = [token for token in range(VOCABULARY) if token != END]
+    return [[END], *map(list, itertools.product(firsts, range(VOCABULARY)))]
+
+
+def answer_logps(model: LlamaForCausalLM, answers: list[list[int]]) -> Tensor:
+    with torch.no_grad():
+        padded = torch.tensor([PROMPT + answer + [PAD] * (LENGTH - len(answer)) for answer in answers])
+        steps = model(padded).logits.double().log_softmax(-1)[:, len(PROMPT) - 1 : -1]
+        tokens = padded[:, len(PROMPT) :]
+        mask = torch.tensor([[place < len(answer) for place in range(LENGTH)] for answer in answers])
+        sums: Tensor = (steps.gather(-1, tokens[..., None])[..., 0] * mask).sum(dim=1)
+        return sums
+
+
+def true_kl(policy: LlamaForCausalLM, reference: LlamaForCausalLM) -> tuple[float, float]:
+    """KL of the answers to PROMPT (nats a response) by counting them all, and the log-ratio's standard deviation."""
+    logps = answer_logps(policy, every_answer())
+    ratios = logps - answer_logps(reference, every_answer())
+    assert logps.exp().sum().item() == pytest.approx(1, abs=1e-5)
+    mean = (logps.exp() * ratios).sum()
+    return mean.item(), (logps.exp() * (ratios - mean) ** 2).sum().sqrt().item()
+
+
+def test_the_running_anchor_is_near_the_true_kl_and_the_paper_eras_is_not(tmp_path: Path) -> None:
+    rows = prepared_pairs(64).remove_columns("prompt_ids").add_column("prompt_ids", [PROMPT] * 64)
+    anchor = RunningAnchor(every=1, answers=128, max_new_tokens=LENGTH, keep=0.0)
+    policy, reference = tiny_llama(0), tiny_llama(1)
+    truth, spread = true_kl(policy, reference)
+    trainer = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, model=policy, ref_model=reference)
+    batch = trainer.data_collator(list(rows))
+    estimates = []
+    for step in range(16):
+        trainer.state.global_step = step
+        trainer._renew(anchor, batch)
+        estimates.append(anchor.mean_nats)
+    error = spread / math.sqrt(16 * 2 * 64)
+    assert abs(sum(estimates) / 16 - truth) < 3 * error < 0.2 * truth
+    with torch.no_grad():
+        chosen, rejected = trainer.compute_ref_log_probs(trainer.model, batch)
+        ref_chosen, ref_rejected = trainer.compute_ref_log_probs(trainer.ref_model, batch)
+    scores = PairScores(chosen, rejected, ref_chosen, ref_rejected, torch.ones(64))
+    of_era = PaperEraAnchor().kl(scores, torch.ones(64).bool())
+    assert min(abs(one.item() - truth) for one in of_era) > 10 * error
+
+
+def test_the_paper_eras_anchor_takes_each_halfs_mean_for_the_other_and_never_goes_below_zero() -> None:
+    scores = PairScores(
+        torch.tensor([-1.0, -2.0, 90.0]),
+        torch.tensor([-9.0, -8.0, 90.0]),
+        torch.tensor([-3.0, -6.0, 0.0]),
+        torch.tensor([-2.0, -1.0, 0.0]),
+        torch.ones(3),
+    )
+    of_chosen, of_rejected = PaperEraAnchor().kl(scores, torch.tensor([True, True, False]))
+    assert of_chosen.item() == 0  # the rejected fell by 7 each
+    assert of_rejected.item() == 3  # the chosen rose by 2 and by 4; the third pair is no KTO-pair's
+
+
+def test_kto_pair_with_the_paper_eras_anchor_is_twice_the_old_loss_in_value_and_in_gradient_through_the_anchor() -> (
+    None
+):
+    generator = torch.Generator().manual_seed(2)
+    policy = (-9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)).requires_grad_()
+    reference = -9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)
+    scores = PairScores(policy[0], policy[1], reference[0], reference[1], torch.ones(8))
+    objective = torch.full((8,), Objective.KTO_PAIR.code)
+    kl = PaperEraAnchor().kl(scores, torch.ones(8).bool())
+    loss = pair_losses(scores, objective, torch.ones(8), beta=0.1, kl=kl).mean()
+    won, lost = (policy - reference).unbind()
+    terms = (0.1 * (won - lost.mean().clamp(min=0)), 0.1 * (won.mean().clamp(min=0) - lost))
+    old = torch.cat([1 - term.sigmoid() for term in terms]).mean()
+    torch.testing.assert_close(loss, 2 * old, rtol=0, atol=1e-15)
+    found, wanted = torch.autograd.grad(loss, policy)[0], torch.autograd.grad(2 * old, policy)[0]
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-15)
+
+
+def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
+    anchor = RunningAnchor(keep=0.5)
+    scores = PairScores(*torch.zeros(5, 1))
+    anchor.add(-4.0, 0)
+    assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 0
+    anchor.add(8.0, 16)
+    assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 2
+    assert not anchor.is_due(16)
+    assert not anchor.is_due(17)
+    assert anchor.is_due(32)
+
+
+def weights(model: LlamaForCausalLM) -> Tensor:
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
+def test_a_resumed_run_has_the_anchor_and_the_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    rows = prepared_pairs(16)
+    settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "save_total_limit": None}
+
+    def made() -> tuple[RunningAnchor, LlamaForCausalLM]:
+        return RunningAnchor(every=2, answers=4, max_new_tokens=6, keep=0.9), tiny_llama(0)
+
+    anchor, model = made()
+    trainer = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, model=model, settings=settings)
+    trainer.train()
+    for restore in (False, True):  # transformers' own restoring puts another callback in the place of ours
+        again, resumed = made()
+        trainer = pair_trainer(
+            tmp_path,
+            rows,
+            Objective.KTO_PAIR,
+            anchor=again,
+            model=resumed,
+            settings=settings | {"restore_callback_states_from_checkpoint": restore},
+        )
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+        found = trainer._running_anchor()
+        assert found is not None
+        assert (found.mean_nats, found.refreshed_at, found.sampling) == (
+            anchor.mean_nats,
+            anchor.refreshed_at,
+            anchor.sampling,
+        )
+        assert torch.equal(weights(resumed), weights(model))
+    assert anchor.refreshed_at == 4
+    assert anchor.mean_nats != 0
+
+
+def test_sampling_for_the_anchor_leaves_the_rest_of_the_run_as_it_was(tmp_path: Path) -> None:
+    rows, trained = prepared_pairs(16), []
+    for anchor in (None, RunningAnchor(every=1, answers=4, max_new_tokens=4)):
+        model = tiny_llama(0, attention_dropout=0.3)  # so that the run itself draws random numbers
+        settings = {"max_steps": 4, "disable_dropout": False}
+        pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=anchor, model=model, settings=settings).train()
+        trained.append(weights(model))
+    assert torch.equal(trained[0], trained[1])
+    model = tiny_llama(0)
+    pair_trainer(tmp_path, rows, Objective.APO_ZERO, model=model, settings={"max_steps": 4}).train()
+    assert not torch.equal(trained[0], weights(model))  # the dropout was at work
+
+
+def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_are_precomputed(tmp_path: Path) -> None:
+    rows = prepared_pairs(8, ref_chosen_logps=[-20.0] * 8, ref_rejected_logps=[-20.0] * 8)
+    start, model = weights(tiny_llama(0)), tiny_llama(0)
+    anchor = RunningAnchor(every=1, answers=4, max_new_tokens=4)
+    trainer = pair_trainer(
+        tmp_path,
+        rows,
+        Objective.KTO_PAIR,
+        anchor=anchor,
+        model=model,
+        ref_model=None,
+        settings={"precompute_ref_log_probs": True, "max_steps": 1},
+    )
+    trainer.train()
+    assert anchor.mean_nats == 0  # before the first step the policy is its reference
+    assert torch.equal(weights(trainer.ref_model), start)
+    assert not torch.equal(weights(model), start)
+
+
+def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -> None:
+    anchor = RunningAnchor(every=1, answers=4, max_new_tokens=4, keep=0.0)
+    lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj", "o_proj"])
+    settings = {"max_steps": 1, "learning_rate": 0.1}
+    trainer = pair_trainer(
+        tmp_path,
+        prepared_pairs(4),
+        Objective.KTO_PAIR,
+        anchor=anchor,
+        ref_model=None,
+        peft_config=lora,
+        settings=settings,
+    )
+    trainer.train()
+    assert trainer.ref_model is None
+    assert anchor.mean_nats == 0
+    trainer._renew(anchor, trainer.data_collator(list(prepared_pairs(4))))
+    assert anchor.mean_nats != 0
+
+
+def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    given = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    done = subprocess.run(
+        [*command, "-m", "tests.training.on_ranks", str(tmp_path)],
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
+    assert one["anchor"] == other["anchor"] != 0
+    assert one["weights"] == other["weights"]
+    assert one["by_trl"] != other["by_trl"]  # in one micro-batch the ranks took different ways, and waited for nothing

@@ -1,0 +1,1 @@
+"""From a data set's rows to token ids on disk."""

@@ -1,0 +1,130 @@
+"""A row of preference data as a pair of conversations, whichever of the usual shapes it has."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from clairgen.errors import InputError
+from clairgen_train.losses import Objective
+
+Messages = list[dict[str, str]]
+
+SHAPES = {
+    "messages": "prompt, chosen and rejected as messages",
+    "whole conversations": "chosen and rejected as whole conversations, split into prompt and answer",
+    "text": "plain text, taken as one user message and one assistant answer",
+}
+"""The shapes of a row, by name, each with what is said of its conversion; the first needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """A pair to learn from: the prompt's messages and the text of both answers.
+
+    `objective` and `weight` are the row's own, where the data has those columns; `shape` is a key of SHAPES.
+    """
+
+    pair_id: str
+    prompt: Messages
+    chosen: str
+    rejected: str
+    shape: str
+    objective: Objective | None = None
+    weight: float = 1.0
+
+
+def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
+    """Read row `number` of a data set. Raises InputError, one sentence, for a row that is no pair."""
+    where = f"row {number:,} of the data set"
+    answers = {name: row.get(name) for name in ("chosen", "rejected")}
+    for name, answer in answers.items():
+        if not answer:
+            raise InputError(f"{where} has no `{name}`; every row needs a prompt, a chosen and a rejected answer")
+    given = row.get("prompt")
+    if all(isinstance(answer, str) for answer in answers.values()):
+        prompt, texts, shape = _from_text(given, answers, where)
+    else:
+        chosen, rejected = (_conversation(answer, f"`{name}` in {where}") for name, answer in answers.items())
+        if isinstance(given, list) and given and len(chosen) == len(rejected) == 1:
+            prompt, shape = _conversation(given, f"`prompt` in {where}"), "messages"
+        else:
+            # The published CLAIR data set: `prompt` as text beside [user, assistant] in both answers
+            prompt, shape = _common_prompt(chosen, rejected, where), "whole conversations"
+        texts = (_answer(chosen, f"`chosen` in {where}"), _answer(rejected, f"`rejected` in {where}"))
+    if not any(message["role"] == "user" for message in prompt):
+        raise InputError(f"the prompt in {where} has no user message; mend or remove that row")
+    return PairRow(
+        pair_id=str(row.get("pair_id") or _row_hash(prompt, *texts)),
+        prompt=prompt,
+        chosen=texts[0],
+        rejected=texts[1],
+        shape=shape,
+        objective=_objective(row.get("objective"), where),
+        weight=_weight(row.get("weight"), where),
+    )
+
+
+def _from_text(given: object, answers: Mapping[str, Any], where: str) -> tuple[Messages, tuple[str, str], str]:
+    texts = (str(answers["chosen"]), str(answers["rejected"]))
+    if isinstance(given, list):
+        return _conversation(given, f"`prompt` in {where}"), texts, "text"
+    if not isinstance(given, str) or not given:
+        raise InputError(f"{where} has no `prompt`; with answers as text a prompt is needed")
+    return [{"role": "user", "content": given}], texts, "text"
+
+
+def _conversation(value: object, where: str) -> Messages:
+    """Messages with a role and a text, checked."""
+    if not isinstance(value, list):
+        raise InputError(f"{where} is neither text nor a list of messages; mend or remove that row")
+    messages = []
+    for message in value:
+        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise InputError(f"{where} holds a message without a text `role` and `content`; mend or remove that row")
+        messages.append({"role": role, "content": content})
+    return messages
+
+
+def _common_prompt(chosen: Messages, rejected: Messages, where: str) -> Messages:
+    if len(chosen) < 2 or chosen[:-1] != rejected[:-1]:
+        raise InputError(
+            f"in {where} chosen and rejected do not begin with the same prompt; give `prompt` as a list of messages"
+        )
+    return chosen[:-1]
+
+
+def _answer(conversation: Messages, where: str) -> str:
+    last = conversation[-1]
+    if last["role"] != "assistant":
+        raise InputError(f"{where} does not end with an assistant's message; mend or remove that row")
+    return last["content"]
+
+
+def _row_hash(prompt: Messages, chosen: str, rejected: str) -> str:
+    content = json.dumps([prompt, chosen, rejected], sort_keys=True)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _objective(value: object, where: str) -> Objective | None:
+    if value is None:
+        return None
+    try:
+        objective = Objective(str(value))
+    except ValueError as error:
+        raise InputError(
+            f"`objective` in {where} is {value!r}; it is one of {', '.join(Objective)}, or null for the run's"
+        ) from error
+    if not objective.is_paired or objective is Objective.SFT:
+        raise InputError(f"`objective` in {where} is {value!r}, which cannot be chosen for single pairs")
+    return objective
+
+
+def _weight(value: object, where: str) -> float:
+    if value is None:
+        return 1.0
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise InputError(f"`weight` in {where} is {value!r}; it is a number from 0 up")
+    return float(value)

@@ -1,0 +1,86 @@
+"""The seam: the forward that TRL gave a model, replaced by one that packs a batch of pairs and shares what they share."""
+
+import functools
+import types
+from collections.abc import Callable
+from typing import cast
+
+from torch import Tensor
+from transformers import PreTrainedModel
+from trl.trainer.utils import FusedCausalLMOutput
+
+from clairgen_train.forward.attention import Segments, no_mask, segments_over
+from clairgen_train.forward.checks import declared_obstacle, shown_obstacle
+from clairgen_train.forward.layout import packed
+from clairgen_train.forward.log_probs import head_rules, scores
+from clairgen_train.forward.tiled_head import HeadRules
+
+_BATCH = frozenset(("input_ids", "attention_mask", "use_cache"))
+
+
+def install_shared_forward(model: PreTrainedModel, *, share: bool = True) -> str | None:
+    """Replace the forward that TRL's `add_fused_lm_head` installed on `model`; None, or one sentence why it cannot serve.
+
+    The model is the causal language model itself, not wrapped by PEFT or DDP (adapters may be in it). Its forward then
+    packs a batch [chosen rows; rejected rows], computes what two rows of a pair begin with once (unless `share` is
+    false) and scores the labelled tokens alone; values and gradients are TRL's to round-off. Every other call goes to the former
+    forward. A model that is refused is left as it was.
+    """
+    former = model.forward
+    rules = head_rules(former)
+    if rules is None:
+        return "The shared forward needs the fused head that TRL 1.16 puts on a model, and this model does not have it."
+    reason = declared_obstacle(model)
+    if reason is None:
+        attention = cast("str", model.config._attn_implementation)  # noqa: SLF001 - transformers gives it no other name
+        model.set_attn_implementation(segments_over(attention))
+        model.forward = types.MethodType(_shared_forward(model, former, rules, share=share), model)
+        reason = shown_obstacle(model, former, model.forward)
+        if reason is not None:
+            model.forward = former
+            model.set_attn_implementation(attention)
+    return None if reason is None else f"The shared forward cannot serve {type(model).__name__}: {reason}."
+
+
+def _shared_forward(
+    model: PreTrainedModel, former: Callable[..., object], rules: HeadRules, *, share: bool
+) -> Callable[..., object]:
+    config = model.config.get_text_config()
+
+    @functools.wraps(type(model).forward)  # `generate` reads the signature
+    def forward(
+        self: PreTrainedModel,
+        *args: object,
+        fused_lm_head: bool = False,
+        labels: Tensor | None = None,
+        **kwargs: object,
+    ) -> object:
+        ids, mask = kwargs.get("input_ids"), kwargs.get("attention_mask")
+        routed = getattr(config, "output_router_logits", False)
+        ours = fused_lm_head and not args and kwargs.keys() <= _BATCH and not kwargs.get("use_cache") and not routed
+        if ours and isinstance(ids, Tensor) and isinstance(mask, Tensor) and labels is not None:
+            output = _packed_forward(self, ids, mask, labels, rules, share=share)
+            if output is not None:
+                return output
+        if labels is not None:
+            kwargs["labels"] = labels
+        return former(*args, fused_lm_head=fused_lm_head, **kwargs)
+
+    return forward
+
+
+def _packed_forward(
+    model: PreTrainedModel, ids: Tensor, mask: Tensor, labels: Tensor, rules: HeadRules, *, share: bool
+) -> FusedCausalLMOutput | None:
+    packing = packed(ids, mask, labels, share=share)
+    if packing is None:
+        return None
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call] # so it is in transformers
+    outputs = model.base_model(
+        input_ids=packing.tokens[None],
+        position_ids=packing.positions[None],
+        attention_mask=no_mask(ids.device),
+        segments=Segments.of(packing),
+        use_cache=False,
+    )
+    return scores(outputs.last_hidden_state[0], head, packing, rules)

@@ -1,0 +1,86 @@
+"""What a model gives each pair of a prepared data set: sums of log-probabilities over response tokens, one number an answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from datasets import Dataset
+
+
+class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
+    """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] int64 and `weight` [B] float32."""
+
+    def torch_call(self, examples: list[dict[str, object]]) -> dict[str, torch.Tensor]:
+        """One batch of prepared rows; the two columns are left out where the rows have none."""
+        batch: dict[str, torch.Tensor] = super().torch_call(examples)
+        for column, dtype in (("objective", torch.int64), ("weight", torch.float32)):
+            if column in examples[0]:
+                batch[column] = torch.tensor([example[column] for example in examples], dtype=dtype)
+        return batch
+
+
+Score = Callable[[dict[str, Tensor]], Tensor]
+"""From a batch of rows, chosen first, to their sums over response tokens [rows], nats; the batch as TRL collates it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairLogProbs:
+    """Log-probabilities of n pairs, in their order: two tensors [n] float32 on the CPU, nats a response."""
+
+    chosen: Tensor
+    rejected: Tensor
+
+
+def pair_log_probs(
+    score: Score, pairs: "Dataset", *, accelerator: "Accelerator", pad_token_id: int, batch_size: int
+) -> PairLogProbs:
+    """The log-probabilities of `pairs` under `score`; every rank takes a stretch of them and all ranks get all."""
+    count = len(pairs)
+    each = -(-count // accelerator.num_processes)  # all ranks take as many, as sharded models must
+    first = accelerator.process_index * each
+    own = [min(first + number, count - 1) for number in range(each)]
+    collate = PairCollator(pad_token_id=pad_token_id)
+    found: list[Tensor] = []
+    for start in range(0, each, batch_size):
+        batch = collate([pairs[number] for number in own[start : start + batch_size]])
+        wanted = ("input_ids", "attention_mask", "completion_mask")
+        log_probs = score({name: batch[name].to(accelerator.device) for name in wanted})
+        found.append(log_probs.float().reshape(2, -1))
+    gathered = accelerator.gather(torch.cat(found, dim=1).contiguous())
+    both = gathered.reshape(-1, 2, each).transpose(0, 1).reshape(2, -1)[:, :count].cpu()
+    return PairLogProbs(both[0].clone(), both[1].clone())
+
+
+def policy_score(model: nn.Module, accelerator: "Accelerator") -> Score:
+    """Scores under `model` as it is, without gradient, in evaluation mode; no random number is drawn."""
+
+    def score(batch: dict[str, Tensor]) -> Tensor:
+        was_training = model.training
+        model.eval()
+        with torch.no_grad(), accelerator.autocast():
+            log_probs = response_log_probs(model, batch)
+        model.train(was_training)
+        return log_probs
+
+    return score
+
+
+def response_log_probs(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    """Sums over response tokens for a batch of rows, [rows], nats; `batch` as TRL collates it."""
+    labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+    outputs = model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        labels=labels,
+        use_cache=False,
+        fused_lm_head=True,
+    )
+    log_probs: Tensor = outputs.log_probs
+    # Prompt-learning adapters put virtual tokens in front; the real ones stand at the end
+    return log_probs[:, 1 - labels.size(1) :].sum(dim=1)

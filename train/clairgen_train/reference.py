@@ -1,0 +1,135 @@
+"""Log-probabilities of all pairs under the reference, computed once for all epochs and kept on disk for all runs over them."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from accelerate.utils import broadcast_object_list, is_peft_model
+from trl.models import prepare_deepspeed
+
+from clairgen.errors import InputError
+from clairgen_train.pair_log_probs import PairLogProbs, pair_log_probs
+from clairgen_train.progress import say
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from datasets import Dataset
+
+    from clairgen_train.pair_trainer import PairTrainer
+
+
+def cache_folder(chosen: Path | None) -> Path:
+    """Where reference log-probabilities are kept: the folder that was chosen, else clairgen's in the user's cache."""
+    if chosen is not None:
+        return chosen.expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clairgen" / "references"
+
+
+class CachedReferences:
+    """Adds the reference's log-probabilities to a PairTrainer's pairs: from `folder`, or by one pass that is kept there.
+
+    It runs in TRL's place for that, when the models have their fused head and are not wrapped yet, so it is also where the shared
+    forward goes in: reference and training take the same path. `pairs_hash` names the token ids.
+    """
+
+    def __init__(self, folder: Path, pairs_hash: str, *, share: bool, pad_token_id: int) -> None:
+        self._folder, self._pairs_hash, self._share, self._pad_token_id = folder, pairs_hash, share, pad_token_id
+
+    def __call__(self, trainer: "PairTrainer", pairs: "Dataset") -> "Dataset":
+        """`pairs` with their references; on every rank."""
+        forward = "trl"
+        if self._share:
+            forward = _shared(trainer)
+        accelerator = trainer.accelerator
+        key = [
+            reference_key(
+                model_hash=trainer._precompute_model_hash,  # noqa: SLF001 - TRL's, made for its own cache
+                pairs_hash=self._pairs_hash,
+                dtype=f"{trainer.model.dtype}, {accelerator.mixed_precision}",
+                forward=forward,
+            )
+        ]
+        broadcast_object_list(key, from_process=0)  # weights may lie on the first rank alone
+
+        def compute() -> PairLogProbs:
+            model = trainer.ref_model or trainer.model
+            if trainer.ref_model is None and trainer.is_deepspeed_enabled:
+                model = prepare_deepspeed(trainer.model, accelerator)
+            if accelerator.is_main_process:
+                say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
+            return pair_log_probs(
+                lambda batch: torch.cat(trainer.compute_ref_log_probs(model, batch)),
+                pairs,
+                accelerator=accelerator,
+                pad_token_id=self._pad_token_id,
+                batch_size=trainer.args.per_device_train_batch_size,
+            )
+
+        return with_references(pairs, key[0], self._folder, accelerator, compute)
+
+
+def _shared(trainer: "PairTrainer") -> str:
+    """Put the shared forward into the models; the name of the forward that computes from now on."""
+    from clairgen_train.forward import install_shared_forward
+
+    for model in filter(None, (trainer.model, trainer.ref_model)):
+        reason = install_shared_forward(model.get_base_model() if is_peft_model(model) else model)
+        if reason is not None:
+            if trainer.accelerator.is_main_process:
+                say(f"prompts are not shared between the answers of a pair: {reason}")
+            return "trl"
+    return "shared"
+
+
+def reference_key(*, model_hash: str, pairs_hash: str, dtype: str, forward: str) -> str:
+    """The name of a cache file.
+
+    `model_hash` is of the weights, `pairs_hash` of the token ids; `dtype` and `forward` say how it was computed, since in
+    bfloat16 a pass of another shape shifts log-probabilities.
+    """
+    facts = [version("clairgen"), model_hash, pairs_hash, dtype, forward, torch.__version__]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def with_references(
+    pairs: "Dataset", key: str, folder: Path, accelerator: "Accelerator", compute: Callable[[], PairLogProbs]
+) -> "Dataset":
+    """`pairs` with the columns `ref_chosen_logps` and `ref_rejected_logps`, from the cache or by `compute`.
+
+    Safe with several ranks: all look first and compute together unless all have it; one a node writes, under another name, and
+    then renames; a file that was torn is not there.
+    """
+    from datasets import Dataset, concatenate_datasets
+
+    file = folder / f"{key}.arrow"
+    there = torch.tensor([int(file.is_file())], device=accelerator.device)
+    if not bool(accelerator.gather(there).min()):
+        log_probs = compute()
+        if accelerator.is_local_main_process:
+            _write(log_probs, file)
+    accelerator.wait_for_everyone()
+    return concatenate_datasets([pairs, Dataset.from_file(str(file))], axis=1)
+
+
+def _write(log_probs: PairLogProbs, file: Path) -> None:
+    import pyarrow as pa
+
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    table = pa.table(
+        {"ref_chosen_logps": log_probs.chosen.numpy(), "ref_rejected_logps": log_probs.rejected.numpy()},
+    )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        partial.rename(file)
+    except OSError as error:
+        raise InputError(
+            f"the reference log-probabilities cannot be kept in {file.parent}: {error.strerror or error}; name another folder "
+            "with --set reference_cache=FOLDER"
+        ) from error

@@ -1,0 +1,46 @@
+"""What a training run on pairs refuses before a model is touched, each in one sentence."""
+
+import math
+
+from datasets import Dataset
+from trl import DPOConfig
+
+from clairgen.errors import ConfigError, InputError
+from clairgen_train.losses import Objective
+
+
+def refuse_other_losses(args: DPOConfig) -> None:
+    """`ConfigError` for an option that changes TRL's losses, but neither the paper's equations nor this package's losses."""
+    changed = {
+        "label_smoothing": args.label_smoothing != 0,
+        "use_weighting": args.use_weighting,
+        "ld_alpha": args.ld_alpha is not None,
+        "f_divergence_type": args.f_divergence_type != "reverse_kl",
+        "loss_weights": args.loss_weights is not None,
+    }
+    found = [name for name, is_set in changed.items() if is_set]
+    if found:
+        raise ConfigError(f"{found[0]} changes TRL's losses but not the paper's equations; leave it at its default.")
+
+
+def refuse_unusable(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
+    """`InputError` for a column `objective` with what is none for pairs, `ConfigError` for a run that has not what it needs."""
+    names = list(Objective)
+    codes = dataset.unique("objective") if "objective" in dataset.column_names else []
+    unknown = [code for code in codes if code not in range(len(names)) or not names[code].is_paired]
+    if unknown:
+        raise InputError(
+            f"The column `objective` holds {unknown[0]}, which is no objective for pairs; name one of "
+            + ", ".join(name.value for name in names if name.is_paired)
+            + "."
+        )
+    weights = dataset.unique("weight") if "weight" in dataset.column_names else []
+    wrong = [weight for weight in weights if not 0 <= weight < math.inf]
+    if wrong:
+        raise InputError(
+            f"The column `weight` holds {wrong[0]}; a pair's weight is a number from 0 up, 1 for an ordinary pair."
+        )
+    if not objective.is_paired:
+        raise ConfigError(f"{objective.value} trains on single answers; it needs UnpairedTrainer, not PairTrainer.")
+    if not has_anchor and (objective is Objective.KTO_PAIR or Objective.KTO_PAIR.code in codes):
+        raise ConfigError("kto-pair needs an anchor for its KL: give `anchor` a RunningAnchor or a PaperEraAnchor.")
