@@ -8,13 +8,20 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench bench-training lint types floors format lock classroom-models vllm clean
+.PHONY: demo test check docs picture bench bench-training lint types floors format lock classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
 
 test: $(VENV)/.installed-$(EXTRAS)  ## the tests
 	$(BIN)/pytest
+
+docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a broken link or any other warning is an error
+	$(BIN)/python -m docs.generator build
+	cd build && $(abspath $(BIN))/zensical build --clean --strict
+
+picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
+	$(BIN)/python -m docs.generator.picture $(DEMO)/run af57d348 docs/images/pair.svg
 
 check: lint types floors test  ## all that a commit must pass
 
