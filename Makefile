@@ -23,7 +23,7 @@ docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a b
 picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
 	$(BIN)/python -m docs.generator.picture $(DEMO)/run af57d348 docs/images/pair.svg
 
-check: lint types floors test  ## all that a commit must pass
+check: lint types floors docs test  ## all that a commit must pass
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers

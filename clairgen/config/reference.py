@@ -47,7 +47,7 @@ class Group:
 
 
 def groups(model: type[BaseModel]) -> dict[str, Group]:
-    """The model's own keys first, then those of each group that it contains, in the order in which they are met."""
+    """The model's own keys first, then those of each group that it contains, each followed by its own groups."""
     schema = model.model_json_schema()
     models: dict[str, Schema] = {model.__name__: schema, **schema.get("$defs", {})}
     found: dict[str, Group] = {}
@@ -56,7 +56,7 @@ def groups(model: type[BaseModel]) -> dict[str, Group]:
         name = waiting.pop(0)
         if name not in found and "properties" in models[name]:
             found[name] = _group(name, models[name], models)
-            waiting += [group for value in models[name]["properties"].values() for group in _groups_in(value)]
+            waiting = [*_groups_in(list(models[name]["properties"].values())), *waiting]
     return found
 
 

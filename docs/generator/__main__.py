@@ -1,7 +1,7 @@
 """`python -m docs.generator BUILD`: lay out the site's sources in BUILD, with the generated parts filled in.
 
-The generated parts are made at every build and never committed: they cannot go stale, and they differ between versions of Python and of
-the libraries that describe types.
+The generated parts are made at every build and never committed: so they cannot go stale, and may differ between versions of
+Python and of the libraries that describe types.
 """
 
 import re

@@ -61,7 +61,7 @@ def _sections(
         if after and anchor in after:
             parts.append(after[anchor])
         rows = (_row(key, anchor, anchors, mark if key.name in marked else "") for key in group.keys)
-        parts.append(table(("key", "value", "default", "what it does"), rows))
+        parts.append(table(("key", "what it does", "value", "default"), rows))
     return "\n\n".join(parts)
 
 
@@ -85,7 +85,7 @@ def _row(key: Key, anchor: str, anchors: Mapping[str, str], mark: str) -> tuple[
         kind = kind.replace(f"[{name}]", f"[a mapping](#{other})")
     value = f"{kind}, {key.limits}" if key.limits else kind
     default = "**required**" if key.required else _default(key)
-    return f"{code(key.name)}{{ #{anchor}-{key.name} }}", value, default, f"{key.description} {mark}".strip()
+    return f"{code(key.name)}{{ #{anchor}-{key.name} }}", f"{key.description} {mark}".strip(), value, default
 
 
 def _default(key: Key) -> str:

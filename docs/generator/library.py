@@ -32,7 +32,9 @@ def _entry(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is exported
         return f"{heading}\n\nEvery recipe by its name.\n\n{table(('recipe', 'what it does'), rows)}"
     parts = [heading]
     if not (isinstance(value, type) and issubclass(value, Exception | BaseModel)):
-        parts.append(fenced(f"{'await ' if inspect.iscoroutinefunction(value) else ''}{_signature(name, value)}", "python"))
+        parts.append(
+            fenced(f"{'await ' if inspect.iscoroutinefunction(value) else ''}{_signature(name, value)}", "python")
+        )
     parts.append(_words(value))
     if isinstance(value, type):
         if issubclass(value, BaseModel):
@@ -78,6 +80,6 @@ def _annotation(annotation: object) -> str:
 
 
 def _short(text: str) -> str:
-    text = re.sub(r"<factory>", "...", text)
+    text = re.sub(r"<factory>|<(?:function|object) .*? at 0x\w+>", "...", text)
     text = re.sub(r"<([\w.]+)\.(\w+): [^>]*>", r"\1.\2", text)  # a member of an enumeration
     return _MODULES.sub("", text).replace("'", '"')

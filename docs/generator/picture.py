@@ -16,7 +16,7 @@ from clairgen.api import find_pairs
 from clairgen.errors import InputError
 from clairgen.reporting.pair_view import PairView
 
-_COLUMNS = 88
+_COLUMNS = 94
 _FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 _FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 

@@ -4,7 +4,7 @@ import inspect
 import re
 import sqlite3
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import clairgen.errors
 import clairgen.reporting.report
@@ -25,7 +25,9 @@ def tables() -> str:
     database = sqlite3.connect(":memory:")
     try:
         database.executescript(script)
-        for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid").fetchall():
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid"
+        ).fetchall():
             comment = comments.get(name) or ""
             about = f"{comment[:1].upper()}{comment[1:]}." if comment else ""
             parts += [f"## {name} {{ #{name} }}", about, table(("column", "type", ""), _columns(database, name))]
@@ -35,7 +37,7 @@ def tables() -> str:
 
 
 def _columns(database: sqlite3.Connection, name: str) -> Iterator[tuple[str, str, str]]:
-    for _, column, kind, not_null, default, key in database.execute(f"PRAGMA table_info({name})").fetchall():  # noqa: S608
+    for _, column, kind, not_null, default, key in database.execute(f"PRAGMA table_info({name})").fetchall():
         facts = [
             "primary key" if key else "",
             "never null" if not_null and not key else "",
@@ -54,8 +56,8 @@ def export_columns() -> str:
     return "\n\n".join(parts)
 
 
-def _column_table(columns: "dict[str, str] | object") -> str:
-    return table(("column", "what it holds"), ((code(name), does) for name, does in dict(columns).items()))  # type: ignore[call-overload]
+def _column_table(columns: Mapping[str, str]) -> str:
+    return table(("column", "what it holds"), ((code(name), does) for name, does in columns.items()))
 
 
 def report_json() -> str:
