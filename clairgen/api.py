@@ -14,6 +14,7 @@ from clairgen.errors import InputError, RunError
 from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.rows import ExportFormat, ExportSummary
+from clairgen.extras import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.filters.rules import reason_to_skip
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
@@ -21,7 +22,6 @@ from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import Session, last_session
 from clairgen.records import StoredPair
-from clairgen.reporting.extra import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading

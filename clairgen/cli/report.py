@@ -30,7 +30,7 @@ def report(
         Path | None, typer.Option(help="Also write it as a page, one file with charts and pairs to look through.")
     ] = None,
 ) -> None:
-    """Report n, drops by reason, contrast with standard errors, and what surface features alone tell.
+    """Report n, drops by reason, contrast with standard errors, and what surface_features features alone tell.
 
     With --training: log-likelihoods, rewards and margins of held-out pairs over the steps, and what is wrong, by name.
 

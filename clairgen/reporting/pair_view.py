@@ -1,4 +1,4 @@
-"""One pair in the terminal: what was asked, how the teacher reasoned, what changed word by word, and what was found."""
+"""One pair in the terminal: the prompt, the reasoning, the word diff, the metrics and what the filters found."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
-from clairgen.reporting.diff import Change, Stretch, word_diff
+from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
 
 _UNDECIDED = {
@@ -20,12 +20,12 @@ _UNDECIDED = {
     ParseStatus.EQUAL_SCORES,
     ParseStatus.MISSING_SCORE,
 }
-_STYLES = {Change.KEPT: "", Change.REMOVED: "red strike", Change.ADDED: "green"}
-_BRACKETS = {Change.KEPT: ("", ""), Change.REMOVED: ("[-", "-]"), Change.ADDED: ("{+", "+}")}
+_STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
+_BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: ("{+", "+}")}
 
 
 class PairView:
-    """A stored pair as rich prints it: `console.print(PairView(stored))`. Without colour the diff has brackets."""
+    """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets."""
 
     def __init__(self, stored: StoredPair) -> None:
         self.stored = stored
@@ -38,14 +38,14 @@ class PairView:
             yield _rule(f"prompt: {message.role}")
             yield safe(message.content)
         if pair.reasoning is not None:
-            yield _rule("teacher's reasoning")
+            yield _rule("reasoning")
             yield safe(pair.reasoning, "italic")
         if pair.chosen is None:
             yield from _undecided(pair)
         else:
             yield _rule("from rejected to chosen")
-            coloured = console.color_system is not None and not console.no_color
-            yield diff_text(word_diff(pair.rejected.text, pair.chosen.text), coloured=coloured)
+            colored = console.color_system is not None and not console.no_color
+            yield diff_text(word_diff(pair.rejected.text, pair.chosen.text), colored=colored)
         yield _rule("measured")
         yield _measured(self.stored)
         yield Text()
@@ -61,25 +61,25 @@ def _undecided(pair: Pair) -> Iterator[Text | Rule]:
         yield safe(pair.unparsed.text)
 
 
-def diff_text(stretches: Sequence[Stretch], *, coloured: bool) -> Text:
-    """A word diff to be read: removed red and struck through, added green, or `[-removed-]{+added+}` without colour."""
+def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
+    """A word diff: removed text red and struck through, added text green; without color `[-removed-]{+added+}`."""
     text = Text()
-    for stretch in stretches:
-        shown = plain_text(_visible_space(stretch))
-        if coloured:
-            text.append(shown, _STYLES[stretch.change])
+    for segment in segments:
+        shown = plain_text(_visible_space(segment))
+        if colored:
+            text.append(shown, _STYLES[segment.change])
         else:
-            before, after = _BRACKETS[stretch.change]
+            before, after = _BRACKETS[segment.change]
             text.append(f"{before}{shown}{after}")
     return text
 
 
-def _visible_space(stretch: Stretch) -> str:
-    """The stretch, with marks where whitespace alone was removed or added."""
-    if stretch.change is Change.KEPT or not stretch.text.isspace():
-        return stretch.text
-    newline = "↵" if stretch.change is Change.REMOVED else "↵\n"
-    return stretch.text.replace(" ", "·").replace("\n", newline)
+def _visible_space(segment: DiffSegment) -> str:
+    """The text of a segment; whitespace is made visible where nothing else was removed or added."""
+    if segment.change is DiffOp.KEPT or not segment.text.isspace():
+        return segment.text
+    newline = "↵" if segment.change is DiffOp.REMOVED else "↵\n"
+    return segment.text.replace(" ", "·").replace("\n", newline)
 
 
 def _heading(stored: StoredPair) -> Text:

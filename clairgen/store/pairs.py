@@ -162,7 +162,7 @@ _OF_MADE = "FROM judgements a JOIN pairs p ON p.task_id = a.task_id AND p.recipe
 
 @dataclass(frozen=True, slots=True)
 class JudgementNumbers:
-    """Verdicts of a judge: for the first place, the second, ties, not readable; and of those in both orders, how many flipped."""
+    """Verdicts of a judge: first position, second position, ties, unreadable; of those in both orders, how many flipped."""
 
     role: str
     first: int

@@ -113,7 +113,7 @@ async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> Non
     [judge] = report.judges
     assert 120 < sum(shown) < 180
     assert judge.verdicts == 300
-    assert judge.first_place.mean == pytest.approx(1 - sum(shown) / 300)  # it takes the longer, OTHER_2
+    assert judge.first_position.mean == pytest.approx(1 - sum(shown) / 300)  # it takes the longer, OTHER_2
 
 
 async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
@@ -373,11 +373,11 @@ async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path
             await made(tmp_path, endpoint, [{"name": "judge-off-policy", "by": "scores"}], tasks=source)
 
 
-@pytest.mark.parametrize(("bias", "leaning"), [(0.2, "first place"), (0.0, "neither place")])
+@pytest.mark.parametrize(("bias", "leaning"), [(0.2, "first position"), (0.0, "neither position")])
 async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
     tmp_path: Path, bias: float, leaning: str
 ) -> None:
-    """It prefers the better answer, but takes the first place, whatever stands there, in a share `bias` of verdicts."""
+    """It prefers the better answer, but takes the first position, whatever stands there, in a share `bias` of verdicts."""
     drawn = random.Random(1)
 
     def seated(request: dict[str, Any]) -> Reply:

@@ -65,8 +65,8 @@ def test_a_pair_without_a_chosen_answer_shows_the_rejected_one_and_why() -> None
 
 
 def test_changes_of_whitespace_alone_can_be_seen() -> None:
-    assert diff_text(word_diff("a\nb", "a\n\nb"), coloured=False).plain == "a\n{+↵\n+}b"
-    assert diff_text(word_diff("a  b", "a b"), coloured=False).plain == "a [-·-]b"
+    assert diff_text(word_diff("a\nb", "a\n\nb"), colored=False).plain == "a\n{+↵\n+}b"
+    assert diff_text(word_diff("a  b", "a b"), colored=False).plain == "a [-·-]b"
 
 
 def test_hostile_text_anywhere_does_no_harm() -> None:

@@ -87,12 +87,12 @@ def test_ten_thousand_pairs_in_a_stream() -> None:
     assert report.contrast_of_all.jaccard.mean == pytest.approx(50)
 
 
-def test_the_face_for_scripts_is_stable() -> None:
+def test_the_json_for_scripts_is_stable() -> None:
     numbers = RecipeNumbers("runs/a", "clair", "treebank")
     numbers.add(stored_pair())
     numbers.add(stored_pair(findings=[TOO_LONG, ALLUDES]))
-    face = json.loads(json.dumps(numbers.report(failed=1, pending=2, cost_usd=0.25).to_json()))
-    assert face == {
+    content = json.loads(json.dumps(numbers.report(failed=1, pending=2, cost_usd=0.25).to_json()))
+    assert content == {
         "run": "runs/a",
         "recipe": "clair",
         "n": 2,
@@ -120,6 +120,8 @@ def test_the_face_for_scripts_is_stable() -> None:
         "reasked": 0,
         "missed": {},
         "audit": None,
+        "tokeniser": "treebank",
+        "deprecated": {"tokeniser": "renamed to 'tokenizer'; read that key instead"},
     }
 
 

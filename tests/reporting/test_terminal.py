@@ -7,7 +7,7 @@ from rich.console import Console
 
 from clairgen.reporting.paper import TABLE_1
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
-from clairgen.reporting.shortcut_audit import Audit, Shift
+from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.reporting.terminal import print_reports
 from clairgen.stats import Estimate
 from tests.reporting.made import TOO_LONG, report_of, stored_pair
@@ -84,8 +84,8 @@ def test_reasons_failures_and_cost_are_listed() -> None:
 
 def test_the_audit_is_told_with_its_interval_and_its_features() -> None:
     shifts = (
-        Shift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True),
-        Shift("links", Estimate(0, 0, 36), 0.5, 0, False),
+        FeatureShift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True),
+        FeatureShift("links", Estimate(0, 0, 36), 0.5, 0, False),
     )
     report = replace(report_of("clair"), audit=Audit(36, 0.734, (0.601, 0.822), shifts))
     text = printed(report)
@@ -94,7 +94,7 @@ def test_the_audit_is_told_with_its_interval_and_its_features() -> None:
     assert line_of(text, "bold") == ["bold", "+1.25", "±", "0.20", "0.710", "+0.120"]
     assert "links" not in text
     apart = printed(replace(report, audit=Audit(36, 0.52, (0.4, 0.63), ())))
-    assert "no more than chance may do" in " ".join(apart.split())
+    assert "within chance" in " ".join(apart.split())
     assert "AUC\nalone" not in apart
 
 

@@ -9,7 +9,7 @@ import pytest
 from clairgen.records import Contrast, Message, StoredPair, Task
 from clairgen.reporting.html.pairs_page import PairSample, write_page
 from clairgen.reporting.report import RecipeNumbers
-from clairgen.reporting.shortcut_audit import Differences
+from clairgen.reporting.shortcut_audit import FeatureDifferences
 from tests.reporting.html.browser import needs_browser, opened
 from tests.reporting.made import TOO_LONG, stored_pair
 
@@ -42,7 +42,11 @@ def numbered(number: int, *, recipe: str = "clair") -> StoredPair:
 
 def written(path: Path, pairs: Iterable[StoredPair], *, run: str = "runs/a", most: int = 500) -> Path:
     recipe = "clair"
-    numbers, differences, drawn = RecipeNumbers(run, recipe, "treebank"), Differences(), PairSample(run, recipe, most)
+    numbers, differences, drawn = (
+        RecipeNumbers(run, recipe, "treebank"),
+        FeatureDifferences(),
+        PairSample(run, recipe, most),
+    )
     for stored in pairs:
         numbers.add(stored)
         drawn.add(stored)
@@ -95,7 +99,7 @@ async def test_pairs_are_searched_sorted_filtered_and_paged(tmp_path: Path) -> N
         assert await page.locator(".pair").count() == 25
         assert await page.locator(".head").first.inner_text() == "Where is cat 0?"
         await page.get_by_role("button", name="Next").click()
-        assert await page.locator("#place").inner_text() == "26–50 of 60"
+        assert await page.locator("#position").inner_text() == "26–50 of 60"
         await page.locator("#sort").select_option("levenshtein")
         await page.locator("#direction").select_option("-1")
         assert await page.locator(".head").first.inner_text() == "Where is cat 59?"

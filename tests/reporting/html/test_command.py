@@ -42,5 +42,5 @@ async def test_a_run_full_of_hostile_text_makes_a_harmless_page(tmp_path: Path) 
         assert "<script>alert(3)<" in shown
         assert r"\x1b]0;owned\x07\u202e" in shown
         assert await page.evaluate("document.querySelectorAll('img').length") == 0
-        assert await page.locator("#cues .finding").count() == 1
+        assert await page.locator("#shortcuts .finding").count() == 1
     assert wrong == []

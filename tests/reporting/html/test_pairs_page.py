@@ -11,7 +11,7 @@ from clairgen.errors import InputError
 from clairgen.records import ParseStatus, Task
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
 from clairgen.reporting.position_bias import judge_report
-from clairgen.reporting.shortcut_audit import Audit, Shift
+from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate
 from tests.reporting.made import report_of, stored_pair
 
@@ -22,7 +22,7 @@ def text_of(html: str) -> str:
 
 
 def test_all_figures_of_the_report_stand_in_the_page() -> None:
-    shift = Shift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
+    shift = FeatureShift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
     report = replace(
         report_of("clair"),
         judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
@@ -36,11 +36,11 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
         f"kept 36 {kept.mean:.2f} ± {kept.se:.2f}",
         "paper 29,000 43.11 1,108",
         "dropped too-long 4 10.0%",
-        "a kept pair $0.3429",
-        "judge 100 2 1 70.0% 60.4% to 78.1% first place",
+        "per kept pair $0.3429",
+        "judge 100 2 1 70.0% 60.4% to 78.1% first position",
         "AUC 0.734 95% interval 0.601 to 0.822",
         "bold 1.25 ± 0.20 yes 0.710 0.120",
-        "5 missed what was asked for",
+        "5 failed their check",
         "treebank",
     ):
         assert figure in text, figure

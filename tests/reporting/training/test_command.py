@@ -12,7 +12,7 @@ async def test_runs_are_reported_side_by_side_with_a_page(tmp_path: Path) -> Non
     outs = [write(tmp_path / name, FOUR[name]) for name in ("apo-zero", "dpo")]
     done = await clairgen("report", "--training", *outs, "--html", tmp_path / "x.html")
     assert (done.code, done.err) == (0, "")
-    assert f"apo-zero ({outs[0]}): none of the sicknesses" in " ".join(done.out.split())
+    assert f"apo-zero ({outs[0]}): no diagnostic found anything" in " ".join(done.out.split())
     assert "chosen_falls (a remark)" in done.out
     assert f"Page: {tmp_path / 'x.html'}" in done.out
     assert (tmp_path / "x.html").read_text(encoding="utf-8").count("<figure") == 8
