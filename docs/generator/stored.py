@@ -15,12 +15,15 @@ from clairgen.store.schema import MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
 
 _TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
+_RENAMED = re.compile(r"ALTER TABLE (\w+) RENAME TO (\w+)")
 
 
 def tables() -> str:
     """Every table of the schema that this version writes, with its columns and indexes."""
     script = "\n".join(MIGRATIONS)
     comments = dict(_TABLE_COMMENT.findall(script))
+    for before, now in _RENAMED.findall(script):
+        comments[now] = comments.pop(before, "")
     parts = [f"The schema's version is {VERSION}."]
     database = sqlite3.connect(":memory:")
     try:

@@ -61,7 +61,7 @@ def test_every_comment_that_is_a_key_may_be_switched_on() -> None:
             changed = [*lines[:number], found[1] + found[2], *lines[number + 1 :]]
             assert parse_config("\n".join(changed)) == plain, line
             switched += 1
-    assert switched > 40
+    assert switched >= 40
 
 
 def test_the_commented_roles_may_be_switched_on() -> None:

@@ -36,11 +36,16 @@ def runnable(name: str) -> bool:
     return any(block.language in ("console", "python") for block in blocks(SOURCES[name]))
 
 
-async def run_page(name: str) -> None:
-    """Write the files that a page shows, and run its commands and programs, in order, in this folder."""
+def write_files(name: str) -> None:
     for block in blocks(SOURCES[name]):
         if "." in block.title:
             Path(block.title).write_text(block.text, encoding="utf-8")
+
+
+async def run_page(name: str) -> None:
+    """Write the files that a page shows, and run its commands and programs, in order, in this folder."""
+    write_files(name)
+    for block in blocks(SOURCES[name]):
         if block.language == "console":
             await run_console(block)
         elif block.language == "python":
