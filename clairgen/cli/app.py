@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.advise import advise
-from clairgen.cli.config import config
+from clairgen.cli.config import config_command
 from clairgen.cli.demo import demo
 from clairgen.cli.export import export
 from clairgen.cli.filter import filter_command
 from clairgen.cli.generate import generate
-from clairgen.cli.init import init
+from clairgen.cli.init import init_command
 from clairgen.cli.migrate import migrate
 from clairgen.cli.reparse import reparse
 from clairgen.cli.report import report
@@ -36,8 +36,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS: dict[str, Callable[..., None]] = {
-    "init": init,
-    "config": config,
+    "init": init_command,
+    "config": config_command,
     "generate": generate,
     "status": status,
     "show": show,

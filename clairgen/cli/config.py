@@ -8,7 +8,7 @@ import typer
 from clairgen.errors import ConfigError
 
 
-def config(
+def config_command(
     path: Annotated[
         Path | None, typer.Argument(metavar="[CONFIG]", help="The configuration (YAML).", show_default=False)
     ] = None,

@@ -9,7 +9,7 @@ import typer
 from clairgen.errors import InputError
 
 
-def init(
+def init_command(
     path: Annotated[Path, typer.Argument(help="The configuration to write.")] = Path("config.yaml"),
 ) -> None:
     """Write a configuration with a comment for every key, and three questions to go with it. Nothing is overwritten.

@@ -9,9 +9,8 @@ from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
 
 
-def load_config(path: Path | str) -> RunConfig:
+def load_config(path: Path) -> RunConfig:
     """Read a configuration file; relative paths in it count from its folder. Raises ConfigError with one sentence."""
-    path = Path(path)
     config = parse_config(read_text(path), source=str(path))
     return _with_absolute_paths(config, path.resolve().parent)
 

@@ -25,7 +25,7 @@ def all_commands() -> dict[str, Any]:
     """Every command, as click has it, by its name, in the order of `clairgen --help`."""
     root: Any = typer.main.get_command(app)
     context = typer.Context(root, info_name="clairgen")
-    found = {name: root.get_command(context, name) for name in root.list_commands(context)}
+    found = {name: root.resolve_command(context, [name])[1] for name in root.list_commands(context)}
     return {name: command for name, command in found.items() if not command.hidden}
 
 
