@@ -20,7 +20,7 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.ingest import Reading, last_reading
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
-from clairgen.pipeline.run_log import Session, last_session
+from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
@@ -75,7 +75,7 @@ class Snapshot:
     run: Path
     statuses: dict[str, dict[str, int]]
     spent: Spent
-    session: Session | None
+    session: LastSession | None
 
     @property
     def running(self) -> bool:

@@ -1,19 +1,20 @@
-"""Every error that clairgen raises on purpose, one root; each decides one thing for its catcher.
+"""Every error that clairgen raises on purpose, in one tree; each class decides one thing for the code that catches it.
 
     ClairgenError
-    ├── UserError              mend what was given; exit code 2
-    │   ├── ConfigError        the configuration file or a flag
-    │   ├── InputError         a file of tasks, an output folder, a data set
-    │   ├── RunError           the run directory: absent, in use, changed, newer
-    │   ├── StoreError         the database: disk full, read-only, damaged
-    │   └── MissingExtraError  an optional package that this command needs
-    ├── RequestError               about one ask of one model
-    │   ├── RetryableError     try again, perhaps elsewhere
-    │   └── RequestFailedError     record it as that task's failure, go on
-    └── RunStoppedError        stop the run, which can be continued
-        ├── EndpointsError     the endpoints' fault; exit code 3
-        ├── BudgetError        the next ask does not fit the budget; exit code 2
-        └── DrainedError       the user asked to stop; exit code 130
+    ├── UserError                      fix the input; exit code 2
+    │   ├── ConfigError                the configuration file or an option
+    │   ├── InputError                 a file of tasks, an output folder, a data set
+    │   ├── RunError                   the run directory: missing, in use, changed, newer
+    │   ├── StoreError                 the database: disk full, read-only, damaged
+    │   └── MissingExtraError          an optional package that this command needs
+    ├── RequestError                   one request to one model
+    │   ├── RetryableError             send it again, perhaps elsewhere
+    │   │   └── UnusableEndpointError  send it elsewhere: this endpoint would reject every request
+    │   └── RequestFailedError         record it as that task's failure and go on
+    └── RunStoppedError                stop the run, which can be continued
+        ├── EndpointsError             the endpoints' fault; exit code 3
+        ├── BudgetError                the next request does not fit the budget; exit code 2
+        └── DrainedError               the user stopped the run; exit code 130
 
 Messages say what happened, to what, and what to do about it, in one sentence, without a secret.
 """
@@ -24,11 +25,11 @@ class ClairgenError(Exception):
 
 
 class UserError(ClairgenError):
-    """Something the user gave has to be mended before this can work."""
+    """Something that the user gave has to be fixed first."""
 
 
 class ConfigError(UserError):
-    """A configuration file or a flag that cannot be used as it is."""
+    """A configuration file or an option that cannot be used as it is."""
 
 
 class InputError(UserError):
@@ -36,7 +37,7 @@ class InputError(UserError):
 
 
 class RunError(UserError):
-    """A run directory that is absent, in use, changed or written by a newer version."""
+    """A run directory that is missing, in use, changed or written by a newer version."""
 
 
 class StoreError(UserError):
@@ -53,11 +54,11 @@ class MissingExtraError(UserError):
 
 
 class RequestError(ClairgenError):
-    """An ask did not give a completion.
+    """A request did not result in a completion.
 
-    `reason` is a short stable name that failures are counted by; `detail` is what the endpoint said. `billed` is whether
-    the provider may have charged for it. `role` and `endpoint` are set where they are known, and so is `used`: the tokens of the
-    prompt and of the answer, where the server counted them though the answer was none.
+    `reason` is a short stable name by which failures are counted; `detail` is what the endpoint said. `billed` is whether
+    the provider may have charged for it. `role` and `endpoint` are set where they are known, and so is `used`: the tokens of
+    the prompt and of the answer, where the server counted them although the answer cannot be used.
     """
 
     role: str | None = None
@@ -73,7 +74,7 @@ class RequestError(ClairgenError):
 
 
 class RetryableError(RequestError):
-    """The ask may succeed later or elsewhere; `retry_after_seconds` is the endpoint's own wish, if it gave one."""
+    """The request may succeed later or elsewhere; `retry_after_seconds` is how long the endpoint says to wait, if it does."""
 
     def __init__(
         self,
@@ -88,8 +89,15 @@ class RetryableError(RequestError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UnusableEndpointError(RetryableError):
+    """This endpoint would probably reject every request (API key, model name, quota); another one may accept it."""
+
+    def __init__(self, detail: str, status: int) -> None:
+        super().__init__(f"http-{status}", detail, status=status)
+
+
 class RequestFailedError(RequestError):
-    """This ask will not succeed as it stands: its task fails by name and the run goes on."""
+    """This request will not succeed as it is: its task fails with this reason and the run goes on."""
 
 
 class RunStoppedError(ClairgenError):
@@ -97,15 +105,15 @@ class RunStoppedError(ClairgenError):
 
 
 class EndpointsError(RunStoppedError):
-    """No endpoint of a role can serve, or all asks fail alike: mend that, then continue the run."""
+    """No endpoint of a role can serve, or all requests fail in the same way: fix that, then continue the run."""
 
 
 class BudgetError(RunStoppedError):
-    """The budget has no room for the next ask: raise it, then continue the run."""
+    """The budget has no room for the next request: raise it, then continue the run."""
 
 
 class DrainedError(RunStoppedError):
-    """The user asked to stop: no new ask is sent."""
+    """The user stopped the run: no new request is sent."""
 
     def __init__(self, message: str = "Stopped as asked; what was in flight is kept.") -> None:
         super().__init__(message)

@@ -14,7 +14,7 @@ from rich.text import Text
 from clairgen import api
 from clairgen.cli.progress import counters_line, counters_table
 from clairgen.config.prices import PICODOLLARS, dollars
-from clairgen.pipeline.run_log import Session
+from clairgen.pipeline.run_log import LastSession
 from clairgen.reporting.sanitize import safe_line
 from clairgen.store import Spent
 
@@ -143,7 +143,7 @@ def _line(seen: api.Snapshot) -> str:
     return f"{_state(seen.session)}: {made:,} pairs made, {left:,} to be made{session if seen.running else ''}"
 
 
-def _state(session: Session | None) -> str:
+def _state(session: LastSession | None) -> str:
     if session is None:
         return "no log"
     if session.running:

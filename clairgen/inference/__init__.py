@@ -1,1 +1,1 @@
-"""The network: an OpenAI-compatible client, its pace, its retries, and the pool of a role's endpoints."""
+"""Requests to models: the OpenAI format, transports, and a role's pool of endpoints with its limits and retries."""

@@ -1,94 +1,106 @@
-"""Whether an endpoint lives: a row of faults opens its breaker, a probe and then one trial ask close it again."""
+"""Circuit breaker of one endpoint: repeated faults open it, a probe and then one trial request close it again."""
 
 import math
 from collections.abc import Callable
 
-from clairgen.errors import RequestFailedError, RetryableError
-from clairgen.inference.openai_format import UnusableEndpointError
+from clairgen.errors import RequestFailedError, RetryableError, UnusableEndpointError
 
-_FIRST_REST_SECONDS = 1.0
-_LONGEST_REST_SECONDS = 10.0  # a probe costs little
-_FAULTS_UNTIL_REST = 5
-_REFUSALS_UNTIL_UNUSABLE = 3
-_FAULTS = ("server-error", "torn-connection", "timed-out")  # the server's; after a few in a row it is left alone
-_CERTAIN = (401, 429)  # a wrong key, an empty account: no other ask will fare better
+_FAULTS_UNTIL_OPEN = 5
+_FIRST_OPEN_SECONDS = 1.0
+_LONGEST_OPEN_SECONDS = 10.0  # a probe costs little
+_REJECTIONS_UNTIL_UNUSABLE = 3
+_SERVER_FAULTS = ("server-error", "torn-connection", "timed-out")
+_CERTAIN_STATUSES = (401, 429)  # a wrong key, an account without credit: no other request would be accepted
 
 
-class Health:
-    """What an endpoint's answers and faults say of it.
+class CircuitBreaker:
+    """Whether requests may be sent to an endpoint, by what became of earlier ones.
 
-    `trouble` is its last fault. `resting_until` lies in the future while it is left alone, and is infinite once it is
-    unusable; `unproven` tells that it has not been heard of since. `ailing_since` is when its present row of faults began,
-    `refused_since` that of 429s without an answer between them.
+    `last_error` is the detail of its last fault. `open_until` is when the breaker stops being open; infinite once the endpoint
+    is unusable. `failing_since` is when the present series of faults began, `rate_limited_since` that of 429s without an
+    answer in between; None where there is no such series.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.trouble: str | None = None
-        self.resting_until = 0.0
-        self.unproven = False
-        self.ailing_since: float | None = None
-        self.refused_since: float | None = None
+        self.last_error: str | None = None
+        self.open_until = 0.0
+        self.failing_since: float | None = None
+        self.rate_limited_since: float | None = None
         self._clock = clock
+        self._unproven = False
         self._faults = 0
-        self._refusals = 0
+        self._rejections = 0
         self._has_answered = False
-        self._rest_seconds = _FIRST_REST_SECONDS
+        self._open_seconds = _FIRST_OPEN_SECONDS
 
     @property
     def usable(self) -> bool:
-        """Whether it may ever be asked again."""
-        return self.resting_until < math.inf
+        """Whether any further request may ever be sent."""
+        return self.open_until < math.inf
 
     @property
-    def on_trial(self) -> bool:
-        """Whether one ask at a time is enough to find out if it lives again."""
-        return self._faults >= _FAULTS_UNTIL_REST
+    def open(self) -> bool:
+        """Whether nothing is sent now."""
+        return self.open_until > self._clock()
 
-    def answered(self) -> None:
-        """A good answer came, perhaps during a rest, which then is over."""
-        self.resting_until, self.unproven = min(self.resting_until, self._clock()), False
-        self._has_answered, self._faults, self._refusals = True, 0, 0
-        self.ailing_since, self.refused_since, self._rest_seconds = None, None, _FIRST_REST_SECONDS
+    @property
+    def needs_probe(self) -> bool:
+        """Whether it was open long enough, and a probe has to succeed before a request is sent."""
+        return self._unproven and not self.open
 
-    def proven(self) -> None:
-        """A probe found it alive: one ask may try it."""
-        self.unproven = False
+    @property
+    def half_open(self) -> bool:
+        """Whether, once it is no longer open, one request at a time is enough to find out if the endpoint has recovered."""
+        return self._faults >= _FAULTS_UNTIL_OPEN
+
+    def succeeded(self) -> None:
+        """A good answer was received: the breaker closes, even while it is open."""
+        self.open_until, self._unproven = min(self.open_until, self._clock()), False
+        self._has_answered, self._faults, self._rejections = True, 0, 0
+        self.failing_since, self.rate_limited_since, self._open_seconds = None, None, _FIRST_OPEN_SECONDS
+
+    def probe_succeeded(self) -> None:
+        """A probe found the server alive: one request may be sent."""
+        self._unproven = False
+
+    def probe_failed(self) -> None:
+        """A probe found no server: the breaker stays open, for twice as long."""
+        self._open()
 
     def failed(self, error: RetryableError) -> None:
-        """An ask failed there, and not by its own fault."""
+        """A request failed, and not because of what it asked for."""
         if error.status == 200:
-            self.spoke()
+            self.responded()
             return
-        self.trouble, now = error.detail, self._clock()
+        self.last_error, now = error.detail, self._clock()
         if error.reason == "rate-limited":
-            self.spoke()  # it lives, it only has no room
-            self.refused_since = now if self.refused_since is None else self.refused_since
+            self.responded()  # it is alive and only has no room
+            self.rate_limited_since = now if self.rate_limited_since is None else self.rate_limited_since
             return
-        self.ailing_since = now if self.ailing_since is None else self.ailing_since
+        self.failing_since = now if self.failing_since is None else self.failing_since
         if error.reason == "unreachable":
-            self._faults = _FAULTS_UNTIL_REST
-        elif error.reason in _FAULTS:
+            self._faults = _FAULTS_UNTIL_OPEN
+        elif error.reason in _SERVER_FAULTS:
             self._faults += 1
-        if self._faults >= _FAULTS_UNTIL_REST:
-            self.rest()
+        if self._faults >= _FAULTS_UNTIL_OPEN:
+            self._open()
 
-    def spoke(self) -> None:
-        """It said something, if not what was asked for: it lives."""
-        self._faults, self.ailing_since = 0, None
+    def responded(self) -> None:
+        """Some response was received, if not an answer: the server is alive."""
+        self._faults, self.failing_since = 0, None
 
-    def rest(self) -> None:
-        """Leave it alone, each time twice as long."""
-        now = self._clock()
-        if now >= self.resting_until:
-            self.resting_until = now + self._rest_seconds
-            self._rest_seconds = min(2 * self._rest_seconds, _LONGEST_REST_SECONDS)
-            self.unproven = True
-
-    def refused(self, error: UnusableEndpointError) -> UnusableEndpointError | RequestFailedError:
-        """What a refusal means: an endpoint that answers others refused this one text, unless refusals go on in a row."""
-        self._refusals += 1
-        one_text = error.status not in _CERTAIN and (self._has_answered or error.status == 403)
-        if one_text and self._refusals < _REFUSALS_UNTIL_UNUSABLE:
-            return RequestFailedError(f"http-{error.status}", str(error), status=error.status)
-        self.trouble, self.resting_until = str(error), math.inf
+    def rejected(self, error: UnusableEndpointError) -> UnusableEndpointError | RequestFailedError:
+        """What a rejection means: an endpoint that answers others rejected this one text, unless rejections go on in a row."""
+        self._rejections += 1
+        one_text = error.status not in _CERTAIN_STATUSES and (self._has_answered or error.status == 403)
+        if one_text and self._rejections < _REJECTIONS_UNTIL_UNUSABLE:
+            return RequestFailedError(error.reason, error.detail, status=error.status)
+        self.last_error, self.open_until = error.detail, math.inf
         return error
+
+    def _open(self) -> None:
+        now = self._clock()
+        if now >= self.open_until:
+            self.open_until = now + self._open_seconds
+            self._open_seconds = min(2 * self._open_seconds, _LONGEST_OPEN_SECONDS)
+            self._unproven = True

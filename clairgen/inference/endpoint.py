@@ -1,23 +1,24 @@
-"""One endpoint: a base URL with its places, its pace and its health, and the one call that is made there."""
+"""One endpoint: a base URL with its slots, its rate limiter and its circuit breaker, and the one request that is sent there."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from clairgen.errors import RequestError, RetryableError
-from clairgen.inference.circuit_breaker import Health
-from clairgen.inference.concurrency import Width
-from clairgen.inference.openai_format import ChatAnswer, UnusableEndpointError, read_response
-from clairgen.inference.rate_limit import Pace, announced_limits
+from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
+from clairgen.inference.announced_limits import announced_limits
+from clairgen.inference.circuit_breaker import CircuitBreaker
+from clairgen.inference.concurrency import ConcurrencyLimit
+from clairgen.inference.openai_format import ChatAnswer, read_response
+from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.transport import Response, Timeouts, Transport
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
-_NEWEST = 0.05  # what one answer counts for in the mean of their seconds
+_NEWEST = 0.05  # weight of one answer in the moving average of their seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """Where an endpoint is, and how it is spoken to. `name` is what records and errors call it."""
+class EndpointAddress:
+    """Where an endpoint is and how to talk to it. `name` is what records and errors call it."""
 
     name: str
     url: str
@@ -26,7 +27,7 @@ class Address:
     weight: float | None = None
 
     def headers(self) -> Mapping[str, str]:
-        """What is sent with every request."""
+        """The headers of every request."""
         headers = {"content-type": "application/json", "accept": "application/json"}
         return headers if self.key is None else headers | {"authorization": f"Bearer {self.key}"}
 
@@ -36,18 +37,18 @@ class Endpoint:
 
     def __init__(
         self,
-        address: Address,
+        address: EndpointAddress,
         *,
-        width: Width,
+        concurrency: ConcurrencyLimit,
         transport: Transport,
-        pace: Pace,
+        rate_limiter: RateLimiter,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
     ) -> None:
         self.name = address.name
-        self.width = width
-        self.pace = pace
-        self.health = Health(clock)
+        self.concurrency = concurrency
+        self.rate_limiter = rate_limiter
+        self.circuit_breaker = CircuitBreaker(clock)
         self.in_flight = 0
         self._address = address
         self._chat_url = f"{address.url}/chat/completions"
@@ -55,85 +56,82 @@ class Endpoint:
         self._transport = transport
         self._clock = clock
         self._wall_clock = wall_clock
-        self._turn: float | None = None
+        self._permit_at: float | None = None
         self._answer_seconds = 0.0
 
     @property
-    def has_place(self) -> bool:
-        """Whether one more may be in flight; after faults one ask tries it."""
-        return self.in_flight < (1 if self.health.on_trial else self.width.now)
+    def has_slot(self) -> bool:
+        """Whether one more request may be in flight; of a half-open breaker's requests there is one at a time."""
+        return self.in_flight < (1 if self.circuit_breaker.half_open else self.concurrency.limit)
 
     @property
     def weight(self) -> float | None:
-        """How many asks it has beside others, where the user says so."""
+        """Its share of the requests relative to the other endpoints, if configured."""
         return self._address.weight
 
     @property
     def load(self) -> float:
-        """How full it is: for its weight, else for its width."""
-        return self.in_flight / (self._address.weight or self.width.now)
+        """Requests in flight relative to its weight, else to its concurrency limit."""
+        return self.in_flight / (self._address.weight or self.concurrency.limit)
 
-    def opens_at(self) -> float:
-        """When it may take one more ask, by its rest, its pause and its pace; infinite without somebody's doing."""
-        health, pace = self.health, self.pace
-        if not self.has_place or not health.usable or (health.unproven and health.resting_until <= self._clock()):
+    def available_at(self) -> float:
+        """When it may take one more request, by breaker, pause and rate limit; infinite while only an event can change that."""
+        breaker, limiter = self.circuit_breaker, self.rate_limiter
+        if not self.has_slot or not breaker.usable or breaker.needs_probe:
             return math.inf
-        if self._turn is None or self._turn < pace.paused_until:
-            self._turn = pace.turn()  # those given out before a pause would all come at its end
-        return max(self._turn, pace.paused_until, health.resting_until)
+        if self._permit_at is None or self._permit_at < limiter.paused_until:
+            self._permit_at = limiter.next_permit()  # permits from before a pause would all become valid at its end
+        return max(self._permit_at, limiter.paused_until, breaker.open_until)
 
-    def enter(self, expected_tokens: int) -> None:
-        """Take a place and the turn that was waited for."""
+    def acquire(self, expected_tokens: int) -> None:
+        """Take a slot, and the permit that was waited for."""
         self.in_flight += 1
-        self._turn = None
-        self.pace.begin(expected_tokens)
+        self._permit_at = None
+        self.rate_limiter.sent(expected_tokens)
 
-    def leave(self) -> None:
-        """Give the place back."""
+    def release(self) -> None:
+        """Give the slot back."""
         self.in_flight -= 1
 
-    async def chat(self, body: bytes, expected_tokens: int, *, slows: bool = True) -> tuple[ChatAnswer, float]:
-        """Ask once; the answer and its latency in seconds. `slows` is whether a 429 is to slow everybody down.
+    async def chat(self, body: bytes, expected_tokens: int, *, adapts: bool = True) -> ChatAnswer:
+        """Send one request. `adapts` is whether a 429 changes the limits that all requests share.
 
-        Raises RetryableError, RequestFailedError, or UnusableEndpointError once this endpoint is asked no more.
+        Raises RetryableError, RequestFailedError, or UnusableEndpointError once nothing more is sent to this endpoint.
         """
         start = self._clock()
         try:
             response = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
             if (limits := announced_limits(response.headers)) is not None:
-                self.pace.announced(limits)
+                self.rate_limiter.announced(limits)
             answer = read_response(self._without_key(response), now_seconds=self._wall_clock())
-        except RequestError as error:
-            self.pace.correct(-expected_tokens)
-            self._note_error(error, start, slows=slows)
-            raise
         except UnusableEndpointError as error:
-            self.pace.correct(-expected_tokens)
-            raise self.health.refused(error) from error
-        self.health.answered()
-        self.width.answered(full=not self.has_place)
-        self.pace.accepted()
-        seconds = self._clock() - start
-        self._answer_seconds += (_NEWEST if self._answer_seconds else 1.0) * (seconds - self._answer_seconds)
-        if used := (answer.usage.prompt_tokens or 0) + (answer.usage.completion_tokens or 0):
-            self.pace.correct(used - expected_tokens)
-        return answer, seconds
+            self.rate_limiter.adjust(-expected_tokens)
+            failure = self.circuit_breaker.rejected(error)
+            failure.endpoint = self.name
+            raise failure from None
+        except RequestError as error:
+            self.rate_limiter.adjust(-expected_tokens)
+            self._note_failure(error, start, adapts=adapts)
+            error.endpoint = self.name
+            raise
+        self._note_answer(answer, start, expected_tokens)
+        return answer
 
     async def probe(self) -> None:
-        """After a rest: ask whether it lives, which costs no answer. If not, it rests again."""
+        """After the breaker was open: find out whether the server is alive, which costs no answer."""
         try:
-            # A server that has no page for its health may still list its models; what else it says shows that it lives.
-            health = await self._page(f"{self._address.url.removesuffix('/v1')}/health")
-            status = health if health == 503 or health < 300 else await self._page(f"{self._address.url}/models")
+            # A server without a health page may still list its models; any other response shows that it is alive.
+            health = await self._status(f"{self._address.url.removesuffix('/v1')}/health")
+            status = health if health == 503 or health < 300 else await self._status(f"{self._address.url}/models")
         except RetryableError:
             status = 0
         if 0 < status < 500:
-            self.health.proven()
+            self.circuit_breaker.probe_succeeded()
         else:
-            self.health.rest()
+            self.circuit_breaker.probe_failed()
 
-    async def _page(self, url: str) -> int:
-        """The status of a page; a connection that breaks off counts as none that can be read."""
+    async def _status(self, url: str) -> int:
+        """The status of a page; a connection that breaks off counts as a page that cannot be read."""
         try:
             return (await self._transport.get(url, self._headers, _PROBE)).status
         except RetryableError as error:
@@ -148,11 +146,21 @@ class Endpoint:
             return response
         return replace(response, body=response.body.replace(key.encode(), b"[key]"))
 
-    def _note_error(self, error: RequestError, sent_at: float, *, slows: bool) -> None:
-        """Keep account of the endpoint's health; what is the ask's own fault shows that the endpoint lives."""
+    def _note_answer(self, answer: ChatAnswer, sent_at: float, expected_tokens: int) -> None:
+        self.circuit_breaker.succeeded()
+        self.concurrency.answered(saturated=not self.has_slot)
+        self.rate_limiter.answered()
+        seconds = self._clock() - sent_at
+        self._answer_seconds += (_NEWEST if self._answer_seconds else 1.0) * (seconds - self._answer_seconds)
+        if used := (answer.usage.prompt_tokens or 0) + (answer.usage.completion_tokens or 0):
+            self.rate_limiter.adjust(used - expected_tokens)
+
+    def _note_failure(self, error: RequestError, sent_at: float, *, adapts: bool) -> None:
+        """A failure that is due to the request itself shows that the server is alive."""
         if not isinstance(error, RetryableError):
-            self.health.spoke()
+            self.circuit_breaker.responded()
             return
-        self.health.failed(error)
-        if slows and error.reason == "rate-limited" and self.pace.refused(error.retry_after_seconds, sent_at):
-            self.width.refused(needed=(self.pace.requests_per_minute or 0.0) / 60 * self._answer_seconds)
+        self.circuit_breaker.failed(error)
+        limiter = self.rate_limiter
+        if adapts and error.reason == "rate-limited" and limiter.rate_limited(error.retry_after_seconds, sent_at):
+            self.concurrency.rate_limited(needed=(limiter.requests_per_minute or 0.0) / 60 * self._answer_seconds)

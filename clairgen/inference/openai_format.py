@@ -1,4 +1,4 @@
-"""The OpenAI chat format: records to a request's bytes, a response's bytes to an answer or to the error that it is."""
+"""The OpenAI chat format: from records to a request's bytes, from a response's bytes to an answer or the error that it is."""
 
 import email.utils
 import json
@@ -9,37 +9,29 @@ from typing import Any
 
 import orjson
 
-from clairgen.errors import EndpointsError, RequestError, RequestFailedError, RetryableError
+from clairgen.errors import RequestError, RequestFailedError, RetryableError, UnusableEndpointError
 from clairgen.inference.transport import Response
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_CHARACTERS = 300
 _LONGEST_WAIT_SECONDS = 3600.0
-_LARGEST_BYTES = 8_000_000  # two million tokens; measuring and sifting more would hold up everybody
-_BROKEN_OFF = (
+_LARGEST_BYTES = 8_000_000  # two million tokens; measuring and filtering more would delay everything else
+_FINISHED_EARLY = (
     "abort",
     "aborted",
     "error",
     "cancelled",
-)  # half an answer: what servers send when they shut down or fail
+)  # half an answer, as servers send it when they shut down or fail
 
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """A good answer as it came over the wire."""
+    """A good answer as the endpoint sent it."""
 
     text: str
     finish_reason: str
     usage: Usage
     response_id: str | None
-
-
-class UnusableEndpointError(EndpointsError):
-    """It looks as if this endpoint would refuse every ask: key, model name, quota."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def request_body(model: str, messages: Sequence[Message], sampling: Sampling, seed: int | None) -> bytes:
@@ -62,12 +54,12 @@ def request_body(model: str, messages: Sequence[Message], sampling: Sampling, se
 def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
     """The answer in a response.
 
-    Raises RetryableError (429, 5xx, an answer that is torn or empty), RequestFailedError (this ask will always be refused) or
-    UnusableEndpointError (every ask will be).
+    Raises RetryableError (429, 5xx, an answer that is broken off or empty), RequestFailedError (this request will always be
+    rejected) or UnusableEndpointError (every request will be).
     """
     if response.status == 200:
         return _answer(response)
-    raise _refusal(response, now_seconds)
+    raise _error(response, now_seconds)
 
 
 def _answer(response: Response) -> ChatAnswer:
@@ -79,7 +71,7 @@ def _answer(response: Response) -> ChatAnswer:
     content = _json(response.body)
     if not isinstance(content, dict):
         kind = response.headers.get("content-type", "unknown")
-        detail = f"the answer is no JSON object but {kind}: {_quoted(response.body)}; does the base URL end in /v1?"
+        detail = f"the answer is not a JSON object but {kind}: {_quoted(response.body)}; does the base URL end in /v1?"
         raise RetryableError("not-json", detail, status=200, billed=True)
     usage = _usage(content.get("usage"))
     try:
@@ -99,7 +91,7 @@ def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -
             "no-choices", f"the answer holds no message: {_quoted(response.body)}", status=200, billed=True
         )
     finish = _text(choice.get("finish_reason")) or "stop"
-    if finish in _BROKEN_OFF:
+    if finish in _FINISHED_EARLY:
         raise RetryableError("aborted", f"the server broke the answer off ({finish})", status=200, billed=True)
     if finish == "content_filter":
         raise RequestFailedError(
@@ -117,15 +109,15 @@ def _good_answer(content: Mapping[str, Any], usage: Usage, response: Response) -
     return ChatAnswer(text, finish, usage, _text(content.get("id")) or None)
 
 
-def _refusal(response: Response, now_seconds: float) -> RequestError | UnusableEndpointError:
+def _error(response: Response, now_seconds: float) -> RequestError:
     status, said, code = response.status, *_error_fields(response.body)
     if status == 429 and "too large" in said.lower():
-        return RequestFailedError("request-too-large", said, status=status)  # over the limit of a minute by itself
+        return RequestFailedError("request-too-large", said, status=status)  # alone over the limit of a minute
     if status == 429 and code != "insufficient_quota":
         wait = _retry_after(response.headers, now_seconds)
         return RetryableError("rate-limited", said, status=status, retry_after_seconds=wait)
     if status in (401, 403, 404, 405) or status == 429 or 300 <= status < 400:
-        return UnusableEndpointError(f"HTTP {status}: {said}; {_MENDING.get(status, _MENDING[404])}", status)
+        return UnusableEndpointError(f"HTTP {status}: {said}; {_ADVICE.get(status, _ADVICE[404])}", status)
     if status in (400, 413, 422):
         return RequestFailedError(_bad_request(said, code), said, status=status)
     if status in (408, 409, 425) or status >= 500:
@@ -134,7 +126,7 @@ def _refusal(response: Response, now_seconds: float) -> RequestError | UnusableE
     return RequestFailedError(f"http-{status}", said, status=status)
 
 
-_MENDING = {
+_ADVICE = {
     401: "check the API key in the variable that api_key_env names",
     403: "check that the API key may use this model",
     404: "check the model's name and that the base URL ends in /v1",
@@ -143,7 +135,7 @@ _MENDING = {
 
 
 def _bad_request(said: str, code: str | None) -> str:
-    """Name of a request that will be refused however often it is sent."""
+    """The reason of a request that will be rejected however often it is sent."""
     lowered = said.lower()
     if (
         code == "context_length_exceeded"
@@ -189,7 +181,7 @@ def _retry_after(headers: Mapping[str, str], now_seconds: float) -> float | None
     return min(max(0.0, seconds), _LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else None
 
 
-def _usage(usage: Any) -> Usage:  # noqa: ANN401 - wire
+def _usage(usage: Any) -> Usage:  # noqa: ANN401 - parsed JSON
     if not isinstance(usage, dict):
         return Usage()
     prompt, answer, total = (_count(usage.get(f"{kind}_tokens")) for kind in ("prompt", "completion", "total"))
@@ -198,12 +190,12 @@ def _usage(usage: Any) -> Usage:  # noqa: ANN401 - wire
     return Usage(prompt, answer)
 
 
-def _count(value: Any) -> int | None:  # noqa: ANN401 - wire
+def _count(value: Any) -> int | None:  # noqa: ANN401 - parsed JSON
     """A number of tokens that can be true, or None."""
     return value if isinstance(value, int) and 0 <= value < 2**40 else None
 
 
-def _text(content: Any) -> str:  # noqa: ANN401 - wire
+def _text(content: Any) -> str:  # noqa: ANN401 - parsed JSON
     """A text of an answer; half a surrogate pair, which no database stores, becomes U+FFFD."""
     if isinstance(content, list):  # some servers send parts
         content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
@@ -212,13 +204,13 @@ def _text(content: Any) -> str:  # noqa: ANN401 - wire
     return content if content.isascii() else content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _json(body: bytes) -> Any:  # noqa: ANN401 - wire
+def _json(body: bytes) -> Any:  # noqa: ANN401 - parsed JSON
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(body)  # takes lone surrogates and NaN, which orjson refuses
+        return json.loads(body)  # accepts lone surrogates and NaN, which orjson does not
     except (ValueError, RecursionError):
         return None
 

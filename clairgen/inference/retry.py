@@ -1,44 +1,61 @@
-"""Whether and when a failed ask is tried again: the rules that tenacity is given, one `Tries` an ask."""
+"""Retry policy: which failed attempts are repeated, how often and after how long; which 429s concern one request alone.
+
+The numbers of the policy are tenacity's strategies, asked as plain functions of the number of attempts. The loop that they
+serve is `CompletionClient`'s, since between two attempts a request gives its slot back.
+"""
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from tenacity import RetryCallState
+from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_never, wait_exponential, wait_none
 
-from clairgen.errors import DrainedError, RetryableError
+from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError, UnusableEndpointError
 
-_LEAST_SHARE = 0.1  # of the tries of others, which is taken for refused though fewer were
+_BACKOFF = wait_exponential(multiplier=0.5, max=30)  # seconds; half as long to one and a half times as long, at random
+_SERVER_FAULT = Retrying(stop=stop_after_attempt(6), wait=_BACKOFF)
+_BAD_ANSWER = Retrying(stop=stop_after_attempt(3), wait=_BACKOFF)
+_ENDPOINT = Retrying(stop=stop_never, wait=wait_none())  # the endpoint waits for itself; the pool decides for how long
+_POLICIES = {
+    "empty-answer": _BAD_ANSWER,
+    "no-choices": _BAD_ANSWER,
+    "not-json": _BAD_ANSWER,
+    "unreachable": _ENDPOINT,
+    "rate-limited": _ENDPOINT,
+}
+_LEAST_SHARE = 0.1  # of the attempts of others, which is taken for rate-limited even though fewer were
 _SUSPECTED = 1.01e-3
-_SINGLED_OUT = 1.01e-10
-_LONGEST_ALONE_SECONDS = 30.0
+_REJECTED = 1.01e-10
+_LONGEST_WAIT_SECONDS = 30.0  # of a request whose 429s are probably its own
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What comes of all asks of a role: tries answered, and refused without a suspicion; asks that go on, and those of them that
-    were refused.
+    """What became of all requests of a role.
+
+    `answered` and `rate_limited` count attempts, the latter without those of suspected requests; `pending` counts requests that
+    have not ended, `pending_rate_limited` those of them that got a 429.
     """
 
     answered: int = 0
-    refused: int = 0
-    asking: int = 0
-    refusing: int = 0
+    rate_limited: int = 0
+    pending: int = 0
+    pending_rate_limited: int = 0
 
 
-class Suspicion:
-    """How likely it is that all refusals of one ask are due to the endpoint's load: `chance`. It is dropped by `end`.
+class RequestSpecific429:
+    """How likely it is that all 429s of one request are due to the endpoint's load: `chance`. Ends with `close`.
 
-    A refusal speaks against the ask if others were answered since its last one, or if none are left but such as were refused.
-    After ten of them, and a minute and a half of waiting, it is one in a billion that they would have come to any other ask
-    as well (after more, where others are refused often).
+    A 429 speaks against the request if others were answered since its last one, or if only requests that got a 429 are left.
+    After ten of them, and a minute and a half of waiting, it is one in a billion that any other request would have got them
+    too (it takes more where others often get a 429).
     """
 
     def __init__(self, traffic: Traffic) -> None:
         self.chance = 1.0
         self._traffic = traffic
-        self._none_but_such = False
+        self._no_others_left = False
         self._first: tuple[int, int] | None = None
         self._own = 0
         self._answered = 0
@@ -46,83 +63,80 @@ class Suspicion:
 
     @property
     def suspected(self) -> bool:
-        """Whether its next refusal is likely to be its own fault and tells nothing of the endpoint, or nobody else is left."""
-        return self.chance <= _SUSPECTED or self._none_but_such
+        """Whether its next 429 is probably its own and says nothing about the endpoint, or no other request is left."""
+        return self.chance <= _SUSPECTED or self._no_others_left
 
     @property
-    def singled_out(self) -> bool:
-        """Whether it is refused for what it is."""
-        return self.chance <= _SINGLED_OUT
+    def rejected_alone(self) -> bool:
+        """Whether the endpoint rejects this request for what it contains."""
+        return self.chance <= _REJECTED
 
-    def refused(self) -> None:
-        """One more refusal of this ask."""
+    def rate_limited(self) -> None:
+        """This request got one more 429."""
         traffic, own = self._traffic, not self.suspected
-        traffic.refused += own
+        traffic.rate_limited += own
         if self._first is None:
-            self._first = traffic.answered, traffic.refused
-            traffic.refusing += 1
+            self._first = traffic.answered, traffic.rate_limited
+            traffic.pending_rate_limited += 1
         else:
             self._own += own
-            answered, refused = traffic.answered - self._first[0], traffic.refused - self._first[1] - self._own
-            self._none_but_such = traffic.asking <= traffic.refusing and traffic.answered > 0
+            answered = traffic.answered - self._first[0]
+            limited = traffic.rate_limited - self._first[1] - self._own
+            self._no_others_left = traffic.pending <= traffic.pending_rate_limited and traffic.answered > 0
             if traffic.answered > self._answered:
-                self.chance *= max(_LEAST_SHARE, refused / (answered + refused))
-            elif self._none_but_such:
-                self.chance *= max(_LEAST_SHARE, traffic.asking / (traffic.asking + traffic.answered))
+                self.chance *= max(_LEAST_SHARE, limited / (answered + limited))
+            elif self._no_others_left:
+                self.chance *= max(_LEAST_SHARE, traffic.pending / (traffic.pending + traffic.answered))
         self._answered = traffic.answered
 
     def wait_seconds(self) -> float:
-        """Seconds until the next try: nothing as long as the endpoint's own pause is likely to be enough."""
+        """Seconds until the next attempt: none as long as the endpoint's own pause is probably enough."""
         if not self.suspected:
             return 0.0
         self._waits += 1
-        return min(2.0 ** (self._waits - 1), _LONGEST_ALONE_SECONDS)
+        return min(2.0 ** (self._waits - 1), _LONGEST_WAIT_SECONDS)
 
-    def end(self) -> None:
-        """The ask goes on no more."""
-        self._traffic.refusing -= self._first is not None
-
-
-_LIMITS = {"empty-answer": 3, "no-choices": 3, "not-json": 3}
-_LIMIT = 6
-_UNLIMITED = {"unreachable", "rate-limited"}  # hardly this ask's fault: the pool decides how long that may go on
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 30.0
+    def close(self) -> None:
+        """The request has ended."""
+        self._traffic.pending_rate_limited -= self._first is not None
 
 
 @dataclass(slots=True)
-class Tries:
-    """The failed tries of one ask, by reason and endpoint. `random` gives a number in [0, 1), which spreads the waits."""
+class Retries:
+    """The failed attempts of one request, by reason and endpoint. `random` gives numbers in [0, 1), which spread the waits."""
 
     random: Callable[[], float]
-    suspicion: Suspicion
+    own_429s: RequestSpecific429
     failed: Counter[str] = field(default_factory=Counter)
     failed_at: set[str] = field(default_factory=set)
 
     @property
     def redraws(self) -> int:
-        """Empty answers so far: the next try must draw another one."""
+        """Empty answers so far: the next attempt must sample a different one."""
         return self.failed["empty-answer"]
 
-    def stop(self, state: RetryCallState) -> bool:
-        """Count the failed try; whether it was the last."""
-        error = _error(state)
+    def seconds_after(self, error: RequestError) -> float:
+        """Seconds to wait after a failed attempt. Raises RequestFailedError if there is to be no further one."""
+        if not isinstance(error, RetryableError):
+            raise error
         self.failed[error.reason] += 1
         self.failed_at.add(error.endpoint or "")
         if error.reason == "rate-limited":
-            self.suspicion.refused()
-            return self.suspicion.singled_out
-        return error.reason not in _UNLIMITED and self.failed[error.reason] >= _LIMITS.get(error.reason, _LIMIT)
+            return self._seconds_after_429(error)
+        policy = _ENDPOINT if isinstance(error, UnusableEndpointError) else _POLICIES.get(error.reason, _SERVER_FAULT)
+        state = RetryCallState(policy, None, (), {})
+        state.attempt_number = self.failed[error.reason]
+        if policy.stop(state):
+            raise RequestFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
+        backoff = policy.wait(state) * (0.5 + self.random())
+        return backoff if policy is _ENDPOINT else max(error.retry_after_seconds or 0.0, backoff)
 
-    def wait(self, state: RetryCallState) -> float:
-        """Seconds until the next try; for a 429 and a dead endpoint the endpoint's own pause does the waiting."""
-        error = _error(state)
-        if error.reason == "rate-limited":
-            return self.suspicion.wait_seconds()
-        if error.reason in _UNLIMITED:
-            return 0.0
-        backoff = min(_FIRST_WAIT_SECONDS * 2.0 ** (self.failed[error.reason] - 1), _LONGEST_WAIT_SECONDS)
-        return max(error.retry_after_seconds or 0.0, backoff * (0.5 + self.random()))
+    def _seconds_after_429(self, error: RetryableError) -> float:
+        self.own_429s.rate_limited()
+        if self.own_429s.rejected_alone:
+            others = f"rejected {self.failed['rate-limited']} times while other requests were answered"
+            raise RequestFailedError("rejected-alone", f"{error.detail} ({others})", status=error.status) from error
+        return self.own_429s.wait_seconds()
 
 
 def stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:
@@ -144,9 +158,3 @@ def stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) ->
 
 async def _awaited(awaitable: Awaitable[None]) -> None:
     await awaitable
-
-
-def _error(state: RetryCallState) -> RetryableError:
-    error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, RetryableError), "only such errors are retried"  # noqa: S101 - tenacity's contract
-    return error

@@ -1,11 +1,12 @@
-"""Who asks next, and where: asks wait in one queue a role and are given a place at the least loaded endpoint that is open.
+"""Which request is sent next, and where: requests wait in one queue per role for a slot at the least loaded available endpoint.
 
-No place is chosen by the prompt: that an ask finds its prefix in the cache of the server that had it before gained nothing that
-could be measured (`tests/real/prefixes.py`: prompts of 100 words asked twice, 1.001 times as long without
-vLLM's prefix cache), and the prompts' common part, a template, is soon in every cache.
+A slot is given together with the money that the request may cost, in one step: a request that waits for its turn at an
+endpoint holds no money, and one that waits for the budget holds no slot. Waiting for a rate limit or for a circuit breaker to
+close holds neither. When something changes, only the first in the queue is looked at.
 
-Nobody waits inside a place, neither for a turn of the pace nor for the end of a rest, and only the first in the queue is
-looked at when something changes.
+The endpoint is not chosen by the prompt: sending a request to the server that has its prefix in the cache gained nothing that
+could be measured (`tests/real/prefixes.py`: prompts of 100 words sent twice, 1.001 times as long without vLLM's prefix
+cache), and the common part of the prompts, a template, is soon in every cache.
 """
 
 import asyncio
@@ -14,19 +15,26 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from clairgen.errors import DrainedError, EndpointsError
+from clairgen.errors import DrainedError, EndpointsError, RunStoppedError
 from clairgen.inference.endpoint import Endpoint
+
+Reserve = Callable[[Callable[[], None]], bool]
+"""Reserves what a request may cost, without waiting. False if there is no room; its argument is called once there may be.
+
+Raises RunStoppedError if there can never be room.
+"""
 
 
 @dataclass(slots=True)
 class _Waiter:
     tokens: int
     avoid: Collection[str]
-    place: asyncio.Future[Endpoint]
+    reserve: Reserve
+    slot: asyncio.Future[Endpoint]
 
 
-class Places:
-    """The places of a role's endpoints. `check` raises EndpointsError once waiting has no sense any more."""
+class Scheduler:
+    """Gives out the slots of a role's endpoints. `check` raises EndpointsError once waiting has become pointless."""
 
     def __init__(
         self,
@@ -43,113 +51,117 @@ class Places:
         self._stop = stop
         self._check = check
         self._waiting: deque[_Waiter] = deque()
-        self._alarm: asyncio.Task[None] | None = None
-        self._alarm_at = math.inf
+        self._timer: asyncio.Task[None] | None = None
+        self._timer_at = math.inf
         self._probes: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.create_task(self._drain_when_stopped())
 
-    @property
-    def somebody_waits(self) -> bool:
-        """Whether asks wait for a place."""
-        return bool(self._waiting)
+    async def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve) -> Endpoint:
+        """A slot, at an endpoint that is not in `avoid` if one is available; give it back with `release`.
 
-    async def take(self, tokens: int, avoid: Collection[str]) -> Endpoint:
-        """A place, at an endpoint that is not among `avoid` if one is open; give it back with `leave`.
-
-        Raises DrainedError and EndpointsError when nobody is to be asked any more.
+        Raises what `reserve` raises, DrainedError and EndpointsError when nothing more is to be sent.
         """
         if self._stop.is_set():
             raise DrainedError
-        if not self._waiting and (endpoint := self._open(avoid)) is not None:
-            endpoint.enter(tokens)
+        if not self._waiting and (endpoint := self._least_loaded(avoid)) is not None and reserve(self.dispatch):
+            endpoint.acquire(tokens)
             return endpoint
-        waiter = _Waiter(tokens, avoid, asyncio.get_running_loop().create_future())
+        waiter = _Waiter(tokens, avoid, reserve, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         if len(self._waiting) == 1:
-            self.look()
+            self.dispatch()
         try:
-            return await waiter.place
+            return await waiter.slot
         except asyncio.CancelledError:
-            if waiter.place.done() and not waiter.place.cancelled() and waiter.place.exception() is None:
-                self.leave(waiter.place.result())
+            if waiter.slot.cancelled() or waiter.slot.exception() is not None:
+                self.dispatch()  # it may have been the first, and the next one may fit
+            else:
+                self.release(waiter.slot.result())
             raise
 
-    def leave(self, endpoint: Endpoint) -> None:
-        """Give a place back."""
-        endpoint.leave()
-        self.look()
+    def release(self, endpoint: Endpoint) -> None:
+        """Give a slot back."""
+        endpoint.release()
+        self.dispatch()
 
-    def look(self) -> None:
-        """Give out what places there are, in the order of waiting."""
+    def dispatch(self) -> None:
+        """Give out the slots that are free, in the order of waiting."""
         while self._waiting:
             waiter = self._waiting[0]
-            if not waiter.place.done():  # else it was cancelled
-                if (endpoint := self._open(waiter.avoid)) is None:
-                    break
-                endpoint.enter(waiter.tokens)
-                waiter.place.set_result(endpoint)
+            if not waiter.slot.done():  # else it was cancelled
+                if (endpoint := self._least_loaded(waiter.avoid)) is None:
+                    self._wait_for_a_change()
+                    return
+                try:
+                    if not waiter.reserve(self.dispatch):
+                        return
+                except RunStoppedError as error:
+                    waiter.slot.set_exception(error)
+                else:
+                    endpoint.acquire(waiter.tokens)
+                    waiter.slot.set_result(endpoint)
             self._waiting.popleft()
-        if self._waiting:
-            self._wait_for_a_change()
 
     async def close(self) -> None:
-        """End what runs here; nobody may be waiting any more."""
-        running = [task for task in (self._stopping, self._alarm, *self._probes.values()) if task is not None]
+        """End the background tasks; nothing may be waiting any more."""
+        running = [task for task in (self._stopping, self._timer, *self._probes.values()) if task is not None]
         for task in running:
             task.cancel()
         await asyncio.wait(running)
 
-    def _open(self, avoid: Collection[str]) -> Endpoint | None:
-        """The endpoint to ask now."""
+    def _least_loaded(self, avoid: Collection[str]) -> Endpoint | None:
+        """The endpoint to send to now, if one is available."""
         now = self._clock()
         best: tuple[bool, float] | None = None
         found: Endpoint | None = None
-        most = self._most_load()
+        max_load = self._max_load()
         for endpoint in self._endpoints:
-            if endpoint.load < most and endpoint.opens_at() <= now:
+            if endpoint.load < max_load and endpoint.available_at() <= now:
                 rank = (endpoint.name in avoid, endpoint.load)
                 if best is None or rank < best:
                     best, found = rank, endpoint
         return found
 
-    def _most_load(self) -> float:
-        """Where weights are told: the load of the heaviest endpoint that lives, were it full. None takes more for its weight."""
+    def _max_load(self) -> float:
+        """With weights: the load of the heaviest endpoint that works, were it full. No endpoint takes more for its weight."""
         heaviest = max(
             (
-                (endpoint.weight, endpoint.width.now)
+                (endpoint.weight, endpoint.concurrency.limit)
                 for endpoint in self._endpoints
-                if endpoint.weight is not None and not endpoint.health.on_trial and endpoint.health.usable
+                if endpoint.weight is not None
+                and not endpoint.circuit_breaker.half_open
+                and endpoint.circuit_breaker.usable
             ),
             default=None,
         )
         return math.inf if heaviest is None else heaviest[1] / heaviest[0]
 
     def _wait_for_a_change(self) -> None:
-        """Have somebody look again when a rest, a pause or a turn's time ends, or a probe is answered."""
+        """Dispatch again when a breaker, a pause or a rate limit allows it, or a probe has ended."""
         try:
             self._check()
         except EndpointsError as error:
             self._dismiss(error)
             return
-        now, soonest, most = self._clock(), math.inf, self._most_load()
+        now, soonest, max_load = self._clock(), math.inf, self._max_load()
         for endpoint in self._endpoints:
-            health = endpoint.health
-            if health.unproven and health.resting_until <= now:
+            breaker = endpoint.circuit_breaker
+            if breaker.needs_probe:
                 self._probe(endpoint)
-            elif endpoint.load < most and (at := endpoint.opens_at()) < soonest:
+            elif endpoint.load < max_load and (at := endpoint.available_at()) < soonest:
                 soonest = at
-            elif health.usable and health.resting_until > now:
-                soonest = min(soonest, health.resting_until)
-        if soonest < self._alarm_at:
-            if self._alarm is not None:
-                self._alarm.cancel()
-            self._alarm_at = soonest
-            self._alarm = asyncio.create_task(self._ring(soonest - now))
+            elif breaker.usable and breaker.open:
+                soonest = min(soonest, breaker.open_until)
+        if soonest < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = soonest
+            self._timer = asyncio.create_task(self._dispatch_after(soonest - now))
 
-    async def _ring(self, seconds: float) -> None:
+    async def _dispatch_after(self, seconds: float) -> None:
         await self._sleep(max(0.0, seconds))
-        self._alarm, self._alarm_at = None, math.inf
-        self.look()
+        self._timer, self._timer_at = None, math.inf
+        self.dispatch()
 
     def _probe(self, endpoint: Endpoint) -> None:
         if endpoint.name not in self._probes:
@@ -160,15 +172,15 @@ class Places:
             await endpoint.probe()
         finally:
             del self._probes[endpoint.name]
-        self.look()
+        self.dispatch()
 
     async def _drain_when_stopped(self) -> None:
         await self._stop.wait()
         self._dismiss(DrainedError())
 
     def _dismiss(self, error: DrainedError | EndpointsError) -> None:
-        """Send away all who wait."""
+        """Raise an error in all that wait."""
         waiting, self._waiting = self._waiting, deque()
         for waiter in waiting:
-            if not waiter.place.done():
-                waiter.place.set_exception(type(error)(str(error)))
+            if not waiter.slot.done():
+                waiter.slot.set_exception(type(error)(str(error)))

@@ -1,26 +1,24 @@
-"""The seam to the network: bytes to bytes. Everything above it can be tested with another transport.
+"""The boundary to the network: bytes out, bytes in. Everything above it can be tested with another transport.
 
-pyreqwest does the work: a Rust client that costs 0.04 ms of CPU a call where httpx costs 2 to 9, however many connections
-are open. Its exceptions do not tell a refused connection from a torn one, and call a first byte that is late a time-out of
-the connection; the chain of causes tells them apart. HTTP/1.1 on purpose:
-over HTTP/2 all asks share one connection, which providers hold to about 100 streams, and one tear would cost all of them.
+There are two implementations. `HttpxTransport` is the reference: pure Python, so it runs on every platform. `PyreqwestTransport`
+is the fast path: a Rust client that takes 0.04 ms of processor time per request where httpx takes 2 to 9, however many
+connections are open. It is used wherever its wheel is installed.
+
+What both guarantee: HTTP/1.1 (over HTTP/2 all requests would share one connection, which providers limit to about 100 streams,
+and one broken connection would lose all of them), connections kept alive, no redirects, no retries of their own, and the
+proxies of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), since on some clusters they are the only way out.
 """
 
-import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
-
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
-from pyreqwest.response import Response as AnyResponse
 
 from clairgen.errors import RetryableError
 
-_IDLE_SECONDS = 60
-_LIMITS = "x-ratelimit-"
-_HEADERS = ("content-type", "retry-after")
+IDLE_SECONDS = 60
+"""How long an unused connection is kept open."""
+_HEADERS_READ = ("content-type", "retry-after")
+_RATE_LIMIT_HEADERS = "x-ratelimit-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came over the wire: of the headers those that clairgen reads, by names in lower case."""
+    """What was received; of the headers only those that clairgen reads, by their names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -42,7 +40,11 @@ class Response:
 
 
 class Transport(Protocol):
-    """Sends one request. Raises RetryableError: `unreachable` (nothing was sent), `timed-out` or `torn-connection`."""
+    """Sends single requests.
+
+    Raises RetryableError with the reason `unreachable` (nothing was sent), `timed-out` or `torn-connection`; the last two may
+    have been billed.
+    """
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
         """Post `body` and wait for the whole answer."""
@@ -54,70 +56,37 @@ class Transport(Protocol):
         """Close all connections."""
 
 
-class HttpTransport:
-    """Transport over HTTP/1.1, connections kept alive."""
+def open_transport(note: Callable[[str], None] = lambda _sentence: None) -> Transport:
+    """The fastest transport that is installed; if that is only httpx, `note` is given a sentence that says so."""
+    try:
+        from clairgen.inference.pyreqwest_transport import PyreqwestTransport
+    except ImportError:
+        from clairgen.inference.httpx_transport import HttpxTransport
 
-    def __init__(self) -> None:
-        self._clients: dict[Timeouts, tuple[Client, timedelta]] = {}
-
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
-        """Post `body` and wait for the whole answer."""
-        client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        request = client.post(url).headers(headers).body_bytes(body).timeout(total).build()
-        try:
-            response = await request.send()
-            answer = (await response.bytes()).to_bytes()
-        except PyreqwestError as error:
-            raise _retryable(error, url, timeouts) from error
-        return Response(response.status, _headers(response), answer)
-
-    async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Get `url` and wait for the whole answer."""
-        client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        try:
-            response = await client.get(url).headers(headers).timeout(total).build().send()
-            answer = (await response.bytes()).to_bytes()
-        except PyreqwestError as error:
-            raise _retryable(error, url, timeouts) from error
-        return Response(response.status, _headers(response), answer)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        for client, _ in self._clients.values():
-            await client.close()
-
-    def _opened(self, timeouts: Timeouts) -> tuple[Client, timedelta]:
-        """A client with these time-outs: connect and read time-outs belong to a client, not to a request."""
-        client = (
-            ClientBuilder()
-            .error_for_status(False)
-            .follow_redirects(False)
-            .connect_timeout(timedelta(seconds=timeouts.connect))
-            .read_timeout(timedelta(seconds=timeouts.first_byte))
-            .pool_idle_timeout(timedelta(seconds=_IDLE_SECONDS))
-            .max_connections(None)
-            .build()
+        note(
+            "pyreqwest is not installed, so requests are sent with httpx, which takes many times the processor time per "
+            "request; install pyreqwest where it has a wheel for this platform"
         )
-        return self._clients.setdefault(timeouts, (client, timedelta(seconds=timeouts.total)))
+        return HttpxTransport()
+    return PyreqwestTransport()
 
 
-def _headers(answered: AnyResponse) -> dict[str, str]:
-    """The headers that clairgen reads. One that is not ASCII is left out: it must not cost a paid answer."""
-    found: dict[str, str] = {}
-    for name in answered.headers:
-        if name in _HEADERS or name.startswith(_LIMITS):
-            with contextlib.suppress(ValueError):
-                found[name] = answered.get_header(name) or ""
-    return found
+def is_header_read(name: str) -> bool:
+    """Whether clairgen reads the header of this name, in lower case."""
+    return name in _HEADERS_READ or name.startswith(_RATE_LIMIT_HEADERS)
 
 
-def _retryable(error: PyreqwestError, url: str, timeouts: Timeouts) -> RetryableError:
-    details = getattr(error, "details", None) or {}
-    causes = [cause["message"] for cause in details.get("causes") or []]
-    why = causes[-1] if causes else error.message
-    if any("(Connect)" in cause for cause in causes):
-        return RetryableError("unreachable", f"no connection to {url}: {why}")
-    if isinstance(error, RequestTimeoutError):
-        limits = f"{timeouts.first_byte:g} s for a next byte, {timeouts.total:g} s for all of it"
-        return RetryableError("timed-out", f"no answer from {url} in time ({limits})", billed=True)
+def unreachable(url: str, why: str) -> RetryableError:
+    """No connection was made, so nothing was sent."""
+    return RetryableError("unreachable", f"no connection to {url}: {why}")
+
+
+def timed_out(url: str, timeouts: Timeouts) -> RetryableError:
+    """The request was sent, or may have been, and the answer took too long."""
+    limits = f"{timeouts.first_byte:g} s for a next byte, {timeouts.total:g} s for all of it"
+    return RetryableError("timed-out", f"no answer from {url} in time ({limits})", billed=True)
+
+
+def torn_connection(url: str, why: str) -> RetryableError:
+    """The connection ended before the whole answer was received."""
     return RetryableError("torn-connection", f"the connection to {url} broke off: {why}", billed=True)

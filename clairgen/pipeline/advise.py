@@ -14,7 +14,7 @@ from pathlib import Path
 from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
 from clairgen.filters.rules import reason_to_skip
-from clairgen.inference.factory import Runtime
+from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import Fitted, fitted
 from clairgen.pipeline.compare_pair import Adviser
@@ -22,7 +22,7 @@ from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
 from clairgen.pipeline.reward_model import RewardModel, Scoring
-from clairgen.pipeline.session import QUEUED_CHAINS, Session, session
+from clairgen.pipeline.session import TASKS_QUEUED, Session, session
 from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant
 from clairgen.stats import Tally, WinRate, win_rate
@@ -115,10 +115,10 @@ async def advise(
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
         if fit.context is not None:
             await held.store.facts.record_templates(fit.context.templates.values())
-        ledger = await held.ledger(options.budget_usd or fit.config.budget_usd)
-        held.tell_start(fit.roles, recipes=list(selected), advise=True, samples=options.samples, by=fit.by)
+        ledger = await held.budget(options.budget_usd or fit.config.budget_usd)
+        held.log_start(fit.roles, recipes=list(selected), advise=True, samples=options.samples, by=fit.by)
         async with AsyncExitStack() as stack:
-            asker = await held.asker(fit.roles, ledger, seed=fit.config.seed)
+            asker = await held.completion_client(fit.roles, ledger, seed=fit.config.seed)
             compare = await _comparison(fit, asker, reward_model, stack)
             adviser = Adviser(held.store, asker, compare, options.samples, stop, progress)
             async with held.log.counting(progress):
@@ -127,7 +127,7 @@ async def advise(
             progress.note(
                 f"{reward_model.cut:,} texts are longer than the reward model can read; their ends were left out"
             )
-        progress.tell("ended", stopped_by=type(adviser.stopped_by).__name__ if adviser.stopped_by else None)
+        progress.log_event("ended", stopped_by=type(adviser.stopped_by).__name__ if adviser.stopped_by else None)
         return await _advised(held, fit, adviser, selected, options)
 
 
@@ -142,10 +142,10 @@ async def _comparison(
 
 
 async def _run(held: Session, adviser: Adviser, asker: CompletionClient, selected: Mapping[str, _Selection]) -> None:
-    await held.run_chains(
+    await held.run_tasks(
         _work(held.store, selected),
         adviser.compare_pair,
-        width=asker.capacity + QUEUED_CHAINS,
+        in_flight=asker.capacity + TASKS_QUEUED,
         what="pairs were still being compared",
     )
     if held.stop.is_set() and adviser.stopped_by is None and held.progress.done < held.progress.pairs_to_make:

@@ -1,12 +1,17 @@
-"""The ledger: what calls cost and may cost, and the budget that their sum never passes.
+"""The budget: what requests cost and may cost, and the limit that their sum never exceeds.
 
-Before a call is sent, the most that it can cost is reserved on disk; after its answer the true cost takes that place. What
-is not known of a call (killed, timed out, torn) is counted as spent. So at any moment the disk knows of at least as much as
-any provider can have billed, and what the disk knows of is within the budget.
+Before a request is sent, the most that it can cost is reserved on disk; after its answer the true cost replaces it. A request
+whose outcome is unknown (killed, timed out, broken off) is counted at the most that it can cost. So at any moment the disk
+accounts for at least as much as any provider can have billed, and what it accounts for is within the budget.
+
+Nothing in here waits for money: `Charge.reserve` says at once whether there is room. Requests that there is no room for wait in
+their role's scheduler, which is called again, one role after the other, when money becomes free.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
+from types import TracebackType
 from typing import Any, Self
 
 from clairgen.config.models import Role
@@ -18,7 +23,7 @@ from clairgen.store import Call, Spending, Spent
 
 
 class Budget:
-    """The money of a session. Without a budget it keeps the same account, and nobody waits for it.
+    """The money of a session. Without a limit (`budget_usd` is None) it keeps the same account, and there is always room.
 
     Use it as an async context manager, inside the store's: leaving waits until all is on disk.
     """
@@ -27,15 +32,15 @@ class Budget:
         self, spending: Spending, before: Spent, budget_usd: float | None, progress: Progress, stop: asyncio.Event
     ) -> None:
         self._spending = spending
-        self._budget = None if budget_usd is None else int(budget_usd * PICODOLLARS)
+        self._limit = None if budget_usd is None else int(budget_usd * PICODOLLARS)
         self._settled = before.settled
         self._unknown = before.unsettled
-        self._in_flight = 0
+        self._reserved = 0
         self._last_id = before.last_id
         self._progress = progress
         self._stop = stop
-        self._line = asyncio.Lock()
-        self._changed = asyncio.Event()
+        self._line: deque[Callable[[], None]] = deque()  # first come, first served, or the cheap would starve the dear
+        self._turn: Callable[[], None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._show()
 
@@ -45,38 +50,67 @@ class Budget:
     async def __aexit__(self, *exc_info: object) -> None:
         await asyncio.gather(*self._writes, return_exceptions=True)
 
-    async def reserve(self, role: str, most: int | None) -> Call:
-        """A call that may be sent now. With a budget, waits while what is in flight might leave room for it.
+    def reserve(self, role: str, most: int | None, again: Callable[[], None]) -> Call | None:
+        """Reserve the most that a call can cost, in memory; None if there is no room, and then `again` is called later.
 
-        Raises BudgetError once that cannot be, DrainedError if the run was asked to stop meanwhile.
+        Raises BudgetError if there can never be room, DrainedError once the run is to stop.
         """
-        if self._budget is None:
-            call = self._opened(role, most)
-            self._later(self._spending.reserve(call))
-            return call
-        async with self._line:  # first come, first served: a cheap ask must not starve a dear one
-            while not self._fits(most or 0, self._budget):
-                self._changed.clear()
-                await self._changed.wait()
-            call = self._opened(role, most)
-        try:
+        if self._limit is not None and not self._admits(most or 0, self._limit, again):
+            return None
+        self._last_id += 1
+        self._reserved += most or 0
+        self._show()
+        return Call(self._last_id, role, most)
+
+    async def commit(self, call: Call) -> None:
+        """Put a reservation on disk. With a limit, the call may be sent only when this has returned."""
+        if self._limit is None:
+            self._write_later(self._spending.reserve(call))
+        else:
             await self._spending.reserve(call)
-        except BaseException:
-            self.settle(call, 0)  # it was not sent
-            raise
-        return call
+
+    def cancel(self, call: Call) -> None:
+        """Give back a reservation that was not committed."""
+        self._reserved -= call.most or 0
+        self._show()
+        self.serve()
 
     def settle(self, call: Call, cost: int | None) -> None:
-        """Replace a reservation by the true cost; None is not known, and counts as spent at its most.
+        """Replace a committed reservation by the true cost; None is not known, and counts as the most that it can be.
 
-        Room is free only once the disk knows of it, or a kill would leave more reserved there than the budget holds.
+        There is room again only once the cost is on disk, or a kill would leave more reserved there than the budget allows.
         """
         if cost is None:
             self._close(call, None)
         else:
-            self._later(self._settled_on_disk(call, cost))
+            self._write_later(self._settle_on_disk(call, cost))
 
-    async def _settled_on_disk(self, call: Call, cost: int) -> None:
+    def serve(self) -> None:
+        """Let those who wait for room try again, until the first of them finds that there is still none."""
+        while self._line:
+            self._turn = again = self._line.popleft()
+            again()
+            self._turn = None
+            if self._line and self._line[0] == again:
+                return
+
+    def _admits(self, most: int, limit: int, again: Callable[[], None]) -> bool:
+        if self._stop.is_set():
+            raise DrainedError
+        spent = self._settled + self._unknown
+        if spent + most > limit:
+            raise BudgetError(self._exhausted(most, limit))
+        first = self._turn == again or not self._line
+        if first and spent + self._reserved + most <= limit:
+            self._turn = None
+            return True
+        if self._turn == again:
+            self._line.appendleft(again)
+        elif again not in self._line:
+            self._line.append(again)
+        return False
+
+    async def _settle_on_disk(self, call: Call, cost: int) -> None:
         try:
             await self._spending.settle(call, cost)
         except StoreError:  # the disk is full, which stops the run where its answers are saved
@@ -87,52 +121,34 @@ class Budget:
     def _close(self, call: Call, cost: int | None) -> None:
         most = call.most or 0
         counted = most if cost is None else cost
-        self._in_flight -= most
+        self._reserved -= most
         if cost is None:
             self._unknown += counted
         else:
             self._settled += counted
         self._progress.role(call.role).cost_usd += counted / PICODOLLARS
-        if self._budget is not None and counted > most:
+        if self._limit is not None and counted > most:
             self._progress.note(
-                f"a call of {call.role} was billed {dollars(counted / PICODOLLARS)}, more than its prompt and max_tokens can "
-                "cost; the budget holds only as far as the server keeps to max_tokens"
+                f"a request of {call.role} was billed {dollars(counted / PICODOLLARS)}, more than its prompt and max_tokens "
+                "can cost; the budget holds only as far as the server respects max_tokens"
             )
-        self._changed.set()
         self._show()
+        self.serve()
 
-    def _fits(self, most: int, budget: int) -> bool:
-        """Whether a call of this cost may be sent now. Raises BudgetError if it never may, DrainedError when stopping."""
-        if self._stop.is_set():
-            raise DrainedError
-        spent = self._settled + self._unknown
-        if spent + most > budget:
-            raise BudgetError(self._reached(most, budget))
-        return spent + self._in_flight + most <= budget
-
-    def _reached(self, most: int, budget: int) -> str:
-        said = [
-            dollars(amount / PICODOLLARS) for amount in (budget, self._settled + self._unknown, self._in_flight, most)
-        ]
-        unknown = (
-            f" ({dollars(self._unknown / PICODOLLARS)} of it for calls of unknown outcome, counted at the most they can cost)"
-            if self._unknown
-            else ""
-        )
+    def _exhausted(self, most: int, limit: int) -> str:
+        spent, unknown = self._settled + self._unknown, ""
+        if self._unknown:
+            unknown = (
+                f" ({_usd(self._unknown)} of it for requests of unknown outcome, counted at the most they can cost)"
+            )
         return (
-            f"the budget of {said[0]} has no room for the next ask: {said[1]} are spent{unknown}, {said[2]} are reserved for "
-            f"what is in flight, and the ask could cost {said[3]}; what is in flight is finished and kept; raise budget_usd, or "
-            "give a larger --budget-usd, and run the same command again"
+            f"the budget of {_usd(limit)} has no room for the next request: {_usd(spent)} are spent{unknown}, "
+            f"{_usd(self._reserved)} are reserved for what is in flight, and the request could cost {_usd(most)}; what is in "
+            "flight is finished and kept; raise budget_usd, or give a larger --budget-usd, and run the same command again"
         )
 
-    def _opened(self, role: str, most: int | None) -> Call:
-        self._last_id += 1
-        self._in_flight += most or 0
-        self._show()
-        return Call(self._last_id, role, most)
-
-    def _later(self, write: Coroutine[Any, Any, None]) -> None:
-        """Write without making anybody wait; the writer takes it along with the next group."""
+    def _write_later(self, write: Coroutine[Any, Any, None]) -> None:
+        """Write without waiting for it; the writer includes it in the next group."""
         task = asyncio.create_task(write)
         self._writes.add(task)
         task.add_done_callback(self._written)
@@ -140,73 +156,78 @@ class Budget:
     def _written(self, task: asyncio.Task[None]) -> None:
         self._writes.discard(task)
         if not task.cancelled():
-            task.exception()  # a reservation that nobody waits for; a disk that is full stops the run elsewhere
+            task.exception()  # nothing waits for this reservation; a disk that is full stops the run elsewhere
 
     def _show(self) -> None:
         money = self._progress.money
         money.spent_usd = (self._settled + self._unknown) / PICODOLLARS
-        money.reserved_usd = self._in_flight / PICODOLLARS
-        money.budget_usd = None if self._budget is None else self._budget / PICODOLLARS
+        money.reserved_usd = self._reserved / PICODOLLARS
+        money.budget_usd = None if self._limit is None else self._limit / PICODOLLARS
 
 
-class Meter:
-    """The meter of an ask that costs nothing that is known: it counts nothing."""
+class Charge:
+    """What one attempt may cost and did cost. Without a budget, or for a role that costs nothing, it counts nothing.
 
-    async def begins(self, body: bytes) -> None:
-        """A try may be sent once this returns. Raises what `Budget.reserve` raises."""
+    Use it as a context manager around the whole attempt, from waiting for a slot to the answer: `reserve`, `commit`, send, then
+    `answered` or `failed`. However it is left, the reservation is settled: as zero if nothing was sent, else by what is known,
+    else as unknown.
+    """
 
-    def answered(self, usage: Usage) -> None:
-        """The try brought an answer, which cost what the server counted."""
-
-    def failed(self, error: RequestError) -> None:
-        """The try brought none."""
-
-    def ends(self) -> None:
-        """Nobody waits any more; what a try that is still out will cost is not known."""
-
-
-class PricedMeter(Meter):
-    """The meter of an ask that costs something. Each try is a call of its own in the ledger."""
-
-    def __init__(self, name: str, role: Role, ledger: Budget) -> None:
+    def __init__(self, budget: Budget | None, name: str, role: Role, body: bytes) -> None:
+        self._budget = budget if costs(role) else None
         self._name = name
         self._role = role
-        self._ledger = ledger
+        self._body = body
         self._call: Call | None = None
+        self._written = False
+        self._cost: int | None = 0
 
-    async def begins(self, body: bytes) -> None:
-        """Reserve the most that the try can cost."""
-        self._call = await self._ledger.reserve(self._name, most_picodollars(self._role, body))
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._budget is None:
+            return
+        if self._call is None:
+            self._budget.serve()  # those behind it in the line, if it was in one
+        elif self._written:
+            self._budget.settle(self._call, self._cost)
+        else:
+            self._budget.cancel(self._call)
+
+    def reserve(self, again: Callable[[], None]) -> bool:
+        """Whether there is room for the attempt, which is then reserved; else see `Budget.reserve`."""
+        if self._budget is None:
+            return True
+        self._call = self._budget.reserve(self._name, most_picodollars(self._role, self._body), again)
+        return self._call is not None
+
+    async def commit(self) -> None:
+        """The request is sent as soon as this returns."""
+        if self._budget is None or self._call is None:
+            return
+        self._written = True  # perhaps, if this is cancelled
+        await self._budget.commit(self._call)
+        self._cost = None
 
     def answered(self, usage: Usage) -> None:
-        """Settle the try by what the server counted."""
-        self._settle(self._cost(usage.prompt_tokens, usage.completion_tokens))
+        """The attempt was answered, which cost what the server counted."""
+        self._cost = self._cost_of(usage.prompt_tokens, usage.completion_tokens)
 
     def failed(self, error: RequestError) -> None:
-        """A refusal costs nothing; of a server's fault, or of silence, nobody knows what was done before."""
-        refused = error.status is not None and 300 <= error.status < 500 and error.status != 408
+        """The attempt failed: a rejection costs nothing; after a server's fault, or silence, what was done before is unknown."""
+        rejected = error.status is not None and 300 <= error.status < 500 and error.status != 408
         unsent = error.status is None and not error.billed
-        self._settle(0 if refused or unsent else self._cost(*(error.used or (None, None))))
+        self._cost = 0 if rejected or unsent else self._cost_of(*(error.used or (None, None)))
 
-    def ends(self) -> None:
-        """Count a try that is still out at its most."""
-        self._settle(None)
-
-    def _cost(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
+    def _cost_of(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
         price = self._role.price_per_million
         if price is None or prompt_tokens is None or answer_tokens is None:
             return None
         return picodollars(price, prompt_tokens, answer_tokens)
 
-    def _settle(self, cost: int | None) -> None:
-        if self._call is not None:
-            self._ledger.settle(self._call, cost)
-            self._call = None
 
-
-def meters(name: str, role: Role, ledger: Budget | None) -> Callable[[], Meter]:
-    """What gives each ask of a role its meter."""
-    if ledger is not None and costs(role):
-        return lambda: PricedMeter(name, role, ledger)
-    free = Meter()
-    return lambda: free
+def _usd(amount: int) -> str:
+    return dollars(amount / PICODOLLARS)

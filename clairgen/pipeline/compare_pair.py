@@ -63,4 +63,4 @@ class Adviser:
         recipe = stored.pair.recipe
         self._failed[recipe][reason] += 1
         self._details.setdefault((recipe, reason), detail)
-        self.progress.tell("failed", recipe=recipe, task=stored.task.id, reason=reason)
+        self.progress.log_event("failed", recipe=recipe, task=stored.task.id, reason=reason)

@@ -1,17 +1,19 @@
-"""`ask`, the one way to get text out of a model: the stored completion if there is one, else the role's pool, once a key."""
+"""`ask`, the one way to get text out of a model: the stored completion if there is one, else a request to the role's pool."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from clairgen.config.models import Role
 from clairgen.config.prices import cost_usd
 from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError
-from clairgen.inference.openai_format import request_body
-from clairgen.inference.pool import Answered, Pool
+from clairgen.inference.openai_format import ChatAnswer, request_body
+from clairgen.inference.pool import Pool
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
-from clairgen.pipeline.budget import Budget, Meter, meters
-from clairgen.pipeline.progress import Progress, RoleProgress
+from clairgen.pipeline.budget import Budget, Charge
+from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Message
 from clairgen.store import Attempt, Sent, Store, now
 from clairgen.templates import Template
@@ -20,9 +22,9 @@ _LONG_WAIT_SECONDS = 60
 
 
 class CompletionClient:
-    """Implements `Ask` for a run.
+    """Implements `Ask` for a run; requests that are equal are sent once.
 
-    `reused` are the stores of other runs to look into, by name; reading only. `ledger` keeps account of what asks cost.
+    `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost.
     """
 
     def __init__(
@@ -35,14 +37,15 @@ class CompletionClient:
         reused: Mapping[str, Store],
         stop: asyncio.Event,
         progress: Progress,
-        ledger: Budget | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._store = store
-        self._roles = {name: _AskedRole(name, role, seed, meters(name, role, ledger)) for name, role in roles.items()}
+        self._roles = {name: _RoleRequests(name, role, seed) for name, role in roles.items()}
         self._pools = pools
         self._reused = reused
         self._stop = stop
         self._progress = progress
+        self._budget = budget
         self._running: dict[str, asyncio.Future[Completion]] = {}
         for name, pool in pools.items():
             progress.role(name).in_flight_now = partial(getattr, pool, "in_flight")
@@ -52,36 +55,36 @@ class CompletionClient:
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
-        asked = _Asked(self._roles[role], self.sent(role, messages), sample, template, self._store, self._progress)
-        while (running := self._running.get(asked.key)) is not None:
+        request = self._roles[role].request(self.sent(role, messages), sample, template)
+        while (running := self._running.get(request.key)) is not None:
             try:
                 return await asyncio.shield(running)
             except asyncio.CancelledError:
                 waiting = asyncio.current_task()
                 if not running.cancelled() or (waiting is not None and waiting.cancelling()):
-                    raise  # we are cancelled, not only the one who asks
-        return await self._alone(asked)
+                    raise  # this task is cancelled, not only the one that it waits for
+        return await self._shared(request)
 
     def sent(self, role: str, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """The messages that a role is sent: its system message goes before those that bring none of their own.
+        """The messages that a role is sent: its system message precedes those that contain none.
 
         Those of a task stay as they are for a role that the run does not have.
         """
-        system = self._roles[role].system if role in self._roles else None
+        system = self._roles[role].settings.system if role in self._roles else None
         if system is None or any(message.role == "system" for message in messages):
             return tuple(messages)
         return (Message("system", system), *messages)
 
     @property
     def capacity(self) -> int:
-        """How many asks can be in flight at once, over all roles."""
+        """How many requests can be in flight at once, over all roles."""
         return sum(pool.capacity for pool in self._pools.values())
 
-    async def _alone(self, asked: "_Asked") -> Completion:
+    async def _shared(self, request: "Request") -> Completion:
         """Get a completion while others who want the same one wait for it."""
-        running = self._running[asked.key] = asyncio.get_running_loop().create_future()
+        running = self._running[request.key] = asyncio.get_running_loop().create_future()
         try:
-            completion = await self._stored(asked) or await self._fetched(asked)
+            completion = await self._stored(request) or await self._fetched(request)
         except asyncio.CancelledError:
             running.cancel()
             raise
@@ -93,134 +96,153 @@ class CompletionClient:
             running.set_result(completion)
             return completion
         finally:
-            del self._running[asked.key]
+            del self._running[request.key]
 
-    async def _stored(self, asked: "_Asked") -> Completion | None:
-        completion = await self._store.completions.find(asked.key)
+    async def _stored(self, request: "Request") -> Completion | None:
+        completion = await self._store.completions.find(request.key)
         if completion is None:
             for name, other in self._reused.items():
-                if (completion := await other.completions.find(asked.key)) is not None:
-                    await self._store.completions.save(completion, asked.sent, reused_from=name)
+                if (completion := await other.completions.find(request.key)) is not None:
+                    await self._store.completions.save(completion, request.sent, reused_from=name)
                     break
         if completion is not None:
-            asked.counters.stored += 1
+            self._progress.role(request.role.name).stored += 1
         return completion
 
-    async def _fetched(self, asked: "_Asked") -> Completion:
+    async def _fetched(self, request: "Request") -> Completion:
+        """Send a request until it is answered or given up: the whole life of a request, in one loop.
+
+        It has a slot from the moment when it may be sent until its response is there. All that it has to wait for besides (its
+        turn, the budget, a rate limit, an open circuit breaker, the delay before a retry) it waits for without one.
+        """
         if self._stop.is_set():
             raise DrainedError
-        asked.counters.asking += 1
+        role, pool = request.role, self._pools[request.role.name]
+        outcome: ChatAnswer | RequestError
+        with self._pending(role.name), pool.request() as retries:
+            while True:
+                body = request.body(retries.redraws)
+                tokens = pool.expected_tokens(body)
+                with Charge(self._budget, role.name, role.settings, body) as charge:
+                    endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve)
+                    start = pool.clock()
+                    try:
+                        await charge.commit()
+                        self._progress.role(role.name).sent += 1
+                        outcome = await endpoint.chat(body, tokens, adapts=not retries.own_429s.suspected)
+                        charge.answered(outcome.usage)
+                    except RequestError as error:
+                        charge.failed(error)
+                        outcome = error
+                    finally:
+                        pool.release(endpoint)
+                seconds = pool.clock() - start
+                if isinstance(outcome, ChatAnswer):
+                    pool.answered(outcome.usage)
+                    return await self._save(request, outcome, endpoint.name, seconds)
+                await self._save_failure(request, outcome, endpoint.name, seconds)
+                await pool.sleep(retries.seconds_after(outcome))
+
+    @contextmanager
+    def _pending(self, role: str) -> Iterator[None]:
+        """Count a request while it is sent or waits."""
+        counters = self._progress.role(role)
+        counters.pending += 1
         try:
-            return await asked.brings(await self._pools[asked.role.name].chat(asked))
+            yield
         except RequestFailedError as error:
-            asked.counters.failed += 1
-            error.role = asked.role.name
+            counters.failed += 1
+            error.role = role
             raise
         finally:
-            asked.counters.asking -= 1
-            asked.ends()
+            counters.pending -= 1
 
+    async def _save(self, request: "Request", answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
+        """Commit and count a completion."""
+        role, counters = request.role, self._progress.role(request.role.name)
+        completion = Completion(
+            key=request.key,
+            role=role.name,
+            model=role.settings.model,
+            revision=role.settings.revision,
+            sample=request.sample,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            latency_seconds=seconds,
+            endpoint=endpoint,
+            response_id=answer.response_id,
+            cost_usd=cost_usd(answer.usage, role.settings.price_per_million),
+            created_at=now(),
+        )
+        counters.answered += 1
+        if self._progress.log_texts:
+            texts = [{"role": message.role, "content": message.content} for message in request.messages]
+            self._progress.log_event("answered", role=role.name, key=request.key, messages=texts, text=completion.text)
+        await self._store.completions.save(completion, request.sent)
+        counters.prompt_tokens += completion.usage.prompt_tokens or 0
+        counters.completion_tokens += completion.usage.completion_tokens or 0
+        return completion
 
-class _AskedRole:
-    """What all asks of a role have in common."""
-
-    def __init__(self, name: str, facts: Role, run_seed: int, meter: Callable[[], Meter]) -> None:
-        self.name = name
-        self.meter = meter
-        self.model = facts.model
-        self.revision = facts.revision
-        self.system = facts.system
-        self.send_seed = facts.send_seed
-        self.price = facts.price_per_million
-        self.sampling = facts.sampling(run_seed)
-        self.parameters = canonical_json(sampling_facts(self.sampling))
-        self.keys = ContentKeys(facts.model, facts.revision, self.sampling)
-
-
-class _Asked:
-    """One ask. Here each of its tries begins and ends: `begins`, then `fails` or `brings`, with all that is kept of it."""
-
-    def __init__(
-        self,
-        role: _AskedRole,
-        messages: Sequence[Message],
-        sample: int,
-        template: Template | None,
-        store: Store,
-        progress: Progress,
-    ) -> None:
-        content = messages_json(messages)
-        self.role = role
-        self.key = role.keys.key(content, sample)
-        self.sent = Sent(content, role.parameters, template.content_hash if template else None)
-        self.counters: RoleProgress = progress.role(role.name)
-        self._messages = messages
-        self._sample = sample
-        self._store = store
-        self._progress = progress
-        self._meter = role.meter()
-
-    def body(self, redraws: int) -> bytes:
-        """The request's bytes; a redraw has another seed, since the same would draw the same empty answer."""
-        seed = seed_for(self.role.sampling.seed or 0, self.key, redraws) if self.role.send_seed else None
-        return request_body(self.role.model, self._messages, self.role.sampling, seed)
-
-    async def begins(self, endpoint: str, body: bytes) -> None:
-        """A try is sent as soon as this returns: what it can cost is reserved."""
-        await self._meter.begins(body)
-        self.counters.sent += 1
-
-    async def fails(self, endpoint: str, error: RequestError, seconds: float) -> None:
-        """A try brought no completion: commit it as an attempt."""
-        self._meter.failed(error)
-        role = self.role
-        self.counters.refused[error.reason] += 1
-        self._progress.tell(
+    async def _save_failure(self, request: "Request", error: RequestError, endpoint: str, seconds: float) -> None:
+        """Commit and count an attempt that gave no completion."""
+        role = request.role
+        self._progress.role(role.name).refused[error.reason] += 1
+        self._progress.log_event(
             "refused",
             role=role.name,
             endpoint=endpoint,
             reason=error.reason,
             status=error.status,
             seconds=round(seconds, 3),
-            key=self.key,
+            key=request.key,
         )
         if isinstance(error, RetryableError) and (error.retry_after_seconds or 0) > _LONG_WAIT_SECONDS:
             sentence = f"{endpoint} asks to wait {error.retry_after_seconds:.0f} s ({error.detail})"
             self._progress.note(sentence, quotes=True)
         attempt = Attempt(
-            self.key, role.name, role.model, endpoint, error.reason, error.detail, error.status, error.billed, seconds
+            key=request.key,
+            role=role.name,
+            model=role.settings.model,
+            endpoint=endpoint,
+            reason=error.reason,
+            detail=error.detail,
+            status=error.status,
+            billed=error.billed,
+            latency_seconds=seconds,
         )
         await self._store.completions.save_attempt(attempt)
 
-    async def brings(self, answered: Answered) -> Completion:
-        """A try brought the completion: commit and count it."""
-        role, answer = self.role, answered.answer
-        self._meter.answered(answer.usage)
-        completion = Completion(
-            key=self.key,
-            role=role.name,
-            model=role.model,
-            revision=role.revision,
-            sample=self._sample,
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            usage=answer.usage,
-            latency_seconds=answered.latency_seconds,
-            endpoint=answered.endpoint.name,
-            response_id=answer.response_id,
-            cost_usd=cost_usd(answer.usage, role.price),
-            created_at=now(),
-        )
-        counters = self.counters
-        counters.answered += 1
-        if self._progress.tell_texts:
-            texts = [{"role": message.role, "content": message.content} for message in self._messages]
-            self._progress.tell("answered", role=role.name, key=self.key, messages=texts, text=completion.text)
-        await self._store.completions.save(completion, self.sent)
-        counters.prompt_tokens += completion.usage.prompt_tokens or 0
-        counters.completion_tokens += completion.usage.completion_tokens or 0
-        return completion
 
-    def ends(self) -> None:
-        """Nobody waits any more: what a try that is still out will cost is not known."""
-        self._meter.ends()
+class _RoleRequests:
+    """What all requests of a role have in common."""
+
+    def __init__(self, name: str, settings: Role, run_seed: int) -> None:
+        self.name = name
+        self.settings = settings
+        self.sampling = settings.sampling(run_seed)
+        self._parameters = canonical_json(sampling_facts(self.sampling))
+        self._keys = ContentKeys(settings.model, settings.revision, self.sampling)
+
+    def request(self, messages: Sequence[Message], sample: int, template: Template | None) -> "Request":
+        """The request for one sample of an answer to these messages."""
+        content = messages_json(messages)
+        sent = Sent(content, self._parameters, template.content_hash if template else None)
+        return Request(self._keys.key(content, sample), self, messages, sample, sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a model, identified by its content key."""
+
+    key: str
+    role: _RoleRequests
+    messages: Sequence[Message]
+    sample: int
+    sent: Sent
+
+    def body(self, redraws: int) -> bytes:
+        """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
+        sampling, settings = self.role.sampling, self.role.settings
+        seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
+        return request_body(settings.model, self.messages, sampling, seed)

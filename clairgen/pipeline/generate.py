@@ -11,14 +11,15 @@ from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
 from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
-from clairgen.inference.factory import Runtime, check_keys, with_revisions
+from clairgen.inference.factory import check_keys, with_revisions
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.ingest import Reading
 from clairgen.pipeline.make_pair import Keeper, Maker
 from clairgen.pipeline.plans import PlannedRecipe, Prepared, plan_recipes, prepare, roles_asked
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
-from clairgen.pipeline.session import DRAIN_SECONDS, QUEUED_CHAINS, Session, session
+from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
 from clairgen.store import RunDirectory, Store, reading
 from clairgen.tasks import check_source
@@ -109,15 +110,15 @@ async def generate(
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        ledger = await held.ledger(config.budget_usd)
-        held.tell_start(roles, recipes=[choice.name for choice in config.recipes], budget_usd=config.budget_usd)
+        ledger = await held.budget(config.budget_usd)
+        held.log_start(roles, recipes=[choice.name for choice in config.recipes], budget_usd=config.budget_usd)
         stopped_by = None
         if progress.pairs_to_make:
             await unsettle_near_duplicates(store, prepared.filters)
-            asker = await held.asker(roles, ledger, seed=config.seed, reused=reused)
+            asker = await held.completion_client(roles, ledger, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 stopped_by = await _run(held, asker, planned, prepared, config, options)
-        progress.tell("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
+        progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by)
@@ -136,11 +137,11 @@ async def _run(
     recipes = {entry.recipe.name: entry for entry in planned}
     keeper = Keeper(store, FilterPipeline(prepared.filters), prepared.filter_set, config.tokenizer)
     maker = Maker(keeper, asker, recipes, stop, progress)
-    width = len(recipes) * asker.capacity + QUEUED_CHAINS
-    await held.run_chains(
+    in_flight = len(recipes) * asker.capacity + TASKS_QUEUED
+    await held.run_tasks(
         _work(store, list(recipes), options.limit),
         maker.make,
-        width=width,
+        in_flight=in_flight,
         what="pairs were still in the making",
     )
     if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:

@@ -89,7 +89,7 @@ class Maker:
         try:
             await self.keeper.store.pairs.fail(failure)
             self.progress.failed[failure.recipe] += 1
-            self.progress.tell(
+            self.progress.log_event(
                 "failed", recipe=failure.recipe, task=failure.task_id, role=failure.role, reason=failure.reason
             )
         except StoreError as error:

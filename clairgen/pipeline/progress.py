@@ -1,4 +1,4 @@
-"""What a run has done so far, for whoever watches: counters in one place, told as one snapshot."""
+"""What a run has done so far: counters in one place, read as one snapshot by displays and logs."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(slots=True)
 class RoleProgress:
-    """Counters of a role in this session; `cost_usd` counts what this session paid for, failed tries included.
+    """Counters of a role in this session; `cost_usd` counts what this session paid for, failed attempts included.
 
-    `asking` counts the asks that are on the wire or wait for a place; `in_flight_now` tells how many are on the wire.
-    `refused` counts tries that gave no completion, by reason; `failed` the asks that were given up.
+    `pending` counts the requests that are in flight or wait for a slot; `in_flight_now` returns how many are in flight.
+    `refused` counts attempts that gave no completion, by reason; `failed` the requests that were given up.
     """
 
     sent: int = 0
@@ -22,12 +22,12 @@ class RoleProgress:
     completion_tokens: int = 0
     cost_usd: float = 0.0
     priced: bool = False
-    asking: int = 0
+    pending: int = 0
     in_flight_now: Callable[[], int] = lambda: 0
 
     @property
     def retried(self) -> int:
-        """Tries that gave no completion."""
+        """Attempts that gave no completion."""
         return self.refused.total()
 
 
@@ -49,7 +49,7 @@ class RoleCounters:
 
 @dataclass(slots=True)
 class Money:
-    """Dollars of the whole run: spent, reserved for what is in flight, and what both together never pass, if anything."""
+    """Dollars of the whole run: spent, reserved for what is in flight, and the budget that both together never exceed, if any."""
 
     spent_usd: float = 0.0
     reserved_usd: float = 0.0
@@ -58,7 +58,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A session of `generate` at one moment, `seconds` after its beginning."""
+    """A session of `generate` at one moment, `seconds` after its start."""
 
     seconds: float
     pairs_to_make: int
@@ -73,16 +73,16 @@ class Counters:
         return sum(self.made.values()) + sum(self.failed.values())
 
 
-def _nobody_listens(event: str, /, **facts: object) -> None:
-    """Nobody keeps what happens."""
+def _log_nothing(event: str, /, **facts: object) -> None:
+    """No log is kept."""
 
 
 @dataclass(slots=True)
 class Progress:
     """Counters of a session of `generate`.
 
-    `tell` hears what happens, by name with its facts; a log keeps it. `tell_texts` is the user's word that prompts and answers
-    may be among them.
+    `log_event` is called with the name of an event and its facts. `log_texts` is whether the user allows prompts and answers
+    among them.
     """
 
     roles: dict[str, RoleProgress] = field(default_factory=dict)
@@ -91,8 +91,8 @@ class Progress:
     made: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    tell: Callable[..., None] = _nobody_listens
-    tell_texts: bool = False
+    log_event: Callable[..., None] = _log_nothing
+    log_texts: bool = False
 
     @property
     def done(self) -> int:
@@ -104,10 +104,10 @@ class Progress:
         return self.roles.setdefault(name, RoleProgress())
 
     def note(self, sentence: str, *, quotes: bool = False) -> None:
-        """Tell the watcher something, such as a configuration change; what quotes a server stays out of the log."""
+        """Show the user a sentence, such as a configuration change; one that quotes a server stays out of the log."""
         self.notes.append(sentence)
         if not quotes:
-            self.tell("note", text=sentence)
+            self.log_event("note", text=sentence)
 
     def counters(self, seconds: float) -> Counters:
         """All counters as they stand now."""
@@ -133,5 +133,5 @@ def _counters(role: RoleProgress) -> RoleCounters:
         completion_tokens=role.completion_tokens,
         cost_usd=role.cost_usd if role.priced else None,
         in_flight=in_flight,
-        waiting=max(0, role.asking - in_flight),
+        waiting=max(0, role.pending - in_flight),
     )

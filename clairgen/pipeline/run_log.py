@@ -1,7 +1,7 @@
-"""`run.log`: what happened in a run, one JSON object a line, written for programs and for the day after.
+"""`run.log`: what happened in a run, one JSON object per line, for programs and for looking into it later.
 
-It holds no key, and neither prompts nor answers nor what servers say of them, unless asked for. It is bounded: beyond
-`MOST_BYTES` the file becomes run.log.1, and what was there before that is gone; the database keeps everything.
+It contains no key, and neither prompts nor answers nor what servers say about them, unless the user wants them. Its size is
+bounded: beyond `MAX_BYTES` the file becomes run.log.1, which replaces the one before; the database keeps everything.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from clairgen.pipeline.progress import Counters, Progress
 
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 _COUNT_SECONDS = 5.0
-_SILENT_SECONDS = 4 * _COUNT_SECONDS  # after so long a process that lives would have said something
+_SILENT_SECONDS = 4 * _COUNT_SECONDS  # by then a process that is alive would have written something
 _TAIL_BYTES = 1 << 20
 _COUNTERS = TypeAdapter(Counters)
 
@@ -31,30 +31,32 @@ _COUNTERS = TypeAdapter(Counters)
 class RunLog:
     """The log of a session."""
 
-    def __init__(self, path: Path, *, most_bytes: int = MOST_BYTES) -> None:
-        self._handler = _Handler(path, maxBytes=most_bytes, backupCount=1, encoding="utf-8", delay=True)
-        self._logger = logging.Logger("clairgen.run", logging.INFO)  # no child of the root: it speaks to nobody else
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self._handler = _Handler(path, maxBytes=max_bytes, backupCount=1, encoding="utf-8", delay=True)
+        self._logger = logging.Logger(
+            "clairgen.run", logging.INFO
+        )  # no child of the root logger: other handlers do not see it
         self._logger.addHandler(self._handler)
 
     def event(self, name: str, /, **facts: Any) -> None:  # noqa: ANN401 - whatever JSON holds
-        """Write one line. A log that cannot be written stops no run."""
+        """Write one line. A log that cannot be written does not stop a run."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         self._logger.info("%s", json.dumps({"at": now, "event": name, **facts}))
 
     @contextlib.asynccontextmanager
     async def counting(self, progress: Progress) -> AsyncIterator[None]:
-        """Write the counters now and then while the block runs, and at its end."""
+        """Write the counters regularly while the block runs, and at its end."""
         start = time.monotonic()
 
         def count() -> None:
             self.event("counters", **dataclasses.asdict(progress.counters(time.monotonic() - start)))
 
-        async def now_and_then() -> None:
+        async def count_regularly() -> None:
             while True:
                 count()
                 await asyncio.sleep(_COUNT_SECONDS)
 
-        counting = asyncio.create_task(now_and_then(), name="counters")
+        counting = asyncio.create_task(count_regularly(), name="counters")
         try:
             yield
         finally:
@@ -73,25 +75,25 @@ class _Handler(RotatingFileHandler):
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What a log says of the last session: whether it runs, how it ended if it did, and its last counters."""
+class LastSession:
+    """The last session according to the log: whether it is running, how it ended if it did, and its last counters."""
 
     running: bool
     ended: str | None
     counters: Counters | None
 
 
-def last_session(path: Path, now: datetime.datetime | None = None) -> Session | None:
-    """The last session of a log; None without one. Whoever wrote the log, what is no line of it is passed over."""
+def last_session(path: Path, now: datetime.datetime | None = None) -> LastSession | None:
+    """The last session of a log; None without one. Lines that are not a log's are ignored."""
     lines = _tail(path)
     if not lines:
         return None
     last = lines[-1]
     counters = next((found for line in reversed(lines) if (found := _counters_of(line)) is not None), None)
     if last["event"] == "ended":
-        return Session(False, str(last.get("stopped_by") or "done"), counters)
+        return LastSession(False, str(last.get("stopped_by") or "done"), counters)
     age = (now or datetime.datetime.now(datetime.UTC)) - datetime.datetime.fromisoformat(last["at"])
-    return Session(age.total_seconds() < _SILENT_SECONDS, None, counters)
+    return LastSession(age.total_seconds() < _SILENT_SECONDS, None, counters)
 
 
 def _tail(path: Path) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A session: one command's hold on a run while it asks models. Lock, log, store, account and pools, let go of in order."""
+"""A session: what one command holds of a run while it sends requests (lock, log, store, budget, pools), closed in reverse."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -8,7 +8,8 @@ from typing import Any
 
 from clairgen.config.models import Role
 from clairgen.embedded.server import EmbeddedServers
-from clairgen.inference.factory import Runtime, open_pools
+from clairgen.inference.factory import open_pools
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
@@ -16,32 +17,32 @@ from clairgen.pipeline.run_log import RunLog
 from clairgen.store import RunDirectory, Store, writing
 from clairgen.version import __version__
 
-QUEUED_CHAINS = 64
-"""Chains beyond those that all roles can have in flight, so that no place waits for a chain to begin."""
+TASKS_QUEUED = 64
+"""Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""
 DRAIN_SECONDS = 60.0
-"""How long what is in flight may take once a session is to stop, unless it is told otherwise."""
+"""Default of how long tasks in flight may take once a session is to stop."""
 
 
-async def run_chains(
+async def run_tasks(
     work: AsyncIterator[Any],
-    chain: Callable[[Any], Awaitable[None]],
+    task: Callable[[Any], Awaitable[None]],
     *,
-    width: int,
+    in_flight: int,
     stop: asyncio.Event,
     drained_within: Callable[[], Awaitable[None]],
 ) -> int:
-    """Run `chain` over `work`, at most `width` at a time.
+    """Run `task` over `work`, at most `in_flight` at a time.
 
-    Once `stop` is set no new one is begun, and the rest are awaited for as long as `drained_within` sleeps; returns how many
+    Once `stop` is set no new one is started, and the rest are awaited for as long as `drained_within` sleeps; returns how many
     were then cut off.
     """
-    free = asyncio.Semaphore(width)
+    free = asyncio.Semaphore(in_flight)
     running: set[asyncio.Task[None]] = set()
     cut_off = 0
 
-    async def one(item: Any) -> None:  # noqa: ANN401 - whatever the chain takes
+    async def one(item: Any) -> None:  # noqa: ANN401 - whatever the task takes
         try:
-            await chain(item)
+            await task(item)
         finally:
             free.release()
 
@@ -58,9 +59,9 @@ async def run_chains(
                 await free.acquire()
                 if stop.is_set():
                     break
-                task = group.create_task(one(item))
-                running.add(task)
-                task.add_done_callback(running.discard)
+                started = group.create_task(one(item))
+                running.add(started)
+                started.add_done_callback(running.discard)
     finally:
         cutting.cancel()
     return cut_off
@@ -68,7 +69,7 @@ async def run_chains(
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a command that asks models works with; `stack` closes what was opened in it when the session ends."""
+    """What a command that sends requests works with; `stack` closes what was opened in it when the session ends."""
 
     directory: RunDirectory
     store: Store
@@ -79,21 +80,26 @@ class Session:
     stack: AsyncExitStack
     drain_seconds: float
 
-    async def ledger(self, budget_usd: float | None) -> Budget:
+    async def budget(self, budget_usd: float | None) -> Budget:
         """The account of the run's money, kept until the session ends."""
         spending = self.store.spending
-        ledger = Budget(spending, await spending.total(), budget_usd, self.progress, self.stop)
-        return await self.stack.enter_async_context(ledger)
+        budget = Budget(spending, await spending.total(), budget_usd, self.progress, self.stop)
+        return await self.stack.enter_async_context(budget)
 
-    async def asker(
-        self, roles: Mapping[str, Role], ledger: Budget, *, seed: int, reused: Mapping[str, Store] | None = None
+    async def completion_client(
+        self, roles: Mapping[str, Role], budget: Budget, *, seed: int, reused: Mapping[str, Store] | None = None
     ) -> CompletionClient:
         """The session's `ask`: embedded servers are started, and a pool is opened for every role."""
-        transport = self.runtime.transport()
+        transport = self.runtime.transport(self.progress.note)
         self.stack.push_async_callback(transport.close)
         servers = await self.stack.enter_async_context(EmbeddedServers(log=self.directory.log))
         pools = await open_pools(
-            roles, transport, servers, self.runtime, self.stop, lambda said: self.progress.note(said, quotes=True)
+            roles,
+            transport,
+            servers,
+            self.runtime,
+            self.stop,
+            lambda sentence: self.progress.note(sentence, quotes=True),
         )
         for pool in pools.values():
             self.stack.push_async_callback(pool.close)
@@ -105,30 +111,34 @@ class Session:
             reused=reused or {},
             stop=self.stop,
             progress=self.progress,
-            ledger=ledger,
+            budget=budget,
         )
 
-    async def run_chains(
+    async def run_tasks(
         self,
         work: AsyncIterator[Any],
-        chain: Callable[[Any], Awaitable[None]],
+        task: Callable[[Any], Awaitable[None]],
         *,
-        width: int,
+        in_flight: int,
         what: str,
     ) -> None:
-        """Run chains over `work`; once the session is to stop, for `drain_seconds` more. `what` names what was then cut off."""
-        cut_off = await run_chains(
-            work, chain, width=width, stop=self.stop, drained_within=lambda: self.runtime.sleep(self.drain_seconds)
+        """Run `task` over `work`; once the session is to stop, for `drain_seconds` more. `what` names what was then cut off."""
+        cut_off = await run_tasks(
+            work,
+            task,
+            in_flight=in_flight,
+            stop=self.stop,
+            drained_within=lambda: self.runtime.sleep(self.drain_seconds),
         )
         if cut_off:
             self.progress.note(
-                f"{cut_off} {what} after {self.drain_seconds:g} s and were cut off; what was asked for them and not answered "
-                "may be billed, and is asked again when you go on"
+                f"{cut_off} {what} after {self.drain_seconds:g} s and were cut off; their requests that were sent and not "
+                "answered may be billed, and are sent again when you continue the run"
             )
 
-    def tell_start(self, roles: Mapping[str, Role], **facts: object) -> None:
-        """Say what the session is about, and what money it does not count."""
-        self.progress.tell(
+    def log_start(self, roles: Mapping[str, Role], **facts: object) -> None:
+        """Log what the session is about, and note what money it does not count."""
+        self.progress.log_event(
             "started",
             version=__version__,
             models={name: {"model": role.model, "endpoints": role.endpoints} for name, role in roles.items()},
@@ -158,6 +168,6 @@ async def session(
         async with AsyncExitStack() as stack:
             log = RunLog(directory.events)
             stack.callback(log.close)
-            progress.tell, progress.tell_texts = log.event, log_texts
+            progress.log_event, progress.log_texts = log.event, log_texts
             store = await stack.enter_async_context(writing(directory))
             yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds)

@@ -1,8 +1,8 @@
-"""Three endpoints of one role: one fine, one slow, one that dies by kill -9 and comes back; nothing may be lost.
+"""Three endpoints of one role: one fast, one slow, one that is killed by kill -9 and comes back; nothing may be lost.
 
 python -m tests.bench.endpoints
 
-The ideal is what those that live can answer: places over latency, for as long as each lived.
+The ideal is what the running ones can answer: slots over latency, for as long as each was up.
 """
 
 import asyncio
@@ -12,46 +12,48 @@ from typing import Annotated
 
 import typer
 
-from tests.bench.harness import asker, folder, question, served
+from tests.bench.harness import completion_client, folder, question, served
 
-WIDTH = 32
-FINE, SLOW = 0.2, 2.0
+CONCURRENCY = 32
+FAST, SLOW = 0.2, 2.0
 
 
 def main(
-    asks: Annotated[int, typer.Option(help="Asks.")] = 8000,
+    requests: Annotated[int, typer.Option(help="Requests.")] = 8000,
     dies_after: Annotated[float, typer.Option(help="Seconds until one dies.")] = 8.0,
     dead_for: Annotated[float, typer.Option(help="Seconds until it is back.")] = 6.0,
 ) -> None:
-    """Ask them all, and compare the time with the ideal."""
-    with served("--median", str(FINE)) as fine, served("--median", str(SLOW)) as slow:
-        seconds, alive = asyncio.run(run(asks, fine.url, slow.url, dies_after, dead_for))
-        capacity = WIDTH * (seconds / FINE + seconds / SLOW + alive / FINE)
+    """Send all requests, and compare the time with the ideal."""
+    with served("--median", str(FAST)) as fast, served("--median", str(SLOW)) as slow:
+        seconds, up_seconds = asyncio.run(run(requests, fast.url, slow.url, dies_after, dead_for))
+        capacity = CONCURRENCY * (seconds / FAST + seconds / SLOW + up_seconds / FAST)
         typer.echo(
-            f"{asks} asks in {seconds:.1f} s: {asks / capacity:.1%} of what the living ones could answer "
-            f"(the fine one answered {fine.facts()['answered']}, the slow one {slow.facts()['answered']})"
+            f"{requests} requests in {seconds:.1f} s: {requests / capacity:.1%} of what the running ones could answer "
+            f"(the fast one answered {fast.facts()['answered']}, the slow one {slow.facts()['answered']})"
         )
 
 
-async def run(asks: int, fine: str, slow: str, dies_after: float, dead_for: float) -> tuple[float, float]:
-    """All asks; seconds of the whole and seconds that the mortal endpoint lived."""
-    numbers = iter(range(asks))
+async def run(requests: int, fast: str, slow: str, dies_after: float, dead_for: float) -> tuple[float, float]:
+    """All requests: seconds of the whole and seconds that the killed endpoint was up."""
+    numbers = iter(range(requests))
     with ExitStack() as stack:
-        mortal = stack.enter_context(served("--median", str(FINE)))
-        async with asker(stack.enter_context(folder()), fine, slow, mortal.url, concurrency=WIDTH) as ask:
+        killed = stack.enter_context(served("--median", str(FAST)))
+        async with completion_client(
+            stack.enter_context(folder()), fast, slow, killed.url, concurrency=CONCURRENCY
+        ) as ask:
 
-            async def chain() -> None:
+            async def worker() -> None:
                 for number in numbers:
                     assert (await ask("target", question(number))).text
 
             start = time.monotonic()
             async with asyncio.TaskGroup() as group:
-                for _ in range(5 * WIDTH):
-                    group.create_task(chain())
+                for _ in range(5 * CONCURRENCY):
+                    group.create_task(worker())
                 await asyncio.sleep(dies_after)
-                mortal.kill()
+                killed.kill()
                 await asyncio.sleep(dead_for)
-                stack.enter_context(served("--median", str(FINE), "--port", str(mortal.port)))
+                stack.enter_context(served("--median", str(FAST), "--port", str(killed.port)))
             seconds = time.monotonic() - start
     return seconds, seconds - dead_for
 

@@ -18,8 +18,9 @@ import yaml
 from clairgen.config.file import parse_config
 from clairgen.config.models import Role, RunConfig
 from clairgen.embedded.server import EmbeddedServers
-from clairgen.inference.factory import Runtime, open_pools
-from clairgen.inference.transport import HttpTransport
+from clairgen.inference.factory import open_pools
+from clairgen.inference.runtime import Runtime
+from clairgen.inference.transport import open_transport
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message
@@ -41,7 +42,7 @@ class Server:
         return self._get("/count")
 
     def seeds(self) -> Counter[int]:
-        """How often each seed was asked with since the last reset; every ask has its own."""
+        """How often each seed was asked with since the last reset; every request has its own."""
         return Counter({int(seed): count for seed, count in self._get("/seeds").items()})
 
     def reset(self) -> None:
@@ -101,13 +102,13 @@ def config(recipe: str, tasks: Path, *urls: str, **role: Any) -> RunConfig:  # n
 
 
 @contextlib.asynccontextmanager
-async def asker(run: Path, *urls: str, **role: Any) -> AsyncIterator[CompletionClient]:  # noqa: ANN401 - any field of a role
-    """`ask` of a role `target` over a run directory, without the rest of `generate`."""
-    place, stop, transport = RunDirectory(run), asyncio.Event(), HttpTransport()
-    place.create()
+async def completion_client(run: Path, *urls: str, **role: Any) -> AsyncIterator[CompletionClient]:  # noqa: ANN401 - any field of a role
+    """`ask` for a role `target` over a run directory, without the rest of `generate`."""
+    directory, stop, transport = RunDirectory(run), asyncio.Event(), open_transport()
+    directory.create()
     fields = {"endpoints": list(urls), "model": "m", "temperature": 0.7, "max_tokens": 500} | role
     roles = {"target": Role.model_validate(fields)}
-    async with writing(place) as store, EmbeddedServers(log=place.log) as servers:
+    async with writing(directory) as store, EmbeddedServers(log=directory.log) as servers:
         pools = await open_pools(roles, transport, servers, Runtime(), stop)
         try:
             yield CompletionClient(store, roles, pools, seed=0, reused={}, stop=stop, progress=Progress())

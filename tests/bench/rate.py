@@ -1,10 +1,10 @@
-"""Asks a second when the server answers at once: every answer durably committed, the client on one core.
+"""Requests a second when the server answers at once: every answer durably committed, the client on one core.
 
 python -m tests.bench.rate --peers build/peers
 
 Prompts have 600 characters and answers 1.5 kB. Beside it, in the same rounds, the bare OpenAI SDK under a semaphore, which
 commits nothing, and, where `--peers` has their environments (`make bench` makes them), curator and distilabel. `generate` is the
-whole command: tasks read in, pairs measured, filtered and kept, two asks a pair.
+whole command: tasks read in, pairs measured, filtered and kept, two requests a pair.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ import typer
 
 from clairgen.cli.signals import run
 from clairgen.pipeline.generate import generate
-from tests.bench.harness import asker, config, folder, question, served, stay_on_core, write_tasks
+from tests.bench.harness import completion_client, config, folder, question, served, stay_on_core, write_tasks
 
 CLIENT_CORE, SERVER_CORE = 0, 1
-ASKS = {"clairgen": 12_000, "generate": 3_000, "openai": 1_500}
+REQUESTS = {"clairgen": 12_000, "generate": 3_000, "openai": 1_500}
 PEERS = {"curator": ("bespokelabs-curator", 1_500), "distilabel": ("distilabel", 3_072)}
-"""Packages of the other projects, and the asks that are enough to tell their rates."""
+"""Packages of the other projects, and the requests that are enough to show their rates."""
 
 
 def main(
-    in_flight: Annotated[list[int], typer.Option(help="Asks in flight.")] = [64, 256, 1024],  # noqa: B006 - typer's way
+    in_flight: Annotated[list[int], typer.Option(help="Requests in flight.")] = [64, 256, 1024],  # noqa: B006 - typer's way
     rounds: Annotated[int, typer.Option(help="Rounds, whose median counts.")] = 3,
     peers: Annotated[Path | None, typer.Option(help="Folder with an environment of each peer.")] = None,
     client: Annotated[str, typer.Option(hidden=True)] = "",
@@ -39,19 +39,19 @@ def main(
     if client:
         typer.echo(rate_of(client, url, in_flight[0]))
         return
-    clients = [*ASKS, *(PEERS if peers else ())]
+    clients = [*REQUESTS, *(PEERS if peers else ())]
     with served(core=SERVER_CORE) as server:
         heads = [*clients, *(f"clairgen / {name}" for name in clients[2:])]
         typer.echo(f"| in flight | {' | '.join(heads)} |\n|{'--:|' * (len(heads) + 1)}")
-        for width in in_flight:
+        for concurrency in in_flight:
             rates: dict[str, list[float]] = {name: [] for name in clients}
             for _ in range(rounds):
                 for name, found in rates.items():
-                    found.append(measured(name, server.url, width, peers))
+                    found.append(measured(name, server.url, concurrency, peers))
             medians = {name: statistics.median(found) for name, found in rates.items()}
             cells = [f"{medians[name]:,.0f}/s ({min(rates[name]):,.0f}-{max(rates[name]):,.0f})" for name in clients]
             cells += [f"{medians['clairgen'] / medians[name]:.1f}" for name in clients[2:]]
-            typer.echo(f"| {width} | {' | '.join(cells)} |")
+            typer.echo(f"| {concurrency} | {' | '.join(cells)} |")
     versions = (
         [f"{package} {installed(package, peers / name)}" for name, (package, _) in PEERS.items()] if peers else []
     )
@@ -61,8 +61,8 @@ def main(
 
 def installed(package: str, environment: Path) -> str:
     """The version of a package in an environment."""
-    asks = f"from importlib.metadata import version; print(version({package!r}))"
-    return subprocess.run([python(environment), "-c", asks], check=True, capture_output=True, text=True).stdout.strip()
+    code = f"from importlib.metadata import version; print(version({package!r}))"
+    return subprocess.run([python(environment), "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def python(environment: Path) -> str:
@@ -70,12 +70,12 @@ def python(environment: Path) -> str:
     return str(environment / "bin" / "python")
 
 
-def measured(client: str, url: str, width: int, peers: Path | None = None) -> float:
+def measured(client: str, url: str, concurrency: int, peers: Path | None = None) -> float:
     """The rate of a client in its own process, on one core."""
     if peers is not None and client in PEERS:
         script = Path(__file__).parent / "peers" / f"with_{client}.py"
         command = ["taskset", "-c", str(CLIENT_CORE), python(peers / client), str(script)]
-        command += [url, str(width), str(PEERS[client][1])]
+        command += [url, str(concurrency), str(PEERS[client][1])]
     else:
         command = [
             sys.executable,
@@ -86,50 +86,52 @@ def measured(client: str, url: str, width: int, peers: Path | None = None) -> fl
             "--url",
             url,
             "--in-flight",
-            str(width),
+            str(concurrency),
         ]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def rate_of(client: str, url: str, width: int) -> float:
-    """Asks a second of a client, on one core."""
+def rate_of(client: str, url: str, concurrency: int) -> float:
+    """Requests a second of a client, on one core."""
     stay_on_core(CLIENT_CORE)
-    clients = {"clairgen": asks_rate, "generate": generate_rate, "openai": openai_rate}
-    return run(clients[client](url, width, ASKS[client]))
+    clients = {"clairgen": requests_rate, "generate": generate_rate, "openai": openai_rate}
+    return run(clients[client](url, concurrency, REQUESTS[client]))
 
 
-async def asks_rate(url: str, width: int, count: int) -> float:
-    """`ask` over a run directory: looked up, asked, committed."""
+async def requests_rate(url: str, concurrency: int, count: int) -> float:
+    """`ask` over a run directory: looked up, sent, committed."""
     with folder() as place:
-        async with asker(place, url, concurrency=width) as ask:
+        async with completion_client(place, url, concurrency=concurrency) as ask:
             numbers = iter(range(count))
 
-            async def chain() -> None:
+            async def worker() -> None:
                 for number in numbers:
                     await ask("target", question(number))
 
             start = time.perf_counter()
             async with asyncio.TaskGroup() as group:
-                for _ in range(2 * width):  # as many again wait for their commit
-                    group.create_task(chain())
+                for _ in range(2 * concurrency):  # as many again wait for their commit
+                    group.create_task(worker())
             return count / (time.perf_counter() - start)
 
 
-async def generate_rate(url: str, width: int, count: int) -> float:
+async def generate_rate(url: str, concurrency: int, count: int) -> float:
     """The whole of `generate`."""
     with folder() as place:
-        given = config("stronger-preferred", write_tasks(place / "tasks.jsonl", count // 2), url, concurrency=width)
+        given = config(
+            "stronger-preferred", write_tasks(place / "tasks.jsonl", count // 2), url, concurrency=concurrency
+        )
         start = time.perf_counter()
         summary = await generate(given, place / "run")
         assert summary.statuses["stronger-preferred"] == {"made": count // 2}
         return count / (time.perf_counter() - start)
 
 
-async def openai_rate(url: str, width: int, count: int) -> float:
+async def openai_rate(url: str, concurrency: int, count: int) -> float:
     """The bare SDK."""
     from openai import AsyncOpenAI
 
-    free = asyncio.Semaphore(width)
+    free = asyncio.Semaphore(concurrency)
     async with AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
 
         async def one(number: int) -> None:

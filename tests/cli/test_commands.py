@@ -69,7 +69,7 @@ async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_
         finished = await clairgen("generate", config, "--run", run, "--budget-usd", "1")
         senseless = await clairgen("generate", config, "--run", run, "--budget-usd", "nan")
     assert stopped.code == 2
-    assert stopped.err.startswith("the budget of $0.0500 has no room for the next ask: $0.0")
+    assert stopped.err.startswith("the budget of $0.0500 has no room for the next request: $0.0")
     assert "raise budget_usd, or give a larger --budget-usd, and run the same command again" in stopped.err
     assert "Spent: $0.0" in stopped.out
     assert "Spent: $0.0" in status.out

@@ -2,52 +2,52 @@ from collections.abc import Callable
 
 import pytest
 
-from clairgen.inference.concurrency import WIDEST, Width
+from clairgen.inference.concurrency import MAX_CONCURRENCY, ConcurrencyLimit
 from tests.clocks import FakeClock
 
 
-def worked(width: Width, clock: FakeClock, rate: Callable[[float], float], answers: int) -> None:
-    """Answers that come at the rate that a server gives at a width."""
+def worked(concurrency: ConcurrencyLimit, clock: FakeClock, rate: Callable[[float], float], answers: int) -> None:
+    """Answers at the rate that a server gives at a concurrency."""
     for _ in range(answers):
-        clock.seconds += 1 / rate(width.now)
-        width.answered(full=True)
+        clock.seconds += 1 / rate(concurrency.limit)
+        concurrency.answered(saturated=True)
 
 
-@pytest.mark.parametrize("places", [8, 64, 256])
-def test_width_finds_the_places_that_a_server_has(places: int) -> None:
+@pytest.mark.parametrize("slots", [8, 64, 256])
+def test_the_limit_approaches_the_slots_that_a_server_has(slots: int) -> None:
     clock = FakeClock()
-    width = Width(None, clock)
-    worked(width, clock, lambda now: min(now, places) / 2.0, 20_000)
+    concurrency = ConcurrencyLimit(None, clock)
+    worked(concurrency, clock, lambda limit: min(limit, slots) / 2.0, 20_000)
     found = []
     for _ in range(200):
-        worked(width, clock, lambda now: min(now, places) / 2.0, 50)
-        found.append(width.now)
-    assert 0.8 * places <= sum(found) / len(found) <= 1.6 * places
+        worked(concurrency, clock, lambda limit: min(limit, slots) / 2.0, 50)
+        found.append(concurrency.limit)
+    assert 0.8 * slots <= sum(found) / len(found) <= 1.6 * slots
 
 
-def test_width_of_a_server_without_bounds_grows_to_the_widest() -> None:
+def test_the_limit_of_a_server_without_bounds_grows_to_the_maximum() -> None:
     clock = FakeClock()
-    width = Width(None, clock)
-    worked(width, clock, lambda now: now, 20_000)
-    assert width.now == WIDEST
+    concurrency = ConcurrencyLimit(None, clock)
+    worked(concurrency, clock, lambda limit: limit, 20_000)
+    assert concurrency.limit == MAX_CONCURRENCY
 
 
-def test_width_that_nobody_fills_stays() -> None:
+def test_a_limit_that_is_never_reached_stays() -> None:
     clock = FakeClock()
-    width = Width(None, clock)
-    before = width.now
+    concurrency = ConcurrencyLimit(None, clock)
+    before = concurrency.limit
     for _ in range(1000):
         clock.seconds += 1
-        width.answered(full=False)
-    assert width.now == before
+        concurrency.answered(saturated=False)
+    assert concurrency.limit == before
 
 
-def test_refusals_halve_a_width_and_a_told_one_regains_what_was_told() -> None:
-    found, told = Width(None, FakeClock()), Width(8, FakeClock())
-    before = found.now
-    found.refused()
-    told.refused()
-    assert (found.now, told.now) == (before / 2, 4)
+def test_429s_halve_the_limit_and_a_configured_one_recovers() -> None:
+    found, configured = ConcurrencyLimit(None, FakeClock()), ConcurrencyLimit(8, FakeClock())
+    before = found.limit
+    found.rate_limited()
+    configured.rate_limited()
+    assert (found.limit, configured.limit) == (before / 2, 4)
     for _ in range(100):
-        told.answered(full=False)
-    assert told.now == 8
+        configured.answered(saturated=False)
+    assert configured.limit == 8

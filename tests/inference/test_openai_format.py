@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from clairgen.errors import RequestFailedError, RetryableError
-from clairgen.inference.openai_format import UnusableEndpointError, read_response, request_body
+from clairgen.errors import RequestFailedError, RetryableError, UnusableEndpointError
+from clairgen.inference.openai_format import read_response, request_body
 from clairgen.inference.transport import Response
 from clairgen.records import Message, Sampling, Usage
 from tests.scripted import Reply, refused, said
@@ -102,14 +102,14 @@ def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) 
         (said("half of it", finish_reason="content_filter"), "content-filter"),
     ],
 )
-def test_what_this_ask_will_always_get_fails_its_task_by_name(reply: Reply, reason: str) -> None:
+def test_what_this_request_will_always_get_fails_its_task_by_name(reply: Reply, reason: str) -> None:
     with pytest.raises(RequestFailedError) as caught:
         read_response(response(reply), now_seconds=NOW)
     assert caught.value.reason == reason
 
 
 @pytest.mark.parametrize(
-    ("reply", "mending"),
+    ("reply", "advice"),
     [
         (refused(401), "check the API key"),
         (refused(403), "may use this model"),
@@ -119,8 +119,8 @@ def test_what_this_ask_will_always_get_fails_its_task_by_name(reply: Reply, reas
         (Reply(b"", 302), "base URL"),
     ],
 )
-def test_what_every_ask_will_get_makes_the_endpoint_unusable(reply: Reply, mending: str) -> None:
-    with pytest.raises(UnusableEndpointError, match=mending):
+def test_what_every_request_will_get_makes_the_endpoint_unusable(reply: Reply, advice: str) -> None:
+    with pytest.raises(UnusableEndpointError, match=advice):
         read_response(response(reply), now_seconds=NOW)
 
 

@@ -1,43 +1,64 @@
 import asyncio
 import socket
+import sys
+from collections.abc import AsyncIterator
 
 import pytest
 
 from clairgen.errors import RetryableError
-from clairgen.inference.transport import HttpTransport, Timeouts
+from clairgen.inference.httpx_transport import HttpxTransport
+from clairgen.inference.transport import Timeouts, Transport, open_transport
 from tests.scripted import Reply, ScriptedEndpoint, said
 
 
-async def post(reply: Reply, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
+@pytest.fixture(params=["pyreqwest", "httpx"])
+async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
+    if request.param == "pyreqwest":
+        pytest.importorskip("pyreqwest")
+    opened: Transport = open_transport() if request.param == "pyreqwest" else HttpxTransport()
+    yield opened
+    await opened.close()
+
+
+async def post(transport: Transport, reply: Reply, timeout_seconds: float = 5.0) -> tuple[int, bytes]:
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
-        transport = HttpTransport()
-        try:
-            response = await transport.post(
-                f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', Timeouts(total=timeout_seconds)
-            )
-        finally:
-            await transport.close()
+        response = await transport.post(
+            f"{endpoint.url}/chat/completions", {"x-a": "b"}, b'{"a": 1}', Timeouts(total=timeout_seconds)
+        )
         assert endpoint.asked == [{"a": 1}]
         assert endpoint.headers["x-a"] == "b"
         return response.status, response.body
 
 
-async def test_bytes_go_and_come_as_they_are() -> None:
-    assert await post(Reply("é\0".encode(), 418)) == (418, "é\0".encode())
+async def test_bytes_are_sent_and_received_as_they_are(transport: Transport) -> None:
+    assert await post(transport, Reply("é\0".encode(), 418)) == (418, "é\0".encode())
 
 
-async def test_ten_megabytes_come_whole() -> None:
-    assert await post(Reply(b"x" * 10_000_000)) == (200, b"x" * 10_000_000)
+async def test_ten_megabytes_are_received_whole(transport: Transport) -> None:
+    assert await post(transport, Reply(b"x" * 10_000_000)) == (200, b"x" * 10_000_000)
 
 
-async def test_header_names_are_in_lower_case_and_redirects_are_not_followed() -> None:
+async def test_header_names_are_in_lower_case_and_redirects_are_not_followed(transport: Transport) -> None:
     reply = Reply(b"", 302, {"Location": "http://127.0.0.1:1/", "Retry-After": "3"})
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
-        transport = HttpTransport()
         response = await transport.post(endpoint.url, {}, b"{}", Timeouts())
-        await transport.close()
     assert response.status == 302
     assert response.headers["retry-after"] == "3"
+
+
+async def test_only_headers_that_are_read_and_ascii_are_kept(transport: Transport) -> None:
+    headers = {"X-RateLimit-Limit-Requests": "60", "x-request-id": "caf\xe9", "retry-after": "\xe9", "x-other": "1"}
+    async with ScriptedEndpoint(lambda _: Reply(b"{}", headers=headers)) as endpoint:
+        response = await transport.post(endpoint.url, {}, b"{}", Timeouts())
+    assert response.headers == {"x-ratelimit-limit-requests": "60"}
+
+
+async def test_a_page_is_got(transport: Transport) -> None:
+    async with ScriptedEndpoint(lambda _: said("x")) as endpoint:
+        endpoint.page = lambda path: Reply(path.encode(), 503)
+        response = await transport.get(f"{endpoint.url}/models", {"x-a": "b"}, Timeouts())
+        assert endpoint.headers["x-a"] == "b"
+    assert (response.status, response.body) == (503, b"/v1/models")
 
 
 @pytest.mark.parametrize(
@@ -48,67 +69,87 @@ async def test_header_names_are_in_lower_case_and_redirects_are_not_followed() -
         (Reply(b"late", delay_seconds=5), "timed-out"),
     ],
 )
-async def test_what_was_sent_and_lost_may_have_been_billed(reply: Reply, reason: str) -> None:
+async def test_what_was_sent_and_lost_may_have_been_billed(transport: Transport, reply: Reply, reason: str) -> None:
     with pytest.raises(RetryableError) as caught:
-        await post(reply, timeout_seconds=0.3)
+        await post(transport, reply, timeout_seconds=0.3)
     assert (caught.value.reason, caught.value.billed) == (reason, True)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
-async def test_who_cannot_be_reached_has_billed_nothing(host: str) -> None:
+async def test_what_cannot_be_reached_has_billed_nothing(transport: Transport, host: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-    transport = HttpTransport()
     with pytest.raises(RetryableError) as caught:
         await transport.post(f"http://{host}:{port}/v1", {}, b"{}", Timeouts())
-    await transport.close()
     assert (caught.value.reason, caught.value.billed) == ("unreachable", False)
 
 
-async def test_a_server_that_takes_no_connection_in_time_has_billed_nothing() -> None:
+async def test_a_server_that_accepts_no_connection_in_time_has_billed_nothing(transport: Transport) -> None:
     with socket.socket() as server, socket.socket() as one, socket.socket() as two, socket.socket() as three:
         server.bind(("127.0.0.1", 0))
         server.listen(0)
         for waiting in (one, two, three):  # what is left of its queue
             waiting.setblocking(False)
             waiting.connect_ex(server.getsockname())
-        transport = HttpTransport()
         start = asyncio.get_running_loop().time()
         with pytest.raises(RetryableError) as caught:
             url = f"http://127.0.0.1:{server.getsockname()[1]}/v1"
             await transport.post(url, {}, b"{}", Timeouts(connect=0.3, first_byte=30, total=30))
-        await transport.close()
     assert (caught.value.reason, caught.value.billed) == ("unreachable", False)
     assert asyncio.get_running_loop().time() - start < 10
 
 
-async def test_an_answer_that_stalls_half_way_is_given_up_as_one_that_never_began() -> None:
+async def test_an_answer_that_stalls_half_way_is_given_up_like_one_that_never_began(transport: Transport) -> None:
     stalled = Reply(b"half of it", headers={"content-length": "100"})
     async with ScriptedEndpoint(lambda _: stalled) as endpoint:
-        transport = HttpTransport()
         with pytest.raises(RetryableError) as caught:
             await transport.post(endpoint.url, {}, b"{}", Timeouts(first_byte=0.3, total=30))
-        await transport.close()
     assert (caught.value.reason, caught.value.billed) == ("timed-out", True)
 
 
-async def test_connections_are_kept_alive() -> None:
+async def test_connections_are_kept_alive(transport: Transport) -> None:
     async with ScriptedEndpoint(lambda _: said("hi")) as endpoint:
-        transport = HttpTransport()
         for _ in range(5):
             await transport.post(endpoint.url, {}, b"{}", Timeouts())
         assert endpoint.connections == 1
-        await transport.close()
+
+
+async def test_a_hundred_requests_are_in_flight_at_once(transport: Transport) -> None:
+    async with ScriptedEndpoint(lambda _: Reply(said("hi").body, delay_seconds=1.0)) as endpoint:
+        await asyncio.gather(*(transport.post(endpoint.url, {}, b"{}", Timeouts()) for _ in range(100)))
+        assert endpoint.most_in_flight == 100
 
 
 @pytest.mark.parametrize("timeouts", [Timeouts(first_byte=0.2, total=9), Timeouts(first_byte=9, total=0.2)])
-async def test_a_first_byte_that_is_late_may_have_been_billed_as_a_whole_answer_that_is_late(
-    timeouts: Timeouts,
+async def test_a_late_first_byte_may_have_been_billed_like_a_late_whole_answer(
+    transport: Transport, timeouts: Timeouts
 ) -> None:
     async with ScriptedEndpoint(lambda _: Reply(b"late", delay_seconds=5)) as endpoint:
-        transport = HttpTransport()
         with pytest.raises(RetryableError, match="in time") as caught:
             await transport.post(endpoint.url, {}, b"{}", timeouts)
-        await transport.close()
     assert (caught.value.reason, caught.value.billed) == ("timed-out", True)
+
+
+@pytest.mark.parametrize("name", ["pyreqwest", "httpx"])
+async def test_proxies_of_the_environment_are_used(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "pyreqwest":
+        pytest.importorskip("pyreqwest")
+    async with ScriptedEndpoint(lambda _: said("by proxy")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        transport = open_transport() if name == "pyreqwest" else HttpxTransport()
+        response = await transport.post("http://no-such-host.invalid/v1", {}, b"{}", Timeouts())
+        await transport.close()
+        assert len(proxy.asked) == 1
+    assert b"by proxy" in response.body
+
+
+async def test_httpx_is_used_with_a_note_where_pyreqwest_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyreqwest.client", None)
+    monkeypatch.delitem(sys.modules, "clairgen.inference.pyreqwest_transport", raising=False)
+    notes: list[str] = []
+    transport = open_transport(notes.append)
+    await transport.close()
+    assert isinstance(transport, HttpxTransport)
+    assert len(notes) == 1
+    assert "pyreqwest is not installed, so requests are sent with httpx" in notes[0]

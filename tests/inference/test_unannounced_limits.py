@@ -1,4 +1,4 @@
-"""Pace and width together against servers that refuse without saying why: all they allow is used."""
+"""Rate limiter and concurrency limit together against servers that send 429s without naming a limit: all they allow is used."""
 
 import heapq
 import itertools
@@ -8,17 +8,18 @@ from collections.abc import Callable
 
 import pytest
 
-from clairgen.inference.concurrency import Width
-from clairgen.inference.rate_limit import Limits, Pace
+from clairgen.inference.announced_limits import RateLimits
+from clairgen.inference.concurrency import ConcurrencyLimit
+from clairgen.inference.rate_limit import RateLimiter
 from tests.clocks import FakeClock
 
 _SENDING_SECONDS = 0.0001
-_REFUSING_SECONDS = 0.001
-_OUT_BEFORE_THE_FIRST_REFUSAL = 80
+_REJECTING_SECONDS = 0.001
+_SENT_BEFORE_THE_FIRST_429 = 80
 
 
 class Bucket:
-    """A limit of requests: a bucket of `burst`, filled at `a_second`."""
+    """A limit of requests: a token bucket of `burst`, refilled with `a_second` tokens a second."""
 
     def __init__(self, a_second: float, burst: float) -> None:
         self._a_second, self._burst, self._left, self._at = a_second, burst, burst, -math.inf
@@ -34,40 +35,40 @@ class Bucket:
 
 
 def simulated(
-    asks: int, latency: Callable[[], float], admits: Callable[[float], bool], chance: random.Random
-) -> tuple[float, float, Width]:
-    """Seconds that the asks took, the share of them that was refused, and the width at the end."""
+    requests: int, latency: Callable[[], float], admits: Callable[[float], bool], chance: random.Random
+) -> tuple[float, float, ConcurrencyLimit]:
+    """Seconds that the requests took, the share of them that got a 429, and the concurrency limit at the end."""
     clock = FakeClock()
-    pace, width, numbers = Pace(Limits(), clock), Width(None, clock), itertools.count()
+    limiter, concurrency, numbers = RateLimiter(RateLimits(), clock), ConcurrencyLimit(None, clock), itertools.count()
     events: list[tuple[float, int, str, float]] = []
-    waiting, in_flight, answered, refused, seconds_each = asks, 0, 0, 0, 0.0
-    turn: float | None = None
+    waiting, in_flight, answered, limited, seconds_each = requests, 0, 0, 0, 0.0
+    permit: float | None = None
     alarm = start = clock()
-    while answered < asks:
-        while waiting and in_flight < width.now:
-            turn = pace.turn() if turn is None or turn < pace.paused_until else turn
-            if turn > clock():
+    while answered < requests:
+        while waiting and in_flight < concurrency.limit:
+            permit = limiter.next_permit() if permit is None or permit < limiter.paused_until else permit
+            if permit > clock():
                 if alarm <= clock():
-                    alarm = turn + 0.001 * chance.random()
-                    heapq.heappush(events, (alarm, next(numbers), "turn", 0.0))
+                    alarm = permit + 0.001 * chance.random()
+                    heapq.heappush(events, (alarm, next(numbers), "permit", 0.0))
                 break
-            turn, waiting, in_flight = None, waiting - 1, in_flight + 1
-            pace.begin(0)
+            permit, waiting, in_flight = None, waiting - 1, in_flight + 1
+            limiter.sent(0)
             clock.seconds += _SENDING_SECONDS
-            outcome, after = ("answered", latency()) if admits(clock()) else ("refused", _REFUSING_SECONDS)
+            outcome, after = ("answered", latency()) if admits(clock()) else ("429", _REJECTING_SECONDS)
             heapq.heappush(events, (clock() + after, next(numbers), outcome, clock()))
         at, _, event, sent_at = heapq.heappop(events)
         clock.seconds = max(clock(), at)
         if event == "answered":
-            width.answered(full=in_flight >= width.now)
-            pace.accepted()
+            concurrency.answered(saturated=in_flight >= concurrency.limit)
+            limiter.answered()
             in_flight, answered = in_flight - 1, answered + 1
             seconds_each += (0.05 if seconds_each else 1.0) * (clock() - sent_at - seconds_each)
-        elif event == "refused":
-            in_flight, waiting, refused = in_flight - 1, waiting + 1, refused + 1
-            if pace.refused(None, sent_at):
-                width.refused((pace.requests_per_minute or 0.0) / 60 * seconds_each)
-    return clock() - start, refused / asks, width
+        elif event == "429":
+            in_flight, waiting, limited = in_flight - 1, waiting + 1, limited + 1
+            if limiter.rate_limited(None, sent_at):
+                concurrency.rate_limited((limiter.requests_per_minute or 0.0) / 60 * seconds_each)
+    return clock() - start, limited / requests, concurrency
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -82,35 +83,35 @@ def simulated(
         (10, 10, 1, 0),
     ],
 )
-def test_a_limit_that_nobody_names_is_used_whole_and_seldom_passed(
+def test_a_limit_that_is_not_announced_is_used_fully_and_seldom_exceeded(
     a_second: float, burst: float, latency: float, sigma: float, seed: int
 ) -> None:
-    chance, asks = random.Random(seed), 30 * int(max(a_second, burst))
-    seconds, refused, _ = simulated(
-        asks, lambda: latency * chance.lognormvariate(0, sigma), Bucket(a_second, burst).admits, chance
+    chance, requests = random.Random(seed), 30 * int(max(a_second, burst))
+    seconds, limited, _ = simulated(
+        requests, lambda: latency * chance.lognormvariate(0, sigma), Bucket(a_second, burst).admits, chance
     )
-    ideal = (asks - burst) / a_second + latency
+    ideal = (requests - burst) / a_second + latency
     assert seconds <= 1.15 * ideal
-    assert refused * asks <= _OUT_BEFORE_THE_FIRST_REFUSAL + 0.02 * asks
+    assert limited * requests <= _SENT_BEFORE_THE_FIRST_429 + 0.02 * requests
 
 
 @pytest.mark.parametrize("burst", [1, 10])
 def test_a_limit_without_a_burst_is_found_from_far_below(burst: int) -> None:
-    """All that is sent at the start but a few is refused, and what is let through in that second tells no rate."""
+    """All but a few of the first requests get a 429, and what is accepted in that second shows no rate."""
     chance = random.Random(0)
-    seconds, refused, _ = simulated(6000, lambda: 0.2, Bucket(100, burst).admits, chance)
+    seconds, limited, _ = simulated(6000, lambda: 0.2, Bucket(100, burst).admits, chance)
     assert seconds <= 1.5 * 6000 / 100
-    assert refused <= 0.02
+    assert limited <= 0.02
 
 
-@pytest.mark.parametrize("places", [16, 64, 256])
+@pytest.mark.parametrize("slots", [16, 64, 256])
 @pytest.mark.parametrize("sigma", [0.3, 0.6])
-def test_a_server_of_some_places_is_kept_full_however_its_latencies_vary(places: int, sigma: float) -> None:
+def test_a_server_with_a_number_of_slots_is_kept_full_however_its_latencies_vary(slots: int, sigma: float) -> None:
     chance = random.Random(0)
-    free = [0.0] * places
+    free = [0.0] * slots
 
     def queued() -> float:
-        """An ask takes the place that is free first, and waits for it."""
+        """A request takes the slot that is free first, and waits for it."""
         now = max(clock_of[0], 0.0)
         begins = max(now, free[0])
         end = begins + 2.0 * chance.lognormvariate(0, sigma)
@@ -123,8 +124,8 @@ def test_a_server_of_some_places_is_kept_full_however_its_latencies_vary(places:
         clock_of[0] = now
         return True
 
-    asks = 80 * places + 2000
-    seconds, _, width = simulated(asks, queued, admits, chance)
-    ideal = asks * 2.0 * math.exp(sigma**2 / 2) / places
+    requests = 80 * slots + 2000
+    seconds, _, concurrency = simulated(requests, queued, admits, chance)
+    ideal = requests * 2.0 * math.exp(sigma**2 / 2) / slots
     assert seconds <= 1.12 * ideal
-    assert width.now >= 0.7 * places
+    assert concurrency.limit >= 0.7 * slots

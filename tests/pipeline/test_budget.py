@@ -14,7 +14,7 @@ import pytest
 from clairgen import api
 from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError
-from clairgen.inference.factory import Runtime
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.store import RunDirectory, Spent, reading
 from tests.pipeline.test_kill import killed_after
@@ -126,7 +126,7 @@ async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path:
         second = await generate(whole.model_copy(update={"budget_usd": 10.0}), run)
     for stopped in (first, again):
         assert isinstance(stopped.stopped_by, BudgetError)
-        assert "the budget of $0.1000 has no room for the next ask" in str(stopped.stopped_by)
+        assert "the budget of $0.1000 has no room for the next request" in str(stopped.stopped_by)
     assert first.progress.money.reserved_usd == 0
     assert 0.05 < first.progress.money.spent_usd <= 0.1
     assert second.stopped_by is None

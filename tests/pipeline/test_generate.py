@@ -10,7 +10,7 @@ from clairgen import api
 from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.filters.settings import FilterSettings
-from clairgen.inference.factory import Runtime
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from tests.clocks import FakeClock
@@ -275,21 +275,22 @@ async def test_what_is_in_flight_is_kept_when_asked_to_stop(tmp_path: Path) -> N
 
 
 async def test_an_endpoint_that_refuses_everybody_stops_the_run_which_can_be_continued(tmp_path: Path) -> None:
+    """With the real clock: under a fake one the time to drain is over at once, and what is in flight is cut off."""
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(30))
     refusing = True
 
     def script(request: dict[str, Any]) -> Reply:
         if refusing and request["model"] == REVISER:
             return refused(401, "Incorrect API key provided")
-        return played(request)
+        return Reply(played(request).body, delay_seconds=0.02)
 
     async with ScriptedEndpoint(script) as endpoint:
-        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
         assert isinstance(summary.stopped_by, EndpointsError)
         assert "Incorrect API key provided; check the API key" in str(summary.stopped_by)
         assert summary.failed == 0
         refusing = False
-        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run")
     assert summary.statuses == {"clair": {"made": 30}, "stronger-preferred": {"made": 30}}
     assert asked_models(endpoint)[TARGET] == 30
 

@@ -1,4 +1,4 @@
-"""Endpoints that refuse, fail, die and come back, with more asks than places: nobody hangs, nothing is lost."""
+"""Endpoints that refuse, fail, die and come back, with more requests than slots: nothing hangs, nothing is lost."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clairgen.errors import DrainedError, EndpointsError
-from clairgen.inference.factory import Runtime
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.pipeline.progress import Progress
 from tests.clocks import FakeClock
@@ -40,14 +40,14 @@ def models(endpoint: ScriptedEndpoint) -> Counter[str]:
 
 
 @pytest.mark.parametrize("reply", [refused(401, "bad key"), refused(404, "no such model"), refused(403, "not yours")])
-async def test_refusal_of_everybody_stops_all_who_wait(tmp_path: Path, reply: Reply) -> None:
+async def test_a_rejection_of_every_request_stops_all_that_wait(tmp_path: Path, reply: Reply) -> None:
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
         summary = await made(tmp_path, endpoint.url)
     assert isinstance(summary.stopped_by, EndpointsError)
     assert len(endpoint.asked) <= 24
 
 
-async def test_dead_endpoint_stops_all_who_wait(tmp_path: Path) -> None:
+async def test_dead_endpoint_stops_all_that_wait(tmp_path: Path) -> None:
     clock = FakeClock()
     summary = await made(tmp_path, "http://127.0.0.1:9/v1", clock=clock)
     assert isinstance(summary.stopped_by, EndpointsError)
@@ -59,7 +59,7 @@ async def test_endpoints_that_are_gone_are_waited_for_with_a_reason_and_for_a_st
 
     def script(request: dict[str, Any]) -> Reply:
         nonlocal died
-        if len(endpoint.asked) <= 100:
+        if len(endpoint.asked) <= 100 or request["model"] != TARGET:
             return played(request)
         died = died or clock()
         return refused(503, "going down")
@@ -76,7 +76,7 @@ async def test_endpoints_that_are_gone_are_waited_for_with_a_reason_and_for_a_st
 async def test_stop_drains_while_the_endpoint_is_dead(tmp_path: Path) -> None:
     stop, progress = asyncio.Event(), Progress()
     running = asyncio.create_task(made(tmp_path, "http://127.0.0.1:9/v1", stop=stop, progress=progress))
-    while not progress.role("target").refused:  # noqa: ASYNC110 - counters ring no bell
+    while not progress.role("target").refused:  # noqa: ASYNC110 - counters send no signal
         await asyncio.sleep(0.05)
     stop.set()
     start = asyncio.get_running_loop().time()
@@ -85,7 +85,7 @@ async def test_stop_drains_while_the_endpoint_is_dead(tmp_path: Path) -> None:
     assert asyncio.get_running_loop().time() - start < 5
 
 
-async def test_endpoint_that_fails_at_once_is_left_alone_while_the_other_works(tmp_path: Path) -> None:
+async def test_endpoint_that_fails_at_once_gets_few_requests_while_the_other_works(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as good, ScriptedEndpoint(lambda _: refused(503)) as bad:
         summary = await made(tmp_path, good.url, bad.url, clock=FakeClock())
     assert summary.statuses == {"clair": {"made": TASKS}}
@@ -115,7 +115,7 @@ async def test_prompt_that_a_gateway_forbids_fails_alone(tmp_path: Path) -> None
     assert summary.failures[0][1] == "http-403"
 
 
-async def test_storm_of_refusals_fails_no_task_and_sends_no_flood(tmp_path: Path) -> None:
+async def test_storm_of_429s_fails_no_task_and_sends_no_flood(tmp_path: Path) -> None:
     clock = FakeClock()
     allowed, filled_at = 2.0, clock()
 
@@ -133,7 +133,7 @@ async def test_storm_of_refusals_fails_no_task_and_sends_no_flood(tmp_path: Path
     assert len(endpoint.asked) < 2 * 2 * TASKS
 
 
-async def test_what_is_refused_alone_fails_by_name_while_all_others_are_answered(tmp_path: Path) -> None:
+async def test_a_request_that_is_rejected_alone_fails_by_name_while_all_others_are_answered(tmp_path: Path) -> None:
     clock = FakeClock()
     start = clock()
 
@@ -143,16 +143,16 @@ async def test_what_is_refused_alone_fails_by_name_while_all_others_are_answered
 
     async with ScriptedEndpoint(script) as endpoint:
         summary = await made(tmp_path, endpoint.url, clock=clock)
-        tries = endpoint.prompts()["Question number 7"]
+        attempts = endpoint.prompts()["Question number 7"]
     assert summary.statuses == {"clair": {"made": TASKS - 1, "failed": 1}}
     _, reason, _, detail = summary.failures[0]
-    assert reason == "refused-alone"
-    assert f"slow down (refused {tries} times while other asks were answered)" in detail
-    assert 10 <= tries <= 12
+    assert reason == "rejected-alone"
+    assert f"slow down (rejected {attempts} times while other requests were answered)" in detail
+    assert 10 <= attempts <= 12
     assert clock() - start < 180
 
 
-async def test_those_that_are_refused_alone_fail_though_nobody_else_is_left(tmp_path: Path) -> None:
+async def test_requests_that_are_rejected_alone_fail_even_when_no_others_are_left(tmp_path: Path) -> None:
     clock = FakeClock()
     start = clock()
 
@@ -163,11 +163,11 @@ async def test_those_that_are_refused_alone_fail_though_nobody_else_is_left(tmp_
     async with ScriptedEndpoint(script) as endpoint:
         summary = await made(tmp_path, endpoint.url, clock=clock)
     assert summary.statuses == {"clair": {"made": TASKS - 2, "failed": 2}}
-    assert summary.failures[0][1] == "refused-alone"
+    assert summary.failures[0][1] == "rejected-alone"
     assert clock() - start < 600
 
 
-async def test_refusals_from_the_first_ask_on_are_waited_out_for_long(tmp_path: Path) -> None:
+async def test_429s_from_the_first_request_on_are_waited_out_for_long(tmp_path: Path) -> None:
     clock = FakeClock()
     opened = clock() + 600
 
@@ -179,14 +179,14 @@ async def test_refusals_from_the_first_ask_on_are_waited_out_for_long(tmp_path: 
     assert summary.statuses == {"clair": {"made": TASKS}}
 
 
-async def test_endpoint_that_only_refuses_stops_the_run_in_the_end(tmp_path: Path) -> None:
+async def test_endpoint_that_only_sends_429s_stops_the_run_in_the_end(tmp_path: Path) -> None:
     async with ScriptedEndpoint(lambda _: refused(429, "daily limit reached")) as endpoint:
         summary = await made(tmp_path, endpoint.url, clock=FakeClock())
     assert isinstance(summary.stopped_by, EndpointsError)
     assert "daily limit reached" in str(summary.stopped_by)
 
 
-async def test_endless_wait_that_an_endpoint_asks_for_is_not_believed(tmp_path: Path) -> None:
+async def test_endless_wait_that_an_endpoint_asks_for_is_bounded(tmp_path: Path) -> None:
     async with ScriptedEndpoint(lambda _: said("x")) as endpoint:
         endpoint.script = lambda request: (
             refused(429, retry_after="inf") if len(endpoint.asked) == 1 else played(request)
@@ -210,7 +210,7 @@ async def test_endpoint_that_comes_back_is_used_while_the_other_is_busy(tmp_path
             await running
 
 
-async def test_cancelled_generate_asks_nothing_more(tmp_path: Path) -> None:
+async def test_cancelled_generate_sends_nothing_more(tmp_path: Path) -> None:
     slow = ScriptedEndpoint(lambda request: Reply(played(request).body, delay_seconds=0.2))
     async with slow as endpoint:
         tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
@@ -242,7 +242,7 @@ async def test_odd_but_good_answers_are_kept(tmp_path: Path) -> None:
     assert summary.statuses == {"clair": {"made": TASKS}}
 
 
-async def test_half_an_answer_of_a_server_that_shuts_down_is_asked_again(tmp_path: Path) -> None:
+async def test_half_an_answer_of_a_server_that_shuts_down_is_requested_again(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         return said("half of", finish_reason="abort") if len(endpoint.asked) <= 3 else played(request)
 

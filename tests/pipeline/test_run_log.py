@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clairgen.inference.factory import Runtime
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog, last_session
@@ -80,8 +80,8 @@ async def test_texts_stand_in_it_if_asked_for_but_never_the_key(tmp_path: Path) 
     assert KEY not in (run / "run.log").read_text()
 
 
-def test_it_never_grows_beyond_twice_its_bound(tmp_path: Path) -> None:
-    log = RunLog(tmp_path / "run.log", most_bytes=10_000)
+def test_it_never_grows_beyond_twice_its_limit(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "run.log", max_bytes=10_000)
     for number in range(1000):
         log.event("note", text=f"note {number}")
     log.close()

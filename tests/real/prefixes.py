@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from clairgen.inference.openai_format import read_response, request_body
-from clairgen.inference.transport import HttpTransport, Timeouts
+from clairgen.inference.transport import Timeouts, open_transport
 from clairgen.records import Message, Sampling
 from tests.real.vllm_server import VllmServer
 
@@ -57,7 +57,7 @@ async def _compared(python: Path, prompts: int, words: int, answer_tokens: int, 
 
 async def _asked(url: str, salt: int, prompts: int, words: int, answer_tokens: int) -> float:
     """Seconds for all prompts twice, the second time in the same order, 16 in flight."""
-    transport, free = HttpTransport(), asyncio.Semaphore(16)
+    transport, free = open_transport(), asyncio.Semaphore(16)
 
     async def ask(number: int) -> None:
         text = f"{salt} {number} " + "the sun and the moon " * (words // 5)

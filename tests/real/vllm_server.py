@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from clairgen.errors import ConfigError, RetryableError
-from clairgen.inference.transport import HttpTransport, Timeouts
+from clairgen.inference.transport import Timeouts, open_transport
 
 START_SECONDS = 300.0
 _PROBE = Timeouts(connect=5, first_byte=5, total=5)
@@ -106,7 +106,7 @@ class VllmServer:
         return {reason: int(float(count)) for reason, count in lines if float(count)}
 
     async def _got(self, page: str) -> tuple[int, str] | None:
-        transport = HttpTransport()
+        transport = open_transport()
         try:
             response = await transport.get(self._root + page, {}, _PROBE)
         except RetryableError:

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from clairgen.errors import RequestError
-from clairgen.inference.openai_format import UnusableEndpointError, read_response, request_body
-from clairgen.inference.transport import HttpTransport, Response, Timeouts
+from clairgen.errors import RequestError, UnusableEndpointError
+from clairgen.inference.openai_format import read_response, request_body
+from clairgen.inference.transport import Response, Timeouts, open_transport
 from clairgen.records import Message, Sampling
 
 _QUESTION = "What is 200 + 300?"
@@ -46,7 +46,7 @@ _ASKS = {
 
 async def wire_facts(url: str, model: str) -> dict[str, str]:
     """What was seen, by what was asked."""
-    transport = HttpTransport()
+    transport = open_transport()
 
     async def answer(ask: _Ask, seed: int = 7) -> Response:
         sampling = Sampling(ask.temperature, max_tokens=ask.max_tokens, stop=ask.stop, extra=ask.extra)
@@ -87,7 +87,7 @@ def _read(response: Response) -> str:
     try:
         answer = read_response(response, now_seconds=time.time())
     except UnusableEndpointError as error:
-        return f"unusable: {error}"
+        return f"unusable: {error.detail}"
     except RequestError as error:
         return f"{error.status} {error.reason}: {error.detail[:150]}"
     choices, usage = len(orjson.loads(response.body)["choices"]), answer.usage
