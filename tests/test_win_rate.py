@@ -16,7 +16,7 @@ def test_the_interval_is_bonett_and_prices_for_paired_proportions() -> None:
     found = win_rate(tallies(wins, losses, ties))
     padded = wins + losses + ties + 2
     won, lost = (wins + 1) / padded, (losses + 1) / padded
-    reach = 1.959964 * ((won + lost - (won - lost) ** 2) / padded) ** 0.5
+    reach = 1.959963984540054 * ((won + lost - (won - lost) ** 2) / padded) ** 0.5
     assert found.mean == pytest.approx((wins + ties / 2) / (padded - 2))
     assert (found.low, found.high) == pytest.approx(
         ((1 + won - lost - reach) / 2, (1 + won - lost + reach) / 2), abs=1e-12

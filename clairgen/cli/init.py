@@ -6,21 +6,21 @@ from typing import Annotated
 
 import typer
 
+from clairgen.config.starter import PROMPTS, starter_configuration
 from clairgen.errors import InputError
+from clairgen.recipes.registry import RECIPES
+from clairgen.reporting.sanitize import plain_line
 
 
 def init_command(
     path: Annotated[Path, typer.Argument(help="The configuration to write.")] = Path("config.yaml"),
 ) -> None:
-    """Write a configuration with a comment for every key, and three questions to go with it. Nothing is overwritten.
+    """Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.
 
-    It runs as it is, on small models that ship with clairgen: no key, no GPU.
+    The models are small ones that ship with clairgen, so that no key and no GPU is needed. Nothing is overwritten.
 
     Example: clairgen init config.yaml
     """
-    from clairgen.config.starter import PROMPTS, starter_configuration
-    from clairgen.recipes.registry import RECIPES
-
     prompts = path.parent / "prompts.jsonl"
     if path.exists():
         raise InputError(f"{path} exists already; name another file, or remove it first")
@@ -30,8 +30,6 @@ def init_command(
     if not prompts.exists():
         _write(prompts, PROMPTS)
         written.append(prompts)
-    from clairgen.reporting.sanitize import plain_line
-
     typer.echo(f"Wrote {plain_line(' and '.join(map(str, written)))}.")
     typer.echo(f"Next: clairgen generate {plain_line(shlex.quote(str(path)))} --run runs/first --dry-run")
 

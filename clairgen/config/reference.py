@@ -56,8 +56,15 @@ def groups(model: type[BaseModel]) -> dict[str, Group]:
         name = waiting.pop(0)
         if name not in found and "properties" in models[name]:
             found[name] = _group(name, models[name], models)
-            waiting = [*_groups_in(list(models[name]["properties"].values())), *waiting]
+            waiting = [*_groups_in(list(models[name]["properties"].values()), models), *waiting]
     return found
+
+
+def resolved(reference: str, models: Mapping[str, Any]) -> str:
+    """The name of the model that a reference leads to, perhaps by way of others."""
+    name = reference.rpartition("/")[2]
+    further = models[name].get("$ref")
+    return name if further is None else resolved(further, models)
 
 
 def _group(name: str, schema: Schema, models: Mapping[str, Schema]) -> Group:
@@ -73,24 +80,24 @@ def _group(name: str, schema: Schema, models: Mapping[str, Schema]) -> Group:
         )
         for key, value in schema["properties"].items()
     )
-    return Group(name, schema.get("description", ""), tuple(keys))
+    return Group(name, schema.get("description", "").partition("\n\n")[0], tuple(keys))
 
 
-def _groups_in(value: Any) -> Iterator[str]:  # noqa: ANN401 - any part of a schema
+def _groups_in(value: Any, models: Mapping[str, Schema]) -> Iterator[str]:  # noqa: ANN401 - any part of a schema
     if isinstance(value, Mapping):
         if isinstance(reference := value.get("$ref"), str):
-            yield reference.rpartition("/")[2]
+            yield resolved(reference, models)
         for part in value.values():
-            yield from _groups_in(part)
+            yield from _groups_in(part, models)
     elif isinstance(value, list):
         for part in value:
-            yield from _groups_in(part)
+            yield from _groups_in(part, models)
 
 
 def _type(schema: Schema, models: Mapping[str, Schema]) -> str:
     """What a value is, in words."""
     if "$ref" in schema:
-        name = schema["$ref"].rpartition("/")[2]
+        name = resolved(schema["$ref"], models)
         return f"[{name}]" if "properties" in models[name] else _type(models[name], models)
     if "anyOf" in schema:
         kinds = [_type(option, models) for option in schema["anyOf"] if option.get("type") != "null"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clairgen.config.models import RunConfig
+from clairgen.config.reference import resolved
 
 ROLES: Mapping[str, str] = {
     "target": "The model to be aligned.",
@@ -27,7 +28,7 @@ def configuration_schema(recipes: Sequence[str]) -> dict[str, Any]:
     properties = schema["properties"]
     _allow_names_of_recipes(properties["recipes"], recipes)
     _allow_lists_of_roles(properties["models"])
-    filters = groups[properties["filters"]["$ref"].rpartition("/")[2]]
+    filters = groups[resolved(properties["filters"]["$ref"], groups)]
     for value in filters["properties"].values():
         _allow_short_filters(value, groups)
     return {
@@ -56,7 +57,7 @@ def _allow_short_filters(schema: dict[str, Any], groups: Mapping[str, Any]) -> N
     """A filter may be its action alone, of which YAML 1.1 reads `off` as false, or its bounds alone."""
     reference = schema.pop("$ref")
     options: list[dict[str, Any]] = [{"$ref": reference}, {"enum": ["drop", "mark", "off", False]}]
-    bounds = groups[reference.rpartition("/")[2]]["properties"].get("bounds")
+    bounds = groups[resolved(reference, groups)]["properties"].get("bounds")
     if bounds is not None:
         options += [option for option in bounds["anyOf"] if option.get("type") == "array"]
     schema["anyOf"] = options

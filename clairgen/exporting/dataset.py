@@ -14,7 +14,7 @@ from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.card import CARD_MARK, CardFacts, card
 from clairgen.exporting.rows import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
 from clairgen.extras import require_data_extra
-from clairgen.filters.rules import reason_to_skip
+from clairgen.filters.skip import reason_to_skip
 from clairgen.records import StoredPair
 
 if TYPE_CHECKING:

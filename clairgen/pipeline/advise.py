@@ -13,7 +13,7 @@ from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
-from clairgen.filters.rules import reason_to_skip
+from clairgen.filters.skip import reason_to_skip
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import Fitted, fitted

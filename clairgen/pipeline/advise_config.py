@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clairgen.config.file import parse_config
-from clairgen.config.models import RecipeChoice, Role, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.config.prices import check_budget, with_prices
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.pipeline.plans import differences, role_facts

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from clairgen.config.models import Role
 from clairgen.config.prices import cost_usd
+from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError
 from clairgen.inference.openai_format import ChatAnswer, request_body
 from clairgen.inference.pool import Pool

@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.config.models import Price, Role, RunConfig
-from clairgen.config.prices import PICODOLLARS, Tariff, cost_usd, tariff
+from clairgen.config.models import RunConfig
+from clairgen.config.prices import PICODOLLARS, PriceQuote, cost_usd, price_quote
+from clairgen.config.role import Price, Role
 from clairgen.inference.factory import with_revisions
 from clairgen.keys import messages_json
 from clairgen.pipeline.ingest import last_reading, source_facts
 from clairgen.pipeline.plans import PlannedRecipe, changes, other_tasks, plan_recipes, roles_asked
 from clairgen.records import Usage
+from clairgen.sources import BadRow, check_source
 from clairgen.store import RunDirectory, Store, UsageSample, reading
-from clairgen.tasks import BadRow, check_source, read_tasks
+from clairgen.tasks import read_tasks
 from clairgen.templates import transcript
 
 ENOUGH = 20
@@ -71,7 +73,7 @@ class RoleEstimate:
     high_usd: float | None
     most_usd: float | None
     measured: bool
-    tariff: Tariff | None
+    price_quote: PriceQuote | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:
 
 
 def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:
-    found = tariff(role)
+    found = price_quote(role)
     money = measured_dollars(sample, calls, found.price) if found else None
     used = Usage(round(calls * sample.prompt), round(calls * sample.answer))
     return RoleEstimate(
@@ -180,12 +182,12 @@ def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEst
         high_usd=money.high if money else None,
         most_usd=_most(role, calls, used, found),
         measured=True,
-        tariff=found,
+        price_quote=found,
     )
 
 
 def _guessed(name: str, role: Role, calls: int, prompt_tokens: float) -> RoleEstimate:
-    found = tariff(role)
+    found = price_quote(role)
     used = Usage(round(calls * prompt_tokens), calls * _guessed_answer(role))
     return RoleEstimate(
         role=name,
@@ -198,11 +200,11 @@ def _guessed(name: str, role: Role, calls: int, prompt_tokens: float) -> RoleEst
         high_usd=None,
         most_usd=_most(role, calls, used, found),
         measured=False,
-        tariff=found,
+        price_quote=found,
     )
 
 
-def _most(role: Role, calls: int, used: Usage, found: Tariff | None) -> float | None:
+def _most(role: Role, calls: int, used: Usage, found: PriceQuote | None) -> float | None:
     if found is None or role.longest_answer is None:
         return None
     return cost_usd(Usage(used.prompt_tokens, calls * role.longest_answer), found.price)

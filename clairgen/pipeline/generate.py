@@ -21,8 +21,8 @@ from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
+from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
-from clairgen.tasks import check_source
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from typing import Any
 
 from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
+from clairgen.sources import BadRow
 from clairgen.store import Statement, Store, fact_row
-from clairgen.tasks import BadRow, Row, read_tasks
+from clairgen.tasks import Row, read_tasks
 
 _FACT = "source"
 _ROWS_A_COMMIT = 2000

@@ -14,7 +14,7 @@ from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
 from clairgen.records import Completion, Message, Pair, Task
 from clairgen.store import Failure, MadePair, Store
-from clairgen.tasks import fault_of
+from clairgen.tasks import prompt_error
 from clairgen.templates import Template
 
 
@@ -81,7 +81,7 @@ class Maker:
             await self._fail(Failure(task.id, recipe, None, "internal-error", detail))
 
     async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair:
-        if fault := fault_of(task):
+        if fault := prompt_error(task):
             raise RequestFailedError(*fault)
         return await planned.recipe.make(task, ask, planned.context)
 

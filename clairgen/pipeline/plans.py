@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from clairgen.config.file import config_yaml
-from clairgen.config.models import RecipeChoice, Role, RunConfig
+from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.keys import canonical_json, sampling_facts
@@ -206,17 +207,17 @@ async def _accepted_changes(
 
 async def _settle_filters(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:
     """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
-    configured = config.filters.model_dump_json()
+    configured = await store.facts.get(_CONFIGURED_FILTERS)
     in_force = await store.filter_sets.in_force()
-    unchanged = await store.facts.get(_CONFIGURED_FILTERS) == configured
+    unchanged = configured is not None and FilterSettings.from_record(configured) == config.filters
     if in_force is not None and unchanged and await store.facts.get(TOKENIZER) == config.tokenizer:
-        return in_force[0], FilterSettings.model_validate_json(in_force[1])
+        return in_force[0], FilterSettings.from_record(in_force[1])
     if in_force is not None:
         progress.note("the filters or the tokenizer changed: all pairs are filtered anew; no model is asked for that")
-    filters = config.filters if in_force is None or not unchanged else FilterSettings.model_validate_json(in_force[1])
+    filters = config.filters if in_force is None or not unchanged else FilterSettings.from_record(in_force[1])
     number = await refilter(store, filters, config.tokenizer)
     await store.facts.put(TOKENIZER, config.tokenizer)
-    await store.facts.put(_CONFIGURED_FILTERS, configured)
+    await store.facts.put(_CONFIGURED_FILTERS, config.filters.model_dump_json())
     return number, filters
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from clairgen.errors import RunError
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.settings import FilterSettings
-from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.metrics.stream import measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"
@@ -31,11 +32,11 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
 
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in (await store.facts.plans()).values():
-            over_the_run = RunFilters(settings)
+            over_the_run = RunFilters(settings, revises=plan.revises)
             async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
                 findings = filters_in_force.apply(stored.pair, stored.contrast, revises=plan.revises, prompt=prompt)
-                findings = over_the_run.settle(stored.task.id, prompt, findings)
+                findings = over_the_run.settle(stored.pair, stored.contrast, findings, prompt=prompt)
                 yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 
     number = await store.filter_sets.replace(settings.model_dump_json(), filtered())
@@ -48,13 +49,13 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
 
     It is the order of the tasks that decides, so a run ends the same however often it was interrupted.
     """
-    if settings.action("near_duplicate", revises=True) is None:
+    if not settings.compares_pairs:
         return
     for plan in (await store.facts.plans()).values():
-        over_the_run = RunFilters(settings)
+        over_the_run = RunFilters(settings, revises=plan.revises)
         async for stored in store.pairs.made(plan.recipe):
             prompt = stored.task.messages
-            findings = over_the_run.settle(stored.task.id, prompt, stored.findings)
+            findings = over_the_run.settle(stored.pair, stored.contrast, stored.findings, prompt=prompt)
             if findings != stored.findings:
                 await store.pairs.save_findings(stored.id, findings, filter_set)
     await store.facts.put(UNSETTLED, "")
@@ -62,7 +63,7 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
 
 async def unsettle_near_duplicates(store: Store, settings: FilterSettings) -> None:
     """Note, before pairs are made, that near duplicates have yet to be looked for among them; a kill must not hide that."""
-    if settings.action("near_duplicate", revises=True) is not None:
+    if settings.compares_pairs:
         await store.facts.put(UNSETTLED, "yes")
 
 

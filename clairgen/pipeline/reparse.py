@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.config.file import parse_config
-from clairgen.config.models import Role, RunConfig
+from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RunError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.settings import FilterSettings
@@ -38,7 +39,7 @@ async def reparse(run: Path | str, *, every: bool = False) -> Reparsed:
             configuration = await store.facts.configuration()
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
-            settings = FilterSettings.model_validate_json(in_force[1])
+            settings = FilterSettings.from_record(in_force[1])
             keeper = Keeper(
                 store, FilterPipeline(settings), in_force[0], await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
             )

@@ -4,14 +4,11 @@ The order is random, so an unbiased judge chooses the first position in half of 
 interval is Wilson's 95% interval; a judge leans to a position when the interval excludes one half.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from clairgen.reporting.former_names import with_former_names
-from clairgen.stats import Estimate
-
-_Z = 1.959963984540054  # of a two-sided 95% interval
+from clairgen.stats import Estimate, share, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +58,3 @@ def judge_report(
     verdicts = first + second
     interval = wilson(first, verdicts)
     return JudgeReport(role, verdicts, ties, refused, share(first, verdicts), interval, share(flipped, in_both_orders))
-
-
-def share(count: int, total: int) -> Estimate:
-    """A share with its standard error."""
-    if not total:
-        return Estimate(None, None, 0)
-    mean = count / total
-    return Estimate(mean, math.sqrt(mean * (1 - mean) / total), total)
-
-
-def wilson(count: int, total: int) -> tuple[float, float] | None:
-    """Wilson's interval of a share at 95%; None without a count."""
-    if not total:
-        return None
-    mean, z = count / total, _Z
-    centre = (mean + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(mean * (1 - mean) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return centre - half, centre + half

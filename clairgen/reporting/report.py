@@ -8,6 +8,7 @@
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
                            "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
                   "kept": {"jaccard": ...}},
+     "metrics": {"politeness": {"summary": "...", "all": {"mean": 0.4, "se": 0.01, "n": 406}, "kept": {...}}},
      "tokenizer": "treebank",
      "reasked": 0, "missed": {},
      "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3,
@@ -18,7 +19,8 @@
                              "univariate_auc": 0.61, "importance": 0.04}]}}
 
 `n` counts the pairs that were made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and
-has no contrast, so the `n` of an estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `audit` is null with
+has no contrast, so the `n` of an estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are
+those of installed plugins. `audit` is null with
 too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
 
@@ -28,10 +30,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clairgen.metrics import contrast as metrics
-from clairgen.metrics.contrast import measured
+from clairgen.metrics.registry import METRICS
+from clairgen.metrics.stream import measured
 from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
 from clairgen.reporting.former_names import with_former_names
 from clairgen.reporting.histograms import Histogram, Histograms
+from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
 from clairgen.stats import Estimate, Mean
@@ -81,6 +85,7 @@ class RecipeReport:
     missed: Mapping[str, int] = field(default_factory=dict)
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
+    metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
 
     @property
     def cost_per_kept_usd(self) -> float | None:
@@ -101,6 +106,7 @@ class RecipeReport:
             "cost_usd": self.cost_usd,
             "cost_per_kept_usd": self.cost_per_kept_usd,
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
+            "metrics": {name: metric.to_json() for name, metric in self.metrics.items()},
             "tokenizer": self.tokenizer,
             "judges": [judge.to_json() for judge in self.judges],
             "reasked": self.reasked,
@@ -151,6 +157,7 @@ class RecipeNumbers:
         cost_usd: float | None = None,
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
+        metrics: Mapping[str, MetricEstimates] | None = None,
     ) -> RecipeReport:
         """The report so far; the caller adds which tasks have no pair, what the answers cost, and the judges' verdicts."""
         return RecipeReport(
@@ -171,6 +178,7 @@ class RecipeNumbers:
             missed=_most_frequent_first(self._missed),
             audit=audit,
             histograms=self._histograms.histograms(),
+            metrics=metrics or {},
         )
 
 
@@ -223,9 +231,11 @@ async def recipe_report(
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made."""
     numbers = RecipeNumbers(run, recipe, tokenizer)
     differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    metrics = PluginMetrics(METRICS.from_plugins)
     async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
         numbers.add(stored)
         differences.add(stored)
+        metrics.add(stored, kept=_reason_for_dropping(stored) is None)
         also(stored)
     judges = [
         judge_report(
@@ -245,4 +255,5 @@ async def recipe_report(
         cost_usd=await store.pairs.cost_usd(recipe),
         judges=judges,
         audit=differences.audit(),
+        metrics=metrics.estimates(),
     )

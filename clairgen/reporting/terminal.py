@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting import paper
+from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import ContrastEstimates, RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
@@ -33,22 +34,30 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
         console.print()
         console.print(outcomes, crop=False)
     for report in reports:
-        if report.reasked:
-            console.print()
-            console.print(_reask_words(report, reports))
-        for judge in report.judges:
-            console.print()
-            console.print(_judge_words(report, judge, reports))
-        if report.audit is not None:
-            console.print()
-            console.print(audit_words(report.audit, _name(report, reports)))
-            table = audit_table(report.audit)
-            if table.row_count:
-                console.print()
-                console.print(table, crop=False)
+        _print_details(console, report, reports)
     if any(report.kept >= FEWEST_PAIRS and report.audit is None for report in reports):
         console.print()
         console.print(Text(f"Surface features were not audited: {AUDIT_HINT}.", "dim"))
+
+
+def _print_details(console: Console, report: RecipeReport, reports: Sequence[RecipeReport]) -> None:
+    """What the tables do not have: metrics of plugins, revisions that failed their check, judges, and the audit."""
+    for name, metric in report.metrics.items():
+        console.print()
+        console.print(_metric_words(report, name, metric, reports))
+    if report.reasked:
+        console.print()
+        console.print(_reask_words(report, reports))
+    for judge in report.judges:
+        console.print()
+        console.print(_judge_words(report, judge, reports))
+    if report.audit is not None:
+        console.print()
+        console.print(audit_words(report.audit, _name(report, reports)))
+        table = audit_table(report.audit)
+        if table.row_count:
+            console.print()
+            console.print(table, crop=False)
 
 
 def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
@@ -69,6 +78,16 @@ def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
         table.add_row(_name(report, reports), *(_cell(*column) for column in zip(*lines, strict=True)))
         table.add_section()
     return table
+
+
+def _metric_words(report: RecipeReport, name: str, metric: MetricEstimates, reports: Sequence[RecipeReport]) -> Text:
+    """A plugin's metric with its means and standard errors."""
+    words = safe_line(name, "bold").append(" of ").append_text(_name(report, reports))
+    figures = []
+    for which, estimate in (("all", metric.of_all), ("kept", metric.of_kept)):
+        mean, error = _mean_and_error(estimate, 3)
+        figures.append(f"{mean} {error}".rstrip() + f" ({which}, n = {estimate.n:,})")
+    return words.append(f": {'; '.join(figures)}. ").append_text(safe_line(f"{metric.summary}.", "dim"))
 
 
 def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:

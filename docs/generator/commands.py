@@ -5,10 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
-import typer
-import typer.main
-
-from clairgen.cli.app import app
+from clairgen.cli.commands import COMMANDS, load_command
 from docs.generator.markdown import code, fenced, table
 
 _EXAMPLE = "Example: "
@@ -23,10 +20,7 @@ def commands() -> str:
 
 def all_commands() -> dict[str, Any]:
     """Every command, as click has it, by its name, in the order of `clairgen --help`."""
-    root: Any = typer.main.get_command(app)
-    context = typer.Context(root, info_name="clairgen")
-    found = {name: root.resolve_command(context, [name])[1] for name in root.list_commands(context)}
-    return {name: command for name, command in found.items() if not command.hidden}
+    return {name: load_command(name) for name in COMMANDS}
 
 
 def _command(name: str, command: Any) -> str:  # noqa: ANN401 - typer has a click of its own

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from clairgen.config.file import parse_config
-from clairgen.config.models import Role, RunConfig
+from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
 from clairgen.inference.runtime import Runtime

@@ -137,7 +137,7 @@ async def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
             ([], "has no judge to compare answers; name a configuration that has models.judge with --config"),
             (["--recipe", "claire"], "has no recipe 'claire'; it has clair, stronger-preferred"),
             (["--config", tmp_path / "absent.yaml"], "there is no configuration file"),
-            (["--budget-usd", "nan"], "--budget-usd nan is no budget"),
+            (["--budget-usd", "nan"], "--budget-usd nan is not a budget"),
         ):
             done = await clairgen("advise", run, *arguments)
             assert done.code == 2, done

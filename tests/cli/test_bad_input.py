@@ -117,7 +117,7 @@ async def test_endpoint_that_refuses_everybody(tmp_path: Path, reply: Reply, par
     async with ScriptedEndpoint(lambda _: reply) as endpoint:
         done = await generated(tmp_path, endpoint.url)
         one_sentence(done, 3, "no endpoint of the role 'target' can be used", *parts)
-        assert "Go on with: clairgen generate" in done.out
+        assert "Continue with: clairgen generate" in done.out
         endpoint.script = played
         assert (await generated(tmp_path, endpoint.url)).code == 0
 
@@ -195,6 +195,8 @@ async def test_bad_flags(tmp_path: Path) -> None:
     one_sentence(await clairgen("filter", run, "--length-ratio", "2:1"), 2, "length_ratio")
     one_sentence(await clairgen("filter", run, "--mark", "lenght"), 2, "there is no filter 'lenght'")
     one_sentence(await clairgen("report", run, "--tokenizer", "bpe"), 2, "there is no tokenizer 'bpe'; choose one of")
+    both = await clairgen("report", run, "--tokeniser", "word", "--tokenizer", "word")
+    one_sentence(both, 2, "--tokeniser is the old name of --tokenizer, which is given too")
     one_sentence(await clairgen("show", run, "--pair", "zz"), 2, "has no pair of 'zz'")
     one_sentence(
         await clairgen("export", run, tmp_path / "out", "--recipe", "judge"), 2, "has no recipe 'judge'; it has clair"

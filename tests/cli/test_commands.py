@@ -36,6 +36,10 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     assert (clair["recipe"], clair["n"], clair["kept"], clair["dropped"]) == ("clair", 12, 12, {})
     assert clair["contrast"]["all"]["levenshtein"] == {"mean": 12.0, "se": 0.0, "n": 12}
     assert stronger["run"] == str(run)
+    old = await clairgen("report", "--json", run, "--tokeniser", "word")
+    assert json.loads(old.out)[0]["tokenizer"] == "word"
+    assert old.err == "Note: the option '--tokeniser' is now called '--tokenizer'; the old name is still read.\n"
+    assert "--tokeniser" not in (await clairgen("report", "--help")).out
     status = json.loads((await clairgen("status", "--json", run)).out)
     assert status["pairs"] == {"clair": {"made": 12}, "stronger-preferred": {"made": 12}}
     assert status["roles"]["reviser"]["completions"] == 12
@@ -150,7 +154,7 @@ async def test_ctrl_c_drains_and_a_second_one_stops_at_once(
         asked, answered = len(endpoint.asked), len(endpoint.answered)
         if interrupts == 1:
             assert asked == answered  # what was in flight was finished
-            assert "Go on with: clairgen generate" in out.decode()
+            assert "Continue with: clairgen generate" in out.decode()
         else:
             assert seconds < 0.9
         endpoint.script = played

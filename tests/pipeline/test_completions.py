@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clairgen.config.models import Price, Role
+from clairgen.config.role import Price, Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import BudgetError
 from clairgen.inference.factory import open_pools, with_revisions

@@ -3,7 +3,7 @@ import statistics
 
 import pytest
 
-from clairgen.config.models import Price
+from clairgen.config.role import Price
 from clairgen.pipeline.estimate import measured_dollars
 from clairgen.store import UsageSample
 

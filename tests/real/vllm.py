@@ -135,7 +135,7 @@ async def _check_end(runs: ClairRuns, server: VllmServer) -> None:
     done = await run
     _tell_ending(f"vLLM killed for good, patience_seconds 5, with {kept} drafts kept", done)
     assert done.code == 3
-    assert "Go on with: clairgen generate" in done.out
+    assert "Continue with: clairgen generate" in done.out
     assert len(runs.drafts("end")) == kept
 
 

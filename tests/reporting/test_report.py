@@ -115,6 +115,7 @@ def test_the_json_for_scripts_is_stable() -> None:
                 "length_ratio": {"mean": 1.25, "se": None, "n": 1},
             },
         },
+        "metrics": {},
         "tokenizer": "treebank",
         "judges": [],
         "reasked": 0,

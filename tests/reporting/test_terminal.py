@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from clairgen.reporting.paper import TABLE_1
+from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
 from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.reporting.terminal import print_reports
@@ -129,3 +130,9 @@ def test_hostile_names_do_no_harm() -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert text.count(r"[red]\x1b[2J[/]\u202e\n") == 6
+
+
+def test_metrics_of_plugins_are_stated_with_their_errors() -> None:
+    saved = MetricEstimates("Words that the chosen answer saves", Estimate(1.25, 0.5, 40), Estimate(2.0, None, 1))
+    text = " ".join(printed(replace(report_of("clair"), metrics={"words_saved": saved})).split())
+    assert "words_saved of clair: 1.250 ± 0.500 (all, n = 40); 2.000 (kept, n = 1). Words that the chosen" in text

@@ -74,7 +74,7 @@ async def test_mistakes_on_the_command_line_are_one_sentence_each(tmp_path: Path
         (tmp_path / "none", (), "there is no data set"),
         (broken, (), "cannot be read"),
         (good, ("--objective", "ppo"), "objective"),
-        (good, ("--set", "epochs"), "is no KEY=VALUE"),
+        (good, ("--set", "epochs"), "is not KEY=VALUE"),
         (good, ("--set", "lora=1", "--set", "lora.rank=2"), "lora was given a value of its own before"),
         (good, ("--gpus", "2"), "2 GPUs are asked for"),
         (good, ("--config", "nowhere.yaml"), "there is no configuration file nowhere.yaml"),

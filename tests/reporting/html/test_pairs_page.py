@@ -10,6 +10,7 @@ import pytest
 from clairgen.errors import InputError
 from clairgen.records import ParseStatus, Task
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
+from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.position_bias import judge_report
 from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate
@@ -29,12 +30,14 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
         audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
         reasked=5,
         missed={"too-long": 2},
+        metrics={"words_saved": MetricEstimates("Words saved", Estimate(1.25, 0.5, 40), Estimate(2.0, 0.4, 36))},
     )
     text = text_of(page([report], []))
     kept = report.contrast_of_kept.jaccard
     for figure in (
         f"kept 36 {kept.mean:.2f} ± {kept.se:.2f}",
         "paper 29,000 43.11 1,108",
+        "words_saved 1.250 ± 0.500 2.000 ± 0.400 Words saved",
         "dropped too-long 4 10.0%",
         "per kept pair $0.3429",
         "judge 100 2 1 70.0% 60.4% to 78.1% first position",

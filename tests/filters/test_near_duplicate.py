@@ -1,11 +1,13 @@
 import random
+from dataclasses import replace
 
 import pytest
 
-from clairgen.filters.near_duplicates import NearDuplicates, near_duplicate_prompt
-from clairgen.records import FilterAction, Finding, Message
+from clairgen.filters.filter import Candidate, Fault
+from clairgen.filters.near_duplicate import NearDuplicate, NearDuplicates, repeats_prompt
+from clairgen.records import Message
+from tests.filters.pairs import pair
 
-MARK = FilterAction.MARK
 STORM = (
     "Write a short story about a lighthouse keeper who finds a message in a bottle after a storm. It should have three parts, "
     "name the island where the lighthouse stands, and end with the keeper rowing out to sea at dawn."
@@ -87,11 +89,9 @@ def test_the_same_prompts_in_the_same_order_give_the_same() -> None:
 
 
 def test_a_system_message_that_all_tasks_share_makes_no_near_duplicates() -> None:
-    seen = NearDuplicates(0.8)
+    check = repeats_prompt(NearDuplicate())
     system = Message("system", STORM)
     one, other = (system, Message("user", "Name a lake.")), (system, Message("user", "Who was Ada Lovelace?"))
-    assert near_duplicate_prompt(seen, "a", MARK, one) is None
-    assert near_duplicate_prompt(seen, "b", MARK, other) is None
-    assert near_duplicate_prompt(seen, "c", MARK, one[1:]) == Finding(
-        "near_duplicate", MARK, "near-duplicate-prompt", "a"
-    )
+    assert check(Candidate(replace(pair(), task_id="a"), prompt=one)) is None
+    assert check(Candidate(replace(pair(), task_id="b"), prompt=other)) is None
+    assert check(Candidate(replace(pair(), task_id="c"), prompt=one[1:])) == Fault("near-duplicate-prompt", "a")
