@@ -28,7 +28,7 @@ def _command(name: str, command: Any) -> str:  # noqa: ANN401 - typer has a clic
     examples = [part.removeprefix(_EXAMPLE) for part in paragraphs if part.startswith(_EXAMPLE)]
     words = [part for part in paragraphs if not part.startswith(_EXAMPLE)]
     arguments = [one for one in command.params if one.param_type_name == "argument"]
-    options = [one for one in command.params if one.param_type_name == "option" and "--help" not in one.opts]
+    options = [one for one in command.params if one.param_type_name == "option" and not one.hidden]
     words_of_usage = ["clairgen", name, *(_metavar(one) for one in arguments)]
     words_of_usage += [f"{one.opts[0]} {(one.name or '').upper()}" for one in options if one.required]
     usage = " ".join([*words_of_usage, *(["[OPTIONS]"] if options else [])])

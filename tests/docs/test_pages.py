@@ -30,7 +30,6 @@ RUN_ELSEWHERE = {"guides/plugins.md"}  # with the package that it shows installe
 COMMANDS = all_commands()
 FLAGS = {name: {flag for one in command.params for flag in one.opts} for name, command in COMMANDS.items()}
 NOT_OURS = {"--help", "--index-url", "--port", "--profile", "--rm"}  # click's, pip's, vLLM's and docker's
-FORMER = {"--tokeniser"}
 
 
 def runnable(name: str) -> bool:
@@ -124,7 +123,7 @@ def test_every_command_and_flag_that_is_named_exists(name: str) -> None:
         assert command in COMMANDS, line
         flags = {word for word in words if word.startswith("--")}
         assert flags <= FLAGS[command] | {"--help"}, line
-    everywhere = set().union(*FLAGS.values()) | NOT_OURS | FORMER
+    everywhere = set().union(*FLAGS.values()) | NOT_OURS
     named = re.findall(r"(?<![\w-])--[a-z][a-z-]+", re.sub(r"<!--.*?-->", "", FILLED[name]))
     assert set(named) <= everywhere, name
 
