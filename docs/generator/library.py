@@ -28,8 +28,10 @@ def _kind(value: object) -> int:
 def _entry(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is exported
     heading = f"## clairgen.{name} {{ #{name} }}"
     if isinstance(value, Mapping):
-        rows = ((code(key), recipe.summary) for key, recipe in value.items())
-        return f"{heading}\n\nEvery recipe by its name.\n\n{table(('recipe', 'what it does'), rows)}"
+        kind = name.lower().removesuffix("s")
+        words = f"Every {kind} by its name. [Plugins](../guides/plugins.md) add theirs."
+        rows = table((kind, "what it is"), ((code(key), one.summary) for key, one in value.items()))
+        return f"{heading}\n\n{words}\n\n{rows}"
     parts = [heading]
     if not (isinstance(value, type) and issubclass(value, Exception | BaseModel)):
         parts.append(
