@@ -1,6 +1,5 @@
 """`clairgen train`: from an exported data set to an aligned model."""
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +9,10 @@ import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
+from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
 from clairgen_train.launch import launch
+from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import load_settings, settings_yaml
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
@@ -70,15 +71,16 @@ def train_command(
     from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
 
     try:
-        folder = prepare(data, out, settings)
-        if folder.is_finished:
-            typer.echo(f"{out} is trained already; nothing is left to do.")
-            return
-        _print_data(folder.path)
-        if settings.gpus is None:
-            run(folder)
-        else:
-            launch(folder, settings)
+        with RunFolder(out).locked() as lock:
+            folder = prepare(data, out, settings)
+            if folder.is_finished:
+                typer.echo(f"{out} is trained already; nothing is left to do.")
+                return
+            _print_data(folder.path)
+            if settings.gpus is None:
+                run(folder)
+            else:
+                launch(folder, settings, pass_fds=(lock,))
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
@@ -106,7 +108,7 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
 
 def _print_data(folder: Path) -> None:
     """Print how many pairs are trained on and held out, and what became of the rest."""
-    facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    facts = data_facts(folder)
     for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):
         counts = facts.get(name)
         if counts is None:
@@ -114,16 +116,16 @@ def _print_data(folder: Path) -> None:
         typer.echo(
             f"{counts['kept']:,} pairs {title}"
             + _listed(" dropped", counts["dropped"])
-            + _listed(" cut", counts["cut"])
+            + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{count:,} rows were {SHAPES[shape]}")
-    if train["rendered_otherwise"]:
+    if train["prompts_rendered_differently"]:
         typer.echo(
-            f"{train['rendered_otherwise']:,} prompts end otherwise in the chat template once an answer follows; that end is "
-            "left out"
+            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
+            "follows; the differing end is left out"
         )
     if len(train["objectives"]) > 1:
         typer.echo(

@@ -123,9 +123,9 @@ async def advise(
             adviser = Adviser(held.store, asker, compare, options.samples, stop, progress)
             async with held.log.counting(progress):
                 await _run(held, adviser, asker, selected)
-        if reward_model is not None and reward_model.cut:
+        if reward_model is not None and reward_model.truncated:
             progress.note(
-                f"{reward_model.cut:,} texts are longer than the reward model can read; their ends were left out"
+                f"{reward_model.truncated:,} texts are longer than the reward model can read; their ends were left out"
             )
         progress.log_event("ended", stopped_by=type(adviser.stopped_by).__name__ if adviser.stopped_by else None)
         return await _advised(held, fit, adviser, selected, options)

@@ -18,7 +18,7 @@ class RewardModel(Protocol):
         """Path or id, as the user gave it."""
 
     @property
-    def cut(self) -> int:
+    def truncated(self) -> int:
         """How many conversations were longer than it can read, whose ends it did not see."""
 
     def scores(self, conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[float]:

@@ -7,7 +7,8 @@ import pytest
 
 from clairgen.errors import RetryableError
 from clairgen.inference.httpx_transport import HttpxTransport
-from clairgen.inference.transport import Timeouts, Transport, open_transport
+from clairgen.inference.runtime import open_transport
+from clairgen.inference.transport import Timeouts, Transport
 from tests.scripted import Reply, ScriptedEndpoint, said
 
 

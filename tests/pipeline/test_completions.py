@@ -13,8 +13,8 @@ from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import BudgetError
 from clairgen.inference.factory import open_pools, with_revisions
 from clairgen.inference.pool import Pool
-from clairgen.inference.runtime import Runtime
-from clairgen.inference.transport import Response, Timeouts, open_transport
+from clairgen.inference.runtime import Runtime, open_transport
+from clairgen.inference.transport import Response, Timeouts
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.generate import generate

@@ -22,7 +22,7 @@ class Longest:
     """A reward that is the answer's length; the first call waits for `go`."""
 
     name = "longest"
-    cut = 0
+    truncated = 0
 
     def __init__(self) -> None:
         self.calls: list[int] = []

@@ -1,4 +1,4 @@
-"""Log-probabilities of all pairs under the reference, computed once for all epochs and kept on disk for all runs over them."""
+"""Log-probabilities of all pairs under the reference: computed once for all epochs, cached on disk for all runs over them."""
 
 import hashlib
 import json
@@ -24,37 +24,37 @@ if TYPE_CHECKING:
 
 
 def cache_folder(chosen: Path | None) -> Path:
-    """Where reference log-probabilities are kept: the folder that was chosen, else clairgen's in the user's cache."""
+    """Where reference log-probabilities are cached: the chosen folder, else clairgen's in the user's cache."""
     if chosen is not None:
         return chosen.expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clairgen" / "references"
 
 
 class CachedReferences:
-    """Adds the reference's log-probabilities to a PairTrainer's pairs: from `folder`, or by one pass that is kept there.
+    """Adds the reference's log-probabilities to a PairTrainer's pairs: from `folder`, or by one pass that is cached there.
 
-    It runs in TRL's place for that, when the models have their fused head and are not wrapped yet, so it is also where the shared
-    forward goes in: reference and training take the same path. `pairs_hash` names the token ids.
+    It replaces TRL's own pass, which runs when the models have their fused head and are not wrapped yet, so the shared forward
+    is installed here too: reference and training take the same path. `pairs_hash` identifies the token ids.
     """
 
     def __init__(self, folder: Path, pairs_hash: str, *, share: bool, pad_token_id: int) -> None:
         self._folder, self._pairs_hash, self._share, self._pad_token_id = folder, pairs_hash, share, pad_token_id
 
     def __call__(self, trainer: "PairTrainer", pairs: "Dataset") -> "Dataset":
-        """`pairs` with their references; on every rank."""
+        """`pairs` with their reference log-probabilities; called on every rank."""
         forward = "trl"
         if self._share:
-            forward = _shared(trainer)
+            forward = _install_shared_forward(trainer)
         accelerator = trainer.accelerator
         key = [
             reference_key(
-                model_hash=trainer._precompute_model_hash,  # noqa: SLF001 - TRL's, made for its own cache
+                model_hash=trainer._precompute_model_hash,  # noqa: SLF001 - TRL computes it for its own cache
                 pairs_hash=self._pairs_hash,
                 dtype=f"{trainer.model.dtype}, {accelerator.mixed_precision}",
                 forward=forward,
             )
         ]
-        broadcast_object_list(key, from_process=0)  # weights may lie on the first rank alone
+        broadcast_object_list(key, from_process=0)  # the weights may be on the first rank alone
 
         def compute() -> PairLogProbs:
             model = trainer.ref_model or trainer.model
@@ -73,15 +73,15 @@ class CachedReferences:
         return with_references(pairs, key[0], self._folder, accelerator, compute)
 
 
-def _shared(trainer: "PairTrainer") -> str:
-    """Put the shared forward into the models; the name of the forward that computes from now on."""
+def _install_shared_forward(trainer: "PairTrainer") -> str:
+    """Install the shared forward on the models; the name of the forward that is in use afterwards."""
     from clairgen_train.forward import install_shared_forward
 
     for model in filter(None, (trainer.model, trainer.ref_model)):
         reason = install_shared_forward(model.get_base_model() if is_peft_model(model) else model)
         if reason is not None:
             if trainer.accelerator.is_main_process:
-                say(f"prompts are not shared between the answers of a pair: {reason}")
+                say(f"the prefix that two answers share is computed twice: {reason}")
             return "trl"
     return "shared"
 
@@ -89,7 +89,7 @@ def _shared(trainer: "PairTrainer") -> str:
 def reference_key(*, model_hash: str, pairs_hash: str, dtype: str, forward: str) -> str:
     """The name of a cache file.
 
-    `model_hash` is of the weights, `pairs_hash` of the token ids; `dtype` and `forward` say how it was computed, since in
+    `model_hash` is of the weights, `pairs_hash` of the token ids; `dtype` and `forward` are how it was computed, since in
     bfloat16 a pass of another shape shifts log-probabilities.
     """
     facts = [version("clairgen"), model_hash, pairs_hash, dtype, forward, torch.__version__]
@@ -101,14 +101,14 @@ def with_references(
 ) -> "Dataset":
     """`pairs` with the columns `ref_chosen_logps` and `ref_rejected_logps`, from the cache or by `compute`.
 
-    Safe with several ranks: all look first and compute together unless all have it; one a node writes, under another name, and
-    then renames; a file that was torn is not there.
+    Safe with several ranks: all look first and compute together unless all have the file; one rank per node writes to a
+    temporary name and renames, so that a file is complete or absent.
     """
     from datasets import Dataset, concatenate_datasets
 
     file = folder / f"{key}.arrow"
-    there = torch.tensor([int(file.is_file())], device=accelerator.device)
-    if not bool(accelerator.gather(there).min()):
+    cached = torch.tensor([int(file.is_file())], device=accelerator.device)
+    if not bool(accelerator.gather(cached).min()):
         log_probs = compute()
         if accelerator.is_local_main_process:
             _write(log_probs, file)
@@ -130,6 +130,6 @@ def _write(log_probs: PairLogProbs, file: Path) -> None:
         partial.rename(file)
     except OSError as error:
         raise InputError(
-            f"the reference log-probabilities cannot be kept in {file.parent}: {error.strerror or error}; name another folder "
+            f"the reference log-probabilities cannot be saved in {file.parent}: {error.strerror or error}; name another folder "
             "with --set reference_cache=FOLDER"
         ) from error
