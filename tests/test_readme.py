@@ -8,7 +8,7 @@ import pytest
 
 from clairgen.config.file import parse_config
 from clairgen.pipeline.plans import plan_recipes
-from tests.cli.commands import clairgen
+from tests.cli.commands import clairgen, process
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,6 +18,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.process
 async def test_first_run_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("xllamacpp")
     monkeypatch.chdir(tmp_path)
@@ -26,7 +27,7 @@ async def test_first_run_does_what_it_says(tmp_path: Path, monkeypatch: pytest.M
     for line in blocks("console")[0].splitlines():
         dollar, command, *arguments = shlex.split(line)
         assert (dollar, command) == ("$", "clairgen")
-        done = await clairgen(*arguments)
+        done = await process(*arguments)
         assert done.code == 0, (line, done)
     assert "3 tasks" in done.out
 
