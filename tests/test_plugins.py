@@ -16,9 +16,9 @@ import pytest
 import clairgen
 from clairgen import api
 from clairgen.errors import ConfigError, RunStoppedError
-from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.filter import Candidate, Check, Fault, Filter, always
 from clairgen.filters.options import Marking
-from clairgen.filters.pipeline import FilterPipeline
+from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.plugins import Registry
@@ -127,6 +127,7 @@ async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(packa
     assert "the filter 'apology' is in force in this run, but its plugin is not installed" in uninstalled.err
     status = json.loads((await command("status", run, "--json")).out)
     assert status["filters"]["apology"] == {"action": "drop", "phrases": ["i'm sorry", "i apologize"]}
+    assert (await command("export", run, tmp_path / "out")).code == 0
     without = await command("filter", run, "--off", "apology")
     assert (without.code, "apology" in without.out) == (0, False)
 
@@ -252,6 +253,32 @@ def test_a_filter_can_be_added_for_the_running_process(added: list[str]) -> None
     assert FilterSettings.model_validate({"shouting": "drop"}).phrases[-1] == "shouting: drop"
     with pytest.raises(ConfigError, match="there is already a filter 'shouting'"):
         clairgen.FILTERS.add(own)
+
+
+def repeats(options: Marking) -> Check:
+    seen: set[str] = set()
+
+    def check(candidate: Candidate) -> Fault | None:
+        text = candidate.pair.chosen.text
+        if text in seen:
+            return Fault("chosen-repeats")
+        seen.add(text)
+        return None
+
+    return check
+
+
+def test_a_filter_that_compares_pairs_sees_those_that_are_kept_in_their_order(added: list[str]) -> None:
+    own = Filter("repetition", Marking, "Chosen answers that were chosen before.", repeats, whole_run=True)
+    clairgen.FILTERS.add(own)
+    added.append(own.name)
+    settings = FilterSettings.model_validate({"repetition": "drop"})
+    assert settings.compares_pairs
+    over_the_run = RunFilters(settings, revises=False)
+    dropped = Finding("empty", FilterAction.DROP, "rejected-empty", None)
+    repeated = Finding("repetition", FilterAction.DROP, "chosen-repeats", None)
+    found = [over_the_run.settle(pair(), None, findings) for findings in ((dropped,), (), (), (repeated,))]
+    assert found == [(dropped,), (), (repeated,), (repeated,)]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found
         await generate(config(endpoint.url, tasks, filters=looked_for), run, Options(limit=3))
         async with writing(RunDirectory(run)) as store:  # as a kill in the middle leaves it
             await unsettle_run_filters(store, FilterSettings.model_validate(looked_for))
-        with pytest.raises(RunError, match="have not been compared with each other, as a filter such as near_duplicate needs"):
+        with pytest.raises(
+            RunError, match="have not been compared with each other, as a filter such as near_duplicate needs"
+        ):
             await api.export(run, tmp_path / "out")
         await generate(config(endpoint.url, tasks, filters=looked_for), run)
     assert (await api.export(run, tmp_path / "out")).row_count == 8
