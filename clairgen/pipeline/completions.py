@@ -113,8 +113,9 @@ class CompletionClient:
     async def _fetched(self, request: "Request") -> Completion:
         """Send a request until it is answered or given up: the whole life of a request, in one loop.
 
-        It has a slot from the moment when it may be sent until its response is there. All that it has to wait for besides (its
-        turn, the budget, a rate limit, an open circuit breaker, the delay before a retry) it waits for without one.
+        It has a slot from the moment when it may be sent until it is answered, or its failure is recorded, so that an endpoint
+        where everything fails is not flooded. All that it has to wait for besides (its turn, the budget, a rate limit, an open
+        circuit breaker, the delay before a retry) it waits for without one.
         """
         if self._stop.is_set():
             raise DrainedError
@@ -126,22 +127,22 @@ class CompletionClient:
                 tokens = pool.expected_tokens(body)
                 with Charge(self._budget, role.name, role.settings, body) as charge:
                     endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve)
-                    start = pool.clock()
                     try:
                         await charge.commit()
                         self._progress.role(role.name).sent += 1
+                        start = pool.clock()
                         outcome = await endpoint.chat(body, tokens, adapts=retries.adapts)
                         charge.answered(outcome.usage)
+                        seconds = pool.clock() - start
                     except RequestError as error:
                         charge.failed(error)
+                        await self._save_failure(request, error, endpoint.name, pool.clock() - start)
                         outcome = error
                     finally:
                         pool.release(endpoint)
-                seconds = pool.clock() - start
                 if isinstance(outcome, ChatAnswer):
                     pool.answered(outcome.usage)
                     return await self._save(request, outcome, endpoint.name, seconds)
-                await self._save_failure(request, outcome, endpoint.name, seconds)
                 await pool.sleep(retries.seconds_after(outcome))
 
     async def _save(self, request: "Request", answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
