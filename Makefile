@@ -8,7 +8,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check bench bench-training lint types floors format lock classroom-models vllm clean
+.PHONY: demo test check docs picture coverage bench bench-training lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -16,7 +16,17 @@ demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small la
 test: $(VENV)/.installed-$(EXTRAS)  ## the tests
 	$(BIN)/pytest
 
-check: lint types floors test  ## all that a commit must pass
+docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a broken link or any other warning is an error
+	$(BIN)/python -m docs.generator build
+	cd build && $(abspath $(BIN))/zensical build --clean --strict
+
+picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
+	$(BIN)/python -m docs.generator.picture $(DEMO)/run af57d348 docs/images/pair.svg
+
+check: lint types floors docs test  ## all that a commit must pass
+
+coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branches they go through (also in coverage.xml)
+	$(BIN)/pytest --cov --cov-report=term --cov-report=xml
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers
@@ -51,6 +61,17 @@ format: $(VENV)/.installed-$(EXTRAS)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+package:  ## the sdist and the wheel in dist/, checked; the wheel is installed by itself and makes a plan
+	rm -rf dist build/package
+	$(PYTHON) -m venv build/package/tools
+	$(PYTHON) -m venv build/package/installed
+	build/package/tools/bin/pip install --quiet 'build>=1.3,<2' 'twine>=6.2,<8'
+	build/package/tools/bin/python -m build --outdir dist
+	build/package/tools/bin/twine check --strict dist/*
+	build/package/installed/bin/pip install --quiet --constraint lock/requirements.txt dist/*.whl
+	cd build/package && installed/bin/clairgen --help >/dev/null && \
+	installed/bin/clairgen generate ../../data/examples/classroom.yaml --run run --limit 5 --dry-run
+
 classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's models anew from their seeds (about an hour on two cores)
 	PYTHONPATH=train $(BIN)/python -m classroom_models
 
@@ -78,4 +99,4 @@ $(VLLM)/.installed: lock/vllm.txt
 	touch '$@'
 
 clean:
-	rm -rf $(VENV) $(VLLM) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VLLM) $(DEMO) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* coverage.xml

@@ -7,9 +7,10 @@ As a library, also inside a notebook's running event loop:
     config = clairgen.load_config("config.yaml")
     summary = await clairgen.generate(config, "runs/first", clairgen.Options(limit=100))
     [clair, stronger] = await clairgen.report("runs/first")
-    await clairgen.export("runs/first", "datasets/first", test_fraction=0.05)
+    exported = await clairgen.export("runs/first", "datasets/first", test_fraction=0.05)
 
-Names are loaded when first used, so that the command line starts fast.
+Configurations, runs and folders are named by strings or by `pathlib.Path`. A name is imported when it is first used, so that
+`import clairgen` is fast.
 """
 
 from importlib import import_module
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
     from clairgen.config.models import RunConfig as RunConfig
     from clairgen.errors import ClairgenError as ClairgenError
     from clairgen.errors import UserError as UserError
+    from clairgen.filters.filter import Candidate as Candidate
+    from clairgen.filters.filter import Fault as Fault
+    from clairgen.filters.filter import Filter as Filter
+    from clairgen.filters.registry import FILTERS as FILTERS
+    from clairgen.metrics.metric import Metric as Metric
+    from clairgen.metrics.registry import METRICS as METRICS
     from clairgen.pipeline.generate import Options as Options
     from clairgen.pipeline.generate import Summary as Summary
     from clairgen.pipeline.generate import generate as generate
@@ -35,11 +42,17 @@ if TYPE_CHECKING:
     from clairgen.records import Pair as Pair
     from clairgen.records import Task as Task
 
-_ROOMS = {
+_MODULES = {
+    "FILTERS": "filters.registry",
+    "METRICS": "metrics.registry",
     "RECIPES": "recipes.registry",
+    "Candidate": "filters.filter",
     "ClairgenError": "errors",
     "Completion": "records",
+    "Fault": "filters.filter",
+    "Filter": "filters.filter",
     "Message": "records",
+    "Metric": "metrics.metric",
     "Options": "pipeline.generate",
     "Pair": "records",
     "Progress": "pipeline.progress",
@@ -56,14 +69,14 @@ _ROOMS = {
     "status": "api",
 }
 
-__all__ = list(_ROOMS)
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'clairgen' has no attribute {name!r}")
-    return getattr(import_module(f"clairgen.{_ROOMS[name]}"), name)
+    return getattr(import_module(f"clairgen.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_ROOMS)
+    return sorted(_MODULES)

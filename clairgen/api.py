@@ -1,6 +1,6 @@
-"""What is done with a finished run, as one call each: report on it, export it, look at a pair, see where it stands.
+"""What can be done with a run, one function each: report on it, export it, look at a pair, see where it stands.
 
-They read beside a run that is still being made, and write nothing into it.
+All of them read, also while the run goes on, and write nothing into it. Optional packages are imported where they are needed.
 """
 
 from collections.abc import Sequence
@@ -14,19 +14,19 @@ from clairgen.errors import InputError, RunError
 from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.rows import ExportFormat, ExportSummary
-from clairgen.filters.rules import reason_to_skip
+from clairgen.extras import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.filters.settings import FilterSettings
+from clairgen.filters.skip import reason_to_skip
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.pipeline.ingest import Reading, last_reading
+from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
-from clairgen.reporting.extra import require_page_extra, require_report_extra, require_trajectory_extra
-from clairgen.reporting.html.pairs_page import PairSample
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
 
 if TYPE_CHECKING:
+    from clairgen.reporting.html import pairs_page
     from clairgen.reporting.training.report import TrainingReport
 
 _PAIRS_ON_A_PAGE = 500  # of a recipe: some 4 MB
@@ -40,7 +40,7 @@ class Status:
     run: Path
     run_id: str | None
     tasks: int
-    source: Reading | None
+    source: IngestState | None
     statuses: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, int]]
     failures: list[tuple[str, str, int, str]]
@@ -56,21 +56,21 @@ async def status(run: Path | str) -> Status:
         in_force = await store.filter_sets.in_force()
         return Status(
             directory.path,
-            await store.facts.get("run_id"),
+            await store.metadata.get("run_id"),
             await store.tasks.count(),
-            await last_reading(store),
+            await ingest_state(store),
             await store.pairs.statuses(),
             await store.pairs.dropped(),
             await store.pairs.failures(),
             await store.completions.numbers(),
             await store.spending.total(),
-            FilterSettings.model_validate_json(in_force[1]) if in_force else None,
+            FilterSettings.from_record(in_force[1]) if in_force else None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A run at a glance: what is cheap to read again and again. `session` is what its log says of the last session."""
+    """A run at a glance: what is cheap to read repeatedly. `session` is what its log says of the last session."""
 
     run: Path
     statuses: dict[str, dict[str, int]]
@@ -79,12 +79,12 @@ class Snapshot:
 
     @property
     def running(self) -> bool:
-        """Whether a session is going on."""
+        """Whether a session is in progress."""
         return self.session is not None and self.session.running
 
 
 async def snapshot(run: Path | str) -> Snapshot:
-    """Where a run stands now, by its indexes and its log alone."""
+    """Where a run stands now, from its indexes and its log alone."""
     directory = RunDirectory(Path(run))
     async with reading(directory) as store:
         return Snapshot(
@@ -96,34 +96,37 @@ async def snapshot(run: Path | str) -> Snapshot:
 
 
 async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | str | None = None) -> list[RecipeReport]:
-    """Contrast, drops and audit of every recipe of `runs`; under each run's own tokenizer if none is named.
+    """Contrast, drops and audit of every recipe of `runs`; with each run's own tokenizer if none is named.
 
-    `html` names a file to write the same into as a page, with a sample of the pairs.
+    `html` names a file to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if that needs
+    packages that are not installed.
     """
     if html is not None:
         require_report_extra()
     reports: list[RecipeReport] = []
-    drawn: list[PairSample] = []
+    samples: list[pairs_page.PairSample] = []
     for run in runs:
         _refuse_training(Path(run))
         async with reading(RunDirectory(Path(run))) as store:
-            named = tokenizer or await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
+            named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
-            for recipe in await store.facts.plans():
-                drawn.append(PairSample(str(run), recipe, _PAIRS_ON_A_PAGE if html is not None else 0))
-                counts = statuses.get(recipe, {})
-                reports.append(await recipe_report(store, str(run), recipe, named, counts, drawn[-1].add))
+            for recipe in await store.metadata.plans():
+                if html is not None:
+                    samples.append(_pair_sample(str(run), recipe))
+                also = samples[-1].add if samples else _ignore
+                reports.append(await recipe_report(store, str(run), recipe, named, statuses.get(recipe, {}), also))
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
 
-        write_page(Path(html), reports, drawn)
+        write_page(Path(html), reports, samples)
     return reports
 
 
 def report_training(*outs: Path | str, html: Path | str | None = None) -> "list[TrainingReport]":
-    """Trajectories of held-out pairs, and what is wrong with them, of the training runs with these output folders.
+    """Trajectories of held-out pairs, and what is wrong with them, of the training runs in these output folders.
 
-    `html` names a file to write the same into as a page. Raises InputError for a folder without a trajectory.
+    `html` names a file to write the same into as a page. Raises InputError for a folder without a trajectory, MissingExtraError
+    if packages that this needs are not installed.
     """
     require_trajectory_extra()
     if html is not None:
@@ -154,12 +157,12 @@ async def export(
     """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
 
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
-    can be compared like with like. `source` is what the card's examples load. Raises RunError for a run whose
-    pairs are not all covered by its filters, InputError for a recipe that the run does not have.
+    can be compared on the same tasks. `source` is what the card's examples load. Raises RunError for a run
+    with pairs that its filters were not applied to, InputError for a recipe that the run does not have.
     """
     directory = RunDirectory(Path(run))
     async with reading(directory) as store:
-        plans = await store.facts.plans()
+        plans = await store.metadata.plans()
         for recipe in recipes:
             if recipe not in plans:
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
@@ -172,7 +175,7 @@ async def export(
             rows = []
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
-                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
+                numbers = RecipeNumbers(str(run), recipe, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
                 async for stored in store.pairs.made(recipe):
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
@@ -186,24 +189,38 @@ async def find_pairs(run: Path | str, start: str | None = None, recipe: str | No
     async with reading(directory) as store:
         if start is not None:
             return [
-                stored for stored in await store.pairs.find(start[:_LONGEST_ID]) if recipe in (None, stored.pair.recipe)
+                stored
+                for stored in await store.pairs.find(start[:_LONGEST_ID])
+                if recipe in (None, stored.outcome.recipe)
             ]
-        for name in await store.facts.plans() if recipe is None else [recipe]:
+        for name in await store.metadata.plans() if recipe is None else [recipe]:
             async for stored in store.pairs.made(name):
                 return [stored]
     return []
 
 
 async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
-    """All made pairs of a recipe, in memory: for runs that are known to be small."""
+    """All made pairs of a recipe as a list in memory; for small runs."""
     async with reading(RunDirectory(Path(run))) as store:
         return [stored async for stored in store.pairs.made(recipe)]
 
 
+def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
+    from clairgen.reporting.html.pairs_page import PairSample
+
+    return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
+
+
+def _ignore(_stored: StoredPair) -> None:
+    """What is done with each pair where no page shows a sample of them."""
+
+
 def _refuse_training(out: Path) -> None:
-    """Raise RunError for the output folder of a training run, which is no run of pairs."""
+    """Raise RunError for the output folder of a training run, which is not a run of pairs."""
     if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
-        raise RunError(f"{out} is no run of pairs but a training run's output; run: clairgen report --training {out}")
+        raise RunError(
+            f"{out} is not a run of pairs but a training run's output; run: clairgen report --training {out}"
+        )
 
 
 async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
@@ -219,12 +236,12 @@ async def _card_facts(
     store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
 ) -> CardFacts:
     in_force = await store.filter_sets.in_force()
-    config = yaml.safe_load(await store.facts.configuration() or "{}")
+    config = yaml.safe_load(await store.metadata.configuration() or "{}")
     return CardFacts(
         source=source,
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
-        templates=dict(await store.facts.templates()),
-        filters=FilterSettings.model_validate_json(in_force[1]).phrases if in_force else (),
+        templates=dict(await store.metadata.templates()),
+        filters=FilterSettings.from_record(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )

@@ -1,4 +1,4 @@
-"""Win rates: how often winners beat fresh answers of the model, with an interval, and which variant of APO that speaks for.
+"""Statistics with their uncertainty: means, proportions, and how often winners beat fresh answers of the model.
 
 APO-zero raises winners and lowers losers, which is right when winners are better than what the model says; APO-down lowers
 both, losers more, which is right when the model is better than the winners (section 4 of the paper).
@@ -14,87 +14,9 @@ from clairgen.records import Variant
 FEWEST_TASKS: Final = 10
 """With fewer tasks than this nothing is recommended, whatever the interval says."""
 SMALL: Final = 0.05
-"""An interval that lies wholly within so much of one half tells a difference too small to choose by."""
-_Z = 1.959964  # of a 95% interval
-_Z_POWER = 0.841621  # to find a difference of that size four times in five
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Comparisons of one winner with fresh answers to its task: won, lost, or a tie, that counts half."""
-
-    wins: int = 0
-    losses: int = 0
-    ties: int = 0
-
-    @property
-    def score(self) -> float | None:
-        """The share that was won, between 0 and 1; None without a comparison."""
-        compared = self.wins + self.losses + self.ties
-        return (self.wins + self.ties / 2) / compared if compared else None
-
-    @property
-    def leaning(self) -> Variant | None:
-        """What the majority of the comparisons speaks for; None where there is none."""
-        if self.wins == self.losses:
-            return None
-        return Variant.APO_ZERO if self.wins > self.losses else Variant.APO_DOWN
-
-
-@dataclass(frozen=True, slots=True)
-class WinRate:
-    """The mean score over tasks with its 95% interval; `deviation` is the standard deviation of a task's score.
-
-    All but `tasks` are None when nothing could be compared.
-    """
-
-    tasks: int
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    deviation: float | None = None
-
-    @property
-    def recommendation(self) -> Variant | None:
-        """The variant that the interval speaks for; None if it holds one half, or rests on too few tasks."""
-        if self.low is None or self.high is None or self.tasks < FEWEST_TASKS:
-            return None
-        if self.low > 0.5:
-            return Variant.APO_ZERO
-        return Variant.APO_DOWN if self.high < 0.5 else None
-
-    @property
-    def is_small(self) -> bool:
-        """Whether it is known that winners and fresh answers hardly differ."""
-        if self.low is None or self.high is None or self.tasks < FEWEST_TASKS:
-            return False
-        return self.low >= 0.5 - SMALL and self.high <= 0.5 + SMALL
-
-    @property
-    def more_tasks(self) -> int | None:
-        """How many more tasks would settle it if the mean is right, four times in five; None if no number would."""
-        if self.mean is None or self.deviation is None or self.mean == 0.5:
-            return None if self.mean is not None else FEWEST_TASKS
-        needed = ((_Z + _Z_POWER) * self.deviation / abs(self.mean - 0.5)) ** 2
-        return max(math.ceil(needed), FEWEST_TASKS) - self.tasks
-
-
-def win_rate(tallies: Iterable[Tally]) -> WinRate:
-    """How often winners win: each task counts once, by the mean over its comparisons, which depend on each other.
-
-    The interval is the adjusted Wald interval of Bonett and Price (2012) for paired proportions, over tasks: one task that is
-    won and one that is lost are added, then mean ± 1.96 standard errors, cut at 0 and 1. So it is neither empty when
-    all comparisons end alike nor blind to ties, which carry no doubt of their own.
-    """
-    scores = [score for tally in tallies if (score := tally.score) is not None]
-    if not scores:
-        return WinRate(0)
-    padded = [*scores, 0.0, 1.0]
-    centre = sum(padded) / len(padded)
-    deviation = math.sqrt(sum((score - centre) ** 2 for score in padded) / len(padded))
-    reach = _Z * deviation / math.sqrt(len(padded))
-    mean = sum(scores) / len(scores)
-    return WinRate(len(scores), mean, max(0.0, centre - reach), min(1.0, centre + reach), deviation)
+"""A win rate whose interval is within this distance of one half is too close to it to choose by."""
+_Z: Final = 1.959963984540054  # of a two-sided 95% interval
+_Z_POWER: Final = 0.841621  # to detect a difference of that size four times in five
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +47,14 @@ class Mean:
     squares: float = 0.0
 
     def add(self, value: float) -> None:
-        """Take one more value in."""
+        """Add a value (Welford's update)."""
         self.n += 1
         distance = value - self.mean
         self.mean += distance / self.n
         self.squares += distance * (value - self.mean)
 
     def merge(self, other: "Mean") -> None:
-        """Take in everything that `other` has seen (Chan, Golub and LeVeque's update)."""
+        """Add everything that `other` has seen (Chan, Golub and LeVeque's update)."""
         n = self.n + other.n
         if n == 0:
             return
@@ -142,7 +64,7 @@ class Mean:
         self.n = n
 
     def estimate(self) -> Estimate:
-        """What is known so far."""
+        """The mean of the values so far with its standard error."""
         if self.n == 0:
             return Estimate(mean=None, se=None, n=0)
         if self.n == 1:
@@ -151,8 +73,104 @@ class Mean:
 
 
 def mean_of(values: Iterable[float]) -> Estimate:
-    """The estimate over some values."""
+    """The estimate of some values' mean."""
     mean = Mean()
     for value in values:
         mean.add(value)
     return mean.estimate()
+
+
+def share(count: int, total: int) -> Estimate:
+    """A proportion with its standard error; the mean is None without a count."""
+    if not total:
+        return Estimate(None, None, 0)
+    mean = count / total
+    return Estimate(mean, math.sqrt(mean * (1 - mean) / total), total)
+
+
+def wilson(count: int, total: int) -> tuple[float, float] | None:
+    """Wilson's 95% interval of a proportion; None without a count."""
+    if not total:
+        return None
+    mean, z = count / total, _Z
+    centre = (mean + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(mean * (1 - mean) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    return centre - half, centre + half
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Comparisons of one winner with fresh answers to its task: won, lost, or tied, which counts half."""
+
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+
+    @property
+    def score(self) -> float | None:
+        """The share that was won, between 0 and 1; None without a comparison."""
+        compared = self.wins + self.losses + self.ties
+        return (self.wins + self.ties / 2) / compared if compared else None
+
+    @property
+    def leaning(self) -> Variant | None:
+        """The variant that the majority of the comparisons supports; None without a majority."""
+        if self.wins == self.losses:
+            return None
+        return Variant.APO_ZERO if self.wins > self.losses else Variant.APO_DOWN
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """The mean score over tasks with its 95% interval; `deviation` is the standard deviation of a task's score.
+
+    All but `tasks` are None when nothing could be compared.
+    """
+
+    tasks: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    deviation: float | None = None
+
+    @property
+    def recommendation(self) -> Variant | None:
+        """The variant that the interval supports; None if it includes one half, or rests on too few tasks."""
+        if self.low is None or self.high is None or self.tasks < FEWEST_TASKS:
+            return None
+        if self.low > 0.5:
+            return Variant.APO_ZERO
+        return Variant.APO_DOWN if self.high < 0.5 else None
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is known that winners and fresh answers hardly differ."""
+        if self.low is None or self.high is None or self.tasks < FEWEST_TASKS:
+            return False
+        return self.low >= 0.5 - SMALL and self.high <= 0.5 + SMALL
+
+    @property
+    def more_tasks(self) -> int | None:
+        """How many more tasks would decide it, four times in five, if the mean is right; None if no number would."""
+        if self.mean is None or self.deviation is None or self.mean == 0.5:
+            return None if self.mean is not None else FEWEST_TASKS
+        needed = ((_Z + _Z_POWER) * self.deviation / abs(self.mean - 0.5)) ** 2
+        return max(math.ceil(needed), FEWEST_TASKS) - self.tasks
+
+
+def win_rate(tallies: Iterable[Tally]) -> WinRate:
+    """How often winners win: each task counts once, by the mean over its comparisons, which depend on each other.
+
+    The interval is the adjusted Wald interval of Bonett and Price (2012) for paired proportions, over tasks: one task that is
+    won and one that is lost are added, then mean ± 1.96 standard errors, cut at 0 and 1. So it is not empty when all
+    comparisons end alike, and ties, which are certain, narrow it.
+    """
+    scores = [score for tally in tallies if (score := tally.score) is not None]
+    if not scores:
+        return WinRate(0)
+    padded = [*scores, 0.0, 1.0]
+    centre = sum(padded) / len(padded)
+    deviation = math.sqrt(sum((score - centre) ** 2 for score in padded) / len(padded))
+    reach = _Z * deviation / math.sqrt(len(padded))
+    mean = sum(scores) / len(scores)
+    return WinRate(len(scores), mean, max(0.0, centre - reach), min(1.0, centre + reach), deviation)

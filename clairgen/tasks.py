@@ -1,42 +1,34 @@
-"""Tasks: rows of a file or a hub data set, read one at a time, each with the place where it stands.
+"""Tasks from the rows of a source, one at a time: a prompt or a conversation, an id, and the answers recorded beside it.
 
-A row has `prompt` (a text) or `messages` (a conversation that ends with the user), and may have `id`. A row that cannot be
-read at all is a fault of the file (BadRow); a prompt that is empty or cannot be sent is that task's fault alone, told by
-`fault_of` when its turn comes.
+A row has `prompt` (a text) or `messages` (a conversation that ends with the user), and may have `id`. A row without a task
+makes the source unusable unless such rows are skipped (`BadRow`); a prompt that is empty or cannot be sent fails its task alone
+(`prompt_error`).
 """
 
-import csv
-import json
 import math
 import random
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from clairgen.config.models import TaskSource
-from clairgen.errors import InputError, MissingExtraError
+from clairgen.errors import InputError
 from clairgen.keys import digest, messages_json
 from clairgen.records import Message, RecordedAnswer, Task
+from clairgen.sources import BadRow, SourceRow, source_rows
 from clairgen.text import is_encodable
 
-_ROLES = ("system", "user", "assistant")
-_ID_DIGITS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that holds no task: where it stands and why."""
-
-    where: str
-    why: str
+_ROLES: Final = ("system", "user", "assistant")
+_ID_DIGITS: Final = 20
+_TEXTS: Final = ("response", "text", "content", "answer", "output")
+_MODELS: Final = ("model", "generator")
+_SCORE: Final = "overall_score"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A task and where it stands in its source; `named` tells whether the source gave the id."""
+    """A task and where it is in its source; `named` says whether the source gave the id."""
 
     task: Task
     where: str
@@ -46,9 +38,9 @@ class Row:
 def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
     """Rows of the source in order, or the uniform sample of them that `seed` draws.
 
-    Raises InputError for a file that is missing or of unknown form, or that has no column to take the prompt from.
+    Raises InputError for a file that is missing or in another format, or that has no column with the prompt.
     """
-    rows = _open(source)
+    rows = source_rows(source)
     if source.sample is not None:
         count = sum(1 for _ in rows())
         chosen = sorted(random.Random(seed).sample(range(count), min(source.sample, count)))  # noqa: S311 - a data sample
@@ -62,23 +54,8 @@ def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
         yield row
 
 
-def check_source(source: TaskSource) -> None:
-    """Raise InputError for a file that is missing, unreadable or of unknown form, before anything is set up."""
-    if source.path is None:
-        return
-    if source.path.suffix not in _READERS:
-        raise InputError(f"tasks are read from {', '.join(_READERS)} files; {source.path} is none of them")
-    try:
-        with source.path.open("rb"):
-            pass
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file of tasks {source.path}; check `path` under `tasks`") from error
-    except OSError as error:
-        raise InputError(f"the file of tasks {source.path} cannot be read: {error.strerror}") from error
-
-
-def fault_of(task: Task) -> tuple[str, str] | None:
-    """Why a task's prompt cannot be sent, as (reason, sentence), or None: what a model would never see as it was meant."""
+def prompt_error(task: Task) -> tuple[str, str] | None:
+    """Why a task's prompt cannot be sent as it is meant, as (reason, sentence); None if it can."""
     asked = task.messages[-1].content
     if not asked.strip():
         return "blank-prompt", f"the prompt of task {task.id} is empty; give it a text"
@@ -86,19 +63,46 @@ def fault_of(task: Task) -> tuple[str, str] | None:
         if "\0" in message.content:
             return (
                 "nul-in-prompt",
-                f"the prompt of task {task.id} holds a NUL character, at which engines stop reading; take it out",
+                f"the prompt of task {task.id} contains a NUL character, at which engines stop reading; remove it",
             )
         if not is_encodable(message.content):
             return (
                 "surrogate-in-prompt",
-                f"the prompt of task {task.id} holds half a surrogate pair, which is no text; mend it",
+                f"the prompt of task {task.id} contains half a surrogate pair, which is not text; remove it",
             )
     return None
 
 
 def task_id_of(messages: tuple[Message, ...]) -> str:
-    """Id of a task that its source did not name: 20 hex digits of its messages' hash."""
+    """The id of a task whose source gives none: 20 hex digits of its messages' hash."""
     return digest(messages_json(messages))[:_ID_DIGITS]
+
+
+def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> tuple[RecordedAnswer, ...]:
+    """The answers of a row, in their order; entries without a text are skipped.
+
+    Higher scores are better. A score that is missing, None, not a number or not finite ("N/A" in UltraFeedback) is None.
+    """
+    if source.answers is None:
+        return ()
+    if isinstance(source.answers, list):
+        scores = source.scores if isinstance(source.scores, list) else [None] * len(source.answers)
+        found = [
+            RecordedAnswer(row[name], name, _score(row.get(score) if score else None))
+            for name, score in zip(source.answers, scores, strict=True)
+            if _is_text(row.get(name))
+        ]
+        return tuple(found)
+    field = source.scores if isinstance(source.scores, str) else _SCORE
+    answers = (_answer(entry, field) for entry in _entries(row.get(source.answers)))
+    return tuple(answer for answer in answers if answer is not None)
+
+
+def _at(rows: Iterator[SourceRow], chosen: list[int]) -> Iterator[SourceRow]:
+    position = 0
+    for index in chosen:
+        yield from islice(rows, index - position, index - position + 1)
+        position = index + 1
 
 
 def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | BadRow:
@@ -110,7 +114,7 @@ def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | Ba
     given = content.get("id")
     named = given is not None and str(given) != ""
     if named and not is_encodable(str(given)):
-        return BadRow(where, "its id holds half a surrogate pair, which is no text")
+        return BadRow(where, "its id contains half a surrogate pair, which is not text")
     identity = str(given) if named else task_id_of(messages)
     return Row(Task(identity, messages, recorded_answers(content, source)), where, named)
 
@@ -144,7 +148,7 @@ def _message(entry: Any) -> Message:  # noqa: ANN401 - a cell of a data set
 
 
 def _check_columns(first: Mapping[str, Any], source: TaskSource, *, no_prompt: bool) -> None:
-    """Raise InputError for a column that the configuration takes and the data set does not have."""
+    """Raise InputError for a column that the configuration names and the source does not have."""
     wanted = [source.column] if source.column else ["prompt", "messages"]
     columns = ", ".join(map(str, first)) or "none"
     given = [source.answers] if isinstance(source.answers, str) else [*(source.answers or ()), *(source.scores or ())]
@@ -161,113 +165,8 @@ def _check_columns(first: Mapping[str, Any], source: TaskSource, *, no_prompt: b
         )
 
 
-_Cells = tuple[str, Mapping[str, Any] | BadRow]
-
-
-def _open(source: TaskSource) -> Callable[[], Iterator[_Cells]]:
-    """A way to read the source's rows from the start, as often as wanted."""
-    if source.hub is not None:
-        return _hub_rows(source.hub, source.subset, source.split)
-    check_source(source)
-    path = source.path or Path()
-    return lambda: _READERS[path.suffix](path)
-
-
-def _jsonl_rows(path: Path) -> Iterator[_Cells]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            where = f"{path.name} line {number}"
-            if not line.strip():
-                continue
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield where, BadRow(where, f"it is not valid JSON ({error})")
-                continue
-            yield where, content if isinstance(content, dict) else BadRow(where, "it is not a JSON object")
-
-
-def _csv_rows(path: Path) -> Iterator[_Cells]:
-    csv.field_size_limit(sys.maxsize)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            for content in reader:
-                yield f"{path.name} line {reader.line_num}", {str(key): cell for key, cell in content.items()}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"the file of tasks {path} is not UTF-8 CSV: {error}") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[_Cells]:
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("Reading parquet", "data") from error
-    try:
-        number = 0
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000):
-            for content in batch.to_pylist():
-                number += 1
-                yield f"{path.name} row {number}", content
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
-
-
-_READERS: Mapping[str, Callable[[Path], Iterator[_Cells]]] = {
-    ".jsonl": _jsonl_rows,
-    ".csv": _csv_rows,
-    ".parquet": _parquet_rows,
-}
-
-
-def _hub_rows(name: str, subset: str | None, split: str) -> Callable[[], Iterator[_Cells]]:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtraError("Reading a data set from the hub", "data") from error
-    try:
-        data = datasets.load_dataset(name, subset, split=split)
-    except Exception as error:  # the library raises anything, from OSError to its own tree
-        raise InputError(
-            f"the hub data set {name!r} (split {split!r}) cannot be loaded: {str(error).splitlines()[0]}"
-        ) from error
-    return lambda: ((f"{name} row {number}", content) for number, content in enumerate(data, start=1))
-
-
-def _at(rows: Iterator[_Cells], chosen: list[int]) -> Iterator[_Cells]:
-    position = 0
-    for index in chosen:
-        yield from islice(rows, index - position, index - position + 1)
-        position = index + 1
-
-
-_TEXTS = ("response", "text", "content", "answer", "output")
-_MODELS = ("model", "generator")
-_SCORE = "overall_score"
-
-
-def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> tuple[RecordedAnswer, ...]:
-    """The answers of a row, in their order; entries without a text are passed over.
-
-    Higher scores are better. A score that is missing, None, no number or not finite ("N/A" in UltraFeedback) is None.
-    """
-    if source.answers is None:
-        return ()
-    if isinstance(source.answers, list):
-        scores = source.scores if isinstance(source.scores, list) else [None] * len(source.answers)
-        found = [
-            RecordedAnswer(row[name], name, _score(row.get(score) if score else None))
-            for name, score in zip(source.answers, scores, strict=True)
-            if _is_text(row.get(name))
-        ]
-        return tuple(found)
-    field = source.scores if isinstance(source.scores, str) else _SCORE
-    answers = (_answer(entry, field) for entry in _entries(row.get(source.answers)))
-    return tuple(answer for answer in answers if answer is not None)
-
-
 def _entries(cell: Any) -> list[Any]:  # noqa: ANN401 - a cell of a data set
-    """The answers in a cell: a list, or a table of lists, as `datasets` gives a sequence of structures."""
+    """The answers in a cell: a list, or a mapping of lists, as `datasets` returns a sequence of structures."""
     if isinstance(cell, Mapping) and cell and all(isinstance(column, list) for column in cell.values()):
         return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
     return list(cell) if isinstance(cell, list | tuple) else []

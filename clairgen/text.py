@@ -1,4 +1,4 @@
-"""Small questions about texts that several readers ask: can it be written, and where does a model's thinking end."""
+"""Whether a text can be encoded, and where a reasoning model's thinking ends."""
 
 import re
 
@@ -7,7 +7,7 @@ _THOUGHT = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
 
 def is_encodable(text: str) -> bool:
-    """Whether a text can be sent and stored: half a surrogate pair cannot."""
+    """Whether a text can be sent and stored; one with half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -15,10 +15,15 @@ def is_encodable(text: str) -> bool:
     return True
 
 
-def without_thinking(answer: str, student: str = "") -> str | None:
-    """The answer after the blocks that a reasoning model thinks in; None when one that starts it is never closed.
+def encodable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 cannot encode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
-    Some servers swallow the opening tag. A closing tag alone then ends the thinking, unless the student wrote of it too.
+
+def without_thinking(answer: str, student: str = "") -> str | None:
+    """The answer after the blocks of a reasoning model's thinking; None if a block at its start is never closed.
+
+    Some servers omit the opening tag. A closing tag alone then ends the thinking, unless the student wrote it too.
     """
     position = 0
     while thinking := _THINKING.match(answer, position):

@@ -1,9 +1,13 @@
 import ast
 import asyncio
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import clairgen
 from clairgen.config.file import load_config
@@ -13,6 +17,7 @@ from tests.scripted import ScriptedEndpoint
 PUBLIC = {
     *("ClairgenError", "UserError", "RunConfig", "load_config"),
     *("Completion", "Message", "Pair", "Task", "Recipe", "RECIPES"),
+    *("Candidate", "Fault", "Filter", "FILTERS", "Metric", "METRICS"),
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
 }
 
@@ -30,6 +35,7 @@ def test_type_checkers_see_the_same_names() -> None:
     assert sorted(name for name in declared if name) == sorted(PUBLIC)
 
 
+@pytest.mark.process
 def test_importing_it_loads_nothing_heavy() -> None:
     heavy = ("pydantic", "aiosqlite", "rich", "torch", "datasets")
     code = f"import sys, clairgen; print(*[name for name in {heavy} if name in sys.modules])"
@@ -37,16 +43,18 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
-async def test_the_example_of_the_docstring_runs_inside_a_running_loop(tmp_path: Path) -> None:
-    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+async def test_the_example_of_the_docstring_runs_inside_a_running_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = "\n".join(re.findall(r"^ {4}(.*)$", clairgen.__doc__ or "", re.MULTILINE))
+    monkeypatch.chdir(tmp_path)
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(102))
+    names: dict[str, Any] = {}
     async with ScriptedEndpoint(played) as endpoint:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
-        config = clairgen.load_config(tmp_path / "config.yaml")
-        assert config == load_config(tmp_path / "config.yaml")
-        summary = await clairgen.generate(config, tmp_path / "run", clairgen.Options(limit=10))
-    assert summary.statuses["clair"] == {"made": 10, "pending": 2}
-    clair, stronger = await clairgen.report(tmp_path / "run")
-    assert (clair.n, stronger.n) == (10, 10)
-    exported = await clairgen.export(tmp_path / "run", tmp_path / "out", test_fraction=0.05)
-    assert exported.row_count == 20
+        await eval(compile(example, "example", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)  # noqa: S307 - our own
+    assert names["config"] == load_config(tmp_path / "config.yaml")
+    assert names["summary"].statuses["clair"] == {"made": 100, "pending": 2}
+    assert (names["clair"].n, names["stronger"].n) == (100, 100)
+    assert names["exported"].row_count == 200
     assert asyncio.get_running_loop().is_running()

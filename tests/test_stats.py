@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clairgen.stats import Estimate, Mean
+from clairgen.stats import Estimate, Mean, share, wilson
 
 values = st.lists(st.floats(-1e6, 1e6), max_size=50)
 
@@ -58,3 +58,19 @@ def test_merged_parts_agree_with_the_whole(first: list[float], second: list[floa
 
 def test_an_estimate_as_json() -> None:
     assert mean_of([1, 3]).estimate().to_json() == {"mean": 2, "se": 1, "n": 2}
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "low", "high"),
+    [(50, 100, 0.4038, 0.5962), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (60, 100, 0.5020, 0.6906)],
+)
+def test_wilson_interval_is_the_textbooks(count: int, total: int, low: float, high: float) -> None:
+    interval = wilson(count, total)
+    assert interval is not None
+    assert interval == pytest.approx((low, high), abs=5e-5)
+
+
+def test_share_has_its_error() -> None:
+    estimate = share(25, 100)
+    assert (estimate.mean, estimate.n) == (0.25, 100)
+    assert estimate.se == pytest.approx(0.0433, abs=1e-4)

@@ -5,7 +5,8 @@ import pytest
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError
 from clairgen.records import Message, Task
-from clairgen.tasks import BadRow, Row, fault_of, read_tasks, task_id_of
+from clairgen.sources import BadRow
+from clairgen.tasks import Row, prompt_error, read_tasks, task_id_of
 
 
 def rows(path: Path, **source: object) -> list[Row | BadRow]:
@@ -16,7 +17,7 @@ def prompts(found: list[Row | BadRow]) -> list[str]:
     return [row.task.messages[-1].content for row in found if isinstance(row, Row)]
 
 
-def test_jsonl_rows_keep_their_ids_and_places(tmp_path: Path) -> None:
+def test_jsonl_rows_keep_their_ids_and_positions(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"id": 7, "prompt": "one"}\n\n{"prompt": "two"}\n')
     one, two = rows(path)
@@ -46,10 +47,10 @@ def test_jsonl_rows_keep_their_ids_and_places(tmp_path: Path) -> None:
             "ends with 'assistant'",
         ),
         ('{"messages": ["x"]}', "role must be one of"),
-        ('{"id": "\\ud800", "prompt": "x"}', "its id holds half a surrogate pair"),
+        ('{"id": "\\ud800", "prompt": "x"}', "its id contains half a surrogate pair"),
     ],
 )
-def test_a_row_that_holds_no_task_is_told_with_its_place(tmp_path: Path, line: str, why: str) -> None:
+def test_a_row_that_holds_no_task_is_reported_with_its_position(tmp_path: Path, line: str, why: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"prompt": "good"}\n' + line + '\n{"prompt": "good too"}\n')
     good, bad, after = rows(path)
@@ -60,7 +61,7 @@ def test_a_row_that_holds_no_task_is_told_with_its_place(tmp_path: Path, line: s
     assert why in bad.why
 
 
-def test_an_empty_messages_column_beside_a_prompt_is_passed_over(tmp_path: Path) -> None:
+def test_an_empty_messages_column_beside_a_prompt_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text(
         '{"messages": null, "prompt": "one"}\n{"messages": "", "prompt": "two"}\n{"messages": [], "prompt": "three"}\n'
@@ -155,5 +156,5 @@ def test_missing_unreadable_and_unknown_files_are_one_sentence(tmp_path: Path) -
     ],
 )
 def test_what_cannot_be_sent_has_a_name(prompt: str, reason: str | None) -> None:
-    fault = fault_of(Task("t", (Message("user", prompt),)))
+    fault = prompt_error(Task("t", (Message("user", prompt),)))
     assert (fault and fault[0]) == reason

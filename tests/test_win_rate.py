@@ -16,13 +16,14 @@ def test_the_interval_is_bonett_and_prices_for_paired_proportions() -> None:
     found = win_rate(tallies(wins, losses, ties))
     padded = wins + losses + ties + 2
     won, lost = (wins + 1) / padded, (losses + 1) / padded
-    reach = 1.959964 * ((won + lost - (won - lost) ** 2) / padded) ** 0.5
+    reach = 1.959963984540054 * ((won + lost - (won - lost) ** 2) / padded) ** 0.5
     assert found.mean == pytest.approx((wins + ties / 2) / (padded - 2))
     assert (found.low, found.high) == pytest.approx(
         ((1 + won - lost - reach) / 2, (1 + won - lost + reach) / 2), abs=1e-12
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("won", [0.5, 0.3, 0.1])
 @pytest.mark.parametrize("tasks", [20, 100])
 def test_the_interval_holds_the_truth_as_often_as_it_says(won: float, tasks: int) -> None:

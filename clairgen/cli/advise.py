@@ -2,36 +2,44 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from clairgen.config.models import RunConfig
-    from clairgen.pipeline.advise import Advised, AdviseOptions
-    from clairgen.pipeline.reward_model import RewardModel
+from clairgen.cli.exit_codes import FAILED
+from clairgen.cli.generate import check_budget_flag
+from clairgen.cli.progress import showing
+from clairgen.cli.recipe_names import current_recipe
+from clairgen.cli.signals import run_drainable
+from clairgen.config.file import load_config
+from clairgen.config.models import RunConfig
+from clairgen.config.prices import dollars
+from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice, advise
+from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.reward_model import RewardModel
+from clairgen.recipes.compare import Outcome
+from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.stats import FEWEST_TASKS
+from clairgen_train.reward_model import load_reward_model
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from clairgen.pipeline.advise import Advised, RecipeAdvice
-    from clairgen.recipes.compare import Outcome
+_MANY = 0.1  # the share of comparisons left out from which a remark says so
 
 
-def advise(
+def advise_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     recipe: Annotated[
-        list[str] | None, typer.Option(help="Only this recipe; may be given again. All if left out.")
+        list[str] | None, typer.Option(help="Only this recipe; may be repeated. All if left out.")
     ] = None,
     samples: Annotated[int, typer.Option(min=1, max=1000, help="Fresh answers that each winner is compared with.")] = 1,
     limit: Annotated[
-        int | None, typer.Option(min=1, max=2**53, help="Only so many kept pairs a recipe, drawn uniformly.")
+        int | None, typer.Option(min=1, max=2**53, help="Only LIMIT kept pairs a recipe, drawn uniformly.")
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="A configuration whose roles go before those saved with the run, such as a judge."),
+        typer.Option(help="A configuration whose roles, such as a judge, override those saved with the run."),
     ] = None,
     reward_model: Annotated[
         str | None, typer.Option(help="Score with this sequence classifier (folder or hub id) instead of a judge.")
@@ -40,27 +48,24 @@ def advise(
         bool, typer.Option("--per-pair", help="Keep the choice for each pair, which export writes as `objective`.")
     ] = False,
     budget_usd: Annotated[
-        float | None, typer.Option(help="What the run may cost at most, ever; goes before the configuration's.")
+        float | None,
+        typer.Option(help="Most that the run may cost, over all its sessions; overrides the configuration's."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a recipe, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a recipe, for scripts.")] = False,
 ) -> None:
     """Compare winners with fresh answers of the target: apo-zero fits where winners are better, apo-down where they are worse.
 
-    Each winner is judged in both orders; a judge whose verdicts disagree calls a tie, which counts half. Run it again after
-    anything: only what is missing is asked.
+    Each winner is judged in both orders; a judge whose verdicts disagree declares a tie, which counts half. Run it again at any
+    time: only missing answers are requested.
 
     Example: clairgen advise runs/first --recipe clair --limit 200
     """
-    from clairgen.cli.generate import FAILED, check_budget_flag
-    from clairgen.config.file import load_config
-    from clairgen.pipeline.advise import AdviseOptions
-
     check_budget_flag(budget_usd)
-    brought = load_config(config) if config is not None else None
-    options = AdviseOptions(tuple(recipe or ()), samples, limit, per_pair, budget_usd)
-    scorer = _loaded(reward_model) if reward_model is not None else None
-    found = _shown(run, options, brought, scorer)
-    if json:
+    given = load_config(config) if config is not None else None
+    options = AdviseOptions(tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd)
+    scorer = load_reward_model(reward_model) if reward_model is not None else None
+    found = _advise_with_progress(run, options, given, scorer)
+    if as_json:
         typer.echo(advised_json(found))
     else:
         print_advised(found)
@@ -70,49 +75,13 @@ def advise(
         raise typer.Exit(FAILED)
 
 
-def _loaded(name: str) -> "RewardModel":
-    from clairgen_train.reward_model import load_reward_model
-
-    return load_reward_model(name)
-
-
-def _shown(run: Path, options: "AdviseOptions", brought: "RunConfig | None", scorer: "RewardModel | None") -> "Advised":
-    """Advise with progress on stderr; Ctrl-C drains."""
-    from rich.console import Console
-
-    from clairgen.cli.progress import shown
-    from clairgen.cli.signals import run_drainable
-    from clairgen.pipeline.advise import advise as compare_pairs
-    from clairgen.pipeline.progress import Progress
-
-    async def work(stop: asyncio.Event) -> "Advised":
-        progress = Progress()
-        async with shown(progress, Console(stderr=True)):
-            return await compare_pairs(run, options, config=brought, reward_model=scorer, progress=progress, stop=stop)
-
-    return run_drainable(work)
-
-
-_ENDED: "tuple[Callable[[Outcome], bool], ...]" = (
-    lambda outcome: outcome == "won",
-    lambda outcome: outcome.is_tie,
-    lambda outcome: outcome == "lost",
-)
-_MANY = 0.1  # of the comparisons left out, or half of them flipped with the order: then it is said
-
-
-def print_advised(found: "Advised") -> None:
+def print_advised(found: AdviseSummary) -> None:
     """Print the table and a few sentences for each recipe."""
-    from rich.console import Console
-
-    from clairgen.config.prices import dollars
-    from clairgen.reporting.sanitize import plain_line, shortened
-
     if not found.recipes:
         return
     by = plain_line(found.recipes[0].by)
     so_far = ", so far" if found.stopped_by is not None else ""
-    typer.echo(f"Winners against fresh answers of the target, by {by}{so_far}; ties count half, intervals are of 95%:")
+    typer.echo(f"Winners against fresh answers of the target, by {by}{so_far}; ties count half, intervals are 95%:")
     Console().print(_table(found))
     for entry in found.recipes:
         name = plain_line(entry.recipe)
@@ -130,38 +99,73 @@ def print_advised(found: "Advised") -> None:
             )
             typer.echo(f"  Kept for each pair: {counts}; export writes it as the column `objective`.")
     if money := found.progress.money.spent_usd:
-        typer.echo(f"Spent: {dollars(money)}, failed tries included")
+        typer.echo(f"Spent: {dollars(money)}, failed attempts included")
 
 
-def advised_json(found: "Advised") -> str:
+def advised_json(found: AdviseSummary) -> str:
     """What was found as a JSON list, an object a recipe."""
     return json.dumps([_object(found, entry) for entry in found.recipes], indent=2)
 
 
-def reason(entry: "RecipeAdvice") -> str:
+def reason(entry: RecipeAdvice) -> str:
     """The objective that fits, or that it is not clear, and why."""
-    from clairgen.stats import FEWEST_TASKS
-
     rate = entry.rate
     if rate.recommendation is not None:
         better = "winners are better than" if rate.recommendation == "apo-zero" else "winners are worse than"
         return f"{rate.recommendation} fits: {better} what the model says"
     if entry.kept < FEWEST_TASKS:
-        return f"not clear: {entry.kept} pairs are kept, and {FEWEST_TASKS} are needed to tell; make more"
+        return f"not clear: {entry.kept} pairs are kept, and at least {FEWEST_TASKS} are needed; make more"
     if not rate.tasks:
         return "not clear: no comparison came to a verdict"
     if rate.is_small:
-        return "not clear: winners and fresh answers are about as good, and more comparisons will hardly tell"
+        return "not clear: winners and fresh answers are about as good, and more comparisons will hardly change that"
     if rate.more_tasks is None:
         return "not clear: as many were won as lost"
     short = rate.tasks + rate.more_tasks > entry.kept
     beyond = f"; {entry.kept:,} pairs are kept, so try --samples or make more" if short else ""
-    return f"not clear: about {rate.more_tasks:,} more tasks would tell if the win rate stays as it is{beyond}"
+    return f"not clear: about {rate.more_tasks:,} more tasks would decide if the win rate stays as it is{beyond}"
 
 
-def _remarks(entry: "RecipeAdvice") -> list[str]:
-    from clairgen.recipes.compare import Outcome
+def _advise_with_progress(
+    run: Path, options: AdviseOptions, config: RunConfig | None, scorer: RewardModel | None
+) -> AdviseSummary:
+    """Advise with progress on stderr; Ctrl-C drains."""
 
+    async def work(stop: asyncio.Event) -> AdviseSummary:
+        progress = Progress()
+        async with showing(progress, Console(stderr=True)):
+            return await advise(run, options, config=config, reward_model=scorer, progress=progress, stop=stop)
+
+    return run_drainable(work)
+
+
+def _table(found: AdviseSummary) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe")
+    for title in ("pairs", "won-tied-lost", "win rate", "interval"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("objective", no_wrap=True)
+    for entry in found.recipes:
+        rate = entry.rate
+        objective = rate.recommendation if found.stopped_by is None else None
+        table.add_row(
+            safe_line(entry.recipe),
+            f"{entry.pairs:,} of {entry.kept:,}",
+            "-".join(f"{count:,}" for count in _won_tied_lost(entry)),
+            "–" if rate.mean is None else f"{rate.mean:.3f}",
+            "–" if rate.mean is None else f"{rate.low:.3f}-{rate.high:.3f}",
+            objective or "not clear",
+        )
+    return table
+
+
+def _won_tied_lost(entry: RecipeAdvice) -> tuple[int, int, int]:
+    ties = sum(count for outcome, count in entry.outcomes.items() if outcome.is_tie)
+    return entry.outcomes.get(Outcome.WON, 0), ties, entry.outcomes.get(Outcome.LOST, 0)
+
+
+def _remarks(entry: RecipeAdvice) -> list[str]:
+    """What a reader should know about the comparisons: ties, those left out, a judge with a position bias."""
     total = sum(entry.outcomes.values())
     left_out = sum(count for outcome, count in entry.outcomes.items() if outcome.is_left_out)
     flipped = entry.outcomes.get(Outcome.TIE_BETWEEN_ORDERS, 0)
@@ -175,38 +179,13 @@ def _remarks(entry: "RecipeAdvice") -> list[str]:
         )
     if flipped > judged / 2:
         remarks.append(
-            f"In {flipped:,} of {judged:,} comparisons the verdict changed with the order: the judge goes by the place rather "
-            "than the answer; name another one with --config."
+            f"In {flipped:,} of {judged:,} comparisons the verdict changed with the order: the judge follows the position rather "
+            "than the answer; name another judge with --config."
         )
     return remarks
 
 
-def _table(found: "Advised") -> "Table":
-    from rich.table import Table
-
-    from clairgen.reporting.sanitize import safe_line
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recipe")
-    for title in ("pairs", "won-tied-lost", "win rate", "interval"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("objective", no_wrap=True)
-    for entry in found.recipes:
-        rate = entry.rate
-        objective = rate.recommendation if found.stopped_by is None else None
-        counts = [sum(n for outcome, n in entry.outcomes.items() if wanted(outcome)) for wanted in _ENDED]
-        table.add_row(
-            safe_line(entry.recipe),
-            f"{entry.pairs:,} of {entry.kept:,}",
-            "-".join(f"{count:,}" for count in counts),
-            "–" if rate.mean is None else f"{rate.mean:.3f}",
-            "–" if rate.mean is None else f"{rate.low:.3f}-{rate.high:.3f}",
-            objective or "not clear",
-        )
-    return table
-
-
-def _object(found: "Advised", entry: "RecipeAdvice") -> dict[str, Any]:
+def _object(found: AdviseSummary, entry: RecipeAdvice) -> dict[str, Any]:
     rate = entry.rate
     done = found.stopped_by is None
     return {

@@ -1,21 +1,29 @@
-"""`clairgen demo`: the whole road, four recipes on small models that ship with clairgen; no key, no GPU, two minutes."""
+"""`clairgen demo`: the whole workflow, four recipes on small models that ship with clairgen; no key, no GPU, two minutes."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
+from clairgen import api
+from clairgen.cli.exit_codes import FAILED
+from clairgen.cli.export import print_export
+from clairgen.cli.generate import generate_with_progress, print_summary
+from clairgen.cli.signals import run_coroutine
+from clairgen.config.file import load_config
+from clairgen.data.classroom.questions import check, draw
 from clairgen.errors import InputError
+from clairgen.pipeline.generate import Options
+from clairgen.records import Pair, StoredPair
+from clairgen.reporting.pair_view import PairView
+from clairgen.reporting.terminal import print_reports
+from clairgen.stats import Estimate, Mean
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from clairgen.records import StoredPair
-    from clairgen.stats import Estimate
-
-_CONFIG = """\
+_CONFIG: Final = """\
 # The paper's four data sets over templated questions, made by small language models that ship with clairgen.
 recipes: [clair, judge-on-policy, judge-off-policy, stronger-preferred]
 seed: 0
@@ -29,10 +37,10 @@ models:
     - {model: classroom-weaker, endpoints: ["classroom:weaker"], temperature: 0.7, max_tokens: 96, concurrency: 16}
     - {model: classroom-stronger, endpoints: ["classroom:stronger"], temperature: 0.7, max_tokens: 96, concurrency: 16}
 """
-_SHOWN_PAIRS = 3
+_SHOWN_PAIRS: Final = 3
 
 
-def demo(
+def demo_command(
     out: Annotated[Path, typer.Argument(help="A folder for the demo's files.")] = Path("clairgen-demo"),
     questions: Annotated[int, typer.Option(min=10, max=20_000, help="How many questions to ask.")] = 300,
 ) -> None:
@@ -40,46 +48,34 @@ def demo(
 
     Example: clairgen demo
     """
-    from rich.console import Console
-
-    from clairgen import api
-    from clairgen.cli.export import print_export
-    from clairgen.cli.generate import FAILED, generate_shown, print_summary
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.config.file import load_config
-    from clairgen.pipeline.generate import Options
-    from clairgen.reporting.pair_view import PairView
-    from clairgen.reporting.terminal import print_reports
-
     console = Console()
     config, run, dataset = out / "config.yaml", out / "run", out / "dataset"
     _write_inputs(out, config, questions)
-    _step(f"clairgen generate {config} --run {run}")
-    summary = generate_shown(load_config(config), run, Options(accept_changes=True))
+    _print_step(f"clairgen generate {config} --run {run}")
+    summary = generate_with_progress(load_config(config), run, Options(accept_changes=True))
     print_summary(summary, again=f"clairgen demo {out} --questions {questions}")
     if summary.stopped_by is not None:
         raise summary.stopped_by
-    _step(f"clairgen report {run}")
+    _print_step(f"clairgen report {run}")
     print_reports(console, run_coroutine(api.report(run)))
     pairs = {recipe: run_coroutine(api.made_pairs(run, recipe)) for recipe in summary.statuses}
-    _step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that mend a mistake)")
-    for stored in _telling(pairs["clair"]):
+    _print_step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that correct a mistake)")
+    for stored in _corrected(pairs["clair"]):
         console.print(PairView(stored))
-    _step("How many answers are right? (the questions have answers that a program can check)")
+    _print_step("How many answers are right? (the questions have answers that a program can check)")
     console.print(_accuracies(pairs))
-    _step(f"clairgen export {run} {dataset} --test-fraction 0.1")
+    _print_step(f"clairgen export {run} {dataset} --test-fraction 0.1")
     print_export(run_coroutine(api.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
     if summary.failed:
         raise typer.Exit(FAILED)
 
 
-def _step(title: str) -> None:
+def _print_step(title: str) -> None:
     typer.secho(f"\n$ {title}" if title.startswith("clairgen") else f"\n{title}", bold=True)
 
 
 def _write_inputs(out: Path, config: Path, count: int) -> None:
-    from clairgen.data.classroom.questions import draw
-
+    """Write the configuration and `count` questions. Raises InputError for a folder that holds anything but a demo."""
     tasks = out / "questions.jsonl"
     if out.is_dir() and any(out.iterdir()) and not (config.is_file() and config.read_text(encoding="utf-8") == _CONFIG):
         raise InputError(f"the folder {out} holds something that is not a demo; name another one")
@@ -92,41 +88,34 @@ def _write_inputs(out: Path, config: Path, count: int) -> None:
         raise InputError(f"the folder {out} cannot be written: {error.strerror}; name another one") from error
 
 
-def _telling(pairs: Sequence["StoredPair"]) -> list["StoredPair"]:
-    """A few kept pairs in which the revision mends a mistake."""
-    from clairgen.data.classroom.questions import check
-
-    mended = [
+def _corrected(pairs: Sequence[StoredPair]) -> list[StoredPair]:
+    """A few kept pairs in which the revision corrects a mistake."""
+    corrected = [
         stored
         for stored in pairs
         if stored.dropped_by is None
-        and stored.pair.chosen is not None
-        and check(stored.task.messages[-1].content, stored.pair.chosen.text)
+        and isinstance(stored.outcome, Pair)
+        and check(stored.task.messages[-1].content, stored.outcome.chosen.text)
     ]
-    step = max(1, len(mended) // _SHOWN_PAIRS)
-    return mended[::step][:_SHOWN_PAIRS]
+    step = max(1, len(corrected) // _SHOWN_PAIRS)
+    return corrected[::step][:_SHOWN_PAIRS]
 
 
-def _accuracies(pairs: "Mapping[str, Sequence[StoredPair]]") -> "Table":
+def _accuracies(pairs: Mapping[str, Sequence[StoredPair]]) -> Table:
     """How many rejected and chosen answers are right in each recipe's kept pairs, with standard errors."""
-    from rich.table import Table
-
-    from clairgen.data.classroom.questions import check
-    from clairgen.stats import Mean
-
     table = Table("recipe", "kept pairs", "rejected right, %", "chosen right, %", box=None, pad_edge=False)
     for recipe, made in pairs.items():
         rejected, chosen = Mean(), Mean()
         for stored in made:
-            if stored.pair.chosen is not None and stored.dropped_by is None:
+            if isinstance(stored.outcome, Pair) and stored.dropped_by is None:
                 prompt = stored.task.messages[-1].content
-                rejected.add(100 * check(prompt, stored.pair.rejected.text))
-                chosen.add(100 * check(prompt, stored.pair.chosen.text))
+                rejected.add(100 * check(prompt, stored.outcome.rejected.text))
+                chosen.add(100 * check(prompt, stored.outcome.chosen.text))
         table.add_row(recipe, str(chosen.n), *(_with_error(mean.estimate()) for mean in (rejected, chosen)))
     return table
 
 
-def _with_error(estimate: "Estimate") -> str:
+def _with_error(estimate: Estimate) -> str:
     if estimate.mean is None or estimate.se is None:
         return "-"
     return f"{estimate.mean:.1f} ± {estimate.se:.1f}"

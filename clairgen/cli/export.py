@@ -1,31 +1,26 @@
 """`clairgen export`: pairs as a Hugging Face data set."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from clairgen.exporting.rows import ExportSummary
+from clairgen import api
+from clairgen.cli.recipe_names import current_recipe
+from clairgen.cli.signals import run_coroutine
+from clairgen.exporting.hub import push
+from clairgen.exporting.rows import ExportFormat, ExportSummary
+from clairgen.reporting.sanitize import plain_line
 
 
-class Format(StrEnum):
-    """The shape of the rows, as TRL's trainers read them."""
-
-    preference = "preference"
-    kto = "kto"
-    sft = "sft"
-
-
-def export(
+def export_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="A new folder for the data set.", show_default=False)],
     export_format: Annotated[
-        Format, typer.Option("--format", help="For DPO and APO, KTO, or SFT.")
-    ] = Format.preference,
+        ExportFormat, typer.Option("--format", help="For DPO and APO, KTO, or SFT.")
+    ] = ExportFormat.PREFERENCE,
     recipe: Annotated[
-        list[str] | None, typer.Option(help="Only this recipe; may be given again. All if left out.")
+        list[str] | None, typer.Option(help="Only this recipe; may be repeated. All if left out.")
     ] = None,
     test_fraction: Annotated[
         float, typer.Option(min=0.0, max=0.999, help="Share of the tasks held out as `test`.")
@@ -44,16 +39,12 @@ def export(
 
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
-    from clairgen import api
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.exporting.rows import ExportFormat
-
     summary = run_coroutine(
         api.export(
             run,
             out,
-            export_format=ExportFormat(export_format.value),
-            recipes=recipe or (),
+            export_format=export_format,
+            recipes=[current_recipe(name) for name in recipe or ()],
             test_fraction=test_fraction,
             seed=seed,
             overwrite=overwrite,
@@ -63,15 +54,11 @@ def export(
     )
     print_export(summary, out)
     if push_to_hub is not None:
-        from clairgen.exporting.hub import push
-
         typer.echo(push(out, push_to_hub, private=private))
 
 
-def print_export(summary: "ExportSummary", out: Path) -> None:
+def print_export(summary: ExportSummary, out: Path) -> None:
     """Print what an export holds and what it left out."""
-    from clairgen.reporting.sanitize import plain_line
-
     for name, splits in summary.rows.items():
         rows = ", ".join(f"{count:,} rows in {split}" for split, count in splits.items())
         typer.echo(f"{plain_line(name)}: {rows}")

@@ -1,14 +1,20 @@
-"""`clairgen filter`: other filters over the pairs that are there."""
+"""`clairgen filter`: other filters over the pairs of a run."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
+from clairgen import api
+from clairgen.cli.signals import run_coroutine
+from clairgen.config.renamed import note
+from clairgen.config.strict_yaml import validation_sentence
 from clairgen.errors import ConfigError
-
-if TYPE_CHECKING:
-    from clairgen.filters.settings import FilterSettings
+from clairgen.filters.registry import current_name
+from clairgen.filters.settings import FilterSettings
+from clairgen.pipeline.refilter import filter_pairs
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."
 
@@ -20,71 +26,65 @@ def filter_command(
     levenshtein: Annotated[str | None, typer.Option(help=f"Character edits. {_BOUNDS}")] = None,
     evaluation: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of evaluation items that no prompt should overlap with; may be given again."),
+        typer.Option(help="A file of evaluation items that no prompt should overlap with; may be repeated."),
     ] = None,
-    drop: Annotated[list[str] | None, typer.Option(help="Let this filter drop pairs; may be given again.")] = None,
-    mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be given again.")] = None,
-    off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be given again.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Let this filter drop pairs; may be repeated.")] = None,
+    mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be repeated.")] = None,
+    off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be repeated.")] = None,
 ) -> None:
-    """Change the filters in force and apply all pairs anew; no model is asked, nothing is deleted.
+    """Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.
 
-    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, allusion, lost_answer, refusal, language,
-    contamination, near_duplicate.
+    Filters: truncated, format, empty, identical, length_ratio, jaccard, levenshtein, revision_mention, lost_answer, refusal,
+    language, contamination, near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
-    from clairgen import api
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.pipeline.refilter import filter_pairs
-
-    bounds = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
-    actions = {name: action for action, names in (("drop", drop), ("mark", mark), ("off", off)) for name in names or ()}
+    ranges = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
+    bounds = {name: _bounds(name, text) for name, text in ranges.items() if text is not None}
+    actions = {
+        _filter_name(name): action
+        for action, names in (("drop", drop), ("mark", mark), ("off", off))
+        for name in names or ()
+    }
     before = run_coroutine(api.status(run)).filters
-    settings = _changed(
-        before,
-        evaluation or [],
-        {name: _bounds(name, text) for name, text in bounds.items() if text is not None},
-        actions,
-    )
+    settings = _changed(before or FilterSettings(), bounds, evaluation or [], actions)
     run_coroutine(filter_pairs(run, settings))
     after = run_coroutine(api.status(run))
     typer.echo(f"In force: {settings.description}")
     for recipe, counts in after.statuses.items():
         dropped = after.dropped.get(recipe, {})
+        lost, made = sum(dropped.values()), counts.get("made", 0)
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
-        made = counts.get("made", 0)
-        typer.echo(
-            f"{recipe}: {made - sum(dropped.values()):,} of {made:,} pairs kept, {sum(dropped.values()):,} dropped{reasons}"
-        )
+        typer.echo(f"{recipe}: {made - lost:,} of {made:,} pairs kept, {lost:,} dropped{reasons}")
 
 
 def _changed(
-    before: "FilterSettings | None",
-    evaluations: list[Path],
-    bounds: dict[str, list[float | None]],
-    actions: dict[str, str],
-) -> "FilterSettings":
-    from pydantic import ValidationError
-
-    from clairgen.config.strict_yaml import validation_sentence
-    from clairgen.filters.settings import FILTERS, FilterSettings
-
-    values: dict[str, Any] = (before or FilterSettings()).model_dump(mode="json")
-    for name in actions:
-        if name.replace("-", "_") not in FILTERS:
-            raise ConfigError(f"there is no filter {name!r}; there are {', '.join(FILTERS)}")
-    for name, limits in bounds.items():
-        values[name] = values[name] | {"bounds": limits}
-        if values[name]["action"] == "off":
-            values[name] |= {"action": None}
+    before: FilterSettings,
+    bounds: Mapping[str, list[float | None]],
+    evaluations: Sequence[Path],
+    actions: Mapping[str, str],
+) -> FilterSettings:
+    """The settings with other bounds (which switch a filter on), other evaluation files and other actions."""
+    changes: dict[str, dict[str, Any]] = {
+        name: {"bounds": limits} | ({"action": None} if before[name].action == "off" else {})
+        for name, limits in bounds.items()
+    }
     if evaluations:
-        values["contamination"] |= {"files": [str(file.resolve()) for file in evaluations]}
+        changes["contamination"] = {"files": [str(file.resolve()) for file in evaluations]}
     for name, action in actions.items():
-        values[name.replace("-", "_")] |= {"action": action}
+        changes.setdefault(name, {})["action"] = action
     try:
-        return FilterSettings.model_validate(values)
+        return before.changed(changes)
     except ValidationError as error:
         raise ConfigError(validation_sentence(error, FilterSettings)) from error
+
+
+def _filter_name(given: str) -> str:
+    """The name of a filter, which may be spelled with - or _, or be an old one."""
+    written = given.replace("-", "_")
+    if (name := current_name(given)) != written:
+        typer.echo(note("filter", written, name), err=True)
+    return name
 
 
 def _bounds(name: str, text: str) -> list[float | None]:

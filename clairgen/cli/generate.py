@@ -1,64 +1,61 @@
-"""`clairgen generate`: make the pairs of a run that are not made yet."""
+"""`clairgen generate`: make the missing pairs of a run, or estimate what they would cost."""
 
 import asyncio
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from clairgen.cli.signals import SECONDS_TO_DRAIN
+from clairgen.cli.exit_codes import FAILED
+from clairgen.cli.progress import showing
+from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
+from clairgen.config.file import load_config
+from clairgen.config.models import RunConfig
+from clairgen.config.prices import dollars
 from clairgen.errors import ConfigError
-
-if TYPE_CHECKING:
-    from clairgen.config.models import RunConfig
-    from clairgen.pipeline.generate import Options, Summary
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from clairgen.config.models import RunConfig
-    from clairgen.pipeline.estimate import Estimate, RoleEstimate
+from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
+from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.pipeline.progress import Progress
+from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 
 
-FAILED = 1
-
-
-def generate(
+def generate_command(
     config: Annotated[Path, typer.Argument(help="The configuration (YAML).", show_default=False)],
     run: Annotated[
-        Path, typer.Option("--run", help="The run directory; made if new, continued if not.", show_default=False)
+        Path, typer.Option("--run", help="The run directory: created if new, else continued.", show_default=False)
     ],
     limit: Annotated[int | None, typer.Option(min=1, max=2**53, help="Only the first LIMIT tasks of the run.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked and cost; ask nothing.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Take failed tasks up again.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be requested and its cost; request nothing.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed tasks again.")] = False,
     budget_usd: Annotated[
-        float | None, typer.Option(help="What the run may cost at most, ever; goes before the configuration's.")
+        float | None,
+        typer.Option(help="Most that the run may cost, over all its sessions; overrides the configuration's."),
     ] = None,
     reuse: Annotated[
-        list[Path] | None, typer.Option(help="Another run whose answers to equal asks are used; may be given again.")
+        list[Path] | None,
+        typer.Option(help="Another run whose answers to equal requests are reused; may be repeated."),
     ] = None,
-    skip_bad_lines: Annotated[
-        bool, typer.Option("--skip-bad-lines", help="Go on without rows that hold no task.")
-    ] = False,
+    skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Skip rows that hold no task.")] = False,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on with a configuration that changes what is asked.")
+        bool, typer.Option("--accept-changes", help="Continue with a configuration that changes the requests.")
     ] = False,
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Write prompts and answers into run.log as well.")
     ] = False,
     drain_seconds: Annotated[
-        float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long what is in flight may take.")
+        float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
 ) -> None:
-    """Make preference pairs. Run it again after anything: only what is missing is asked.
+    """Make preference pairs. Run it again at any time: only missing answers are requested.
 
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
-    from clairgen.config.file import load_config
-    from clairgen.pipeline.generate import Options
-
     loaded = load_config(config)
     if budget_usd is not None:
         check_budget_flag(budget_usd)
@@ -67,7 +64,7 @@ def generate(
         print_estimate(loaded, run, limit, retry_failed=retry_failed)
         return
     options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()), log_texts, drain_seconds)
-    summary = generate_shown(loaded, run, options)
+    summary = generate_with_progress(loaded, run, options)
     print_summary(summary, again=_again(config, run, options, budget_usd))
     if summary.stopped_by is not None:
         raise summary.stopped_by
@@ -76,33 +73,24 @@ def generate(
 
 
 def check_budget_flag(budget_usd: float | None) -> None:
-    """Raise ConfigError for a --budget-usd that is none."""
+    """Raise ConfigError for a --budget-usd that cannot be a budget."""
     if budget_usd is not None and not 0 < budget_usd <= 10**6:
-        raise ConfigError(f"--budget-usd {budget_usd:g} is no budget; give dollars above 0, at most a million")
+        raise ConfigError(f"--budget-usd {budget_usd:g} is not a budget; give dollars above 0, at most a million")
 
 
-def generate_shown(config: "RunConfig", run: Path, options: "Options") -> "Summary":
+def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Summary:
     """Generate with progress on stderr; Ctrl-C drains."""
-    from rich.console import Console
 
-    from clairgen.cli.progress import shown
-    from clairgen.cli.signals import run_drainable
-    from clairgen.pipeline.generate import generate as make_pairs
-    from clairgen.pipeline.progress import Progress
-
-    async def work(stop: asyncio.Event) -> "Summary":
+    async def work(stop: asyncio.Event) -> Summary:
         progress = Progress()
-        async with shown(progress, Console(stderr=True)):
-            return await make_pairs(config, run, options, progress=progress, stop=stop)
+        async with showing(progress, Console(stderr=True)):
+            return await generate(config, run, options, progress=progress, stop=stop)
 
     return run_drainable(work, options.drain_seconds)
 
 
-def print_summary(summary: "Summary", again: str) -> None:
-    """Print how a session left its run, and the command that goes on."""
-    from clairgen.config.prices import dollars
-    from clairgen.reporting.sanitize import plain_line, shortened
-
+def print_summary(summary: Summary, again: str) -> None:
+    """Print how a session left its run; `again` is the command that continues it."""
     tasks = summary.tasks
     if tasks.duplicates:
         typer.echo(f"{tasks.duplicates:,} rows repeat a prompt of the run and were merged with it.")
@@ -120,19 +108,40 @@ def print_summary(summary: "Summary", again: str) -> None:
             f"{counts.get('failed', 0):,} failed, {counts.get('pending', 0):,} to be made"
         )
     if money := summary.progress.money.spent_usd:
-        typer.echo(f"Spent: {dollars(money)}, failed tries included")
+        typer.echo(f"Spent: {dollars(money)}, failed attempts included")
     for recipe, reason, count, detail in summary.failures:
         typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
     if summary.failed:
-        typer.echo(f"Take them up again with: {plain_line(again)} --retry-failed")
+        typer.echo(f"Try them again with: {plain_line(again)} --retry-failed")
     if summary.stopped_by is not None:
-        typer.echo(f"Go on with: {plain_line(again)}")
+        typer.echo(f"Continue with: {plain_line(again)}")
     else:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
-def _again(config: Path, run: Path, options: "Options", budget_usd: float | None) -> str:
-    """The command that goes on with a run, as a shell takes it."""
+def print_estimate(config: RunConfig, run: Path, limit: int | None, *, retry_failed: bool) -> None:
+    """Estimate a session and print it; nothing is requested and nothing is written."""
+    found = run_coroutine(estimate(config, run, limit, retry_failed=retry_failed))
+    typer.echo(
+        f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
+        f"{found.pairs_made:,} pairs made already. Still to be requested:"
+    )
+    if not found.roles:
+        typer.echo("Nothing: these recipes use the answers that the data set contains.")
+        return
+    Console().print(_estimate_table(found.roles))
+    if not all(role.measured for role in found.roles):
+        typer.echo(
+            f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
+            "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured, with low and high ends."
+        )
+    for role in found.roles:
+        _print_price(role)
+    _print_sum(found, config.budget_usd)
+
+
+def _again(config: Path, run: Path, options: Options, budget_usd: float | None) -> str:
+    """The command that continues a run, quoted for a shell."""
     command = ["clairgen", "generate", str(config), "--run", str(run)]
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", f"{budget_usd:g}"] if budget_usd is not None else []
@@ -143,36 +152,7 @@ def _again(config: Path, run: Path, options: "Options", budget_usd: float | None
     return shlex.join(command)
 
 
-def print_estimate(config: "RunConfig", run: Path, limit: int | None, *, retry_failed: bool) -> None:
-    """Estimate a session and print it; nothing is asked and nothing is written."""
-    from rich.console import Console
-
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
-
-    found = run_coroutine(estimate(config, run, limit, retry_failed=retry_failed))
-    typer.echo(
-        f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
-        f"{found.pairs_made:,} pairs made already. Still to ask:"
-    )
-    if not found.roles:
-        typer.echo("Nothing: these recipes take what the data set brings.")
-        return
-    Console().print(_table(found.roles))
-    if not all(role.measured for role in found.roles):
-        typer.echo(
-            f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
-            "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured, with low and high ends."
-        )
-    _tell_prices(found.roles)
-    _tell_sum(found, config.budget_usd)
-
-
-def _table(roles: "Sequence[RoleEstimate]") -> "Table":
-    from rich.table import Table
-
-    from clairgen.reporting.sanitize import safe_line
-
+def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("role", "model"):
         table.add_column(title)
@@ -182,40 +162,35 @@ def _table(roles: "Sequence[RoleEstimate]") -> "Table":
         counts = (role.calls, role.prompt_tokens, role.answer_tokens)
         money = (role.low_usd, role.expected_usd, role.high_usd, role.most_usd)
         table.add_row(
-            role.role, safe_line(role.model), *(f"{count:,}" for count in counts), *(_dollars(part) for part in money)
+            role.role, safe_line(role.model), *(f"{count:,}" for count in counts), *(_cents(part) for part in money)
         )
     return table
 
 
-def _tell_prices(roles: "Sequence[RoleEstimate]") -> None:
-    from clairgen.reporting.sanitize import plain_line
-
-    for role in roles:
-        named = f"{role.role} ({plain_line(role.model)})"
-        if role.tariff is None:
-            typer.echo(f"No price is known for {named}, so its dollars are not counted; give it price_per_million.")
-        elif role.tariff.source != "price_per_million":
-            price = role.tariff.price
-            typer.echo(
-                f"Price of {named}: ${price.input:g} in, ${price.output:g} out per million tokens ({role.tariff.source})"
-            )
+def _print_price(role: RoleEstimate) -> None:
+    """Print a price that comes from the shipped table, or that none is known."""
+    named = f"{role.role} ({plain_line(role.model)})"
+    quote = role.price_quote
+    if quote is None:
+        typer.echo(f"No price is known for {named}, so its dollars are not counted; give it price_per_million.")
+    elif quote.source != "price_per_million":
+        price = quote.price
+        typer.echo(f"Price of {named}: ${price.input:g} in, ${price.output:g} out per million tokens ({quote.source})")
 
 
-def _tell_sum(found: "Estimate", budget_usd: float | None) -> None:
-    from clairgen.config.prices import dollars
-
+def _print_sum(found: CostEstimate, budget_usd: float | None) -> None:
     priced = [role for role in found.roles if role.expected_usd is not None]
     expected = sum(role.expected_usd or 0 for role in priced)
     if priced:
         low = sum(role.low_usd if role.low_usd is not None else role.expected_usd or 0 for role in priced)
         high = sum(role.high_usd if role.high_usd is not None else role.expected_usd or 0 for role in priced)
-        between = f", between {_dollars(low)} and {_dollars(high)}" if all(role.measured for role in priced) else ""
-        typer.echo(f"Expected: {_dollars(expected)}{between}")
+        between = f", between {_cents(low)} and {_cents(high)}" if all(role.measured for role in priced) else ""
+        typer.echo(f"Expected: {_cents(expected)}{between}")
     if budget_usd is not None:
         left = budget_usd - found.spent_usd
         enough = "" if expected <= left else ": not enough for what is expected"
         typer.echo(f"Budget: {dollars(budget_usd)}, of which {dollars(found.spent_usd)} are spent{enough}")
 
 
-def _dollars(amount: float | None) -> str:
+def _cents(amount: float | None) -> str:
     return "–" if amount is None else f"${amount:,.2f}"

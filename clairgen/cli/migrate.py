@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
+from clairgen.cli.signals import run_coroutine
+from clairgen.reporting.sanitize import plain_line
+from clairgen.store import migrate
 
-def migrate(run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)]) -> None:
+
+def migrate_command(run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)]) -> None:
     """Bring the database of a run up to this version's schema. Nothing that was paid for is lost.
 
     Example: clairgen migrate runs/first
     """
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.reporting.sanitize import plain_line
-    from clairgen.store import migrate as migrate_run
-
-    before, after = run_coroutine(migrate_run(run))
+    before, after = run_coroutine(migrate(run))
     name = plain_line(str(run))
     typer.echo(
         f"{name} is up to date (schema {after})."

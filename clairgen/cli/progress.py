@@ -1,4 +1,4 @@
-"""The progress of `generate` on stderr: a live table in a terminal, a plain line now and then elsewhere."""
+"""The progress of a session on stderr: a live table in a terminal, a plain line now and then elsewhere."""
 
 import asyncio
 import contextlib
@@ -17,45 +17,6 @@ from clairgen.reporting.sanitize import plain_text, safe_line
 
 _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
-
-
-@contextlib.asynccontextmanager
-async def shown(progress: Progress, console: Console) -> AsyncIterator[None]:
-    """Show `progress` on `console` while the block runs."""
-    start = time.monotonic()
-    showing = asyncio.create_task(
-        _live(progress, console, start) if console.is_terminal else _lines(progress, console, start)
-    )
-    try:
-        yield
-    finally:
-        showing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await showing
-        _tell_notes(progress, console)
-
-
-async def _live(progress: Progress, console: Console, start: float) -> None:
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            _tell_notes(progress, live.console)
-            live.update(counters_table(progress.counters(time.monotonic() - start)), refresh=True)
-            await asyncio.sleep(_REFRESH_SECONDS)
-
-
-async def _lines(progress: Progress, console: Console, start: float) -> None:
-    while True:
-        await asyncio.sleep(_LINE_SECONDS)
-        _tell_notes(progress, console)
-        console.print(Text(counters_line(progress.counters(time.monotonic() - start))), soft_wrap=True)
-
-
-def _tell_notes(progress: Progress, console: Console) -> None:
-    """Print what is to be told, once."""
-    while progress.notes:
-        console.print(Text(f"Note: {plain_text(progress.notes.pop(0))}", style="yellow"), soft_wrap=True)
-
-
 _TITLES = (
     "answered",
     "stored",
@@ -70,8 +31,24 @@ _TITLES = (
 )
 
 
+@contextlib.asynccontextmanager
+async def showing(progress: Progress, console: Console) -> AsyncIterator[None]:
+    """Show `progress` on `console` while the block runs."""
+    start = time.monotonic()
+    display = asyncio.create_task(
+        _live(progress, console, start) if console.is_terminal else _lines(progress, console, start)
+    )
+    try:
+        yield
+    finally:
+        display.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await display
+        _print_notes(progress, console)
+
+
 def counters_line(counters: Counters) -> str:
-    """All that matters on one line."""
+    """The counters on one line: pairs, answers by role, dollars and the time left."""
     roles = ", ".join(
         f"{name} {role.answered} answered {role.in_flight} in flight" for name, role in counters.roles.items()
     )
@@ -79,7 +56,7 @@ def counters_line(counters: Counters) -> str:
 
 
 def counters_table(counters: Counters) -> Group:
-    """A bar, and a row a role."""
+    """The counters as a bar and a table with a row for each role."""
     head = Table.grid(padding=(0, 1))
     head.add_row(
         ProgressBar(total=max(counters.pairs_to_make, 1), completed=counters.done, width=30),
@@ -98,6 +75,27 @@ def counters_table(counters: Counters) -> Group:
         for reason, count in sorted(role.refused.items(), key=lambda entry: -entry[1])
     )
     return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
+
+
+async def _live(progress: Progress, console: Console, start: float) -> None:
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            _print_notes(progress, live.console)
+            live.update(counters_table(progress.counters(time.monotonic() - start)), refresh=True)
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _lines(progress: Progress, console: Console, start: float) -> None:
+    while True:
+        await asyncio.sleep(_LINE_SECONDS)
+        _print_notes(progress, console)
+        console.print(Text(counters_line(progress.counters(time.monotonic() - start))), soft_wrap=True)
+
+
+def _print_notes(progress: Progress, console: Console) -> None:
+    """Print the notes that were not printed yet."""
+    while progress.notes:
+        console.print(Text(f"Note: {plain_text(progress.notes.pop(0))}", style="yellow"), soft_wrap=True)
 
 
 def _figures(role: RoleCounters, seconds: float) -> list[str]:

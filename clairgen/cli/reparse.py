@@ -5,19 +5,19 @@ from typing import Annotated
 
 import typer
 
+from clairgen.cli.signals import run_coroutine
+from clairgen.pipeline.reparse import reparse
 
-def reparse(
+
+def reparse_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
-    every: Annotated[bool, typer.Option("--all", help="Also answers that this version has read already.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also answers that this version has parsed already.")] = False,
 ) -> None:
-    """Read stored reviser answers again with a newer parser; no model is asked.
+    """Parse stored reviser answers again with this version's parser; no model is asked.
 
     Example: clairgen reparse runs/first
     """
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.pipeline.reparse import reparse as reparse_pairs
-
-    done = run_coroutine(reparse_pairs(run, every=every))
+    done = run_coroutine(reparse(run, every=every))
     typer.echo(
-        f"{done.read:,} answers read again, {done.changed:,} pairs changed, {done.recovered:,} of them had no chosen answer."
+        f"{done.read:,} answers parsed again, {done.changed:,} pairs changed, {done.recovered:,} of them had no chosen answer."
     )

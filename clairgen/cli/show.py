@@ -4,11 +4,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
+from clairgen import api
+from clairgen.cli.recipe_names import current_recipe
+from clairgen.cli.signals import run_coroutine
 from clairgen.errors import InputError
+from clairgen.reporting.pair_view import PairView
 
 
-def show(
+def show_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     pair: Annotated[
         str | None, typer.Option(help="The beginning of a pair's id, or a task's id; else the first pair.")
@@ -19,12 +24,7 @@ def show(
 
     Example: clairgen show runs/first --recipe clair
     """
-    from rich.console import Console
-
-    from clairgen import api
-    from clairgen.cli.signals import run as run_coroutine
-    from clairgen.reporting.pair_view import PairView
-
+    recipe = None if recipe is None else current_recipe(recipe)
     found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
         wanted = f" of {pair!r}" if pair else ""

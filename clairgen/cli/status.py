@@ -1,9 +1,12 @@
-"""`clairgen status`: where a run stands."""
+"""`clairgen status`: where a run stands, once or until its session ends."""
 
 import asyncio
+import contextlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -13,105 +16,37 @@ from rich.text import Text
 
 from clairgen import api
 from clairgen.cli.progress import counters_line, counters_table
+from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS, dollars
 from clairgen.pipeline.run_log import LastSession
-from clairgen.reporting.sanitize import safe_line
-from clairgen.store import Spent
+from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.store import RoleNumbers, Spent
+
+_REFRESH_SECONDS: Final = 2.0  # counting a million pairs takes a tenth of a second
+_LINE_SECONDS: Final = 10.0
 
 
-def status(
+def status_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
-    json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends, or Ctrl-C.")] = False,
 ) -> None:
-    """Show where a run stands: pairs, failures, answers, tokens and dollars. Works while the run goes on.
+    """Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.
 
     Example: clairgen status runs/first
     """
-    from clairgen.cli.signals import run as run_coroutine
-
     if watch:
-        _watch(run)
+        with contextlib.suppress(KeyboardInterrupt):
+            run_coroutine(watch_run(run, Console()))
         return
     found = run_coroutine(api.status(run))
-    if json:
-        typer.echo(_json(found))
+    if as_json:
+        typer.echo(json.dumps(_object(found), indent=2))
     else:
-        _print(found)
+        _print_status(Console(), found)
 
 
-def _watch(run: Path) -> None:
-    import contextlib
-
-    from rich.console import Console
-
-    from clairgen.cli.signals import run as run_coroutine
-
-    with contextlib.suppress(KeyboardInterrupt):
-        run_coroutine(watch(run, Console()))
-
-
-def _json(found: "api.Status") -> str:
-    import json
-    from dataclasses import asdict
-
-    from clairgen.config.prices import PICODOLLARS
-
-    return json.dumps(
-        {
-            "run": str(found.run),
-            "run_id": found.run_id,
-            "tasks": found.tasks,
-            "duplicates": found.source.duplicates if found.source else 0,
-            "bad_rows": found.source.bad_rows if found.source else 0,
-            "pairs": found.statuses,
-            "dropped": found.dropped,
-            "failures": [
-                {"recipe": recipe, "reason": reason, "count": count, "detail": detail}
-                for recipe, reason, count, detail in found.failures
-            ],
-            "roles": {
-                role.role: {key: value for key, value in asdict(role).items() if key != "role"} for role in found.roles
-            },
-            "spent_usd": found.spent.settled / PICODOLLARS,
-            "unsettled_usd": found.spent.unsettled / PICODOLLARS,
-            "unsettled_calls": found.spent.open_calls,
-            "filters": found.filters.model_dump(mode="json") if found.filters else None,
-        },
-        indent=2,
-    )
-
-
-def _print(found: "api.Status") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from clairgen.reporting.sanitize import plain_line, safe_line, shortened
-
-    console = Console()
-    console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
-    console.print(pairs_table(found.statuses, found.dropped))
-    roles = Table(box=None, pad_edge=False)
-    roles.add_column("role")
-    for title in ("answers", "reused", "tokens in", "tokens out", "dollars"):
-        roles.add_column(title, justify="right", no_wrap=True)
-    for role in found.roles:
-        dollars = "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}"
-        counts_of_role = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
-        roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts_of_role), dollars)
-    console.print()
-    console.print(roles)
-    if found.spent.calls:
-        typer.echo(f"\n{spent_line(found.spent)}")
-    for recipe, reason, count, detail in found.failures:
-        typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
-
-
-_REFRESH_SECONDS = 2.0  # counting a million pairs takes a tenth of a second
-_LINE_SECONDS = 10.0
-
-
-async def watch(run: Path, console: Console) -> None:
+async def watch_run(run: Path, console: Console) -> None:
     """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
     if not console.is_terminal:
         while (seen := await api.snapshot(run)).running:
@@ -126,17 +61,55 @@ async def watch(run: Path, console: Console) -> None:
         live.update(_view(seen), refresh=True)
 
 
+def _object(found: api.Status) -> dict[str, object]:
+    """The stable object of `status --json`."""
+    return {
+        "run": str(found.run),
+        "run_id": found.run_id,
+        "tasks": found.tasks,
+        "duplicates": found.source.duplicates if found.source else 0,
+        "bad_rows": found.source.bad_rows if found.source else 0,
+        "pairs": found.statuses,
+        "dropped": found.dropped,
+        "failures": [
+            {"recipe": recipe, "reason": reason, "count": count, "detail": detail}
+            for recipe, reason, count, detail in found.failures
+        ],
+        "roles": {
+            role.role: {key: value for key, value in asdict(role).items() if key != "role"} for role in found.roles
+        },
+        "spent_usd": found.spent.settled / PICODOLLARS,
+        "unsettled_usd": found.spent.unsettled / PICODOLLARS,
+        "unsettled_calls": found.spent.open_calls,
+        "filters": found.filters.model_dump(mode="json") if found.filters else None,
+    }
+
+
+def _print_status(console: Console, found: api.Status) -> None:
+    console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
+    console.print(_pairs_table(found.statuses, found.dropped))
+    console.print()
+    console.print(_roles_table(found.roles))
+    if found.spent.calls:
+        typer.echo(f"\n{_spent_line(found.spent)}")
+    for recipe, reason, count, detail in found.failures:
+        typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
+
+
 def _view(seen: api.Snapshot) -> Group:
-    parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}"), Text(), pairs_table(seen.statuses)]
+    """What a terminal shows of a run that is watched."""
+    parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}")]
+    parts += [Text(), _pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
         parts.append(counters_table(seen.session.counters))
     if seen.spent.calls:
-        parts += [Text(), Text(spent_line(seen.spent))]
+        parts += [Text(), Text(_spent_line(seen.spent))]
     return Group(*parts)
 
 
 def _line(seen: api.Snapshot) -> str:
+    """The same on one line."""
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""
@@ -153,10 +126,10 @@ def _state(session: LastSession | None) -> str:
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
 
 
-def pairs_table(
+def _pairs_table(
     statuses: Mapping[str, Mapping[str, int]], dropped: Mapping[str, Mapping[str, int]] | None = None
 ) -> Table:
-    """A row a recipe; without the counts of `dropped` pairs it does not tell what is kept."""
+    """A row for each recipe; without the counts of `dropped` pairs the columns kept and dropped are left out."""
     pairs = Table(box=None, pad_edge=False)
     pairs.add_column("recipe")
     filtered = ("kept", "dropped") if dropped is not None else ()
@@ -164,17 +137,29 @@ def pairs_table(
         pairs.add_column(title, justify="right", no_wrap=True)
     for recipe, counts in statuses.items():
         made, lost = counts.get("made", 0), sum((dropped or {}).get(recipe, {}).values())
-        sifted_figures = (made - lost, lost) if dropped is not None else ()
-        figures = (made, *sifted_figures, counts.get("failed", 0), counts.get("pending", 0))
+        kept_and_dropped = (made - lost, lost) if dropped is not None else ()
+        figures = (made, *kept_and_dropped, counts.get("failed", 0), counts.get("pending", 0))
         pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
     return pairs
 
 
-def spent_line(spent: Spent) -> str:
-    """What a run has cost, and may have."""
+def _roles_table(numbers: list[RoleNumbers]) -> Table:
+    roles = Table(box=None, pad_edge=False)
+    roles.add_column("role")
+    for title in ("answers", "reused", "tokens in", "tokens out", "dollars"):
+        roles.add_column(title, justify="right", no_wrap=True)
+    for role in numbers:
+        cost = "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}"
+        counts = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
+        roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts), cost)
+    return roles
+
+
+def _spent_line(spent: Spent) -> str:
+    """What a run has cost, and what it may have cost beyond that."""
     unknown = (
         f", and at most {dollars(spent.unsettled / PICODOLLARS)} for {spent.open_calls:,} calls in flight or of unknown outcome"
         if spent.open_calls
         else ""
     )
-    return f"Spent: {dollars(spent.settled / PICODOLLARS)}{unknown}, failed tries included"
+    return f"Spent: {dollars(spent.settled / PICODOLLARS)}{unknown}, failed attempts included"

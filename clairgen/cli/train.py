@@ -5,17 +5,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 
-from clairgen.errors import DrainedError, MissingExtraError
+from clairgen.errors import ConfigError, DrainedError, MissingExtraError
+from clairgen.reporting.sanitize import plain_line
+from clairgen_train.data.prepare import data_facts
+from clairgen_train.data.rows import SHAPES
+from clairgen_train.launch import launch
+from clairgen_train.run_folder import RunFolder
+from clairgen_train.settings import load_settings, settings_yaml
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
 
-def train(
+def train_command(
     data: Annotated[
         str, typer.Argument(help="A folder of `clairgen export`, a file, or owner/name on the hub.", show_default=False)
     ],
-    out: Annotated[Path, typer.Argument(help="The folder for the model; continued if begun.", show_default=False)],
+    out: Annotated[
+        Path, typer.Argument(help="The folder for the model: created if new, else continued.", show_default=False)
+    ],
     model: Annotated[
         str | None, typer.Option(help="The model to train: a folder, or a name on the hub.", show_default=False)
     ] = None,
@@ -35,16 +44,14 @@ def train(
     ] = None,
     set_values: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other setting as KEY=VALUE (YAML); may be given again.", show_default=False),
+        typer.Option("--set", help="Any other setting as KEY=VALUE (YAML); may be repeated.", show_default=False),
     ] = None,
     list_settings: Annotated[bool, typer.Option("--settings", help="Print the settings and leave.")] = False,
 ) -> None:
-    """Train a model on preference pairs under an anchored objective. Run it again after anything: it goes on.
+    """Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.
 
     Example: clairgen train datasets/first models/first --model path/to/model --objective apo-zero --config laptop
     """
-    from clairgen_train.settings import load_settings, settings_yaml
-
     given: dict[str, Any] = {
         "model": model,
         "objective": objective,
@@ -61,56 +68,47 @@ def train(
         return
     if any(find_spec(package) is None for package in _PACKAGES):
         raise MissingExtraError("Training", "train")
-    from clairgen_train.launch import launch
-    from clairgen_train.run import prepare, run
+    from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
 
     try:
-        folder = prepare(data, out, settings)
-        if folder.is_finished:
-            typer.echo(f"{out} is trained already; nothing is left to do.")
-            return
-        _print_data(folder.path)
-        if settings.gpus is None:
-            run(folder)
-        else:
-            launch(folder, settings)
+        with RunFolder(out).locked() as lock:
+            folder = prepare(data, out, settings)
+            if folder.is_finished:
+                typer.echo(f"{out} is trained already; nothing is left to do.")
+                return
+            _print_data(folder.path)
+            if settings.gpus is None:
+                run(folder)
+            else:
+                launch(folder, settings, pass_fds=(lock,))
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
-        raise DrainedError("Stopped; run the same command to go on.") from error
+        raise DrainedError("Stopped; run the same command to continue.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
 
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:
     """Settings given as KEY=VALUE; a dotted key reaches into a group, as in lora.rank=8."""
-    import yaml
-
-    from clairgen.errors import ConfigError
-
     given: dict[str, Any] = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
         if not mark or not key:
-            raise ConfigError(f"--set {pair!r} is no KEY=VALUE")
+            raise ConfigError(f"--set {pair!r} is not KEY=VALUE")
         *groups, name = key.split(".")
-        place = given
+        values = given
         for group in groups:
-            place = place.setdefault(group, {})
-            if not isinstance(place, dict):
+            values = values.setdefault(group, {})
+            if not isinstance(values, dict):
                 raise ConfigError(f"--set {pair!r}: {group} was given a value of its own before; give only one of them")
         try:
-            place[name] = yaml.safe_load(value)
+            values[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {pair!r}: the value is not valid YAML") from error
     return given
 
 
 def _print_data(folder: Path) -> None:
-    """Say what of the data is trained on, and what became of the rest."""
-    import json
-
-    from clairgen.reporting.sanitize import plain_line
-    from clairgen_train.data.rows import SHAPES
-
-    facts = json.loads((folder / "data.json").read_text(encoding="utf-8"))
+    """Print how many pairs are trained on and held out, and what became of the rest."""
+    facts = data_facts(folder)
     for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):
         counts = facts.get(name)
         if counts is None:
@@ -118,16 +116,16 @@ def _print_data(folder: Path) -> None:
         typer.echo(
             f"{counts['kept']:,} pairs {title}"
             + _listed(" dropped", counts["dropped"])
-            + _listed(" cut", counts["cut"])
+            + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{count:,} rows were {SHAPES[shape]}")
-    if train["rendered_otherwise"]:
+    if train["prompts_rendered_differently"]:
         typer.echo(
-            f"{train['rendered_otherwise']:,} prompts end otherwise in the chat template once an answer follows; that end is "
-            "left out"
+            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
+            "follows; the differing end is left out"
         )
     if len(train["objectives"]) > 1:
         typer.echo(
@@ -136,5 +134,5 @@ def _print_data(folder: Path) -> None:
 
 
 def _listed(title: str, counts: dict[str, int]) -> str:
-    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    return f";{title}: {said}" if said else ""
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return f";{title}: {listed}" if listed else ""

@@ -1,41 +1,52 @@
-"""The configuration's YAML file: read strictly, with its paths counted from where it lies, and written with a run."""
+"""The configuration's YAML file: read strictly, with paths relative to its folder, and written into a run."""
 
+import logging
 from pathlib import Path
 
 import yaml
 
 from clairgen.config.models import RunConfig
+from clairgen.config.renamed import with_new_names
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
 
+_log = logging.getLogger(__name__)
 
-def load_config(path: Path) -> RunConfig:
-    """Read a configuration file; relative paths in it count from its folder. Raises ConfigError with one sentence."""
-    config = parse_config(read_text(path), source=str(path))
-    return _with_absolute_paths(config, path.resolve().parent)
+
+def load_config(path: Path | str) -> RunConfig:
+    """Read a configuration file; relative paths in it are relative to its folder. Raises ConfigError with one sentence.
+
+    Old names of keys, recipes and filters are still read; a warning, on stderr unless logging is set up, says the new ones.
+    """
+    path = Path(path)
+    content, notes = with_new_names(mapping(read_text(path), RunConfig, str(path)), str(path))
+    for note in notes:
+        _log.warning(note)
+    return _with_absolute_paths(validated(content, RunConfig, str(path)), path.resolve().parent)
 
 
 def parse_config(text: str, source: str = "configuration") -> RunConfig:
-    """Read a configuration from YAML text; `source` names it in errors."""
-    return validated(mapping(text, RunConfig, source), RunConfig, source)
+    """Read a configuration from YAML text, such as one saved with a run; `source` names it in errors. Old names are read too."""
+    content, _ = with_new_names(mapping(text, RunConfig, source), source)
+    return validated(content, RunConfig, source)
 
 
 def config_yaml(config: RunConfig) -> str:
-    """The resolved configuration as YAML, as saved with a run; it holds the names of secrets, never secrets."""
+    """The resolved configuration as YAML, as saved with a run; secrets appear by name only."""
     content = config.model_dump(mode="json", exclude_none=True)
-    # A recipe refuses options that it does not take, so only those that were given are written.
+    # A recipe refuses options that it does not have, so only those that were given are written.
     content["recipes"] = [choice.model_dump(mode="json", exclude_unset=True) for choice in config.recipes]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
-    """Paths counted from the configuration's folder, so that a run can be continued from anywhere."""
+    """Paths made absolute from the configuration's folder, so that a run can be continued from any working directory."""
 
     def absolute(path: Path) -> Path:
         try:
             return folder / path.expanduser()
         except RuntimeError as error:
-            raise ConfigError(f"the path {path} names a user who is not there; write it out") from error
+            raise ConfigError(f"the path {path} names a user who does not exist; write it out") from error
 
     def absolute_endpoint(endpoint: str) -> str:
         if not endpoint.startswith("gguf:"):

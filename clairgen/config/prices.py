@@ -1,6 +1,6 @@
 """What tokens cost: a role's own price, else the dated table in `data/prices.yaml`; models that clairgen serves are free.
 
-Sums are kept in picodollars, so that no sum of prices to the sixth decimal is ever rounded.
+Costs are whole numbers of picodollars, so that sums of prices with up to six decimals are exact.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,40 +12,40 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from clairgen.config.models import Price, Role
+from clairgen.config.role import Price, Role
 from clairgen.embedded.address import is_embedded
 from clairgen.errors import ConfigError
 from clairgen.records import Usage
 
 PICODOLLARS = 10**12
-"""In a dollar; a price of one dollar per million tokens is a million of them a token."""
+"""In a dollar; at one dollar per million tokens, a token costs a million of them."""
 TEMPLATE_TOKENS = 1024
-"""What a chat template may add to a prompt beyond the bytes of the request: marks, a date, a system message of its own."""
+"""Most tokens that a chat template adds to a prompt beyond the bytes of the request: marks, a date, a system message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tariff:
-    """A price, and where it is from, for people to check."""
+class PriceQuote:
+    """A price and its source, for people to check: a dated page, `price_per_million`, or that clairgen serves the model."""
 
     price: Price
     source: str
 
 
-def tariff(role: Role) -> Tariff | None:
-    """What a role's model costs; the dearest, if its endpoints differ, and None if it is not known for all of them."""
+def price_quote(role: Role) -> PriceQuote | None:
+    """What a role's model costs: the highest price where its endpoints differ, None unless it is known for all of them."""
     if role.price_per_million is not None:
-        return Tariff(role.price_per_million, "price_per_million")
-    known = [_tariff(endpoint, role.model) for endpoint in role.endpoints]
+        return PriceQuote(role.price_per_million, "price_per_million")
+    known = [_quote(endpoint, role.model) for endpoint in role.endpoints]
     found = [entry for entry in known if entry is not None]
     if len(found) < len(known):
         return None
-    dearest = Price(input=max(entry.price.input for entry in found), output=max(entry.price.output for entry in found))
-    return Tariff(dearest, "; ".join(dict.fromkeys(entry.source for entry in found)))
+    highest = Price(input=max(entry.price.input for entry in found), output=max(entry.price.output for entry in found))
+    return PriceQuote(highest, "; ".join(dict.fromkeys(entry.source for entry in found)))
 
 
 def with_prices(roles: Mapping[str, Role]) -> dict[str, Role]:
-    """Roles with the price filled in that is known for them; None stays where none is."""
-    found = {name: tariff(role) for name, role in roles.items()}
+    """Roles with their known prices filled in; a role without a known price keeps None."""
+    found = {name: price_quote(role) for name, role in roles.items()}
     return {
         name: role.model_copy(update={"price_per_million": entry.price if (entry := found[name]) else None})
         for name, role in roles.items()
@@ -53,7 +53,7 @@ def with_prices(roles: Mapping[str, Role]) -> dict[str, Role]:
 
 
 def check_budget(roles: Mapping[str, Role]) -> None:
-    """Raise ConfigError unless it is known of every ask what it can cost at most."""
+    """Raise ConfigError unless every request has a known maximum cost."""
     for name, role in roles.items():
         if role.price_per_million is None:
             raise ConfigError(
@@ -62,25 +62,25 @@ def check_budget(roles: Mapping[str, Role]) -> None:
             )
         if costs(role) and role.longest_answer is None:
             raise ConfigError(
-                f"budget_usd needs max_tokens in models.{name}: without it nobody knows what an answer can cost"
+                f"budget_usd needs max_tokens in models.{name}: without it the cost of an answer has no limit"
             )
 
 
 def costs(role: Role) -> bool:
-    """Whether calls of this role cost anything that is known."""
+    """Whether this role has a price above zero."""
     price = role.price_per_million
     return price is not None and (price.input > 0 or price.output > 0)
 
 
 def picodollars(price: Price, prompt_tokens: int, answer_tokens: int) -> int:
-    """What tokens cost."""
-    return prompt_tokens * _a_token(price.input) + answer_tokens * _a_token(price.output)
+    """What tokens cost, in picodollars."""
+    return prompt_tokens * _per_token(price.input) + answer_tokens * _per_token(price.output)
 
 
-def most_picodollars(role: Role, body: bytes) -> int | None:
-    """What a request can cost at most; None where nothing bounds the answer.
+def max_cost(role: Role, body: bytes) -> int | None:
+    """The most that a request can cost, in picodollars; None without a price or a limit of the answer.
 
-    No tokenizer in use makes more tokens of a text than it has bytes, and the request's JSON holds every byte of the prompt.
+    No tokenizer in use makes more tokens of a text than it has bytes, and the request's JSON contains every byte of the prompt.
     """
     if role.price_per_million is None or role.longest_answer is None:
         return None
@@ -100,23 +100,24 @@ def dollars(amount_usd: float) -> str:
 
 
 @cache
-def _a_token(dollars_per_million: float) -> int:
+def _per_token(dollars_per_million: float) -> int:
+    """Picodollars, rounded up."""
     return int((Decimal(str(dollars_per_million)) * 10**6).to_integral_value(ROUND_CEILING))
 
 
-def _tariff(endpoint: str, model: str) -> Tariff | None:
+def _quote(endpoint: str, model: str) -> PriceQuote | None:
     if is_embedded(endpoint):
-        return Tariff(Price(input=0, output=0), "served by clairgen itself")
+        return PriceQuote(Price(input=0, output=0), "served by clairgen itself")
     return _table().get((urlsplit(endpoint).hostname or "", model))
 
 
 @cache
-def _table() -> dict[tuple[str, str], Tariff]:
+def _table() -> dict[tuple[str, str], PriceQuote]:
     return dict(_listed())
 
 
-def _listed() -> Iterator[tuple[tuple[str, str], Tariff]]:
+def _listed() -> Iterator[tuple[tuple[str, str], PriceQuote]]:
     for provider in yaml.safe_load((resources.files("clairgen.data") / "prices.yaml").read_text(encoding="utf-8")):
         source = f"{provider['source']}, {provider['seen']}"
         for model, price in provider["models"].items():
-            yield (provider["host"], str(model)), Tariff(Price.model_validate(price), source)
+            yield (provider["host"], str(model)), PriceQuote(Price.model_validate(price), source)

@@ -1,9 +1,9 @@
-"""YAML files read strictly into a pydantic model: every fault is one sentence that names the place.
+"""YAML files read strictly into a pydantic model: every mistake is one sentence that names the key.
 
-An unknown key is refused with the nearest known one; a key that stands twice is refused too.
+An unknown key is refused with the nearest known one; a key given twice is refused too.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,31 +49,35 @@ def validated(content: dict[str, Any], model: type[Model], source: str) -> Model
 
 
 def validation_sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first fault of a validation as one sentence; an unknown key, which others may follow from, with the nearest known."""
-    fault, *others = sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in fault["loc"])
+    """The first error of a validation as one sentence; an unknown key, which can cause others, comes first."""
+    first, *others = sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden")
+    where = ".".join(str(part) for part in first["loc"])
     more = f" (and {len(others)} more)" if others else ""
-    if fault["type"] == "extra_forbidden":
-        *parents, key = fault["loc"]
+    if first["type"] == "extra_forbidden":
+        *parents, key = first["loc"]
         known = list(_keys_at(model, parents))
         near = process.extractOne(str(key), known, score_cutoff=60)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"unknown key {place!r}; {hint}{more}"
-    if fault["type"] == "missing":
-        return f"the key {place!r} is missing{more}"
-    said = fault["msg"].removeprefix("Value error, ")
-    return f"{place}: {said}{more}" if place else f"{said}{more}"
+        return f"unknown key {where!r}; {hint}{more}"
+    if first["type"] == "missing":
+        return f"the key {where!r} is missing{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}{more}" if where else f"{message}{more}"
 
 
 def _keys_at(model: type[BaseModel], parents: list[int | str]) -> Iterator[str]:
-    """Known keys of the (nested) model that a validation error's location leads to."""
+    """The known keys of the nested model at a validation error's location."""
     here: Any = model
     for part in parents:
-        annotation = (
-            here.model_fields[part].annotation if hasattr(here, "model_fields") and part in here.model_fields else here
-        )
+        field = _fields(here).get(str(part))
+        annotation = here if field is None else field.annotation
         here = next((kind for kind in _models_in(annotation)), here)
-    yield from getattr(here, "model_fields", {})
+    yield from _fields(here)
+
+
+def _fields(model: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any type form
+    """The declared fields of a model; of one that reads its keys from a registry, those that it says it knows."""
+    return model.known_fields() if hasattr(model, "known_fields") else getattr(model, "model_fields", {})
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type form
@@ -84,7 +88,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - 
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """A SafeLoader that refuses a key given twice: YAML would keep the last one without a word."""
+    """A SafeLoader that refuses a key given twice, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[object] = set()
@@ -94,7 +98,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 continue  # the loader's own check refuses it
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)

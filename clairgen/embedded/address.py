@@ -1,5 +1,7 @@
-"""Addresses of models that clairgen serves itself: `gguf:path/to/model.gguf?context=4096&slots=8&threads=2` for a
-file of the user's, `classroom:student`, `:weaker`, `:stronger` and `:teacher` for the small models that come with clairgen.
+"""Addresses of models that clairgen serves itself.
+
+`gguf:path/to/model.gguf?context=4096&slots=8&threads=2` is a file of the user's; `classroom:student`, `:weaker`, `:stronger`
+and `:teacher` are the small models that ship with clairgen.
 """
 
 from dataclasses import dataclass
@@ -16,10 +18,10 @@ _OPTIONS = ("context", "slots", "threads")
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedAddress:
-    """A model file and how to serve it; what is None is decided at the launch.
+    """A model file and how to serve it; what is None is decided when the engine starts.
 
-    `context` is tokens a slot, prompt and answer together, which llama.cpp rounds up to a multiple of 256; `slots` the
-    answers written at once; `threads` CPU threads.
+    `context` is tokens per slot, prompt and answer together, which llama.cpp rounds up to a multiple of 256; `slots` is how many
+    answers are written at once; `threads` counts CPU threads.
     """
 
     path: Path
@@ -29,12 +31,12 @@ class EmbeddedAddress:
 
 
 def is_embedded(endpoint: str) -> bool:
-    """Whether an endpoint string names a model that clairgen serves itself, not a URL."""
+    """Whether an endpoint string names a model that clairgen serves itself, rather than a URL."""
     return endpoint.startswith(("gguf:", "classroom:"))
 
 
 def embedded_address(endpoint: str) -> EmbeddedAddress:
-    """The address that `endpoint` spells; ConfigError if it is misspelt or its file is absent or not a GGUF file."""
+    """The address in an endpoint string. Raises ConfigError if it is misspelled, or its file is missing or not a GGUF file."""
     scheme, _, rest = endpoint.partition(":")
     name, _, query = rest.partition("?")
     if scheme == "classroom":
@@ -53,7 +55,9 @@ def _classroom_model(name: str) -> Path:
         raise ConfigError(f"There is no model classroom:{name}; write {names}.")
     path = Path(str(resources.files("clairgen.data.classroom"))) / name / "model.gguf"
     if not path.is_file():
-        raise ConfigError(f"The model classroom:{name} is not part of this installation of clairgen; install it anew.")
+        raise ConfigError(
+            f"The model classroom:{name} is not part of this installation of clairgen; reinstall clairgen."
+        )
     return path
 
 

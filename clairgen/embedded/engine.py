@@ -1,4 +1,4 @@
-"""The child process that `launch` starts: llama.cpp with its OpenAI-compatible server, until standard input ends."""
+"""The child process that `server` starts: llama.cpp with its OpenAI-compatible server, until standard input ends."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ WARNINGS = 2
 
 def main() -> None:
     """Serve the model named on the command line; the port is announced as one line of JSON on standard output."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the parent, which may want to drain
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the parent, which may drain
     parent = threading.Thread(target=_exit_with_parent, daemon=True)
     parent.start()
     announcements = _private_stdout()
@@ -31,7 +31,7 @@ def _exit_with_parent() -> None:
     """Wait until the parent closes our standard input, which its death by any cause does as well."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    os._exit(0)  # requests in flight have nobody left who waits for them
+    os._exit(0)  # nobody waits for the requests in flight
 
 
 def _private_stdout() -> int:
@@ -54,11 +54,13 @@ def _parameters(arguments: argparse.Namespace) -> xllamacpp.CommonParams:
     parameters.model.path = str(arguments.model)
     parameters.model_alias = {arguments.model.stem}
     parameters.hostnames = ["127.0.0.1"]
-    parameters.port = 0  # the kernel picks a free one as the server binds it, so nobody can take it in between
+    parameters.port = (
+        0  # the kernel picks a free one when the server binds it, so no other process can take it in between
+    )
     parameters.n_parallel = arguments.slots
     parameters.n_ctx = arguments.context * arguments.slots  # llama.cpp divides it among the slots
     parameters.cpuparams.n_threads = arguments.threads
-    parameters.cache_ram_mib = 0  # a store of old prompts, 8 GiB by default; a task's prompt seldom comes again
+    parameters.cache_ram_mib = 0  # a cache of old prompts, 8 GiB by default; a task's prompt is seldom repeated
     parameters.verbosity = WARNINGS
     parameters.ui = False
     return parameters

@@ -1,4 +1,4 @@
-"""What a GGUF file says about itself: that it is one, the context it was trained with, and its hash."""
+"""What is read from a GGUF file: that it is one, the context that the model was trained with, and its hash."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ _LAYOUTS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<
 
 
 def weights_revision(path: Path) -> str:
-    """`sha256:` and the hash of the weights, all shards of a split model in order; it names them in content keys."""
+    """`sha256:` and the hash of the weights, all shards of a split model in order; it identifies them in content keys."""
     digest = hashlib.sha256()
     for shard in _shards(path):
         try:
@@ -30,7 +30,7 @@ def weights_revision(path: Path) -> str:
 
 
 def require_gguf(path: Path) -> None:
-    """Raise ConfigError unless `path` is a file that starts as a GGUF file does."""
+    """Raise ConfigError unless `path` is a file that begins like a GGUF file."""
     if not path.is_file():
         raise ConfigError(f"There is no model file {path}; check the path after gguf:.")
     try:
@@ -43,7 +43,7 @@ def require_gguf(path: Path) -> None:
 
 
 def trained_context(path: Path) -> int | None:
-    """Tokens of context the model was trained with; None when its metadata does not say."""
+    """The context in tokens that the model was trained with; None if its metadata does not say."""
     try:
         with path.open("rb") as file:
             _magic, _version, _tensors, entries = struct.unpack("<4sIQQ", file.read(24))
@@ -66,17 +66,17 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _value(file: BinaryIO, kind: int) -> int | float | bytes | None:
-    """The value at the file's position; an array is passed over and read as None."""
+    """The value at the file's position; an array is skipped and read as None."""
     if kind == _STRING:
         return _string(file)
     if kind == _ARRAY:
-        _pass_over_array(file)
+        _skip_array(file)
         return None
     number: int | float = struct.unpack(_LAYOUTS[kind], file.read(struct.calcsize(_LAYOUTS[kind])))[0]
     return number
 
 
-def _pass_over_array(file: BinaryIO) -> None:
+def _skip_array(file: BinaryIO) -> None:
     kind, length = _unpacked(file, "<I"), _unpacked(file, "<Q")
     if kind == _STRING:
         for _ in range(length):

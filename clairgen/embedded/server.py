@@ -1,4 +1,4 @@
-"""Start the engine as a child process that lives exactly as long as the block that asked for it."""
+"""The engine as a child process that runs exactly as long as the `async with` block that needs it."""
 
 import asyncio
 import contextlib
@@ -26,11 +26,11 @@ GRACE_SECONDS = 3.0
 async def serve(
     address: EmbeddedAddress, slots: int = 16, *, log: Path | None = None, start_timeout_seconds: float = 600.0
 ) -> AsyncIterator[str]:
-    """Serve a model and yield the base URL, `http://127.0.0.1:PORT/v1`, which answers at once.
+    """Serve a model and yield the base URL, `http://127.0.0.1:PORT/v1`, once it answers.
 
-    `slots` should be the client's concurrency, more requests than slots wait their turn; the address's own `slots`
-    goes before it. What the engine has to say is appended to `log`, if there is one. Raises ConfigError, with
-    llama.cpp's reason, if the model cannot be served, and MissingExtraError without the `local` extra.
+    `slots` should be the client's concurrency, since further requests wait; the address's own `slots` overrides it. The engine's
+    messages are appended to `log`, if one is given. Raises ConfigError, with llama.cpp's reason, if the model cannot be served,
+    and MissingExtraError without the `local` extra.
     """
     if importlib.util.find_spec("xllamacpp") is None:
         raise MissingExtraError("The embedded server", "local")
@@ -58,7 +58,7 @@ async def serve(
 
 
 class EmbeddedServers:
-    """The engines of a run: one for each model file, started when first asked for, ended with the `async with`."""
+    """The engines of a run: one for each model file, started when first needed, ended with the `async with`."""
 
     def __init__(self, *, log: Path | None = None) -> None:
         self._log = log
@@ -76,7 +76,7 @@ class EmbeddedServers:
     async def url_for(self, address: EmbeddedAddress, slots: int = 16) -> str:
         """The base URL of the engine that serves this file; roles that name the same file share it.
 
-        The first call decides on the slots, so give it the sum over the roles that will share the file. Raises
+        The first call sets the slots, so give it the sum over the roles that will share the file. Raises
         ConfigError if the file is already served with other options, and what `serve` raises.
         """
         async with self._starting:
@@ -92,7 +92,7 @@ class EmbeddedServers:
 def _command(address: EmbeddedAddress, slots: int) -> list[str]:
     context = address.context or min(trained_context(address.path) or MOST_CONTEXT, MOST_CONTEXT)
     return [
-        # -P: a file of the user's that happens to be called xllamacpp.py must not be imported from the current folder.
+        # -P: a user's file that is called xllamacpp.py must not be imported from the current folder.
         *(sys.executable, "-P", "-m", "clairgen.embedded.engine"),
         f"--model={address.path}",
         f"--context={context}",
@@ -102,7 +102,7 @@ def _command(address: EmbeddedAddress, slots: int) -> list[str]:
 
 
 def _threads(model: Path) -> int:
-    """One thread for a small model, else the CPUs we may use, in a container often fewer than there are.
+    """One thread for a small model, else the CPUs that this process may use, in a container often fewer than the machine has.
 
     llama.cpp's threads spin while they wait for each other: on two busy CPUs a second thread made a model of 4 MB five to
     ten times slower.
@@ -114,7 +114,7 @@ def _threads(model: Path) -> int:
 
 
 def _opened(log: Path | None) -> BinaryIO:
-    """The file for the engine's messages; without a log a nameless one, so that a failed start can be explained."""
+    """The file for the engine's messages; without a log a temporary one, so that a failed start can be explained."""
     if log is None:
         return tempfile.TemporaryFile()
     return log.open("a+b")
@@ -122,13 +122,13 @@ def _opened(log: Path | None) -> BinaryIO:
 
 async def _announced_port(process: Process) -> int | None:
     """The port that the engine announces once the model is loaded; None when it ended before that."""
-    assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
+    assert process.stdout is not None  # noqa: S101 - stdout=PIPE above
     line = await process.stdout.readline()
     return int(json.loads(line)["port"]) if line else None
 
 
 def _reason(messages: str) -> str:
-    """llama.cpp's first line at level E, which is the most exact, else the last line of any kind."""
+    """llama.cpp's first line at level E, which is the most specific, else its last line of any level."""
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
     if not lines:
         return "the engine said nothing."
@@ -137,7 +137,7 @@ def _reason(messages: str) -> str:
 
 
 async def _end(process: Process) -> None:
-    """Ask the engine to end, and make it after a few seconds, or at once when we are cancelled meanwhile."""
+    """Terminate the engine; kill it after GRACE_SECONDS, or at once when this is cancelled meanwhile."""
     try:
         with contextlib.suppress(ProcessLookupError, TimeoutError):
             process.terminate()

@@ -1,4 +1,4 @@
-"""The data set's card: README.md with the front matter that `datasets` reads and an account of how the pairs were made."""
+"""The data set card: README.md with the front matter that `datasets` reads and a description of how the pairs were made."""
 
 import html
 import json
@@ -14,13 +14,13 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$@:])")
 
 
 def escaped(text: str) -> str:
-    """`text` as plain words: on one line, with no character that could become markup or a link."""
+    """`text` on one line, with every character escaped that could become markup or a link."""
     visible = "".join(character if character.isprintable() else " " for character in text)
     return _SPECIAL.sub(r"\\\1", html.escape(" ".join(visible.split()), quote=False))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already."""
+    """A Markdown table; the cells must already be Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
@@ -48,8 +48,8 @@ _ADVICE = """\
 
 The chosen answer of a pair was compared with fresh answers of the model that is to be trained. Where the chosen answer won
 more often, `objective` is `apo-zero`, which makes it more likely; where it lost more often, `apo-down`, which makes both
-answers less likely and the rejected one the more so. Ties have what fits the data set as a whole. Pairs that were not
-compared, or of which nothing is known, have none.
+answers less likely, the rejected one even more. Ties get what fits the data set as a whole. Pairs that were not compared, or
+whose comparison gave no result, have none.
 
 """
 _LICENCE = """\
@@ -89,7 +89,7 @@ class ContrastRow:
 
 @dataclass(frozen=True, slots=True)
 class AdviceRow:
-    """How many of a recipe's pairs are advised which objective, by whose comparisons."""
+    """How many pairs of a recipe are advised to use an objective, and who compared them."""
 
     recipe: str
     objective: str
@@ -99,10 +99,10 @@ class AdviceRow:
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card tells beyond what the writer itself counted; all of it may be left out.
+    """What the card says besides the writer's own counts; every field is optional.
 
-    `models` maps a role to its model, `templates` a template's name to its content hash; `filters` has a phrase for each
-    filter in force. `source` is what the examples load: a folder or the data set's name on the Hub.
+    `models` maps roles to models, `templates` template names to content hashes; `filters` has one phrase for each active
+    filter. `source` is what the examples load: a folder or the data set's name on the Hub.
     """
 
     title: str = "Preference pairs made with clairgen"
@@ -130,12 +130,12 @@ def card(summary: ExportSummary, facts: CardFacts) -> str:
 
 
 def _front_matter(summary: ExportSummary, facts: CardFacts) -> str:
-    # A split without rows has no file and must not be named: `datasets` fails on a pattern that matches nothing.
+    # A split without rows has no file and must not be listed: `datasets` fails on a pattern that matches nothing.
     configs = [
         {
             "config_name": recipe,
-            # `datasets` caches a local folder by its name and this matter alone: without the hash, a second export into
-            # a folder of the same name would be read as the first.
+            # `datasets` caches a local folder by its name and this front matter alone: without the hash, a second export
+            # into a folder of the same name would be read as the first.
             "description": summary.content_hashes[recipe],
             **({"default": True} if recipe == _default_subset(summary) else {}),
             "data_files": [{"split": split, "path": f"{recipe}/{split}-*.parquet"} for split in splits],
@@ -155,7 +155,7 @@ def _front_matter(summary: ExportSummary, facts: CardFacts) -> str:
 
 
 def _default_subset(summary: ExportSummary) -> str:
-    """The subset that `load_dataset` gives without a name."""
+    """The subset that `load_dataset` returns without a name."""
     return "clair" if "clair" in summary.rows else next(iter(summary.rows))
 
 
@@ -209,7 +209,9 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
         skipped = [(escaped(reason), f"{count:,}") for reason, count in summary.skipped.items()]
         parts.append(table(("Left out because", "Pairs"), skipped))
     if summary.replaced_characters:
-        parts.append(f"{summary.replaced_characters:,} characters that are no valid Unicode stand as U+FFFD.\n")
+        parts.append(
+            f"{summary.replaced_characters:,} characters that are not valid Unicode were replaced by U+FFFD.\n"
+        )
     return "\n".join(parts)
 
 
@@ -229,6 +231,6 @@ def _contrast(rows: tuple[ContrastRow, ...]) -> str:
     ]
     header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokenizer")
     return (
-        "## Contrast\n\nMeans over the exported pairs; a higher Jaccard and a lower Levenshtein distance mean that the two\n"
-        "answers of a pair differ in little but their quality.\n\n" + table(header, cells)
+        "## Contrast\n\nMeans over the exported pairs; a higher Jaccard index and a lower Levenshtein distance mean that the\n"
+        "two answers of a pair differ in little but quality.\n\n" + table(header, cells)
     )

@@ -1,4 +1,4 @@
-"""Write pairs into a data set folder that is either complete or not there."""
+"""Writing pairs into a data set folder, atomically: the folder is complete or does not exist."""
 
 import contextlib
 import hashlib
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.card import CARD_MARK, CardFacts, card
-from clairgen.exporting.extra import require_data_extra
 from clairgen.exporting.rows import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
-from clairgen.filters.rules import reason_to_skip
+from clairgen.extras import require_data_extra
+from clairgen.filters.skip import reason_to_skip
 from clairgen.records import StoredPair
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ROWS_PER_GROUP = 1000
 
 
 class ShardedSplit:
-    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on; the names are given by `close`, which knows how many."""
+    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names."""
 
     def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
         self.rows = 0
@@ -44,7 +44,7 @@ class ShardedSplit:
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, row: Row) -> None:
-        """Take a row; it is on disk after the next full row group."""
+        """Add a row; it is on disk after the next full row group."""
         self.rows += 1
         self._rows_in_shard += 1
         self._pending.append(row)
@@ -61,7 +61,7 @@ class ShardedSplit:
             shard.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._shards):05d}.parquet")
 
     def abandon(self) -> None:
-        """Let go of the open file, whose folder is about to be removed."""
+        """Close the open file; its folder is about to be removed."""
         self._pending.clear()
         self._end_shard()
 
@@ -86,10 +86,10 @@ class ShardedSplit:
 
 
 class DatasetWriter:
-    """Takes pairs one by one and leaves a folder with one subset a recipe, split into train and test, and a card.
+    """Writes pairs as a folder with one subset for each recipe, split into train and test, and a card.
 
-    All is written to a hidden folder beside `folder` and renamed by `finish`; without that call nothing is left.
-    Raises InputError if `folder` holds something, unless it is an export of ours and `overwrite` is asked. `advised` adds the
+    Everything is written to a hidden folder next to `folder`, which `finish` renames; without that call nothing remains.
+    Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
     column `objective` to pairs.
     """
 
@@ -122,7 +122,7 @@ class DatasetWriter:
 
     def __enter__(self) -> Self:
         with _disk_errors(self._folder):
-            shutil.rmtree(self._partial, ignore_errors=True)  # what a killed export left
+            shutil.rmtree(self._partial, ignore_errors=True)  # left over from a killed export
             self._partial.mkdir(parents=True)
         return self
 
@@ -135,7 +135,7 @@ class DatasetWriter:
         shutil.rmtree(self._partial, ignore_errors=True)
 
     def add(self, stored: StoredPair, matched: bool = True) -> bool:
-        """Write a pair and return True, or count why it is left out; one that the other recipes do not match is left out too."""
+        """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too."""
         reason = reason_to_skip(stored) or (None if matched else "unmatched")
         if reason is not None:
             self._skipped[reason] += 1
@@ -149,7 +149,7 @@ class DatasetWriter:
         return True
 
     def finish(self, facts: CardFacts | None = None) -> ExportSummary:
-        """Close the files, write the card and put the folder in its place; InputError if there is no pair to export."""
+        """Close the files, write the card and rename the folder; InputError if there is no pair to export."""
         if not self._splits:
             reasons = (
                 ", ".join(f"{count} {reason}" for reason, count in self._skipped.most_common()) or "none was given"
@@ -180,7 +180,7 @@ class DatasetWriter:
         )
 
     def _split_for(self, stored: StoredPair) -> ShardedSplit:
-        recipe = stored.pair.recipe
+        recipe = stored.outcome.recipe
         name = "test" if is_test(stored.task.id, self._test_fraction, self._seed) else "train"
         if name not in self._splits[recipe]:
             if not _SUBSET_NAME.fullmatch(recipe):
@@ -228,4 +228,4 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
         raise InputError(f"The folder {folder} is not empty; name another one or ask to overwrite it.")
     readme = folder / "README.md"
     if not readme.is_file() or CARD_MARK not in readme.read_text(encoding="utf-8", errors="replace"):
-        raise InputError(f"The folder {folder} holds something that is not an export of clairgen; name another one.")
+        raise InputError(f"The folder {folder} contains something that is not an export of clairgen; name another one.")

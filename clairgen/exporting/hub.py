@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 
 from clairgen.errors import UserError
-from clairgen.exporting.extra import require_data_extra
+from clairgen.extras import require_data_extra
 
 TOKEN_ENV = "HF_TOKEN"  # noqa: S105 - the name of the variable
 
 
 def push(folder: Path, repo_id: str, *, private: bool, endpoint: str | None = None) -> str:
-    """Upload `folder` as the data set `repo_id`, which is created if need be, and return its address.
+    """Upload `folder` as the data set `repo_id`, creating it if necessary, and return its URL.
 
-    Parquet files of an earlier push into the same subsets are removed in the same commit. The token comes from
-    HF_TOKEN alone; `endpoint` is the Hub's address, by default that of `huggingface_hub`. Raises UserError.
+    Parquet files of an earlier push into the same subsets are removed in the same commit. The token is read
+    from HF_TOKEN only; `endpoint` is the Hub's URL, by default that of `huggingface_hub`. Raises UserError.
     """
     require_data_extra()
     import httpx2
@@ -53,5 +53,5 @@ def _refusal(repo_id: str, status: int, message: str | None, token: str) -> str:
 
 
 def _one_line(text: str, token: str) -> str:
-    """`text` as part of a sentence, without the token that a foreign message may repeat."""
+    """`text` as part of a sentence, with the token removed in case a foreign message repeats it."""
     return " ".join(text.replace(token, "[token]").split())[:300].rstrip(".")

@@ -1,4 +1,4 @@
-"""What a pair looks like as a row, in the three formats that TRL's trainers read; the columns are a stable face."""
+"""Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from clairgen.records import Answer, FilterAction, Message, StoredPair
+from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -37,17 +37,17 @@ PROVENANCE_COLUMNS: Mapping[str, str] = {
     "recipe": "how the pair was made",
     "chosen_model": "the model that wrote the chosen answer",
     "rejected_model": "the model that wrote the rejected answer",
-    "jaccard": "tokens that the two answers share, x100 (higher is closer)",
+    "jaccard": "Jaccard index of the two answers' tokens, x100 (higher is closer)",
     "tokenizer": "the tokenizer of `jaccard`",
     "levenshtein": "character edits from rejected to chosen",
     "length_ratio": "characters of chosen over characters of rejected",
-    "reasoning": "the reviser's or judge's words on why, where the recipe has them",
-    "marks": "what filters remarked without dropping the pair",
+    "reasoning": "the reviser's or judge's reasoning, where the recipe has any",
+    "marks": "reasons of filters that marked the pair without dropping it",
 }
 ADVICE_COLUMNS: Mapping[str, str] = {
     "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
 }
-"""Of pairs alone, in runs that were advised on."""
+"""Only for preference pairs, in runs that `clairgen advise --per-pair` has seen."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -60,12 +60,13 @@ class ExportFormat(StrEnum):
 
 
 def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = False) -> list[Row]:
-    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` ones name the pair's objective."""
-    chosen, rejected = stored.pair.chosen, stored.pair.rejected
-    if chosen is None:
+    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective."""
+    pair = stored.outcome
+    if not isinstance(pair, Pair):
         raise ValueError(f"pair {stored.id} has no chosen answer to export")
+    chosen, rejected = pair.chosen, pair.rejected
     prompt = [_message(message) for message in stored.task.messages]
-    provenance = _provenance(stored)
+    provenance = _provenance(stored, pair)
     contents: dict[ExportFormat, list[Row]] = {
         ExportFormat.PREFERENCE: [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}],
         ExportFormat.KTO: [
@@ -80,7 +81,7 @@ def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = 
 
 
 def columns(export_format: ExportFormat, *, advised: bool = False) -> Mapping[str, str]:
-    """The columns, and what each holds."""
+    """The columns and what each contains."""
     return {**CONTENT_COLUMNS[export_format], **PROVENANCE_COLUMNS, **(ADVICE_COLUMNS if advised else {})}
 
 
@@ -98,7 +99,7 @@ def features(export_format: ExportFormat, *, advised: bool = False) -> "Features
 
 
 def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
-    """`value` with U+FFFD for each surrogate in its texts, which UTF-8 cannot hold, and how many there were."""
+    """`value` with U+FFFD for each surrogate in its texts, which UTF-8 cannot encode, and how many there were."""
     if isinstance(value, str):
         return (value, 0) if value.isascii() else _SURROGATE.subn("\ufffd", value)
     if isinstance(value, list):
@@ -118,27 +119,27 @@ def _assistant(answer: Answer) -> list[Row]:
     return [{"role": "assistant", "content": answer.text}]
 
 
-def _provenance(stored: StoredPair) -> Row:
+def _provenance(stored: StoredPair, pair: Pair) -> Row:
     contrast = stored.contrast
     return {
         "task_id": stored.task.id,
         "pair_id": stored.id,
-        "recipe": stored.pair.recipe,
-        "chosen_model": stored.chosen_model,
-        "rejected_model": stored.rejected_model,
+        "recipe": pair.recipe,
+        "chosen_model": pair.chosen.model,
+        "rejected_model": pair.rejected.model,
         "jaccard": None if contrast is None else 100 * contrast.jaccard,
         "tokenizer": None if contrast is None else contrast.tokenizer,
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "length_ratio": None if contrast is None else contrast.length_ratio,
-        "reasoning": stored.pair.reasoning,
+        "reasoning": pair.reasoning,
         "marks": [finding.reason for finding in stored.findings if finding.action is FilterAction.MARK],
     }
 
 
 def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
-    """Whether a task belongs to the test split; the same answer for every recipe, format and run.
+    """Whether a task belongs to the test split: decided by its id alone, the same for every recipe, format and run.
 
-    A larger fraction keeps the tasks of a smaller one.
+    A larger fraction contains the tasks of a smaller one.
     """
     digest = blake2b(f"{seed}:{task_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) < fraction * 2**64
@@ -146,10 +147,10 @@ def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """Rows by recipe and split ("train", "test"), and the pairs that were left out, by reason.
+    """What an export wrote: rows by recipe and split ("train", "test"), and the pairs that were skipped, by reason.
 
-    `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` decided on the split.
-    `replaced_characters` counts lone surrogates, which no file can hold and which became U+FFFD.
+    `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
+    `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD.
     """
 
     export_format: ExportFormat

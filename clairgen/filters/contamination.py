@@ -1,8 +1,8 @@
-"""Contamination: prompts that overlap with evaluation files which the user names.
+"""The filter `contamination`: prompts that overlap with evaluation files that the user names.
 
-A prompt overlaps if one of its n-grams of lower-cased words stands in an evaluation; one that is shorter than an n-gram, if
-as a whole it is a text of the evaluation. Only prompts are looked at: an answer that repeats an evaluation's passage was
-asked to.
+A prompt overlaps if one of its n-grams of lower-cased words is in an evaluation; a prompt that is shorter than an n-gram, if as
+a whole it is a text of the evaluation. Only prompts are compared: an answer that repeats a passage of an evaluation does so
+because its prompt asks for it.
 """
 
 import csv
@@ -11,13 +11,42 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
+
+from pydantic import Field
 
 from clairgen.errors import ConfigError
-from clairgen.filters.text import asked_text, shingles, words
-from clairgen.records import FilterAction, Finding, Message
+from clairgen.filters.filter import Candidate, Check, Fault, Filter
+from clairgen.filters.options import Marking
+from clairgen.filters.text import prompt_text, shingles, words
+from clairgen.records import FilterAction
 
 _FEWEST_WORDS = 4
-"""Texts of fewer words, such as `yes` or the name of a subject, are no item of an evaluation."""
+"""Texts of fewer words, such as `yes` or the name of a subject, are not items of an evaluation."""
+
+
+class Contamination(Marking):
+    """The evaluation files, and how long an overlap is; without files the filter does not look."""
+
+    files: tuple[Path, ...] = Field(
+        default=(), description="Evaluation files (.jsonl, .csv, or .txt with an item a line); none: do not look."
+    )
+    ngram: int = Field(
+        default=13, ge=3, description="Words in a row that make an overlap; fewer find more and err more often."
+    )
+
+    def decide(self, *, revises: bool) -> FilterAction | None:
+        """The configured action, if there are files."""
+        return super().decide(revises=revises) if self.files else None
+
+    @property
+    def limits(self) -> str:
+        """The names of the files."""
+        return f"with {', '.join(file.name for file in self.files)}"
+
+    def counted_from(self, folder: Path) -> Self:
+        """The same options with relative paths counted from `folder`, so that a run can be continued from anywhere."""
+        return self.model_copy(update={"files": tuple(folder / file.expanduser() for file in self.files)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +58,15 @@ class Evaluations:
 
     @classmethod
     def read(cls, files: Sequence[Path], ngram: int) -> "Evaluations":
-        """Read all texts of .jsonl rows, .csv cells and .txt lines. Raises ConfigError for a file that cannot be read."""
+        """All texts in .jsonl rows, .csv cells and .txt lines. Raises ConfigError for a file that cannot be read."""
         known = {
             name: frozenset(gram for text in _texts(path) for gram in _hashes(text, ngram))
-            for name, path in _named_apart(files).items()
+            for name, path in _by_name(files).items()
         }
         return cls(ngram, known)
 
     def overlap(self, text: str) -> tuple[str, float] | None:
-        """The file that a text overlaps with most, and the share of its n-grams found there; None without overlap."""
+        """The file that a text overlaps with most, and the share of the text's n-grams in it; None without overlap."""
         grams = _hashes(text, self.ngram)
         if not grams:
             return None
@@ -46,25 +75,28 @@ class Evaluations:
         return (name, shares[name]) if name and shares[name] > 0 else None
 
 
-def _named_apart(files: Sequence[Path]) -> dict[str, Path]:
-    """The files by their names, or by their whole paths where several have one name."""
+def _by_name(files: Sequence[Path]) -> dict[str, Path]:
+    """The files by name, or by whole path where several have the same name."""
     names = [path.name for path in files]
     return {path.name if names.count(path.name) == 1 else str(path): path for path in files}
 
 
-def overlaps_evaluation(evaluations: Evaluations, action: FilterAction, prompt: Sequence[Message]) -> Finding | None:
-    """The prompt overlaps with an evaluation; the value is the file's name and the share of the prompt's n-grams."""
-    found = evaluations.overlap(asked_text(prompt))
-    if found is None:
-        return None
-    return Finding("contamination", action, "overlaps-evaluation", f"{found[0]} {found[1]:.2f}")
+def overlaps_evaluation(options: Contamination) -> Check:
+    """The check that a prompt has no overlap; its value is the file's name and the share of the prompt's n-grams in it."""
+    evaluations = Evaluations.read(options.files, options.ngram)
+
+    def check(candidate: Candidate) -> Fault | None:
+        found = evaluations.overlap(prompt_text(candidate.prompt))
+        return None if found is None else Fault("overlaps-evaluation", f"{found[0]} {found[1]:.2f}")
+
+    return check
 
 
 def _hashes(text: str, ngram: int) -> set[int]:
     tokens = words(text)
     if len(tokens) < _FEWEST_WORDS:
         return set()
-    # Python's own hash, new in every process, will do: these are never stored.
+    # Python's own hash differs in every process, which is fine: hashes are never stored.
     return {hash(gram) for gram in shingles(tokens, ngram)}
 
 
@@ -91,7 +123,7 @@ def _jsonl_texts(path: Path) -> Iterator[str]:
                 yield from _strings(json.loads(line))
             except (ValueError, RecursionError) as error:
                 raise ConfigError(
-                    f"{path} line {number} under `contamination` is not valid JSON ({error}); mend it"
+                    f"{path} line {number} under `contamination` is not valid JSON ({error}); fix it"
                 ) from error
 
 
@@ -113,3 +145,11 @@ def _strings(value: object) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for entry in value.values() if isinstance(value, dict) else value:
             yield from _strings(entry)
+
+
+CONTAMINATION = Filter(
+    name="contamination",
+    options=Contamination,
+    summary="Prompts that share n-grams with evaluation files of yours; name the files.",
+    prepare=overlaps_evaluation,
+)

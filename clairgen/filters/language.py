@@ -1,9 +1,9 @@
-"""Language: whether both answers of a pair are written in the same one.
+"""The filter `language`: pairs whose two answers are written in different languages.
 
-A script tells most languages apart; those in Latin and Cyrillic letters are told apart by their commonest short words. That
-is less than a trained model knows: it answers for the languages listed and is silent otherwise. But it needs no package,
-gives the same answer everywhere and errs towards silence, as a mark must. (py3langid needs numpy, lingua 96 MB, langdetect
-draws at random and has rested since 2021.)
+The script identifies most languages; those that share the Latin, Cyrillic or Arabic script are identified by their most common
+short words. That is less than a trained model knows: only the languages below are recognized, and in doubt the filter finds
+nothing. But it needs no package and gives the same result everywhere. (py3langid needs numpy, lingua 96 MB, langdetect is
+random and has not been maintained since 2021.)
 """
 
 import re
@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 
+from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.options import Marking
 from clairgen.filters.text import prose
-from clairgen.records import FilterAction, Finding, Pair
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "latin": {
@@ -61,18 +62,17 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
 COMMON_WORDS: Mapping[str, Mapping[str, frozenset[str]]] = {
     script: {code: frozenset(words.split()) for code, words in known.items()} for script, known in _WORDS.items()
 }
-"""Words by script and language; `da/nb` is Danish or Norwegian, which these do not part."""
-
+"""Words by script and language; `da/nb` is Danish or Norwegian, which these words do not distinguish."""
 
 _LONG_ENOUGH = {"latin": 120, "cyrillic": 100, "arabic": 60}
 _LONG_ENOUGH_ELSEWHERE = 40
-"""Letters from which on a text is long enough to tell; a character says more in Chinese than in English."""
+"""Letters that a text needs before its language is judged; a character says more in Chinese than in English."""
 _MOST = 0.75
-"""The share of its letters that makes a script a text's own."""
+"""The least share of a text's letters that are in its script."""
 _COMMON = 0.12
-"""The least share of a text's words that are a language's commonest."""
+"""The least share of a text's words that are common words of its language."""
 _MARGIN = 1.4
-"""How many times more of them than of the next language's."""
+"""The least ratio of that share to the share of the second most likely language."""
 
 _RANGES = (
     (0x41, "latin"), (0x250, ""), (0x370, "el"), (0x400, "cyrillic"), (0x530, "hy"), (0x590, "he"), (0x600, "arabic"),
@@ -94,20 +94,19 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _LINK = re.compile(r"https?://\S+|www\.\S+")
 
 
-def changes_language(pair: Pair, action: FilterAction) -> Finding | None:
-    """The chosen answer is in another language than the rejected one; the value is such as `en->de`, or scripts."""
-    if pair.chosen is None:
-        return None
+def changes_language(candidate: Candidate) -> Fault | None:
+    """The value is the language of the rejected and of the chosen answer, such as `en->de`, or their scripts."""
+    pair = candidate.pair
     before, after = language_of(pair.rejected.text), language_of(pair.chosen.text)
     if before is None or after is None or not _differ(before, after):
         return None
-    return Finding("language", action, "language-changed", f"{before}->{after}")
+    return Fault("language-changed", f"{before}->{after}")
 
 
 def language_of(text: str) -> str | None:
-    """The code of a text's language, the name of its script where that is all that can be told, or None.
+    """The code of a text's language, or the name of its script if the language is not clear.
 
-    None is for short texts, code, and texts in several scripts.
+    None for short texts, code, and texts in several scripts.
     """
     runs = _LETTERS.findall(_LINK.sub(" ", prose(text)))
     letters = Counter[str]()
@@ -124,7 +123,7 @@ def language_of(text: str) -> str | None:
 
 
 def _commonest(script: str, tokens: list[str]) -> str:
-    """The language whose commonest words a text is full of, else the script."""
+    """The language whose common words are frequent in a text, else the script."""
     counts = dict.fromkeys(COMMON_WORDS[script], 0)
     for token, count in Counter(tokens).items():
         for code in _LANGUAGES_OF[script].get(token, ()):
@@ -135,10 +134,18 @@ def _commonest(script: str, tokens: list[str]) -> str:
 
 
 def _differ(before: str, after: str) -> bool:
-    """Whether two languages are different ones for sure: an unknown one in Latin letters may be any of those."""
+    """Whether two languages certainly differ: a text of which only the script is known may be in any language of that script."""
     return before != after and before not in COMMON_WORDS.get(after, {}) and after not in COMMON_WORDS.get(before, {})
 
 
 def _script(letter: str) -> str:
     index = bisect_right(_STARTS, ord(letter)) - 1
     return _RANGES[index][1] if index >= 0 else ""
+
+
+LANGUAGE = Filter(
+    name="language",
+    options=Marking,
+    summary="Pairs whose answers are in different languages; short texts and code are passed.",
+    prepare=always(changes_language),
+)

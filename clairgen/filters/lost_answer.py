@@ -1,9 +1,10 @@
-"""Lost answer: the student gave a result or code, and the revision has neither that nor another in its place."""
+"""The filter `lost_answer`: the rejected answer has a result or code, and its revision has neither it nor another instead."""
 
 import re
 
+from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.options import Marking
 from clairgen.filters.text import fenced, prose
-from clairgen.records import FilterAction, Finding, Pair
 
 _NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*(?:/\d+)?"
 _STATED = re.compile(
@@ -32,12 +33,13 @@ _FEW_CODE_LINES = 3
 _LONGEST_CODE_LINE = 300
 
 
-def loses_answer(pair: Pair, action: FilterAction) -> Finding | None:
-    """The student's result or code is gone and nothing stands in its place; the value is what was lost."""
-    if pair.chosen is None or not pair.chosen.text.strip():
+def loses_answer(candidate: Candidate) -> Fault | None:
+    """The result or the code is gone and nothing is in its place; the value is what was lost."""
+    pair = candidate.pair
+    if not pair.chosen.text.strip():
         return None
     lost = _lost_code(pair.rejected.text, pair.chosen.text) or _lost_result(pair.rejected.text, pair.chosen.text)
-    return Finding("lost_answer", action, "lost-answer", lost) if lost else None
+    return Fault("lost-answer", lost) if lost else None
 
 
 def _lost_code(rejected: str, chosen: str) -> str | None:
@@ -45,7 +47,7 @@ def _lost_code(rejected: str, chosen: str) -> str | None:
         return None
     blocks = [block for tag, block in fenced(rejected) if (tag and tag not in _PLAIN) or _code_lines(block)]
     if any(_mostly_kept(_lines(block), chosen) for block in blocks):
-        return None  # only the fence was taken away
+        return None  # only the fence was removed
     return "code" if blocks or _code_lines(rejected) >= _FEW_CODE_LINES else None
 
 
@@ -59,7 +61,7 @@ def _lost_result(rejected: str, chosen: str) -> str | None:
 
 
 def final_result(answer: str) -> str | None:
-    """The result that an answer states last: boxed, after `####`, as "the answer is 42", or the whole of a short answer."""
+    """The result that an answer states last: boxed, after `####`, as "the answer is 42", or as a short answer."""
     text = prose(answer).strip()
     stated = list(_STATED.finditer(text))
     if stated:
@@ -80,3 +82,12 @@ def _lines(block: str) -> list[str]:
 
 def _mostly_kept(lines: list[str], chosen: str) -> bool:
     return sum(line in chosen for line in lines) * 2 >= len(lines)
+
+
+LOST_ANSWER = Filter(
+    name="lost_answer",
+    options=Marking,
+    summary="Revisions without any result or code where the student's answer had one.",
+    prepare=always(loses_answer),
+    only_revisions=True,
+)

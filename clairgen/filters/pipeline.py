@@ -1,90 +1,102 @@
-"""The filter pipeline: all filters in force over one pair, and the one that needs the whole run over a run's pairs in order."""
+"""The filter pipeline: all filters in force over one pair, and those that compare pairs over all pairs of a recipe."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
-from clairgen.filters import rules
-from clairgen.filters.contamination import Evaluations, overlaps_evaluation
-from clairgen.filters.language import changes_language
-from clairgen.filters.lost_answer import loses_answer
-from clairgen.filters.near_duplicates import NearDuplicates, near_duplicate_prompt
-from clairgen.filters.refusal import refuses
-from clairgen.filters.revision_mention import alludes_to_revision
-from clairgen.filters.settings import FILTERS, FilterSettings
-from clairgen.filters.settings_fields import Range
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair
+from clairgen.errors import RunStoppedError
+from clairgen.filters.filter import Candidate, Check, Fault, Filter
+from clairgen.filters.registry import FILTERS
+from clairgen.filters.settings import FilterSettings
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, Undecided
 
-Prompt: TypeAlias = Sequence[Message]
-
-_ON_PAIRS: Mapping[str, Callable[[Pair, FilterAction], Finding | None]] = {
-    "format": rules.broken_format,
-    "truncated": rules.truncated,
-    "empty": rules.empty,
-    "identical": rules.identical,
-    "lost_answer": loses_answer,
-    "refusal": refuses,
-    "language": changes_language,
-}
-_ON_CONTRAST: Mapping[str, Callable[[Contrast, Range, FilterAction], Finding | None]] = {
-    "length_ratio": rules.length_ratio,
-    "jaccard": rules.jaccard,
-    "levenshtein": rules.levenshtein,
-}
-_OVER_THE_RUN = "near_duplicate"
+Seen = TypeVar("Seen", Candidate, Undecided)
 
 
 class FilterPipeline:
-    """Filters as they are set, ready for pairs. Raises ConfigError for an evaluation file that cannot be read."""
+    """Filters with their options, ready for pairs. Raises ConfigError for a filter that cannot be prepared."""
 
     def __init__(self, settings: FilterSettings) -> None:
         self.settings = settings
-        contamination = settings.contamination
-        in_force = settings.action("contamination", revises=True) is not None
-        self._evaluations = Evaluations.read(contamination.files if in_force else (), contamination.ngram)
+        self._in_force = {revises: _in_force(settings, revises=revises) for revises in (True, False)}
+        self._checks = _prepared(settings, whole_run=False)
 
     def apply(
-        self, pair: Pair, contrast: Contrast | None, *, revises: bool, prompt: Prompt = ()
+        self, outcome: Pair | Undecided, contrast: Contrast | None, *, revises: bool, prompt: Sequence[Message] = ()
     ) -> tuple[Finding, ...]:
-        """What the filters find, at most one finding each, in the order of `FILTERS`: the first drop is the pair's reason.
+        """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
 
-        The filters on contrast look only at a pair that has a chosen answer and was measured. `revises` is whether the
-        recipe revises the rejected answer. Pairs may come in any order, so near duplicates are not looked for: `RunFilters`
-        does that.
+        `revises` is whether the recipe revises the rejected answer. Pairs may come in any order, so filters that compare pairs
+        with each other are left to `RunFilters`.
         """
-        measured = contrast if pair.chosen is not None else None
-        found = (self._finding(name, pair, measured, prompt, revises=revises) for name in FILTERS)
+        found: list[Finding | None] = []
+        for one, action in self._in_force[revises]:
+            match outcome:
+                case Undecided():
+                    found.append(_finding(one, action, one.undecided, outcome, outcome.task_id))
+                case Pair():
+                    candidate = Candidate(outcome, contrast, prompt)
+                    found.append(_finding(one, action, self._checks.get(one.name), candidate, outcome.task_id))
         return tuple(finding for finding in found if finding is not None)
-
-    def _finding(
-        self, name: str, pair: Pair, contrast: Contrast | None, prompt: Prompt, *, revises: bool
-    ) -> Finding | None:
-        action = self.settings.action(name, revises=revises)
-        if action is None or name == _OVER_THE_RUN:
-            return None
-        if name == "allusion":
-            return alludes_to_revision(pair, action, prompt)
-        if name == "contamination":
-            return overlaps_evaluation(self._evaluations, action, prompt)
-        if name in _ON_PAIRS:
-            return _ON_PAIRS[name](pair, action)
-        return _ON_CONTRAST[name](contrast, self.settings.bounds(name), action) if contrast is not None else None
 
 
 class RunFilters:
-    """Looks for near duplicates among all pairs of one recipe, which have to come in the order of their tasks.
+    """The filters that compare pairs, over all pairs of one recipe, which have to come in the order of their tasks.
 
     Only a pair that no other filter drops is looked at and can stand for later ones, so that of near duplicates one is kept
-    whenever one can be.
+    whenever one can be. `revises` is whether the recipe revises the rejected answer.
     """
 
-    def __init__(self, settings: FilterSettings) -> None:
-        self._action = settings.action(_OVER_THE_RUN, revises=True)
-        self._seen = NearDuplicates(settings.near_duplicate.threshold)
+    def __init__(self, settings: FilterSettings, *, revises: bool) -> None:
+        self._names = {one.name for one in settings.filters if one.whole_run}
+        self._in_force = [(one, action) for one, action in _in_force(settings, revises=revises) if one.whole_run]
+        self._checks = _prepared(settings, whole_run=True)
 
-    def settle(self, task_id: str, prompt: Prompt, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-        """The findings of the next pair with, at the end, that of a near duplicate; an older such finding is taken out."""
-        others = tuple(finding for finding in findings if finding.filter != _OVER_THE_RUN)
-        if self._action is None or any(finding.action is FilterAction.DROP for finding in others):
-            return others
-        found = near_duplicate_prompt(self._seen, task_id, self._action, prompt)
-        return others if found is None else (*others, found)
+    def settle(
+        self,
+        outcome: Pair | Undecided,
+        contrast: Contrast | None,
+        findings: Sequence[Finding],
+        *,
+        prompt: Sequence[Message] = (),
+    ) -> tuple[Finding, ...]:
+        """The findings of the next pair, with those of these filters at the end; their older ones are removed."""
+        settled = [finding for finding in findings if finding.filter not in self._names]
+        for one, action in self._in_force:
+            if isinstance(outcome, Undecided) or any(finding.action is FilterAction.DROP for finding in settled):
+                break
+            candidate = Candidate(outcome, contrast, prompt)
+            found = _finding(one, action, self._checks[one.name], candidate, outcome.task_id)
+            settled += [] if found is None else [found]
+        return tuple(settled)
+
+
+def _in_force(settings: FilterSettings, *, revises: bool) -> list[tuple[Filter[Any], FilterAction]]:
+    """The filters that look at the pairs of a recipe, in their order, and what each does with what it finds."""
+    actions = ((one, settings.action(one.name, revises=revises)) for one in settings.filters)
+    return [(one, action) for one, action in actions if action is not None]
+
+
+def _prepared(settings: FilterSettings, *, whole_run: bool) -> dict[str, Check]:
+    return {
+        one.name: one.prepare(settings[one.name])
+        for one, _ in _in_force(settings, revises=True)
+        if one.whole_run is whole_run and one.prepare is not None
+    }
+
+
+def _finding(
+    one: Filter[Any], action: FilterAction, check: Callable[[Seen], Fault | None] | None, seen: Seen, task_id: str
+) -> Finding | None:
+    """What a check finds. RunStoppedError if the check of a plugin fails, since it would fail on the next pair too."""
+    try:
+        fault = None if check is None else check(seen)
+        if fault is not None and not isinstance(fault, Fault):
+            raise TypeError(f"it returned {fault!r}, which is not a Fault")
+    except Exception as error:
+        if one.name in FILTERS.built_in:
+            raise
+        raise RunStoppedError(
+            f"the filter {one.name!r} failed on the pair of task {task_id!r} ({type(error).__name__}: {error}); fix it or leave "
+            "it out of the filters, then run the command again"
+        ) from error
+    return None if fault is None else Finding(one.name, action, fault.reason, fault.value)

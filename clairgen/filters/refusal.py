@@ -1,17 +1,18 @@
-"""Refusal: an answer that declines instead of answering, as models of several makers put it.
+"""The filter `refusal`: answers that decline to answer, in the phrases of models from several vendors.
 
-Only the first sentences count, and a refusal that turns ("However, here is ...") and then goes on at length is a hedge.
+Only the first sentences count. A refusal that turns ("However, here is ...") and then goes on at length is a hedge, and passes.
 """
 
 import re
 
+from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.options import Marking
 from clairgen.filters.text import phrase_pattern, prose
-from clairgen.records import FilterAction, Finding, Pair
 
 _BEGINNING = 500
 _SENTENCES = 3
 _GOES_ON = 500
-"""Characters after the turn from which on an answer has been given after all."""
+"""With at least as many characters after the turn, the answer is given after all."""
 
 _LISTS = {
     "cannot": "cannot, can't, can not, could not, am unable to, 'm unable to, am not able to, 'm not able to, won't, will not, "
@@ -62,12 +63,13 @@ _WHILE = re.compile(r"\b(?:while|although|though|even if)(?: [\w',]+){0,6} *$", 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！])\s*\n?|\n+")
 
 
-def refuses(pair: Pair, action: FilterAction) -> Finding | None:
-    """An answer declines; the value is the phrase."""
-    if pair.chosen is not None and (phrase := refusal_in(pair.chosen.text)):
-        return Finding("refusal", action, "chosen-refuses", phrase)
+def refuses(candidate: Candidate) -> Fault | None:
+    """The reason says which answer declines; the value is the phrase."""
+    pair = candidate.pair
+    if phrase := refusal_in(pair.chosen.text):
+        return Fault("chosen-refuses", phrase)
     phrase = refusal_in(pair.rejected.text)
-    return Finding("refusal", action, "rejected-refuses", phrase) if phrase else None
+    return Fault("rejected-refuses", phrase) if phrase else None
 
 
 def refusal_in(answer: str) -> str | None:
@@ -92,5 +94,13 @@ def _first_sentences(text: str) -> str:
 
 
 def _said_in_passing(before: str) -> bool:
-    """Whether what follows is somebody's speech, or the lesser half of a sentence ("While I can't ..., I can ...")."""
+    """Whether what follows is quoted speech, or the subordinate half of a sentence ("While I can't ..., I can ...")."""
     return before.count('"') % 2 == 1 or before.count("“") > before.count("”") or bool(_WHILE.search(before))
+
+
+REFUSAL = Filter(
+    name="refusal",
+    options=Marking,
+    summary="Pairs with an answer that declines to answer.",
+    prepare=always(refuses),
+)

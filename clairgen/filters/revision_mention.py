@@ -1,15 +1,16 @@
-"""Allusion: the chosen answer says openly that it is a revision, which the reviser was told not to (Appendix A).
+"""The filter `revision_mention`: chosen answers that mention that they are a revision, which the reviser must not (Appendix A).
 
-Each phrase is one that a reviser says of an answer, not one that an answer may say of the world: "the revised answer", but
-not "the revised treaty". A phrase that the student wrote too is no allusion, and neither is one where the task itself asks
-for a text to be revised.
+Each phrase is one that a reviser says of an answer, not one that an answer may say of its subject: "the revised answer", but
+not "the revised treaty". A phrase that is also in the rejected answer is no mention, and neither is one where the task itself
+asks for a text to be revised.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.options import Marking
 from clairgen.filters.text import phrase_pattern, prose, straight
-from clairgen.records import FilterAction, Finding, Message, Pair
 
 _LISTS = {
     "corrected": "corrected, revised, reworded, rephrased, amended",
@@ -27,7 +28,7 @@ _LISTS = {
     "original": "original, previous, initial, first, earlier",
     "mine": "your, my, the student's, the student",
 }
-_ALLUSION = phrase_pattern(
+_MENTION = phrase_pattern(
     (
         # Here's a corrected and feasible approach
         r"\bhere('s| is| are) <few><revised>,?( (and |but |more )?[\w-]+)?( [\w-]+)? <text>\b",
@@ -94,26 +95,34 @@ _ASKS_FOR_CHANGE = re.compile(r"\b(?:modify|update|extend|refactor|optimi[sz]e|c
 _OPENING = re.compile(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|this|these) )?")
 
 
-def alludes_to_revision(pair: Pair, action: FilterAction, prompt: Sequence[Message]) -> Finding | None:
+def mentions_revision(candidate: Candidate) -> Fault | None:
     """The chosen answer calls itself a revision; the value is the phrase."""
-    if pair.chosen is None:
-        return None
-    task = straight(" ".join(message.content for message in prompt))
+    pair = candidate.pair
+    task = straight(" ".join(message.content for message in candidate.prompt))
     if _ASKS_FOR_REVISION.search(task):
         return None
     asks_for_change = _ASKS_FOR_CHANGE.search(task) is not None
     students = straight(pair.rejected.text)
     for phrase in _phrases(pair.chosen.text):
-        # Who asked for a change may be told of "the updated code"; a correction was not asked for.
+        # A task that asks for a change may get "the updated code"; but it asked for no correction.
         if asks_for_change and not _SPEAKS_OF_CORRECTION.search(phrase):
             continue
-        # A student may have opened otherwise: "Here is the revised prompt" for "Here's a revised prompt".
+        # The student's words may open differently: "Here is the revised prompt" for "Here's a revised prompt".
         if _OPENING.sub("", phrase) not in students:
-            return Finding("allusion", action, "alludes-to-revision", phrase)
+            return Fault("alludes-to-revision", phrase)
     return None
 
 
 def _phrases(chosen: str) -> Iterator[str]:
     said = prose(chosen)
-    yield from (match[0] for match in _ALLUSION.finditer(straight(said)))
+    yield from (match[0] for match in _MENTION.finditer(straight(said)))
     yield from (straight(match[0]).strip(" #*_>-:") for match in _LABEL.finditer(said))
+
+
+REVISION_MENTION = Filter(
+    name="revision_mention",
+    options=Marking,
+    summary="Revisions that openly say that they are one, where the task asked for none.",
+    prepare=always(mentions_revision),
+    only_revisions=True,
+)

@@ -1,4 +1,4 @@
-"""Which filters are in force, within which bounds, and what each does to a pair: `filters:` of the configuration.
+"""Which filters are in force, within which bounds, and what each does with what it finds: `filters:` of the configuration.
 
 A filter is written as its bounds, as its action, or as both:
 
@@ -11,168 +11,178 @@ A filter is written as its bounds, as its action, or as both:
       contamination: {files: [eval.jsonl], ngram: 13, action: drop}
 """
 
+import json
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-from clairgen.filters.settings_fields import (
-    DEFAULT_LENGTH_RATIO,
-    Bounds,
-    BoundsField,
-    Contamination,
-    ContaminationField,
-    LengthRatioField,
-    Marking,
-    MarkingField,
-    NearDuplicate,
-    NearDuplicateField,
-    Range,
-    Switch,
-    SwitchField,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    RootModel,
+    SerializeAsAny,
+    create_model,
+    field_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+
+from clairgen.errors import ConfigError
+from clairgen.filters.filter import Check, Filter
+from clairgen.filters.options import Action, Bounds, Options, Range
+from clairgen.filters.registry import FILTERS, RENAMED, current_name
 from clairgen.records import FilterAction
 
-FILTERS = (
-    "truncated",
-    "format",
-    "empty",
-    "identical",
-    "length_ratio",
-    "jaccard",
-    "levenshtein",
-    "allusion",
-    "lost_answer",
-    "refusal",
-    "language",
-    "contamination",
-    "near_duplicate",
-)
-"""The filters in the order in which they look at a pair; the first that drops it gives the reason it is counted under.
 
-`truncated` comes first, since an answer that was cut off before its solution has lost its format for that reason.
-`near_duplicate` comes last, since only a pair that is kept can stand for a later one.
-"""
+class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
+    """The filters of a run, each with its options: all of clairgen's own, and those of plugins that are named.
 
-ON_REVISIONS = ("allusion", "lost_answer")
-"""The filters that look only at pairs of recipes that revise."""
+    `model_dump_json` is the record of a filter set: everything is written out, in the order in which the filters look. A
+    record is read with `from_record`.
+    """
 
+    model_config = ConfigDict(frozen=True)
 
-class FilterSettings(BaseModel):
-    """The filters in force. `model_dump_json` is the record of a filter set: all is written out, in one order."""
+    root: SerializeAsAny[BaseModel] = Field(default_factory=lambda: _validated({}))
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    format: SwitchField = Field(
-        default=Switch(), description="Answers from which no chosen answer could be parsed; the reason says why."
-    )
-    truncated: SwitchField = Field(
-        default=Switch(),
-        description="Answers cut off at max_tokens; mark them if the model's limit is your own choice.",
-    )
-    empty: SwitchField = Field(default=Switch(), description="Pairs with an answer that is blank.")
-    identical: SwitchField = Field(
-        default=Switch(),
-        description="Pairs whose answers are equal but for outer whitespace; they are never exported, whatever this says.",
-    )
-    length_ratio: LengthRatioField = Field(
-        default=Bounds(bounds=DEFAULT_LENGTH_RATIO),
-        description="Characters of chosen over characters of rejected; without an action it drops what recipes that revise "
-        "made and marks what others made.",
-    )
-    jaccard: BoundsField = Field(
-        default=Bounds(),
-        description="Token Jaccard index times 100, from 0 to 100 as in the paper's Table 1; set it for more or less contrast.",
-    )
-    levenshtein: BoundsField = Field(
-        default=Bounds(), description="Character edits between the two answers; set it for more or less contrast."
-    )
-    allusion: MarkingField = Field(
-        default=Marking(), description="Revisions that openly say that they are one, where the task asked for none."
-    )
-    lost_answer: MarkingField = Field(
-        default=Marking(), description="Revisions without any result or code where the student's answer had one."
-    )
-    refusal: MarkingField = Field(default=Marking(), description="Pairs with an answer that declines to answer.")
-    language: MarkingField = Field(
-        default=Marking(),
-        description="Pairs whose answers are in different languages; short texts and code are passed.",
-    )
-    contamination: ContaminationField = Field(
-        default=Contamination(),
-        description="Prompts that share n-grams with evaluation files of yours; name the files.",
-    )
-    near_duplicate: NearDuplicateField = Field(
-        default=NearDuplicate(),
-        description="Prompts that are nearly an earlier one of the same recipe's kept pairs; seen when the whole run is.",
-    )
-
-    @field_validator("jaccard", mode="after")
     @classmethod
-    def _percent(cls, jaccard: Bounds) -> Bounds:
-        low, high = jaccard.bounds or (None, None)
-        if max(low or 0, high or 0) > 100:
-            raise ValueError("jaccard bounds go from 0 to 100")
-        if high is not None and 0 < high <= 1:
-            raise ValueError(f"jaccard bounds go from 0 to 100, not to 1: write {high * 100:g} for {high:g}")
-        return jaccard
+    def from_record(cls, record: str) -> "FilterSettings":
+        """The settings of a filter set that a run has recorded, also with old names or under an older version.
 
-    @model_validator(mode="after")
-    def _bounds_where_they_are_needed(self) -> "FilterSettings":
-        for name in ("jaccard", "levenshtein"):
-            setting: Bounds = getattr(self, name)
-            if setting.bounds is None and setting.action in ("drop", "mark"):
-                raise ValueError(f"{name}: {setting.action} needs bounds: {{bounds: [lowest, highest], action: ...}}")
-        return self
+        A filter that the record does not know was not in force, so it is off. One that is no longer installed can be
+        described and turned off, but not applied.
+        """
+        written = _with_current_names(json.loads(record))
+        absent = {name: {"action": "off"} for name in FILTERS.built_in if name not in written}
+        return cls(_validated(written | absent, may_be_uninstalled=written))
+
+    def changed(self, changes: Mapping[str, Mapping[str, object]]) -> "FilterSettings":
+        """The same settings with some options of some filters replaced; ConfigError for a filter that does not exist."""
+        written = self.model_dump(mode="json")
+        for name, options in changes.items():
+            current = current_name(name)
+            if current not in written:
+                FILTERS.named(current)
+            written[current] = written.get(current, {}) | options
+        return FilterSettings(_validated(written, may_be_uninstalled=self.model_dump()))
+
+    @classmethod
+    def known_fields(cls) -> Mapping[str, FieldInfo]:
+        """The keys that `filters:` may have, those of installed plugins included."""
+        return _fields(tuple(FILTERS.from_plugins.values())).model_fields
+
+    @property
+    def filters(self) -> tuple[Filter[Any], ...]:
+        """The filters in the order in which they look at a pair."""
+        return tuple(_filter(name) for name in type(self.root).model_fields)
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - the options are of each filter's own type
+        return getattr(self.root, name)
 
     def action(self, name: str, *, revises: bool) -> FilterAction | None:
-        """What this filter does to a pair at fault; None when it is off. `revises` is whether the pair's recipe does."""
-        setting: Switch | Bounds = getattr(self, name)
-        if (name in ON_REVISIONS and not revises) or (name == "contamination" and not self.contamination.files):
-            return None
-        if setting.action is not None:
-            return None if setting.action == "off" else FilterAction(setting.action)
-        if name == "length_ratio":
-            return FilterAction.DROP if revises else FilterAction.MARK
-        return FilterAction.DROP if setting.bounds else None
+        """What this filter does with what it finds; None if it does not look. `revises` is whether the pair's recipe does."""
+        return _filter(name).action(self[name], revises=revises)
 
     def bounds(self, name: str) -> Range:
         """The lowest and the highest value that this filter keeps; None is an open end."""
-        setting: Bounds = getattr(self, name)
-        return setting.bounds or (None, None)
+        options: Bounds = self[name]
+        return options.bounds or (None, None)
 
     def counted_from(self, folder: Path) -> "FilterSettings":
-        """These settings with the paths of evaluations counted from `folder`, so that a run can be continued anywhere."""
-        files = tuple(folder / file.expanduser() for file in self.contamination.files)
-        return self.model_copy(update={"contamination": self.contamination.model_copy(update={"files": files})})
+        """The same settings with the paths of files counted from `folder`, so that a run can be continued from anywhere."""
+        options = {name: self[name].counted_from(folder) for name in type(self.root).model_fields}
+        return FilterSettings(self.root.model_copy(update=options))
+
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether a filter is in force that needs the whole run."""
+        return any(one.whole_run and self.action(one.name, revises=True) is not None for one in self.filters)
 
     @property
     def phrases(self) -> tuple[str, ...]:
         """A phrase for each filter in force, such as `length_ratio 0.5 to 2: drop`."""
-        return tuple(phrase for name in FILTERS if (phrase := self._phrase(name)))
+        return tuple(phrase for one in self.filters if (phrase := self._phrase(one)))
 
     @property
     def description(self) -> str:
         """All filters in force in one line."""
         return "; ".join(self.phrases) or "no filter"
 
-    def _phrase(self, name: str) -> str:
-        revision, other = self.action(name, revises=True), self.action(name, revises=False)
+    def _phrase(self, one: Filter[Any]) -> str:
+        options: Options = self[one.name]
+        revision, other = one.action(options, revises=True), one.action(options, revises=False)
         if revision is None:
             return ""
+        named = f"{one.name} {options.limits}".rstrip()
         if other is None:
-            return f"{name}: {revision} revisions"
-        does = f"{revision}" if revision is other else f"{revision} revisions, {other} others"
-        return f"{name}{_measure_words(self, name)}: {does}"
+            return f"{named}: {revision} revisions"
+        return f"{named}: {revision}" if revision is other else f"{named}: {revision} revisions, {other} others"
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def _by_name(cls, written: object) -> BaseModel:
+        if isinstance(written, BaseModel):
+            return written
+        if not isinstance(written, Mapping):
+            raise ValueError("`filters` is a mapping of names of filters to their bounds, action or options")
+        return _validated(_with_current_names(written))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: object, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        del core_schema
+        return handler(_fields(tuple(FILTERS.from_plugins.values())).__pydantic_core_schema__)
 
 
-def _measure_words(settings: FilterSettings, name: str) -> str:
-    if name == "near_duplicate":
-        return f" at least {settings.near_duplicate.threshold:g}"
-    if name == "contamination":
-        return f" with {', '.join(file.name for file in settings.contamination.files)}"
-    if not isinstance(getattr(settings, name), Bounds):
-        return ""
-    low, high = settings.bounds(name)
-    if low is None:
-        return f" at most {high:g}"
-    return f" at least {low:g}" if high is None else f" {low:g} to {high:g}"
+class Uninstalled(Options):
+    """The options of a filter that a run was filtered with and that is not installed any more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    action: Action | None = None
+
+    def decide(self, *, revises: bool) -> FilterAction | None:
+        """The recorded action."""
+        del revises
+        return None if self.action == "off" else FilterAction(self.action or "drop")
+
+
+def _filter(name: str) -> Filter[Any]:
+    return FILTERS[name] if name in FILTERS else _uninstalled(name)
+
+
+def _uninstalled(name: str) -> Filter[Uninstalled]:
+    def refuse(options: Uninstalled) -> Check:
+        del options
+        raise ConfigError(
+            f"the filter {name!r} is in force in this run, but its plugin is not installed; install it, or turn the filter "
+            f"off with: clairgen filter RUN --off {name}"
+        )
+
+    return Filter(name, Uninstalled, "A filter of a plugin that is not installed.", refuse)
+
+
+def _with_current_names(written: Mapping[Any, Any]) -> dict[Any, Any]:
+    for old, name in RENAMED.items():
+        if old in written and name in written:
+            raise ValueError(f"{old!r} is the old name of {name!r}; keep only {name!r}")
+    return {RENAMED.get(key, key): options for key, options in written.items()}
+
+
+def _validated(written: Mapping[str, Any], may_be_uninstalled: Iterable[str] = ()) -> BaseModel:
+    others = [name for name in written if name not in FILTERS.built_in]
+    known = [name for name in others if name in FILTERS or name in may_be_uninstalled]
+    return _fields(tuple(_filter(name) for name in sorted(known))).model_validate(written)
+
+
+@lru_cache
+def _fields(plugins: tuple[Filter[Any], ...]) -> type[BaseModel]:
+    """The model with a field for each filter, in the order in which they look: clairgen's own and those of `plugins`."""
+    filters = sorted((*FILTERS.built_in.values(), *plugins), key=lambda one: one.whole_run)
+    fields: dict[str, Any] = {
+        one.name: (one.options, Field(default=one.options(), description=one.summary)) for one in filters
+    }
+    config = ConfigDict(extra="forbid", frozen=True)
+    return create_model("FilterSettings", __config__=config, __doc__=FilterSettings.__doc__, **fields)

@@ -1,4 +1,4 @@
-"""Texts as filters compare them: what a prompt asks, prose without its code, and lower-cased words."""
+"""Texts as filters compare them: the text of a prompt, prose without its code, and lower-cased words."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,23 @@ _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
-def asked_text(prompt: Sequence[Message]) -> str:
-    """What a prompt asks: all its messages but the system's, which all tasks of a run may share."""
+def prompt_text(prompt: Sequence[Message]) -> str:
+    """All messages of a prompt except the system message, which all tasks of a run may share."""
     return "\n\n".join(message.content for message in prompt if message.role != "system")
 
 
 def fenced(text: str) -> list[tuple[str, str]]:
-    """The blocks inside the fences of a text, each with its tag; a fence that nobody closed reaches to the end."""
-    return _apart(text)[1]
+    """The fenced blocks of a text, each with its language tag; a fence that is never closed reaches to the end."""
+    return _split(text)[1]
 
 
 def prose(text: str) -> str:
     """A text without its fenced and inline code."""
-    return _INLINE_CODE.sub(" ", _apart(text)[0])
+    return _INLINE_CODE.sub(" ", _split(text)[0])
 
 
-def _apart(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """What stands outside the fences, and the blocks; line by line, since a pattern of it all takes too long on some texts."""
+def _split(text: str) -> tuple[str, list[tuple[str, str]]]:
+    """The text outside the fences, and the blocks; line by line, since one pattern for all takes too long on some texts."""
     outside: list[str] = []
     blocks: list[tuple[str, list[str]]] = []
     mark = ""
@@ -51,32 +51,32 @@ def words(text: str) -> list[str]:
 
 
 def shingles(tokens: Sequence[str], length: int) -> list[str]:
-    """All runs of `length` words; fewer words are one run, none at all are none."""
+    """All runs of `length` words; one run if there are fewer words, none if there are none."""
     if not tokens:
         return []
     return [" ".join(tokens[start : start + length]) for start in range(max(1, len(tokens) - length + 1))]
 
 
 def straight(text: str) -> str:
-    """A text with straight apostrophes, lower-cased, each stretch of blanks one space: phrases are compared so."""
+    """A text as phrases are compared: with straight apostrophes, in lower case, all whitespace a single space."""
     return " ".join(text.replace("\u2019", "'").lower().split())
 
 
-_PLACE = re.compile(r"<([a-z]+)>")
+_SLOT = re.compile(r"<([a-z]+)>")
 
 
 def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: int = 0) -> re.Pattern[str]:
-    """One pattern of all templates. `<name>` is any entry of `lists[name]`, whose entries are parted by commas.
+    """One pattern of all templates. `<name>` stands for any entry of `lists[name]`, which are separated by commas.
 
-    An entry may be a pattern, and may hold other lists. Round brackets in a template group and never capture.
+    An entry may be a pattern, and may contain other lists. Round brackets in a template group and never capture.
     """
 
     def alternatives(match: re.Match[str]) -> str:
         return "(?:" + "|".join(filled(entry.strip()) for entry in lists[match[1]].split(",")) + ")"
 
     def filled(template: str) -> str:
-        return _PLACE.sub(alternatives, template)
+        return _SLOT.sub(alternatives, template)
 
-    # A bracket becomes one that does not capture, unless it was escaped or says itself what it is.
+    # A bracket becomes a group that does not capture, unless it is escaped or is already a special group.
     whole = "|".join(filled(template) for template in templates)
     return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", whole), flags)

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import repeat
 
-from clairgen.config.models import Role
+from clairgen.config.role import Role
 from clairgen.embedded.address import embedded_address, is_embedded
 from clairgen.embedded.gguf import weights_revision
 from clairgen.embedded.server import EmbeddedServers

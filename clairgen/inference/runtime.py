@@ -7,7 +7,22 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from clairgen.inference.transport import Transport, open_transport
+from clairgen.inference.transport import Transport
+
+
+def open_transport(note: Callable[[str], None] = lambda _sentence: None) -> Transport:
+    """The fastest transport that is installed; if that is only httpx, `note` is given a sentence that says so."""
+    try:
+        from clairgen.inference.pyreqwest_transport import PyreqwestTransport
+    except ImportError:
+        from clairgen.inference.httpx_transport import HttpxTransport
+
+        note(
+            "pyreqwest is not installed, so requests are sent with httpx, which takes many times the processor time per "
+            "request; install pyreqwest where it has a wheel for this platform"
+        )
+        return HttpxTransport()
+    return PyreqwestTransport()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ and one broken connection would lose all of them), connections kept alive, no re
 proxies of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), since on some clusters they are the only way out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,21 +54,6 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
-
-
-def open_transport(note: Callable[[str], None] = lambda _sentence: None) -> Transport:
-    """The fastest transport that is installed; if that is only httpx, `note` is given a sentence that says so."""
-    try:
-        from clairgen.inference.pyreqwest_transport import PyreqwestTransport
-    except ImportError:
-        from clairgen.inference.httpx_transport import HttpxTransport
-
-        note(
-            "pyreqwest is not installed, so requests are sent with httpx, which takes many times the processor time per "
-            "request; install pyreqwest where it has a wheel for this platform"
-        )
-        return HttpxTransport()
-    return PyreqwestTransport()
 
 
 def is_header_read(name: str) -> bool:

@@ -1,13 +1,13 @@
-"""What a judge quotes rather than says: code, quotations, references, lines of the solutions, its own instruction."""
+"""What a judge quotes rather than says: code, quotations, references, lines of the solutions, the judge's instruction."""
 
 import re
 from collections.abc import Iterator
 
 from clairgen.parsing.verdict_patterns import is_verdict_line, plain_letters
+from clairgen.parsing.wrapping import PLAIN_FENCES
 
 FENCE = re.compile(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
 """A line that opens or closes a fence."""
-_PLAIN_FENCES = {"", "md", "markdown", "plain", "plaintext", "text", "txt"}
 _QUOTED = re.compile(r'`[^`\n]{1,400}`|(?<!\w)"(?=\S)[^"\n]{1,400}"(?!\w)|^[ \t]*+>.*$', re.MULTILINE)
 _REFERENCES = re.compile(
     r"^(?:[^\w\n]|_)*+(?:references|sources|footnotes|citations|bibliography)(?:[^\w\n]|_)*+\n(?:\s*+\[\d\]:?[ \t]++\S.*+)++",
@@ -17,7 +17,7 @@ _INSTRUCTION = re.compile(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer 
 
 
 def without_quotations(plain: str, solutions: tuple[str, str]) -> str:
-    """The text with spaces for code, quotations, references and the judge's own instruction, every position unchanged."""
+    """The text with spaces for code, quotations, references and the judge's instruction; all positions stay the same."""
     plain = _without_copies(_without_code(plain), solutions)
     for quotation in (_INSTRUCTION, _QUOTED, _REFERENCES):
         plain = quotation.sub(lambda match: _blank(match.group()), plain)
@@ -25,17 +25,17 @@ def without_quotations(plain: str, solutions: tuple[str, str]) -> str:
 
 
 def _blank(quotation: str) -> str:
-    """As many spaces, line ends kept; but what is only a verdict is no quotation."""
+    """As many spaces, with line ends kept; but a quotation that is only a verdict stays."""
     return quotation if is_verdict_line(quotation) else re.sub(r"[^\n]", " ", quotation)
 
 
 def _without_code(plain: str) -> str:
-    """Blanks what stands in closed fences, but for one around the whole answer."""
+    """The text with spaces for what is in closed fences, except a fence around the whole answer."""
     parts: list[str] = []
     position = 0
     for first, last in _closed_fences(plain):
         around = plain[: first.start()] + plain[last.end() :]
-        is_around_all = not around.strip() and first["info"].strip().casefold() in _PLAIN_FENCES
+        is_around_all = not around.strip() and first["info"].strip().casefold() in PLAIN_FENCES
         inside = plain[first.end() : last.start()]
         parts += [plain[position : first.end()], inside if is_around_all else _blank(inside)]
         position = last.start()
@@ -55,13 +55,13 @@ def _closed_fences(plain: str) -> Iterator[tuple[re.Match[str], re.Match[str]]]:
 
 
 def _without_copies(plain: str, solutions: tuple[str, str]) -> str:
-    """Blanks the blocks of lines that a solution has as well; a verdict alone is none, whoever else wrote the same."""
-    copied = {_bones(line) for solution in solutions for line in plain_letters(solution).split("\n")}
+    """The text with spaces for blocks of lines that are also in a solution, except lines that are only a verdict."""
+    copied = {_stripped(line) for solution in solutions for line in plain_letters(solution).split("\n")}
     lines = plain.split("\n")
     block: list[int] = []
     for number in range(len(lines) + 1):
-        bones = _bones(lines[number]) if number < len(lines) else None
-        if bones is not None and (not bones or bones in copied):
+        stripped = _stripped(lines[number]) if number < len(lines) else None
+        if stripped is not None and (not stripped or stripped in copied):
             block.append(number)
             continue
         if not all(is_verdict_line(lines[index]) for index in block):
@@ -71,5 +71,5 @@ def _without_copies(plain: str, solutions: tuple[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _bones(line: str) -> str:
+def _stripped(line: str) -> str:
     return line.strip(" \t>\"'-+•")

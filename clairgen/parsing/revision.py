@@ -1,13 +1,14 @@
-"""Finds the corrected solution and the teacher's reasoning in what a reviser answered."""
+"""Parser of a reviser's reply: the corrected solution and the teacher's reasoning."""
 
 import json
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from clairgen.parsing.sections import Header, Identifier, without_separators, without_wrapping
+from clairgen.parsing.sections import Header, Identifier
+from clairgen.parsing.wrapping import without_separators, without_wrapping
 from clairgen.records import ParseStatus
-from clairgen.text import without_thinking
+from clairgen.text import encodable, without_thinking
 
 PARSER_VERSION: int = 1
 """Raised with every change that can give another result, so that stored answers can be parsed again."""
@@ -28,7 +29,7 @@ _OBJECTS = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What was found in an answer; `solution` is None unless the status is OK, `reasoning` is None where there is none."""
+    """What the parser found; `solution` is None unless the status is OK, `reasoning` is None where there is none."""
 
     status: ParseStatus
     solution: str | None
@@ -36,10 +37,10 @@ class Revision:
 
 
 def parse_revision(answer: str, rejected: str) -> Revision:
-    """The corrected solution in a reviser's answer, byte for byte but for outer whitespace; it never raises.
+    """The corrected solution in a reviser's reply, unchanged except for leading and trailing whitespace; it never raises.
 
-    The last header wins that has something under it; `clairgen.parsing.sections` says what counts as one. `rejected` is the
-    student's answer: a fence around the whole solution, or a rule below it, is the reviser's only if the student had none.
+    The last header with something under it counts; see `clairgen.parsing.sections`. `rejected` is the student's answer: a fence
+    around the whole solution, or a rule below it, is the reviser's only if the student's answer has none.
     """
     text = without_thinking(answer, rejected)
     if text is None:
@@ -50,7 +51,7 @@ def parse_revision(answer: str, rejected: str) -> Revision:
 
 
 def _from_headers(text: str, rejected: str) -> Revision | None:
-    """The revision under the last header of the best kind that the answer has; None without any header."""
+    """The revision under the last header of the best kind in the reply; None without any header."""
     headers = _of_the_best_kind(_SOLUTION.headers(text)) or _SOLUTION.headers_in_line(text)
     if not headers:
         return None
@@ -66,7 +67,7 @@ def _of_the_best_kind(headers: list[Header]) -> list[Header]:
 
 
 def _last_with_a_section(text: str, headers: list[Header], reasonings: list[Header]) -> tuple[Header, int]:
-    """The last header and where its section ends; an earlier one, if the last closes a section instead of opening one."""
+    """The last header and the end of its section; an earlier header if nothing follows the last one."""
     stops = sorted(
         [*_SOLUTION.closings(text), *(header.start for header in reasonings if header.sure and header.exact)]
     )
@@ -87,7 +88,7 @@ def _first_from(positions: list[int], start: int, otherwise: int) -> int:
 
 
 def _reasoning(text: str, solution: Header, solution_end: int, reasonings: list[Header]) -> str | None:
-    """What stands under the reasoning's header, before the solution or else after it; without one, what comes first."""
+    """The text under the reasoning's header, before the solution or else after it; without a header, all before the solution."""
     start, end = 0, solution.start
     if reasonings:
         start = reasonings[0].end
@@ -99,34 +100,29 @@ def _reasoning(text: str, solution: Header, solution_end: int, reasonings: list[
 
 
 def _from_object(text: str, rejected: str) -> Revision | None:
-    """The revision in a JSON object that has the identifiers as keys; None where there is no such object."""
+    """The revision in a JSON object that has the identifiers as keys; None without such an object."""
     for sections in (_sections(text, start) for start in _object_starts(text)):
         if sections and "correctedstudentsolution" in sections:
             reasoning, solution = sections.get("teacherreasoning"), sections["correctedstudentsolution"]
-            reasoning = _sound(reasoning).strip() or None if isinstance(reasoning, str) else None
+            reasoning = encodable(reasoning).strip() or None if isinstance(reasoning, str) else None
             if not isinstance(solution, str | None):
                 return Revision(ParseStatus.SOLUTION_NOT_TEXT, None, reasoning)
-            return _checked(without_wrapping(_sound(solution or ""), "", rejected), reasoning, rejected)
+            return _checked(without_wrapping(encodable(solution or ""), "", rejected), reasoning, rejected)
     return None
 
 
 def _object_starts(text: str) -> list[int]:
-    """Where an object with the identifiers may start: the first that starts with one, and the one that the text is."""
+    """Where an object with the identifiers may start: the first that starts with one, and the one that starts the text."""
     return [match.end() for match in (_OBJECT_WITH_IDENTIFIER.search(text), _OBJECT_START.match(text)) if match]
 
 
 def _sections(text: str, start: int) -> dict[str, object] | None:
-    """The members of the object that starts there, by the letters of their keys; None when it is not good JSON."""
+    """The members of the object that starts there, by the letters of their keys; None when it is not valid JSON."""
     try:
         members, _ = _OBJECTS.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
     return {re.sub(r"[\W_]", "", key).casefold(): value for key, value in members.items()}
-
-
-def _sound(text: str) -> str:
-    """The text with U+FFFD for the half characters that JSON escapes can spell and no file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _checked(solution: str, reasoning: str | None, rejected: str) -> Revision:
@@ -138,7 +134,7 @@ def _checked(solution: str, reasoning: str | None, rejected: str) -> Revision:
 
 
 def _without_solution(text: str) -> Revision:
-    """The rejection of an answer in which no solution was found, named by what stands there instead."""
+    """The result for a reply without a solution, with a status that says what is there instead."""
     if any(_sections(text, start) is None for start in _object_starts(text)):
         status = ParseStatus.BROKEN_JSON
     elif any(part in f"\n{text}" for part in _PROMPT):

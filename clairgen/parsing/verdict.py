@@ -1,4 +1,4 @@
-"""Finds which of two solutions a judge chose in what it answered."""
+"""Parser of a judge's reply: which of two solutions the judge chose."""
 
 import json
 import re
@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import Literal
 
 from clairgen.parsing.quotations import FENCE, without_quotations
-from clairgen.parsing.verdict_patterns import Says, Sign, Strength, plain_letters, signs
-from clairgen.text import without_thinking
+from clairgen.parsing.verdict_patterns import plain_letters
+from clairgen.parsing.verdict_signs import Says, Sign, Strength, signs
+from clairgen.text import encodable, without_thinking
 
 VERDICT_PARSER_VERSION: int = 1
 """Raised with every change that can give another result, so that stored answers can be parsed again."""
@@ -33,7 +34,7 @@ _MEMBERS_READ = 8
 
 
 class VerdictStatus(StrEnum):
-    """What the parser made of a judge's answer. Everything but OK is a refusal with a name."""
+    """What the parser made of a judge's reply. Everything but OK names why there is no choice."""
 
     OK = "ok"
     NO_VERDICT = "no-verdict"
@@ -53,11 +54,10 @@ class Verdict:
 
 
 def parse_verdict(answer: str, solutions: tuple[str, str] = ("", "")) -> Verdict:
-    """The verdict in a judge's answer; it never raises.
+    """The verdict in a judge's reply; it never raises.
 
-    Of the surest signs the last one counts; `clairgen.parsing.verdict_patterns` says what counts as one. `solutions` are the two
-    texts that were judged: what the judge copies from them is no verdict. An answer longer than any judge writes is read at its
-    two ends.
+    Of the strongest signs the last one counts; see `clairgen.parsing.verdict_signs`. `solutions` are the two texts that were
+    judged: what the judge copies from them is no verdict. Of a very long reply only the start and the end are read.
     """
     text = without_thinking(answer)
     if text is None:
@@ -73,7 +73,7 @@ def parse_verdict(answer: str, solutions: tuple[str, str] = ("", "")) -> Verdict
 
 
 def _from_text(text: str, solutions: tuple[str, str], *, is_broken: bool) -> Verdict:
-    """The verdict that the surest signs in a text tell; in an object that broke off only one that has its own line."""
+    """The verdict by the strongest signs in a text; in an object that is not valid JSON, only by a sign on its own line."""
     cut = max(0, len(text) - _HEAD - _TAIL)
     near = f"{text[:_HEAD]}{text[_HEAD + cut :]}"
     plain = without_quotations(plain_letters(near), solutions)
@@ -83,10 +83,10 @@ def _from_text(text: str, solutions: tuple[str, str], *, is_broken: bool) -> Ver
     if sign is None:
         return Verdict(None, VerdictStatus.NO_VERDICT, None)
     moved = cut if sign.start >= _HEAD else 0
-    return _told(sign.says, _reasoning(text, sign.start + moved, sign.end + moved, is_alone=sign.alone))
+    return _verdict(sign.says, _reasoning(text, sign.start + moved, sign.end + moved, is_alone=sign.alone))
 
 
-def _told(says: Says, reasoning: str | None) -> Verdict:
+def _verdict(says: Says, reasoning: str | None) -> Verdict:
     match says:
         case Says.FIRST:
             return Verdict(1, VerdictStatus.OK, reasoning)
@@ -99,7 +99,7 @@ def _told(says: Says, reasoning: str | None) -> Verdict:
 
 
 def _deciding(found: list[Sign], plain: str) -> Sign | None:
-    """The last of the strongest signs; mere hints count only if all agree and one stands in the last paragraph."""
+    """The last of the strongest signs; mere hints count only if all agree and one is in the last paragraph."""
     if not found:
         return None
     strongest = max(sign.strength for sign in found)
@@ -114,7 +114,7 @@ def _deciding(found: list[Sign], plain: str) -> Sign | None:
 
 
 def _reasoning(text: str, start: int, end: int, *, is_alone: bool) -> str | None:
-    """What stands above the verdict's line, or else below it; all of the text where the verdict is part of a sentence."""
+    """The text above the verdict's line, or else below it; the whole text where the verdict is part of a sentence."""
     if is_alone:
         above = _without_header(text[: text.rfind("\n", 0, start) + 1])
         text = above or text[end:].partition("\n")[2]
@@ -122,7 +122,7 @@ def _reasoning(text: str, start: int, end: int, *, is_alone: bool) -> str | None
 
 
 def _without_header(text: str) -> str:
-    """The text without the header of the reasoning, and without half a fence whose other half the verdict's line parted."""
+    """The text without the header of the reasoning, and without one half of a fence that the verdict's line has split."""
     header = _HEADER.match(text)
     text = text[header.end() if header else 0 :].strip()
     fences = list(FENCE.finditer(text))
@@ -134,17 +134,17 @@ def _without_header(text: str) -> str:
 
 
 def _object_starts(text: str) -> list[tuple[int, bool]]:
-    """Where a JSON object may hold the verdict, and whether it is what the answer starts with."""
+    """Where a JSON object with the verdict may start, and whether the reply starts with it."""
     starts = [(whole.end(), True) for whole in [_OBJECT_START.match(text)] if whole]
     last = deque(_OBJECT.finditer(text), maxlen=1)
     return [*starts, *((start.start(), False) for start in last)]
 
 
 def _members(text: str, start: int, solutions: tuple[str, str], *, is_whole: bool) -> list[tuple[str, object]] | None:
-    """All members of the object that starts there, inner ones first; None when it is not good JSON.
+    """All members of the object that starts there, inner ones first; None when it is not valid JSON.
 
-    Of an object that is not good those count that are a verdict. One that only stands at the end of the answer has to end it,
-    and may not be a student's.
+    Of an object that is not valid, only members that are a verdict count. An object that the reply does not start with has
+    to end it, and must not be a student's.
     """
     members: list[tuple[str, object]] = []
     decoder = json.JSONDecoder(object_pairs_hook=members.extend, strict=False, parse_int=str, parse_float=str)
@@ -160,14 +160,14 @@ def _members(text: str, start: int, solutions: tuple[str, str], *, is_whole: boo
 
 
 def _from_members(members: list[tuple[str, object]]) -> Verdict | None:
-    """The verdict under the last key for one that can be read."""
+    """The verdict under the last key of a verdict whose value can be read."""
     verdicts = [value for key, value in members if _VERDICT_KEY.fullmatch(_letters(key))]
     reasons = [value for key, value in members if _REASONING_KEY.fullmatch(_letters(key)) and isinstance(value, str)]
-    reasoning = _sound(reasons[-1]).strip() or None if reasons else None
+    reasoning = encodable(reasons[-1]).strip() or None if reasons else None
     for value in reversed(verdicts[-_MEMBERS_READ:]):
         says = _said_by(value[0] if isinstance(value, list) and len(value) == 1 else value)
         if says is not None:
-            return _told(says, reasoning)
+            return _verdict(says, reasoning)
     return None
 
 
@@ -183,8 +183,3 @@ def _said_by(value: object) -> Says | None:
 
 def _letters(key: str) -> str:
     return re.sub(r"[\W_0-9]", "", key).casefold()
-
-
-def _sound(text: str) -> str:
-    """The text with U+FFFD for the half characters that JSON escapes can spell and no file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -14,8 +14,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from clairgen.config.models import Role
-from clairgen.config.prices import PICODOLLARS, costs, dollars, most_picodollars, picodollars
+from clairgen.config.prices import PICODOLLARS, costs, dollars, max_cost, picodollars
+from clairgen.config.role import Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
@@ -71,7 +71,7 @@ class Budget:
 
     def cancel(self, call: Call) -> None:
         """Give back a reservation that was not committed."""
-        self._reserved -= call.most or 0
+        self._reserved -= call.max_cost or 0
         self._show()
         self.serve()
 
@@ -119,7 +119,7 @@ class Budget:
             self._close(call, cost)
 
     def _close(self, call: Call, cost: int | None) -> None:
-        most = call.most or 0
+        most = call.max_cost or 0
         counted = most if cost is None else cost
         self._reserved -= most
         if cost is None:
@@ -201,7 +201,7 @@ class Charge:
         """Whether there is room for the attempt, which is then reserved; else see `Budget.reserve`."""
         if self._budget is None:
             return True
-        self._call = self._budget.reserve(self._name, most_picodollars(self._role, self._body), again)
+        self._call = self._budget.reserve(self._name, max_cost(self._role, self._body), again)
         return self._call is not None
 
     async def commit(self) -> None:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clairgen.config.models import Role
 from clairgen.config.prices import cost_usd
+from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RequestError, RequestFailedError, RetryableError
 from clairgen.inference.openai_format import ChatAnswer, request_body
 from clairgen.inference.pool import Pool

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.config.models import Role
+from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
 from clairgen.inference.runtime import Runtime

@@ -1,1 +1,1 @@
-"""What a run came to and what its pairs look like: numbers, tables, one pair in full."""
+"""Reports on a run: numbers, tables, and single pairs in full."""

@@ -1,4 +1,4 @@
-"""What a revision took out and put in, word by word."""
+"""The word-level diff between the rejected and the chosen answer."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,8 +9,8 @@ from itertools import takewhile
 from rapidfuzz.distance import Indel
 
 
-class Change(StrEnum):
-    """Whether a stretch of text stands in both answers, only in the rejected or only in the chosen one."""
+class DiffOp(StrEnum):
+    """Whether a segment is in both answers, only in the rejected one, or only in the chosen one."""
 
     KEPT = "kept"
     REMOVED = "removed"
@@ -18,10 +18,10 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A stretch of text and what became of it."""
+class DiffSegment:
+    """A piece of text and what happened to it."""
 
-    change: Change
+    change: DiffOp
     text: str
 
 
@@ -29,29 +29,29 @@ _WORDS = re.compile(r"\s+|\w+|[^\w\s]")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _WHOLE = re.compile(r".+", re.DOTALL)
 
-# The alignment needs one bit for each pair of tokens: 64 MB, some 22,000 tokens against as many.
+# The alignment takes one bit for each pair of tokens: 64 MB for about 22,000 tokens on either side.
 MOST_TOKEN_PAIRS = 512_000_000
 
 
-def word_diff(rejected: str, chosen: str, *, most_token_pairs: int = MOST_TOKEN_PAIRS) -> list[Stretch]:
+def word_diff(rejected: str, chosen: str, *, most_token_pairs: int = MOST_TOKEN_PAIRS) -> list[DiffSegment]:
     """How `rejected` becomes `chosen`, in reading order.
 
-    Kept and removed stretches join to `rejected`, kept and added ones to `chosen`, exactly. Tokens are words, single marks and
-    runs of whitespace; answers too long for that are compared by lines. Spaces alone between two changes of a line
-    count as changed, so that a reworded phrase reads as one change.
+    Kept and removed segments joined are exactly `rejected`, kept and added ones exactly `chosen`. Tokens are words, single
+    punctuation marks and runs of whitespace; answers too long for that are compared by lines. Spaces between
+    two changes in a line count as changed, so that a reworded phrase reads as one change.
     """
     before, after = _tokens(rejected, chosen, most_token_pairs)
-    stretches: list[Stretch] = []
+    segments: list[DiffSegment] = []
     for removed, added, kept in _changes(before, after):
         lead, removed, added, tail = _without_shared_space(removed, added)
         for change, text in (
-            (Change.KEPT, lead),
-            (Change.REMOVED, removed),
-            (Change.ADDED, added),
-            (Change.KEPT, tail + kept),
+            (DiffOp.KEPT, lead),
+            (DiffOp.REMOVED, removed),
+            (DiffOp.ADDED, added),
+            (DiffOp.KEPT, tail + kept),
         ):
-            _append(stretches, change, text)
-    return stretches
+            _append(segments, change, text)
+    return segments
 
 
 def _tokens(rejected: str, chosen: str, most_token_pairs: int) -> tuple[list[str], list[str]]:
@@ -63,7 +63,7 @@ def _tokens(rejected: str, chosen: str, most_token_pairs: int) -> tuple[list[str
 
 
 def _changes(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Each change as what it removed, what it added, and the kept text up to the next one."""
+    """Each edit as the text it removed, the text it added, and the kept text up to the next edit."""
     removed = added = kept = ""
     for step in Indel.opcodes(*_numbered(before, after)):
         if step.tag == "equal":
@@ -93,14 +93,14 @@ def _shared_space(first: Iterable[str], second: Iterable[str]) -> str:
     return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1] and pair[0].isspace(), both))
 
 
-def _append(stretches: list[Stretch], change: Change, text: str) -> None:
-    if text and stretches and stretches[-1].change is change:
-        stretches[-1] = Stretch(change, stretches[-1].text + text)
+def _append(segments: list[DiffSegment], change: DiffOp, text: str) -> None:
+    if text and segments and segments[-1].change is change:
+        segments[-1] = DiffSegment(change, segments[-1].text + text)
     elif text:
-        stretches.append(Stretch(change, text))
+        segments.append(DiffSegment(change, text))
 
 
 def _numbered(*sequences: Sequence[str]) -> list[list[int]]:
-    """Tokens as numbers, because rapidfuzz compares hashes, and two words may share one."""
+    """Tokens as numbers: rapidfuzz compares hashes, and two words can have the same hash."""
     numbers: dict[str, int] = {}
     return [[numbers.setdefault(token, len(numbers)) for token in tokens] for tokens in sequences]

@@ -1,4 +1,4 @@
-"""How contrast and length ratio spread over a recipe's pairs, counted in fixed bins, so that recipes can be compared."""
+"""Histograms of contrast and length ratio over a recipe's pairs, with fixed bins so that recipes can be compared."""
 
 import math
 from collections.abc import Sequence
@@ -9,9 +9,9 @@ from clairgen.records import Contrast
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The bins of a measure: `count` of width `step` from `lowest` on; of its binary logarithm where `logarithmic`.
+    """The bins of a metric: `count` bins of width `step` starting at `lowest`, on a log2 scale if `logarithmic`.
 
-    What lies below or above falls into the first or the last bin.
+    Values below or above the range are counted in the first or the last bin.
     """
 
     title: str
@@ -21,7 +21,7 @@ class Scale:
     logarithmic: bool = False
 
     def bin(self, value: float) -> int:
-        """The number of the bin that a value falls into."""
+        """The index of the bin that contains a value."""
         if self.logarithmic:
             value = math.log2(value) if value > 0 else self.lowest
         return min(max(math.floor((value - self.lowest) / self.step), 0), self.count - 1)
@@ -36,7 +36,7 @@ SCALES: Sequence[Scale] = (
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """How many kept and how many dropped pairs fall into each bin of a scale."""
+    """Counts of kept and of dropped pairs in each bin of a scale."""
 
     scale: Scale
     kept: tuple[int, ...]
@@ -44,20 +44,20 @@ class Histogram:
 
 
 class Histograms:
-    """Counts contrasts one by one."""
+    """Accumulates histograms from contrasts, one pair at a time."""
 
     def __init__(self) -> None:
         self._counts = [([0] * scale.count, [0] * scale.count) for scale in SCALES]
 
     def add(self, contrast: Contrast, *, kept: bool) -> None:
-        """Count a pair's contrast; an undefined length ratio is left out."""
+        """Count one pair's contrast; an undefined length ratio is skipped."""
         values = (100 * contrast.jaccard, contrast.levenshtein, contrast.length_ratio)
         for scale, value, counts in zip(SCALES, values, self._counts, strict=True):
             if value is not None:
                 counts[0 if kept else 1][scale.bin(value)] += 1
 
     def histograms(self) -> tuple[Histogram, ...]:
-        """One a scale, in the order of SCALES."""
+        """One histogram for each scale, in the order of SCALES."""
         return tuple(
             Histogram(scale, tuple(kept), tuple(dropped))
             for scale, (kept, dropped) in zip(SCALES, self._counts, strict=True)

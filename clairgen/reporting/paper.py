@@ -1,4 +1,4 @@
-"""The paper's own figures, to be read beside a run's."""
+"""The paper's published figures, shown next to a run's own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,24 +1,27 @@
-"""What a run's pairs of one recipe come to: how many, why others were dropped, and how much chosen and rejected differ.
+"""The report on one recipe's pairs: counts, drop reasons, and how much chosen and rejected differ.
 
-`RecipeReport.to_json()` is a stable face for scripts (`clairgen report --json` prints a list of them):
+`RecipeReport.to_json()` is a stable interface for scripts (`clairgen report --json` prints a list of them):
 
-    {"run": "runs/a", "recipe": "clair", "n": 406, "kept": 395, "dropped": {"too-long": 11}, "marked": {},
+    {"run": "runs/a", "recipe": "clair", "n": 406, "kept": 395, "dropped": {"identical": 11}, "marked": {},
      "failed": 0, "pending": 0, "cost_usd": null, "cost_per_kept_usd": null,
      "contrast": {"all":  {"jaccard":      {"mean": 43.1, "se": 0.4, "n": 406},
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
                            "length_ratio": {"mean": 1.3, "se": 0.01, "n": 406}},
                   "kept": {"jaccard": ...}},
+     "metrics": {"politeness": {"summary": "...", "all": {"mean": 0.4, "se": 0.01, "n": 406}, "kept": {...}}},
      "tokenizer": "treebank",
      "reasked": 0, "missed": {},
-     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3, "first_place": {"mean": 0.5, "se": 0.025, "n": 400},
-                 "interval_95": [0.45, 0.55], "leaning": "neither place", "flips": {...}}],
+     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3,
+                 "first_position": {"mean": 0.5, "se": 0.025, "n": 400},
+                 "interval_95": [0.45, 0.55], "leaning": "neither position", "flips": {...}}],
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
-                             "auc_alone": 0.61, "auc_lost_without": 0.04}]}}
+                             "univariate_auc": 0.61, "importance": 0.04}]}}
 
-`n` counts the pairs that were made, and `kept` and `dropped` add up to it. A pair without a chosen answer is among the
-dropped and cannot be measured, so the `n` of an estimate can be smaller. Jaccard is stated x100, as in Table 1 of the
-paper. `audit` is null where there are too few pairs, or the `report` extra is not installed.
+`n` counts the pairs that were made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and
+has no contrast, so the `n` of an estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are
+those of installed plugins. `audit` is null with
+too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
 
 from collections import Counter
@@ -27,18 +30,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clairgen.metrics import contrast as metrics
-from clairgen.metrics.contrast import measured
-from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
+from clairgen.metrics.registry import METRICS
+from clairgen.metrics.stream import measured
+from clairgen.records import Contrast, FilterAction, Pair, StoredPair
+from clairgen.reporting.former_names import with_former_names
 from clairgen.reporting.histograms import Histogram, Histograms
+from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
 from clairgen.reporting.position_bias import JudgeReport, judge_report
-from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, Differences
+from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
 from clairgen.stats import Estimate, Mean
 from clairgen.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class ContrastEstimates:
-    """Mean contrast over some pairs: token Jaccard x100, character edits, characters of chosen over rejected."""
+    """Mean contrast over some pairs: token Jaccard x100, character edits, and the ratio of characters, chosen to rejected."""
 
     jaccard: Estimate
     levenshtein: Estimate
@@ -55,10 +61,10 @@ class ContrastEstimates:
 
 @dataclass(frozen=True, slots=True)
 class RecipeReport:
-    """The numbers of one run and recipe.
+    """The figures of one run and recipe.
 
-    `n` pairs were made; each dropped one counts once, under its first reason, and a marked one under each of its reasons,
-    dropped or not. `failed` and `pending` are tasks that have no pair. `reasked` revisions missed what was asked for and
+    `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
+    dropped or not. `failed` and `pending` count tasks without a pair. `reasked` revisions missed what was asked for and
     were asked for once more; `missed` counts those that still do, by what they miss. `cost_usd` is None when not known.
     """
 
@@ -79,15 +85,16 @@ class RecipeReport:
     missed: Mapping[str, int] = field(default_factory=dict)
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
+    metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
 
     @property
     def cost_per_kept_usd(self) -> float | None:
-        """What one pair that passes the filters cost; None without prices or without such a pair."""
+        """The cost of one pair that passes the filters; None without prices or without such a pair."""
         return self.cost_usd / self.kept if self.cost_usd is not None and self.kept else None
 
     def to_json(self) -> dict[str, Any]:
-        """The stable object that this module's docstring shows."""
-        return {
+        """The stable object shown in this module's docstring."""
+        content = {
             "run": self.run,
             "recipe": self.recipe,
             "n": self.n,
@@ -99,16 +106,18 @@ class RecipeReport:
             "cost_usd": self.cost_usd,
             "cost_per_kept_usd": self.cost_per_kept_usd,
             "contrast": {"all": self.contrast_of_all.to_json(), "kept": self.contrast_of_kept.to_json()},
+            "metrics": {name: metric.to_json() for name, metric in self.metrics.items()},
             "tokenizer": self.tokenizer,
             "judges": [judge.to_json() for judge in self.judges],
             "reasked": self.reasked,
             "missed": dict(self.missed),
             "audit": None if self.audit is None else self.audit.to_json(),
         }
+        return with_former_names(content, {"tokeniser": "tokenizer"})
 
 
 class RecipeNumbers:
-    """Takes in the pairs of one run and recipe one by one, holding counts and sums only."""
+    """Accumulates the figures of one run and recipe, one pair at a time; it holds only counts and sums."""
 
     def __init__(self, run: str, recipe: str, tokenizer: str) -> None:
         self.run = run
@@ -124,10 +133,10 @@ class RecipeNumbers:
         self._histograms = Histograms()
 
     def add(self, stored: StoredPair) -> None:
-        """Count a pair that was made, and its contrast where it has a chosen answer."""
+        """Count a pair that was made, and its contrast if it has a chosen answer."""
         self._n += 1
-        self._reasked += stored.pair.reasked
-        self._missed.update([stored.pair.missed] if stored.pair.missed else [])
+        self._reasked += stored.outcome.retried
+        self._missed.update([stored.outcome.failed_check] if stored.outcome.failed_check else [])
         self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         reason = _reason_for_dropping(stored)
         if reason is not None:
@@ -148,8 +157,9 @@ class RecipeNumbers:
         cost_usd: float | None = None,
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
+        metrics: Mapping[str, MetricEstimates] | None = None,
     ) -> RecipeReport:
-        """The numbers so far; the caller knows which tasks have no pair, what the answers cost and how judges judged."""
+        """The report so far; the caller adds which tasks have no pair, what the answers cost, and the judges' verdicts."""
         return RecipeReport(
             run=self.run,
             recipe=self.recipe,
@@ -168,6 +178,7 @@ class RecipeNumbers:
             missed=_most_frequent_first(self._missed),
             audit=audit,
             histograms=self._histograms.histograms(),
+            metrics=metrics or {},
         )
 
 
@@ -188,20 +199,17 @@ class _Means:
 
 
 def _reason_for_dropping(stored: StoredPair) -> str | None:
-    """Why the pair is not kept; one without a chosen answer never is, whatever the filters say."""
+    """Why the pair is not kept; what was not decided never is, whatever the filters are set to."""
     if stored.dropped_by is not None:
         return stored.dropped_by.reason
-    if stored.pair.chosen is not None:
-        return None
-    status = stored.pair.parse_status
-    return "no-chosen-answer" if status is ParseStatus.OK else status.value
+    return None if isinstance(stored.outcome, Pair) else stored.outcome.reason.value
 
 
 def _contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
-    """The pair's contrast; measured again where the stored Jaccard is under another tokenizer."""
-    chosen, rejected = stored.pair.chosen, stored.pair.rejected
-    if chosen is None:
+    """The pair's contrast; computed again if the stored Jaccard uses another tokenizer."""
+    if not isinstance(stored.outcome, Pair):
         return None
+    chosen, rejected = stored.outcome.chosen, stored.outcome.rejected
     if stored.contrast is None:
         return metrics.contrast(chosen.text, rejected.text, tokenizer)
     if stored.contrast.tokenizer != tokenizer:
@@ -217,12 +225,14 @@ def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
 async def recipe_report(
     store: Store, run: str, recipe: str, tokenizer: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
 ) -> RecipeReport:
-    """The report of one recipe; `counts` are its pairs by status, `also` sees each pair that was made."""
+    """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made."""
     numbers = RecipeNumbers(run, recipe, tokenizer)
-    differences = Differences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    metrics = PluginMetrics(METRICS.from_plugins)
     async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
         numbers.add(stored)
         differences.add(stored)
+        metrics.add(stored, kept=_reason_for_dropping(stored) is None)
         also(stored)
     judges = [
         judge_report(
@@ -242,4 +252,5 @@ async def recipe_report(
         cost_usd=await store.pairs.cost_usd(recipe),
         judges=judges,
         audit=differences.audit(),
+        metrics=metrics.estimates(),
     )

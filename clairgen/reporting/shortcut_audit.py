@@ -1,15 +1,15 @@
-"""The audit for spurious cues: how well surface features alone tell chosen from rejected, before a reward model learns them.
+"""The shortcut audit: how well surface features alone separate chosen from rejected, before a reward model learns them.
 
-The unit is the pair. A pair is the difference of its answers' features, chosen minus rejected, and a logistic model without
-intercept says from it which answer was chosen; so the model is antisymmetric, and swapping the answers swaps its opinion.
-Each pair is scored by a model that saw no pair of its task (five folds by a hash of the task). With out-of-fold scores s,
-AUC = P(s_i + s_j > 0) over all pairs i and j, ties one half: the area under the curve when every difference is
-shown both ways round. One half says that the features tell nothing.
+The unit is the pair: the difference of its answers' features, chosen minus rejected. A logistic model without intercept
+predicts from it which answer was chosen, so swapping the answers swaps the prediction. Each pair is scored by a model that
+saw no pair of its task (five folds by a hash of the task id). With out-of-fold scores s, AUC = P(s_i + s_j > 0) over all pairs
+i and j, ties counting one half: the area under the ROC curve when every difference is presented both ways round. 0.5 means
+that the features carry no information.
 
 The interval is the score interval of an AUC (Newcombe 2006, method 5, after Hanley and McNeil), with half of the pairs on
-either side. It never shrinks to a point, as DeLong's does where all pairs are told apart. The models of the folds share
-most of their pairs, so their AUCs are not independent: without the correction of Nadeau and Bengio (2003), which makes n
-pairs of K folds count as n / (1 + K / (K - 1)), shuffled labels leave the interval in one audit of five.
+either side. Unlike DeLong's it never shrinks to a point where all pairs are separated. The folds' models share most of their
+training pairs, so their AUCs are not independent: the correction of Nadeau and Bengio (2003) counts n pairs in K folds as
+n / (1 + K / (K - 1)); without it, shuffled labels fall outside the interval in one audit of five.
 """
 
 import hashlib
@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from clairgen.records import StoredPair
-from clairgen.reporting.surface_features import FEATURES, surface
+from clairgen.records import Pair, StoredPair
+from clairgen.reporting.former_names import deprecated
+from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, mean_of
 
 if TYPE_CHECKING:
@@ -29,25 +30,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MOST_PAIRS = 10_000
-"""Pairs that are audited, drawn by a hash of their task; beyond that an AUC is known to better than 0.01 anyway."""
+"""At most so many pairs are audited, sampled by a hash of their task: enough to know an AUC to better than 0.01."""
 FEWEST_PAIRS = 10
 _FOLDS = 5
 _Z = 1.959963984540054  # of a two-sided 95% interval
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
-    """What chosen answers have more of than rejected ones.
+class FeatureShift:
+    """How one feature differs between chosen and rejected answers.
 
-    `shift` is the mean of chosen minus rejected in the feature's own unit, `alone` the AUC of this feature by itself (above
-    one half: chosen has more), `carries` what the model's AUC loses when this feature is left out of its scores. A shift is
-    `clear` when chance makes one as large, in any of the features, in fewer than one of twenty audits (Bonferroni, t test).
+    `shift` is the mean of chosen minus rejected in the feature's own unit, `univariate_auc` the AUC of this feature by itself
+    (above 0.5: chosen has more of it), `importance` the AUC that the model loses when this feature is left out of its scores. A
+    shift is `clear` when it is significant at the 5% level over all features together (t test, Bonferroni).
     """
 
     feature: str
     shift: Estimate
-    alone: float
-    carries: float
+    univariate_auc: float
+    importance: float
     clear: bool
 
     def to_json(self) -> dict[str, Any]:
@@ -56,23 +57,25 @@ class Shift:
             "feature": self.feature,
             "shift": self.shift.to_json(),
             "clear": self.clear,
-            "auc_alone": self.alone,
-            "auc_lost_without": self.carries,
+            "univariate_auc": self.univariate_auc,
+            "importance": self.importance,
+            "auc_alone": self.univariate_auc,
+            "auc_lost_without": self.importance,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """How well surface features tell the two answers of `n` pairs apart; the features that carry most of it first."""
+    """How well surface features separate the two answers of `n` pairs; the most important features come first."""
 
     n: int
     auc: float
     interval: tuple[float, float]
-    shifts: tuple[Shift, ...]
+    shifts: tuple[FeatureShift, ...]
 
     @property
     def tells_apart(self) -> bool:
-        """Whether the interval leaves out one half."""
+        """Whether the interval excludes 0.5."""
         return self.interval[0] > 0.5
 
     def to_json(self) -> dict[str, Any]:
@@ -82,13 +85,14 @@ class Audit:
             "auc": self.auc,
             "interval_95": list(self.interval),
             "features": [shift.to_json() for shift in self.shifts],
+            "deprecated": deprecated({"auc_alone": "univariate_auc", "auc_lost_without": "importance"}),
         }
 
 
-class Differences:
-    """Takes in the pairs of a recipe one by one and keeps the feature differences of a sample of them.
+class FeatureDifferences:
+    """Accumulates the feature differences of a recipe's pairs, or of a sample of them.
 
-    `share` is how much of the pairs to keep; the same tasks are kept whatever the recipe.
+    `share` is the fraction of pairs to keep; the same tasks are kept in every recipe.
     """
 
     def __init__(self, share: float = 1.0) -> None:
@@ -98,24 +102,24 @@ class Differences:
         self._folds: list[int] = []
 
     def add(self, stored: StoredPair) -> None:
-        """Take in a pair that has both answers and that no filter drops."""
-        chosen, rejected = stored.pair.chosen, stored.pair.rejected
-        if chosen is None or stored.dropped_by is not None:
+        """Add a pair, if it has both answers and no filter drops it."""
+        pair = stored.outcome
+        if not isinstance(pair, Pair) or stored.dropped_by is not None:
             return
         drawn = hashlib.sha256(stored.task.id.encode("utf-8", "surrogatepass")).digest()
         if int.from_bytes(drawn[:4]) <= self._most:
-            self.compare(chosen.text, rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
+            self.compare(pair.chosen.text, pair.rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
 
     def compare(self, chosen: str, rejected: str, fold: int) -> None:
-        """Take in two answers; pairs of one task belong in one fold."""
-        more, less = surface(chosen), surface(rejected)
+        """Add two answers; all pairs of one task must be in the same fold."""
+        more, less = surface_features(chosen), surface_features(rejected)
         self._rows.append(tuple(a - b for a, b in zip(more, less, strict=True)))
         # Counts have long tails, so the model sees differences of their logarithms.
         self._spread.append(tuple(math.log1p(a) - math.log1p(b) for a, b in zip(more, less, strict=True)))
         self._folds.append(fold)
 
     def audit(self) -> Audit | None:
-        """The audit of the pairs so far; None of fewer than FEWEST_PAIRS, or where scikit-learn is not installed."""
+        """The audit of the pairs so far; None with fewer than FEWEST_PAIRS pairs or without scikit-learn."""
         if len(self._rows) < FEWEST_PAIRS or find_spec("sklearn") is None:
             return None
         import numpy as np
@@ -131,8 +135,8 @@ class Differences:
             shift = mean_of(rows[:, at].tolist())
             without = auc(parts.sum(axis=1) - parts[:, at])
             clear = abs(shift.mean or 0.0) > threshold * (shift.se or 0.0)
-            shifts.append(Shift(name, shift, auc(spread[:, at]), whole - without, clear))
-        shifts.sort(key=lambda one: (-round(one.carries, 4), -abs(one.alone - 0.5)))
+            shifts.append(FeatureShift(name, shift, auc(spread[:, at]), whole - without, clear))
+        shifts.sort(key=lambda one: (-round(one.importance, 4), -abs(one.univariate_auc - 0.5)))
         return Audit(n, whole, auc_interval(whole, n), tuple(shifts))
 
 
@@ -153,7 +157,7 @@ def auc_interval(found: float, pairs: int) -> tuple[float, float]:
 
 
 def _end(found: float, outer: float, pairs: float) -> float:
-    """The AUC on the side of `outer` that lies as far from the found one as its own error allows, by bisection."""
+    """The end of the score interval on the side of `outer`, by bisection."""
     inner = found
     for _ in range(60):
         middle = (inner + outer) / 2
@@ -167,7 +171,7 @@ def _end(found: float, outer: float, pairs: float) -> float:
 
 
 def _scores(spread: "Floats", folds: "NDArray[np.int64]") -> "Floats":
-    """What each feature adds to each pair's out-of-fold score, in log-odds: shape (pairs, features)."""
+    """Each feature's contribution to each pair's out-of-fold score, in log-odds: shape (pairs, features)."""
     import numpy as np
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -181,8 +185,8 @@ def _scores(spread: "Floats", folds: "NDArray[np.int64]") -> "Floats":
         scale = np.sqrt((seen**2).mean(axis=0))
         scale[scale == 0] = 1.0
         both_ways = np.concatenate([seen, -seen]) / scale
-        model = LogisticRegression(fit_intercept=False, C=0.5, max_iter=1000)  # C: each pair stands there twice
-        with threadpool_limits(1):  # threads that wait for each other take seconds over so small a model
+        model = LogisticRegression(fit_intercept=False, C=0.5, max_iter=1000)  # C: each pair is in the data twice
+        with threadpool_limits(1):  # for so small a model, threads cost seconds of waiting for each other
             model.fit(both_ways, np.repeat([1, 0], len(seen)))
         parts[inside] = spread[inside] / scale * model.coef_[0]
     return parts

@@ -1,7 +1,7 @@
 """Surface features of an answer: what a reward model could learn to count instead of judging quality.
 
-Each is a number that needs no understanding of the text. Counts are per answer, openers and closers 0 or 1;
-word lists are English.
+Each is a number that takes no understanding of the text. Counts are per answer; openers and closers are 0 or 1; the word lists
+are English.
 """
 
 import re
@@ -71,10 +71,10 @@ _OF_WORDS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 FEATURES: Sequence[str] = (*_OF_TEXT, *_OF_WORDS)
-"""Names of the features, in the order in which `surface` gives them."""
+"""Names of the features, in the order in which `surface_features` returns them."""
 
 
-def surface(text: str) -> tuple[float, ...]:
+def surface_features(text: str) -> tuple[float, ...]:
     """The features of an answer."""
     words = _WORD.findall(text.lower().replace("’", "'"))
     return (

@@ -1,4 +1,4 @@
-"""The report in a terminal: each recipe's contrast beside the paper's, and what became of the pairs that are not kept."""
+"""The report in a terminal: each recipe's contrast next to the paper's, pairs not kept by reason, judges, and the audit."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,18 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting import paper
+from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import ContrastEstimates, RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
-from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, Shift
+from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureShift
 from clairgen.stats import Estimate
 
-# In a narrower terminal the tables keep this width and the terminal breaks their lines: torn, but no figure is lost.
+# In a narrower terminal the tables keep this width and the terminal wraps their lines: ugly, but no figure is lost.
 _NARROWEST = 79
 
 
 def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
-    """Print the reports to be compared: contrast beside the paper's, how to compare it, and what was not simply kept."""
+    """Print the reports: contrast next to the paper's, how to compare it, and which pairs were not kept."""
     if not reports:
         console.print(Text("No pairs yet."))
         return
@@ -33,26 +34,34 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
         console.print()
         console.print(outcomes, crop=False)
     for report in reports:
-        if report.reasked:
-            console.print()
-            console.print(_reask_words(report, reports))
-        for judge in report.judges:
-            console.print()
-            console.print(_judge_words(report, judge, reports))
-        if report.audit is not None:
-            console.print()
-            console.print(audit_words(report.audit, _name(report, reports)))
-            table = audit_table(report.audit)
-            if table.row_count:
-                console.print()
-                console.print(table, crop=False)
+        _print_details(console, report, reports)
     if any(report.kept >= FEWEST_PAIRS and report.audit is None for report in reports):
         console.print()
         console.print(Text(f"Surface features were not audited: {AUDIT_HINT}.", "dim"))
 
 
+def _print_details(console: Console, report: RecipeReport, reports: Sequence[RecipeReport]) -> None:
+    """What the tables do not have: metrics of plugins, revisions that failed their check, judges, and the audit."""
+    for name, metric in report.metrics.items():
+        console.print()
+        console.print(_metric_words(report, name, metric, reports))
+    if report.reasked:
+        console.print()
+        console.print(_reask_words(report, reports))
+    for judge in report.judges:
+        console.print()
+        console.print(_judge_words(report, judge, reports))
+    if report.audit is not None:
+        console.print()
+        console.print(audit_words(report.audit, _name(report, reports)))
+        table = audit_table(report.audit)
+        if table.row_count:
+            console.print()
+            console.print(table, crop=False)
+
+
 def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
-    """A row a recipe, three figures a cell: of all pairs, of the kept ones, and the paper's (dimmed)."""
+    """One row for each recipe, with three figures in each cell: all pairs, kept pairs, and the paper's (dimmed)."""
     table = _table()
     table.add_column("recipe", overflow="fold", min_width=10)
     table.add_column("pairs", no_wrap=True)
@@ -71,23 +80,33 @@ def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
     return table
 
 
+def _metric_words(report: RecipeReport, name: str, metric: MetricEstimates, reports: Sequence[RecipeReport]) -> Text:
+    """A plugin's metric with its means and standard errors."""
+    words = safe_line(name, "bold").append(" of ").append_text(_name(report, reports))
+    figures = []
+    for which, estimate in (("all", metric.of_all), ("kept", metric.of_kept)):
+        mean, error = _mean_and_error(estimate, 3)
+        figures.append(f"{mean} {error}".rstrip() + f" ({which}, n = {estimate.n:,})")
+    return words.append(f": {'; '.join(figures)}. ").append_text(safe_line(f"{metric.summary}.", "dim"))
+
+
 def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
-    """How many revisions missed what was asked for."""
+    """How many revisions failed their check."""
     missed = ", ".join(f"{count:,} {plain_line(what)}" for what, count in report.missed.items()) or "none"
     words = Text("Revisions of ").append_text(_name(report, reports))
     return words.append(
-        f": {report.reasked:,} missed what was asked for and were asked for once more; still missing it: {missed}."
+        f": {report.reasked:,} failed their check and were requested once more; still failing: {missed}."
     )
 
 
 def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:
-    """A judge's verdicts in words: how often it chose the first place, and whether that is more than chance."""
+    """A judge's verdicts in a sentence: how often it chose the first position, and whether that is more than chance."""
     words = safe_line(f"The {judge.role} of ").append_text(_name(report, reports))
-    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} not readable")
-    if judge.interval is not None and judge.first_place.mean is not None:
+    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} unreadable")
+    if judge.interval is not None and judge.first_position.mean is not None:
         low, high = judge.interval
         words.append(
-            f"; the first place chosen in {judge.first_place.mean:.1%} (95% interval {low:.1%} to {high:.1%}): it leans to "
+            f"; the first position chosen in {judge.first_position.mean:.1%} (95% interval {low:.1%} to {high:.1%}): it leans to "
             f"{judge.leaning}"
         )
     if judge.flips.mean is not None:
@@ -132,7 +151,7 @@ def _how_to_compare(reports: Sequence[RecipeReport]) -> Text:
 
 
 def _outcome_table(reports: Sequence[RecipeReport]) -> Table:
-    """What is not simply kept, by reason; a share is of the pairs that the recipe made."""
+    """Dropped, marked, failed and pending pairs by reason; a share is of the pairs that the recipe made."""
     table = _table()
     table.add_column("recipe", overflow="fold", min_width=10)
     table.add_column("outcome", no_wrap=True)
@@ -157,11 +176,11 @@ def _outcomes(report: RecipeReport) -> Iterator[tuple[str | Text, ...]]:
     if report.cost_usd is not None:
         yield "cost", Text("US dollars", "dim"), f"{report.cost_usd:,.2f}", ""
     if report.cost_per_kept_usd is not None:
-        yield "cost", Text("US dollars a kept pair", "dim"), f"{report.cost_per_kept_usd:,.4f}", ""
+        yield "cost", Text("US dollars per kept pair", "dim"), f"{report.cost_per_kept_usd:,.4f}", ""
 
 
 def _name(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
-    """The recipe, and on a second line the run where there are several."""
+    """The recipe, and the run on a second line if there are several runs."""
     name = safe_line(report.recipe, "bold")
     if len({other.run for other in reports}) > 1:
         name.append("\n").append_text(safe_line(report.run, "not bold dim"))
@@ -177,26 +196,26 @@ MOST_SHOWN = 6
 
 
 def audit_words(audit: Audit, name: Text) -> Text:
-    """What the audit found, in a sentence."""
+    """The result of the audit in a sentence."""
     low, high = audit.interval
     words = Text("Surface features of ").append_text(name)
     words.append(
-        f": an AUC of {audit.auc:.3f} (95% interval {low:.3f} to {high:.3f}) for telling chosen from rejected by counts alone, "
-        f"out of fold over {audit.n:,} kept pairs, where 0.5 tells nothing: "
+        f": an AUC of {audit.auc:.3f} (95% interval {low:.3f} to {high:.3f}) for separating chosen from rejected by counts "
+        f"alone, out of fold over {audit.n:,} kept pairs, where 0.5 is chance: "
     )
     if audit.tells_apart:
         return words.append("a reward model can learn these instead of quality.", "bold")
-    return words.append("no more than chance may do.")
+    return words.append("within chance.")
 
 
-def shown(audit: Audit) -> list[Shift]:
-    """The features worth a look: those that carry the model first, and among the others those that shift clearly."""
-    telling = [shift for shift in audit.shifts if shift.clear or (audit.tells_apart and shift.carries > 0.005)]
+def shown(audit: Audit) -> list[FeatureShift]:
+    """The features worth showing: the most important ones first, then those with a clear shift."""
+    telling = [shift for shift in audit.shifts if shift.clear or (audit.tells_apart and shift.importance > 0.005)]
     return telling[:MOST_SHOWN]
 
 
 def audit_table(audit: Audit) -> Table:
-    """A row a feature: how chosen differs from rejected, the AUC of the feature alone, and what it carries."""
+    """One row for each feature: the shift from rejected to chosen, its AUC alone, and the AUC lost without it."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("feature", no_wrap=True)
     for name in ("chosen minus\nrejected", "\n± se", "AUC\nalone", "AUC lost\nwithout"):
@@ -205,6 +224,10 @@ def audit_table(audit: Audit) -> Table:
         mean, error = one.shift.mean or 0.0, one.shift.se or 0.0
         style = "bold" if one.clear else ""
         table.add_row(
-            Text(one.feature, style), f"{mean:+,.2f}", f"± {error:,.2f}", f"{one.alone:.3f}", f"{one.carries:+.3f}"
+            Text(one.feature, style),
+            f"{mean:+,.2f}",
+            f"± {error:,.2f}",
+            f"{one.univariate_auc:.3f}",
+            f"{one.importance:+.3f}",
         )
     return table

@@ -16,11 +16,11 @@ from typing import Any
 import yaml
 
 from clairgen.config.file import parse_config
-from clairgen.config.models import Role, RunConfig
+from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
-from clairgen.inference.runtime import Runtime
-from clairgen.inference.transport import open_transport
+from clairgen.inference.runtime import Runtime, open_transport
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message

@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.cli.signals import run
+from clairgen.cli.signals import run_coroutine
 from clairgen.pipeline.generate import generate
 from tests.bench.harness import completion_client, config, folder, question, served, stay_on_core, write_tasks
 
@@ -95,7 +95,7 @@ def rate_of(client: str, url: str, concurrency: int) -> float:
     """Requests a second of a client, on one core."""
     stay_on_core(CLIENT_CORE)
     clients = {"clairgen": requests_rate, "generate": generate_rate, "openai": openai_rate}
-    return run(clients[client](url, concurrency, REQUESTS[client]))
+    return run_coroutine(clients[client](url, concurrency, REQUESTS[client]))
 
 
 async def requests_rate(url: str, concurrency: int, count: int) -> float:

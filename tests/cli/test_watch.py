@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from clairgen.cli.status import watch
+from clairgen.cli.status import watch_run
 from tests.cli.commands import clairgen
 from tests.cli.test_commands import prepared
 from tests.runs import played
@@ -16,6 +17,7 @@ from tests.scripted import Reply, ScriptedEndpoint
 SECONDS = 0.1
 
 
+@pytest.mark.process
 async def test_a_running_session_is_followed_to_its_end_by_plain_lines(tmp_path: Path) -> None:
     begun = asyncio.Event()
 
@@ -44,7 +46,7 @@ async def test_a_finished_run_is_shown_once_with_all_its_counters(tmp_path: Path
         config, run = await prepared(tmp_path, endpoint.url, count=5)
         await clairgen("generate", config, "--run", run)
     screen = io.StringIO()
-    await watch(run, Console(file=screen, force_terminal=True, width=160))
+    await watch_run(run, Console(file=screen, force_terminal=True, width=160))
     shown = screen.getvalue()
     for part in ("ended", "stronger-preferred", "its last session", "reviser", "waiting", "Spent: $0.0145"):
         assert part in shown

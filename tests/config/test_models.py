@@ -62,7 +62,7 @@ def with_role(**values: object) -> str:
         ("a: &x [*x, *y]", "not valid YAML"),
         ("- 1", "is a mapping with the keys recipes, seed, tasks"),
         ("", "is a mapping with the keys"),
-        (GOOD + "seed: 1\nseed: 2\n", r"line 8: .*'seed' stands twice"),
+        (GOOD + "seed: 1\nseed: 2\n", r"line 8: .*'seed' is given twice"),
         (changed(recipe=["clair"]), "unknown key 'recipe'; did you mean 'recipes'"),
         (changed(zzz=1), "unknown key 'zzz'; known here: recipes, seed, tasks"),
         (with_role(temprature=1), r"unknown key 'models\.target\.temprature'; did you mean 'temperature'"),
@@ -76,7 +76,7 @@ def with_role(**values: object) -> str:
         (changed(recipes=["clair", "clair"]), "the recipe 'clair' is listed twice"),
         (changed(models={"teacher": {}}), "models: there is no role 'teacher'; there are target"),
         (with_role(endpoints=[]), r"models\.target\.endpoints"),
-        (with_role(endpoints=["gpu1:8000"]), "'gpu1:8000' is no endpoint: give a base URL such as"),
+        (with_role(endpoints=["gpu1:8000"]), "'gpu1:8000' is not an endpoint: give a base URL such as"),
         (with_role(endpoints=["http://user:secret@gpu1/v1"]), "must not hold a user name or password"),
         (with_role(temperature=-1), r"models\.target\.temperature"),
         (with_role(max_tokens=0), r"models\.target\.max_tokens"),
@@ -85,26 +85,26 @@ def with_role(**values: object) -> str:
         (with_role(max_tokens=10**24), r"models\.target\.max_tokens"),
         (with_role(timeout_seconds=float("inf")), r"models\.target\.timeout_seconds"),
         (with_role(temperature=float("inf")), r"models\.target\.temperature"),
-        (with_role(extra={"x": float("nan")}), r"models\.target\.extra: it holds what JSON cannot"),
+        (with_role(extra={"x": float("nan")}), r"models\.target\.extra: it contains what JSON cannot express"),
         (
             with_role(extra={"model": "other"}),
-            r"models\.target\.extra: 'model' is clairgen's own to set; use the key beside",
+            r"models\.target\.extra: 'model' is set by clairgen; use the key beside",
         ),
-        (with_role(extra={"stream": True}), r"models\.target\.extra: 'stream' is clairgen's own to set; leave it out"),
-        (with_role(endpoints=["http://local host/v1"]), "names no host"),
-        (with_role(endpoints=["http:///v1"]), "names no host"),
-        (with_role(endpoints=["http://gpu1:99999/v1"]), "is no URL"),
+        (with_role(extra={"stream": True}), r"models\.target\.extra: 'stream' is set by clairgen; leave it out"),
+        (with_role(endpoints=["http://local host/v1"]), "has no host"),
+        (with_role(endpoints=["http:///v1"]), "has no host"),
+        (with_role(endpoints=["http://gpu1:99999/v1"]), "is not a URL"),
         (with_role(endpoints=["http://gpu1/v1?key=abc"]), r"without \? or #"),
         (GOOD + "seed: 2024-13-45", "not valid YAML"),
         (GOOD + "seed: " + "9" * 5000, "not valid YAML"),
         (GOOD + "seed: " + "[" * 3000, "not valid YAML"),
-        (GOOD.replace("model: m", 'model: "a\\0b"'), "holds a NUL character"),
+        (GOOD.replace("model: m", 'model: "a\\0b"'), "contains a NUL character"),
         (GOOD.replace("model: m", 'model: "\\ud800"'), "(unicode string|not valid YAML)"),
-        (GOOD.replace("prompts.jsonl", "~no-such-user/prompts.jsonl"), "names a user who is not there"),
+        (GOOD.replace("prompts.jsonl", "~no-such-user/prompts.jsonl"), "names a user who does not exist"),
         ("models: {}", r"the key 'recipes' is missing \(and"),
     ],
 )
-def test_a_fault_is_one_sentence_that_names_the_place(text: str, sentence: str, tmp_path: Path) -> None:
+def test_a_mistake_is_one_sentence_that_names_the_key(text: str, sentence: str, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=sentence) as caught:

@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clairgen.config.models import Price, Role
 from clairgen.config.prices import (
     PICODOLLARS,
     TEMPLATE_TOKENS,
     check_budget,
     cost_usd,
     dollars,
-    most_picodollars,
+    max_cost,
     picodollars,
-    tariff,
+    price_quote,
     with_prices,
 )
+from clairgen.config.role import Price, Role
 from clairgen.errors import ConfigError
 from clairgen.inference.openai_format import request_body
 from clairgen.records import Message, Usage
@@ -28,14 +28,14 @@ def role(*endpoints: str, model: str = "gpt-4.1", price: Price | None = None, ma
 
 
 def test_a_listed_model_costs_what_its_provider_says() -> None:
-    found = tariff(role(OPENAI))
+    found = price_quote(role(OPENAI))
     assert found is not None
     assert (found.price.input, found.price.output) == (2, 8)
     assert found.source.startswith("https://")
 
 
-def test_the_configuration_goes_before_the_table() -> None:
-    found = tariff(role(OPENAI, price=Price(input=1, output=2)))
+def test_the_configuration_overrides_the_table() -> None:
+    found = price_quote(role(OPENAI, price=Price(input=1, output=2)))
     assert found is not None
     assert (found.price.input, found.source) == (1, "price_per_million")
 
@@ -45,7 +45,7 @@ def test_the_configuration_goes_before_the_table() -> None:
     [role(ELSEWHERE), role(OPENAI, model="gpt-4.1-new"), role(OPENAI, ELSEWHERE), role("http://10.0.0.1/v1")],
 )
 def test_what_is_not_listed_has_no_price(unlisted: Role) -> None:
-    assert tariff(unlisted) is None
+    assert price_quote(unlisted) is None
 
 
 def test_models_that_clairgen_serves_are_free() -> None:
@@ -55,7 +55,7 @@ def test_models_that_clairgen_serves_are_free() -> None:
 
 
 def test_every_listed_price_has_a_page_and_a_day() -> None:
-    listed = yaml.safe_load((Path(__file__).parent.parent / "data" / "prices.yaml").read_text())
+    listed = yaml.safe_load((Path(__file__).parents[2] / "data" / "prices.yaml").read_text())
     for provider in listed:
         assert provider["source"].startswith("https://")
         assert isinstance(provider["seen"], datetime.date)
@@ -63,6 +63,7 @@ def test_every_listed_price_has_a_page_and_a_day() -> None:
             assert 0 < price["input"] <= price["output"]
 
 
+@pytest.mark.slow
 def test_sums_are_exact() -> None:
     price = Price(input=0.1, output=1.1)  # neither is a binary fraction
     assert picodollars(price, 3, 7) == 3 * 100_000 + 7 * 1_100_000
@@ -80,7 +81,7 @@ def test_the_bound_holds_for_a_tokenizer_that_makes_a_token_of_every_byte(text: 
     asked = role(OPENAI, max_tokens=7)
     asked = asked.model_copy(update={"price_per_million": Price(input=1, output=1)})
     body = request_body(asked.model, [Message("user", text)], asked.sampling(0), seed=1)
-    most = most_picodollars(asked, body)
+    most = max_cost(asked, body)
     assert most is not None
     assert most >= picodollars(Price(input=1, output=1), len(text.encode()) + TEMPLATE_TOKENS, 7)
 

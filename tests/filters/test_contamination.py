@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import ConfigError
-from clairgen.filters.contamination import Evaluations, overlaps_evaluation
-from clairgen.records import FilterAction, Finding, Message
+from clairgen.filters.contamination import Contamination, Evaluations, overlaps_evaluation
+from clairgen.filters.filter import Candidate, Fault
+from clairgen.records import Message
+from tests.filters.pairs import pair
 
-MARK = FilterAction.MARK
 ITEM = (
     "A farmer has seventeen sheep and all but nine of them run away in the night through a gap in the fence; "
     "how many sheep are left in the morning?"
@@ -46,8 +47,8 @@ def evaluation(tmp_path: Path) -> Path:
     ],
 )
 def test_a_prompt_overlaps_by_its_n_grams_or_as_a_whole(evaluation: Path, text: str, share: str | None) -> None:
-    found = overlaps_evaluation(Evaluations.read([evaluation], 13), MARK, [Message("user", text)])
-    expected = Finding("contamination", MARK, "overlaps-evaluation", f"eval.jsonl {share}")
+    found = overlaps_evaluation(Contamination(files=(evaluation,)))(Candidate(pair(), prompt=[Message("user", text)]))
+    expected = Fault("overlaps-evaluation", f"eval.jsonl {share}")
     assert found == (expected if share else None)
 
 
@@ -70,7 +71,7 @@ def test_the_file_with_most_overlap_is_named(tmp_path: Path, evaluation: Path) -
 
 def test_only_what_is_asked_is_looked_at(evaluation: Path) -> None:
     prompt = [Message("system", ITEM), Message("user", "Name a lake in the north of Finland.")]
-    assert overlaps_evaluation(Evaluations.read([evaluation], 13), MARK, prompt) is None
+    assert overlaps_evaluation(Contamination(files=(evaluation,)))(Candidate(pair(), prompt=prompt)) is None
 
 
 def test_no_files_no_overlap() -> None:
@@ -94,15 +95,15 @@ def test_no_files_no_overlap() -> None:
         ("bad.txt", b"\xff\xfe\xff", r"bad\.txt under `contamination` cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_in_a_sentence(
+def test_a_file_that_cannot_be_read_is_reported_in_a_sentence(
     tmp_path: Path, name: str, content: bytes | None, said: str
 ) -> None:
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigError, match=said) as told:
+    with pytest.raises(ConfigError, match=said) as refused:
         Evaluations.read([path], 13)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
+from itertools import pairwise
+
 import pytest
 
+from clairgen.filters.filter import Candidate, Fault
 from clairgen.filters.language import changes_language, language_of
-from clairgen.records import FilterAction, Finding
 from tests.filters.pairs import answer, pair
 
-MARK = FilterAction.MARK
 TEXTS = {
     "en": "The sea is calm in the morning, and the boats that left at night come back to the harbour with all the "
     "fish they could find. You can buy it from the men on the quay before the market is open.",
@@ -40,8 +41,8 @@ TEXTS = {
 
 
 def change(rejected: str, chosen: str) -> str | None:
-    found = changes_language(pair(answer(chosen), answer(rejected)), MARK)
-    assert found is None or found == Finding("language", MARK, "language-changed", found.value)
+    found = changes_language(Candidate(pair(answer(chosen), answer(rejected))))
+    assert found is None or found == Fault("language-changed", found.value)
     return str(found.value) if found else None
 
 
@@ -50,10 +51,11 @@ def test_a_text_s_language_is_known(code: str) -> None:
     assert language_of(TEXTS[code]) == code
 
 
-@pytest.mark.parametrize("before", TEXTS)
-@pytest.mark.parametrize("after", TEXTS)
+@pytest.mark.parametrize(("before", "after"), list(pairwise([*TEXTS, *TEXTS][: len(TEXTS) + 1])))
 def test_another_language_is_a_change(before: str, after: str) -> None:
-    assert change(TEXTS[before], TEXTS[after]) == (None if before == after else f"{before}->{after}")
+    assert change(TEXTS[before], TEXTS[after]) == f"{before}->{after}"
+    assert change(TEXTS[after], TEXTS[before]) == f"{after}->{before}"
+    assert change(TEXTS[before], TEXTS[before]) is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,3 @@ def test_a_list_of_names_is_in_some_language_of_its_script() -> None:
 
 def test_a_quotation_in_another_language_changes_nothing() -> None:
     assert change(TEXTS["en"], TEXTS["en"] + " In German: " + TEXTS["de"][:80]) is None
-
-
-def test_a_pair_without_a_chosen_answer_changes_nothing() -> None:
-    assert changes_language(pair(None, answer(TEXTS["en"])), MARK) is None

@@ -1,17 +1,16 @@
 import pytest
 
+from clairgen.filters.filter import Candidate, Fault
 from clairgen.filters.lost_answer import final_result, loses_answer
-from clairgen.records import FilterAction, Finding
 from tests.filters.pairs import answer, pair
 
-MARK = FilterAction.MARK
 FENCED = "Use a loop:\n```python\nfor n in range(3):\n    print(n)\n```"
 BARE = '#include <stdio.h>\nint main() {\n    printf("hello");\n    return 0;\n}'
 
 
 def lost(rejected: str, chosen: str) -> str | None:
-    found = loses_answer(pair(answer(chosen), answer(rejected)), MARK)
-    assert found is None or found == Finding("lost_answer", MARK, "lost-answer", found.value)
+    found = loses_answer(Candidate(pair(answer(chosen), answer(rejected))))
+    assert found is None or found == Fault("lost-answer", found.value)
     return str(found.value) if found else None
 
 
@@ -53,10 +52,6 @@ def test_a_result_or_code_that_is_gone(rejected: str, chosen: str, value: str) -
 )
 def test_what_is_kept_or_replaced_is_not_lost(rejected: str, chosen: str) -> None:
     assert lost(rejected, chosen) is None
-
-
-def test_a_pair_without_a_chosen_answer_has_lost_nothing_that_could_be_named() -> None:
-    assert loses_answer(pair(None, answer("The answer is 42.")), MARK) is None
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import pytest
 
 from clairgen.errors import ConfigError
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
-from clairgen.filters.settings import FILTERS, FilterSettings
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus
-from tests.filters.pairs import USUAL, answer, pair
+from clairgen.filters.registry import FILTERS
+from clairgen.filters.settings import FilterSettings
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus, Undecided
+from tests.filters.pairs import USUAL, answer, pair, undecided
 
 DROP, MARK = FilterAction.DROP, FilterAction.MARK
 FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokenizer="treebank")
@@ -21,7 +22,11 @@ LONG = Finding("length_ratio", DROP, "length-ratio-above", 4.8)
 
 
 def findings(
-    pair: Pair, contrast: Contrast | None = USUAL, settings: Mapping[str, object] | None = None, *, revises: bool = True
+    pair: Pair | Undecided,
+    contrast: Contrast | None = USUAL,
+    settings: Mapping[str, object] | None = None,
+    *,
+    revises: bool = True,
 ) -> tuple[Finding, ...]:
     return FilterPipeline(FilterSettings.model_validate(settings or {})).apply(
         pair, contrast, revises=revises, prompt=ASKED
@@ -34,8 +39,25 @@ def test_a_sound_pair_has_no_findings() -> None:
 
 def test_findings_stand_in_the_order_of_the_filters() -> None:
     blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
-    found = findings(replace(blank_and_cut, parse_status=ParseStatus.BROKEN_JSON), FAR, ALL_BOUNDS)
-    assert tuple(finding.filter for finding in found) == FILTERS[:7]
+    found = findings(blank_and_cut, FAR, ALL_BOUNDS)
+    assert [finding.filter for finding in found] == [name for name in list(FILTERS)[:7] if name != "format"]
+
+
+def test_a_truncated_reply_is_dropped_as_truncated_before_its_format_counts() -> None:
+    cut = undecided(unparsed=answer("{teacher", finish_reason="length"))
+    assert findings(cut) == (
+        Finding("truncated", DROP, "chosen-truncated", None),
+        Finding("format", DROP, "no-solution-header", None),
+    )
+
+
+def test_what_was_not_decided_is_seen_only_by_the_filters_for_it(tmp_path: Path) -> None:
+    (tmp_path / "eval.txt").write_text(ASKED[0].content, encoding="utf-8")
+    refused = undecided(answer("I cannot help with that."), ParseStatus.DECLARED_TIE)
+    found = findings(refused, settings={"contamination": {"files": [str(tmp_path / "eval.txt")]}, "format": "mark"})
+    assert found == (Finding("format", MARK, "declared-tie", None),)
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}), revises=True)
+    assert [over_the_run.settle(refused, None, found, prompt=ASKED) for _ in "ab"] == [found, found]
 
 
 def test_the_first_drop_comes_after_earlier_marks() -> None:
@@ -54,8 +76,7 @@ def test_length_ratio_marks_what_was_not_revised() -> None:
 
 @pytest.mark.parametrize("contrast", [FAR, None])
 def test_contrast_is_not_looked_at_without_a_chosen_answer(contrast: Contrast | None) -> None:
-    unparsed = replace(pair(chosen=None), parse_status=ParseStatus.NO_SOLUTION_HEADER)
-    assert findings(unparsed, contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
+    assert findings(undecided(), contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
 
 
 def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
@@ -64,8 +85,11 @@ def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_that_is_off_finds_nothing(name: str) -> None:
-    everything = replace(pair(answer("", "length"), answer("")), parse_status=ParseStatus.BROKEN_JSON)
-    assert name not in {finding.filter for finding in findings(everything, FAR, {**ALL_BOUNDS, name: "off"})}
+    settings = {**ALL_BOUNDS, name: "off"}
+    everything = pair(answer("", "length"), answer(""))
+    nothing = undecided(answer(""), ParseStatus.BROKEN_JSON, unparsed=answer("{", "length"))
+    found = (*findings(everything, FAR, settings), *findings(nothing, FAR, settings))
+    assert name not in {finding.filter for finding in found}
 
 
 def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:
@@ -73,16 +97,16 @@ def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:
     dodge = pair(answer("I cannot help with that. The revised answer is short."), answer("The answer is 42."))
     found = findings(dodge, settings={"contamination": {"files": [str(tmp_path / "eval.txt")]}})
     assert [(finding.filter, finding.action, finding.reason) for finding in found] == [
-        ("allusion", MARK, "alludes-to-revision"),
+        ("revision_mention", MARK, "alludes-to-revision"),
         ("lost_answer", MARK, "lost-answer"),
         ("refusal", MARK, "chosen-refuses"),
         ("contamination", MARK, "overlaps-evaluation"),
     ]
 
 
-def test_allusion_and_lost_answer_look_only_at_revisions() -> None:
+def test_revision_mention_and_lost_answer_look_only_at_revisions() -> None:
     dodge = pair(answer("The revised answer is short."), answer("The answer is 42."))
-    assert [finding.filter for finding in findings(dodge)] == ["allusion", "lost_answer"]
+    assert [finding.filter for finding in findings(dodge)] == ["revision_mention", "lost_answer"]
     assert findings(dodge, revises=False) == ()
 
 
@@ -92,25 +116,30 @@ def test_an_absent_evaluation_stops_no_one_who_has_the_filter_off() -> None:
         findings(pair(), settings={"contamination": {"files": ["/absent.jsonl"]}})
 
 
+def settling(action: str) -> Callable[[str, tuple[Finding, ...]], tuple[Finding, ...]]:
+    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": action}), revises=True)
+    return lambda task, found: over_the_run.settle(replace(pair(), task_id=task), USUAL, found, prompt=ASKED)
+
+
 def test_near_duplicates_are_settled_over_the_run() -> None:
     assert findings(pair()) == ()
-    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
-    assert over_the_run.settle("a", ASKED, ()) == ()
-    assert over_the_run.settle("b", ASKED, ()) == (NEAR,)
-    assert over_the_run.settle("c", ASKED, (replace(LONG, action=MARK),)) == (replace(LONG, action=MARK), NEAR)
+    over_the_run = settling("mark")
+    assert over_the_run("a", ()) == ()
+    assert over_the_run("b", ()) == (NEAR,)
+    assert over_the_run("c", (replace(LONG, action=MARK),)) == (replace(LONG, action=MARK), NEAR)
 
 
 def test_a_dropped_pair_is_no_near_duplicate_and_stands_for_none() -> None:
-    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
-    assert over_the_run.settle("dropped", ASKED, (LONG,)) == (LONG,)
-    assert over_the_run.settle("a", ASKED, ()) == ()
-    assert over_the_run.settle("b", ASKED, (LONG,)) == (LONG,)
-    assert over_the_run.settle("c", ASKED, ()) == (NEAR,)
+    over_the_run = settling("mark")
+    assert over_the_run("dropped", (LONG,)) == (LONG,)
+    assert over_the_run("a", ()) == ()
+    assert over_the_run("b", (LONG,)) == (LONG,)
+    assert over_the_run("c", ()) == (NEAR,)
 
 
 def test_an_older_finding_of_a_near_duplicate_is_replaced() -> None:
-    over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}))
-    assert over_the_run.settle("a", ASKED, (replace(NEAR, value="gone"),)) == ()
-    assert over_the_run.settle("b", ASKED, (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
-    off = RunFilters(FilterSettings.model_validate({"near_duplicate": "off"}))
-    assert [off.settle(task, ASKED, (NEAR,)) for task in "ab"] == [(), ()]
+    over_the_run = settling("mark")
+    assert over_the_run("a", (replace(NEAR, value="gone"),)) == ()
+    assert over_the_run("b", (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
+    off = settling("off")
+    assert [off(task, (NEAR,)) for task in "ab"] == [(), ()]

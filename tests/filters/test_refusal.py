@@ -1,10 +1,9 @@
 import pytest
 
+from clairgen.filters.filter import Candidate, Fault
 from clairgen.filters.refusal import refusal_in, refuses
-from clairgen.records import FilterAction, Finding
 from tests.filters.pairs import answer, pair
 
-MARK = FilterAction.MARK
 POEM = "The sea is wide and the night is long, and the wind sings on. " * 12
 
 
@@ -62,11 +61,10 @@ def test_hedges_and_speech_are_no_refusals(text: str) -> None:
 
 def test_a_refusal_names_the_side() -> None:
     no, yes = answer("I cannot help with that."), answer("Rain falls from clouds.")
-    assert refuses(pair(no, yes), MARK) == Finding("refusal", MARK, "chosen-refuses", "I cannot help")
-    assert refuses(pair(yes, no), MARK) == Finding("refusal", MARK, "rejected-refuses", "I cannot help")
-    assert refuses(pair(no, no), MARK) == Finding("refusal", MARK, "chosen-refuses", "I cannot help")
-    assert refuses(pair(None, no), MARK) == Finding("refusal", MARK, "rejected-refuses", "I cannot help")
-    assert refuses(pair(yes, yes), MARK) is None
+    assert refuses(Candidate(pair(no, yes))) == Fault("chosen-refuses", "I cannot help")
+    assert refuses(Candidate(pair(yes, no))) == Fault("rejected-refuses", "I cannot help")
+    assert refuses(Candidate(pair(no, no))) == Fault("chosen-refuses", "I cannot help")
+    assert refuses(Candidate(pair(yes, yes))) is None
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,14 @@
 import pytest
 
-from clairgen.filters.revision_mention import alludes_to_revision
-from clairgen.records import FilterAction, Finding, Message
+from clairgen.filters.filter import Candidate, Fault
+from clairgen.filters.revision_mention import mentions_revision
+from clairgen.records import Message
 from tests.filters.pairs import answer, pair
 
-MARK = FilterAction.MARK
 
-
-def allusion(chosen: str, rejected: str = "Rain falls from clouds.", task: str = "Why does it rain?") -> str | None:
-    found = alludes_to_revision(pair(answer(chosen), answer(rejected)), MARK, [Message("user", task)])
-    assert found is None or (found.filter, found.reason) == ("allusion", "alludes-to-revision")
+def mention(chosen: str, rejected: str = "Rain falls from clouds.", task: str = "Why does it rain?") -> str | None:
+    found = mentions_revision(Candidate(pair(answer(chosen), answer(rejected)), prompt=[Message("user", task)]))
+    assert found is None or found.reason == "alludes-to-revision"
     return str(found.value) if found else None
 
 
@@ -40,8 +39,8 @@ def allusion(chosen: str, rejected: str = "Rain falls from clouds.", task: str =
         ("Voici une version améliorée : il pleut.", "version améliorée"),
     ],
 )
-def test_an_open_allusion_is_found(chosen: str, phrase: str) -> None:
-    assert allusion(chosen) == phrase
+def test_an_open_mention_is_found(chosen: str, phrase: str) -> None:
+    assert mention(chosen) == phrase
 
 
 @pytest.mark.parametrize(
@@ -60,8 +59,8 @@ def test_an_open_allusion_is_found(chosen: str, phrase: str) -> None:
         "The correct answer is 42, and the right solution is to wait.",
     ],
 )
-def test_what_is_said_of_the_world_is_no_allusion(chosen: str) -> None:
-    assert allusion(chosen) is None
+def test_what_is_said_of_the_subject_is_no_mention(chosen: str) -> None:
+    assert mention(chosen) is None
 
 
 @pytest.mark.parametrize(
@@ -76,33 +75,29 @@ def test_what_is_said_of_the_world_is_no_allusion(chosen: str) -> None:
         "Check the text for scientific errors.",
     ],
 )
-def test_where_a_revision_was_asked_for_there_is_no_allusion(task: str) -> None:
-    assert allusion("Here is the corrected version: he goes home.", task=task) is None
+def test_where_a_revision_was_asked_for_there_is_no_mention(task: str) -> None:
+    assert mention("Here is the corrected version: he goes home.", task=task) is None
 
 
 def test_who_asked_for_a_change_may_be_told_of_it_but_not_of_a_correction() -> None:
     task = "Can you modify the program so that it prints the correct sum?"
-    assert allusion("Here is the updated program.", task=task) is None
-    assert allusion("Here is a corrected program.", task=task) == "here is a corrected program"
+    assert mention("Here is the updated program.", task=task) is None
+    assert mention("Here is a corrected program.", task=task) == "here is a corrected program"
 
 
-def test_a_phrase_of_the_student_s_own_is_no_allusion() -> None:
-    assert allusion("Here's the revised prompt text: Rain.", "Here is a revised  prompt text: Rains.") is None
-    assert allusion("Here's the revised answer.", "Here is my answer.") == "here's the revised answer"
+def test_a_phrase_of_the_student_s_own_is_no_mention() -> None:
+    assert mention("Here's the revised prompt text: Rain.", "Here is a revised  prompt text: Rains.") is None
+    assert mention("Here's the revised answer.", "Here is my answer.") == "here's the revised answer"
 
 
-def test_a_later_allusion_is_found_behind_one_of_the_student_s() -> None:
-    assert allusion("The revised answer. I've corrected the date.", "The revised answer.") == "i've corrected the"
-
-
-def test_a_pair_without_a_chosen_answer_alludes_to_nothing() -> None:
-    assert alludes_to_revision(pair(chosen=None), MARK, []) is None
+def test_a_later_mention_is_found_after_one_of_the_student_s() -> None:
+    assert mention("The revised answer. I've corrected the date.", "The revised answer.") == "i've corrected the"
 
 
 def test_the_system_s_message_may_ask_for_revisions_too() -> None:
     editor = [Message("system", "You correct the texts of your users."), Message("user", "he go home")]
     said = pair(answer("Here is the corrected text."), answer("he goes"))
-    assert alludes_to_revision(said, MARK, editor) is None
-    assert alludes_to_revision(said, MARK, editor[1:]) == Finding(
-        "allusion", MARK, "alludes-to-revision", "here is the corrected text"
+    assert mentions_revision(Candidate(said, prompt=editor)) is None
+    assert mentions_revision(Candidate(said, prompt=editor[1:])) == Fault(
+        "alludes-to-revision", "here is the corrected text"
     )

@@ -7,22 +7,27 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from clairgen.filters.settings import FILTERS, ON_REVISIONS, FilterSettings
-from clairgen.filters.settings_fields import Bounds
+from clairgen.errors import ConfigError
+from clairgen.filters.length_ratio import LengthRatio
+from clairgen.filters.pipeline import FilterPipeline
+from clairgen.filters.registry import FILTERS
+from clairgen.filters.settings import FilterSettings
 from clairgen.records import FilterAction
 
 MEASURES = ["length_ratio", "jaccard", "levenshtein"]
 SWITCHES = ["format", "truncated", "empty", "identical"]
-MARKINGS = ["allusion", "lost_answer", "refusal", "language", "contamination", "near_duplicate"]
+MARKINGS = ["revision_mention", "lost_answer", "refusal", "language", "contamination", "near_duplicate"]
 
 
 def settings(written: Mapping[str, object] | str) -> FilterSettings:
     return FilterSettings.model_validate(yaml.safe_load(written) if isinstance(written, str) else written)
 
 
-def test_the_order_names_every_filter_once() -> None:
-    assert set(FILTERS) == set(FilterSettings.model_fields)
-    assert len(FILTERS) == len(FilterSettings.model_fields)
+def test_every_filter_has_a_key_in_the_order_of_looking() -> None:
+    assert [*FILTERS] == [*FilterSettings().model_dump()] == [one.name for one in FilterSettings().filters]
+    assert sorted(FILTERS) == sorted([*MEASURES, *SWITCHES, *MARKINGS])
+    assert [*FILTERS][:2] == ["truncated", "format"]
+    assert [*FILTERS][-1] == "near_duplicate"
 
 
 @pytest.mark.parametrize("name", SWITCHES)
@@ -35,7 +40,7 @@ def test_filters_without_a_measure_drop_by_default(name: str, *, revises: bool) 
 def test_filters_that_judge_by_phrases_and_prompts_only_mark_by_default(name: str) -> None:
     in_force = settings({"contamination": {"files": ["eval.jsonl"]}, "near_duplicate": "mark"})
     assert in_force.action(name, revises=True) is FilterAction.MARK
-    others = None if name in ON_REVISIONS else FilterAction.MARK
+    others = None if FILTERS[name].only_revisions else FilterAction.MARK
     assert in_force.action(name, revises=False) is others
     assert settings({name: {}}).model_dump()[name]["action"] == ("off" if name == "near_duplicate" else "mark")
 
@@ -50,8 +55,8 @@ def test_contamination_is_off_until_it_has_files() -> None:
 def test_evaluation_files_are_counted_from_a_folder() -> None:
     named = settings({"contamination": {"files": ["eval.jsonl", "/data/other.csv"], "ngram": 8}})
     counted = named.counted_from(Path("/runs"))
-    assert counted.contamination.files == (Path("/runs/eval.jsonl"), Path("/data/other.csv"))
-    assert counted.contamination.ngram == 8
+    assert counted["contamination"].files == (Path("/runs/eval.jsonl"), Path("/data/other.csv"))
+    assert counted["contamination"].ngram == 8
     assert FilterSettings.model_validate_json(counted.model_dump_json()) == counted
 
 
@@ -114,7 +119,7 @@ def test_length_ratio_keeps_its_bounds_under_an_action_alone(action: str, does: 
 
 
 def test_length_ratio_keeps_its_bounds_when_built_in_code() -> None:
-    assert FilterSettings(length_ratio=Bounds(action="mark")).bounds("length_ratio") == (0.5, 2.0)
+    assert FilterSettings(length_ratio=LengthRatio(action="mark")).bounds("length_ratio") == (0.5, 2.0)
 
 
 @pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
@@ -135,7 +140,7 @@ def test_null_is_an_open_end(name: str, bounds: str, low: float | None, high: fl
 @pytest.mark.parametrize(
     ("bounds", "message"),
     [
-        ([30, 20], "the lowest value 30 lies above the highest value 20"),
+        ([30, 20], "the lowest value 30 is above the highest value 20"),
         ([-1, 20], "a bound is not negative, but -1 is"),
         ([math.nan, 20], "a bound is a finite number, not nan"),
         ([2, math.inf], "a bound is a finite number, not inf; write null to leave an end open"),
@@ -171,8 +176,9 @@ def test_a_filter_without_a_measure_has_no_bounds(name: str, written: object) ->
 
 @pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
 def test_an_action_without_bounds_is_refused_where_there_are_no_default_bounds(name: str) -> None:
-    with pytest.raises(ValidationError, match=f"{name}: mark needs bounds"):
+    with pytest.raises(ValidationError, match="mark needs bounds") as refused:
         settings({name: "mark"})
+    assert refused.value.errors()[0]["loc"] == (name,)
 
 
 def test_jaccard_bounds_are_percentages() -> None:
@@ -213,10 +219,10 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
     same = settings("{levenshtein: {bounds: [1.0, 5.0e+3]}, empty: {action: 'off'}}")
     assert one.model_dump_json() == same.model_dump_json()
     assert FilterSettings().model_dump_json() == (
-        '{"format":{"action":"drop"},"truncated":{"action":"drop"},"empty":{"action":"drop"},'
+        '{"truncated":{"action":"drop"},"format":{"action":"drop"},"empty":{"action":"drop"},'
         '"identical":{"action":"drop"},"length_ratio":{"bounds":[0.5,2.0],"action":null},'
         '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null},'
-        '"allusion":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
+        '"revision_mention":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
         '"language":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
         '"near_duplicate":{"action":"off","threshold":0.8}}'
     )
@@ -225,10 +231,10 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
 def test_description_is_one_line() -> None:
     assert FilterSettings().description == (
         "truncated: drop; format: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others; "
-        "allusion: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark"
+        "revision_mention: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark"
     )
     every_other = (
-        "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off, allusion: off, lost_answer: off, "
+        "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off, revision_mention: off, lost_answer: off, "
         "refusal: off, language: off, near_duplicate: off"
     )
     assert settings(
@@ -242,4 +248,70 @@ def test_description_is_one_line() -> None:
 
 
 def test_every_key_is_explained() -> None:
-    assert all(field.description for field in FilterSettings.model_fields.values())
+    assert all(field.description for field in FilterSettings.known_fields().values())
+
+
+def test_the_schema_has_a_described_key_for_every_filter() -> None:
+    schema = FilterSettings.model_json_schema()
+    schema = schema.get("$defs", {}).get(schema.get("$ref", "").rpartition("/")[2], schema)
+    assert [*schema["properties"]] == [*FILTERS]
+    assert schema["additionalProperties"] is False
+    assert all(value["description"] for value in schema["properties"].values())
+
+
+RECORD_OF_AN_OLDER_VERSION = (
+    '{"format":{"action":"drop"},"truncated":{"action":"drop"},"empty":{"action":"drop"},"identical":{"action":"drop"},'
+    '"length_ratio":{"bounds":[0.5,2.0],"action":null},"jaccard":{"bounds":null,"action":null},'
+    '"levenshtein":{"bounds":null,"action":null},"allusion":{"action":"mark"},"lost_answer":{"action":"mark"},'
+    '"refusal":{"action":"mark"},"language":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
+    '"near_duplicate":{"action":"off","threshold":0.8}}'
+)
+
+
+def test_a_record_of_an_older_version_equals_the_same_settings_of_this_one() -> None:
+    assert FilterSettings.from_record(RECORD_OF_AN_OLDER_VERSION) == FilterSettings()
+    changed = RECORD_OF_AN_OLDER_VERSION.replace('"allusion":{"action":"mark"}', '"allusion":{"action":"drop"}')
+    assert FilterSettings.from_record(changed) == settings("revision_mention: drop") != FilterSettings()
+
+
+def test_a_filter_that_is_newer_than_a_record_was_not_in_force() -> None:
+    before = json.loads(RECORD_OF_AN_OLDER_VERSION)
+    del before["refusal"]
+    assert FilterSettings.from_record(json.dumps(before)) == settings("refusal: off")
+
+
+def test_the_old_name_of_a_filter_is_read_but_not_beside_the_new_one() -> None:
+    assert settings("allusion: drop") == settings("revision_mention: drop")
+    with pytest.raises(ValidationError, match="'allusion' is the old name of 'revision_mention'"):
+        settings("{allusion: drop, revision_mention: mark}")
+
+
+def test_a_filter_that_is_not_installed_any_more_can_be_turned_off_but_not_applied() -> None:
+    record = json.loads(FilterSettings().model_dump_json()) | {"polite": {"words": ["please"], "action": "drop"}}
+    recorded = FilterSettings.from_record(json.dumps(record))
+    assert recorded.phrases[-1] == "polite: drop"
+    assert json.loads(recorded.model_dump_json()) == record
+    with pytest.raises(
+        ConfigError, match="'polite' is in force in this run, but its plugin is not installed; install it"
+    ):
+        FilterPipeline(recorded)
+    off = recorded.changed({"polite": {"action": "off"}, "refusal": {"action": "drop"}})
+    assert "polite" not in off.description
+    assert off.action("refusal", revises=False) is FilterAction.DROP
+    FilterPipeline(off)
+
+
+def test_changes_of_options_keep_the_others() -> None:
+    named = settings({"contamination": {"files": ["eval.jsonl"], "ngram": 8}})
+    changed = named.changed(
+        {"contamination": {"action": "drop"}, "lost-answer": {"action": "drop"}, "allusion": {"action": "off"}}
+    )
+    assert changed["contamination"].model_dump(mode="json") == {"action": "drop", "files": ["eval.jsonl"], "ngram": 8}
+    assert (changed["lost_answer"].action, changed["revision_mention"].action) == ("drop", "off")
+    with pytest.raises(ConfigError, match="there is no filter 'refusals'; did you mean 'refusal'"):
+        named.changed({"refusals": {"action": "off"}})
+
+
+def test_what_is_not_a_mapping_is_refused() -> None:
+    with pytest.raises(ValidationError, match="`filters` is a mapping of names of filters"):
+        FilterSettings.model_validate(["refusal"])

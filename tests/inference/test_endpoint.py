@@ -5,7 +5,8 @@ from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
 from clairgen.inference.rate_limit import RateLimiter
-from clairgen.inference.transport import Timeouts, Transport, open_transport
+from clairgen.inference.runtime import open_transport
+from clairgen.inference.transport import Timeouts, Transport
 from tests.clocks import FakeClock
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 

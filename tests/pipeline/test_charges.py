@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.config.models import Price, Role
+from clairgen.config.role import Price, Role
 from clairgen.errors import RequestError, RequestFailedError, RetryableError, UnusableEndpointError
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.progress import Progress

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from clairgen.config.models import Price, Role
+from clairgen.config.role import Price, Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import BudgetError
 from clairgen.inference.factory import open_pools, with_revisions
 from clairgen.inference.pool import Pool
-from clairgen.inference.runtime import Runtime
-from clairgen.inference.transport import Response, Timeouts, open_transport
+from clairgen.inference.runtime import Runtime, open_transport
+from clairgen.inference.transport import Response, Timeouts
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.generate import generate
@@ -112,6 +112,7 @@ async def test_a_request_that_waits_for_an_equal_one_is_sent_when_that_is_cancel
             await first
 
 
+@pytest.mark.slow
 async def test_a_real_model_samples_differ_and_repeat_by_their_seed(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
     student = Role(model="student", endpoints=["classroom:student"], temperature=1.5, max_tokens=32, concurrency=4)

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, Estimate, RoleEstimate, estimate
+from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CostEstimate, RoleEstimate, estimate
 from clairgen.pipeline.generate import Options, generate
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
 
-def by_role(found: Estimate) -> dict[str, RoleEstimate]:
+def by_role(found: CostEstimate) -> dict[str, RoleEstimate]:
     return {role.role: role for role in found.roles}
 
 
@@ -43,7 +43,7 @@ async def test_a_continued_run_is_estimated_from_what_its_answers_had(tmp_path: 
     each = (200 * 10 + 30 * 30) / 1e6
     assert [reviser.low_usd, reviser.high_usd] == pytest.approx([70 * each, 70 * each])
     assert found.spent_usd == pytest.approx(30 * each)
-    assert by_role(found)["target"].tariff is None
+    assert by_role(found)["target"].price_quote is None
 
 
 async def test_what_has_changed_is_estimated_as_to_be_made(tmp_path: Path) -> None:

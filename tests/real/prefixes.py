@@ -18,7 +18,8 @@ from typing import Annotated
 import typer
 
 from clairgen.inference.openai_format import read_response, request_body
-from clairgen.inference.transport import Timeouts, open_transport
+from clairgen.inference.runtime import open_transport
+from clairgen.inference.transport import Timeouts
 from clairgen.records import Message, Sampling
 from tests.real.vllm_server import VllmServer
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Self
 
 from clairgen.errors import ConfigError, RetryableError
-from clairgen.inference.transport import Timeouts, open_transport
+from clairgen.inference.runtime import open_transport
+from clairgen.inference.transport import Timeouts
 
 START_SECONDS = 300.0
 _PROBE = Timeouts(connect=5, first_byte=5, total=5)

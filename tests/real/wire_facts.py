@@ -9,7 +9,8 @@ import orjson
 
 from clairgen.errors import RequestError, UnusableEndpointError
 from clairgen.inference.openai_format import read_response, request_body
-from clairgen.inference.transport import Response, Timeouts, open_transport
+from clairgen.inference.runtime import open_transport
+from clairgen.inference.transport import Response, Timeouts
 from clairgen.records import Message, Sampling
 
 _QUESTION = "What is 200 + 300?"

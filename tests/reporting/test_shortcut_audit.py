@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, Differences, auc, auc_interval
+from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureDifferences, auc, auc_interval
 from clairgen.reporting.surface_features import FEATURES
 from tests.reporting.made import TOO_LONG, stored_pair
+
+pytestmark = pytest.mark.slow
 
 SENTENCE = "the cat sat on a mat and then it may have slept very well under 12 stars (so they say) - I think"
 WORDS = SENTENCE.split(" ")
@@ -21,7 +23,7 @@ def answer(draw: random.Random) -> str:
 def audited(plant: Callable[[str], str], *, pairs: int = 300, share: float = 0.5, seed: int = 1) -> Audit:
     """The audit of pairs of random answers, in a share of which something is planted in the chosen one."""
     draw = random.Random(seed)
-    differences = Differences()
+    differences = FeatureDifferences()
     for number in range(pairs):
         chosen, rejected = answer(draw), answer(draw)
         differences.compare(plant(chosen) if draw.random() < share else chosen, rejected, number % 5)
@@ -47,8 +49,8 @@ def test_a_planted_cue_is_found_and_named(feature: str, plant: Callable[[str], s
     assert audit.tells_apart
     assert audit.shifts[0].feature == feature
     assert audit.shifts[0].clear
-    assert audit.shifts[0].carries > 0.05
-    assert audit.shifts[0].alone > 0.6
+    assert audit.shifts[0].importance > 0.05
+    assert audit.shifts[0].univariate_auc > 0.6
 
 
 def test_length_is_found_by_its_own_name() -> None:
@@ -61,13 +63,13 @@ def test_length_is_found_by_its_own_name() -> None:
 
 def test_what_only_rejected_answers_have_counts_as_less() -> None:
     draw = random.Random(2)
-    differences = Differences()
+    differences = FeatureDifferences()
     for number in range(200):
         differences.compare(answer(draw), f"Sure! {answer(draw)}", number % 5)
     audit = differences.audit()
     assert audit is not None
     opener = next(one for one in audit.shifts if one.feature == "opens by agreeing")
-    assert (opener.shift.mean, opener.shift.n, opener.alone) == (-1.0, 200, 0.0)
+    assert (opener.shift.mean, opener.shift.n, opener.univariate_auc) == (-1.0, 200, 0.0)
     assert audit.auc > 0.99
 
 
@@ -83,7 +85,7 @@ def test_answers_without_a_cue_are_not_told_apart() -> None:
 def test_swapping_the_answers_of_a_pair_changes_nothing_but_signs() -> None:
     draw = random.Random(3)
     pairs = [(answer(draw), answer(draw)) for _ in range(50)]
-    there, back = Differences(), Differences()
+    there, back = FeatureDifferences(), FeatureDifferences()
     for number, (one, other) in enumerate(pairs):
         there.compare(one, other, number % 5)
         back.compare(other, one, number % 5)
@@ -98,7 +100,7 @@ def test_swapping_the_answers_of_a_pair_changes_nothing_but_signs() -> None:
 def test_a_cue_that_only_some_tasks_have_is_not_learned_from_the_task_itself() -> None:
     """Each task's own cue, the same in all its pairs: a model that saw the task would tell them apart, another cannot."""
     draw = random.Random(4)
-    differences = Differences()
+    differences = FeatureDifferences()
     for task in range(60):
         sign = draw.random() < 0.5
         for _ in range(5):
@@ -137,7 +139,7 @@ def test_the_interval_narrows_with_pairs_and_never_to_a_point() -> None:
 
 
 def test_dropped_and_undecided_pairs_are_left_out() -> None:
-    differences = Differences()
+    differences = FeatureDifferences()
     for _ in range(FEWEST_PAIRS - 1):
         differences.add(stored_pair())
     differences.add(stored_pair(None))
@@ -152,7 +154,7 @@ def test_dropped_and_undecided_pairs_are_left_out() -> None:
 def test_a_sample_holds_its_share_of_the_tasks() -> None:
     from dataclasses import replace
 
-    sampled = Differences(share=0.5)
+    sampled = FeatureDifferences(share=0.5)
     for number in range(400):
         pair = stored_pair()
         sampled.add(replace(pair, task=replace(pair.task, id=f"task-{number}")))
@@ -162,7 +164,11 @@ def test_a_sample_holds_its_share_of_the_tasks() -> None:
 
 
 def test_json_names_every_feature() -> None:
-    face = audited(str, pairs=20).to_json()
-    assert {one["feature"] for one in face["features"]} == set(FEATURES)
-    assert set(face["features"][0]) == {"feature", "shift", "clear", "auc_alone", "auc_lost_without"}
-    assert face["n"] == 20
+    content = audited(str, pairs=20).to_json()
+    assert {one["feature"] for one in content["features"]} == set(FEATURES)
+    former = {"auc_alone", "auc_lost_without"}
+    assert set(content["features"][0]) == {"feature", "shift", "clear", "univariate_auc", "importance", *former}
+    assert set(content["deprecated"]) == former
+    for one in content["features"]:
+        assert (one["auc_alone"], one["auc_lost_without"]) == (one["univariate_auc"], one["importance"])
+    assert content["n"] == 20

@@ -1,6 +1,6 @@
 import pytest
 
-from clairgen.reporting.surface_features import FEATURES, surface
+from clairgen.reporting.surface_features import FEATURES, surface_features
 
 EXAMPLES = {
     "characters": ("four", 4),
@@ -35,15 +35,17 @@ EXAMPLES = {
 @pytest.mark.parametrize("feature", FEATURES)
 def test_a_feature_counts_what_it_is_named_for(feature: str) -> None:
     text, count = EXAMPLES[feature]
-    assert surface(text)[FEATURES.index(feature)] == count
+    assert surface_features(text)[FEATURES.index(feature)] == count
 
 
 def test_openers_and_closers_count_in_their_place_only() -> None:
-    found = dict(zip(FEATURES, surface("It is certain. Sure, here is one. Let me know. " + "x" * 300), strict=True))
+    found = dict(
+        zip(FEATURES, surface_features("It is certain. Sure, here is one. Let me know. " + "x" * 300), strict=True)
+    )
     assert not any(found[name] for name in FEATURES if name.startswith(("opens", "closes")))
-    assert dict(zip(FEATURES, surface("Surely not."), strict=True))["opens by agreeing"] == 0
+    assert dict(zip(FEATURES, surface_features("Surely not."), strict=True))["opens by agreeing"] == 0
 
 
 def test_any_text_has_its_features() -> None:
-    assert surface("") == (0.0,) * len(FEATURES)
-    assert len(surface("\x00\ud800\u202e" + "*" * 50_000 + "|" * 50_000)) == len(FEATURES)
+    assert surface_features("") == (0.0,) * len(FEATURES)
+    assert len(surface_features("\x00\ud800\u202e" + "*" * 50_000 + "|" * 50_000)) == len(FEATURES)

@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from clairgen.reporting.paper import TABLE_1
+from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
-from clairgen.reporting.shortcut_audit import Audit, Shift
+from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.reporting.terminal import print_reports
 from clairgen.stats import Estimate
 from tests.reporting.made import TOO_LONG, report_of, stored_pair
@@ -84,8 +85,8 @@ def test_reasons_failures_and_cost_are_listed() -> None:
 
 def test_the_audit_is_told_with_its_interval_and_its_features() -> None:
     shifts = (
-        Shift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True),
-        Shift("links", Estimate(0, 0, 36), 0.5, 0, False),
+        FeatureShift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True),
+        FeatureShift("links", Estimate(0, 0, 36), 0.5, 0, False),
     )
     report = replace(report_of("clair"), audit=Audit(36, 0.734, (0.601, 0.822), shifts))
     text = printed(report)
@@ -94,7 +95,7 @@ def test_the_audit_is_told_with_its_interval_and_its_features() -> None:
     assert line_of(text, "bold") == ["bold", "+1.25", "±", "0.20", "0.710", "+0.120"]
     assert "links" not in text
     apart = printed(replace(report, audit=Audit(36, 0.52, (0.4, 0.63), ())))
-    assert "no more than chance may do" in " ".join(apart.split())
+    assert "within chance" in " ".join(apart.split())
     assert "AUC\nalone" not in apart
 
 
@@ -129,3 +130,9 @@ def test_hostile_names_do_no_harm() -> None:
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert text.count(r"[red]\x1b[2J[/]\u202e\n") == 6
+
+
+def test_metrics_of_plugins_are_stated_with_their_errors() -> None:
+    saved = MetricEstimates("Words that the chosen answer saves", Estimate(1.25, 0.5, 40), Estimate(2.0, None, 1))
+    text = " ".join(printed(replace(report_of("clair"), metrics={"words_saved": saved})).split())
+    assert "words_saved of clair: 1.250 ± 0.500 (all, n = 40); 2.000 (kept, n = 1). Words that the chosen" in text

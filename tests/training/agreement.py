@@ -1,7 +1,7 @@
-"""What the trainers really minimise, held against the paper's equations in float64: value and gradient of a random batch.
+"""What the trainers really minimize, compared with the paper's equations in float64: value and gradient of a random batch.
 
-The equations and their derivatives are written here once more, with Python's own floats, so that nothing is compared to itself.
-The trainers' code runs as in training; only the model's log-probs are given, since models are not run in float64.
+The equations and their derivatives are written here independently, with Python's own floats, so that nothing is compared to
+itself. The trainers' code runs as in training; only the model's log-probs are given, since models are not run in float64.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 from tests.training.tiny import given_log_probs, pair_trainer, prepared_pairs, unpaired_trainer
 
 BETA, KL = 0.1, 4.0
@@ -22,7 +22,7 @@ COUNT, PROMPT, ANSWER = 16, 3, 7  # pairs, and tokens of a prompt and at most of
 
 @dataclass(frozen=True)
 class Agreement:
-    """Largest differences over a batch's loss and over its gradient in every answer's log-prob; `source` has the loss."""
+    """Largest differences in a batch's loss and in its gradient with respect to log-probs; `source` computes the loss."""
 
     objective: Objective
     source: str
@@ -41,7 +41,7 @@ class Numbers:
 
 
 def agreements(folder: Path) -> Iterator[Agreement]:
-    """Every objective as TRL has it, and as this package routes it."""
+    """Every objective, by TRL's loss where it has one and by this package's."""
     for objective in (Objective.DPO, Objective.APO_ZERO, Objective.APO_DOWN, Objective.SFT):
         yield paired(folder, objective, "TRL", run=objective)
         other = Objective.DPO if objective is Objective.APO_ZERO else Objective.APO_ZERO
@@ -152,8 +152,8 @@ def random_answers() -> tuple[Tensor, Tensor]:
     """Log-probs [2 COUNT, T - 1], and the mask of answers of different lengths, outside of which a model gives zeros."""
     generator = torch.Generator().manual_seed(11)
     lengths = torch.randint(1, ANSWER + 1, (2 * COUNT, 1), generator=generator)
-    places = torch.arange(PROMPT + ANSWER)
-    mask = ((places >= PROMPT) & (places < PROMPT + lengths)).long()
+    positions = torch.arange(PROMPT + ANSWER)
+    mask = ((positions >= PROMPT) & (positions < PROMPT + lengths)).long()
     log_probs = -6 * torch.rand(2 * COUNT, PROMPT + ANSWER - 1, generator=generator, dtype=torch.float64)
     return log_probs.requires_grad_(), mask
 

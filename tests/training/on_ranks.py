@@ -1,6 +1,6 @@
 """A short run on every rank that `torch.distributed.run` starts, whose micro-batches differ in objective from rank to rank.
 
-Each rank writes what it ended with to OUT/rank-N.json: `python -m torch.distributed.run ... -m tests.training.on_ranks OUT`.
+Each rank writes its final state to OUT/rank-N.json: `python -m torch.distributed.run ... -m tests.training.on_ranks OUT`.
 """
 
 import json
@@ -10,18 +10,18 @@ from pathlib import Path
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from tests.training.tiny import pair_trainer, prepared_pairs
 
 BY_TRL: list[bool] = []
 
 
-class Telling(PairTrainer):
-    """Notes whether each micro-batch's loss was TRL's."""
+class LossSourceRecorder(PairTrainer):
+    """Records whether TRL computed each micro-batch's loss."""
 
-    def _trl_has(self, objective: Tensor | None, weight: Tensor | None) -> bool:
-        BY_TRL.append(super()._trl_has(objective, weight))
+    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None) -> bool:
+        BY_TRL.append(super()._trl_computes(objective, weight))
         return BY_TRL[-1]
 
 
@@ -32,7 +32,7 @@ def main(out: Path) -> None:
         out / "run",
         prepared_pairs(16, objective=codes),
         Objective.APO_ZERO,
-        kind=Telling,
+        kind=LossSourceRecorder,
         anchor=anchor,
         settings={"per_device_train_batch_size": 1, "gradient_accumulation_steps": 2, "max_steps": 4},
     )

@@ -1,4 +1,4 @@
-"""A whole training run made small: a tiny model in a folder, a file of pairs, settings, and a run over them in this process."""
+"""A small but complete training run: a tiny model in a folder, a file of pairs, settings, and a run over them in this process."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def saved_model(folder: Path) -> Path:
 
 
 def pair(number: int, **columns: object) -> dict[str, object]:
-    """An exported row: sums whose answers have lengths of their own."""
+    """An exported row: a sum, whose answers differ in length from row to row."""
     return {
         "prompt": [{"role": "user", "content": f"{number} + {number}?"}],
         "chosen": [{"role": "assistant", "content": f"It is {2 * number}" + "." * (1 + number % 3)}],

@@ -1,4 +1,4 @@
-"""`clairgen train` as a user runs it: a process of its own, data in the usual shapes, mistakes told in a sentence."""
+"""`clairgen train` as a user runs it: a process of its own, data in the usual shapes, one sentence per mistake."""
 
 import json
 import re
@@ -24,7 +24,7 @@ async def train(folder: Path, data: Path | str, *more: str, model: Path | str | 
     )
 
 
-async def test_published_shape_is_converted_and_told_so(tmp_path: Path) -> None:
+async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_path: Path) -> None:
     def published(number: int) -> dict[str, object]:
         row = pair(number)
         user = row["prompt"]
@@ -46,12 +46,12 @@ async def test_published_shape_is_converted_and_told_so(tmp_path: Path) -> None:
     [
         ([{"prompt": [], "completion": [], "label": True}], {}, "holds single answers"),
         ([{"prompt": "2?", "chosen": "4"}], {}, "has no column rejected"),
-        ([pair(1, rejected=pair(1)["chosen"])] * 3, {}, "can teach: 3 identical"),
+        ([pair(1, rejected=pair(1)["chosen"])] * 3, {}, "can be trained on: 3 identical"),
         ([], {}, "empty"),
         ([pair(1)], {"subset": "clair"}, "has no subset 'clair'"),
         ([pair(1)], {"optimizer": "nothing"}, "nothing"),
         ([pair(1)], {"report_to": ["mlflow"]}, "mlflow"),
-        ([pair(1)], {"batch_size": 4, "gpus": 4}, "batch_size 4 is no multiple of 8 pairs"),
+        ([pair(1)], {"batch_size": 4, "gpus": 4}, "batch_size 4 is not a multiple of 8 pairs"),
         ([pair(1)], {"model": "no-model"}, "no-model cannot be loaded"),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_mistake_is_one_sentence_and_leaves_no_run(
         prepare(str(data), tmp_path / "out", settings(tmp_path, **given))
     assert "\n" not in str(caught.value)
     good = written(tmp_path / "good.jsonl", [pair(number) for number in range(4)])
-    prepare(str(good), tmp_path / "out", settings(tmp_path))  # the mended data takes the same folder
+    prepare(str(good), tmp_path / "out", settings(tmp_path))  # corrected data can use the same folder
 
 
 async def test_mistakes_on_the_command_line_are_one_sentence_each(tmp_path: Path) -> None:
@@ -74,9 +74,9 @@ async def test_mistakes_on_the_command_line_are_one_sentence_each(tmp_path: Path
         (tmp_path / "none", (), "there is no data set"),
         (broken, (), "cannot be read"),
         (good, ("--objective", "ppo"), "objective"),
-        (good, ("--set", "epochs"), "is no KEY=VALUE"),
+        (good, ("--set", "epochs"), "is not KEY=VALUE"),
         (good, ("--set", "lora=1", "--set", "lora.rank=2"), "lora was given a value of its own before"),
-        (good, ("--gpus", "2"), "2 GPUs are asked for"),
+        (good, ("--gpus", "2"), "2 GPUs are requested"),
         (good, ("--config", "nowhere.yaml"), "there is no configuration file nowhere.yaml"),
     ]
     for data, more, said in cases:
@@ -93,7 +93,7 @@ async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
     assert "learning_rate: 2.0e-07" in done.out
 
 
-async def test_the_readme_s_command_is_understood() -> None:
+async def test_the_readmes_command_is_valid() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^\$ clairgen (train .*)$", readme, re.MULTILINE)
     done = await clairgen(*shlex.split(line), "--settings")
@@ -101,7 +101,7 @@ async def test_the_readme_s_command_is_understood() -> None:
     assert (Path(__file__).parents[2] / "data/classroom/student/config.json").is_file()
 
 
-async def test_missing_torch_is_told_with_the_line_that_installs_it(tmp_path: Path) -> None:
+async def test_without_torch_the_message_has_the_command_that_installs_it(tmp_path: Path) -> None:
     import asyncio
 
     program = (
@@ -120,7 +120,7 @@ async def test_missing_torch_is_told_with_the_line_that_installs_it(tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["data.json", "training.yaml"])
-async def test_what_a_run_was_begun_with_is_on_disk(tmp_path: Path, name: str) -> None:
+async def test_the_settings_and_data_of_a_run_are_saved(tmp_path: Path, name: str) -> None:
     data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
     assert (await train(tmp_path, data)).code == 0
     text = (tmp_path / "out" / name).read_text()

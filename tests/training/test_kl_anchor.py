@@ -1,4 +1,4 @@
-"""KTO-pair's anchors: near the true KL where it can be counted out, aside from the run's randomness, kept by a resume."""
+"""KTO-pair's anchors: close to the true KL where it can be enumerated, without effect on the rest of a run, kept by a resume."""
 
 import itertools
 import json
@@ -15,15 +15,16 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
-from clairgen_train.losses import Objective, PairScores, pair_losses
+from clairgen_train.losses import PairScores, pair_losses
+from clairgen_train.objectives import Objective
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]
-LENGTH = 2  # tokens of an answer at most: few enough to count out all of them
+LENGTH = 2  # maximum tokens of an answer, few enough to enumerate all answers
 
 
 def every_answer() -> list[list[int]]:
-    """All answers that can be given: the end token at once, or any token and then any token."""
+    """All possible answers: the end token at once, or any other token and then any token."""
     firsts = [token for token in range(VOCABULARY) if token != END]
     return [[END], *map(list, itertools.product(firsts, range(VOCABULARY)))]
 
@@ -33,13 +34,13 @@ def answer_logps(model: LlamaForCausalLM, answers: list[list[int]]) -> Tensor:
         padded = torch.tensor([PROMPT + answer + [PAD] * (LENGTH - len(answer)) for answer in answers])
         steps = model(padded).logits.double().log_softmax(-1)[:, len(PROMPT) - 1 : -1]
         tokens = padded[:, len(PROMPT) :]
-        mask = torch.tensor([[place < len(answer) for place in range(LENGTH)] for answer in answers])
+        mask = torch.tensor([[position < len(answer) for position in range(LENGTH)] for answer in answers])
         sums: Tensor = (steps.gather(-1, tokens[..., None])[..., 0] * mask).sum(dim=1)
         return sums
 
 
 def true_kl(policy: LlamaForCausalLM, reference: LlamaForCausalLM) -> tuple[float, float]:
-    """KL of the answers to PROMPT (nats a response) by counting them all, and the log-ratio's standard deviation."""
+    """KL of the answers to PROMPT (nats a response) by enumerating them, and the log-ratio's standard deviation."""
     logps = answer_logps(policy, every_answer())
     ratios = logps - answer_logps(reference, every_answer())
     assert logps.exp().sum().item() == pytest.approx(1, abs=1e-5)
@@ -57,7 +58,7 @@ def test_the_running_anchor_is_near_the_true_kl_and_the_paper_eras_is_not(tmp_pa
     estimates = []
     for step in range(16):
         trainer.state.global_step = step
-        trainer._renew(anchor, batch)
+        trainer._refresh(anchor, batch)
         estimates.append(anchor.mean_nats)
     error = spread / math.sqrt(16 * 2 * 64)
     assert abs(sum(estimates) / 16 - truth) < 3 * error < 0.2 * truth
@@ -159,7 +160,7 @@ def test_sampling_for_the_anchor_leaves_the_rest_of_the_run_as_it_was(tmp_path: 
     assert torch.equal(trained[0], trained[1])
     model = tiny_llama(0)
     pair_trainer(tmp_path, rows, Objective.APO_ZERO, model=model, settings={"max_steps": 4}).train()
-    assert not torch.equal(trained[0], weights(model))  # the dropout was at work
+    assert not torch.equal(trained[0], weights(model))  # the dropout had an effect
 
 
 def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_are_precomputed(tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -
     trainer.train()
     assert trainer.ref_model is None
     assert anchor.mean_nats == 0
-    trainer._renew(anchor, trainer.data_collator(list(prepared_pairs(4))))
+    trainer._refresh(anchor, trainer.data_collator(list(prepared_pairs(4))))
     assert anchor.mean_nats != 0
 
 
@@ -215,4 +216,6 @@ def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective
     one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert one["anchor"] == other["anchor"] != 0
     assert one["weights"] == other["weights"]
-    assert one["by_trl"] != other["by_trl"]  # in one micro-batch the ranks took different ways, and waited for nothing
+    assert (
+        one["by_trl"] != other["by_trl"]
+    )  # in one micro-batch the ranks computed different losses, and neither waited

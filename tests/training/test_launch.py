@@ -1,21 +1,37 @@
-"""Two processes over gloo train as one does."""
+"""Several processes over gloo train as one does, and stop together."""
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from clairgen.errors import RunStoppedError
 from clairgen_train.launch import launch
 from clairgen_train.run import prepare
-from tests.training.small_run import settings, trained
+from clairgen_train.run_folder import RunFolder
+from clairgen_train.trl_config import require_batch_size, trl_config
+from tests.training.small_run import pair, settings, trained, written
+
+PAIRS = 31  # of which 3 are held out, so that the rest divides by the batch size of 4
 
 
 def test_two_ranks_equal_one(tmp_path: Path) -> None:
+    written(tmp_path / "pairs.jsonl", [pair(number) for number in range(PAIRS)])
     alone = trained(tmp_path, "alone", device_batch_size=2)
     chosen = settings(tmp_path, device_batch_size=2, gpus=2, reference_cache=str(tmp_path / "other-cache"))
     folder = prepare(str(tmp_path / "pairs.jsonl"), tmp_path / "two", chosen)
     launch(folder, chosen, cpu=True)
+    assert {path.name for path in folder.path.glob("checkpoint-14/rng_state_*")} == {
+        "rng_state_0.pth",
+        "rng_state_1.pth",
+    }
     one, two = (load_file(path / "model.safetensors") for path in (alone.path, folder.path))
     assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-4
     measured = [pq.read_table(run.trajectories) for run in (alone, folder)]
@@ -23,3 +39,72 @@ def test_two_ranks_equal_one(tmp_path: Path) -> None:
     for column in ("chosen_logps", "rejected_logps"):
         first, second = (torch.tensor(table[column].to_pylist()) for table in measured)
         assert torch.allclose(first, second, atol=1e-2)
+
+
+LAUNCHED = """
+import sys
+from pathlib import Path
+from clairgen.errors import DrainedError
+from clairgen_train.launch import launch
+from clairgen_train.run_folder import RunFolder
+
+folder = RunFolder(Path(sys.argv[1]))
+try:
+    launch(folder, folder.settings(), cpu=True)
+except DrainedError as error:
+    sys.exit(f"drained: {error}")
+"""
+
+
+def test_sigterm_to_the_parent_ends_the_ranks_with_a_checkpoint(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(PAIRS)])
+    folder = prepare(
+        str(data), tmp_path / "out", settings(tmp_path, gpus=2, epochs=500, held_out_pairs=0, checkpoints="end")
+    )
+    parent = subprocess.Popen([sys.executable, "-c", LAUNCHED, str(folder.path)], stderr=subprocess.PIPE, text=True)
+    _wait_until(lambda: folder.log.is_file() and len(folder.log.read_text().splitlines()) > 2)
+    assert len(_ranks(folder)) == 2
+    parent.send_signal(signal.SIGTERM)
+    _, err = parent.communicate(timeout=120)
+    assert "drained: Stopped because a signal came; a checkpoint is saved" in err
+    assert folder.newest_checkpoint(2) is not None
+    assert _ranks(folder) == []
+
+
+def _ranks(folder: RunFolder) -> list[str]:
+    """The processes that train in `folder`, without their parents."""
+    commands = subprocess.run(
+        ["ps", "-axww", "-o", "args"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    return [
+        line for line in commands if line.endswith(f"-m clairgen_train {folder.path}") and "distributed" not in line
+    ]
+
+
+def _wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 200
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_batch_that_other_processes_would_change_is_refused(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    require_batch_size(trl_config(chosen, tmp_path / "out", 1), chosen, 1)
+    with pytest.raises(RunStoppedError, match="found 1 processes where 2 were started, so a step would have 2 pairs"):
+        require_batch_size(trl_config(chosen, tmp_path / "out", 2), chosen, 2)
+
+
+def test_a_users_own_accelerate_configuration_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "home" / "accelerate"
+    own.mkdir(parents=True)
+    (own / "default_config.yaml").write_text(
+        "compute_environment: LOCAL_MACHINE\nnum_processes: 3\nmixed_precision: fp16\n"
+    )
+    monkeypatch.setenv("HF_HOME", str(own.parent))
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
+    chosen = settings(tmp_path, gpus=1, epochs=1, held_out_pairs=0)
+    folder = prepare(str(data), tmp_path / "out", chosen)
+    launch(folder, chosen, cpu=True)
+    assert folder.is_finished
+    assert not list(folder.path.glob("checkpoint-*/rng_state_1.pth"))

@@ -1,4 +1,4 @@
-"""Each pure loss against hand-worked values, the equations' gradients, and what figure 3 says of direction and size."""
+"""Each pure loss against values worked by hand, the equations' gradients, and figure 3's directions and magnitudes."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from clairgen_train.losses import (
-    Objective,
     PairScores,
     apo_down,
     apo_zero,
@@ -19,6 +18,7 @@ from clairgen_train.losses import (
     pair_losses,
     sft,
 )
+from clairgen_train.objectives import Objective
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 GRID = torch.linspace(-6, 6, 49, dtype=torch.float64)
@@ -127,7 +127,7 @@ def test_kto_pair_is_apo_zero_with_beta_kl_taken_off_both_rewards() -> None:
         torch.testing.assert_close(one, other, rtol=0, atol=1e-15)
 
 
-def test_a_pair_and_its_two_labelled_answers_have_the_same_loss() -> None:
+def test_a_pair_and_its_two_labeled_answers_have_the_same_loss() -> None:
     chosen, rejected = grid()
     good, bad = torch.ones_like(chosen).bool(), torch.zeros_like(chosen).bool()
     apart = apo_zero_unpaired(chosen, good) + apo_zero_unpaired(rejected, bad)
@@ -176,12 +176,12 @@ def test_a_weight_of_two_is_the_pair_given_twice_and_of_nothing_the_pair_left_ou
     assert torch.autograd.grad(weighted, whole.chosen_logps)[0][2] == 0
 
 
-def test_no_loss_gives_a_gradient_that_is_no_number_at_rewards_far_out() -> None:
+def test_no_loss_has_a_nan_gradient_at_extreme_rewards() -> None:
     for loss in (dpo, apo_zero, apo_down, lambda r_w, r_l: kto_pair(r_w, r_l, double(50.0)[0])):
         for sign in (1, -1):
             for gradient in gradients(loss, double(1e4 * sign), double(-1e4 * sign)):
                 assert bool(gradient.isfinite().all())
 
 
-def test_codes_are_places_in_the_list_of_objectives() -> None:
+def test_codes_are_positions_in_the_list_of_objectives() -> None:
     assert [each.code for each in Objective] == list(range(len(Objective)))

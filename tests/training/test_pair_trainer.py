@@ -12,7 +12,7 @@ from transformers import MixtralConfig, MixtralForCausalLM, set_seed
 
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from tests.training.agreement import agreements
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
@@ -186,7 +186,7 @@ def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) 
     assert trainer.evaluate()["eval_loss"] == pytest.approx(wanted, abs=1e-6)
 
 
-def test_a_routed_loss_comes_with_trls_logits_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_our_loss_returns_trls_outputs_where_they_are_requested(tmp_path: Path) -> None:
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
     batch = batch_of(trainer, rows)
@@ -203,14 +203,14 @@ def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp
 
 
 @pytest.mark.parametrize("code", [Objective.KTO.code, 99])
-def test_a_pair_with_an_objective_that_is_none_for_pairs_is_refused(tmp_path: Path, code: int) -> None:
-    with pytest.raises(InputError, match=f"holds {code}, which is no objective for pairs; name one of apo-zero"):
+def test_a_pair_with_an_objective_that_is_not_for_pairs_is_refused(tmp_path: Path, code: int) -> None:
+    with pytest.raises(InputError, match=f"holds {code}, which is not an objective for pairs; use one of apo-zero"):
         pair_trainer(tmp_path, prepared_pairs(2, objective=[ZERO, code]), Objective.APO_ZERO)
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
-def test_a_weight_below_zero_or_that_is_no_number_is_refused(tmp_path: Path, weight: float) -> None:
-    with pytest.raises(InputError, match="a pair's weight is a number from 0 up"):
+def test_a_negative_or_non_finite_weight_is_refused(tmp_path: Path, weight: float) -> None:
+    with pytest.raises(InputError, match="a pair's weight must be a finite number of at least 0"):
         pair_trainer(tmp_path, prepared_pairs(2, weight=[1.0, weight]), Objective.APO_ZERO)
 
 

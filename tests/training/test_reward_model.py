@@ -15,6 +15,7 @@ from clairgen.pipeline.advise import advise
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Outcome
+from clairgen.records import Pair
 from clairgen.store import RunDirectory, reading
 from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from tests.cli.commands import clairgen
@@ -86,25 +87,25 @@ def test_two_labels_are_a_difference_of_logits(tmp_path: Path) -> None:
         assert score == pytest.approx(good - bad, abs=1e-5)
 
 
-def test_what_is_too_long_is_cut_and_counted(tmp_path: Path) -> None:
+def test_a_conversation_that_is_too_long_is_truncated_and_counted(tmp_path: Path) -> None:
     reward = load_reward_model(tiny_reward(tmp_path, positions=64))
     long = [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "and so on " * 100}]
     longer = [*long[:1], {"role": "assistant", "content": "and so on " * 200}]
     first, second, _ = reward.scores([long, longer, CHATS[0]])
     assert first == pytest.approx(second, abs=1e-6)
-    assert (reward.cut, reward.most_tokens) == (2, 64)
+    assert (reward.truncated, reward.max_tokens) == (2, 64)
 
 
-def test_what_is_no_reward_model_is_one_sentence(tmp_path: Path) -> None:
+def test_anything_but_a_reward_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the reward model .*absent cannot be loaded \(.*name a folder or hub id"):
         load_reward_model(str(tmp_path / "absent"))
-    with pytest.raises(InputError, match="has 3 labels, of which none is a reward"):
+    with pytest.raises(InputError, match="has 3 labels, none of which is a reward"):
         load_reward_model(tiny_reward(tmp_path / "three", labels=3))
-    with pytest.raises(InputError, match="has no chat template, which says how prompt and answer are put to it"):
+    with pytest.raises(InputError, match="has no chat template, so conversations cannot be rendered for it"):
         load_reward_model(tiny_reward(tmp_path / "bare", template=False))
     LlamaForCausalLM(tiny_settings()).save_pretrained(tmp_path / "writer")
     AutoTokenizer.from_pretrained(CLASSROOM).save_pretrained(tmp_path / "writer")
-    with pytest.raises(InputError, match=r"is no reward model: its file has no score.weight, which would be random"):
+    with pytest.raises(InputError, match=r"is not a reward model: its file has no score.weight, which would be random"):
         load_reward_model(str(tmp_path / "writer"))
 
 
@@ -169,9 +170,9 @@ async def test_winners_are_scored_against_fresh_answers_without_a_judge(tmp_path
     async with reading(RunDirectory(tmp_path / "run")) as store:
         async for stored in store.pairs.made("clair"):
             prompt = [{"role": message.role, "content": message.content} for message in stored.task.messages]
-            assert stored.pair.chosen is not None
+            assert isinstance(stored.outcome, Pair)
             assert prompt[0]["role"] == "system"
-            answers = (stored.pair.chosen.text, fresh[prompt[-1]["content"]])
+            answers = (stored.outcome.chosen.text, fresh[prompt[-1]["content"]])
             won, drawn = (
                 logits_of(reward, [*prompt, {"role": "assistant", "content": answer}]).item() for answer in answers
             )

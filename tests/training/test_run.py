@@ -1,10 +1,11 @@
-"""Whole runs: every objective trains, a run that was stopped goes on to the same weights, what it was begun with holds."""
+"""Complete runs: every objective trains, a stopped run ends with the same weights, and its settings cannot change."""
 
 import json
 import os
 import signal
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -14,8 +15,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import run as training
-from clairgen_train.losses import Objective
-from clairgen_train.run import prepare, resources_told, run
+from clairgen_train.objectives import Objective
+from clairgen_train.resources import resource_errors
+from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder
 from tests.training.small_run import pair, settings, trained, written
 
@@ -92,7 +94,7 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(
     assert pq.read_table(whole.trajectories).equals(pq.read_table(stopped.trajectories))
 
 
-def test_a_checkpoint_that_a_kill_tore_is_passed_over(tmp_path: Path) -> None:
+def test_a_checkpoint_that_a_kill_left_incomplete_is_skipped(tmp_path: Path) -> None:
     out = trained(tmp_path, "whole")
     (out.path / "result.json").unlink()
     newest = out.path / "checkpoint-14"
@@ -112,7 +114,9 @@ def test_a_checkpoint_that_a_kill_tore_is_passed_over(tmp_path: Path) -> None:
         ({"beta": 0.5}, "begun with beta 0.1"),
     ],
 )
-def test_a_run_goes_on_only_as_it_began(tmp_path: Path, given: dict[str, object], said: str) -> None:
+def test_a_run_continues_only_with_its_own_settings_and_data(
+    tmp_path: Path, given: dict[str, object], said: str
+) -> None:
     out = trained(tmp_path)
     with pytest.raises(RunError, match=said):
         prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, **given))
@@ -135,7 +139,7 @@ def test_the_precision_of_this_machine_is_kept_with_the_run(tmp_path: Path) -> N
 def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = trained(tmp_path)
     prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, device_batch_size=1, log_every=5))
-    assert "device_batch_size was 2 and is 1 from here on" in capsys.readouterr().err
+    assert "device_batch_size was 2 and is 1 from now on" in capsys.readouterr().err
     assert out.settings().device_batch_size == 1
 
 
@@ -148,6 +152,38 @@ def test_references_are_computed_once_for_all_runs_over_the_same_pairs(
     assert "computing the reference" not in capsys.readouterr().err
     trained(tmp_path, "third", precision="bf16")
     assert "computing the reference" in capsys.readouterr().err
+
+
+def test_references_are_not_reused_for_the_same_weights_under_another_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(tmp_path, "first", epochs=1)
+    file = tmp_path / "model" / "config.json"
+    config = json.loads(file.read_text())
+    config["rope_parameters"] = config["rope_parameters"] | {"rope_theta": 50.0}
+    file.write_text(json.dumps(config))
+    capsys.readouterr()
+    other = trained(tmp_path, "other", epochs=1)
+    assert "computing the reference" in capsys.readouterr().err
+    assert json.loads(other.log.read_text().splitlines()[0])["rewards/margins"] == pytest.approx(0, abs=1e-5)
+
+
+def test_a_cached_reference_that_does_not_match_the_model_is_computed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(tmp_path, "first", epochs=1)
+    (file,) = (tmp_path / "references").glob("*.arrow")
+    with pa.OSFile(str(file), "rb") as source, pa.ipc.open_stream(source) as stream:
+        table = stream.read_all()
+    stale = pa.table({name: pc.add(table[name], pa.scalar(6.0, pa.float32())) for name in table.column_names})
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, stale.schema) as stream:
+        stream.write_table(stale)
+    capsys.readouterr()
+    trained(tmp_path, "second", epochs=1)
+    said = capsys.readouterr().err
+    assert "the cached reference log-probabilities do not match the model" in said
+    assert "computing the reference" in said
+    assert same(tmp_path / "first", tmp_path / "second")
 
 
 def test_sharing_changes_nothing_but_speed(tmp_path: Path) -> None:
@@ -184,24 +220,26 @@ def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
             "set gradient_checkpointing, or train adapters",
         ),
+        (OSError(122, "Disk quota exceeded"), "the disk of .* is full"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "the disk of .* is full"),
         (OSError(28, "No space left on device"), "the disk of .* is full; free some space, or set keep_checkpoints"),
     ],
 )
-def test_what_runs_out_is_told_with_what_to_do(tmp_path: Path, error: Exception, said: str) -> None:
+def test_exhausted_memory_and_disk_are_reported_with_what_to_do(tmp_path: Path, error: Exception, said: str) -> None:
     chosen = settings(tmp_path)
-    with pytest.raises(ClairgenError, match=said), resources_told(chosen, RunFolder(tmp_path / "out")):
+    with pytest.raises(ClairgenError, match=said), resource_errors(chosen, tmp_path / "out"):
         raise error
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ClairgenError, match="name another folder with --set reference_cache"):
         trained(tmp_path, reference_cache=str(tmp_path / "file"))
 
 
-def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("dear")
-    with pytest.raises(ClairgenError, match="holds no training run"):
+    with pytest.raises(ClairgenError, match="is not a training run"):
         trained(tmp_path)
     assert RunFolder(tmp_path / "out").newest_checkpoint(1) is None

@@ -1,4 +1,4 @@
-"""Answers sampled aside from a run: by the model's own distribution, the same for a seed, with nothing left changed."""
+"""Sampled answers follow the model's own distribution, are the same for a seed, and leave the run unchanged."""
 
 import math
 

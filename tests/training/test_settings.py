@@ -9,7 +9,7 @@ from clairgen_train.settings import CONFIGS, load_settings, settings_yaml
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
-def test_every_shipped_file_is_valid_and_named_in_short(name: str) -> None:
+def test_every_shipped_file_is_valid_and_found_by_its_short_name(name: str) -> None:
     assert load_settings(Path(name), {"model": "m"}).model == "m"
 
 
@@ -20,7 +20,7 @@ def test_the_paper_s_settings_are_section_5_2() -> None:
     assert (paper.prompt_tokens, paper.response_tokens, paper.held_out_pairs) == (512, 512, 100)
 
 
-def test_flags_go_before_the_file_and_it_reads_back(tmp_path: Path) -> None:
+def test_flags_override_the_file_and_saved_settings_load_again(tmp_path: Path) -> None:
     settings = load_settings(Path("lora"), {"model": "m", "epochs": 1, "lora": {"rank": 4}})
     assert settings.epochs == 1
     assert settings.lora is not None
@@ -39,16 +39,16 @@ def test_a_key_of_a_group_leaves_the_others_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "no model is named; give --model"),
+        ({}, "no model is given; use --model"),
         ({"model": "m", "epoch": 3}, "unknown key 'epoch'; did you mean 'epochs'"),
         ({"model": "m", "objective": "ppo"}, "objective: Input should be 'apo-zero'"),
-        ({"model": "m", "batch_size": 3}, "batch_size 3 is no multiple of device_batch_size 2"),
+        ({"model": "m", "batch_size": 3}, "batch_size 3 is not a multiple of device_batch_size 2"),
         ({"model": "m", "objective": "kto", "device_batch_size": 1}, "set device_batch_size to 2 or more"),
-        ({"model": "m", "lora": {"target_modules": ["lm_head"]}}, "an adapter on lm_head would never be trained"),
+        ({"model": "m", "lora": {"target_modules": ["lm_head"]}}, "an adapter on lm_head would not be trained"),
         ({"model": "m", "learning_rate": 0}, "learning_rate: Input should be greater than 0"),
     ],
 )
-def test_a_fault_is_one_sentence(given: dict[str, object], said: str) -> None:
+def test_a_mistake_is_one_sentence(given: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         load_settings(None, given)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What of TRL this package overrides, calls or reads beside its documented face: a version that moves it fails here, by name."""
+"""What this package overrides, calls or reads of TRL's undocumented interface: a version that changes it fails here, by name."""
 
 import inspect
 from pathlib import Path
@@ -13,9 +13,9 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.losses import Objective
-from clairgen_train.pair_trainer import TRL_LOSSES
-from clairgen_train.unpaired_trainer import TRL_LOSSES as UNPAIRED_LOSSES
+from clairgen_train.objectives import Objective
+from clairgen_train.pair_trainer import TRL_PAIR_LOSSES
+from clairgen_train.unpaired_trainer import TRL_UNPAIRED_LOSSES
 from tests.training.tiny import pair_trainer, prepared_pairs, unpaired_trainer
 
 OVERRIDDEN = {
@@ -45,9 +45,9 @@ def test_trls_methods_have_the_names_and_parameters_that_are_overridden(trainer:
 
 
 def test_trl_has_the_losses_by_the_names_that_are_given_to_it() -> None:
-    for name in TRL_LOSSES.values():
+    for name in TRL_PAIR_LOSSES.values():
         assert f'loss_type == "{name}"' in inspect.getsource(DPOTrainer._compute_loss), f"DPOTrainer lost {name}"
-    for name in UNPAIRED_LOSSES.values():
+    for name in TRL_UNPAIRED_LOSSES.values():
         assert f'loss_type == "{name}"' in inspect.getsource(KTOTrainer._compute_loss), f"KTOTrainer lost {name}"
 
 

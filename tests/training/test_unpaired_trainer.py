@@ -8,7 +8,8 @@ from torch import Tensor
 from transformers import LlamaForCausalLM
 
 from clairgen.errors import ConfigError, InputError
-from clairgen_train.losses import Objective, apo_zero_unpaired, kto
+from clairgen_train.losses import apo_zero_unpaired, kto
+from clairgen_train.objectives import Objective
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.training.tiny import prepared_pairs, tiny_llama, unpaired_trainer
 
@@ -53,7 +54,7 @@ def test_reference_log_probs_of_pairs_serve_apo_zero_unpaired_and_kto_has_them_c
         trainer.train()
 
 
-def test_held_out_pairs_are_taken_apart_as_well(tmp_path: Path) -> None:
+def test_evaluation_pairs_are_unpaired_as_well(tmp_path: Path) -> None:
     trainer = unpaired_trainer(tmp_path, prepared_pairs(4), Objective.KTO, eval_dataset=prepared_pairs(3, seed=1))
     assert len(trainer.eval_dataset) == 6
     assert 0 < trainer.evaluate()["eval_loss"] < 1

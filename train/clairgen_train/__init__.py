@@ -4,4 +4,4 @@ import os
 
 os.environ.setdefault(
     "HF_HUB_DISABLE_TELEMETRY", "1"
-)  # TRL tells the hub of every trainer that is made; that is the user's choice
+)  # TRL reports every trainer that is built to the hub; that is the user's choice

@@ -9,7 +9,7 @@ from clairgen_train.run_folder import RunFolder
 
 
 def main() -> int:
-    """Train; 0 also where a signal ended the run, since the one who launched it looks into the folder."""
+    """Train on this rank; the exit code is 0 also where a signal ended the run, since the launcher looks into the folder."""
     try:
         run(RunFolder(Path(sys.argv[1])))
     except DrainedError:

@@ -1,11 +1,11 @@
-"""The model's card: README.md with what it was trained from, on what, how, and what the held-out pairs say."""
+"""The model card: README.md with the base model, the data, the settings, and the metrics of the held-out pairs."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 from clairgen_train.settings import TrainingSettings
 
 EQUATIONS = {
@@ -35,9 +35,9 @@ _CITATION = """\
 
 
 def card(
-    settings: TrainingSettings, facts: Mapping[str, Any], result: Mapping[str, Any], versions: Mapping[str, str]
+    settings: TrainingSettings, facts: Mapping[str, Any], metrics: Mapping[str, Any], versions: Mapping[str, str]
 ) -> str:
-    """The card as Markdown. `facts` is data.json, `result` the run's last numbers, `versions` of what computed it."""
+    """The card as Markdown. `facts` is data.json, `metrics` the run's final ones, `versions` those of the libraries."""
     front: dict[str, Any] = {
         "base_model": settings.model,
         "library_name": "peft" if settings.lora else "transformers",
@@ -59,9 +59,9 @@ def card(
         f"{train['kept']:,} pairs of {_code(facts['data'])}"
         + (f", subset {_code(facts['subset'])}" if facts["subset"] else "")
         + ".",
-        *_counted("Dropped", train["dropped"]),
-        *_counted("Cut to the limits", train["cut"]),
-        *_counted("By objective", train["objectives"] if len(train["objectives"]) > 1 else {}),
+        *_counts("Dropped", train["dropped"]),
+        *_counts("Truncated", train["truncated"]),
+        *_counts("By objective", train["objectives"] if len(train["objectives"]) > 1 else {}),
         f"SHA-256 of the token ids: `{train['sha256']}`.",
         "",
         "## Settings",
@@ -72,7 +72,7 @@ def card(
         "",
         "## Held-out pairs",
         "",
-        *_held_out(result),
+        *_held_out(metrics),
         "",
         "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
         "",
@@ -81,16 +81,16 @@ def card(
     return "\n".join(lines)
 
 
-def _counted(title: str, counts: Mapping[str, int]) -> list[str]:
-    said = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    return [f"{title}: {said}."] if said else []
+def _counts(title: str, counts: Mapping[str, int]) -> list[str]:
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return [f"{title}: {listed}."] if listed else []
 
 
-def _held_out(result: Mapping[str, Any]) -> list[str]:
-    if "reward_margin" not in result:
-        return ["None were held out."]
+def _held_out(metrics: Mapping[str, Any]) -> list[str]:
+    if "reward_margin" not in metrics:
+        return ["No pairs were held out."]
     rows = [
-        f"| {name} | {_with_error(result[key])} |"
+        f"| {name} | {_with_error(metrics[key])} |"
         for key, name in (
             ("reward_margin", "reward margin"),
             ("chosen_change", "log-likelihood of chosen, change (nats)"),
@@ -98,7 +98,7 @@ def _held_out(result: Mapping[str, Any]) -> list[str]:
         )
     ]
     return [
-        f"{result['held_out_pairs']} pairs, mean ± standard error at the last step:",
+        f"{metrics['held_out_pairs']} pairs, mean ± standard error at the last step:",
         "",
         "| | |",
         "|---|---|",
@@ -112,5 +112,5 @@ def _with_error(estimate: Mapping[str, float | None]) -> str:
 
 
 def _code(text: str) -> str:
-    """A name as inline code that cannot leave it."""
+    """A name as inline code, without anything that could end the code."""
     return "`" + " ".join(text.replace("`", "'").split()) + "`"

@@ -1,59 +1,88 @@
-"""Several processes for one run, one a GPU, by accelerate's launcher."""
+"""Launching several processes for one run, one per GPU: torch's launcher for copies of the model, accelerate's for shards."""
 
+import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 from clairgen.errors import ConfigError, DrainedError, RunStoppedError
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Parallel, TrainingSettings
 
+_SECONDS_TO_STOP = 600
+"""How long the processes may take for a step and a checkpoint after a signal."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False) -> None:
+
+def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, pass_fds: Sequence[int] = ()) -> None:
     """Train what is prepared in `folder` with `settings.gpus` processes and wait for them.
 
-    `cpu` runs them without GPUs, over gloo. Raises ConfigError where there are fewer GPUs, RunStoppedError if a process failed,
-    DrainedError if a signal ended the run early.
+    `cpu` runs them on CPUs, over gloo; the launcher keeps `pass_fds` open, such as the folder's lock. A first signal makes the
+    processes save a checkpoint and stop, a second one kills them. Raises ConfigError where there are fewer GPUs, RunStoppedError
+    if a process failed, DrainedError if a signal ended the run early.
     """
     ranks = settings.gpus or 1
     if not cpu:
         _require_gpus(ranks)
-    command = [sys.executable, "-m", "accelerate.commands.launch", *_accelerate(settings, ranks, cpu=cpu)]
-    command += ["-m", "clairgen_train", str(folder.path)]
-    process = subprocess.Popen(command)  # noqa: S603 - our own module, arguments as a list
-    while True:
-        try:
-            code = process.wait()
-            break
-        except KeyboardInterrupt:
-            continue  # the terminal has sent it to the ranks as well, which save a checkpoint and stop
-    if code:
+    command = [sys.executable, *_launcher(settings, ranks, cpu=cpu), "-m", "clairgen_train", str(folder.path)]
+    environment = os.environ | ({"ACCELERATE_USE_CPU": "true"} if cpu else {})
+    environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SECONDS_TO_STOP))
+    environment.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // ranks, 1)))
+    process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
+        command, env=environment, pass_fds=pass_fds, start_new_session=True
+    )
+    with _passing_signals_to(process) as received:
+        code = process.wait()
+    if folder.is_finished:
+        return
+    if code and not received:
         raise RunStoppedError(
             f"a training process failed with exit code {code}, for the reason above; checkpoints are kept, run the same command "
-            "to go on"
+            "to continue"
         )
-    if not folder.is_finished:
-        raise DrainedError("Stopped as asked; a checkpoint is kept, run the same command to go on.")
+    raise DrainedError("Stopped because a signal came; a checkpoint is saved, run the same command to continue.")
 
 
-def _accelerate(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]:
-    """The launcher's options: the file of TRL for the kind of sharding, with our number of processes and precision."""
-    precision = "bf16" if settings.precision == "bf16" else "no"
-    options = ["--num_processes", str(ranks), "--mixed_precision", precision]
-    if cpu:
-        return ["--cpu", "--num_machines", "1", "--num_cpu_threads_per_process", "1", *options]
-    if settings.parallel is Parallel.DDP:
-        return [*(["--multi_gpu"] if ranks > 1 else []), "--num_machines", "1", "--dynamo_backend", "no", *options]
+@contextmanager
+def _passing_signals_to(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
+    """Pass signals on to the launcher `process`, once, since it passes them on to the ranks; the list holds what was received.
+
+    The launcher has a session of its own, so that a terminal's Ctrl-C does not reach the ranks as well, as a second signal.
+    """
+    received: list[int] = []
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        process.send_signal(signal.SIGTERM)  # a second one makes it kill the ranks
+
+    before = {number: signal.signal(number, forward) for number in _SIGNALS}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _launcher(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]:
+    """The launcher's module and options; neither reads the user's own accelerate configuration."""
+    if cpu or settings.parallel is Parallel.DDP:
+        return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
     spec = find_spec("trl")
     if spec is None or spec.origin is None:
-        raise ConfigError("trl is not installed as files; use parallel: ddp")
+        raise ConfigError("the configuration files of trl are not found; reinstall trl, or use parallel: ddp")
     file = Path(spec.origin).parent / "accelerate_configs" / f"{settings.parallel.value}.yaml"
     if settings.parallel is not Parallel.FSDP2 and find_spec("deepspeed") is None:
         raise ConfigError(
             f"parallel: {settings.parallel.value} needs deepspeed; install it with: pip install deepspeed"
         )
-    return ["--config_file", str(file), *options]
+    precision = "bf16" if settings.precision == "bf16" else "no"
+    options = ["--config_file", str(file), "--num_processes", str(ranks), "--mixed_precision", precision]
+    return ["-m", "accelerate.commands.launch", *options]
 
 
 def _require_gpus(ranks: int) -> None:
@@ -62,5 +91,5 @@ def _require_gpus(ranks: int) -> None:
     seen = torch.cuda.device_count()
     if seen < ranks:
         raise ConfigError(
-            f"{ranks} GPUs are asked for and {seen} are seen here; lower --gpus, or check CUDA_VISIBLE_DEVICES"
+            f"{ranks} GPUs are requested and {seen} are found here; lower --gpus, or check CUDA_VISIBLE_DEVICES"
         )

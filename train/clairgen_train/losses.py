@@ -1,39 +1,18 @@
 """The losses of section 4, each a pure function of rewards, beside its equation.
 
 Rewards are r(x, y) = beta * log(pi(y|x) / pi_ref(y|x)), without unit; s is the logistic function. Every loss is a tensor [B],
-one number a pair or an answer, whose mean is what a run minimises. Where the paper writes -s(x) the loss here is 1 - s(x), as
-in TRL: the constant keeps it from going below zero and changes no gradient.
+one number per pair or per answer, whose mean a run minimizes. Where the paper writes -s(x) the loss here is 1 - s(x), as in TRL:
+the constant keeps it from going below zero and changes no gradient.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-
-class Objective(StrEnum):
-    """What a training run minimises; the value is the name that users write."""
-
-    APO_ZERO = "apo-zero"
-    APO_DOWN = "apo-down"
-    DPO = "dpo"
-    KTO_PAIR = "kto-pair"
-    SFT = "sft"
-    KTO = "kto"
-    APO_ZERO_UNPAIRED = "apo-zero-unpaired"
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether it takes chosen and rejected of a prompt together."""
-        return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
-
-    @property
-    def code(self) -> int:
-        """Its number in a prepared data set's column `objective`: the place in this list."""
-        return list(Objective).index(self)
+from clairgen_train.objectives import Objective
 
 
 def dpo(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
@@ -49,7 +28,7 @@ def apo_zero(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
 def apo_down(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
     """Equation 8 plus 1: s(r_w) - s(r_w - r_l). Two tensors [B] to [B]; lowers chosen, and rejected more.
 
-    The gradient in r_w is d(r_w) - d(r_w - r_l) with d = s(1 - s): nothing at the start, and it can have either sign.
+    The gradient in r_w is d(r_w) - d(r_w - r_l) with d = s(1 - s): zero at the start, and it can have either sign.
     """
     return chosen_rewards.sigmoid() + 1 - (chosen_rewards - rejected_rewards).sigmoid()
 
@@ -59,8 +38,8 @@ def kto_pair(
 ) -> Tensor:
     """Equation 9 plus 2: -s(r_w - beta KL) - s(beta KL - r_l). Tensors [B] to [B].
 
-    An anchor is beta times the KL between policy and reference (nats a response, not negative), of no dimension or [B]. One
-    serves both terms, unless `rejected_anchor` names the second's own.
+    An anchor is beta times the KL between policy and reference (nats per response, not negative), a scalar or [B]. The first
+    serves both terms unless `rejected_anchor` is given for the second.
     """
     second = chosen_anchor if rejected_anchor is None else rejected_anchor
     return 1 - (chosen_rewards - chosen_anchor).sigmoid() + 1 - (second - rejected_rewards).sigmoid()
@@ -69,13 +48,13 @@ def kto_pair(
 def kto(rewards: Tensor, desirable: Tensor, anchor: Tensor) -> Tensor:
     """KTO (arXiv 2402.01306, equation 8, both weights 1): 1 - s(r - beta KL) for desirable answers, else 1 - s(beta KL - r).
 
-    `rewards` [B], `desirable` [B] bool, `anchor` = beta KL of no dimension; [B].
+    `rewards` [B], `desirable` [B] bool, `anchor` = beta KL as a scalar; [B].
     """
     return 1 - torch.where(desirable, rewards - anchor, anchor - rewards).sigmoid()
 
 
 def apo_zero_unpaired(rewards: Tensor, desirable: Tensor) -> Tensor:
-    """KTO with KL fixed to zero (section 5.4's unpaired variant): equation 7's two terms, each on answers of its own. [B]."""
+    """KTO with KL fixed to zero (section 5.4's unpaired variant): the two terms of equation 7, one per answer. [B]."""
     return kto(rewards, desirable, rewards.new_zeros(()))
 
 
@@ -83,7 +62,7 @@ def sft(chosen_logps: Tensor, chosen_tokens: Tensor, rows: Tensor) -> Tensor:
     """Negative log-likelihood of chosen, as a mean over tokens: what TRL's `sft` is, not a mean of means.
 
     `chosen_logps` [B] are sums over the response (nats), `chosen_tokens` [B] their lengths, `rows` [B] bool the pairs that
-    are counted together. The mean of the result over `rows` is nats a token of these rows, so a long answer weighs more.
+    are averaged together. The mean of the result over `rows` is nats per token of these rows, so a long answer weighs more.
     """
     mean_tokens = (chosen_tokens * rows).sum() / rows.sum().clamp(min=1)
     return -chosen_logps / mean_tokens.clamp(min=1)
@@ -91,7 +70,7 @@ def sft(chosen_logps: Tensor, chosen_tokens: Tensor, rows: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class PairScores:
-    """What policy and reference give B pairs: sums of log-probs over response tokens (nats), and chosen's length in tokens."""
+    """Log-probabilities of B pairs under policy and reference: sums over response tokens (nats), and chosen's token counts."""
 
     chosen_logps: Tensor
     rejected_logps: Tensor
@@ -116,8 +95,8 @@ def pair_losses(
     """Each pair's loss under its own objective, times its weight, [B]: the mean over B is the loss of a mixed batch.
 
     `objective` [B] holds codes of paired objectives, `weight` [B] is without unit; `kl` are KTO-pair's anchors for chosen and
-    for rejected (nats a response). The weights are not normalised, so that a pair pulls the same whatever batch it falls into:
-    a weight of 2 is the pair given twice, and a batch of k objectives is the mean of k batches, each by its share of rows.
+    for rejected (nats per response). The weights are not normalized, so that a pair counts the same in any batch: a weight of 2
+    equals the pair given twice, and a batch of k objectives is the mean of k batches, each weighted by its share of rows.
     """
     chosen, rejected = beta * scores.chosen_logratios, beta * scores.rejected_logratios
     losses = torch.zeros_like(chosen)
@@ -127,10 +106,8 @@ def pair_losses(
         Objective.APO_DOWN: apo_down,
         Objective.KTO_PAIR: lambda r_w, r_l: kto_pair(r_w, r_l, beta * kl[0], beta * kl[1]),
     }
-    for (
-        name,
-        loss,
-    ) in of_rewards.items():  # all of them on all rows: B is small, and asking which occur would wait for the GPU
+    # Every loss on every row: B is small, and finding out which objectives occur would wait for the GPU
+    for name, loss in of_rewards.items():
         losses = torch.where(objective == name.code, loss(chosen, rejected), losses)
     rows = objective == Objective.SFT.code
     losses = torch.where(rows, sft(scores.chosen_logps, scores.chosen_tokens, rows), losses)

@@ -1,18 +1,19 @@
-"""The model to train: weights from a folder or the hub, adapters where they are asked for."""
+"""The model to train and its tokenizer, loaded from a folder or the hub, and the adapters it may get."""
 
 from typing import TYPE_CHECKING
 
 import torch
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
+from clairgen_train.generation_config import repair_generation_config
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def vocabulary_of(settings: TrainingSettings) -> int:
+def vocabulary_size(settings: TrainingSettings) -> int:
     """How many token ids the model knows, from its configuration alone. Raises InputError if there is no such model."""
     from transformers import AutoConfig
 
@@ -25,11 +26,43 @@ def vocabulary_of(settings: TrainingSettings) -> int:
     return int(config.get_text_config().vocab_size)
 
 
-def loaded_model(settings: TrainingSettings) -> "PreTrainedModel":
+def load_tokenizer(settings: TrainingSettings, vocabulary: int) -> "PreTrainedTokenizerBase":
+    """The model's tokenizer, with a chat template and a padding token below `vocabulary`, the model's number of token ids.
+
+    Raises InputError where the tokenizer or the template is missing.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the tokenizer of {settings.model} cannot be loaded; give a folder or hub name that has one "
+            f"({' '.join(str(error).split())[:300]})"
+        ) from error
+    if settings.chat_template is not None:
+        try:
+            tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"the chat template {settings.chat_template} cannot be read: {error}; check --chat-template"
+            ) from error
+    if not tokenizer.chat_template:
+        raise InputError(
+            f"{settings.model} has no chat template, so conversations cannot be rendered for it; give one with "
+            "--chat-template FILE (Jinja), or train an instruct model"
+        )
+    _require_padding(tokenizer, vocabulary)
+    return tokenizer
+
+
+def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     """The model's weights, from safetensors only.
 
-    They are held in fp32 for training all of them, whatever the arithmetic: steps of 2e-7 would be lost in bfloat16. Below
-    adapters they are frozen and held in the arithmetic's type. Raises InputError if they cannot be loaded.
+    For full fine-tuning they are held in fp32, whatever the arithmetic: steps of 2e-7 would be lost in bfloat16. Below adapters
+    they are frozen and held in the type of the arithmetic. Raises InputError if they cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
 
@@ -47,11 +80,13 @@ def loaded_model(settings: TrainingSettings) -> "PreTrainedModel":
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(_not_loaded(settings, error)) from error
+    if model.generation_config is not None:
+        repair_generation_config(model.generation_config, settings.model)
     return model
 
 
 def lora_config(lora: Lora) -> "LoraConfig":
-    """PEFT's form of the adapters."""
+    """The adapter settings as PEFT's configuration."""
     from peft import LoraConfig, TaskType
 
     return LoraConfig(
@@ -63,6 +98,18 @@ def lora_config(lora: Lora) -> "LoraConfig":
     )
 
 
+def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:
+    """Pad with the end token, or else with any token, where the padding token is missing or the model has no embedding for it.
+
+    Padding is masked everywhere, so the choice changes no number.
+    """
+    known = range(vocabulary)
+    if tokenizer.pad_token_id not in known:
+        end = tokenizer.eos_token_id
+        padding = end if isinstance(end, int) and end in known else 0
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
+
+
 def _four_bits() -> object:
     from importlib.util import find_spec
 
@@ -71,7 +118,7 @@ def _four_bits() -> object:
     if find_spec("bitsandbytes") is None:
         raise MissingExtraError("QLoRA (lora.quantize_4bit)", "qlora")
     if not torch.cuda.is_available():
-        raise ConfigError("lora.quantize_4bit needs an NVIDIA GPU, and none is seen here; leave it out")
+        raise ConfigError("lora.quantize_4bit needs an NVIDIA GPU, and none is found here; leave it out")
     return BitsAndBytesConfig(  # type: ignore[no-untyped-call]  # transformers leaves it so
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

@@ -1,4 +1,4 @@
-"""What a model gives each pair of a prepared data set: sums of log-probabilities over response tokens, one number an answer."""
+"""Log-probabilities of prepared pairs under a model: sums over response tokens, one number per answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,9 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from datasets import Dataset
+
+Score = Callable[[dict[str, Tensor]], Tensor]
+"""From a batch of rows, chosen first, to their sums over response tokens [rows], nats; the batch as TRL collates it."""
 
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
@@ -25,13 +28,9 @@ class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is A
         return batch
 
 
-Score = Callable[[dict[str, Tensor]], Tensor]
-"""From a batch of rows, chosen first, to their sums over response tokens [rows], nats; the batch as TRL collates it."""
-
-
 @dataclass(frozen=True, slots=True)
 class PairLogProbs:
-    """Log-probabilities of n pairs, in their order: two tensors [n] float32 on the CPU, nats a response."""
+    """Log-probabilities of n pairs, in their order: two tensors [n] float32 on the CPU, nats per response."""
 
     chosen: Tensor
     rejected: Tensor
@@ -40,9 +39,9 @@ class PairLogProbs:
 def pair_log_probs(
     score: Score, pairs: "Dataset", *, accelerator: "Accelerator", pad_token_id: int, batch_size: int
 ) -> PairLogProbs:
-    """The log-probabilities of `pairs` under `score`; every rank takes a stretch of them and all ranks get all."""
+    """The log-probabilities of `pairs` under `score`; each rank computes a slice of them, and all ranks get all."""
     count = len(pairs)
-    each = -(-count // accelerator.num_processes)  # all ranks take as many, as sharded models must
+    each = -(-count // accelerator.num_processes)  # the same number on all ranks, which sharded models need
     first = accelerator.process_index * each
     own = [min(first + number, count - 1) for number in range(each)]
     collate = PairCollator(pad_token_id=pad_token_id)
@@ -58,7 +57,7 @@ def pair_log_probs(
 
 
 def policy_score(model: nn.Module, accelerator: "Accelerator") -> Score:
-    """Scores under `model` as it is, without gradient, in evaluation mode; no random number is drawn."""
+    """The score under `model` in its present state: no gradient, evaluation mode, no random number drawn."""
 
     def score(batch: dict[str, Tensor]) -> Tensor:
         was_training = model.training
@@ -82,5 +81,5 @@ def response_log_probs(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         fused_lm_head=True,
     )
     log_probs: Tensor = outputs.log_probs
-    # Prompt-learning adapters put virtual tokens in front; the real ones stand at the end
+    # Prompt-learning adapters prepend virtual tokens; the real ones are at the end
     return log_probs[:, 1 - labels.size(1) :].sum(dim=1)

@@ -1,7 +1,7 @@
 """TRL's DPOTrainer over pairs that are already tokens, under any of the paper's objectives for pairs.
 
-Where TRL has the loss of a batch, it is TRL's; where it has none (pairs of several objectives, weights, KTO-pair), it is ours,
-of the same forward. TRL's metrics are logged either way.
+Where TRL has a batch's loss, TRL computes it; where it has none (several objectives, weights, KTO-pair), `pair_losses` does, from
+the same forward pass. TRL's metrics are logged either way.
 """
 
 import copy
@@ -18,18 +18,19 @@ from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
-from clairgen_train.losses import Objective, PairScores, pair_losses
+from clairgen_train.losses import PairScores, pair_losses
+from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
-from clairgen_train.sampling import answered_twice, prompts_of
-from clairgen_train.validation import refuse_other_losses, refuse_unusable
+from clairgen_train.sampling import prompts_of, sampled_pairs
+from clairgen_train.validation import validate_loss_options, validate_pairs
 
-TRL_LOSSES = {
+TRL_PAIR_LOSSES = {
     Objective.DPO: "sigmoid",
     Objective.APO_ZERO: "apo_zero",
     Objective.APO_DOWN: "apo_down",
     Objective.SFT: "sft",
 }
-"""The objectives for pairs that TRL has, by its names."""
+"""The objectives for pairs that TRL has a loss for, by TRL's names."""
 
 ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 
@@ -37,14 +38,14 @@ ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
 
-    `args.loss_type` is set to match. `anchor` gives KTO-pair its KL and is needed where the run or a pair asks for `kto-pair`. A
-    `RunningAnchor` has to score its samples under the reference: with an adapter that is the model with the adapter off; with
-    full fine-tuning a frozen copy of the starting model is kept in memory for it, even where the data's own reference log-probs
-    are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
-    Raises `ConfigError` for an option of TRL that would change only TRL's losses, `InputError` for data that cannot be used here.
+    `args.loss_type` is set to match. `anchor` estimates KTO-pair's KL and is required where the run or a pair has `kto-pair`. A
+    `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the adapter off; in full
+    fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own reference log-probs are
+    precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
+    Raises `ConfigError` for a TRL option that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
-    precompute_ref_logps: bool  # TRL's: whether a batch brings the reference's log-probs
+    precompute_ref_logps: bool  # TRL's: whether a batch holds the reference's log-probs
 
     def __init__(
         self,
@@ -61,10 +62,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         **kwargs: object,
     ) -> None:
         self._reference_pass = reference_pass
-        refuse_other_losses(args)
-        refuse_unusable(train_dataset, objective, has_anchor=anchor is not None)
+        validate_loss_options(args)
+        validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
         self.objective, self.anchor = objective, anchor
-        args.loss_type = [TRL_LOSSES.get(objective, "apo_zero")]
+        args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
             ref_model = copy.deepcopy(model).requires_grad_(False)
@@ -95,7 +96,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
-        """Write none: a run writes its own card once it is finished."""
+        """Write no card: a run writes its own once it is finished."""
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -104,10 +105,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         ]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *args: object, **kwargs: object) -> Tensor:
-        """TRL's step; before the first micro-batch of every so many steps, the on-policy anchor is renewed."""
+        """TRL's step, before which the on-policy anchor is refreshed if that is due."""
         anchor = self._running_anchor()
         if anchor is not None and anchor.is_due(self.state.global_step):
-            self._renew(anchor, self._prepare_inputs(inputs))
+            self._refresh(anchor, self._prepare_inputs(inputs))
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         return loss
 
@@ -116,13 +117,13 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
-        if self._trl_has(objective, weight):
-            of_trl: Tensor | tuple[Tensor, object] = super()._compute_loss(model, inputs, return_outputs)
-            return of_trl
+        if self._trl_computes(objective, weight):
+            trl_loss: Tensor | tuple[Tensor, object] = super()._compute_loss(model, inputs, return_outputs)
+            return trl_loss
         if "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
-        forward = _Keeping(model)
+        forward = _KeptOutputs(model)
         with self._reference_in_batch():
             result = super()._compute_loss(forward, inputs, return_outputs)
         scores = _scores(forward.outputs.log_probs, inputs)
@@ -131,9 +132,9 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             loss = loss + self.router_aux_loss_coef * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
 
-    def _trl_has(self, objective: Tensor | None, weight: Tensor | None) -> bool:
-        """Whether TRL's loss is this batch's: one objective, the run's, which it knows, and no weights."""
-        if self.objective not in TRL_LOSSES:
+    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None) -> bool:
+        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, and no weights."""
+        if self.objective not in TRL_PAIR_LOSSES:
             return False
         uniform = objective is None or bool((objective == self.objective.code).all())
         return uniform and (weight is None or bool((weight == 1).all()))
@@ -153,7 +154,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
 
     @contextmanager
     def _reference_in_batch(self) -> Iterator[None]:
-        """TRL takes the reference's log-probs from the batch meanwhile."""
+        """Let TRL take the reference's log-probs from the batch inside the block."""
         before, self.precompute_ref_logps = self.precompute_ref_logps, True
         try:
             yield
@@ -161,14 +162,14 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             self.precompute_ref_logps = before
 
     def _running_anchor(self) -> RunningAnchor | None:
-        """The anchor among the callbacks: transformers puts another in its place where it restores callbacks by itself."""
+        """The anchor among the callbacks; transformers replaces the original when it restores callbacks itself."""
         return next((each for each in self.callback_handler.callbacks if isinstance(each, RunningAnchor)), None)
 
-    def _renew(self, anchor: RunningAnchor, inputs: Mapping[str, Tensor]) -> None:
-        """Sample answers to some of the batch's prompts and add their mean log-ratio over all ranks to the anchor."""
+    def _refresh(self, anchor: RunningAnchor, inputs: Mapping[str, Tensor]) -> None:
+        """Sample answers to some of the batch's prompts and update the anchor by their mean log-ratio over all ranks."""
         step, accelerator, sampling = self.state.global_step, self.accelerator, anchor.sampling
         policy = accelerator.unwrap_model(self.model)
-        rows = answered_twice(
+        rows = sampled_pairs(
             cast("PreTrainedModel", policy.get_base_model() if isinstance(policy, PeftModel) else policy),
             list(islice(cycle(prompts_of(inputs)), max(sampling.answers // 2, 1))),
             max_new_tokens=sampling.max_new_tokens,
@@ -187,8 +188,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         anchor.add(accelerator.gather((logps - reference).mean()).mean().item(), step)
 
 
-class _Keeping:
-    """The model, called as it is, whose last outputs with log-probs can be looked at while their graph lives."""
+class _KeptOutputs:
+    """Calls the model and keeps its last outputs with log-probs, whose graph is still alive."""
 
     outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
 
@@ -203,7 +204,7 @@ class _Keeping:
 
 
 def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:
-    """A batch's sums over response tokens, as TRL takes them; prompt-learning adapters put virtual tokens in front."""
+    """A batch's sums over response tokens, as TRL takes them; prompt-learning adapters prepend virtual tokens."""
     mask = inputs["completion_mask"][:, 1:]
     chosen, rejected = log_probs[:, -mask.size(1) :].sum(dim=1).chunk(2)
     tokens = mask.sum(dim=1).chunk(2)[0]

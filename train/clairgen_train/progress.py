@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a line now and then with the time left, and every number in a file of JSON lines."""
+"""Progress of a run: a line on stderr now and then with the time left, and all metrics as JSON lines in a file."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-_SHOWN = {
+_TITLES = {
     "loss": "loss",
     "rewards/margins": "margin",
     "rewards/accuracies": "accuracy",
@@ -18,8 +18,8 @@ _SHOWN = {
 }
 
 
-class Progress(TrainerCallback):
-    """Writes to stderr and to `log`; on the first rank alone."""
+class ProgressLog(TrainerCallback):
+    """Writes to stderr and to the file `log`; for the first rank only."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -30,7 +30,7 @@ class Progress(TrainerCallback):
     ) -> None:
         """Start the clock."""
         self._began, self._first_step = time.monotonic(), state.global_step
-        where = f"going on at step {state.global_step:,} of" if state.global_step else "training:"
+        where = f"continuing at step {state.global_step:,} of" if state.global_step else "training:"
         say(f"{where} {state.max_steps:,} steps, {state.num_train_epochs} epochs")
 
     def on_log(
@@ -41,13 +41,13 @@ class Progress(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        """Keep all numbers, show the main ones."""
-        numbers = dict(logs or {})
+        """Log all metrics, show the main ones."""
+        metrics = dict(logs or {})
         with self._log.open("a", encoding="utf-8") as file:
-            entry = {"step": state.global_step, "epoch": state.epoch} | numbers
-            file.write(json.dumps({name: _finite(value) for name, value in entry.items()}) + "\n")
-        if "loss" in numbers:
-            shown = "  ".join(f"{title} {numbers[name]:.4g}" for name, title in _SHOWN.items() if name in numbers)
+            entry = {"step": state.global_step, "epoch": state.epoch} | metrics
+            file.write(json.dumps({name: _json_value(value) for name, value in entry.items()}) + "\n")
+        if "loss" in metrics:
+            shown = "  ".join(f"{title} {metrics[name]:.4g}" for name, title in _TITLES.items() if name in metrics)
             say(
                 f"step {state.global_step:,}/{state.max_steps:,}  epoch {state.epoch or 0:.2f}  {shown}  {self._left(state)}"
             )
@@ -57,17 +57,17 @@ class Progress(TrainerCallback):
         if not done:
             return ""
         seconds = (time.monotonic() - self._began) / done
-        return f"{seconds:.2g} s a step, {duration((state.max_steps - state.global_step) * seconds)} left"
+        return f"{seconds:.2g} s per step, {duration((state.max_steps - state.global_step) * seconds)} left"
 
 
 def say(sentence: str) -> None:
-    """Tell the user something, on stderr, since stdout is for results."""
+    """Show the user a sentence, on stderr, since stdout is for results."""
     sys.stderr.write(f"{sentence}\n")
     sys.stderr.flush()
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in the unit that reads best."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -75,6 +75,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _finite(value: object) -> object:
-    """JSON knows no NaN; a loss that is none has to be seen all the same."""
+def _json_value(value: object) -> object:
+    """A value for JSON, which has no NaN: infinite and NaN values become text."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,7 @@
-"""A reward model: any sequence classifier of the Hugging Face hub, or of a folder, as a score of an answer to a prompt.
+"""A reward model: any sequence classifier, from the Hugging Face hub or a folder, that scores an answer to a prompt.
 
-One label is the reward itself; of two, the reward is the logit of label 1 less the logit of label 0, the log-odds that the
-answer is good. Safetensors alone are read, and no code that a model brings is run. torch is imported in functions only.
+With one label the reward is its logit; with two it is the logit of label 1 minus the logit of label 0, the log-odds that the
+answer is good. Only safetensors are read, and no code of a model's repository is run. torch is imported in functions only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,33 +18,34 @@ Conversation = Sequence[Mapping[str, str]]
 """Messages with `role` and `content`; the last one is the assistant's answer."""
 
 _BATCH = 8
-_LONGEST = 2**20  # a tokenizer without a limit names 1e30
+_LONGEST = 2**20  # a tokenizer without a limit has 1e30
 
 
 @dataclass(slots=True)
 class ClassifierReward:
-    """A sequence classifier that scores conversations. `cut` counts those that were longer than it can read.
+    """A sequence classifier that scores conversations.
 
-    `most_tokens` is what it can read, None if it does not say; the end of a longer conversation is left unread.
+    `max_tokens` is the length that it can read, None if it does not say; a longer conversation is truncated at its end, and
+    `truncated` counts those.
     """
 
     name: str
     model: Any
     tokenizer: Any
     device: "torch.device"
-    most_tokens: int | None
+    max_tokens: int | None
     batch: int = _BATCH
-    cut: int = 0
+    truncated: int = 0
 
     def scores(self, conversations: Sequence[Conversation]) -> list[float]:
-        """A score for each conversation, higher is better; of like lengths together, so that little is padded.
+        """A score for each conversation, higher is better; similar lengths are batched together, so that little is padded.
 
-        Raises InputError where the chat template refuses a conversation, or the memory does not hold a batch.
+        Raises InputError where the chat template refuses a conversation, or a batch does not fit into memory.
         """
         texts = [self._ids(conversation) for conversation in conversations]
         found: dict[int, float] = {}
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        # Without a padding token a model cannot tell where a text ends, so each goes alone.
+        # Without a padding token the model cannot know where a text ends, so each is scored alone.
         size = self.batch if self.model.config.pad_token_id is not None else 1
         for start in range(0, len(order), size):
             together = order[start : start + size]
@@ -59,13 +60,13 @@ class ClassifierReward:
         except jinja2.TemplateError as error:
             raise InputError(
                 f"the chat template of the reward model {self.name} refuses a conversation with the roles "
-                f"{', '.join(message['role'] for message in conversation)}: {_one_line(error)}; take another reward model"
+                f"{', '.join(message['role'] for message in conversation)}: {_one_line(error)}; use another reward model"
             ) from error
-        # The template writes all special tokens itself.
+        # The template renders all special tokens itself.
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        if self.most_tokens is not None and len(ids) > self.most_tokens:
-            self.cut += 1
-            return ids[: self.most_tokens]
+        if self.max_tokens is not None and len(ids) > self.max_tokens:
+            self.truncated += 1
+            return ids[: self.max_tokens]
         return ids
 
     def _batch(self, texts: list[list[int]]) -> list[float]:
@@ -81,7 +82,7 @@ class ClassifierReward:
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"the reward model {self.name} does not fit into the memory of {self.device} with {len(texts)} texts of "
-                f"{longest:,} tokens; take a smaller model"
+                f"{longest:,} tokens; use a smaller model"
             ) from error
         rewards: list[float] = (logits[:, 0] if logits.shape[1] == 1 else logits[:, 1] - logits[:, 0]).tolist()
         return rewards
@@ -90,7 +91,7 @@ class ClassifierReward:
 def load_reward_model(name: str) -> ClassifierReward:
     """The reward model in a folder or on the hub, on a GPU if there is one.
 
-    Raises MissingExtraError without torch or transformers, InputError for what is no sequence classifier with one or two
+    Raises MissingExtraError without torch or transformers, InputError for anything but a sequence classifier with one or two
     labels, weights in safetensors and a chat template.
     """
     if any(find_spec(package) is None for package in ("torch", "transformers", "jinja2")):
@@ -111,30 +112,30 @@ def load_reward_model(name: str) -> ClassifierReward:
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise InputError(
             f"the reward model {name} cannot be loaded ({_one_line(error)}); name a folder or hub id of a sequence classifier "
-            "with weights in safetensors, that needs no code of its own"
+            "with weights in safetensors that needs no code of its own"
         ) from error
     _check(name, model, tokenizer, sorted(loading["missing_keys"]))
     if getattr(model.config, "pad_token_id", None) is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     model.to(device).eval()
-    return ClassifierReward(name, model, tokenizer, device, _most_tokens(model, tokenizer))
+    return ClassifierReward(name, model, tokenizer, device, _max_tokens(model, tokenizer))
 
 
 def _check(name: str, model: Any, tokenizer: Any, missing: list[str]) -> None:  # noqa: ANN401 - of whatever class it is
     if missing:
         raise InputError(
-            f"the model {name} is no reward model: its file has no {missing[0]}, which would be random; name one that was "
+            f"the model {name} is not a reward model: its file has no {missing[0]}, which would be random; name one that was "
             "trained to score answers"
         )
     if (labels := model.config.num_labels) not in (1, 2):
         raise InputError(
-            f"the model {name} has {labels} labels, of which none is a reward; name one with a single label, or with two (bad "
+            f"the model {name} has {labels} labels, none of which is a reward; name one with a single label, or with two (bad "
             "and good)"
         )
     if not tokenizer.chat_template:
         raise InputError(
-            f"the tokenizer of the reward model {name} has no chat template, which says how prompt and answer are put to it; "
-            "name one that brings it"
+            f"the tokenizer of the reward model {name} has no chat template, so conversations cannot be rendered for it; name a "
+            "model that has one"
         )
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         raise InputError(
@@ -143,7 +144,7 @@ def _check(name: str, model: Any, tokenizer: Any, missing: list[str]) -> None:  
         )
 
 
-def _most_tokens(model: Any, tokenizer: Any) -> int | None:  # noqa: ANN401 - of whatever class it is
+def _max_tokens(model: Any, tokenizer: Any) -> int | None:  # noqa: ANN401 - of whatever class it is
     limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
     return min((limit for limit in limits if limit is not None and 0 < limit < _LONGEST), default=None)
 

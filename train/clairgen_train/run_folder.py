@@ -1,7 +1,11 @@
-"""The output folder of a training run: what it was begun with, whether it can go on, and from where."""
+"""The output folder of a training run: what it was begun with, whether it can be continued, and from which checkpoint."""
 
+import contextlib
+import fcntl
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
@@ -11,14 +15,15 @@ from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings
 _SETTINGS = "training.yaml"
 _RESULT = "result.json"
 _STATE = "trainer_state.json"
-_UNBEGUN = {"pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
+_LOCK = "lock"
+_UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
 
 
 class RunFolder:
     """OUT of `clairgen train DATA OUT`.
 
-    At its top the trained model (safetensors) with its card; `training.yaml` the settings; `data.json` and `pairs/` what is
-    trained on; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; `result.json` once the run is finished.
+    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; the pairs in `data.json` and
+    `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and `result.json` once the run is finished.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,34 +33,68 @@ class RunFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the model at the top is the run's last one."""
+        """Whether the folder holds the run's final model."""
         return (self.path / _RESULT).is_file()
 
-    def open(self, settings: TrainingSettings, data: str) -> list[str]:
-        """Look whether a run can begin here, or go on as it began; sentences to say about the latter.
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[int]:
+        """Hold the folder's lock, which the kernel releases even at `kill -9`; gives its file descriptor.
 
-        A new run is on disk with `save`, once its pairs are: data that cannot be used leaves nothing behind.
-
-        Raises InputError for a folder that holds something else, RunError for a run that was begun otherwise.
+        A child process that gets the descriptor (`pass_fds`) holds the lock as well. Raises RunError if another process holds it,
+        InputError for a folder that cannot be used.
         """
         if not self.is_begun:
             self._require_free()
+        try:
+            handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(
+                f"the folder {self.path} cannot be written: {error.strerror}; check its permissions"
+            ) from error
+        try:
+            self._acquire(handle)
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _acquire(self, handle: int) -> None:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            raise RunError(
+                f"{self.path} is being trained by process {holder}; wait until it ends, or name another folder"
+            ) from error
+        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, without the holder's number
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+    def open(self, settings: TrainingSettings, data: str) -> list[str]:
+        """Check that a run can begin here or continue as it began; returns sentences to show about what changed.
+
+        A new run is recorded by `save`, once its pairs are written: data that cannot be used leaves nothing behind.
+
+        Raises InputError for a folder that holds something else, RunError for a run that was begun with other settings or data.
+        """
+        if not self.is_begun:
+            self._require_free()
+            self._clear()
             return []
         before = self.settings()
         began_with = self._content().get("data")
         if began_with != data:
-            raise RunError(f"{self.path} was begun with the data set {began_with}; train {data} in another folder")
+            raise RunError(f"{self.path} was begun with the data set {began_with}; train on {data} in another folder")
         changed = [name for name in TrainingSettings.model_fields if getattr(before, name) != getattr(settings, name)]
         if refused := [name for name in changed if name not in MACHINE_SETTINGS]:
             name = refused[0]
             why = ", on which the learning rate of every step depends" if name == "epochs" else ""
             raise RunError(
-                f"{self.path} was begun with {name} {_shown(before, name)}{why}; go on with that, or train with "
-                f"{_shown(settings, name)} in another folder"
+                f"{self.path} was begun with {name} {_text(before, name)}{why}; continue with that, or train with "
+                f"{_text(settings, name)} in another folder"
             )
         return [
-            f"{name} was {_shown(before, name)} and is {_shown(settings, name)} from here on; the rest of the run may differ "
-            "in the last digits"
+            f"{name} was {_text(before, name)} and is {_text(settings, name)} from now on; the rest of the run may differ in "
+            "the last digits"
             for name in changed
             if name in ("device_batch_size", "gpus", "gradient_checkpointing", "parallel", "shared_prompt")
         ]
@@ -66,7 +105,7 @@ class RunFolder:
         return (self.path / _SETTINGS).is_file()
 
     def settings(self) -> TrainingSettings:
-        """The settings that the run was begun with. Raises ConfigError if someone changed them into something else."""
+        """The settings that the run was begun with. Raises ConfigError if the file was edited into something invalid."""
         content = self._content()
         content.pop("data", None)
         return validated(content, TrainingSettings, str(self.path / _SETTINGS))
@@ -76,47 +115,50 @@ class RunFolder:
         return mapping(read_text(file), TrainingSettings, str(file))
 
     def save(self, settings: TrainingSettings, data: str) -> None:
-        """Write the resolved settings, whole or not at all."""
-        put(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
+        """Write the resolved settings."""
+        write_atomically(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
 
-    def finish(self, facts: dict[str, object]) -> None:
-        """Say that the run is finished, with its last numbers."""
-        put(self.path / _RESULT, json.dumps(facts, indent=2) + "\n")
+    def finish(self, metrics: dict[str, object]) -> None:
+        """Record that the run is finished, with its final metrics."""
+        write_atomically(self.path / _RESULT, json.dumps(metrics, indent=2) + "\n")
 
     def newest_checkpoint(self, ranks: int) -> Path | None:
-        """The newest checkpoint that was written to its end; one that a kill tore is passed over."""
+        """The newest complete checkpoint; one that a kill left incomplete is skipped."""
         checkpoints = [
             path for path in self.path.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()
         ]
         checkpoints.sort(key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True)
-        return next((path for path in checkpoints if _is_whole(path, ranks)), None)
+        return next((path for path in checkpoints if _is_complete(path, ranks)), None)
 
     def _require_free(self) -> None:
-        """Make the folder, or empty it of what a run left that was killed before it began."""
+        """Create the folder, unless it is there and empty but for what a run left that was killed before it began."""
         if self.path.exists() and (not self.path.is_dir() or {path.name for path in self.path.iterdir()} - _UNBEGUN):
-            raise InputError(f"{self.path} is not empty and holds no training run; name another folder for the model")
+            raise InputError(f"{self.path} is not empty and is not a training run; name another folder for the model")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self.path / "pairs", ignore_errors=True)
-            (self.path / "data.json").unlink(missing_ok=True)
         except OSError as error:
-            raise InputError(f"the folder {self.path} cannot be made: {error.strerror}; name another one") from error
+            raise InputError(f"the folder {self.path} cannot be created: {error.strerror}; name another one") from error
+
+    def _clear(self) -> None:
+        """Remove what a run left that was killed before it began."""
+        shutil.rmtree(self.path / "pairs", ignore_errors=True)
+        (self.path / "data.json").unlink(missing_ok=True)
 
 
-def put(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+def write_atomically(file: Path, text: str) -> None:
+    """Write a file completely or not at all."""
     partial = file.with_name(f".{file.name}.partial")
     partial.write_text(text, encoding="utf-8")
     partial.rename(file)
 
 
-def _shown(settings: TrainingSettings, name: str) -> str:
+def _text(settings: TrainingSettings, name: str) -> str:
     value = getattr(settings, name)
     return "none" if value is None else str(getattr(value, "value", value))
 
 
-def _is_whole(checkpoint: Path, ranks: int) -> bool:
-    """The trainer writes its state last; other ranks write their random state by themselves."""
+def _is_complete(checkpoint: Path, ranks: int) -> bool:
+    """Whether the state, which the trainer writes last, and the random state of every rank are there."""
     try:
         json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

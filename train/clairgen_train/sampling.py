@@ -1,8 +1,8 @@
-"""Answers that a model under training gives, sampled plainly (temperature 1, nothing cut off) and without touching the run.
+"""Answers sampled from a model in training (temperature 1, no top-k or top-p) without any effect on the run.
 
-Plainly, because only then is the mean log-ratio of the answers the KL between policy and reference. The random numbers are
-drawn aside from a seed of their own, so a run with sampling sees the same data order and dropout as one without, and a resumed
-run samples what the uninterrupted one does.
+Without these the mean log-ratio of the answers would not be the KL between policy and reference. The random numbers have a seed
+of their own, so a run with sampling sees the same data order and dropout as one without, and a resumed run samples what the
+uninterrupted one does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,12 +18,12 @@ def sampled_answers(
 ) -> list[list[int]]:
     """One answer (token ids, its end token included) to each prompt (token ids).
 
-    `model` is the bare one (no DDP around it, no PEFT wrapper; an adapter that is switched on counts). An answer that reaches
-    `max_new_tokens` stops there without an end token. Under FSDP and ZeRO-3 every rank must call this at the same time.
+    `model` is unwrapped (neither DDP nor PEFT; an active adapter takes part). An answer that reaches `max_new_tokens` stops
+    there without an end token. Under FSDP and ZeRO-3 every rank must call this at the same time.
     """
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.tensor([[pad_token_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[pad_token_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     ends = end_tokens(model)
     plain = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own is not annotated
         do_sample=True,
@@ -35,12 +35,12 @@ def sampled_answers(
         eos_token_id=ends or None,
         pad_token_id=pad_token_id,
     )
-    with _set_aside(model, plain, seed), torch.no_grad():
+    with _isolated(model, plain, seed), torch.no_grad():
         full = model.generate(input_ids=ids.to(model.device), attention_mask=mask.to(model.device))  # type: ignore[operator]  # the mixin's type is loose
-    return [_up_to_end(row, ends) for row in full[:, width:]]
+    return [_up_to_end(row, ends) for row in full[:, longest:]]
 
 
-def answered_twice(
+def sampled_pairs(
     model: PreTrainedModel, prompts: Sequence[list[int]], *, max_new_tokens: int, pad_token_id: int, seed: int
 ) -> list[dict[str, list[int]]]:
     """Two answers of `model` to each prompt, as rows of pairs (`prompt_ids`, `chosen_ids`, `rejected_ids`); neither is better."""
@@ -52,27 +52,27 @@ def answered_twice(
 
 
 def prompts_of(batch: Mapping[str, Tensor]) -> list[list[int]]:
-    """The prompts (token ids) of a batch of pairs, one a pair."""
+    """The prompts (token ids) of a batch of pairs, one per pair."""
     rows = len(batch["input_ids"]) // 2
     is_prompt = (batch["attention_mask"] == 1) & (batch["completion_mask"] == 0)
     return [batch["input_ids"][row][is_prompt[row]].tolist() for row in range(rows)]
 
 
 def end_tokens(model: PreTrainedModel) -> list[int]:
-    """The tokens that end an answer of this model; none if its generation settings name none."""
+    """The tokens that end an answer of this model, by its generation settings."""
     found: int | list[int] | None = model.generation_config.eos_token_id
     return [] if found is None else [found] if isinstance(found, int) else list(found)
 
 
 def _up_to_end(row: Tensor, ends: list[int]) -> list[int]:
     ids: list[int] = row.tolist()
-    end = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    end = next((position for position, token in enumerate(ids) if token in ends), len(ids))
     return ids[: end + 1]
 
 
 @contextmanager
-def _set_aside(model: PreTrainedModel, generation: GenerationConfig, seed: int) -> Iterator[None]:
-    """Evaluation mode, other generation settings (`generate` fills in the model's own) and other random numbers, then back."""
+def _isolated(model: PreTrainedModel, generation: GenerationConfig, seed: int) -> Iterator[None]:
+    """Evaluation mode, other generation settings (`generate` would add the model's own) and random numbers, restored after."""
     was_training, own = model.training, model.generation_config
     devices = [model.device] if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

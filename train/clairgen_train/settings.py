@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]
 
 
 class Truncation(enum.StrEnum):
-    """How a pair that is too long is cut; see `tokenizing`."""
+    """How a pair that is too long is truncated; see `data.truncate`."""
 
     EACH = "each"
     TRL_2024 = "trl-2024"
@@ -36,9 +36,9 @@ class _Strict(BaseModel):
 
 
 class Lora(_Strict):
-    """Adapters of low rank in place of all weights (PEFT)."""
+    """Low-rank adapters, trained in place of all weights (PEFT)."""
 
-    rank: Positive = Field(16, description="Rank of the adapters; higher learns more and costs more memory.")
+    rank: Positive = Field(16, description="Rank of the adapters; a higher rank learns more and needs more memory.")
     alpha: Positive = Field(32, description="Scale of the adapters; twice the rank is usual.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of the adapters' input.")
     target_modules: Literal["all-linear"] | list[str] = Field(
@@ -56,20 +56,20 @@ class KtoPair(_Strict):
         "on-policy",
         description="on-policy: from the model's own samples; paper-era: from the other half of the batch, as TRL did in 2024.",
     )
-    every_steps: Positive = Field(16, description="Steps between two samplings of the on-policy anchor.")
+    every_steps: Positive = Field(16, description="Steps between two samples for the on-policy anchor.")
     samples: Positive = Field(8, description="Answers that each device samples each time.")
-    momentum: float = Field(0.8, ge=0, lt=1, description="Weight of the former estimate in the running mean.")
+    momentum: float = Field(0.8, ge=0, lt=1, description="Weight of the previous estimate in the running mean.")
 
 
 class TrainingSettings(_Strict):
-    """All that shapes a training run. The data set and the output folder are arguments of the command."""
+    """All settings of a training run. The data set and the output folder are arguments of the command."""
 
     model: str = Field(min_length=1, description="A folder with a model and its tokenizer, or its name on the hub.")
     revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
-    objective: Objective = Field(Objective.APO_ZERO, description="What is minimised.")
+    objective: Objective = Field(Objective.APO_ZERO, description="The objective to minimize.")
     pair_objectives: Literal["use", "ignore"] = Field(
         "use",
-        description="Whether the data set's column `objective` goes before `objective` for the pairs that have it.",
+        description="Whether the data set's column `objective` overrides `objective` for the pairs that have it.",
     )
     beta: float = Field(0.1, gt=0, description="Scale of rewards: beta * log(policy / reference).")
     subset: str | None = Field(None, description="The subset (recipe) of the data set; needed if it has several.")
@@ -77,66 +77,73 @@ class TrainingSettings(_Strict):
     held_out_pairs: int = Field(
         100,
         ge=0,
-        description="Pairs to measure from step 0 on; taken from training if there is no test split. 0: none.",
+        description="Held-out pairs to measure from step 0 on; taken from the training pairs if there is no test split. 0: none.",
     )
-    prompt_tokens: Positive = Field(512, description="Most tokens of a prompt.")
-    response_tokens: Positive = Field(512, description="Most tokens of a response.")
+    prompt_tokens: Positive = Field(512, description="Maximum tokens of a prompt.")
+    response_tokens: Positive = Field(512, description="Maximum tokens of a response.")
     truncation: Truncation = Field(
-        Truncation.EACH, description="each: prompt and response on their own; trl-2024: only where the sum is too long."
+        Truncation.EACH, description="each: prompt and response separately; trl-2024: only where their sum is too long."
     )
     chat_template: Path | None = Field(
         None, description="A Jinja file, for a model without a chat template of its own."
     )
     epochs: Annotated[float, Field(gt=0)] = Field(18, description="Passes over the data.")
-    batch_size: Positive = Field(16, description="Pairs a step, over all devices and accumulated batches.")
-    device_batch_size: Positive = Field(2, description="Pairs a device takes at once; lower it when memory runs out.")
+    batch_size: Positive = Field(16, description="Pairs per optimizer step, over all devices and accumulated batches.")
+    device_batch_size: Positive = Field(
+        2, description="Pairs per device and forward pass; lower it when memory runs out."
+    )
     learning_rate: float = Field(2e-7, gt=0, description="Peak learning rate.")
-    optimizer: str = Field("rmsprop", description="The optimiser, by transformers' name (rmsprop, adamw_torch, ...).")
-    scheduler: str = Field("linear", description="Course of the learning rate, by transformers' name.")
+    optimizer: str = Field("rmsprop", description="The optimizer, by transformers' name (rmsprop, adamw_torch, ...).")
+    scheduler: str = Field("linear", description="The learning-rate schedule, by transformers' name.")
     warmup_steps: int = Field(0, ge=0, description="Steps until the peak learning rate.")
-    weight_decay: float = Field(0.0, ge=0, description="Decay of weights, where the optimiser has it.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay, where the optimizer has it.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="bf16: weights in fp32, arithmetic in bfloat16; auto: that where a GPU has it, else fp32, kept with the run.",
+        description="bf16: weights in fp32, arithmetic in bfloat16; auto: bf16 where a GPU has it, else fp32; kept for the run.",
     )
-    seed: int = Field(0, ge=0, description="Draws the order of pairs, held-out pairs and samples.")
+    seed: int = Field(0, ge=0, description="Seed for the order of pairs, the choice of held-out pairs, and samples.")
     lora: Lora | None = Field(None, description="Train adapters instead of all weights.")
     kto_pair: KtoPair = Field(KtoPair(), description="The anchor of KTO-pair.")
     sampled_answers: int = Field(
-        0, ge=0, description="Held-out prompts answered at every measurement, to see answers grow longer or shorter."
+        0,
+        ge=0,
+        description="Held-out prompts that are answered at every measurement, to see whether answers become longer or shorter.",
     )
     shared_prompt: bool = Field(
-        True, description="Compute what the two answers of a pair have in common once (exact, and about twice as fast)."
+        True,
+        description="Compute the prefix that both answers of a pair share only once (exact, and about twice as fast).",
     )
-    gradient_checkpointing: bool = Field(False, description="Compute activations twice to save memory.")
+    gradient_checkpointing: bool = Field(
+        False, description="Recompute activations in the backward pass to save memory."
+    )
     checkpoints: Literal["epoch", "end"] | Positive = Field(
-        "epoch", description="When to save a checkpoint: every epoch, only at the end, or every so many steps."
+        "epoch", description="When to save a checkpoint: every epoch, only at the end, or every N steps."
     )
-    keep_checkpoints: Positive | None = Field(None, description="Keep the newest so many; all if left out.")
+    keep_checkpoints: Positive | None = Field(
+        None, description="How many of the newest checkpoints to keep; all if left out."
+    )
     parallel: Parallel = Field(Parallel.DDP, description="How several GPUs share the model.")
-    gpus: Positive | None = Field(None, description="Processes to launch, one a GPU; left out, one process.")
-    log_every: Positive = Field(10, description="Steps between two lines of the log.")
+    gpus: Positive | None = Field(None, description="Processes to launch, one per GPU; one process if left out.")
+    log_every: Positive = Field(10, description="Steps between two log lines.")
     report_to: list[str] = Field(
-        default_factory=list, description="Trackers: tensorboard, wandb, trackio, ... (transformers' names)."
+        default_factory=list, description="Experiment trackers: tensorboard, wandb, trackio, ... (transformers' names)."
     )
     reference_cache: Path | None = Field(
-        None, description="Folder that keeps reference log-probabilities; left out, the user's cache folder."
+        None, description="Folder that caches reference log-probabilities; the user's cache folder if left out."
     )
-    trust_remote_code: bool = Field(
-        False, description="Run code that a model's repository brings. Only if you trust it."
-    )
+    trust_remote_code: bool = Field(False, description="Run code from the model's repository. Only if you trust it.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainingSettings":
         if self.batch_size % self.device_batch_size:
             raise ValueError(
-                f"batch_size {self.batch_size} is no multiple of device_batch_size {self.device_batch_size}; change one"
+                f"batch_size {self.batch_size} is not a multiple of device_batch_size {self.device_batch_size}; change one"
             )
         if self.objective is Objective.KTO and self.device_batch_size < 2:
-            raise ValueError("kto compares answers within a device's batch; set device_batch_size to 2 or more")
+            raise ValueError("kto compares the answers in a device's batch; set device_batch_size to 2 or more")
         if self.lora is not None and "lm_head" in self.lora.target_modules:
-            raise ValueError("lora.target_modules: an adapter on lm_head would never be trained; leave it out")
+            raise ValueError("lora.target_modules: an adapter on lm_head would not be trained; leave it out")
         return self
 
 
@@ -154,11 +161,11 @@ MACHINE_SETTINGS = frozenset(
         "shared_prompt",
     }
 )
-"""What may change when a run is continued: it says where and how to compute, not what."""
+"""Settings that may change when a run is continued: where and how to compute, not what."""
 
 
 def load_settings(path: Path | None, given: dict[str, Any]) -> TrainingSettings:
-    """Settings of a file (a path, or the name of a shipped one such as `paper`); those `given` by flags go before them.
+    """Settings of a file (a path, or the name of a shipped one such as `paper`); those `given` by flags override them.
 
     Raises ConfigError with one sentence.
     """
@@ -175,7 +182,7 @@ def load_settings(path: Path | None, given: dict[str, Any]) -> TrainingSettings:
         if isinstance(group, dict) and isinstance(before, dict):
             merged[name] = before | group
     if "model" not in merged:
-        raise ConfigError("no model is named; give --model with a folder or a name on the hub")
+        raise ConfigError("no model is given; use --model with a folder or a name on the hub")
     return validated(merged, TrainingSettings, source)
 
 

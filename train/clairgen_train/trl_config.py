@@ -1,29 +1,30 @@
-"""The settings in TRL's words."""
+"""The settings as TRL's configuration, and what of it depends on this machine."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from transformers import TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, RunStoppedError
 from clairgen_train.settings import TrainingSettings
 
 
-def trl_arguments(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig | KTOConfig:
-    """What TRL's trainer for the objective takes. Raises ConfigError for settings that transformers refuses."""
+def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig | KTOConfig:
+    """The configuration of TRL's trainer for the objective. Raises ConfigError for settings that transformers refuses."""
     per_step = settings.device_batch_size * ranks
     if settings.batch_size % per_step:
         raise ConfigError(
-            f"batch_size {settings.batch_size} is no multiple of {per_step} pairs (device_batch_size "
+            f"batch_size {settings.batch_size} is not a multiple of {per_step} pairs (device_batch_size "
             f"{settings.device_batch_size} on {ranks} devices); change one of them"
         )
     available = get_available_reporting_integrations()  # type: ignore[no-untyped-call]  # transformers leaves it so
     if missing := [name for name in settings.report_to if name not in available]:
         raise ConfigError(
-            f"the tracker {missing[0]!r} is not installed; install it, or name one of: {', '.join(available) or 'none'}"
+            f"the tracker {missing[0]!r} in report_to is not installed; install it, or use: {', '.join(available) or 'none'}"
         )
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
     try:
@@ -31,7 +32,33 @@ def trl_arguments(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfi
             return DPOConfig(**common)
         return KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
     except (ValueError, ImportError) as error:
-        raise ConfigError(f"these settings cannot be used: {' '.join(str(error).split())[:300]}") from error
+        raise ConfigError(
+            f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def require_batch_size(config: TrainingArguments, settings: TrainingSettings, ranks: int) -> None:
+    """Raise RunStoppedError where the processes that transformers found would make another batch size of the settings'.
+
+    A process uses one GPU, even if it sees several: transformers would spread the model over them and multiply the batch.
+    """
+    config._n_gpu = min(config.n_gpu, 1)  # noqa: SLF001 - transformers offers no other way
+    pairs = config.train_batch_size * config.world_size * config.gradient_accumulation_steps
+    if config.world_size != ranks or pairs != settings.batch_size:
+        raise RunStoppedError(
+            f"transformers found {config.world_size} processes where {ranks} were started, so a step would have {pairs} pairs "
+            f"instead of batch_size {settings.batch_size}; start the run with --gpus, or with torchrun"
+        )
+
+
+def default_precision() -> Literal["fp32", "bf16"]:
+    """The precision that is fast on this machine: a CPU may emulate bfloat16, at a ninth of the speed."""
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+
+
+def is_sharded(settings: TrainingSettings) -> bool:
+    """Whether each device holds only a part of the model, so that it cannot generate on its own."""
+    return settings.parallel.value != "ddp" and settings.gpus is not None
 
 
 def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
@@ -56,10 +83,10 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "precompute_ref_log_probs": True,
         **_saving(settings.checkpoints),
         "save_total_limit": settings.keep_checkpoints,
-        "eval_strategy": "no",  # the trajectories measure held-out pairs one by one
+        "eval_strategy": "no",  # held-out pairs are measured one by one, see trajectories
         "logging_steps": settings.log_every,
         "logging_first_step": True,
-        "logging_nan_inf_filter": False,  # a loss that is no number must be seen
+        "logging_nan_inf_filter": False,  # a loss that is NaN must be seen
         "report_to": settings.report_to or "none",
         "run_name": f"{out.name}-{settings.objective.value}",
         "disable_tqdm": True,
@@ -74,13 +101,3 @@ def _saving(checkpoints: str | int) -> Mapping[str, object]:
     if isinstance(checkpoints, int):
         return {"save_strategy": "steps", "save_steps": checkpoints}
     return {"save_strategy": "epoch" if checkpoints == "epoch" else "no"}
-
-
-def precision_here() -> Literal["fp32", "bf16"]:
-    """What this machine computes fast in: a CPU may emulate bfloat16, at a ninth of the speed."""
-    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-
-
-def uses_shards(settings: TrainingSettings) -> bool:
-    """Whether each device holds only a part of the model, so that it cannot answer on its own."""
-    return settings.parallel.value != "ddp" and settings.gpus is not None

@@ -6,11 +6,11 @@ from datasets import Dataset
 from trl import DPOConfig
 
 from clairgen.errors import ConfigError, InputError
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 
 
-def refuse_other_losses(args: DPOConfig) -> None:
-    """`ConfigError` for an option that changes TRL's losses, but neither the paper's equations nor this package's losses."""
+def validate_loss_options(args: DPOConfig) -> None:
+    """Raise ConfigError for an option that changes TRL's losses, but neither the paper's equations nor this package's losses."""
     changed = {
         "label_smoothing": args.label_smoothing != 0,
         "use_weighting": args.use_weighting,
@@ -23,14 +23,14 @@ def refuse_other_losses(args: DPOConfig) -> None:
         raise ConfigError(f"{found[0]} changes TRL's losses but not the paper's equations; leave it at its default.")
 
 
-def refuse_unusable(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
-    """`InputError` for a column `objective` with what is none for pairs, `ConfigError` for a run that has not what it needs."""
+def validate_pairs(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
+    """Raise InputError for objectives or weights that pairs cannot have, ConfigError for a run that lacks what it needs."""
     names = list(Objective)
     codes = dataset.unique("objective") if "objective" in dataset.column_names else []
     unknown = [code for code in codes if code not in range(len(names)) or not names[code].is_paired]
     if unknown:
         raise InputError(
-            f"The column `objective` holds {unknown[0]}, which is no objective for pairs; name one of "
+            f"The column `objective` holds {unknown[0]}, which is not an objective for pairs; use one of "
             + ", ".join(name.value for name in names if name.is_paired)
             + "."
         )
@@ -38,9 +38,10 @@ def refuse_unusable(dataset: Dataset, objective: Objective, *, has_anchor: bool)
     wrong = [weight for weight in weights if not 0 <= weight < math.inf]
     if wrong:
         raise InputError(
-            f"The column `weight` holds {wrong[0]}; a pair's weight is a number from 0 up, 1 for an ordinary pair."
+            f"The column `weight` holds {wrong[0]}; a pair's weight must be a finite number of at least 0, and 1 for an ordinary "
+            "pair."
         )
     if not objective.is_paired:
         raise ConfigError(f"{objective.value} trains on single answers; it needs UnpairedTrainer, not PairTrainer.")
     if not has_anchor and (objective is Objective.KTO_PAIR or Objective.KTO_PAIR.code in codes):
-        raise ConfigError("kto-pair needs an anchor for its KL: give `anchor` a RunningAnchor or a PaperEraAnchor.")
+        raise ConfigError("kto-pair needs an anchor for its KL: pass `anchor` a RunningAnchor or a PaperEraAnchor.")

@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import Question, is_right, is_sound
 from clairgen.data.classroom.styles import STYLES
-from clairgen.reporting.position_bias import wilson
-from clairgen.stats import Mean
+from clairgen.stats import Mean, wilson
 from classroom_models.measuring import TEMPERATURE, Evidence, Judged, Revised
 from classroom_models.recipe import COURSES, FINISHING, SHAPES, VOCABULARY
 

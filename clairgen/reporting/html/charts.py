@@ -1,4 +1,4 @@
-"""The charts of a report on pairs: how contrast spreads, and what chosen answers have more of."""
+"""Charts as inline SVG, drawn by Vega-Lite in a bundled engine: no network, no browser, no script in the page."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ MOST_BARS = 12
 
 
 def histogram_svg(histogram: Histogram, shown: range) -> Markup:
-    """Kept pairs with the dropped ones stacked above them, over the bins of `shown`."""
+    """A histogram of kept pairs with the dropped ones stacked above, over the bins of `shown`."""
     scale = histogram.scale
     bars = [
         {
@@ -45,7 +45,7 @@ def histogram_svg(histogram: Histogram, shown: range) -> Markup:
             "x2": {"field": "to"},
             "y": {"field": "pairs", "type": "quantitative",
                   "axis": {"title": "pairs", "tickCount": 4, "tickMinStep": 1, "minExtent": 34}},
-            "color": colours("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
+            "color": color_encoding("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
             "order": {"field": "order"},
         }}],
         width=360,
@@ -54,7 +54,7 @@ def histogram_svg(histogram: Histogram, shown: range) -> Markup:
 
 
 def shift_svg(audit: Audit) -> Markup:
-    """How far chosen and rejected lie apart in each feature, in standard deviations, with 95% intervals."""
+    """The shift of each feature from rejected to chosen, in standard deviations, with 95% intervals."""
     bars: list[dict[str, Any]] = []
     for one in audit.shifts:
         mean, error, n = one.shift.mean, one.shift.se, one.shift.n
@@ -69,7 +69,7 @@ def shift_svg(audit: Audit) -> Markup:
         "field": "feature",
         "type": "nominal",
         "sort": None,
-        # Fonts of the reader's system may be wider than those that the engine measures with.
+        # The reader's fonts may be wider than those that the engine measures with.
         "axis": {"title": None, "ticks": False, "domain": False, "minExtent": 140},
     }
     effect = {"title": "less in chosen  ←   standard deviations   →  more in chosen", "tickCount": 6}
@@ -82,7 +82,7 @@ def shift_svg(audit: Audit) -> Markup:
                 "encoding": {
                     "y": feature,
                     "x": {"field": "effect", "type": "quantitative", "axis": effect},
-                    "color": colours("shift", {"clear": "var(--accent)", "within chance": "var(--muted)"}),
+                    "color": color_encoding("shift", {"clear": "var(--accent)", "within chance": "var(--muted)"}),
                 },
             },
             {
@@ -96,7 +96,7 @@ def shift_svg(audit: Audit) -> Markup:
 
 
 def filled(histograms: Sequence[Histogram]) -> range:
-    """The bins from the first to the last that any of the histograms, all on one scale, fills; all bins if none does."""
+    """The range of bins, from first to last, that any of these histograms (all on one scale) fills; all bins if none does."""
     used = [
         number for one in histograms for number in range(one.scale.count) if one.kept[number] or one.dropped[number]
     ]
@@ -118,14 +118,14 @@ _CONFIG = {
 def layers_svg(rows: Sequence[Mapping[str, Any]], layers: list[dict[str, Any]], **size: float) -> Markup:
     """Layers of marks over the same rows; `size` is the whole chart's width and height in pixels.
 
-    What stands in rows and layers must be numbers and clairgen's own names: the engine escapes text, but nobody checks it here.
+    Rows and layers must hold only numbers and clairgen's own names: the engine escapes text, but nothing here checks that.
     """
     fit = {"type": "fit", "contains": "padding"}  # so that charts side by side are of one size
     specification = {"autosize": fit, "data": {"values": rows}, "layer": layers, "config": _CONFIG, **size}
     return Markup(vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))  # noqa: S704
 
 
-def colours(field: str, by_value: Mapping[str, str]) -> dict[str, Any]:
-    """A colour for each value of a field, without a legend: the page has its own."""
+def color_encoding(field: str, by_value: Mapping[str, str]) -> dict[str, Any]:
+    """A Vega-Lite color encoding with one color for each value of a field, without a legend: the page has its own."""
     scale = {"domain": list(by_value), "range": list(by_value.values())}
     return {"field": field, "type": "nominal", "scale": scale, "legend": None}

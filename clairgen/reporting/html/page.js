@@ -1,5 +1,5 @@
 "use strict";
-// Everything here comes from models and data sets: it is set as text and never as markup.
+// Everything here comes from models and data sets: it is inserted as text and never as markup.
 const pairs = JSON.parse(document.getElementById("data").textContent);
 const PAGE = 25;
 const field = (id) => document.getElementById(id);
@@ -22,7 +22,7 @@ function words(pair) {
   if (pair.words === undefined) {
     const texts = [pair.id, pair.task, pair.reasoning, pair.other, pair.chosen, pair.rejected, ...pair.findings];
     for (const [, text] of pair.prompt) texts.push(text);
-    // Both sides of the diff whole, so that a phrase is found across its changes.
+    // Both sides of the diff in full, so that a phrase is found across its changes.
     for (const side of [1, 2]) texts.push(pair.diff.map(([code, text]) => (code === 0 || code === side ? text : "")).join(""));
     pair.words = texts.filter(Boolean).join("\n").toLowerCase();
   }
@@ -52,9 +52,9 @@ function show() {
   list.replaceChildren(...found.slice(at, at + PAGE).map(card));
   const last = Math.min(at + PAGE, found.length);
   field("found").textContent = found.length === 1 ? "1 pair" : `${found.length.toLocaleString("en")} pairs`;
-  field("place").textContent = found.length ? `${at + 1}–${last} of ${found.length.toLocaleString("en")}` : "";
+  field("position").textContent = found.length ? `${at + 1}–${last} of ${found.length.toLocaleString("en")}` : "";
   field("back").disabled = at === 0;
-  field("on").disabled = last >= found.length;
+  field("next").disabled = last >= found.length;
 }
 
 function turn(step) {
@@ -96,12 +96,12 @@ function body(pair) {
   const made = element("div", "body");
   const left = element("div");
   for (const [role, text] of pair.prompt) left.append(element("h4", "", `Prompt: ${role}`), element("div", "text", text));
-  if (pair.reasoning !== null) left.append(element("h4", "", "Teacher's reasoning"), element("div", "text", pair.reasoning));
+  if (pair.reasoning !== null) left.append(element("h4", "", "Reasoning"), element("div", "text", pair.reasoning));
   const right = element("div");
   right.append(element("h4", "", pair.jaccard === null && pair.other !== null ? "Rejected" : "From rejected to chosen"), diff(pair));
   if (pair.other !== null) right.append(element("h4", "", "The other answer"), element("div", "text", pair.other));
   const facts = [`pair ${pair.id}`, `rejected by ${pair.rejected}`, pair.chosen && `chosen by ${pair.chosen}`, ...pair.findings];
-  if (pair.cut) facts.push("cut: only the beginning of a long answer is compared here");
+  if (pair.cut) facts.push("truncated: only the beginning of a long answer is compared here");
   made.append(left, right, element("div", "facts", facts.filter(Boolean).join(" · ")));
   return made;
 }
@@ -115,7 +115,7 @@ function diff(pair) {
   return made;
 }
 
-// Whitespace alone that was removed or added would not be seen.
+// Makes removed or added whitespace visible.
 function visible(text, code) {
   return text.trim() ? text : text.replaceAll(" ", "·").replaceAll("\n", code === 1 ? "↵" : "↵\n");
 }
@@ -141,5 +141,5 @@ field("query").form.addEventListener("submit", (event) => {
   choose();
 });
 field("back").addEventListener("click", () => turn(-PAGE));
-field("on").addEventListener("click", () => turn(PAGE));
+field("next").addEventListener("click", () => turn(PAGE));
 choose();

@@ -1,7 +1,7 @@
-"""What every page is put together by: what models and users wrote becomes text, never markup, style or script.
+"""Rendering and writing of every HTML page: untrusted text stays text and never becomes markup, style or script.
 
-Jinja escapes every value; `plain_text` makes what could hide or reorder visible first. A Content-Security-Policy allows the
-page's own script and style by their hashes and nothing else: no network, no inline handler, no image.
+Jinja escapes every value, after `plain_text` has made hidden and reordering characters visible. A Content-Security-Policy
+allows the page's own script and style by their hashes and nothing else: no network, no inline handlers, no images.
 """
 
 import base64
@@ -18,20 +18,20 @@ from clairgen.errors import InputError
 from clairgen.reporting.sanitize import plain_line, plain_text
 from clairgen.version import __version__
 
-HOUSE = __package__
+OWN_PACKAGE = __package__
 
 
 def rendered(
     template: str,
     values: Mapping[str, object],
     *,
-    package: str = HOUSE,
+    package: str = OWN_PACKAGE,
     style: str,
     script: str = "",
     filters: Mapping[str, Callable[..., object]] | None = None,
 ) -> str:
-    """The page of a template of `package`, which may extend `frame.html`; `style` and `script` are clairgen's own."""
-    loaders = [FunctionLoader(partial(_source, where)) for where in dict.fromkeys((package, HOUSE))]
+    """A rendered template of `package`, which may extend `frame.html`; `style` and `script` are clairgen's own."""
+    loaders = [FunctionLoader(partial(_source, where)) for where in dict.fromkeys((package, OWN_PACKAGE))]
     environment = Environment(
         loader=ChoiceLoader(loaders),
         autoescape=True,
@@ -55,15 +55,15 @@ def rendered(
 
 
 def write_html(path: Path, html: str) -> None:
-    """Write a page to `path`. Raises InputError where that cannot be done."""
+    """Write a page to `path`. Raises InputError if that is not possible."""
     try:
         path.write_text(html, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"the page {path} cannot be written ({error}); name a file in a folder that exists") from error
 
 
-def asset(name: str, package: str = HOUSE) -> str:
-    """The text of a file that lies in a package."""
+def asset(name: str, package: str = OWN_PACKAGE) -> str:
+    """The text of a file in a package."""
     return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -79,5 +79,5 @@ def _hash(text: str) -> str:
 
 
 def _without_hidden(value: object) -> object:
-    """Every value on its way into the page, before Jinja escapes it."""
+    """Make hidden characters visible in every value, before Jinja escapes it."""
     return plain_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value

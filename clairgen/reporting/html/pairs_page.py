@@ -1,6 +1,6 @@
-"""The page of a report on pairs.
+"""The HTML report on pairs: figures, charts, and a sample of the pairs to browse.
 
-Pairs reach the page's own script as JSON without `<`, and it sets them as text.
+Pairs reach the page's script as JSON without `<`, and the script inserts them as text.
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.reporting import paper
-from clairgen.reporting.diff import Change, word_diff
+from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
 from clairgen.reporting.html.page import asset, rendered, write_html
 from clairgen.reporting.report import RecipeReport
@@ -22,13 +22,13 @@ from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
 
 _LONGEST = 20_000
-_CODES = {Change.KEPT: 0, Change.REMOVED: 1, Change.ADDED: 2}
+_CODES = {DiffOp.KEPT: 0, DiffOp.REMOVED: 1, DiffOp.ADDED: 2}
 
 
 class PairSample:
-    """Takes in the pairs of one run and recipe and keeps `most` of them: those whose task's hash is smallest.
+    """A sample of at most `most` pairs of one run and recipe: those whose task id has the smallest hash.
 
-    So the same tasks are drawn in every recipe, and again next time.
+    So every recipe, and every later report, samples the same tasks.
     """
 
     def __init__(self, run: str, recipe: str, most: int) -> None:
@@ -39,7 +39,7 @@ class PairSample:
         self._drawn: list[tuple[int, int, StoredPair]] = []
 
     def add(self, stored: StoredPair) -> None:
-        """Take in a pair; it stays if its hash is among the smallest."""
+        """Consider a pair; it is kept while its hash is among the smallest."""
         self.seen += 1
         digest = hashlib.sha256(stored.task.id.encode("utf-8", "surrogatepass")).digest()
         entry = (-int.from_bytes(digest[:8]), -self.seen, stored)
@@ -49,35 +49,38 @@ class PairSample:
             heapq.heapreplace(self._drawn, entry)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The drawn pairs in the order of their tasks, as the page's script reads them."""
+        """The sampled pairs in the order of their tasks, as JSON objects for the page's script."""
         ordered = sorted(self._drawn, key=lambda entry: -entry[1])
         return [_row(self.run, number, stored) for number, (_, _, stored) in enumerate(ordered)]
 
 
 def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
-    pair, contrast, dropped = stored.pair, stored.contrast, stored.dropped_by
-    if pair.chosen is not None:
-        stretches = word_diff(pair.rejected.text[:_LONGEST], pair.chosen.text[:_LONGEST])
-        diff = [[_CODES[stretch.change], plain_text(stretch.text)] for stretch in stretches]
-        longest = max(len(pair.chosen.text), len(pair.rejected.text))
+    outcome, contrast, dropped = stored.outcome, stored.contrast, stored.dropped_by
+    if isinstance(outcome, Pair):
+        first, last, other, undecided = outcome.rejected, outcome.chosen, None, None
+        segments = word_diff(first.text[:_LONGEST], last.text[:_LONGEST])
+        diff = [[_CODES[segment.change], plain_text(segment.text)] for segment in segments]
+        longest = max(len(last.text), len(first.text))
     else:
-        diff = [[0, _shown(pair.rejected.text)]]
-        longest = len(pair.rejected.text)
-    undecided = None if pair.chosen is not None else pair.parse_status.value
+        first, last = outcome.replies[0], outcome.replies[-1]
+        other = None if last is first else _shown(last.text)
+        undecided = outcome.reason.value
+        diff = [[0, _shown(first.text)]]
+        longest = len(first.text)
     return {
         "run": plain_text(run),
         "number": number,
         "id": plain_text(stored.id),
         "task": plain_text(stored.task.id),
-        "recipe": plain_text(pair.recipe),
+        "recipe": plain_text(outcome.recipe),
         "outcome": plain_text(dropped.reason if dropped else undecided or "kept"),
         "prompt": [[plain_text(message.role), _shown(message.content)] for message in stored.task.messages],
-        "reasoning": None if pair.reasoning is None else _shown(pair.reasoning),
+        "reasoning": None if outcome.reasoning is None else _shown(outcome.reasoning),
         "diff": diff,
-        "other": _shown(pair.unparsed.text) if pair.unparsed else None,
+        "other": other,
         "cut": longest > _LONGEST,
-        "chosen": plain_text(stored.chosen_model or ""),
-        "rejected": plain_text(stored.rejected_model),
+        "chosen": plain_text("" if last is first else last.model),
+        "rejected": plain_text(first.model),
         "jaccard": None if contrast is None else round(100 * contrast.jaccard, 2),
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "ratio": None if contrast is None or contrast.length_ratio is None else round(contrast.length_ratio, 3),
@@ -89,17 +92,17 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
 
 
 def _shown(text: str) -> str:
-    """The plain text, its end cut off where it is too long for a page."""
+    """The plain text, truncated if it is too long for a page."""
     return plain_text(text) if len(text) <= _LONGEST else f"{plain_text(text[:_LONGEST])} …"
 
 
 def write_page(path: Path, reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> None:
-    """Write the page to `path`. Raises InputError where that cannot be done."""
+    """Write the page to `path`. Raises InputError if that is not possible."""
     write_html(path, page(reports, drawn))
 
 
 def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
-    """The whole page of some reports and the pairs drawn from them."""
+    """The whole page for some reports and their sampled pairs."""
     rows = [row for one in drawn for row in one.rows()]
     values = {
         "reports": reports,
@@ -123,7 +126,7 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
 
 
 def _charts(reports: Sequence[RecipeReport]) -> list[list[Markup]]:
-    """Each report's histograms; those of one measure share their bins, so that recipes compare at a glance."""
+    """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare."""
     if not reports:
         return []
     ranges = [filled(one_scale) for one_scale in zip(*(report.histograms for report in reports), strict=True)]
@@ -134,7 +137,7 @@ def _charts(reports: Sequence[RecipeReport]) -> list[list[Markup]]:
 
 
 def _json(rows: list[dict[str, Any]]) -> Markup:
-    """JSON that cannot end its script element, nor open a comment in it: every `<` is an escape."""
+    """JSON that cannot close its script element or open a comment in it: every `<` is escaped."""
     return Markup(json.dumps(rows, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))  # noqa: S704
 
 

@@ -1,1 +1,1 @@
-"""What a training run did to held-out pairs: its trajectories (Figure 4 of the paper), and the sicknesses that they show."""
+"""Reports on training runs: trajectories of held-out pairs (Figure 4 of the paper) and diagnostics."""

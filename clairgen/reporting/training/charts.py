@@ -1,7 +1,7 @@
-"""The trajectories as charts (Figure 4): one measure over epochs, on the same scales for every run.
+"""Trajectories as charts (Figure 4): one quantity over epochs, on the same scales for every run.
 
-Bands are 95% intervals of the change since the first measurement, pair by pair. The error of the mean itself would say how
-far answers lie apart, which is many times what a run moves them, and hide every movement.
+Bands are 95% intervals of the change since the first measurement, pair by pair. The standard error of the mean itself reflects
+how different the answers are, which is many times larger than what a run moves them, and would hide every movement.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from clairgen.reporting.html.charts import colours, layers_svg
+from clairgen.reporting.html.charts import color_encoding, layers_svg
 from clairgen.reporting.training.paired import mean_change
 from clairgen.reporting.training.report import estimate
 from clairgen.reporting.training.trajectory import Floats, Trajectory
@@ -22,10 +22,10 @@ _COLOURS = {"chosen": "var(--chosen)", "rejected": "var(--rejected)", "": "var(-
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A measure to be drawn: its title, what it tells, and the attributes of a trajectory that hold its lines, by side."""
+    """A quantity to plot: its title, a description, and the attributes of a trajectory that hold its lines, by side."""
 
     title: str
-    tells: str
+    description: str
     unit: str
     lines: Mapping[str, str]
     from_zero: bool
@@ -34,25 +34,25 @@ class Curve:
 CURVES: Sequence[Curve] = (
     Curve(
         "Log-likelihood",
-        "Of the whole held-out answer: where the objective lets chosen and rejected go.",
-        "nats an answer",
+        "Of whole held-out answers: where training moves chosen and rejected.",
+        "nats per answer",
         {"chosen": "chosen_logps", "rejected": "rejected_logps"},
         False,
     ),
     Curve(
         "Reward",
-        "Beta times what an answer gained over the model that training began with.",
+        "Beta times the log-likelihood that an answer gained over the reference model.",
         "reward",
         {"chosen": "chosen_rewards", "rejected": "rejected_rewards"},
         True,
     ),
     Curve("Margin", "Reward of chosen minus reward of rejected.", "margin", {"": "margins"}, True),
-    Curve("Sampled length", "Of answers that the model wrote itself.", "tokens", {"": "sampled_tokens"}, True),
+    Curve("Sampled length", "Length of the model's own answers.", "tokens", {"": "sampled_tokens"}, True),
 )
 
 
 def curve_svgs(curve: Curve, trajectories: Sequence[Trajectory]) -> list[Markup] | None:
-    """A chart a trajectory, all on the scales that hold them all; None where no trajectory has a value of this measure."""
+    """One chart for each trajectory, all on the same scales; None if no trajectory has a value of this quantity."""
     rows = [list(_points(curve, trajectory)) for trajectory in trajectories]
     ends = [row[end] for of_one in rows for row in of_one for end in ("low", "high")]
     if not ends:
@@ -67,7 +67,7 @@ def curve_svgs(curve: Curve, trajectories: Sequence[Trajectory]) -> list[Markup]
 
 
 def _points(curve: Curve, trajectory: Trajectory) -> Iterator[dict[str, Any]]:
-    """A row a line and measurement that has a value."""
+    """One row for each line and measurement that has a value."""
     for side, name in curve.lines.items():
         values: Floats = getattr(trajectory, name)
         first = next((row for row in values if np.isfinite(row).any()), None)
@@ -87,9 +87,9 @@ def _svg(curve: Curve, rows: list[dict[str, Any]], epochs: list[float], ends: li
     axis = {"title": curve.unit, "tickCount": 5, "minExtent": 42, "domain": False, "ticks": False, "labelPadding": 6}
     y = {"type": "quantitative", "scale": {"domain": ends, "zero": False, "nice": True}, "axis": axis}
     sides = {side: _COLOURS[side] for side in curve.lines}
-    colour = colours("side", sides)
+    color = color_encoding("side", sides)
     dashes = {
-        **colour,
+        **color,
         "scale": {"domain": list(sides), "range": [[5, 3] if side == "rejected" else [1, 0] for side in sides]},
     }
     point = {"size": 14, "filled": True} if len({row["epoch"] for row in rows}) <= 40 else False
@@ -98,11 +98,11 @@ def _svg(curve: Curve, rows: list[dict[str, Any]], epochs: list[float], ends: li
         [
             {
                 "mark": {"type": "area", "opacity": 0.2, "aria": False},
-                "encoding": {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}, "color": colour},
+                "encoding": {"x": x, "y": {"field": "low", **y}, "y2": {"field": "high"}, "color": color},
             },
             {
                 "mark": {"type": "line", "strokeWidth": 2, "point": point},
-                "encoding": {"x": x, "y": {"field": "mean", **y}, "color": colour, "strokeDash": dashes},
+                "encoding": {"x": x, "y": {"field": "mean", **y}, "color": color, "strokeDash": dashes},
             },
         ],
         width=300,

@@ -1,7 +1,7 @@
-"""A training run's folder read: `trajectories.parquet` with its metadata, and the settings beside it if they are there.
+"""Reading a training run's folder: `trajectories.parquet` with its metadata, and `training.yaml` with the settings, if any.
 
-A file is a table with one row a held-out pair and measurement. Its columns are those of `_COLUMNS`; its metadata names the
-objective and beta, without which no reward can be told, and data, model and version.
+The file is a table with one row for each held-out pair and measurement. Its columns are those of `_COLUMNS`; its metadata names
+the objective and beta, without which no reward can be computed, and the data, model and version.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,25 +21,25 @@ from clairgen.reporting.training.trajectory import Floats, Trajectory
 SETTINGS_FILE = "training.yaml"
 _LARGEST_BYTES = 1_000_000
 _MOST = 200
-_DEEPEST = 4  # an alias can make a mapping hold itself
+_DEEPEST = 4  # a YAML alias can make a mapping contain itself
 
 
 def run_settings(out: Path) -> dict[str, str]:
-    """Each setting by its dotted name, as text; empty without the file. Raises InputError for one that cannot be read."""
+    """The settings by dotted name, as text; empty without the file. Raises InputError if the file cannot be read."""
     path = out / SETTINGS_FILE
     if not path.is_file():
         return {}
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise InputError(
-                f"the settings {path} are larger than a megabyte, so they are no settings; remove the file"
+                f"the settings {path} are larger than a megabyte, which settings never are; remove the file"
             )
         content: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the settings {path} cannot be read ({error}); mend or remove the file") from error
+        raise InputError(f"the settings {path} cannot be read ({error}); fix or remove the file") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         line = f" line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
-        raise InputError(f"the settings {path}{line} are not valid YAML; mend or remove the file") from error
+        raise InputError(f"the settings {path}{line} are not valid YAML; fix or remove the file") from error
     return dict(islice(_flat(content, ""), _MOST))
 
 
@@ -87,7 +87,7 @@ def read_trajectory(out: Path) -> Trajectory:
     measured = _measured(shape, step_of, pair_of, path, pair_ids)
     epochs = table["epoch"].to_numpy()[first_rows]
     if not (steps.min() >= 0 and (epochs >= 0).all() and (epochs < 1e9).all()):
-        raise InputError(f"{path} has steps or epochs that are negative or no numbers; {_OTHER}")
+        raise InputError(f"{path} has steps or epochs that are negative or not numbers; {_OTHER}")
 
     def spread(name: str) -> Floats:
         whole = np.full(shape, np.nan)
@@ -117,18 +117,18 @@ def read_trajectory(out: Path) -> Trajectory:
 
 
 def _table(path: Path, out: Path) -> pa.Table:
-    """The columns that are read, each of its own type, without an empty cell where there must be none."""
+    """The columns that are read, each cast to its type, without empty cells where none are allowed."""
     if not path.is_file():
         hint = _OTHER
         if (out / "run.db").is_file():
-            hint = f"it is a run of pairs, so leave --training out: clairgen report {out}"
+            hint = f"it is a run directory of `clairgen generate`, so leave out --training: clairgen report {out}"
         raise InputError(f"there is no {FILE} in {out}; {hint}")
     try:
         with pq.ParquetFile(path) as file:
             names = set(file.schema_arrow.names)
             missing = [name for name in _COLUMNS if name not in names]
             if missing:
-                raise InputError(f"{path} is no trajectory: it has no column {', '.join(missing)}; {_OTHER}")
+                raise InputError(f"{path} is not a trajectory: it has no column {', '.join(missing)}; {_OTHER}")
             table = file.read(columns=list(_COLUMNS))
         table.validate(full=True)
         whole_numbers = table.select(list(_COLUMNS)).cast(pa.schema(list(_COLUMNS.items())))
@@ -138,10 +138,12 @@ def _table(path: Path, out: Path) -> pa.Table:
         said = (str(error).splitlines() or ["it is damaged"])[0]
         raise InputError(f"{path} cannot be read as a trajectory ({said[:200]}); copy it again, or {_OTHER}") from error
     if not table.num_rows:
-        raise InputError(f"{path} holds no measurement: the run ended before its first; train again, or {_OTHER}")
+        raise InputError(
+            f"{path} contains no measurement: the run ended before the first one; train again, or {_OTHER}"
+        )
     for name in ("step", "epoch", "pair_id"):
         if table[name].null_count:
-            raise InputError(f"{path} is no trajectory: its column {name} has empty cells; {_OTHER}")
+            raise InputError(f"{path} is not a trajectory: its column {name} has empty cells; {_OTHER}")
     return table
 
 
@@ -152,7 +154,7 @@ def _facts(table: pa.Table, path: Path) -> tuple[float, dict[str, str]]:
     missing = [key for key in ("clairgen_objective", "clairgen_beta") if not facts.get(key)]
     if missing:
         raise InputError(
-            f"{path} does not say {' and '.join(missing)} in its metadata; take the file as training wrote it"
+            f"{path} does not say {' and '.join(missing)} in its metadata; use the file as training wrote it"
         )
     try:
         beta = float(facts["clairgen_beta"])
@@ -160,7 +162,7 @@ def _facts(table: pa.Table, path: Path) -> tuple[float, dict[str, str]]:
         beta = 0.0
     if not 0 < beta <= MOST_BETA:
         raise InputError(
-            f"{path} says clairgen_beta = {facts['clairgen_beta'][:40]!r}, which is no beta: a number above 0"
+            f"{path} says clairgen_beta = {facts['clairgen_beta'][:40]!r}, which is not a beta: give a number above 0"
         )
     return beta, facts
 
@@ -168,11 +170,11 @@ def _facts(table: pa.Table, path: Path) -> tuple[float, dict[str, str]]:
 def _measured(
     shape: tuple[int, int], step_of: NDArray[np.intp], pair_of: NDArray[np.int32], path: Path, pair_ids: tuple[str, ...]
 ) -> NDArray[np.bool_]:
-    """Where there is a row: shape (steps, pairs). Raises InputError where a row stands twice, or most are missing."""
+    """Where there is a row: shape (steps, pairs). Raises InputError if a row is repeated or most rows are missing."""
     rows = len(step_of)
     if shape[0] * shape[1] > 4 * rows:
         raise InputError(
-            f"{path} is no trajectory: its steps measure different pairs ({shape[1]:,} pairs, {shape[0]:,} steps, only "
+            f"{path} is not a trajectory: its steps measure different pairs ({shape[1]:,} pairs, {shape[0]:,} steps, only "
             f"{rows:,} rows); {_OTHER}"
         )
     measured = np.zeros(shape, np.bool_)
@@ -181,7 +183,5 @@ def _measured(
         cells = step_of.astype(np.int64) * shape[1] + pair_of
         values, counts = np.unique(cells, return_counts=True)
         pair = pair_ids[int(values[counts > 1][0]) % shape[1]]
-        raise InputError(
-            f"{path} measures the pair {pair[:80]!r} twice at one step; take the file as training wrote it"
-        )
+        raise InputError(f"{path} measures the pair {pair[:80]!r} twice at one step; use the file as training wrote it")
     return measured

@@ -1,4 +1,4 @@
-"""The page of training runs: what is wrong first, then the trajectories side by side, then every figure as a table."""
+"""The HTML report on training runs: diagnostics first, then trajectories side by side, then every figure as a table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ from clairgen.reporting.training.report import TrainingReport
 
 
 def write_training_page(path: Path, reports: Sequence[TrainingReport]) -> None:
-    """Write the page to `path`. Raises InputError where that cannot be done."""
+    """Write the page to `path`. Raises InputError if that is not possible."""
     write_html(path, training_page(reports))
 
 
 def training_page(reports: Sequence[TrainingReport]) -> str:
-    """The whole page of some training runs."""
+    """The whole page for some training runs."""
     trajectories = [report.trajectory for report in reports]
     drawn = [(curve, svgs) for curve in CURVES if (svgs := curve_svgs(curve, trajectories)) is not None]
     return rendered(

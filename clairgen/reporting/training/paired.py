@@ -1,7 +1,7 @@
 """How much the same pairs changed between two measurements: the mean of their differences with a t interval.
 
-Answers differ in likelihood by hundreds of nats, and a training run moves each by a few. So two measurements are never
-compared by their means' errors, but pair by pair.
+Answers differ in likelihood by hundreds of nats, and training moves each by a few. So two measurements are always compared
+pair by pair, never by the standard errors of their means.
 """
 
 import math
@@ -14,7 +14,7 @@ from clairgen.reporting.training.trajectory import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MeanChange:
     """A mean difference over `n` pairs with its two-sided interval at `confidence` (Student's t)."""
 
     mean: float
@@ -35,24 +35,24 @@ class Change:
 
     @property
     def is_unclear(self) -> bool:
-        """Whether the interval holds 0."""
+        """Whether the interval contains 0."""
         return self.low <= 0 <= self.high
 
     @property
     def figures(self) -> dict[str, float]:
-        """Mean and interval under the names of the stable face."""
+        """Mean and interval under the names of the JSON report."""
         return {"change": self.mean, "low": self.low, "high": self.high, "n": self.n, "confidence": self.confidence}
 
 
-def mean_change(differences: Floats, confidence: float) -> Change | None:
-    """The mean of differences, shape (pairs,), over those that are numbers; None of fewer than two."""
+def mean_change(differences: Floats, confidence: float) -> MeanChange | None:
+    """The mean of the finite differences, shape (pairs,); None with fewer than two."""
     values = differences[np.isfinite(differences)]
     n = len(values)
     if n < 2:
         return None
     mean, error = float(values.mean()), float(values.std(ddof=1)) / math.sqrt(n)
     half = t_quantile((1 + confidence) / 2, n - 1) * error
-    return Change(mean, mean - half, mean + half, n, confidence)
+    return MeanChange(mean, mean - half, mean + half, n, confidence)
 
 
 def t_quantile(probability: float, degrees: int) -> float:

@@ -1,6 +1,6 @@
 """The report on one training run.
 
-`TrainingReport.to_json()` is a stable face for scripts (`clairgen report --training --json` prints a list of them):
+`TrainingReport.to_json()` is a stable interface for scripts (`clairgen report --training --json` prints a list of them):
 
     {"run": "out/apo-zero", "objective": "apo-zero", "beta": 0.1, "data": "datasets/first", "model": "base", "version": "0.1.0",
      "pairs": 100,
@@ -10,14 +10,15 @@
                        "chosen_reward": {...}, "rejected_reward": {...}, "margin": {...},
                        "accuracy": {"mean": 0.5, "se": 0.0, "n": 100}, "ties": 100,
                        "sampled_tokens": {"mean": 212.0, "se": 9.1, "n": 100}, "pairs": 100, "not_finite": 0}, ...],
-     "sicknesses": [{"name": "chosen_falls", "kind": "warning", "step": 1125,
+     "diagnostics": [{"name": "chosen_falls", "kind": "warning", "step": 1125,
                      "seen": "the log-likelihood of chosen answers fell by ...", "may_mean": "...", "to_try": "...",
                      "figures": {"change": -12.3, "low": -15.5, "high": -9.1, "n": 100, "confidence": 0.99}}],
      "settings": {"learning_rate": "2e-07", ...}}
 
-What each figure of a measurement means stands at `Measurement`; an estimate without a value has a mean of null, one of a
-single value a se of null. `kind` is `warning` or `remark`; the names are those of `diagnosis.RULES`, each of whose functions
-states its rule. `figures` differ by name. `settings` are the texts of training.yaml, by dotted name.
+`Measurement` documents the figures; an estimate without values has a null mean, one of a single value a null se. `kind` is
+`warning` or `remark`; the names are those of `diagnostics.registry.RULES`, whose functions state their rules. `figures` differ
+by name. `settings` are the values of training.yaml as text, by dotted name. `sicknesses`, the former name of `diagnostics`, is
+still there, and `deprecated` says so.
 """
 
 import math
@@ -27,21 +28,22 @@ from typing import Any
 
 import numpy as np
 
-from clairgen.reporting.training.diagnostics.diagnostic import Sickness
-from clairgen.reporting.training.diagnostics.registry import sicknesses
+from clairgen.reporting.former_names import with_former_names
+from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic
+from clairgen.reporting.training.diagnostics.registry import diagnostics
 from clairgen.reporting.training.trajectory import Floats, Trajectory
 from clairgen.stats import Estimate
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One measurement; every estimate is over pairs, whatever batches they were measured in.
+    """One measurement; every estimate is over pairs, not over batches.
 
     Log-likelihoods are sums over a response's tokens in nats, `*_per_token` that of each pair over its number of tokens;
     rewards and `margin` (chosen minus rejected) carry beta. `accuracy` is the share of pairs whose margin is above 0, where
     one of the `ties` (a margin of exactly 0, as all are before the first step) counts one half. `sampled_tokens` is the
-    length of answers that the model wrote itself. `not_finite` pairs were measured but are no numbers, and are in none of
-    the estimates.
+    length of the model's own answers. `not_finite` pairs were measured but have values that are not finite; no estimate
+    includes them.
     """
 
     step: int
@@ -60,13 +62,13 @@ class Measurement:
     not_finite: int
 
     def to_json(self) -> dict[str, Any]:
-        """The measurement as an object with a key a field."""
+        """The measurement as an object with one key for each field."""
         values = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value.to_json() if isinstance(value, Estimate) else value for name, value in values.items()}
 
 
 def measurements(trajectory: Trajectory) -> list[Measurement]:
-    """One a step, in order."""
+    """One for each step, in order."""
     return [_measurement(trajectory, at) for at in range(len(trajectory.steps))]
 
 
@@ -93,7 +95,7 @@ def _measurement(trajectory: Trajectory, at: int) -> Measurement:
 
 
 def estimate(values: Floats) -> Estimate:
-    """Mean and standard error of the values, shape (pairs,), that are numbers."""
+    """Mean and standard error of the finite values; `values` has the shape (pairs,)."""
     known = values[np.isfinite(values)]
     n = len(known)
     if not n:
@@ -102,30 +104,30 @@ def estimate(values: Floats) -> Estimate:
 
 
 def _per_token(logps: Floats, tokens: Floats) -> Floats:
-    """Nats a token, NaN for a response without tokens."""
+    """Nats per token, NaN for a response without tokens."""
     return np.divide(logps, tokens, out=np.full_like(logps, np.nan), where=tokens > 0)
 
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """A trajectory with its numbers and what is wrong with it."""
+    """A trajectory with its figures and diagnostics."""
 
     trajectory: Trajectory
 
     @cached_property
     def measurements(self) -> list[Measurement]:
-        """One a step, in order."""
+        """One for each step, in order."""
         return measurements(self.trajectory)
 
     @cached_property
-    def sicknesses(self) -> list[Sickness]:
-        """What the rules find, warnings first."""
-        return sicknesses(self.trajectory)
+    def diagnostics(self) -> list[Diagnostic]:
+        """The findings of all rules, warnings first."""
+        return diagnostics(self.trajectory)
 
     def to_json(self) -> dict[str, Any]:
-        """The stable object that this module's docstring shows."""
+        """The stable object shown in this module's docstring."""
         trajectory = self.trajectory
-        return {
+        content = {
             "run": trajectory.run,
             "objective": trajectory.objective,
             "beta": trajectory.beta,
@@ -134,6 +136,7 @@ class TrainingReport:
             "version": trajectory.version,
             "pairs": len(trajectory.pair_ids),
             "measurements": [one.to_json() for one in self.measurements],
-            "sicknesses": [one.to_json() for one in self.sicknesses],
+            "diagnostics": [one.to_json() for one in self.diagnostics],
             "settings": dict(trajectory.settings),
         }
+        return with_former_names(content, {"sicknesses": "diagnostics"})

@@ -1,4 +1,4 @@
-"""Training runs in a terminal: a table a run, side by side where there is room, and below them what is wrong, by name."""
+"""Training runs in a terminal: one table for each run, side by side if there is room, and the diagnostics below."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,18 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
-from clairgen.reporting.training.diagnostics.diagnostic import Kind, Sickness, figure
+from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Kind, figure
 from clairgen.reporting.training.diagnostics.registry import cautions, differing_settings
 from clairgen.reporting.training.report import Measurement, TrainingReport
 from clairgen.stats import Estimate
 
 MOST_ROWS = 5
 _GAP = 3
-_WIDEST = 400  # a table is as wide as its figures; a narrower terminal breaks its lines, but no figure is lost
+_WIDEST = 400  # a table is as wide as its figures; a narrower terminal wraps its lines, but no figure is lost
 
 
 def print_training(console: Console, reports: Sequence[TrainingReport]) -> None:
-    """Print the runs to be compared, what makes them hard to compare, and what they suffer from."""
+    """Print the runs to compare, what makes them hard to compare, and their diagnostics."""
     for row in _rows([_table(report, console) for report in reports], console.width):
         side_by_side = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
         side_by_side.add_row(*row)
@@ -29,7 +29,8 @@ def print_training(console: Console, reports: Sequence[TrainingReport]) -> None:
     console.print(
         Text(
             "Means over held-out pairs ± standard error, log-likelihoods in nats, chosen above rejected. Below the margin: the "
-            "share of pairs with a margin above 0, where a tie counts one half. All measurements: --json, or --html FILE.",
+            "share of pairs with a margin above 0 (accuracy), where a tie counts one half. "
+            "All measurements: --json, or --html FILE.",
             "dim",
         )
     )
@@ -45,7 +46,7 @@ def print_training(console: Console, reports: Sequence[TrainingReport]) -> None:
 
 
 def few(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """The first, the last and some between, evenly spaced."""
+    """The first, the last and some in between, evenly spaced."""
     last = len(measurements) - 1
     if last < MOST_ROWS:
         return list(measurements)
@@ -53,7 +54,7 @@ def few(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def _rows(tables: list[Table], width: int) -> Iterator[list[Table]]:
-    """The tables in rows of as many as the width holds."""
+    """The tables in rows, as many in each as fit the width."""
     row: list[Table] = []
     for table in tables:
         if row and _width([*row, table]) > width:
@@ -69,10 +70,18 @@ def _width(row: Sequence[Table]) -> int:
 
 
 def _table(report: TrainingReport, console: Console) -> Table:
-    """Two lines a measurement: chosen above rejected."""
+    """Two lines for each measurement: chosen above rejected."""
     trajectory = report.trajectory
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0, header_style="bold")
-    for name in ("step\nepoch", "", "log-\nlikelihood", "\na token", "\nreward", "margin\nright", "sampled\ntokens"):
+    for name in (
+        "step\nepoch",
+        "",
+        "log-\nlikelihood",
+        "\nper token",
+        "\nreward",
+        "margin\naccuracy",
+        "sampled\ntokens",
+    ):
         table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for one in few(report.measurements):
         table.add_row(*(Text("\n").join(map(Text, lines)) for lines in _cells(one)))
@@ -82,7 +91,7 @@ def _table(report: TrainingReport, console: Console) -> Table:
         [
             safe_line(shortened(trajectory.objective, 60), "bold not italic"),
             safe_line(_cut(trajectory.run, table.width), "dim not italic"),
-            safe_line(_cut(f"{pairs}, {trajectory.model or 'model not told'}", table.width), "dim not italic"),
+            safe_line(_cut(f"{pairs}, {trajectory.model or 'unnamed model'}", table.width), "dim not italic"),
         ]
     )
     table.title_justify = "left"
@@ -90,7 +99,7 @@ def _table(report: TrainingReport, console: Console) -> Table:
 
 
 def _cells(one: Measurement) -> list[tuple[str, str]]:
-    """Each column's two lines."""
+    """The two lines of each column."""
     right = "–" if one.accuracy.mean is None else f"{one.accuracy.mean:.1%}"
     sampled = _shown(one.sampled_tokens)
     return [
@@ -115,19 +124,19 @@ def _findings(report: TrainingReport, reports: Sequence[TrainingReport]) -> Iter
     name = safe_line(shortened(report.trajectory.objective, 60), "bold")
     if len(reports) > 1:
         name.append(f" ({plain_line(report.trajectory.run)})", "not bold dim")
-    if not report.sicknesses:
-        yield name.append(": none of the sicknesses that clairgen knows.", "not bold")
-    for one in report.sicknesses:
+    if not report.diagnostics:
+        yield name.append(": no diagnostic found anything.", "not bold")
+    for one in report.diagnostics:
         yield name.copy().append(": ", "not bold").append_text(_sentences(one))
 
 
-def _sentences(one: Sickness) -> Text:
+def _sentences(one: Diagnostic) -> Text:
     warning = one.kind is Kind.WARNING
     words = Text(f"{one.name}{'' if warning else ' (a remark)'}. ", "bold yellow" if warning else "bold")
     return words.append(f"{one.seen} {one.may_mean} {one.to_try}", "not bold")
 
 
 def _cut(text: str, width: int) -> str:
-    """The line's end, which tells folders apart, where all of it is too long."""
+    """The end of the line, which tells folders apart, if all of it is too long."""
     line = plain_line(text)
     return line if len(line) <= width else f"…{line[-width + 1 :]}"

@@ -1,4 +1,4 @@
-"""The trajectory of one training run: log-probabilities of held-out pairs, from before its first step to its last."""
+"""The trajectory of one training run: log-probabilities of held-out pairs, from before the first step to the last."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 LARGEST = 1e12
-"""Log-probabilities beyond this many nats are no numbers to reckon with: no answer has as many tokens."""
+"""Log-probabilities beyond this many nats count as not finite: no answer has that many tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +20,8 @@ class Trajectory:
 
     Arrays have the shape (steps, pairs). `chosen`, `rejected` and the reference's are sums of log-probabilities over the
     response's tokens, in nats; where `measured` is false a pair is not in that measurement and they are NaN.
-    `sampled_tokens` is the length of an answer that the model itself wrote at that step, NaN where none was sampled.
-    `settings` are those of the run, flattened, empty where they were not kept.
+    `sampled_tokens` is the length of the model's own answer at that step, NaN where none was sampled.
+    `settings` are those of the run, flattened; empty if they were not saved.
     """
 
     run: str
@@ -45,7 +45,7 @@ class Trajectory:
 
     @cached_property
     def finite(self) -> Bools:
-        """Where all four log-probabilities of a measured pair are numbers: shape (steps, pairs)."""
+        """Where all four log-probabilities of a measured pair are finite: shape (steps, pairs)."""
         four = np.stack([self.chosen, self.rejected, self.ref_chosen, self.ref_rejected])
         with np.errstate(invalid="ignore"):
             return self.measured & (np.abs(four) <= LARGEST).all(axis=0)
@@ -67,7 +67,7 @@ class Trajectory:
 
     @cached_property
     def rejected_rewards(self) -> Floats:
-        """The same of rejected answers."""
+        """The same for rejected answers."""
         return self._rewards(self.rejected, self.ref_rejected)
 
     @cached_property

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import InputError
-from clairgen.records import ParseStatus, Task
+from clairgen.records import Answer, ParseStatus, Task, Undecided
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
+from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.position_bias import judge_report
-from clairgen.reporting.shortcut_audit import Audit, Shift
+from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate
 from tests.reporting.made import report_of, stored_pair
+
+pytestmark = pytest.mark.slow
 
 
 def text_of(html: str) -> str:
@@ -22,25 +25,27 @@ def text_of(html: str) -> str:
 
 
 def test_all_figures_of_the_report_stand_in_the_page() -> None:
-    shift = Shift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
+    shift = FeatureShift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
     report = replace(
         report_of("clair"),
         judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
         audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
         reasked=5,
         missed={"too-long": 2},
+        metrics={"words_saved": MetricEstimates("Words saved", Estimate(1.25, 0.5, 40), Estimate(2.0, 0.4, 36))},
     )
     text = text_of(page([report], []))
     kept = report.contrast_of_kept.jaccard
     for figure in (
         f"kept 36 {kept.mean:.2f} ± {kept.se:.2f}",
         "paper 29,000 43.11 1,108",
+        "words_saved 1.250 ± 0.500 2.000 ± 0.400 Words saved",
         "dropped too-long 4 10.0%",
-        "a kept pair $0.3429",
-        "judge 100 2 1 70.0% 60.4% to 78.1% first place",
+        "per kept pair $0.3429",
+        "judge 100 2 1 70.0% 60.4% to 78.1% first position",
         "AUC 0.734 95% interval 0.601 to 0.822",
         "bold 1.25 ± 0.20 yes 0.710 0.120",
-        "5 missed what was asked for",
+        "5 failed their check",
         "treebank",
     ):
         assert figure in text, figure
@@ -62,10 +67,13 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
 
 
 def test_a_pair_that_was_not_decided_shows_both_answers() -> None:
-    undecided = stored_pair(None, parse_status=ParseStatus.DECLARED_TIE)
-    other = replace(undecided.pair.rejected, text="Another answer.")
+    answers = (
+        Answer("The cat sat on a mat.", "stop", "k", "student"),
+        Answer("Another answer.", "stop", "k", "student"),
+    )
     drawn = PairSample("runs/a", "judge-on-policy", 5)
-    drawn.add(replace(undecided, pair=replace(undecided.pair, unparsed=other)))
+    tie = Undecided("task-1", "judge-on-policy", ParseStatus.DECLARED_TIE, answers)
+    drawn.add(replace(stored_pair(None), outcome=tie))
     [row] = drawn.rows()
     assert row["diff"] == [[0, "The cat sat on a mat."]]
     assert row["other"] == "Another answer."

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.reporting.training.diagnostics.diagnostic import PROMISES
-from clairgen.reporting.training.diagnostics.registry import sicknesses
+from clairgen.reporting.training.diagnostics.diagnostic import EXPECTED_DIRECTIONS
+from clairgen.reporting.training.diagnostics.registry import diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, Planned, still, trajectory
+
+pytestmark = pytest.mark.slow
 
 RUNS = 200
 
@@ -16,9 +18,9 @@ RUNS = 200
 def test_noise_alone_raises_nothing_but_no_change(tmp_path: Path, pairs: int) -> None:
     told, unchanged = 0, 0
     for seed in range(RUNS):
-        objective = list(PROMISES)[seed % len(PROMISES)]
+        objective = list(EXPECTED_DIRECTIONS)[seed % len(EXPECTED_DIRECTIONS)]
         planned = Planned(objective=objective, length=still, pairs=pairs, measurements=7)
-        names = {one.name for one in sicknesses(trajectory(tmp_path, planned, seed=seed))}
+        names = {one.name for one in diagnostics(trajectory(tmp_path, planned, seed=seed))}
         unchanged += "no_change" in names
         told += bool(names - {"no_change"})
     assert told <= 0.05 * RUNS
@@ -28,7 +30,7 @@ def test_noise_alone_raises_nothing_but_no_change(tmp_path: Path, pairs: int) ->
 def test_healthy_runs_are_left_in_peace(tmp_path: Path) -> None:
     told = 0
     for seed in range(RUNS):
-        objective = list(PROMISES)[seed % len(PROMISES)]
+        objective = list(EXPECTED_DIRECTIONS)[seed % len(EXPECTED_DIRECTIONS)]
         planned = FOUR["apo-down"] if objective == "apo-down" else replace(HEALTHY, objective=objective, length=still)
-        told += bool(sicknesses(trajectory(tmp_path, replace(planned, measurements=7), seed=seed)))
+        told += bool(diagnostics(trajectory(tmp_path, replace(planned, measurements=7), seed=seed)))
     assert told <= 0.05 * RUNS

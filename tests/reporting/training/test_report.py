@@ -19,16 +19,19 @@ def test_the_object_has_these_keys(tmp_path: Path) -> None:
     told = TrainingReport(trajectory(tmp_path, FOUR["dpo"])).to_json()
     told = json.loads(json.dumps(told, allow_nan=False))
     assert set(told) == {
-        *("run", "objective", "beta", "data", "model", "version", "pairs", "measurements", "sicknesses", "settings")
+        *("run", "objective", "beta", "data", "model", "version", "pairs", "measurements", "diagnostics", "settings"),
+        *("sicknesses", "deprecated"),
     }
+    assert told["sicknesses"] == told["diagnostics"]
+    assert told["deprecated"] == {"sicknesses": "renamed to 'diagnostics'; read that key instead"}
     assert (told["run"], told["objective"], told["beta"], told["pairs"]) == (str(tmp_path), "dpo", 0.1, 100)
     assert len(told["measurements"]) == 19
     last = told["measurements"][-1]
     assert set(last) == {*ESTIMATES, "step", "epoch", "ties", "pairs", "not_finite"}
     assert all(set(last[name]) == {"mean", "se", "n"} for name in ESTIMATES)
-    assert [one["name"] for one in told["sicknesses"]] == ["length_drift", "chosen_falls"]
-    assert [one["kind"] for one in told["sicknesses"]] == ["warning", "remark"]
-    for one in told["sicknesses"]:
+    assert [one["name"] for one in told["diagnostics"]] == ["length_drift", "chosen_falls"]
+    assert [one["kind"] for one in told["diagnostics"]] == ["warning", "remark"]
+    for one in told["diagnostics"]:
         assert set(one) == {"name", "kind", "step", "seen", "may_mean", "to_try", "figures"}
         assert all(one[part][0].isupper() and one[part].endswith(".") for part in ("seen", "may_mean", "to_try"))
 

@@ -21,6 +21,7 @@ def four(tmp_path: Path) -> list[TrainingReport]:
     return [TrainingReport(trajectory(tmp_path / name, planned)) for name, planned in FOUR.items()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 79, 80, 200])
 def test_no_figure_is_cut_at_any_width(four: list[TrainingReport], width: int) -> None:
     text = printed(*four, width=width)
@@ -47,10 +48,10 @@ def test_the_first_the_last_and_a_few_steps_between_are_shown(four: list[Trainin
 
 def test_findings_stand_below_under_their_run_and_name(four: list[TrainingReport]) -> None:
     text = " ".join(printed(*four, width=100).split())
-    assert "none of the sicknesses that clairgen knows" in text
+    assert "no diagnostic found anything" in text
     assert ": chosen_falls (a remark). The log-likelihood of chosen answers fell by" in text
     assert ": margin_falls. The log-likelihood of chosen answers of held-out pairs was largest at step" in text
-    assert "Take the checkpoint of step" in text
+    assert "Use the checkpoint of step" in text
 
 
 def test_a_run_of_one_measurement_and_one_pair_is_shown(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Rows of every usual shape become pairs, and what is no pair is told by its row."""
+"""Rows of every usual shape become pairs, and anything else is an error that names the row."""
 
 import pytest
 
 from clairgen.errors import InputError
 from clairgen_train.data.rows import pair_row
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 
 USER = {"role": "user", "content": "2 + 2?"}
 RIGHT, WRONG = {"role": "assistant", "content": "4"}, {"role": "assistant", "content": "5"}
@@ -46,16 +46,16 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
         ({"rejected": []}, "row 7 of the data set has no `rejected`"),
         ({"chosen": "4", "rejected": "5", "prompt": None}, "row 7 of the data set has no `prompt`"),
         ({"chosen": 4}, "`chosen` in row 7 of the data set is neither text nor a list of messages"),
-        ({"chosen": [{"role": "assistant"}]}, "holds a message without a text `role` and `content`"),
+        ({"chosen": [{"role": "assistant"}]}, "has a message without a text `role` and `content`"),
         ({"prompt": [RIGHT]}, "the prompt in row 7 of the data set has no user message"),
         ({"chosen": [USER, RIGHT], "rejected": [WRONG]}, "do not begin with the same prompt"),
         ({"chosen": [USER, USER], "rejected": [USER, WRONG]}, "does not end with an assistant's message"),
         ({"objective": "ppo"}, "`objective` in row 7 of the data set is 'ppo'"),
-        ({"objective": "sft"}, "cannot be chosen for single pairs"),
+        ({"objective": "sft"}, "cannot be set for single pairs"),
         ({"weight": -1}, "`weight` in row 7 of the data set is -1"),
-        ({"weight": float("nan")}, "is nan; it is a number from 0 up"),
+        ({"weight": float("nan")}, "is nan; it must be a finite number of at least 0"),
     ],
 )
-def test_what_is_no_pair_is_told_by_its_row(columns: dict[str, object], said: str) -> None:
+def test_a_row_that_is_not_a_pair_is_an_error_that_names_the_row(columns: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         pair_row({"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG]} | columns, 7)

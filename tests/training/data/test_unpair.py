@@ -1,9 +1,11 @@
-"""How pairs become labelled answers, what KTO's KL is made of, and in which order the micro-batches come."""
+"""How pairs become labeled answers, which answers KTO's KL uses, and the order of the micro-batches."""
+
+import time
 
 import pytest
 from datasets import Dataset
 
-from clairgen_train.data.unpair import BlockSampler, arrangement, kl_partners, labelled_answers
+from clairgen_train.data.unpair import BlockSampler, arrangement, kl_partners, labeled_answers
 from tests.training.tiny import prepared_pairs
 
 BLOCK = 4
@@ -19,7 +21,7 @@ def answers(rows: Dataset, column: str = "completion_ids") -> list[tuple[int, ..
 
 def test_every_answer_of_every_pair_comes_once_under_its_label() -> None:
     pairs = prepared_pairs(9)
-    rows = labelled_answers(pairs, block=BLOCK, seed=0, with_kl=False)
+    rows = labeled_answers(pairs, block=BLOCK, seed=0, with_kl=False)
     found = {(tuple(row["prompt_ids"]), tuple(row["completion_ids"]), row["label"]) for row in rows}
     wanted = {(tuple(pair["prompt_ids"]), tuple(pair["chosen_ids"]), True) for pair in pairs}
     wanted |= {(tuple(pair["prompt_ids"]), tuple(pair["rejected_ids"]), False) for pair in pairs}
@@ -31,7 +33,7 @@ def test_every_answer_of_every_pair_comes_once_under_its_label() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_micro_batch_holds_a_prompt_twice_even_where_that_is_tight(seed: int) -> None:
     pairs = prepared_pairs(BLOCK)  # 2 blocks of 4 rows out of 4 prompts: each must have each prompt once
-    for block in blocks(labelled_answers(pairs, block=BLOCK, seed=seed, with_kl=True)):
+    for block in blocks(labeled_answers(pairs, block=BLOCK, seed=seed, with_kl=True)):
         assert len({tuple(ids) for ids in block["prompt_ids"]}) == BLOCK
 
 
@@ -41,28 +43,45 @@ def test_pairs_that_share_a_prompt_are_kept_apart_too() -> None:
     assert all(sum(row < 6 for row in order[start : start + BLOCK]) == 1 for start in range(0, 24, BLOCK))
 
 
-def test_what_cannot_be_kept_apart_is_still_arranged() -> None:
+def test_prompts_that_cannot_be_kept_apart_are_still_ordered() -> None:
     assert sorted(arrangement(["a"] * 5, BLOCK, seed=0)) == list(range(5))
+
+
+def test_many_answers_to_one_prompt_are_spread_evenly_in_linear_time() -> None:
+    started = time.process_time()
+    order = arrangement([*["a"] * 4000, *(f"b{i}" for i in range(4000))], BLOCK, seed=0)
+    assert time.process_time() - started < 2  # comparing every row with every other took minutes
+    assert sorted(order) == list(range(8000))
+    assert {sum(row < 4000 for row in order[start : start + BLOCK]) for start in range(0, 8000, BLOCK)} == {2}
+
+
+@pytest.mark.parametrize("count", [9, 10, 11, 17])
+def test_a_short_last_block_repeats_no_prompt_either(count: int) -> None:
+    prompts = [number // 2 for number in range(count)]
+    order = arrangement(prompts, BLOCK, seed=count)
+    for start in range(0, count, BLOCK):
+        block = [prompts[row] for row in order[start : start + BLOCK]]
+        assert len(set(block)) == len(block)
 
 
 def test_another_seed_gives_another_order_and_the_same_one_the_same() -> None:
     pairs = prepared_pairs(16)
-    first, again, other = (labelled_answers(pairs, block=4, seed=seed, with_kl=True) for seed in (1, 1, 2))
+    first, again, other = (labeled_answers(pairs, block=4, seed=seed, with_kl=True) for seed in (1, 1, 2))
     assert answers(first) == answers(again) != answers(other)
 
 
 def test_kl_answers_are_those_of_the_micro_batch_rotated_by_one_as_in_trl() -> None:
-    for block in blocks(labelled_answers(prepared_pairs(8), block=BLOCK, seed=0, with_kl=True)):
+    for block in blocks(labeled_answers(prepared_pairs(8), block=BLOCK, seed=0, with_kl=True)):
         given = answers(block)
         assert answers(block, "KL_completion_ids") == [given[-1], *given[:-1]]
 
 
-def test_a_last_row_by_itself_takes_another_prompts_answer_and_not_its_own() -> None:
+def test_a_single_last_row_gets_another_prompts_answer_and_not_its_own() -> None:
     assert kl_partners(["a", "b", "c", "d", "a"], 2) == [1, 0, 3, 2, 3]
     assert kl_partners(["a", "b", "c", "a", "a"], 2) == [1, 0, 3, 2, 2]
 
 
-def test_blocks_stay_whole_and_come_in_another_order_each_epoch_with_the_short_one_last() -> None:
+def test_blocks_stay_whole_in_a_new_order_each_epoch_with_the_short_one_last() -> None:
     epoch = 0.0
     sampler = BlockSampler(18, BLOCK, seed=0, epoch=lambda: epoch)
     orders = []

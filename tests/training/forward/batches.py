@@ -71,7 +71,7 @@ def model_of(config: PreTrainedConfig, *, attention: str = "sdpa", seed: int = 0
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One pair by the lengths of its parts: the prompt, what both answers begin with, and the rest of each."""
+    """One pair by the lengths of its parts: the prompt, the common beginning of both answers, and the rest of each."""
 
     prompt: int
     common: int
@@ -85,11 +85,11 @@ def batch_of(pairs: Sequence[Pair], *, seed: int = 0) -> dict[str, Tensor]:
     rows: list[tuple[Tensor, int]] = []
     others: list[tuple[Tensor, int]] = []
     for pair in pairs:
-        trunk = torch.randint(3, VOCABULARY, (pair.prompt + pair.common,), generator=draw)
+        prefix = torch.randint(3, VOCABULARY, (pair.prompt + pair.common,), generator=draw)
         for count, side, first in ((pair.chosen, rows, 3), (pair.rejected, others, 4)):
             branch = torch.randint(5, VOCABULARY, (count,), generator=draw)
             branch[:1] = first  # the answers part here
-            side.append((torch.cat([trunk, branch]), pair.prompt))
+            side.append((torch.cat([prefix, branch]), pair.prompt))
     longest = max(len(ids) for ids, _ in rows + others)
     shape = (2 * len(pairs), longest)
     ids, mask, labels = torch.zeros(shape).long(), torch.zeros(shape).long(), torch.full(shape, -100)

@@ -1,19 +1,19 @@
-"""The trial before a model is served sees values and gradients."""
+"""The comparison before the shared forward is used covers values and gradients."""
 
 from collections.abc import Callable
 from typing import cast
 
 from trl.trainer.utils import FusedCausalLMOutput
 
-from clairgen_train.forward.checks import shown_obstacle
+from clairgen_train.forward.checks import forward_mismatch
 from tests.training.forward.batches import CONFIGS, model_of
 
 
-def changed(former: Callable[..., object], *, value: float, gradient: float) -> Callable[..., object]:
-    """`former` with its log-probabilities and their gradients multiplied."""
+def changed(original: Callable[..., object], *, value: float, gradient: float) -> Callable[..., object]:
+    """`original` with its log-probabilities and their gradients multiplied."""
 
     def forward(**given: object) -> object:
-        output = cast("FusedCausalLMOutput", former(**given))
+        output = cast("FusedCausalLMOutput", original(**given))
         assert output.log_probs is not None
         sloped = output.log_probs * gradient
         output.log_probs = sloped - sloped.detach() + output.log_probs.detach() * value
@@ -22,17 +22,19 @@ def changed(former: Callable[..., object], *, value: float, gradient: float) -> 
     return forward
 
 
-def test_values_and_gradients_that_differ_are_both_told() -> None:
+def test_differing_values_and_differing_gradients_are_both_found() -> None:
     model = model_of(CONFIGS["llama"])
-    former = model.forward
-    assert shown_obstacle(model, former, changed(former, value=1, gradient=1)) is None
-    assert "log-probabilities came out different" in str(
-        shown_obstacle(model, former, changed(former, value=1.01, gradient=1))
+    original = model.forward
+    assert forward_mismatch(model, original, changed(original, value=1, gradient=1)) is None
+    assert "log-probabilities differ from those of TRL's forward" in str(
+        forward_mismatch(model, original, changed(original, value=1.01, gradient=1))
     )
-    assert "gradients came out different" in str(shown_obstacle(model, former, changed(former, value=1, gradient=1.01)))
+    assert "gradients differ from those of TRL's forward" in str(
+        forward_mismatch(model, original, changed(original, value=1, gradient=1.01))
+    )
 
 
-def test_a_forward_that_fails_on_the_way_back_is_told() -> None:
+def test_a_forward_whose_backward_pass_fails_is_found() -> None:
     model = model_of(CONFIGS["llama"])
 
     def detached(**given: object) -> object:
@@ -41,4 +43,4 @@ def test_a_forward_that_fails_on_the_way_back_is_told() -> None:
         output.log_probs = output.log_probs.detach()
         return output
 
-    assert "a trial of it failed" in str(shown_obstacle(model, model.forward, detached))
+    assert "a comparison with TRL's forward failed" in str(forward_mismatch(model, model.forward, detached))

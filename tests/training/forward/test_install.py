@@ -1,4 +1,4 @@
-"""What the shared forward leaves to the former one, what it refuses, and that either stays right."""
+"""What the shared forward leaves to the original one, what it refuses, and that both stay correct."""
 
 from collections.abc import Callable
 from typing import cast
@@ -55,7 +55,7 @@ def _left_padded(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         pytest.param({"shift": True}, id="shifted labels"),
     ],
 )
-def test_a_fused_call_that_is_no_batch_of_pairs_is_answered_as_before(attention: str, options: dict) -> None:  # type: ignore[type-arg] # cases
+def test_a_fused_call_that_is_not_a_batch_of_pairs_goes_to_the_original_forward(attention: str, options: dict) -> None:  # type: ignore[type-arg] # cases
     batch = batch_of(PAIRS)
     if options.get("left"):
         batch = _left_padded(batch)
@@ -139,14 +139,14 @@ def test_a_head_with_rules_of_its_own_is_used_as_trl_uses_it(config: PreTrainedC
         (Lfm2Config(**SHAPE, layer_types=["conv", "full_attention"]), "sdpa", "conv"),
     ],
 )
-def test_a_model_it_cannot_serve_is_refused_in_a_sentence_and_left_as_it_was(
+def test_an_unsupported_model_is_refused_in_one_sentence_and_left_unchanged(
     config: PreTrainedConfig, attention: str, reason: str
 ) -> None:
     model = model_of(config, attention=attention)
-    former = model.forward
+    original = model.forward
     sentence = install_shared_forward(model)
     assert sentence is not None and reason in sentence and sentence.endswith(".") and "\n" not in sentence
-    assert model.forward == former
+    assert model.forward == original
     assert model.config._attn_implementation == attention
     model(**batch_of(PAIRS), fused_lm_head=True)
 
@@ -157,7 +157,7 @@ def test_a_model_whose_layers_lose_the_packing_is_refused() -> None:
     whole = cast("Callable[..., object]", attention.forward)
     attention.forward = lambda segments=None, **kwargs: whole(**kwargs)
     sentence = install_shared_forward(model)
-    assert sentence is not None and "do not hand the packing on" in sentence
+    assert sentence is not None and "do not pass the packing on" in sentence
 
 
 def test_learned_positions_are_each_rows_own() -> None:
@@ -176,7 +176,7 @@ def test_a_model_without_trls_head_is_refused() -> None:
     assert install_shared_forward(model) is not None
 
 
-def test_it_computes_only_the_figures_that_trl_was_asked_for() -> None:
+def test_it_computes_only_the_statistics_that_trl_was_configured_for() -> None:
     model = AutoModelForCausalLM.from_config(CONFIGS["llama"])  # type: ignore[no-untyped-call] # so it is in transformers
     add_fused_lm_head(model, outputs=("log_probs", "log_sum_sq_probs"))
     batch = batch_of(PAIRS)

@@ -1,4 +1,4 @@
-"""The packing against a naive one over random batches."""
+"""The packing against a naive implementation over random batches."""
 
 import torch
 from hypothesis import given, settings
@@ -37,23 +37,26 @@ def test_a_packing_holds_every_row_once_and_every_label(batch: tuple[Tensor, Ten
     start, tokens, scored = 0, [], set()
     for number, pair in enumerate(packing.pairs):
         rows = [ids[r, : mask[r].sum()].tolist() for r in (number, count + number)]
-        assert pair.trunk == (_shared(*rows) if share else 0)
-        places = [
-            list(range(start, start + pair.trunk + pair.chosen)),
-            [*range(start, start + pair.trunk), *range(start + pair.trunk + pair.chosen, start + pair.tokens)],
+        assert pair.shared_prefix == (_shared(*rows) if share else 0)
+        indices = [
+            list(range(start, start + pair.shared_prefix + pair.chosen)),
+            [
+                *range(start, start + pair.shared_prefix),
+                *range(start + pair.shared_prefix + pair.chosen, start + pair.tokens),
+            ],
         ]
-        tokens += rows[0] + rows[1][pair.trunk :]
+        tokens += rows[0] + rows[1][pair.shared_prefix :]
         for side, row in enumerate(rows):
-            assert packing.tokens[places[side]].tolist() == row
-            assert packing.positions[places[side]].tolist() == list(range(len(row)))
+            assert packing.tokens[indices[side]].tolist() == row
+            assert packing.positions[indices[side]].tolist() == list(range(len(row)))
             for column in range(1, ids.shape[1]):
-                slot = int(packing.places[side * count + number, column - 1])
+                index = int(packing.score_index[side * count + number, column - 1])
                 if labels[side * count + number, column] == -100:
-                    assert slot == packing.scored.numel()
+                    assert index == packing.scored.numel()
                 else:
-                    scored.add(places[side][column])
-                    assert packing.scored[slot] == places[side][column]
-                    assert packing.previous[slot] == places[side][column - 1]
+                    scored.add(indices[side][column])
+                    assert packing.scored[index] == indices[side][column]
+                    assert packing.previous[index] == indices[side][column - 1]
         start += pair.tokens
     assert packing.tokens.tolist() == tokens
     assert packing.scored.tolist() == sorted(scored)
@@ -68,7 +71,7 @@ def _shared(first: list[int], second: list[int]) -> int:
     return length
 
 
-def test_no_packing_of_what_is_no_batch_of_pairs() -> None:
+def test_anything_but_a_batch_of_pairs_is_not_packed() -> None:
     ids = torch.tensor([[3, 4, 5], [3, 4, 0]])
     mask, labels = (ids != 0).long(), ids.masked_fill(ids == 0, -100)
     assert packed(ids, mask, labels, share=True) is not None

@@ -1,4 +1,4 @@
-"""Two ranks (gloo) that take a pair each give the gradients of one process with both, under DDP and under FSDP2."""
+"""Two ranks (gloo) with one pair each give the gradients of one process with both, under DDP and under FSDP2."""
 
 from pathlib import Path
 from typing import cast

@@ -1,4 +1,4 @@
-"""The head's figures and gradients against TRL's, over several tiles, with everything a head may have."""
+"""The head's values and gradients against TRL's, over several tiles, with all options that a head may have."""
 
 import pytest
 import torch
@@ -20,13 +20,13 @@ def _head(*, bias: bool) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     return hidden, weight, torch.randn(VOCABULARY, requires_grad=True) if bias else None, targets
 
 
-def _results(figures: tuple[Tensor, ...], *leaves: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
+def _results(values: tuple[Tensor, ...], *leaves: Tensor | None) -> tuple[list[Tensor], list[Tensor]]:
     there = [leaf for leaf in leaves if leaf is not None]
-    (figures[0] * torch.linspace(-1, 1, len(figures[0]))).sum().backward()  # type: ignore[no-untyped-call] # so it is in torch
+    (values[0] * torch.linspace(-1, 1, len(values[0]))).sum().backward()  # type: ignore[no-untyped-call] # so it is in torch
     gradients = [leaf.grad.clone() for leaf in there if leaf.grad is not None]
     for leaf in there:
         leaf.grad = None
-    return [figure.detach() for figure in figures], gradients
+    return [value.detach() for value in values], gradients
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -39,7 +39,7 @@ def _results(figures: tuple[Tensor, ...], *leaves: Tensor | None) -> tuple[list[
         HeadRules(0.7, 1.0, 5.0, OUTPUTS),
     ],
 )
-def test_figures_and_gradients_are_those_of_trls_head(rules: HeadRules, bias: bool) -> None:
+def test_values_and_gradients_are_those_of_trls_head(rules: HeadRules, bias: bool) -> None:
     hidden, weight, offset, targets = _head(bias=bias)
     ours = TiledLogProbs.apply(hidden, weight, offset, targets, rules)  # type: ignore[no-untyped-call] # so it is in torch
     scaling = rules.temperature, 32768, rules.final_logit_softcapping, rules.logit_scale
@@ -62,7 +62,7 @@ def test_under_autocast_logits_are_rounded_as_trl_rounds_them() -> None:
         assert float((mine - wanted).norm() / wanted.norm()) < 5e-3
 
 
-def test_only_the_first_of_equal_logits_is_the_likeliest() -> None:
+def test_of_equal_logits_only_the_first_is_the_most_likely() -> None:
     weight = torch.zeros(6, 2)
     weight[[2, 4]] = 1.0
     hidden, targets = torch.ones(3, 2), torch.tensor([2, 4, 0])
@@ -73,7 +73,7 @@ def test_only_the_first_of_equal_logits_is_the_likeliest() -> None:
 def test_a_frozen_head_gets_no_gradient() -> None:
     hidden, weight, _, targets = _head(bias=False)
     frozen = weight.detach()
-    figures = TiledLogProbs.apply(hidden, frozen, None, targets, HeadRules(1.0, 1.0, None, ("log_probs",)))  # type: ignore[no-untyped-call] # so it is in torch
-    figures[0].sum().backward()
-    assert figures[1:] == (None, None, None, None)
+    values = TiledLogProbs.apply(hidden, frozen, None, targets, HeadRules(1.0, 1.0, None, ("log_probs",)))  # type: ignore[no-untyped-call] # so it is in torch
+    values[0].sum().backward()
+    assert values[1:] == (None, None, None, None)
     assert frozen.grad is None and hidden.grad is not None

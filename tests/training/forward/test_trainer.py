@@ -1,4 +1,4 @@
-"""TRL's own trainer over the shared forward: the seam that it installs, and everything that it logs."""
+"""TRL's own trainer with the shared forward installed: everything that it logs stays the same."""
 
 from pathlib import Path
 from typing import cast

@@ -1,1 +1,1 @@
-"""From a data set's rows to token ids on disk."""
+"""From the rows of a data set to token ids on disk."""

@@ -1,4 +1,4 @@
-"""A data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or a data set on the hub."""
+"""Loading a data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
 
 import logging
 from collections.abc import Callable
@@ -18,63 +18,64 @@ _FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
     """One split of a data set, or None if it does not have that split.
 
-    Raises InputError, one sentence, for what is no data set of pairs: not there, several subsets and none named, single answers.
+    Raises InputError, one sentence, for a data set that does not exist, has several subsets and none named, or has no pairs.
     """
     import datasets
 
-    # its own warnings on files that it cannot read come again as the exception
+    # its warnings about files that it cannot read are repeated in the exception
     logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
     if path.is_file():
         if path.suffix not in _FILES:
-            raise InputError(f"{data} is no data set that can be read; give a folder, or a .parquet or .jsonl file")
+            raise InputError(f"{data} is not a data set that can be read; give a folder, or a .parquet or .jsonl file")
         if subset is not None:
             raise InputError(f"{data} is a file and has no subset {subset!r}; leave --subset out")
         if split != "train":
             return None
-        return _pairs(_loaded(data, _FILES[path.suffix], data_files=str(path), split="train"), data)
+        return _require_pairs(_loaded(data, _FILES[path.suffix], data_files=str(path), split="train"), data)
     if not path.is_dir() and (data.startswith((".", "/", "~")) or data.count("/") != 1):
         raise InputError(
             f"there is no data set {data}; give a folder that clairgen export wrote, or owner/name of the hub"
         )
-    names = _asked(data, lambda: datasets.get_dataset_config_names(data))
+    names = _readable(data, lambda: datasets.get_dataset_config_names(data))
     if subset is None and len(names) > 1:
         raise InputError(f"{data} has the subsets {', '.join(names)}; name one with --subset")
     if subset is not None and subset not in names:
         raise InputError(f"{data} has no subset {subset!r}; it has {', '.join(names)}")
-    if split not in _asked(data, lambda: datasets.get_dataset_split_names(data, subset or names[0])):
+    if split not in _readable(data, lambda: datasets.get_dataset_split_names(data, subset or names[0])):
         return None
-    return _pairs(_loaded(data, data, name=subset or names[0], split=split), data)
+    return _require_pairs(_loaded(data, data, name=subset or names[0], split=split), data)
 
 
 def _loaded(data: str, builder: str, **choice: str) -> "Dataset":
     import datasets
 
-    return _asked(data, lambda: datasets.load_dataset(builder, **choice))
+    return _readable(data, lambda: datasets.load_dataset(builder, **choice))
 
 
-def _asked(data: str, ask: Callable[[], T]) -> T:
-    from datasets.exceptions import DatasetNotFoundError
+def _readable(data: str, read: Callable[[], T]) -> T:
+    """What `read` returns; its errors as InputError."""
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     try:
-        return ask()
+        return read()
     except DatasetNotFoundError as error:
         raise InputError(
             f"there is no data set {data} on the hub, or it is private; check the name and HF_TOKEN"
         ) from error
-    except StopIteration as error:  # what its reader of JSON Lines raises
+    except StopIteration as error:  # raised by its JSON Lines reader
         raise InputError(f"{data} is empty; make more pairs or loosen the filters") from error
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise InputError(f"the data set {data} cannot be read: {reason}") from error
+        raise InputError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 
 
-def _pairs(rows: "Dataset", data: str) -> "Dataset":
-    """`rows`, if they can be pairs."""
+def _require_pairs(rows: "Dataset", data: str) -> "Dataset":
+    """`rows`, if they have the columns of pairs."""
     columns = set(rows.column_names)
     if "completion" in columns and "chosen" not in columns:
         raise InputError(
-            f"{data} holds single answers; every objective is trained from pairs, so export it with --format preference"
+            f"{data} holds single answers; every objective is trained on pairs, so export it with --format preference"
         )
     if missing := {"chosen", "rejected"} - columns:
         raise InputError(

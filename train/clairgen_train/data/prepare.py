@@ -1,4 +1,4 @@
-"""The pairs of a run as token ids on disk, made once: a continued run goes on with the pairs that it began with."""
+"""The pairs of a run as token ids on disk, written once: a continued run keeps the pairs that it began with."""
 
 import hashlib
 import json
@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
 from clairgen_train.data.load import read_split
-from clairgen_train.data.tokenize import Counts, Limits, PairTokenizer, TokenizedPair
-from clairgen_train.losses import Objective
-from clairgen_train.run_folder import put
+from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair
+from clairgen_train.data.truncate import TokenLimits
+from clairgen_train.objectives import Objective
+from clairgen_train.run_folder import write_atomically
 from clairgen_train.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-_PAIRS_AT_ONCE = 1000
-_LARGEST_SHARE_HELD_OUT = 0.1
+_PAIRS_PER_BATCH = 1000
+_LARGEST_HELD_OUT_SHARE = 0.1
 """Of the training pairs, where the data set has no test split."""
+_FACTS_FILE = "data.json"
+_OLD_COUNTS = {"cut": "truncated", "rendered_otherwise": "prompts_rendered_differently"}
+_OLD_REASONS = {"identical_after_cut": "identical_after_truncation"}
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPairs:
-    """What is trained on and what is held out, each with its counts; `facts` is what data.json says.
+    """The pairs to train on and those held out; `facts` is what data.json holds, with the counts of both.
 
     The columns: `pair_id`; `prompt_ids`, `chosen_ids`, `rejected_ids` within the limits; `objective`, an index into
     `list(Objective)`; `weight`.
@@ -41,49 +45,33 @@ class PreparedPairs:
 def prepare_pairs(
     data: str, settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, out: Path
 ) -> None:
-    """Read, tokenize, cut and write the pairs of `data` into `out`, once. Raises InputError where none can teach."""
-    facts_file = out / "data.json"
-    if facts_file.is_file():
+    """Load, tokenize, truncate and write the pairs of `data` into `out`, once. Raises InputError where none can be used."""
+    if (out / _FACTS_FILE).is_file():
         return
-    rows = read_split(data, settings.subset, "train")
-    if rows is None:
-        raise InputError(f"{data} has no split `train`; name the data set that holds the pairs to train on")
-    limits = Limits(settings.prompt_tokens, settings.response_tokens, settings.truncation)
-    default = settings.objective
-    per_pair = settings.pair_objectives == "use" and default.is_paired and default is not Objective.SFT
-
-    held_out = read_split(data, settings.subset, settings.test_split) if settings.held_out_pairs else None
-    held_from = settings.test_split
-    if settings.held_out_pairs and held_out is None:
-        held_from = "train"
-        drawn = _drawn(len(rows), min(settings.held_out_pairs, int(len(rows) * _LARGEST_SHARE_HELD_OUT)), settings.seed)
-        held_out = rows.select(sorted(drawn))
-        rows = rows.select([number for number in range(len(rows)) if number not in drawn])
-    elif held_out is not None:
-        held_out = held_out.select(sorted(_drawn(len(held_out), settings.held_out_pairs, settings.seed)))
+    train, held_out, held_out_from = _splits(data, settings)
+    limits = TokenLimits(settings.prompt_tokens, settings.response_tokens, settings.truncation)
     (out / "pairs").mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {"data": data, "subset": settings.subset, "held_out_from": held_from}
-    for name, split in (("train", rows), ("held_out", held_out)):
+    facts: dict[str, Any] = {"data": data, "subset": settings.subset, "held_out_from": held_out_from}
+    for name, split in (("train", train), ("held_out", held_out)):
         if split is not None:
             pair_tokenizer = PairTokenizer(tokenizer, vocabulary, limits)
             counts = pair_tokenizer.counts
-            digest = _write(
-                pair_tokenizer.pairs(split), counts, default, out / "pairs" / f"{name}.arrow", per_pair=per_pair
-            )
+            digest = _write(pair_tokenizer.pairs(split), counts, settings, out / "pairs" / f"{name}.arrow")
             facts[name] = counts.facts() | {"sha256": digest}
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
                 raise InputError(
-                    f"no pair of {data} can teach: {reasons or 'it is empty'}; look at the data or raise the limits"
+                    f"no pair of {data} can be trained on: {reasons or 'it is empty'}; look at the data, raise the limits, or "
+                    "give another --chat-template"
                 )
-    put(facts_file, json.dumps(facts, indent=2) + "\n")
+    write_atomically(out / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
 
 
 def prepared_pairs(out: Path) -> PreparedPairs:
     """The pairs that `prepare_pairs` wrote, memory-mapped."""
     from datasets import Dataset
 
-    facts = json.loads((out / "data.json").read_text(encoding="utf-8"))
+    facts = data_facts(out)
     train, held_out = (out / "pairs" / f"{name}.arrow" for name in ("train", "held_out"))
     has_held_out = bool(facts.get("held_out", {}).get("kept"))
     return PreparedPairs(
@@ -91,11 +79,38 @@ def prepared_pairs(out: Path) -> PreparedPairs:
     )
 
 
-def _drawn(of: int, count: int, seed: int) -> set[int]:
-    return set(Random(seed).sample(range(of), min(count, of)))  # noqa: S311 - a draw of pairs, no secret
+def data_facts(out: Path) -> dict[str, Any]:
+    """What data.json says of the pairs in `out`; names that earlier versions wrote are given their present names."""
+    facts: dict[str, Any] = json.loads((out / _FACTS_FILE).read_text(encoding="utf-8"))
+    for name in ("train", "held_out"):
+        if name in facts:
+            counts = {_OLD_COUNTS.get(key, key): value for key, value in facts[name].items()}
+            counts["dropped"] = {_OLD_REASONS.get(key, key): value for key, value in counts["dropped"].items()}
+            facts[name] = counts
+    return facts
 
 
-def _write(pairs: Iterator[TokenizedPair], counts: Counts, default: Objective, path: Path, *, per_pair: bool) -> str:
+def _splits(data: str, settings: TrainingSettings) -> "tuple[Dataset, Dataset | None, str]":
+    """The rows to train on, those to hold out, and the split that the latter come from."""
+    rows = read_split(data, settings.subset, "train")
+    if rows is None:
+        raise InputError(f"{data} has no split `train`; name a data set that holds the pairs to train on")
+    wanted = settings.held_out_pairs
+    if not wanted:
+        return rows, None, settings.test_split
+    held_out = read_split(data, settings.subset, settings.test_split)
+    if held_out is not None:
+        return rows, held_out.select(sorted(_sample(len(held_out), wanted, settings.seed))), settings.test_split
+    sample = _sample(len(rows), min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings.seed)
+    train = rows.select([number for number in range(len(rows)) if number not in sample])
+    return train, rows.select(sorted(sample)), "train"
+
+
+def _sample(of: int, count: int, seed: int) -> set[int]:
+    return set(Random(seed).sample(range(of), min(count, of)))  # noqa: S311 - a sample of pairs, not a secret
+
+
+def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: TrainingSettings, path: Path) -> str:
     """Write an Arrow stream that `datasets` maps into memory; the hash of its token ids."""
     import pyarrow as pa
 
@@ -110,6 +125,8 @@ def _write(pairs: Iterator[TokenizedPair], counts: Counts, default: Objective, p
             ("weight", pa.float32()),
         ]
     )
+    default = settings.objective
+    per_pair = settings.pair_objectives == "use" and default.is_paired and default is not Objective.SFT
     digest = hashlib.sha256()
     partial = path.with_suffix(".partial")
     with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as stream:
@@ -135,5 +152,5 @@ def _write(pairs: Iterator[TokenizedPair], counts: Counts, default: Objective, p
 
 def _batches(pairs: Iterable[TokenizedPair]) -> Iterator[list[TokenizedPair]]:
     remaining = iter(pairs)
-    while batch := list(islice(remaining, _PAIRS_AT_ONCE)):
+    while batch := list(islice(remaining, _PAIRS_PER_BATCH)):
         yield batch

@@ -1,4 +1,4 @@
-"""A row of preference data as a pair of conversations, whichever of the usual shapes it has."""
+"""A row of preference data, in any of the usual shapes, as a pair of conversations."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairgen.errors import InputError
-from clairgen_train.losses import Objective
+from clairgen_train.objectives import Objective
 
 Messages = list[dict[str, str]]
 
@@ -16,12 +16,12 @@ SHAPES = {
     "whole conversations": "chosen and rejected as whole conversations, split into prompt and answer",
     "text": "plain text, taken as one user message and one assistant answer",
 }
-"""The shapes of a row, by name, each with what is said of its conversion; the first needs none."""
+"""The shapes of a row, by name, each with a description for the user; the first needs no conversion."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """A pair to learn from: the prompt's messages and the text of both answers.
+    """A pair to train on: the prompt's messages and the text of both answers.
 
     `objective` and `weight` are the row's own, where the data has those columns; `shape` is a key of SHAPES.
     """
@@ -36,7 +36,7 @@ class PairRow:
 
 
 def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
-    """Read row `number` of a data set. Raises InputError, one sentence, for a row that is no pair."""
+    """Read row `number` of a data set. Raises InputError, one sentence, for a row that is not a pair."""
     where = f"row {number:,} of the data set"
     answers = {name: row.get(name) for name in ("chosen", "rejected")}
     for name, answer in answers.items():
@@ -54,7 +54,7 @@ def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
             prompt, shape = _common_prompt(chosen, rejected, where), "whole conversations"
         texts = (_answer(chosen, f"`chosen` in {where}"), _answer(rejected, f"`rejected` in {where}"))
     if not any(message["role"] == "user" for message in prompt):
-        raise InputError(f"the prompt in {where} has no user message; mend or remove that row")
+        raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
     return PairRow(
         pair_id=str(row.get("pair_id") or _row_hash(prompt, *texts)),
         prompt=prompt,
@@ -71,19 +71,19 @@ def _from_text(given: object, answers: Mapping[str, Any], where: str) -> tuple[M
     if isinstance(given, list):
         return _conversation(given, f"`prompt` in {where}"), texts, "text"
     if not isinstance(given, str) or not given:
-        raise InputError(f"{where} has no `prompt`; with answers as text a prompt is needed")
+        raise InputError(f"{where} has no `prompt`, which answers given as text need; add it or remove that row")
     return [{"role": "user", "content": given}], texts, "text"
 
 
 def _conversation(value: object, where: str) -> Messages:
     """Messages with a role and a text, checked."""
     if not isinstance(value, list):
-        raise InputError(f"{where} is neither text nor a list of messages; mend or remove that row")
+        raise InputError(f"{where} is neither text nor a list of messages; fix or remove that row")
     messages = []
     for message in value:
         role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str):
-            raise InputError(f"{where} holds a message without a text `role` and `content`; mend or remove that row")
+            raise InputError(f"{where} has a message without a text `role` and `content`; fix or remove that row")
         messages.append({"role": role, "content": content})
     return messages
 
@@ -91,7 +91,7 @@ def _conversation(value: object, where: str) -> Messages:
 def _common_prompt(chosen: Messages, rejected: Messages, where: str) -> Messages:
     if len(chosen) < 2 or chosen[:-1] != rejected[:-1]:
         raise InputError(
-            f"in {where} chosen and rejected do not begin with the same prompt; give `prompt` as a list of messages"
+            f"`chosen` and `rejected` in {where} do not begin with the same prompt; give `prompt` as a list of messages"
         )
     return chosen[:-1]
 
@@ -99,7 +99,7 @@ def _common_prompt(chosen: Messages, rejected: Messages, where: str) -> Messages
 def _answer(conversation: Messages, where: str) -> str:
     last = conversation[-1]
     if last["role"] != "assistant":
-        raise InputError(f"{where} does not end with an assistant's message; mend or remove that row")
+        raise InputError(f"{where} does not end with an assistant's message; fix or remove that row")
     return last["content"]
 
 
@@ -115,10 +115,13 @@ def _objective(value: object, where: str) -> Objective | None:
         objective = Objective(str(value))
     except ValueError as error:
         raise InputError(
-            f"`objective` in {where} is {value!r}; it is one of {', '.join(Objective)}, or null for the run's"
+            f"`objective` in {where} is {value!r}; use one of {', '.join(Objective)}, or null for the run's objective"
         ) from error
     if not objective.is_paired or objective is Objective.SFT:
-        raise InputError(f"`objective` in {where} is {value!r}, which cannot be chosen for single pairs")
+        raise InputError(
+            f"`objective` in {where} is {value!r}, which cannot be set for single pairs; use null, or the "
+            f"option --objective {value}"
+        )
     return objective
 
 
@@ -126,5 +129,5 @@ def _weight(value: object, where: str) -> float:
     if value is None:
         return 1.0
     if not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise InputError(f"`weight` in {where} is {value!r}; it is a number from 0 up")
+        raise InputError(f"`weight` in {where} is {value!r}; it must be a finite number of at least 0")
     return float(value)

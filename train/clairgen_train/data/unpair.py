@@ -1,9 +1,10 @@
-"""Pairs as single labelled answers, arranged for KTO: its KL is estimated by giving each prompt another's answer.
+"""Pairs as single labeled answers, ordered for KTO, which estimates its KL by giving each prompt the answer to another one.
 
-KTOTrainer rotates the answers of a micro-batch by one. Pairs that are unpaired row by row would meet their own other answer
-there, or stand as a block of desirable answers before a block of undesirable ones.
+KTOTrainer rotates the answers of a micro-batch by one. If pairs were unpaired row by row, a prompt would get its own other
+answer, or all desirable answers would come before all undesirable ones.
 """
 
+import heapq
 import random
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -14,17 +15,17 @@ from torch.utils.data import Sampler
 from clairgen.errors import InputError
 
 
-def labelled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
-    """Two rows a prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
+def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
+    """Two rows per prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
 
-    `with_kl` arranges them in blocks of `block` rows (a micro-batch) without two answers to one prompt, and adds
-    `KL_completion_ids`. A pair's reference log-probs become `ref_logps` where no KL is asked for; with KL they have to be
-    computed anew, together with those of the KL answers. Raises `InputError` for pairs with weights.
+    `with_kl` orders them in blocks of `block` rows (a micro-batch) without two answers to one prompt, and adds
+    `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be computed again,
+    together with those of the KL answers. Raises `InputError` for pairs with weights.
     """
     if "weight" in pairs.column_names and any(weight != 1 for weight in pairs.unique("weight")):
         raise InputError(
-            "The pairs have weights, which training on single answers cannot use; use an objective for pairs, or take the "
-            "column `weight` away."
+            "The pairs have weights, which training on single answers cannot use; use an objective for pairs, or remove the "
+            "column `weight`."
         )
     numbers: dict[tuple[int, ...], int] = {}
     prompts = [numbers.setdefault(tuple(ids), len(numbers)) for ids in pairs["prompt_ids"]]
@@ -42,30 +43,33 @@ def labelled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) ->
 
 
 def arrangement(prompts: Sequence[Hashable], block: int, seed: int) -> list[int]:
-    """An order of rows by `seed` in which no block of `block` rows has a prompt twice, as far as the prompts allow that.
+    """A random order of rows by `seed` in which no block of `block` rows has a prompt twice, as far as the prompts allow that.
 
-    A row whose prompt its block already has changes places with a row elsewhere, if that leaves neither block worse.
+    The rows of each prompt, the most frequent prompt first, go into the blocks with the most free slots (a random one of equals),
+    which avoids repetition whenever that is possible.
     """
     chance = random.Random(seed)  # noqa: S311 - shuffles data, guards nothing
-    order = list(range(len(prompts)))
-    chance.shuffle(order)
-    for place in range(len(order)):
-        if _clashes(prompts, order, place, block):
-            others = list(range(len(order)))
-            chance.shuffle(others)
-            for other in others:
-                order[place], order[other] = order[other], order[place]
-                if not _clashes(prompts, order, place, block) and not _clashes(prompts, order, other, block):
-                    break
-                order[place], order[other] = order[other], order[place]
-    return order
+    sizes = [min(block, len(prompts) - start) for start in range(0, len(prompts), block)]
+    blocks: list[list[int]] = [[] for _ in sizes]
+    emptiest = [(-size, chance.random(), number) for number, size in enumerate(sizes)]  # a heap by free slots
+    heapq.heapify(emptiest)
+    for rows in _rows_by_prompt(prompts, chance):
+        while rows:
+            chosen = [heapq.heappop(emptiest) for _ in range(min(len(rows), len(emptiest)))]
+            for free, _, number in chosen:
+                blocks[number].append(rows.pop())
+                if free < -1:
+                    heapq.heappush(emptiest, (free + 1, chance.random(), number))
+    for rows in blocks:
+        chance.shuffle(rows)
+    return [row for rows in blocks for row in rows]
 
 
 def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
-    """For each row the row whose answer it takes for the KL: the one before it in its block, and the last for the first.
+    """For each row the row whose answer it gets for the KL: the one before it in its block, and the last one for the first.
 
-    A last block of one row would take its own answer, which makes the KL its own log-ratio: it takes that of the nearest row
-    before with another prompt.
+    A last block of one row would get its own answer, so that the KL were its own log-ratio: it gets the answer of the nearest
+    earlier row with another prompt.
     """
     partners: list[int] = []
     for start in range(0, len(prompts), block):
@@ -78,16 +82,16 @@ def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
 
 
 class BlockSampler(Sampler[int]):
-    """Rows of `count` in blocks of `block` that stay whole, the blocks in another order each epoch; a short last one stays last.
+    """Samples `count` rows in whole blocks of `block`, the blocks in a new order each epoch; a short last one stays last.
 
     A row's KL answer and its reference log-prob are stored with the row, so a block keeps its rows over the epochs.
     """
 
     def __init__(self, count: int, block: int, seed: int, epoch: Callable[[], float]) -> None:
-        """`epoch` tells how many epochs the run has behind it, as a fraction.
+        """`epoch` returns how many epochs the run has completed, as a fraction.
 
-        Asked when an epoch begins, rather than told by `set_epoch`, which accelerate does not pass on to a sampler that it has
-        sharded over ranks in a run resumed within an epoch.
+        It is called when an epoch begins: `set_epoch` is not an alternative, since accelerate does not call it on a sampler that
+        it has sharded over ranks in a run resumed within an epoch.
         """
         self.count, self.block, self.seed, self.epoch = count, block, seed, epoch
 
@@ -102,13 +106,16 @@ class BlockSampler(Sampler[int]):
         yield from range(whole * self.block, self.count)
 
 
-def _clashes(prompts: Sequence[Hashable], order: Sequence[int], place: int, block: int) -> bool:
-    start = place - place % block
-    return any(
-        prompts[order[other]] == prompts[order[place]]
-        for other in range(start, min(start + block, len(order)))
-        if other != place
-    )
+def _rows_by_prompt(prompts: Sequence[Hashable], chance: random.Random) -> list[list[int]]:
+    """The rows of each prompt, shuffled, the prompt with the most rows first and equals in random order."""
+    found: dict[Hashable, list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        found.setdefault(prompt, []).append(row)
+    groups = list(found.values())
+    chance.shuffle(groups)
+    for rows in groups:
+        chance.shuffle(rows)
+    return sorted(groups, key=len, reverse=True)
 
 
 def _unpaired(pairs: dict[str, list[object]]) -> dict[str, list[object]]:

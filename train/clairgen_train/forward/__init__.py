@@ -1,4 +1,4 @@
-"""A forward for batches of pairs that packs without padding, computes shared prefixes once and scores answers alone."""
+"""A forward pass for batches of pairs: packed without padding, shared prefixes computed once, only answers scored."""
 
 from clairgen_train.forward.install import install_shared_forward
 

@@ -1,7 +1,6 @@
-"""The segments' attention: each token of a packed batch sees its own row's earlier tokens and nothing else.
+"""Segment attention: each token of a packed batch sees the earlier tokens of its own row and nothing else.
 
-transformers finds it by name (`AttentionInterface`). A call that brings no `segments` is none of ours and goes to the
-implementation that the model had before.
+transformers finds it by name (`AttentionInterface`). A call without `segments` goes to the model's original implementation.
 """
 
 import sys
@@ -19,23 +18,23 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from clairgen_train.forward.flex import tree_attention, tree_mask
-from clairgen_train.forward.layout import Branches, Packing
+from clairgen_train.forward.layout import Packing, PairLayout
 
 Attention = Callable[..., tuple[Tensor, Tensor | None]]
 _PREFIX = "clairgen_segments_over_"
 
 
-class UnservedAttentionError(Exception):
-    """The model's attention does what the segments' attention cannot do; says what."""
+class UnsupportedAttentionError(Exception):
+    """The model's attention has a feature that segment attention lacks; the message names it."""
 
 
 @dataclass(slots=True)
 class Segments:
-    """What attention must know of a packing: the sizes of the pairs, whether FlexAttention computes it (on GPUs; elsewhere
-    it is `scaled_dot_product_attention`, a segment at a time), and masks that are made once a batch.
+    """What attention needs of a packing: the pairs' token counts, whether FlexAttention computes it (on GPUs; elsewhere
+    `scaled_dot_product_attention` does, one segment at a time), and masks that are built once per batch.
     """
 
-    pairs: tuple[Branches, ...]
+    pairs: tuple[PairLayout, ...]
     device: torch.device
     flex: bool = False
     _masks: dict[tuple[int, int, int | None, torch.dtype], Tensor] = field(default_factory=dict)
@@ -48,7 +47,7 @@ class Segments:
         return cls(packing.pairs, device, flex=device.type == "cuda")
 
     def mask(self, queries: int, keys: int, window: int | None, dtype: torch.dtype) -> Tensor:
-        """Whether the last `queries` of `keys` tokens see each of them, causally and at most `window` back; to be added."""
+        """An additive mask: the last `queries` of `keys` tokens see each of them causally, and at most `window` back."""
         found = self._masks.get((queries, keys, window, dtype))
         if found is None:
             seen = torch.ones(queries, keys, dtype=torch.bool, device=self.device).tril(keys - queries)
@@ -59,20 +58,20 @@ class Segments:
         return found
 
     def block_mask(self, window: int | None) -> BlockMask:
-        """The same of the whole tree, as blocks."""
+        """The same for the whole packed batch, as a block mask."""
         if window not in self._block_masks:
             self._block_masks[window] = tree_mask(self.pairs, self.device, window)
         return self._block_masks[window]
 
 
 def no_mask(device: torch.device) -> Tensor:
-    """What a packed batch gives transformers for an attention mask: four axes, so it is handed on, and nothing in it."""
+    """The attention mask that a packed batch passes to transformers: empty, with the four axes that it requires."""
     return torch.empty(0, 0, 0, 0, device=device)
 
 
-def segments_over(former: str) -> str:
-    """The name under which transformers finds the segments' attention, with `former` for all other calls."""
-    name = _PREFIX + former.replace("flash", "fused")  # for "flash" in a name transformers loads a kernel of that name
+def register_segment_attention(original: str) -> str:
+    """Register segment attention, with `original` for all other calls; the name under which transformers finds it."""
+    name = _PREFIX + original.replace("flash", "fused")  # transformers would load a kernel for a name with "flash"
     if name not in ALL_ATTENTION_FUNCTIONS:
 
         def attention(
@@ -85,49 +84,51 @@ def segments_over(former: str) -> str:
         ) -> tuple[Tensor, Tensor | None]:
             segments = options.pop("segments", None)
             if isinstance(segments, Segments):
-                return attended(query, key, value, segments, options), None
+                return segment_attention(query, key, value, segments, options), None
             if attention_mask is not None and attention_mask.numel() == 0:
-                raise UnservedAttentionError("its layers do not hand the packing on to their attention")
-            return _former(former, module)(module, query, key, value, attention_mask, **options)
+                raise UnsupportedAttentionError("its layers do not pass the packing on to their attention")
+            return _original(original, module)(module, query, key, value, attention_mask, **options)
 
         AttentionInterface.register(name, attention)
-        if former in ALL_MASK_ATTENTION_FUNCTIONS:
-            AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[former])
+        if original in ALL_MASK_ATTENTION_FUNCTIONS:
+            AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[original])
     return name
 
 
-def _former(name: str, module: nn.Module) -> Attention:
-    if name == "eager":  # each model's own, in its own module
+def _original(name: str, module: nn.Module) -> Attention:
+    if name == "eager":  # each model has its own, in its module
         return cast("Attention", sys.modules[type(module).__module__].eager_attention_forward)
     return cast("Attention", ALL_ATTENTION_FUNCTIONS[name])
 
 
-def attended(query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: dict[str, object]) -> Tensor:
-    """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
+def segment_attention(
+    query: Tensor, key: Tensor, value: Tensor, segments: Segments, options: dict[str, object]
+) -> Tensor:
+    """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     for name, what in (
         ("softcap", "softcapped scores"),
         ("s_aux", "attention sinks"),
         ("position_bias", "a bias by distance"),
     ):
         if options.get(name) is not None:
-            raise UnservedAttentionError(f"its attention has {what}")
+            raise UnsupportedAttentionError(f"its attention has {what}")
     if options.get("dropout"):
-        raise UnservedAttentionError("its attention drops scores at random")
+        raise UnsupportedAttentionError("its attention drops scores at random")
     scale, window = cast("float | None", options.get("scaling")), cast("int | None", options.get("sliding_window"))
     if segments.flex:
         return tree_attention(query, key, value, segments.block_mask(window), scale, training=torch.is_grad_enabled())
     if key.shape[1] != query.shape[1]:
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    sizes = list(chain.from_iterable((pair.trunk + pair.chosen, pair.rejected) for pair in segments.pairs))
+    sizes = list(chain.from_iterable((pair.shared_prefix + pair.chosen, pair.rejected) for pair in segments.pairs))
     queries, keys, values = (torch.split(x, sizes, 2) for x in (query, key, value))
     parts: list[Tensor] = []
     for number, pair in enumerate(segments.pairs):
         q, k, v = queries[2 * number], keys[2 * number], values[2 * number]
         parts.append(_causal(q, k, v, segments, scale, window))
         q, k_own, v_own = queries[2 * number + 1], keys[2 * number + 1], values[2 * number + 1]
-        k = torch.cat([k[:, :, : pair.trunk], k_own], 2) if pair.trunk else k_own
-        v = torch.cat([v[:, :, : pair.trunk], v_own], 2) if pair.trunk else v_own
+        k = torch.cat([k[:, :, : pair.shared_prefix], k_own], 2) if pair.shared_prefix else k_own
+        v = torch.cat([v[:, :, : pair.shared_prefix], v_own], 2) if pair.shared_prefix else v_own
         parts.append(_causal(q, k, v, segments, scale, window))
     return torch.cat([part.transpose(1, 2) for part in parts], 1)
 

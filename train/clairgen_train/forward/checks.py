@@ -1,4 +1,4 @@
-"""Whether a model can be served: what its configuration says, and what a trial on one small pair shows."""
+"""Whether the shared forward supports a model: by its configuration, and by a comparison with TRL's forward on a small pair."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,51 +8,52 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from clairgen_train.forward.attention import UnservedAttentionError
+from clairgen_train.forward.attention import UnsupportedAttentionError
 
-_SERVED_LAYERS = {"full_attention", "sliding_attention"}
+_SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
-_COARSE = 0.1  # bf16 and fp16: a token too many or too few in an attention of eight shows more than this
+_LOW_PRECISION_TOLERANCE = 0.1  # bf16 and fp16: one token too many or too few among eight differs by more
 
 
-def declared_obstacle(model: PreTrainedModel) -> str | None:
-    """What in the model's class or configuration the packed forward cannot do, as half a sentence."""
+def unsupported_feature(model: PreTrainedModel) -> str | None:
+    """What the model's class or configuration has that the shared forward lacks, as a clause; None if nothing."""
     config = model.config.get_text_config()
-    layers = set(getattr(config, "layer_types", None) or ()) - _SERVED_LAYERS
-    obstacles = {
-        "it takes more than text": config is not model.config,
-        "its attention is not found by transformers' AttentionInterface": not model._supports_attention_backend,  # noqa: SLF001 - no other name
-        f"it has layers of another kind ({', '.join(sorted(layers))})": bool(layers),
+    layers = set(getattr(config, "layer_types", None) or ()) - _SUPPORTED_LAYERS
+    unsupported = {
+        "it takes more than text as input": config is not model.config,
+        "its attention does not go through transformers' AttentionInterface": not model._supports_attention_backend,  # noqa: SLF001 - no other name
+        f"it has layers of an unsupported kind ({', '.join(sorted(layers))})": bool(layers),
         "its attention has softcapped scores": bool(getattr(config, "attn_logit_softcapping", None)),
         "its attention drops scores at random (attention_dropout)": bool(getattr(config, "attention_dropout", 0.0)),
         "its attention sees later tokens": not getattr(config, "is_causal", True),
-        "it lies on several devices": len(set(getattr(model, "hf_device_map", {}).values())) > 1,
+        "it is spread over several devices": len(set(getattr(model, "hf_device_map", {}).values())) > 1,
     }
-    return next((obstacle for obstacle, there in obstacles.items() if there), None)
+    return next((feature for feature, present in unsupported.items() if present), None)
 
 
-def shown_obstacle(model: PreTrainedModel, former: Callable[..., object], served: Callable[..., object]) -> str | None:
-    """What keeps the new forward `served` from giving the former's values and gradients on a small pair, as half a sentence.
+def forward_mismatch(
+    model: PreTrainedModel, original: Callable[..., object], shared: Callable[..., object]
+) -> str | None:
+    """How the forward `shared` differs from the original in values or gradients on a small pair, as a clause; None if not.
 
-    The gradient is that of the embedded tokens alone, summed over them, so that no weight's is held in memory.
-
-    A model whose weights are not here (DeepSpeed ZeRO-3, or the ranks of FSDP that load nothing) is not tried.
+    Only the gradient in the token embeddings is compared, summed over the tokens, so that no weight's gradient needs memory.
+    A model whose weights are not loaded here (DeepSpeed ZeRO-3, or the FSDP ranks that load nothing) is not compared.
     """
     if any(parameter.is_meta or hasattr(parameter, "ds_id") for parameter in model.parameters()):
         return None
     batch = _small_pair(model)
     try:
-        with _at_rest(model):
-            expected, found = _tried(model, former, batch), _tried(model, served, batch)
-    except UnservedAttentionError as fault:
+        with _evaluation_mode(model):
+            expected, found = _values(model, original, batch), _values(model, shared, batch)
+    except UnsupportedAttentionError as fault:
         return str(fault)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
-        return f"a trial of it failed ({type(fault).__name__}: {fault})"
-    tolerance = _TOLERANCE.get(model.dtype, _COARSE)
-    for what, former_values, values in zip(("log-probabilities", "gradients"), expected, found, strict=True):
-        furthest = (former_values - values).abs().max().item()
-        if not furthest <= tolerance * (1 + former_values.abs().max().item()):
-            return f"in a trial its {what} came out different by {furthest:.2g}"
+        return f"a comparison with TRL's forward failed ({type(fault).__name__}: {fault})"
+    tolerance = _TOLERANCE.get(model.dtype, _LOW_PRECISION_TOLERANCE)
+    for what, original_values, values in zip(("log-probabilities", "gradients"), expected, found, strict=True):
+        difference = (original_values - values).abs().max().item()
+        if not difference <= tolerance * (1 + original_values.abs().max().item()):
+            return f"its {what} differ from those of TRL's forward by {difference:.2g}"
     return None
 
 
@@ -65,8 +66,8 @@ def _small_pair(model: PreTrainedModel) -> dict[str, Tensor]:
     return {"input_ids": rows, "attention_mask": attended, "labels": rows.masked_fill(~answered, -100)}
 
 
-def _tried(model: PreTrainedModel, forward: Callable[..., object], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [2, 6], and the gradient of their sum in the embedded tokens, summed over these [width]."""
+def _values(model: PreTrainedModel, forward: Callable[..., object], batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [2, 6], and the gradient of their sum in the token embeddings, summed over tokens [hidden size]."""
     embedded: list[Tensor] = []
 
     def keep(_module: nn.Module, _given: object, output: Tensor) -> None:
@@ -83,8 +84,8 @@ def _tried(model: PreTrainedModel, forward: Callable[..., object], batch: dict[s
 
 
 @contextmanager
-def _at_rest(model: PreTrainedModel) -> Iterator[None]:
-    """In evaluation mode for so long, with gradients and without autocast, whatever is in force around it."""
+def _evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
+    """Evaluation mode with gradients and without autocast, inside the block."""
     training = model.training
     model.train(False)
     try:

@@ -1,7 +1,7 @@
-"""The tree of a packed batch as a block mask for FlexAttention: the path on GPUs.
+"""FlexAttention over a packed batch, used on GPUs: the tree of shared prefixes and branches as a block mask.
 
-The mask's rule and the eager FlexAttention were held against the CPU's path, on a CPU. The compiled kernel and its backward
-pass have not been run on a GPU yet; a model whose trial fails there is refused, and TRL's own forward goes on.
+The mask and the eager FlexAttention are tested against the CPU's attention, on a CPU. The compiled kernel and its backward pass
+have not been run on a GPU yet; a model that fails the comparison there is refused, and TRL's own forward stays in use.
 """
 
 from collections.abc import Callable
@@ -12,34 +12,34 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from transformers.integrations.flex_attention import compile_friendly_flex_attention
 
-from clairgen_train.forward.layout import Branches
+from clairgen_train.forward.layout import PairLayout
 
 MaskRule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
-def tree_rule(pairs: tuple[Branches, ...], device: torch.device, window: int | None) -> MaskRule:
-    """Whether a query sees a key, by their flat places: earlier or itself, of its own branch or of its pair's trunk.
+def tree_rule(pairs: tuple[PairLayout, ...], device: torch.device, window: int | None) -> MaskRule:
+    """Whether a query sees a key, by flat indices: itself and earlier tokens of its own branch or its pair's shared prefix.
 
-    With a `window`, at most that many tokens of its own row, itself counted.
+    With a `window`, only the last `window` tokens of its own row, itself included.
     """
     pair = torch.repeat_interleave(
         torch.arange(len(pairs), device=device), torch.tensor([p.tokens for p in pairs], device=device)
     )
-    sizes = torch.tensor([size for p in pairs for size in (p.trunk, p.chosen, p.rejected)], device=device)
+    sizes = torch.tensor([size for p in pairs for size in (p.shared_prefix, p.chosen, p.rejected)], device=device)
     branch = torch.repeat_interleave(torch.arange(3, device=device).repeat(len(pairs)), sizes)
     skipped = torch.tensor([p.chosen for p in pairs], device=device)[pair] * (branch == 2)
-    place = torch.arange(len(pair), device=device) - skipped  # places of one pair that are apart as in the row itself
+    position = torch.arange(len(pair), device=device) - skipped  # whose differences within a row are the row's own
 
     def sees(_batch: Tensor, _head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         own = (branch[key] == 0) | (branch[key] == branch[query])
         seen = (key <= query) & (pair[key] == pair[query]) & own
-        return seen if window is None else seen & (place[query] - place[key] < window)
+        return seen if window is None else seen & (position[query] - position[key] < window)
 
     return sees
 
 
-def tree_mask(pairs: tuple[Branches, ...], device: torch.device, window: int | None) -> BlockMask:
-    """The rule as blocks, of which those that nobody sees are left out."""
+def tree_mask(pairs: tuple[PairLayout, ...], device: torch.device, window: int | None) -> BlockMask:
+    """The rule as a block mask, without the blocks that no query sees."""
     total = sum(pair.tokens for pair in pairs)
     rule = tree_rule(pairs, device, window)
     return create_block_mask(rule, None, None, total, total, device=str(device), _compile=device.type == "cuda")
@@ -48,7 +48,7 @@ def tree_mask(pairs: tuple[Branches, ...], device: torch.device, window: int | N
 def tree_attention(
     query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None, *, training: bool
 ) -> Tensor:
-    """Attention of a packed batch: query, key and value [1, heads, N, width] in, [1, N, heads, width] out."""
+    """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     grouped = key.shape[1] != query.shape[1]
     if query.device.type == "cuda":
         found = compile_friendly_flex_attention(

@@ -1,4 +1,4 @@
-"""The seam: the forward that TRL gave a model, replaced by one that packs a batch of pairs and shares what they share."""
+"""Replacing the forward that TRL installs on a model by one that packs a batch of pairs and computes shared prefixes once."""
 
 import functools
 import types
@@ -9,41 +9,41 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
-from clairgen_train.forward.attention import Segments, no_mask, segments_over
-from clairgen_train.forward.checks import declared_obstacle, shown_obstacle
+from clairgen_train.forward.attention import Segments, no_mask, register_segment_attention
+from clairgen_train.forward.checks import forward_mismatch, unsupported_feature
 from clairgen_train.forward.layout import packed
-from clairgen_train.forward.log_probs import head_rules, scores
+from clairgen_train.forward.log_probs import head_rules, packed_output
 from clairgen_train.forward.tiled_head import HeadRules
 
 _BATCH = frozenset(("input_ids", "attention_mask", "use_cache"))
 
 
 def install_shared_forward(model: PreTrainedModel, *, share: bool = True) -> str | None:
-    """Replace the forward that TRL's `add_fused_lm_head` installed on `model`; None, or one sentence why it cannot serve.
+    """Replace the forward that TRL's `add_fused_lm_head` installed on `model`; returns None, or one sentence why it cannot.
 
-    The model is the causal language model itself, not wrapped by PEFT or DDP (adapters may be in it). Its forward then
-    packs a batch [chosen rows; rejected rows], computes what two rows of a pair begin with once (unless `share` is
-    false) and scores the labelled tokens alone; values and gradients are TRL's to round-off. Every other call goes to the former
-    forward. A model that is refused is left as it was.
+    The model is the causal language model itself, not wrapped by PEFT or DDP (adapters may be in it). Its forward then packs a
+    batch [chosen rows; rejected rows], computes the prefix that both rows of a pair share once (unless `share` is false) and
+    scores only the labeled tokens; values and gradients equal TRL's up to rounding. Every other call goes to the original
+    forward. A model that is refused is left unchanged.
     """
-    former = model.forward
-    rules = head_rules(former)
+    original = model.forward
+    rules = head_rules(original)
     if rules is None:
         return "The shared forward needs the fused head that TRL 1.16 puts on a model, and this model does not have it."
-    reason = declared_obstacle(model)
+    reason = unsupported_feature(model)
     if reason is None:
         attention = cast("str", model.config._attn_implementation)  # noqa: SLF001 - transformers gives it no other name
-        model.set_attn_implementation(segments_over(attention))
-        model.forward = types.MethodType(_shared_forward(model, former, rules, share=share), model)
-        reason = shown_obstacle(model, former, model.forward)
+        model.set_attn_implementation(register_segment_attention(attention))
+        model.forward = types.MethodType(_shared_forward(model, original, rules, share=share), model)
+        reason = forward_mismatch(model, original, model.forward)
         if reason is not None:
-            model.forward = former
+            model.forward = original
             model.set_attn_implementation(attention)
-    return None if reason is None else f"The shared forward cannot serve {type(model).__name__}: {reason}."
+    return None if reason is None else f"The shared forward does not support {type(model).__name__}: {reason}."
 
 
 def _shared_forward(
-    model: PreTrainedModel, former: Callable[..., object], rules: HeadRules, *, share: bool
+    model: PreTrainedModel, original: Callable[..., object], rules: HeadRules, *, share: bool
 ) -> Callable[..., object]:
     config = model.config.get_text_config()
 
@@ -64,7 +64,7 @@ def _shared_forward(
                 return output
         if labels is not None:
             kwargs["labels"] = labels
-        return former(*args, fused_lm_head=fused_lm_head, **kwargs)
+        return original(*args, fused_lm_head=fused_lm_head, **kwargs)
 
     return forward
 
@@ -83,4 +83,4 @@ def _packed_forward(
         segments=Segments.of(packing),
         use_cache=False,
     )
-    return scores(outputs.last_hidden_state[0], head, packing, rules)
+    return packed_output(outputs.last_hidden_state[0], head, packing, rules)

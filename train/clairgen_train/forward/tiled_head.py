@@ -1,7 +1,7 @@
-"""The head on a CPU: log-probabilities in tiles of rows that stay in the cache, logits never kept.
+"""The language-model head on a CPU: log-probabilities in tiles of rows that fit the cache, without storing logits.
 
-TRL's own head (`ChunkedLogProbFunction`) has a Triton kernel for GPUs, which we use there; its stand-in for other devices
-goes over a tile of 4096 rows about twenty times. The figures are the same to round-off; here the entropy has no gradient.
+TRL's own head (`ChunkedLogProbFunction`) has a Triton kernel for GPUs, which we use there; its fallback for other devices passes
+over a tile of 4096 rows about twenty times. The values are the same up to rounding; here the entropy has no gradient.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 _TILE_BYTES = 8 * 2**20
-_FEWEST_ROWS = 64
+_MIN_ROWS = 64
 
-Figures = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+TokenStatistics = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 
 
 @dataclass(frozen=True, slots=True)
 class HeadRules:
-    """How TRL turns a model's hidden states into log-probabilities, and which figures beside them it was asked for."""
+    """How TRL turns hidden states into log-probabilities, and which other statistics it was configured to return."""
 
     temperature: float
     logit_scale: float
@@ -26,7 +26,7 @@ class HeadRules:
     outputs: tuple[str, ...]
 
     def apply(self, logits: Tensor) -> None:
-        """Scale, cap and cool the logits in place."""
+        """Scale, soft-cap and divide the logits by the temperature, in place."""
         if self.logit_scale != 1:
             logits.mul_(self.logit_scale)
         if self.final_logit_softcapping is not None:
@@ -35,7 +35,7 @@ class HeadRules:
             logits.div_(self.temperature)
 
     def slope(self, logits: Tensor) -> Tensor | float:
-        """The derivative of `apply` at the logits that it gave."""
+        """The derivative of `apply` at the logits that it returned."""
         factor = self.logit_scale / self.temperature
         if self.final_logit_softcapping is None:
             return factor
@@ -52,37 +52,37 @@ class _Context(FunctionCtx):
 
 
 class TiledLogProbs(torch.autograd.Function):
-    """Log-probability of each target and the figures that TRL logs; see `forward`."""
+    """Log-probability of each target and the statistics that TRL logs; see `forward`."""
 
     @staticmethod
     def forward(
         ctx: _Context, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, rules: HeadRules
-    ) -> Figures:
+    ) -> TokenStatistics:
         """From `hidden` [M, H], `weight` [V, H], `bias` [V] and `targets` [M]: log-probabilities [M] with a gradient,
-        then entropy, log of the summed squared probabilities, mean logit and whether the target is the first among the
-        likeliest, [M] without one, or None where `rules.outputs` does not name them.
+        then entropy, log of the summed squared probabilities, mean logit and whether the target is the first of the most
+        likely tokens, [M] without a gradient, or None where `rules.outputs` does not name them.
         """
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
-        found: dict[str, list[Tensor]] = {name: [] for name in ("log_z", *_FIGURES)}
+        found: dict[str, list[Tensor]] = {name: [] for name in ("log_z", *_STATISTICS)}
         rounded = weight.to(dtype).float()
-        with torch.autocast("cpu", enabled=False):  # which would round sums too
+        with torch.autocast("cpu", enabled=False):  # autocast would round sums too
             for rows in _tiles(hidden, weight):
                 logits = _logits(hidden[rows], rounded, bias, dtype)
                 rules.apply(logits)
-                for name, figure in _figures(logits, targets[rows], rules.outputs).items():
-                    found[name].append(figure)
+                for name, value in _tile_statistics(logits, targets[rows], rules.outputs).items():
+                    found[name].append(value)
         whole = {name: torch.cat(parts) for name, parts in found.items() if parts}
         ctx.save_for_backward(hidden, weight, targets, whole.pop("log_z"), *([] if bias is None else [bias]))
         ctx.rules, ctx.tile_dtype = rules, dtype
-        entropy, log_sum_sq_probs, mean_logits, is_top1 = (whole.get(name) for name in _FIGURES[1:])
+        entropy, log_sum_sq_probs, mean_logits, is_top1 = (whole.get(name) for name in _STATISTICS[1:])
         others = entropy, log_sum_sq_probs, mean_logits, is_top1
-        ctx.mark_non_differentiable(*(figure for figure in others if figure is not None))
+        ctx.mark_non_differentiable(*(value for value in others if value is not None))
         return whole["log_probs"], *others
 
     @staticmethod
     @once_differentiable
     def backward(ctx: _Context, gradient: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Logits once more, tile by tile, turned into their gradient in place; sums are in fp32."""
+        """Recompute the logits tile by tile and turn them into their gradient in place; sums are in fp32."""
         hidden, weight, targets, log_z, *biases = ctx.saved_tensors
         bias = biases[0] if biases else None
         of_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
@@ -113,24 +113,24 @@ class TiledLogProbs(torch.autograd.Function):
         )
 
 
-_FIGURES = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
+_STATISTICS = ("log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1")
 
 
 def _tiles(hidden: Tensor, weight: Tensor) -> list[slice]:
-    rows = max(_FEWEST_ROWS, _TILE_BYTES // (4 * weight.shape[0]))
+    rows = max(_MIN_ROWS, _TILE_BYTES // (4 * weight.shape[0]))
     return [slice(start, start + rows) for start in range(0, max(hidden.shape[0], 1), rows)]
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Logits in fp32 of a weight that is in fp32, rounded as `dtype` rounds them."""
+    """Logits in fp32 from a weight in fp32, rounded to `dtype`."""
     logits = hidden.to(dtype).float() @ weight.t()
     if bias is not None:
         logits += bias
     return logits if dtype == torch.float32 else logits.to(dtype).float()
 
 
-def _figures(logits: Tensor, targets: Tensor, outputs: tuple[str, ...]) -> dict[str, Tensor]:
-    """Every figure that is wanted of a tile; what `logits` holds is gone afterwards."""
+def _tile_statistics(logits: Tensor, targets: Tensor, outputs: tuple[str, ...]) -> dict[str, Tensor]:
+    """The statistics of a tile that `outputs` names; overwrites `logits`."""
     of_target = logits.gather(1, targets[:, None]).squeeze(1)
     highest = logits.amax(1)
     found: dict[str, Tensor] = {}
@@ -138,7 +138,7 @@ def _figures(logits: Tensor, targets: Tensor, outputs: tuple[str, ...]) -> dict[
         found["mean_logits"] = logits.mean(1)
     if "is_top1" in outputs:
         found["is_top1"] = of_target >= highest
-        ties = found["is_top1"].nonzero().squeeze(1)  # the first among equals counts, and there are few to look at
+        ties = found["is_top1"].nonzero().squeeze(1)  # argmax only where needed: of equal logits the first counts
         found["is_top1"][ties] = logits[ties].argmax(1) == targets[ties]
     logits.sub_(highest[:, None])
     weights = logits.exp()

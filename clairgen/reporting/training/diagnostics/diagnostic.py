@@ -1,4 +1,4 @@
-"""What a trajectory can suffer from, as a noun: what was seen, what it may mean and what to try; and what objectives promise."""
+"""What a diagnostic is: an observation, what it may mean and what to try; and what each objective is expected to do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,26 +6,26 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from clairgen.reporting.training.paired import Change, mean_change
+from clairgen.reporting.training.paired import MeanChange, mean_change
 from clairgen.reporting.training.trajectory import Floats, Trajectory
 
 CONFIDENCE = 0.99
-"""Of each rule's interval: some eight rules look at a run, so that noise alone speaks up in fewer than one run of twenty."""
+"""The confidence of each rule's interval: with about eight rules, noise raises a finding in fewer than one run of twenty."""
 LEAST_NATS = 0.5
-"""A mean change of an answer's log-likelihood that is worth a word: below half a nat (1.6 times as likely) it is clear of
-chance only because there are many pairs."""
+"""The smallest mean change of an answer's log-likelihood worth reporting: below half a nat (1.6 times as likely) a change is
+significant only because there are many pairs."""
 
 
 class Kind(StrEnum):
-    """A warning contradicts what the objective is for; a remark is worth knowing, and may be as it should."""
+    """A warning contradicts the purpose of the objective; a remark is worth knowing and may be intended."""
 
     WARNING = "warning"
     REMARK = "remark"
 
 
 @dataclass(frozen=True, slots=True)
-class Sickness:
-    """One finding under its stable name, in sentences; `step` is the one to look at, and `figures` are those in `seen`."""
+class Diagnostic:
+    """One finding under its stable name, in sentences; `step` is the step to look at, and `figures` are those in `seen`."""
 
     name: str
     seen: str
@@ -48,66 +48,66 @@ class Sickness:
         }
 
 
-class Way(StrEnum):
-    """Where an objective pushes a likelihood."""
+class Direction(StrEnum):
+    """The direction in which an objective pushes a likelihood."""
 
     UP = "up"
     DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """Where an objective pushes chosen and rejected (section 4); None where it does not say."""
+class ExpectedDirection:
+    """The direction in which an objective pushes chosen and rejected (section 4); None where it does not determine one."""
 
-    chosen: Way | None
-    rejected: Way | None
+    chosen: Direction | None
+    rejected: Direction | None
 
 
-PROMISES: Mapping[str, Promise] = MappingProxyType(
+EXPECTED_DIRECTIONS: Mapping[str, ExpectedDirection] = MappingProxyType(
     {
-        "apo-zero": Promise(Way.UP, Way.DOWN),  # eq. 7
-        "apo-down": Promise(Way.DOWN, Way.DOWN),  # eq. 8
-        "dpo": Promise(None, None),  # eq. 6: the difference alone
-        "kto-pair": Promise(Way.UP, Way.DOWN),  # eq. 9
-        "kto": Promise(Way.UP, Way.DOWN),
-        "apo-zero-unpaired": Promise(Way.UP, Way.DOWN),
-        "sft": Promise(Way.UP, None),
+        "apo-zero": ExpectedDirection(Direction.UP, Direction.DOWN),  # eq. 7
+        "apo-down": ExpectedDirection(Direction.DOWN, Direction.DOWN),  # eq. 8
+        "dpo": ExpectedDirection(None, None),  # eq. 6: the difference alone
+        "kto-pair": ExpectedDirection(Direction.UP, Direction.DOWN),  # eq. 9
+        "kto": ExpectedDirection(Direction.UP, Direction.DOWN),
+        "apo-zero-unpaired": ExpectedDirection(Direction.UP, Direction.DOWN),
+        "sft": ExpectedDirection(Direction.UP, None),
     }
 )
-SILENT = Promise(None, None)
-"""What is expected of an objective that this version does not know, or of a data set that names one for each pair."""
+UNKNOWN_OBJECTIVE = ExpectedDirection(None, None)
+"""What is expected of an objective that this version does not know, and of data sets with one objective for each pair."""
 
 
-def promise(trajectory: Trajectory) -> Promise:
-    """What the run's objective promises."""
-    return PROMISES.get(trajectory.objective, SILENT)
+def expected_direction(trajectory: Trajectory) -> ExpectedDirection:
+    """What the run's objective is expected to do."""
+    return EXPECTED_DIRECTIONS.get(trajectory.objective, UNKNOWN_OBJECTIVE)
 
 
-def overall(values: Floats) -> Change | None:
+def overall(values: Floats) -> MeanChange | None:
     """The change of the same pairs from the first measurement to the last; `values` have the shape (steps, pairs)."""
     return mean_change(values[-1] - values[0], CONFIDENCE)
 
 
-def aim(trajectory: Trajectory) -> tuple[str, Floats]:
-    """What the objective makes larger, with its name: the margin, but under SFT the log-likelihood of chosen."""
+def objective_value(trajectory: Trajectory) -> tuple[str, Floats]:
+    """The quantity that the objective increases, with its name: the margin, or under SFT the log-likelihood of chosen."""
     if trajectory.objective == "sft":
         return "log-likelihood of chosen answers", trajectory.chosen_logps
     return "margin", trajectory.margins
 
 
-def interval_words(change: Change) -> str:
-    """The interval and its n in brackets, as sizes of a fall where the mean is one."""
+def interval_words(change: MeanChange) -> str:
+    """The interval and its n in parentheses; for a decrease, as sizes of the decrease."""
     low, high = (-change.high, -change.low) if change.mean < 0 else (change.low, change.high)
     ends = f"{figure(low, change.mean)} to {figure(high, change.mean)}"
     return f"({100 * change.confidence:.4g}% interval {ends}, {change.n:,} pairs)"
 
 
 def figure(value: float, like: float | None = None) -> str:
-    """A number with as many digits as are worth reading at its size, or at that of the number beside which it stands."""
+    """A number with a sensible count of digits for its size, or for the size of the number `like` next to it."""
     size = abs(value if like is None else like)
     return f"{value:,.{1 if size >= 100 else 2 if size >= 1 else 4}f}"
 
 
 def between(trajectory: Trajectory) -> str:
-    """From which step to which."""
+    """The range of steps, in words."""
     return f"from step {trajectory.steps[0]:,} to step {trajectory.steps[-1]:,}"

@@ -1,107 +1,107 @@
-"""Sicknesses of direction: a likelihood that goes where the objective should not let it, and a margin from one side only."""
+"""Diagnostics of likelihoods: one that moves against the objective, or a margin that comes from one side only."""
 
 from clairgen.reporting.training.diagnostics.diagnostic import (
     CONFIDENCE,
     LEAST_NATS,
+    Diagnostic,
+    Direction,
     Kind,
-    Sickness,
-    Way,
     between,
+    expected_direction,
     figure,
     interval_words,
     overall,
-    promise,
 )
-from clairgen.reporting.training.paired import Change, mean_change
+from clairgen.reporting.training.paired import MeanChange, mean_change
 from clairgen.reporting.training.trajectory import Floats, Trajectory
 
 MOST_FROM_ONE_SIDE = 0.9
-"""A margin is one-sided where clearly more than nine tenths of it come from one side: the other's tenth is then lost among the
-pairs, while under APO-zero at its start both sides are pushed alike."""
+"""A margin is one-sided if clearly more than nine tenths of it come from one side; under APO-zero both sides are pushed
+equally at the start."""
 
 
-def chosen_falls(trajectory: Trajectory) -> Sickness | None:
-    """The log-likelihood of chosen answers fell, though the objective should raise it; a remark under DPO, which does not say.
+def chosen_falls(trajectory: Trajectory) -> Diagnostic | None:
+    """The log-likelihood of chosen answers fell although the objective should raise it (a remark under DPO).
 
     Rule: the mean change over pairs is below -LEAST_NATS and its interval below 0.
     """
-    said = promise(trajectory).chosen
+    said = expected_direction(trajectory).chosen
     change = _clear(trajectory.chosen_logps)
-    if change is None or change.mean > 0 or not (said is Way.UP or trajectory.objective == "dpo"):
+    if change is None or change.mean > 0 or not (said is Direction.UP or trajectory.objective == "dpo"):
         return None
     seen = _seen("chosen", "fell", change, trajectory)
     if said is None:
-        return Sickness(
+        return Diagnostic(
             "chosen_falls",
             seen,
-            "DPO widens the difference alone and does not say which way chosen goes; what it loses may go to answers that "
-            "nobody chose.",
+            "DPO only increases the difference and does not determine which way chosen moves; the lost probability may go "
+            "to answers that nobody chose.",
             "Try apo-zero, if the chosen answers are better than what the model writes.",
             trajectory.steps[-1],
             change.figures,
             Kind.REMARK,
         )
-    return Sickness(
+    return Diagnostic(
         "chosen_falls",
         seen,
-        "The objective should raise it: lowering rejected answers may drag down the text that chosen ones share "
-        "with them, the learning rate may be too high, or the run may have gone on for too long.",
-        "Try a lower learning rate or an earlier checkpoint, and ask `clairgen advise` whether the chosen answers are better "
-        "than the model's own.",
+        "The objective should raise it: lowering rejected answers may also lower the text that chosen ones share "
+        "with them, the learning rate may be too high, or training may have gone on for too long.",
+        "Try a lower learning rate or an earlier checkpoint, and run `clairgen advise` to see whether the chosen answers are "
+        "better than the model's own.",
         trajectory.steps[-1],
         change.figures,
     )
 
 
-def chosen_rises(trajectory: Trajectory) -> Sickness | None:
-    """The log-likelihood of chosen answers rose, though APO-down should lower it; the rule of chosen_falls the other way."""
+def chosen_rises(trajectory: Trajectory) -> Diagnostic | None:
+    """The log-likelihood of chosen answers rose although APO-down should lower it; the mirror image of chosen_falls."""
     change = _clear(trajectory.chosen_logps)
-    if change is None or change.mean < 0 or promise(trajectory).chosen is not Way.DOWN:
+    if change is None or change.mean < 0 or expected_direction(trajectory).chosen is not Direction.DOWN:
         return None
-    return Sickness(
+    return Diagnostic(
         "chosen_rises",
         _seen("chosen", "rose", change, trajectory),
         "The objective is for models that are better than the chosen answers, and should lower them; once the margin "
         "is wide, its second term may raise them again.",
-        "Try apo-zero, if the chosen answers are better than what the model writes (`clairgen advise` tells), else an earlier "
-        "checkpoint.",
+        "Try apo-zero, if the chosen answers are better than what the model writes (`clairgen advise` tells you), else an "
+        "earlier checkpoint.",
         trajectory.steps[-1],
         change.figures,
     )
 
 
-def rejected_rises(trajectory: Trajectory) -> Sickness | None:
+def rejected_rises(trajectory: Trajectory) -> Diagnostic | None:
     """The log-likelihood of rejected answers rose; a warning where the objective should lower it, a remark under DPO."""
-    said = promise(trajectory).rejected
+    said = expected_direction(trajectory).rejected
     change = _clear(trajectory.rejected_logps)
-    if change is None or change.mean < 0 or not (said is Way.DOWN or trajectory.objective == "dpo"):
+    if change is None or change.mean < 0 or not (said is Direction.DOWN or trajectory.objective == "dpo"):
         return None
     means = (
-        "The objective should lower it: the two answers of a pair may be so alike that raising one raises the other."
+        "The objective should lower it: the two answers of a pair may be so similar that raising one raises the other."
     )
     if said is None:
-        means = "DPO widens the difference alone and lets both rise, if chosen rises more."
-    return Sickness(
+        means = "DPO only increases the difference: both may rise if chosen rises more."
+    return Diagnostic(
         "rejected_rises",
         _seen("rejected", "rose", change, trajectory),
         means,
-        "Try pairs that differ where it matters (`clairgen report RUN` tells their contrast), and look whether chosen and "
+        "Try pairs that differ where it matters (`clairgen report RUN` shows their contrast), and check whether chosen and "
         "rejected were swapped.",
         trajectory.steps[-1],
         change.figures,
-        Kind.WARNING if said is Way.DOWN else Kind.REMARK,
+        Kind.WARNING if said is Direction.DOWN else Kind.REMARK,
     )
 
 
-def one_sided(trajectory: Trajectory) -> Sickness | None:
-    """Clearly more than MOST_FROM_ONE_SIDE of the margin come from one side, under an objective that moves both.
+def one_sided(trajectory: Trajectory) -> Diagnostic | None:
+    """Clearly more than MOST_FROM_ONE_SIDE of the margin comes from one side, under an objective that moves both.
 
     Rule: with r_w and r_l the changes of the rewards, the means of r_w - r_l and of -r_l - 0.9 (r_w - r_l) (or of
-    r_w - 0.9 (r_w - r_l)) have their intervals above 0; so no ratio of means needs an interval. Left out under APO-down,
-    whose margin is to come from rejected, and under SFT; a remark under DPO.
+    r_w - 0.9 (r_w - r_l)) have their intervals above 0, so that no ratio of means needs an interval. Not applied under
+    APO-down, whose margin should come from rejected, nor under SFT; a remark under DPO.
     """
-    said = promise(trajectory)
-    anchored = said.chosen is Way.UP and said.rejected is Way.DOWN
+    said = expected_direction(trajectory)
+    anchored = said.chosen is Direction.UP and said.rejected is Direction.DOWN
     if not (anchored or trajectory.objective == "dpo") or len(trajectory.steps) < 2:
         return None
     chosen = trajectory.chosen_rewards[-1] - trajectory.chosen_rewards[0]
@@ -114,14 +114,14 @@ def one_sided(trajectory: Trajectory) -> Sickness | None:
         whole = mean_change(part, CONFIDENCE)
         if surplus is not None and whole is not None and surplus.is_rise:
             share = whole.mean / margin.mean
-            return Sickness(
+            return Diagnostic(
                 "one_sided",
                 f"{share:.0%} of the margin's growth by {figure(margin.mean)} {between(trajectory)} comes from {side} answers "
                 f"{words}, clearly more than {MOST_FROM_ONE_SIDE:.0%} (at {CONFIDENCE:.0%} over {margin.n:,} pairs).",
                 "The model learns what not to write and not what to write."
                 if side == "rejected"
                 else "The model copies chosen answers, as SFT would, and does not learn what is wrong with rejected ones.",
-                "Look at what the model writes before you believe its margin; try a lower learning rate, and pairs of higher "
+                "Look at what the model writes before you trust its margin; try a lower learning rate, and pairs of higher "
                 "contrast.",
                 trajectory.steps[-1],
                 {"share": share, "from_rejected": float(side == "rejected"), **margin.figures},
@@ -130,14 +130,14 @@ def one_sided(trajectory: Trajectory) -> Sickness | None:
     return None
 
 
-def _clear(logps: Floats) -> Change | None:
-    """The change of log-likelihoods, if it is clear of chance and worth a word."""
+def _clear(logps: Floats) -> MeanChange | None:
+    """The change of log-likelihoods, if it is significant and large enough to report."""
     change = overall(logps)
     return change if change and not change.is_unclear and abs(change.mean) >= LEAST_NATS else None
 
 
-def _seen(side: str, went: str, change: Change, trajectory: Trajectory) -> str:
+def _seen(side: str, went: str, change: MeanChange, trajectory: Trajectory) -> str:
     return (
-        f"The log-likelihood of {side} answers {went} by {figure(abs(change.mean))} nats an answer "
+        f"The log-likelihood of {side} answers {went} by {figure(abs(change.mean))} nats per answer "
         f"{interval_words(change)} {between(trajectory)}."
     )

@@ -1,15 +1,15 @@
-"""All rules over one trajectory, and what to keep in mind before two of them are compared."""
+"""The registry of diagnostics, and what to keep in mind when comparing training runs."""
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from clairgen.reporting.training.diagnostics.convergence import margin_falls, no_change, saturated
-from clairgen.reporting.training.diagnostics.diagnostic import Kind, Sickness
+from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Kind
 from clairgen.reporting.training.diagnostics.likelihoods import chosen_falls, chosen_rises, one_sided, rejected_rises
 from clairgen.reporting.training.diagnostics.measurement import length_drift, not_finite, too_few
 from clairgen.reporting.training.trajectory import Trajectory
 
-RULES: MappingProxyType[str, Callable[[Trajectory], Sickness | None]] = MappingProxyType(
+RULES: MappingProxyType[str, Callable[[Trajectory], Diagnostic | None]] = MappingProxyType(
     {
         "not_finite": not_finite,
         "too_few": too_few,
@@ -23,11 +23,11 @@ RULES: MappingProxyType[str, Callable[[Trajectory], Sickness | None]] = MappingP
         "length_drift": length_drift,
     }
 )
-"""Each rule under the name of its finding, in the order in which findings are told."""
+"""Each rule under the name of its finding, in the order in which findings are reported."""
 
 
-def sicknesses(trajectory: Trajectory) -> list[Sickness]:
-    """What the rules find, warnings first; where a side went the wrong way, that its margin is one-sided goes without saying."""
+def diagnostics(trajectory: Trajectory) -> list[Diagnostic]:
+    """The findings of all rules, warnings first; if a side moved the wrong way, a one-sided margin is not reported as well."""
     found = [one for rule in RULES.values() if (one := rule(trajectory)) is not None]
     if {"chosen_falls", "rejected_rises"} & {one.name for one in found}:
         found = [one for one in found if one.name != "one_sided"]
@@ -35,19 +35,19 @@ def sicknesses(trajectory: Trajectory) -> list[Sickness]:
 
 
 def cautions(trajectories: Sequence[Trajectory]) -> list[str]:
-    """Sentences on what makes these runs hard to compare; empty where nothing does."""
-    told = []
+    """Sentences on what makes these runs hard to compare; empty if nothing does."""
+    sentences = []
     if len({frozenset(one.pair_ids) for one in trajectories}) > 1:
-        told.append("The runs were measured on different held-out pairs, so compare changes and not levels.")
+        sentences.append("The runs were measured on different held-out pairs, so compare changes and not levels.")
     if len({one.beta for one in trajectories}) > 1:
-        told.append("The runs differ in beta, so compare log-likelihoods and not rewards.")
+        sentences.append("The runs differ in beta, so compare log-likelihoods and not rewards.")
     if len({one.model for one in trajectories}) > 1:
-        told.append("The runs began with different models.")
-    return told
+        sentences.append("The runs started from different models.")
+    return sentences
 
 
 def differing_settings(trajectories: Sequence[Trajectory]) -> dict[str, list[str]]:
-    """Settings, by name, that are not the same in all the runs: a value a run, `–` where it has none."""
+    """Settings that differ between the runs, by name: one value for each run, `–` where it has none."""
     names = dict.fromkeys(name for one in trajectories for name in one.settings)
     rows = {name: [one.settings.get(name, "–") for one in trajectories] for name in names}
     return {name: values for name, values in rows.items() if len(set(values)) > 1}

@@ -94,8 +94,8 @@ def test_a_margin_below_its_start_leaves_no_checkpoint_to_take(tmp_path: Path) -
     sick = margin_falls(trajectory(tmp_path, replace(HEALTHY, chosen=line(-10), rejected=still)))
     assert sick is not None
     assert sick.step == 0
-    assert "below where it began" in sick.seen
-    assert "model that training began with" in sick.to_try
+    assert "below its start" in sick.seen
+    assert "Keep the base model" in sick.to_try
 
 
 def test_under_sft_it_is_the_likelihood_of_chosen_that_peaks(tmp_path: Path) -> None:

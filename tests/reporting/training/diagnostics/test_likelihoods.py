@@ -7,7 +7,7 @@ import pytest
 
 from clairgen.reporting.training.diagnostics.diagnostic import Kind
 from clairgen.reporting.training.diagnostics.likelihoods import chosen_falls, chosen_rises, one_sided, rejected_rises
-from clairgen.reporting.training.diagnostics.registry import sicknesses
+from clairgen.reporting.training.diagnostics.registry import diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, line, still, trajectory
 
 RAISES_CHOSEN = ["apo-zero", "kto-pair", "kto", "apo-zero-unpaired", "sft"]
@@ -95,9 +95,9 @@ def test_one_side_is_as_promised_under_apo_down_and_sft(tmp_path: Path) -> None:
 def test_a_side_that_went_the_wrong_way_is_told_once(tmp_path: Path) -> None:
     falling = trajectory(tmp_path, replace(HEALTHY, chosen=line(-5), rejected=line(-40)))
     assert one_sided(falling) is not None
-    assert [one.name for one in sicknesses(falling)] == ["chosen_falls"]
+    assert [one.name for one in diagnostics(falling)] == ["chosen_falls"]
 
 
 def test_nothing_is_promised_of_an_objective_that_is_not_known(tmp_path: Path) -> None:
     mixed = replace(HEALTHY, objective="by pair", chosen=line(-5), rejected=line(-40))
-    assert sicknesses(trajectory(tmp_path, mixed)) == []
+    assert diagnostics(trajectory(tmp_path, mixed)) == []

@@ -6,7 +6,7 @@ import pytest
 
 from clairgen.reporting.training.diagnostics.diagnostic import Kind
 from clairgen.reporting.training.diagnostics.measurement import length_drift, not_finite, too_few
-from clairgen.reporting.training.diagnostics.registry import RULES, sicknesses
+from clairgen.reporting.training.diagnostics.registry import RULES, diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, columns, line, trajectory
 
 
@@ -29,12 +29,12 @@ def test_pairs_that_were_no_numbers_before_the_first_step_leave_no_checkpoint_to
     sick = not_finite(trajectory(tmp_path, HEALTHY, {"ref_chosen_logps": [math.nan] * 1900}))
     assert sick is not None
     assert sick.step == 0
-    assert "model that training began with" in sick.to_try
+    assert "the base model" in sick.to_try
 
 
 def test_a_run_whose_last_measurement_is_lost_is_told_and_breaks_no_rule(tmp_path: Path) -> None:
     lost: list[object] = [*columns(HEALTHY)["chosen_logps"][:-100], *[math.nan] * 100]
-    found = sicknesses(trajectory(tmp_path, HEALTHY, {"chosen_logps": lost}))
+    found = diagnostics(trajectory(tmp_path, HEALTHY, {"chosen_logps": lost}))
     assert [one.name for one in found] == ["not_finite"]
 
 
@@ -71,7 +71,7 @@ def test_too_little_to_tell_is_a_remark(tmp_path: Path) -> None:
         sick = too_few(trajectory(tmp_path, planned))
         assert sick is not None
         assert sick.kind is Kind.REMARK
-        assert "too_few" in [one.name for one in sicknesses(trajectory(tmp_path, planned))]
+        assert "too_few" in [one.name for one in diagnostics(trajectory(tmp_path, planned))]
     assert too_few(trajectory(tmp_path, replace(HEALTHY, pairs=10, measurements=2))) is None
 
 
@@ -81,5 +81,5 @@ def test_findings_bear_the_names_of_their_rules_and_warnings_come_first(tmp_path
         for name, rule in RULES.items():
             found = rule(run)
             assert found is None or found.name == name
-        kinds = [one.kind for one in sicknesses(run)]
+        kinds = [one.kind for one in diagnostics(run)]
         assert kinds == sorted(kinds, key=lambda kind: kind is Kind.REMARK)

@@ -1,0 +1,163 @@
+"""A model in a role: what it is called, where it is served, how it is sampled, its rate limits and its price."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from clairgen.records import Sampling
+from clairgen.text import is_encodable
+
+Positive = Annotated[int, Field(gt=0)]
+_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
+_SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model"}
+_OWN_FIELDS: Final = _SETTABLE | {"messages", "stream", "n"}
+
+
+class Strict(BaseModel):
+    """A part of the configuration: unknown keys, infinite numbers and texts that cannot be written are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _texts_can_be_written(cls, value: object) -> object:
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str | Path) and ("\0" in str(text) or not is_encodable(str(text))):
+                raise ValueError("it contains a NUL character or half a surrogate pair, which is not text; remove it")
+        return value
+
+
+class Price(Strict):
+    """What a million tokens cost."""
+
+    input: float = Field(ge=0, description="US dollars per million prompt tokens.")
+    output: float = Field(ge=0, description="US dollars per million answer tokens.")
+
+
+class Role(Strict):
+    """A model in a role, and where it is served."""
+
+    model: str = Field(min_length=1, description="The model's name, as its server knows it.")
+    endpoints: list[str] = Field(
+        min_length=1,
+        description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself.",
+    )
+    revision: str | None = Field(
+        None,
+        description="Names the weights; set it when they change under one name, so that old answers are not reused.",
+    )
+    api_key_env: str | None = Field(
+        None, description="The environment variable that holds the API key, if one is needed."
+    )
+    temperature: float | None = Field(None, ge=0, description="Sampling temperature; left out, the server's default.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; left out, the server's default.")
+    max_tokens: Positive | None = Field(
+        None, le=10**8, description="Most tokens of an answer; an answer that hits it is `truncated`."
+    )
+    stop: list[str] = Field(default_factory=list, description="Texts at which an answer ends.")
+    seed: int | None = Field(None, description="Overrides the run's seed for this role.")
+    send_seed: bool = Field(
+        True, description="Send a seed with every request; turn off for servers that refuse the field."
+    )
+    system: str | None = Field(None, description="System message for tasks that have none of their own.")
+    extra: dict[str, Any] = Field(
+        default_factory=dict, description="Further fields of the request, passed on unchanged."
+    )
+    weights: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list,
+        description="Relative share of the requests in flight, a number for each endpoint; left out, as many as each one takes.",
+    )
+    timeout_seconds: float = Field(
+        600, gt=0, le=86_400, description="Longest time for one answer; raise it for long ones."
+    )
+    first_byte_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=86_400,
+        description="Longest wait for an answer's first byte and for each further one; left out, timeout_seconds.",
+    )
+    connect_seconds: float = Field(15, gt=0, le=3600, description="Longest time for a connection.")
+    patience_seconds: float = Field(
+        300,
+        ge=0,
+        le=604_800,
+        description="How long all endpoints may be down before the run stops; it can be continued.",
+    )
+    concurrency: Positive | None = Field(
+        None, description="Most requests in flight at each endpoint; left out, the limit adapts to the endpoint."
+    )
+    requests_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
+    tokens_per_minute: float | None = Field(None, gt=0, description="The provider's limit for each endpoint, if any.")
+    burst: float = Field(
+        1, ge=1, le=10**6, description="Requests that the limit lets through at once after a quiet period."
+    )
+    price_per_million: Price | None = Field(
+        None, description="Prices in US dollars; left out, those of data/prices.yaml where it lists the model."
+    )
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_endpoint(self) -> "Role":
+        if self.weights and len(self.weights) != len(self.endpoints):
+            raise ValueError(
+                f"`weights` has {len(self.weights)} numbers for {len(self.endpoints)} endpoints; give one each"
+            )
+        return self
+
+    @field_validator("endpoints")
+    @classmethod
+    def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
+        for endpoint in endpoints:
+            if not endpoint.startswith(_URL_SCHEMES):
+                raise ValueError(
+                    f"{endpoint!r} is not an endpoint: give a base URL such as http://localhost:8000/v1, "
+                    "gguf:PATH for a file that clairgen serves, or classroom:student"
+                )
+            if endpoint.startswith(("http://", "https://")):
+                _check_url(endpoint)
+        return [endpoint.rstrip("/") for endpoint in endpoints]
+
+    @field_validator("extra", mode="before")
+    @classmethod
+    def _extra_is_json(cls, extra: object) -> object:
+        for name in _OWN_FIELDS & extra.keys() if isinstance(extra, dict) else ():
+            instead = "use the key beside `extra`" if name in _SETTABLE else "leave it out"
+            raise ValueError(f"{name!r} is set by clairgen; {instead}")
+        try:
+            return json.loads(json.dumps(extra, allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"it contains what JSON cannot express: {error}") from error
+
+    def sampling(self, run_seed: int) -> Sampling:
+        """How this role's answers are drawn; the seed is part of their content key."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            stop=tuple(self.stop),
+            seed=self.seed if self.seed is not None else run_seed,
+            extra=self.extra,
+        )
+
+    @property
+    def longest_answer(self) -> int | None:
+        """Most tokens of an answer, whichever name the limit is sent by; reasoning models take `max_completion_tokens`."""
+        limits = (self.max_tokens, self.extra.get("max_completion_tokens"))
+        return max((limit for limit in limits if isinstance(limit, int)), default=None)
+
+
+def _check_url(endpoint: str) -> None:
+    """Raise ValueError for a base URL that no request can be sent to, or that contains a secret."""
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{endpoint!r} is not a URL: {error}") from error
+    if "@" in parts.netloc:
+        raise ValueError("an endpoint must not hold a user name or password; name the key's variable in api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError("an endpoint is a base URL, without ? or #; other fields of the request go into `extra`")
+    if not host or any(character.isspace() for character in endpoint):
+        raise ValueError(f"{endpoint!r} has no host; give a base URL such as http://localhost:8000/v1")

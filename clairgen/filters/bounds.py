@@ -1,0 +1,48 @@
+"""Filters on a measure: a pair is at fault when the measured value is outside the configured bounds."""
+
+from collections.abc import Callable
+from functools import partial
+
+from clairgen.filters.filter import Candidate, Check, Fault, Filter
+from clairgen.filters.options import Bounds
+from clairgen.metrics.metric import Metric
+
+
+def within_bounds(name: str, measure: Callable[[Candidate], float | None]) -> Callable[[Bounds], Check]:
+    """How the filter `name` on a measure is prepared; a pair without a value passes.
+
+    The reasons are `<name>-below` and `<name>-above`, with hyphens for underscores, and the value is the measured one.
+    """
+    return lambda options: partial(_outside, name.replace("_", "-"), measure, options)
+
+
+class MetricBounds(Bounds):
+    """Bounds on a metric, which may be negative."""
+
+    may_be_negative = True
+
+
+def bounds_on(metric: Metric) -> Filter[MetricBounds]:
+    """A filter on a metric of the two texts, under the metric's name: for metrics of your own."""
+
+    def measure(candidate: Candidate) -> float | None:
+        return metric.measure(candidate.pair.chosen.text, candidate.pair.rejected.text)
+
+    return Filter(
+        name=metric.name,
+        options=MetricBounds,
+        summary=f"{metric.summary}; set bounds to filter by it.",
+        prepare=within_bounds(metric.name, measure),
+    )
+
+
+def _outside(
+    reason: str, measure: Callable[[Candidate], float | None], options: Bounds, pair: Candidate
+) -> Fault | None:
+    value = measure(pair)
+    low, high = options.bounds or (None, None)
+    if value is not None and low is not None and value < low:
+        return Fault(f"{reason}-below", value)
+    if value is not None and high is not None and value > high:
+        return Fault(f"{reason}-above", value)
+    return None

@@ -1,0 +1,74 @@
+"""What a filter is: options that can be configured, and a pure check of a pair that returns a named reason or nothing."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from pydantic import BaseModel
+
+from clairgen.filters.options import Options
+from clairgen.records import Contrast, FilterAction, Message, Pair, Undecided
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a filter sees: the pair, its contrast, and the prompt that the target saw.
+
+    `contrast` is None when the pair was not measured.
+    """
+
+    pair: Pair
+    contrast: Contrast | None = None
+    prompt: Sequence[Message] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a check finds in a pair: the reason that such pairs are counted under, and the measured value, if there is one."""
+
+    reason: str
+    value: float | str | None = None
+
+
+Check: TypeAlias = Callable[[Candidate], Fault | None]
+
+FilterOptions = TypeVar("FilterOptions", bound=Options)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(Generic[FilterOptions]):
+    """A filter. Its default action is the default of `options().action`.
+
+    `name` is its key under `filters:`, `summary` what it looks for. `prepare` takes the configured options and returns the
+    check, once for all pairs that are to be filtered; it may read files and raise ConfigError. It is None for a filter that
+    looks only at what is `undecided`: at a task from which no pair could be made, which the checks of pairs never see.
+    `only_revisions` limits the filter to recipes that revise the rejected answer. `whole_run` is for a check that compares
+    pairs with each other: it sees those pairs of one recipe that no other filter drops, in the order of their tasks, and is
+    prepared afresh for every recipe.
+    """
+
+    name: str
+    options: type[FilterOptions]
+    summary: str
+    prepare: Callable[[FilterOptions], Check] | None
+    undecided: Callable[[Undecided], Fault | None] | None = None
+    only_revisions: bool = False
+    whole_run: bool = False
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name):
+            raise ValueError(
+                f"{self.name!r} is not a name for a filter: use lower-case letters, digits and _, and no name of pydantic's"
+            )
+
+    def action(self, options: FilterOptions, *, revises: bool) -> FilterAction | None:
+        """What this filter does about what it finds; None when it does not look. `revises` is whether the recipe does."""
+        return None if self.only_revisions and not revises else options.decide(revises=revises)
+
+
+def always(check: Check) -> Callable[[Options], Check]:
+    """For a filter whose check is the same whatever its options."""
+    return lambda _options: check

@@ -1,0 +1,55 @@
+"""The registry of filters, in the order in which they look at a pair, and names that filters had before."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from clairgen.filters.contamination import CONTAMINATION
+from clairgen.filters.empty import EMPTY
+from clairgen.filters.filter import Filter
+from clairgen.filters.format import FORMAT
+from clairgen.filters.identical import IDENTICAL
+from clairgen.filters.jaccard import JACCARD
+from clairgen.filters.language import LANGUAGE
+from clairgen.filters.length_ratio import LENGTH_RATIO
+from clairgen.filters.levenshtein import LEVENSHTEIN
+from clairgen.filters.lost_answer import LOST_ANSWER
+from clairgen.filters.near_duplicate import NEAR_DUPLICATE
+from clairgen.filters.refusal import REFUSAL
+from clairgen.filters.revision_mention import REVISION_MENTION
+from clairgen.filters.truncated import TRUNCATED
+from clairgen.plugins import Registry
+
+FILTERS: Registry[Filter[Any]] = Registry(
+    Filter,
+    "clairgen.filters",
+    (
+        TRUNCATED,
+        FORMAT,
+        EMPTY,
+        IDENTICAL,
+        LENGTH_RATIO,
+        JACCARD,
+        LEVENSHTEIN,
+        REVISION_MENTION,
+        LOST_ANSWER,
+        REFUSAL,
+        LANGUAGE,
+        CONTAMINATION,
+        NEAR_DUPLICATE,
+    ),
+)
+"""Every filter by its name. The first that drops a pair gives the reason that it is counted under.
+
+`truncated` is first, since a reply that was cut off before its solution has no format for that reason. `near_duplicate` is
+last, since only a pair that is kept can stand for a later one. Filters of plugins look after clairgen's own, and before those
+that need the whole run.
+"""
+
+RENAMED: Mapping[str, str] = {"allusion": "revision_mention"}
+"""Old names of filters, which configurations, command lines and runs may still have, with the current ones."""
+
+
+def current_name(name: str) -> str:
+    """The current name of a filter that may be written with an old name, or with hyphens."""
+    name = name.replace("-", "_")
+    return RENAMED.get(name, name)

@@ -1,0 +1,31 @@
+"""The filter `truncated`: answers that end because they reached their limit of tokens."""
+
+from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.options import Switch
+from clairgen.records import Answer, Undecided
+
+
+def truncated(candidate: Candidate) -> Fault | None:
+    """The reason says which answer was cut off."""
+    return _cut_off(candidate.pair.chosen, candidate.pair.rejected)
+
+
+def truncated_reply(undecided: Undecided) -> Fault | None:
+    """The same where no answer could be chosen: the last reply counts as the chosen answer, the first as the rejected one."""
+    first, *rest = undecided.replies
+    return _cut_off(rest[-1] if rest else None, first)
+
+
+def _cut_off(chosen: Answer | None, rejected: Answer) -> Fault | None:
+    if chosen is not None and chosen.finish_reason == "length":
+        return Fault("chosen-truncated")
+    return Fault("rejected-truncated") if rejected.finish_reason == "length" else None
+
+
+TRUNCATED = Filter(
+    name="truncated",
+    options=Switch,
+    summary="Answers cut off at max_tokens; mark them if the model's limit is your own choice.",
+    prepare=always(truncated),
+    undecided=truncated_reply,
+)

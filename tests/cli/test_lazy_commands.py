@@ -1,0 +1,63 @@
+"""The commands are listed without being imported, and completed with their options."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from clairgen import cli
+from clairgen.cli.commands import COMMANDS, load_command
+from clairgen.filters.registry import FILTERS
+from tests.cli.commands import clairgen
+
+NOT_COMMANDS = {"app", "commands", "exit_codes", "progress", "signals"}
+
+
+def docstring(name: str) -> str:
+    return inspect.getdoc(getattr(import_module(f"clairgen.cli.{name}"), f"{name}_command")) or ""
+
+
+def test_every_module_of_the_command_line_is_a_command_or_serves_them() -> None:
+    modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - {"__init__"}
+    assert modules - NOT_COMMANDS == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    first, blank, *_ = docstring(name).splitlines()
+    assert (first, blank) == (COMMANDS[name], "")
+    assert "\nExample: clairgen" in docstring(name)
+    command = load_command(name)
+    assert (command.name, command.help) == (name, docstring(name))
+
+
+def test_the_help_of_filter_names_every_filter() -> None:
+    named = docstring("filter").partition("Filters: ")[2].partition(".")[0]
+    assert " ".join(named.split()) == f"{', '.join(FILTERS.built_in)}; and those of plugins"
+
+
+async def test_commands_stand_in_the_order_of_work() -> None:
+    lines = (await clairgen("--help")).out.splitlines()
+    listed = [line[2:].split()[0] for line in lines if line.startswith("│ ") and line[2:3].isalpha()]
+    assert listed == list(COMMANDS)
+
+
+async def test_a_misspelled_command_is_answered_with_the_nearest_one() -> None:
+    done = await clairgen("genrate")
+    assert done.code == 2
+    assert "No such command 'genrate'. Did you mean 'generate'" in done.err
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("clairgen re", {"report", "reparse"}), ("clairgen generate --dr", {"--dry-run", "--drain-seconds"})],
+)
+def test_commands_and_their_options_are_completed(typed: str, completed: set[str]) -> None:
+    variables = {"_CLAIRGEN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    code = "import sys; sys.argv = ['clairgen']; from clairgen.cli.app import app; app(prog_name='clairgen')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
+    assert set(done.stdout.split()) == completed, done

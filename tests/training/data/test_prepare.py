@@ -1,0 +1,38 @@
+"""The record of a run's data: data.json, also where an earlier version wrote it."""
+
+import json
+from pathlib import Path
+
+from clairgen_train.data.prepare import data_facts, prepared_pairs
+from clairgen_train.run import prepare
+from tests.training.small_run import pair, settings, written
+
+
+def test_the_record_counts_kept_truncated_and_dropped_pairs(tmp_path: Path) -> None:
+    rows = [pair(number) for number in range(20)] + [pair(20, rejected=pair(20)["chosen"])]
+    folder = prepare(
+        str(written(tmp_path / "pairs.jsonl", rows)),
+        tmp_path / "out",
+        settings(tmp_path, response_tokens=8, held_out_pairs=0),
+    )
+    train = data_facts(folder.path)["train"]
+    assert (train["rows"], train["kept"] + sum(train["dropped"].values())) == (21, 21)
+    assert train["dropped"]["identical"] == 1
+    assert train["truncated"] == {"prompt": 0, "chosen": train["kept"], "rejected": train["kept"]}
+    assert train["prompts_rendered_differently"] == 0
+
+
+def test_names_of_earlier_versions_are_read_as_the_present_ones(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
+    folder = prepare(str(data), tmp_path / "out", settings(tmp_path, held_out_pairs=0))
+    file = folder.path / "data.json"
+    facts = json.loads(file.read_text())
+    train = facts["train"]
+    train["dropped"] = {"identical_after_cut": 2}
+    train["cut"], train["rendered_otherwise"] = train.pop("truncated"), train.pop("prompts_rendered_differently")
+    file.write_text(json.dumps(facts))
+    read = prepared_pairs(folder.path).facts["train"]
+    assert read["dropped"] == {"identical_after_truncation": 2}
+    assert read["truncated"] == {"prompt": 0, "chosen": 0, "rejected": 0}
+    assert read["prompts_rendered_differently"] == 0
+    assert not {"cut", "rendered_otherwise"} & read.keys()

@@ -1,0 +1,149 @@
+"""The trajectories of held-out pairs: a parquet file with one row per pair and measurement, and its summary at the end.
+
+The columns and the metadata are read by `clairgen report --training`.
+"""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from clairgen_train.pair_log_probs import PairLogProbs
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+_EPOCH_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutMeasurement:
+    """One measurement of all held-out pairs; `sampled_tokens` are lengths of answers to the first of their prompts."""
+
+    log_probs: PairLogProbs
+    sampled_tokens: list[int]
+
+
+class TrajectoryRecorder(TrainerCallback):
+    """Measures the held-out pairs before the first step and after every epoch, and adds the rows to a file.
+
+    `measure(step)` is called on every rank; `write` is true on the rank that writes. At step 0 the model is the reference, so the
+    measurement there is the reference of all later rows. A continued run drops the rows after its checkpoint.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        pairs: "Dataset",
+        facts: Mapping[str, str],
+        measure: Callable[[int], HeldOutMeasurement],
+        *,
+        write: bool,
+    ) -> None:
+        self._file, self._pairs, self._facts, self._measure, self._write = file, pairs, facts, measure, write
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Measure before the first step, or drop the rows after a continued run's checkpoint."""
+        if state.global_step == 0:
+            self._add(0, 0.0)
+        elif self._write and self._file.is_file():
+            import pyarrow.compute as pc
+            import pyarrow.parquet as pq
+
+            table = pq.read_table(self._file)
+            _replace(self._file, table.filter(pc.field("step") <= state.global_step))
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Measure after a whole epoch; an epoch that a stop cut short is not measured."""
+        epoch = state.epoch or 0.0
+        if abs(epoch - round(epoch)) < _EPOCH_TOLERANCE or state.global_step >= state.max_steps:
+            self._add(state.global_step, epoch)
+
+    def _add(self, step: int, epoch: float) -> None:
+        measured = self._measure(step)
+        if not self._write:
+            return
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        schema = trajectory_schema(self._facts)
+        earlier = pq.read_table(self._file) if step and self._file.is_file() else schema.empty_table()
+        earlier = earlier.filter(pc.field("step") < step)
+        chosen, rejected = measured.log_probs.chosen.double().numpy(), measured.log_probs.rejected.double().numpy()
+        count = len(self._pairs)
+        at_start = earlier.filter(pc.field("step") == 0) if step else None
+        sampled = measured.sampled_tokens
+        rows = {
+            "step": [step] * count,
+            "epoch": [epoch] * count,
+            "pair_id": self._pairs["pair_id"][:],
+            "chosen_logps": chosen,
+            "rejected_logps": rejected,
+            "ref_chosen_logps": at_start["chosen_logps"] if at_start else chosen,
+            "ref_rejected_logps": at_start["rejected_logps"] if at_start else rejected,
+            "chosen_tokens": [len(ids) for ids in self._pairs["chosen_ids"]],
+            "rejected_tokens": [len(ids) for ids in self._pairs["rejected_ids"]],
+            "sampled_tokens": [*sampled, *[None] * (count - len(sampled))],
+        }
+        _replace(self._file, pa.concat_tables([earlier, pa.table(rows, schema=schema)]))
+
+
+def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
+    """The file's columns: log-likelihoods are sums over response tokens, in nats; `facts` go into its metadata."""
+    import pyarrow as pa
+
+    number, length = pa.float64(), pa.int64()
+    log_likelihoods = ("chosen_logps", "rejected_logps", "ref_chosen_logps", "ref_rejected_logps")
+    lengths = ("chosen_tokens", "rejected_tokens", "sampled_tokens")
+    columns: dict[str, pa.DataType] = {"step": length, "epoch": number, "pair_id": pa.string()}
+    columns.update(dict.fromkeys(log_likelihoods, number))
+    columns.update(dict.fromkeys(lengths, length))
+    return pa.schema(columns, metadata={f"clairgen_{name}": value for name, value in facts.items()})
+
+
+def final_metrics(trajectories: Path, beta: float) -> dict[str, object]:
+    """Means and standard errors at the last step: reward margin, and the change of both log-likelihoods; {} without a file."""
+    if not trajectories.is_file():
+        return {}
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(trajectories)
+    last = table.filter(pc.equal(table["step"], pc.max(table["step"]))).to_pydict()
+    chosen = [now - before for now, before in zip(last["chosen_logps"], last["ref_chosen_logps"], strict=True)]
+    rejected = [now - before for now, before in zip(last["rejected_logps"], last["ref_rejected_logps"], strict=True)]
+    margins = [beta * (up - down) for up, down in zip(chosen, rejected, strict=True)]
+    return {
+        "held_out_pairs": len(margins),
+        "reward_margin": _mean(margins),
+        "chosen_change": _mean(chosen),
+        "rejected_change": _mean(rejected),
+    }
+
+
+def _mean(values: Sequence[float]) -> dict[str, float | None]:
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count < 2:
+        return {"mean": mean, "se": None, "n": count}
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    return {"mean": mean, "se": math.sqrt(variance / count), "n": count}
+
+
+def _replace(file: Path, table: "pa.Table") -> None:
+    """Replace the file by `table`, whole or not at all."""
+    import pyarrow.parquet as pq
+
+    partial = file.with_suffix(f".{os.getpid()}.partial")
+    pq.write_table(table, partial)
+    partial.rename(file)
