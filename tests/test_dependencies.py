@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-OWN = {"clairgen", "clairgen_train", "classroom_models", "tests"}
+OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 
 # Where the packages of each extra may be imported, besides those of `dependencies`, which may be imported everywhere. A
 # path ends with / for a folder. The code of `dev` is the tests; those of training are skipped where torch is missing.
@@ -27,6 +27,7 @@ CODE = {
     "train": ["train/clairgen_train/"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
+    "docs": [],
     "dev": ["tests/"],
 }
 
@@ -40,6 +41,7 @@ NOT_IMPORTED = {
     "pytest-timeout": "a plugin that pytest loads",
     "ruff": "a command: make lint",
     "types-pyyaml": "types of yaml, read by mypy",
+    "zensical": "a command: make docs",
 }
 
 
@@ -132,7 +134,9 @@ def allowed(name: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["clairgen/", "train/clairgen_train/", "train/classroom_models/", "tests/"])
+@pytest.mark.parametrize(
+    "place", ["clairgen/", "docs/generator/", "train/clairgen_train/", "train/classroom_models/", "tests/"]
+)
 def test_every_imported_package_is_declared_where_it_is_imported(place: str) -> None:
     undeclared = {
         f"{name} imports {module}"

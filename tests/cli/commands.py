@@ -35,7 +35,7 @@ async def clairgen(*arguments: str | Path, environment: Mapping[str, str] | None
 
     def work() -> None:
         try:
-            done = _called([str(argument) for argument in arguments], COLUMNS | (environment or {}))
+            done = _called([str(argument) for argument in arguments], {**COLUMNS, **(environment or {})})
         except BaseException as error:  # noqa: BLE001 - raised again where the command was called
             _tell(loop, ended.set_exception, error)
         else:
