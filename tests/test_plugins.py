@@ -23,7 +23,6 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.plugins import Registry
 from clairgen.records import FilterAction, Finding
-from tests.cli.commands import clairgen as command
 from tests.cli.commands import process
 from tests.filters.pairs import pair
 from tests.runs import config_text, played, questions, write_tasks
@@ -122,12 +121,12 @@ async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(packa
     [content] = json.loads((await process("report", run, "--json", environment=path)).out)
     assert content["metrics"]["words_saved"]["kept"]["n"] == 4
 
-    uninstalled = await command("filter", run, "--mark", "refusal")
+    uninstalled = await process("filter", run, "--mark", "refusal")
     assert (uninstalled.code, uninstalled.out) == (2, "")
     assert "the filter 'apology' is in force in this run, but its plugin is not installed" in uninstalled.err
-    status = json.loads((await command("status", run, "--json")).out)
+    status = json.loads((await process("status", run, "--json")).out)
     assert status["filters"]["apology"] == {"action": "drop", "phrases": ["i'm sorry", "i apologize"]}
-    without = await command("filter", run, "--off", "apology")
+    without = await process("filter", run, "--off", "apology")
     assert (without.code, "apology" in without.out) == (0, False)
 
 
