@@ -8,7 +8,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check coverage bench bench-training lint types floors format lock package classroom-models vllm clean
+.PHONY: demo test check docs picture coverage bench bench-training lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -16,7 +16,14 @@ demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small la
 test: $(VENV)/.installed-$(EXTRAS)  ## the tests
 	$(BIN)/pytest
 
-check: lint types floors test  ## all that a commit must pass
+docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a broken link or any other warning is an error
+	$(BIN)/python -m docs.generator build
+	cd build && $(abspath $(BIN))/zensical build --clean --strict
+
+picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
+	$(BIN)/python -m docs.generator.picture $(DEMO)/run af57d348 docs/images/pair.svg
+
+check: lint types floors docs test  ## all that a commit must pass
 
 coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branches they go through (also in coverage.xml)
 	$(BIN)/pytest --cov --cov-report=term --cov-report=xml
