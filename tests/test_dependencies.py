@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-OWN = {"clairgen", "clairgen_train", "classroom_models", "tests"}
+OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 
 # Where the packages of each extra may be imported, besides those of `dependencies`, which may be imported everywhere. A
 # path ends with / for a folder. The code of `dev` is the tests; those of training are skipped where torch is missing.
@@ -27,6 +27,7 @@ CODE = {
     "train": ["train/clairgen_train/"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
+    "docs": [],
     "dev": ["tests/"],
 }
 
@@ -36,11 +37,12 @@ NOT_IMPORTED = {
     "import-linter": "a command: make floors",
     "mypy": "a command: make types",
     "pyarrow-stubs": "types of pyarrow, read by mypy",
-    "pytest-asyncio": "a plugin that pytest loads",
     "pytest-cov": "a plugin that pytest loads: make coverage",
     "pytest-timeout": "a plugin that pytest loads",
+    "pytest-xdist": "a plugin that pytest loads: make test JOBS=auto",
     "ruff": "a command: make lint",
     "types-pyyaml": "types of yaml, read by mypy",
+    "zensical": "a command: make docs",
 }
 
 
@@ -132,7 +134,10 @@ def allowed(name: str) -> set[str]:
     return declared("").union(*map(installed_with, extras))
 
 
-@pytest.mark.parametrize("place", ["clairgen/", "train/clairgen_train/", "train/classroom_models/", "tests/"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place", ["clairgen/", "docs/generator/", "train/clairgen_train/", "train/classroom_models/", "tests/"]
+)
 def test_every_imported_package_is_declared_where_it_is_imported(place: str) -> None:
     undeclared = {
         f"{name} imports {module}"
@@ -156,6 +161,7 @@ def test_every_place_of_an_extra_imports_a_package_of_it(extra: str, place: str)
     assert imported_in(place) & set().union(*(MODULES[package] for package in declared(extra)))
 
 
+@pytest.mark.process
 def test_the_library_and_every_command_start_where_no_extra_is_installed() -> None:
     optional = set().union(*map(declared, EXTRAS)) - with_what_they_require(declared(""))
     hidden = sorted(module for package in optional for module in MODULES[package])

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 COMMANDS: Final[Mapping[str, str]] = {
     "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.",
+    "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
+    "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the teacher's reasoning, and a word diff from rejected to chosen.",

@@ -71,7 +71,7 @@ class Budget:
 
     def cancel(self, call: Call) -> None:
         """Give back a reservation that was not committed."""
-        self._reserved -= call.most or 0
+        self._reserved -= call.max_cost or 0
         self._show()
         self.serve()
 
@@ -119,7 +119,7 @@ class Budget:
             self._close(call, cost)
 
     def _close(self, call: Call, cost: int | None) -> None:
-        most = call.most or 0
+        most = call.max_cost or 0
         counted = most if cost is None else cost
         self._reserved -= most
         if cost is None:
@@ -224,7 +224,7 @@ class Charge:
 
     def _cost_of(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
         price = self._role.price_per_million
-        if price is None or prompt_tokens is None or answer_tokens is None:
+        if self._call is None or price is None or prompt_tokens is None or answer_tokens is None:
             return None
         return picodollars(price, prompt_tokens, answer_tokens)
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from clairgen.config.prices import cost_usd
 from clairgen.config.role import Role
@@ -14,7 +12,6 @@ from clairgen.errors import (
     RequestError,
     RequestFailedError,
     RetryableError,
-    RunStoppedError,
     UnclearRejectionError,
 )
 from clairgen.inference.openai_format import ChatAnswer, request_body
@@ -56,9 +53,9 @@ class CompletionClient:
         self._progress = progress
         self._budget = budget
         self._running: dict[str, asyncio.Future[Completion]] = {}
-        self._probes: dict[str, tuple[float, asyncio.Task[bool]]] = {}
+        self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
         for name, pool in pools.items():
-            progress.role(name).in_flight_now = partial(getattr, pool, "in_flight")
+            progress.role(name).load = pool
             progress.role(name).priced = roles[name].price_per_million is not None
 
     async def __call__(
@@ -99,6 +96,9 @@ class CompletionClient:
             running.cancel()
             raise
         except Exception as error:
+            if isinstance(error, RequestFailedError):
+                error.role = request.role.name
+                self._progress.role(error.role).failed += 1
             running.set_exception(error)
             running.exception()  # perhaps nobody waits, which is no fault
             raise
@@ -122,35 +122,36 @@ class CompletionClient:
     async def _fetched(self, request: "Request") -> Completion:
         """Send a request until it is answered or given up: the whole life of a request, in one loop.
 
-        It has a slot from the moment when it may be sent until its response is there. All that it has to wait for besides (its
-        turn, the budget, a rate limit, an open circuit breaker, the delay before a retry) it waits for without one.
+        It has a slot from the moment when it may be sent until it is answered, or its failure is recorded, so that an endpoint
+        where everything fails is not flooded. All that it has to wait for besides (its turn, the budget, a rate limit, an open
+        circuit breaker, the delay before a retry) it waits for without one.
         """
         if self._stop.is_set():
             raise DrainedError
         role, pool = request.role, self._pools[request.role.name]
         outcome: ChatAnswer | RequestError
-        with self._pending(role.name), pool.request() as retries:
+        with pool.request() as retries:
             while True:
                 body = request.body(retries.redraws)
                 tokens = pool.expected_tokens(body)
                 with Charge(self._budget, role.name, role.settings, body) as charge:
                     endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve, urgent=request.is_probe)
-                    start = pool.clock()
                     try:
                         await charge.commit()
                         self._progress.role(role.name).sent += 1
-                        outcome = await endpoint.chat(body, tokens, adapts=not retries.own_429s.suspected)
+                        start = pool.clock()
+                        outcome = await endpoint.chat(body, tokens, adapts=retries.adapts)
                         charge.answered(outcome.usage)
+                        seconds = pool.clock() - start
                     except RequestError as error:
                         charge.failed(error)
+                        await self._save_failure(request, error, endpoint.name, pool.clock() - start)
                         outcome = error
                     finally:
                         pool.release(endpoint)
-                seconds = pool.clock() - start
                 if isinstance(outcome, ChatAnswer):
                     pool.answered(outcome.usage, start)
                     return await self._save(request, outcome, endpoint.name, seconds)
-                await self._save_failure(request, outcome, endpoint.name, seconds)
                 delay = retries.seconds_after(outcome)
                 if isinstance(outcome, UnclearRejectionError) and not pool.untried(retries.failed_at):
                     await self._clarify(request, outcome, retries.failed_at, start)
@@ -161,16 +162,21 @@ class CompletionClient:
     ) -> None:
         """Find out whether this request or every request is rejected, where the server's words leave it open.
 
-        If a request that was sent later was answered, or a probe is, it is this one: raises RequestFailedError. Else the
-        endpoints that rejected it are given up.
+        If a request that was sent later was answered, or a probe is, it is this one: raises RequestFailedError. If the probe is
+        rejected too, the endpoints that rejected both are given up. Else nothing is known yet, and the request is sent again.
         """
         role, pool = request.role, self._pools[request.role.name]
-        if request.is_probe or pool.has_accepted_since(sent_at) or await self._probe(role, sent_at):
+        is_its_own = request.is_probe or pool.has_accepted_since(sent_at) or await self._probe(role, sent_at)
+        if is_its_own:
             raise RequestFailedError(error.reason, error.detail, status=error.status) from error
-        pool.disable(rejected_at, error)
+        if is_its_own is False:
+            pool.disable(rejected_at, error)
 
-    async def _probe(self, role: "_RoleRequests", after: float) -> bool:
-        """Whether a harmless request that is sent later than at `after` is answered; those who ask meanwhile share one."""
+    async def _probe(self, role: "_RoleRequests", after: float) -> bool | None:
+        """Whether a harmless request, sent later than at `after`, is answered; None if it failed without being rejected.
+
+        Requests that are rejected meanwhile share one probe.
+        """
         begun, probe = self._probes.get(role.name, (-math.inf, None))
         if probe is None or begun <= after:
             number = SampleRange.PROBE + int(self._pools[role.name].clock())
@@ -179,26 +185,13 @@ class CompletionClient:
             self._probes[role.name] = self._pools[role.name].clock(), probe
         return await asyncio.shield(probe)
 
-    async def _answered(self, request: "Request") -> bool:
+    async def _answered(self, request: "Request") -> bool | None:
+        """Whether a probe is answered; False if it is rejected, None if it fails otherwise."""
         try:
             await self._fetched(request)
-        except (RequestError, RunStoppedError):
-            return False
-        return True
-
-    @contextmanager
-    def _pending(self, role: str) -> Iterator[None]:
-        """Count a request while it is sent or waits."""
-        counters = self._progress.role(role)
-        counters.pending += 1
-        try:
-            yield
         except RequestFailedError as error:
-            counters.failed += 1
-            error.role = role
-            raise
-        finally:
-            counters.pending -= 1
+            return False if isinstance(error.__cause__, UnclearRejectionError) else None
+        return True
 
     async def _save(self, request: "Request", answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
         """Commit and count a completion."""

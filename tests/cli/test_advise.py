@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from tests.cli.commands import clairgen
-from tests.judges import Rule, dislikes_winners, judge_role, likes_the_first_place, likes_winners, playing
+from tests.judges import Rule, dislikes_winners, judge_role, likes_the_first_position, likes_winners, playing
 from tests.pipeline.test_kill import committed_seeds
 from tests.runs import config_text, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
@@ -32,7 +31,7 @@ async def generated(folder: Path, url: str, count: int = 24, **changes: Any) -> 
     [
         (likes_winners, "clair: apo-zero fits: winners are better than what the model says"),
         (dislikes_winners, "clair: apo-down fits: winners are worse than what the model says"),
-        (likes_the_first_place, "clair: not clear: as many were won as lost"),
+        (likes_the_first_position, "clair: not clear: as many were won as lost"),
     ],
 )
 async def test_what_fits_is_said_with_the_reason(tmp_path: Path, judge: Rule, said: str) -> None:
@@ -43,7 +42,7 @@ async def test_what_fits_is_said_with_the_reason(tmp_path: Path, judge: Rule, sa
     assert said in done.out
     assert "by judge judge-model; ties count half" in done.out
     assert ("In 24 of 24 comparisons the verdict changed with the order" in done.out) == (
-        judge is likes_the_first_place
+        judge is likes_the_first_position
     )
 
 
@@ -59,6 +58,7 @@ async def test_json_is_one_object_a_recipe(tmp_path: Path) -> None:
     assert stronger["outcomes"] == {"tie-between-orders": 12}
 
 
+@pytest.mark.slow
 async def test_advice_on_each_pair_is_exported_as_a_column(tmp_path: Path) -> None:
     async with ScriptedEndpoint(playing(likes_winners)) as endpoint:
         run = await generated(tmp_path, endpoint.url)
@@ -73,6 +73,8 @@ async def test_advice_on_each_pair_is_exported_as_a_column(tmp_path: Path) -> No
     assert before.code == exported.code == kto.code == 0
 
     def rows(folder: str, recipe: str) -> Any:  # noqa: ANN401 - datasets ships no types
+        import datasets
+
         return datasets.load_dataset(str(tmp_path / folder), recipe, split="train", cache_dir=str(tmp_path / "cache"))
 
     objectives = rows("out", "clair")["objective"]
@@ -98,6 +100,7 @@ async def killed_at(moment: asyncio.Event, *arguments: str) -> None:
     await process.wait()
 
 
+@pytest.mark.process
 async def test_killed_it_asks_only_what_was_never_committed(tmp_path: Path) -> None:
     count, kills, enough, moment = 120, 3, 0, asyncio.Event()
 

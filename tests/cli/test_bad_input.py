@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Done, clairgen
+from tests.cli.commands import Done, clairgen, process
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -49,7 +49,7 @@ async def test_broken_yaml(tmp_path: Path) -> None:
 async def test_unknown_key_recipe_and_role(tmp_path: Path) -> None:
     one_sentence(await generated(tmp_path, seeds=1), 2, "unknown key 'seeds'; did you mean 'seed'?")
     one_sentence(await generated(tmp_path, recipes=["claire"]), 2, "there is no recipe 'claire'; did you mean 'clair'?")
-    one_sentence(await generated(tmp_path, models={}), 2, "the recipe 'clair' asks a 'target'", "add models.target")
+    one_sentence(await generated(tmp_path, models={}), 2, "the recipe 'clair' needs a 'target'", "add models.target")
     assert not (tmp_path / "run").exists()
 
 
@@ -58,7 +58,7 @@ async def test_missing_tasks_and_missing_column(tmp_path: Path) -> None:
     (tmp_path / "tasks.jsonl").write_text('{"text": "x"}\n')
     one_sentence(await generated(tmp_path), 2, "has no column 'prompt' or 'messages'; it has text")
     (tmp_path / "tasks.jsonl").write_text("\n")
-    one_sentence(await generated(tmp_path), 2, "holds no task")
+    one_sentence(await generated(tmp_path), 2, "has no tasks")
 
 
 async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
 
 async def test_two_prompts_under_one_id(tmp_path: Path) -> None:
     done = await generated(tmp_path, prompts=[{"id": "a", "prompt": "one"}, {"id": "a", "prompt": "two"}])
-    one_sentence(done, 2, "tasks.jsonl line 2", "its id 'a' stands for another prompt already")
+    one_sentence(done, 2, "tasks.jsonl line 2", "its id 'a' already belongs to another prompt")
 
 
 async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:
@@ -122,6 +122,7 @@ async def test_endpoint_that_refuses_everybody(tmp_path: Path, reply: Reply, par
         assert (await generated(tmp_path, endpoint.url)).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -147,13 +148,14 @@ async def test_answer_that_is_none_fails_its_task_and_can_be_had_later(
     assert "clair: 3 pairs made, 0 dropped, 0 failed, 0 to be made" in done.out
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "darwin", reason="ulimit -f counts other blocks")
 async def test_full_disk(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
     async with ScriptedEndpoint(played) as endpoint:
         config = written(tmp_path, config_text(endpoint.url, tasks, recipes=["clair"]))
         arguments = ("generate", config, "--run", tmp_path / "run")
-        done = await clairgen(*arguments, shell_prefix="ulimit -f 400")  # blocks of 512 bytes
+        done = await process(*arguments, shell_prefix="ulimit -f 400")  # blocks of 512 bytes
         one_sentence(done, 2, "the disk that holds", "free some space and run the same command again")
         answered = len(endpoint.answered)
         done = await clairgen(*arguments)
@@ -166,11 +168,11 @@ async def test_run_directories_that_are_none(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     config = written(tmp_path, config_text(NOWHERE, tasks))
     one_sentence(await clairgen("generate", config, "--run", tasks), 2, "is a file; name a folder")
-    one_sentence(await clairgen("generate", config, "--run", tmp_path), 2, "is no run directory and is not empty")
+    one_sentence(await clairgen("generate", config, "--run", tmp_path), 2, "is not a run directory and not empty")
     one_sentence(await clairgen("generate", config, "--run", "/proc/clairgen"), 2, "/proc/clairgen", "cannot be used")
     for command in (["status"], ["show"], ["report"], ["filter"], ["reparse"], ["migrate"], ["advise"]):
-        one_sentence(await clairgen(*command, tmp_path / "absent"), 2, "is no run directory: it holds no run.db")
-    one_sentence(await clairgen("export", tmp_path / "absent", tmp_path / "out"), 2, "is no run directory")
+        one_sentence(await clairgen(*command, tmp_path / "absent"), 2, "is not a run directory: it has no run.db")
+    one_sentence(await clairgen("export", tmp_path / "absent", tmp_path / "out"), 2, "is not a run directory")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.db").write_bytes(b"no database at all" * 100)
     one_sentence(await clairgen("status", tmp_path / "broken"), 2, "is not a database of a run, or is damaged")
@@ -187,6 +189,7 @@ async def test_run_of_a_newer_version(tmp_path: Path) -> None:
     one_sentence(await clairgen("report", tmp_path / "run"), 2, "was written by a newer clairgen")
 
 
+@pytest.mark.slow
 async def test_bad_flags(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url)).code == 0
@@ -208,6 +211,7 @@ async def test_bad_flags(tmp_path: Path) -> None:
     assert (await clairgen("nonsense")).code == 2
 
 
+@pytest.mark.slow
 async def test_damaged_database(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url, prompts=questions(200))).code == 0

@@ -13,6 +13,7 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
+from clairgen.records import Pair, Undecided
 from tests.clocks import FakeClock
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -28,13 +29,14 @@ def asked_models(endpoint: ScriptedEndpoint) -> Counter[str]:
     return Counter(request["model"] for request in endpoint.asked)
 
 
-async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str | None, str]]:
+async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str, str]]:
     return {
         stored.task.messages[-1].content: (
-            stored.pair.chosen.text if stored.pair.chosen else None,
-            stored.pair.rejected.text,
+            stored.outcome.chosen.text,
+            stored.outcome.rejected.text,
         )
         for stored in await api.made_pairs(run, recipe)
+        if isinstance(stored.outcome, Pair)
     }
 
 
@@ -90,11 +92,11 @@ async def test_a_bad_prompt_fails_its_task_only_and_is_taken_up_again(tmp_path: 
         unchanged = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
         assert unchanged.failed == 2
         healthy = True
-        mended = await generate(
+        retried = await generate(
             config(endpoint.url, tasks), tmp_path / "run", Options(retry_failed=True), runtime=quick()
         )
-    assert mended.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
-    assert mended.failures == []
+    assert retried.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
+    assert retried.failures == []
     assert asked_models(endpoint) == {TARGET: 6, REVISER: 5, STRONGER: 5}
 
 
@@ -184,10 +186,11 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
         summary = await generate(changed, tmp_path / "run", progress=progress)
     assert len(endpoint.asked) == 15
     assert summary.dropped["clair"] == {"length-ratio-below": 5}
-    assert any("filters" in note and "no model is asked" in note for note in progress.notes)
-    assert any("models.target.concurrency changed from 8 to 3: no new asks" in note for note in progress.notes)
+    assert any("filters" in note and "without new requests" in note for note in progress.notes)
+    assert any("models.target.concurrency changed from 8 to 3: no new requests" in note for note in progress.notes)
 
 
+@pytest.mark.slow
 async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again(tmp_path: Path) -> None:
     tasks, stops = write_tasks(tmp_path / "tasks.jsonl", questions(60)), iter((30, 60))
 
@@ -218,7 +221,9 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
         seeds = Counter((asked["model"], asked["seed"]) for asked in (*first.asked, *second.asked))
     assert len(seeds) == seeds.total() == 120
     for progress in (both, other):
-        assert any("models.target.endpoints changed from" in note and "no new asks" in note for note in progress.notes)
+        assert any(
+            "models.target.endpoints changed from" in note and "no new requests" in note for note in progress.notes
+        )
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
@@ -346,7 +351,7 @@ async def test_an_empty_answer_is_drawn_again_with_another_seed(tmp_path: Path) 
     assert len({request["seed"] for request in endpoint.asked}) == len(endpoint.asked) == 3
 
 
-async def test_a_missing_key_is_told_before_anything_is_made(tmp_path: Path) -> None:
+async def test_a_missing_key_is_reported_before_anything_is_made(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
     keyed = config("http://127.0.0.1:9/v1", tasks, reviser={"api_key_env": "MY_KEY"})
     with pytest.raises(ConfigError, match=r"MY_KEY, which models\.reviser\.api_key_env names, is not set"):
@@ -354,7 +359,7 @@ async def test_a_missing_key_is_told_before_anything_is_made(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-async def test_a_key_is_sent_and_stands_in_no_file(tmp_path: Path) -> None:
+async def test_a_key_is_sent_and_is_in_no_file(tmp_path: Path) -> None:
     key = "sk-very-secret-0123456789"
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
 
@@ -392,9 +397,10 @@ async def test_answers_that_cannot_be_parsed_are_kept_and_dropped_by_name(tmp_pa
         summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
     assert summary.dropped == {"clair": {"no-solution-header": 2}}
     stored = (await api.made_pairs(tmp_path / "run", "clair"))[0]
-    assert stored.pair.chosen is None
-    assert stored.pair.unparsed is not None
-    assert stored.pair.unparsed.text == "I would rather not."
+    assert isinstance(stored.outcome, Undecided)
+    assert stored.outcome.unparsed is not None
+    assert stored.outcome.unparsed.text == "I would rather not."
+    assert [answer.model for answer in stored.outcome.replies] == [TARGET, REVISER]
 
 
 async def test_usable_from_a_running_loop_beside_other_work(tmp_path: Path) -> None:
@@ -424,7 +430,7 @@ async def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         await first
 
 
-async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> None:
+async def test_resolved_configuration_is_kept_with_the_run(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     async with ScriptedEndpoint(played) as endpoint:
         given: RunConfig = config(endpoint.url, tasks)
@@ -475,7 +481,7 @@ async def test_failures_that_are_taken_up_again_are_no_failures_any_more(tmp_pat
     assert summary.failures == []
 
 
-async def test_a_key_that_an_answer_quotes_stands_in_no_file(tmp_path: Path) -> None:
+async def test_a_key_that_an_answer_quotes_is_in_no_file(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     async with ScriptedEndpoint(lambda _: Reply(b"<html>Authorization: Bearer sk-0123456789</html>")) as endpoint:
         runtime = Runtime(environment={"MY_KEY": "sk-0123456789"}, clock=(clock := FakeClock()), sleep=clock.sleep)

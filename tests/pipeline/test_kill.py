@@ -1,4 +1,4 @@
-"""`kill -9` at random moments: what was committed is never asked again, nothing is lost, nothing doubled."""
+"""`kill -9` at random moments: what was committed is never requested again, nothing is lost, nothing is doubled."""
 
 import asyncio
 import os
@@ -9,9 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clairgen import api
 from clairgen.keys import seed_for
 from clairgen.pipeline.generate import generate
+from clairgen.records import Pair, Undecided
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
@@ -25,7 +28,7 @@ def slowly(request: dict[str, Any]) -> Reply:
 
 
 def committed_seeds(run: Path) -> set[int]:
-    """Seeds of the asks whose answers are on disk; each ask has its own."""
+    """Seeds of the requests whose answers are on disk; each request has its own."""
     if not (run / "run.db").exists():
         return set()
     with sqlite3.connect(run / "run.db") as database:
@@ -38,7 +41,7 @@ def committed_seeds(run: Path) -> set[int]:
 
 
 async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
-    """Run generate and kill it; whether it had ended by itself before."""
+    """Run generate and kill it; whether it had ended before."""
     command = [sys.executable, "-m", "clairgen", "generate", str(config_path), "--run", str(run)]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
@@ -52,15 +55,16 @@ async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
     return True
 
 
-async def contents(run: Path) -> list[tuple[str, str, str | None, str]]:
-    found = []
-    for recipe in ("clair", "stronger-preferred"):
-        for stored in await api.made_pairs(run, recipe):
-            chosen = stored.pair.chosen.text if stored.pair.chosen else None
-            found.append((recipe, stored.task.id, chosen, stored.pair.rejected.text))
-    return sorted(found)
+async def contents(run: Path) -> list[tuple[str, str, Pair | Undecided]]:
+    found = [
+        (recipe, stored.task.id, stored.outcome)
+        for recipe in ("clair", "stronger-preferred")
+        for stored in await api.made_pairs(run, recipe)
+    ]
+    return sorted(found, key=lambda entry: entry[:2])
 
 
+@pytest.mark.process
 async def test_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     run, config_path, kills = tmp_path / "run", tmp_path / "config.yaml", 0

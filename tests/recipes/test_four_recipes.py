@@ -15,6 +15,7 @@ from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, InputError
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.reparse import reparse
+from clairgen.records import Pair, StoredPair, Undecided
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -27,6 +28,12 @@ def number_of(text: str) -> int:
     found = re.search(r"number (\d+)", text)
     assert found is not None
     return int(found[1])
+
+
+def models_of(stored: StoredPair) -> tuple[str, str]:
+    """Of the chosen and of the rejected answer."""
+    assert isinstance(stored.outcome, Pair)
+    return stored.outcome.chosen.model, stored.outcome.rejected.model
 
 
 def judge_prompt(request: dict[str, Any]) -> tuple[str, str]:
@@ -89,18 +96,23 @@ async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
         OTHER_2: TASKS,
         JUDGE: 2 * TASKS - identical,  # equal answers need no judge
     }
-    first = {stored.task.id: stored.pair.rejected.text for stored in await api.made_pairs(tmp_path / "run", "clair")}
+    first = {
+        stored.task.id: stored.outcome.rejected.text
+        for stored in await api.made_pairs(tmp_path / "run", "clair")
+        if isinstance(stored.outcome, Pair)
+    }
     for stored in await api.made_pairs(tmp_path / "run", "judge-on-policy"):
-        chosen = stored.pair.chosen
-        assert chosen is not None
-        assert first[stored.task.id] in (chosen.text, stored.pair.rejected.text)  # y_l of CLAIR is y_1 of the judge
-        assert len(chosen.text) >= len(stored.pair.rejected.text)
-        if chosen.text != stored.pair.rejected.text:
-            assert stored.pair.reasoning == "longer is better here."
+        assert isinstance(stored.outcome, Pair)
+        chosen = stored.outcome.chosen
+        assert first[stored.task.id] in (chosen.text, stored.outcome.rejected.text)  # y_l of CLAIR is y_1 of the judge
+        assert len(chosen.text) >= len(stored.outcome.rejected.text)
+        if chosen.text != stored.outcome.rejected.text:
+            assert stored.outcome.reasoning == "longer is better here."
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert (stored.chosen_model, stored.rejected_model) == (OTHER_2, OTHER_1)
+        assert models_of(stored) == (OTHER_2, OTHER_1)
 
 
+@pytest.mark.slow
 async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> None:
     write_tasks(tmp_path / "tasks.jsonl", questions(300))
     async with ScriptedEndpoint(all_played) as endpoint:
@@ -129,7 +141,8 @@ async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
     assert Counter(request["model"] for request in endpoint.asked)[JUDGE] == 2 * TASKS
     assert summary.dropped == {"judge-off-policy": {"tie-between-orders": TASKS // 4}}
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert (stored.pair.chosen is None) == (number_of(stored.pair.rejected.text) % 4 == 0)
+        text = (stored.outcome.rejected if isinstance(stored.outcome, Pair) else stored.outcome.answers[0]).text
+        assert isinstance(stored.outcome, Undecided) == (number_of(text) % 4 == 0)
     [report] = await api.report(tmp_path / "run")
     [judge] = report.judges
     assert judge.flips.mean == pytest.approx(0.25)
@@ -149,7 +162,7 @@ async def test_several_judges_choose_by_majority(tmp_path: Path) -> None:
         summary = await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others, "judge": judges})
     assert summary.dropped == {}
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert stored.chosen_model == OTHER_2
+        assert models_of(stored)[0] == OTHER_2
 
 
 async def test_verdicts_that_cannot_be_read_are_dropped_by_name(tmp_path: Path) -> None:
@@ -200,21 +213,21 @@ async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
         assert endpoint.asked == []
     pairs = {stored.task.id: stored for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy")}
     chosen = {
-        name: (stored.pair.chosen.text, stored.pair.rejected.text)
+        name: (stored.outcome.chosen.text, stored.outcome.rejected.text)
         for name, stored in pairs.items()
-        if stored.pair.chosen
+        if isinstance(stored.outcome, Pair)
     }
     assert chosen == {
         "best-and-worst": ("answer b", "answer c"),
-        "tied-at-the-ends": ("answer b", "answer a"),  # of equals the one that stands first
+        "tied-at-the-ends": ("answer b", "answer a"),  # of equal ones the first
         "not-available": ("answer b", "answer c"),
     }
-    assert pairs["best-and-worst"].chosen_model == "m-b"
+    assert models_of(pairs["best-and-worst"])[0] == "m-b"
     assert summary.dropped == {"judge-off-policy": {"equal-scores": 1, "missing-score": 1}}
     assert {failure[1]: failure[2] for failure in summary.failures} == {"too-few-answers": 2}
 
 
-async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
+async def test_recorded_answers_are_judged_again(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"rather longer {number}"}
         for number in range(10)
@@ -225,7 +238,7 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
     assert summary.statuses == {"judge-off-policy": {"made": 10}}
     assert len(endpoint.asked) == 10
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert (stored.chosen_model, stored.rejected_model) == ("b", "a")
+        assert models_of(stored) == ("b", "a")
 
 
 @pytest.mark.parametrize(
@@ -233,11 +246,11 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
     [
         ("judge-on-policy", {"target": {"temperature": 0}}, "needs two different answers of the target"),
         ("judge-off-policy", {}, "needs answers of other models: give models.others"),
-        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' takes no `order`"),
-        ({"name": "judge-on-policy", "by": "scores"}, {}, "takes no `by`"),
+        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' has no option `order`"),
+        ({"name": "judge-on-policy", "by": "scores"}, {}, "has no option `by`"),
     ],
 )
-async def test_what_cannot_be_judged_is_told(
+async def test_what_cannot_be_judged_is_an_error(
     tmp_path: Path, recipe: object, changes: dict[str, Any], sentence: str
 ) -> None:
     async with ScriptedEndpoint(all_played) as endpoint:
@@ -247,6 +260,7 @@ async def test_what_cannot_be_judged_is_told(
             await generate(given, tmp_path / "run")
 
 
+@pytest.mark.slow
 async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
     import datasets
 
@@ -275,6 +289,7 @@ async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
     assert summary.skipped["unmatched"] > 0
 
 
+@pytest.mark.slow
 async def test_saved_configuration_continues_every_recipe(tmp_path: Path) -> None:
     async with ScriptedEndpoint(all_played) as endpoint:
         others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
@@ -310,7 +325,7 @@ async def test_judgements_of_an_earlier_plan_are_not_counted(tmp_path: Path) -> 
     assert (report.n, report.judges[0].verdicts, report.judges[0].flips.n) == (5, 10, 5)
 
 
-async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) -> None:
+async def test_answers_that_the_data_set_has_later_are_taken(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"longer still {number}"}
         for number in range(4)
@@ -326,7 +341,7 @@ async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) 
         other = await given_for(tmp_path, endpoint, recipes, tasks=source | {"answers": ["b", "prompt"]})
         await generate(other, tmp_path / "run", Options(accept_changes=True))
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert {stored.chosen_model, stored.rejected_model} == {"b", "prompt"}
+        assert set(models_of(stored)) == {"b", "prompt"}
 
 
 async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Path) -> None:
@@ -338,8 +353,8 @@ async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Pa
     async with ScriptedEndpoint(all_played) as endpoint:
         await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
     [stored] = await api.made_pairs(tmp_path / "run", "judge-off-policy")
-    assert stored.pair.chosen is not None
-    assert stored.pair.chosen.text == "first rather longer"
+    assert isinstance(stored.outcome, Pair)
+    assert stored.outcome.chosen.text == "first rather longer"
 
 
 async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
@@ -348,8 +363,10 @@ async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
     async with ScriptedEndpoint(lambda _: said("Both are equally good.")) as endpoint:
         await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert stored.pair.unparsed is not None
-        assert {stored.pair.unparsed.text.split()[0], stored.pair.rejected.text.split()[0]} == {"one", "two"}
+        assert isinstance(stored.outcome, Undecided)
+        assert {answer.text.split()[0] for answer in stored.outcome.answers} == {"one", "two"}
+        assert {answer.model for answer in stored.outcome.answers} == {"a", "b"}
+        assert stored.outcome.unparsed is None
     [report] = await api.report(tmp_path / "run")
     assert (report.judges[0].verdicts, report.judges[0].ties) == (0, 4)
 
@@ -366,27 +383,28 @@ async def test_everything_that_a_pair_asked_for_is_in_its_cost(tmp_path: Path) -
     assert paid > 0
 
 
-async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path) -> None:
+async def test_misspelt_answers_are_reported_before_any_request(tmp_path: Path) -> None:
     source = {"path": str(ultra_feedback(tmp_path)), "column": "instruction", "answers": "complletions"}
     async with ScriptedEndpoint(all_played) as endpoint:
         with pytest.raises(InputError, match="has no column 'complletions', which `answers` or `scores`"):
             await made(tmp_path, endpoint, [{"name": "judge-off-policy", "by": "scores"}], tasks=source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "leaning"), [(0.2, "first position"), (0.0, "neither position")])
-async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
+async def test_planted_position_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
     tmp_path: Path, bias: float, leaning: str
 ) -> None:
-    """It prefers the better answer, but takes the first position, whatever stands there, in a share `bias` of verdicts."""
+    """It prefers the better answer, but takes the first position, whatever answer it shows, in a share `bias` of verdicts."""
     drawn = random.Random(1)
 
-    def seated(request: dict[str, Any]) -> Reply:
+    def biased(request: dict[str, Any]) -> Reply:
         if request["model"] != JUDGE:
             return all_played(request)
         return said("[1]") if drawn.random() < bias else prefers_longer(request)
 
     write_tasks(tmp_path / "tasks.jsonl", questions(400))
-    async with ScriptedEndpoint(seated) as endpoint:
+    async with ScriptedEndpoint(biased) as endpoint:
         others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
         await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
     [report] = await api.report(tmp_path / "run")

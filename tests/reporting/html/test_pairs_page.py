@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import InputError
-from clairgen.records import ParseStatus, Task
+from clairgen.records import Answer, ParseStatus, Task, Undecided
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
 from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.position_bias import judge_report
 from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate
 from tests.reporting.made import report_of, stored_pair
+
+pytestmark = pytest.mark.slow
 
 
 def text_of(html: str) -> str:
@@ -28,8 +30,8 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
         report_of("clair"),
         judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
         audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
-        reasked=5,
-        missed={"too-long": 2},
+        retried=5,
+        failed_checks={"too-long": 2},
         metrics={"words_saved": MetricEstimates("Words saved", Estimate(1.25, 0.5, 40), Estimate(2.0, 0.4, 36))},
     )
     text = text_of(page([report], []))
@@ -65,10 +67,13 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
 
 
 def test_a_pair_that_was_not_decided_shows_both_answers() -> None:
-    undecided = stored_pair(None, parse_status=ParseStatus.DECLARED_TIE)
-    other = replace(undecided.pair.rejected, text="Another answer.")
+    answers = (
+        Answer("The cat sat on a mat.", "stop", "k", "student"),
+        Answer("Another answer.", "stop", "k", "student"),
+    )
     drawn = PairSample("runs/a", "judge-on-policy", 5)
-    drawn.add(replace(undecided, pair=replace(undecided.pair, unparsed=other)))
+    tie = Undecided("task-1", "judge-on-policy", ParseStatus.DECLARED_TIE, answers)
+    drawn.add(replace(stored_pair(None), outcome=tie))
     [row] = drawn.rows()
     assert row["diff"] == [[0, "The cat sat on a mat."]]
     assert row["other"] == "Another answer."

@@ -1,0 +1,35 @@
+"""`clairgen config`: what a configuration means, and its JSON schema for editors."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clairgen.config.file import config_yaml, load_config
+from clairgen.config.schema import configuration_schema
+from clairgen.errors import ConfigError
+from clairgen.pipeline.plans import plan_recipes
+from clairgen.recipes.registry import RECIPES
+
+
+def config_command(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG]", help="The configuration (YAML).", show_default=False)
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema of configurations, for editors.")
+    ] = False,
+) -> None:
+    """Check a configuration and print it with every default written out, or print the JSON schema for an editor.
+
+    Example: clairgen config --schema > clairgen.schema.json
+    """
+    if schema == (path is not None):
+        raise ConfigError("give either a configuration to check, or --schema")
+    if path is None:
+        typer.echo(json.dumps(configuration_schema(list(RECIPES)), indent=2))
+        return
+    config = load_config(path)
+    plan_recipes(config, config.models)
+    typer.echo(config_yaml(config), nl=False)

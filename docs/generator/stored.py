@@ -1,0 +1,95 @@
+"""The reference of what is written: the tables of run.db, the columns of exports, JSON reports, errors and findings."""
+
+import inspect
+import re
+import sqlite3
+import textwrap
+from collections.abc import Iterator, Mapping
+
+import clairgen.errors
+import clairgen.reporting.report
+import clairgen.reporting.training.report
+from clairgen.exporting.rows import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
+from clairgen.reporting.training.diagnostics.registry import RULES
+from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
+from docs.generator.markdown import code, fenced, table
+
+_TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
+_RENAMED = re.compile(r"ALTER TABLE (\w+) RENAME TO (\w+)")
+
+
+def tables() -> str:
+    """Every table of the schema that this version writes, with its columns and indexes."""
+    script = "\n".join(MIGRATIONS)
+    comments = dict(_TABLE_COMMENT.findall(script))
+    for before, now in _RENAMED.findall(script):
+        comments[now] = comments.pop(before, "")
+    parts = [f"The schema's version is {VERSION}."]
+    database = sqlite3.connect(":memory:")
+    try:
+        for function, (arguments, does) in FUNCTIONS.items():
+            database.create_function(function, arguments, does)
+        database.executescript(script)
+        for (name,) in database.execute(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid"
+        ).fetchall():
+            comment = comments.get(name) or ""
+            about = f"{comment[:1].upper()}{comment[1:]}." if comment else ""
+            parts += [f"## {name} {{ #{name} }}", about, table(("column", "type", ""), _columns(database, name))]
+    finally:
+        database.close()
+    return "\n\n".join(filter(None, parts))
+
+
+def _columns(database: sqlite3.Connection, name: str) -> Iterator[tuple[str, str, str]]:
+    for _, column, kind, not_null, default, key in database.execute(f"PRAGMA table_info({name})").fetchall():
+        facts = [
+            "primary key" if key else "",
+            "never null" if not_null and not key else "",
+            f"{code(default)} by default" if default is not None else "",
+        ]
+        yield code(column), kind or "any", ", ".join(filter(None, facts))
+
+
+def export_columns() -> str:
+    """The columns of each format of an export, and those that all share."""
+    parts = []
+    for name, columns in CONTENT_COLUMNS.items():
+        parts += [f"### {name} {{ #export-{name} }}", _column_table(columns)]
+    parts += ["### In every format", _column_table(PROVENANCE_COLUMNS)]
+    parts += ["### In `preference`, after `clairgen advise --per-pair`", _column_table(ADVICE_COLUMNS)]
+    return "\n\n".join(parts)
+
+
+def _column_table(columns: Mapping[str, str]) -> str:
+    return table(("column", "what it holds"), ((code(name), does) for name, does in columns.items()))
+
+
+def report_json() -> str:
+    """The object of `report --json`."""
+    return _object_and_words(inspect.cleandoc(clairgen.reporting.report.__doc__ or ""))
+
+
+def training_json() -> str:
+    """The object of `report --training --json`."""
+    return _object_and_words(inspect.cleandoc(clairgen.reporting.training.report.__doc__ or ""))
+
+
+def _object_and_words(docstring: str) -> str:
+    """The indented object of a docstring, and the paragraphs after it."""
+    head, _, rest = docstring.partition("\n\n    ")
+    del head
+    shown, _, words = f"    {rest}".partition("\n\n")
+    return f"{fenced(textwrap.dedent(shown), 'text')}\n\n{words}"
+
+
+def errors() -> str:
+    """The tree at the top of errors.py."""
+    words = inspect.cleandoc(clairgen.errors.__doc__ or "").split("\n\n")
+    return fenced(textwrap.dedent(next(part for part in words if part.startswith("    "))), "text")
+
+
+def diagnostics() -> str:
+    """Every rule over a training run, by the name of its finding."""
+    rows = ((code(name), inspect.cleandoc(rule.__doc__ or "").partition("\n\n")[0]) for name, rule in RULES.items())
+    return table(("finding", "what was seen"), rows)
