@@ -1,7 +1,7 @@
 """What the shared forward leaves to the original one, what it refuses, and that both stay correct."""
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -153,7 +153,7 @@ def test_an_unsupported_model_is_refused_in_one_sentence_and_left_unchanged(
 
 
 def test_a_window_that_is_only_in_the_mask_is_refused_even_where_a_short_pair_cannot_show_it() -> None:
-    experts = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    experts: Any = {"num_local_experts": 4, "num_experts_per_tok": 2}
     sentence = install_shared_forward(model_of(PhimoeConfig(**SHAPE, **experts, sliding_window=64)))
     assert sentence is not None and "its sliding window is in its attention mask only" in sentence
     assert install_shared_forward(model_of(PhimoeConfig(**SHAPE, **experts, sliding_window=None))) is None
