@@ -11,7 +11,7 @@ import clairgen.reporting.report
 import clairgen.reporting.training.report
 from clairgen.exporting.rows import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
 from clairgen.reporting.training.diagnostics.registry import RULES
-from clairgen.store.schema import MIGRATIONS, VERSION
+from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
 
 _TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
@@ -27,6 +27,8 @@ def tables() -> str:
     parts = [f"The schema's version is {VERSION}."]
     database = sqlite3.connect(":memory:")
     try:
+        for function, (arguments, does) in FUNCTIONS.items():
+            database.create_function(function, arguments, does)
         database.executescript(script)
         for (name,) in database.execute(
             "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid"

@@ -3,9 +3,6 @@
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import peft
@@ -17,6 +14,8 @@ from transformers import LlamaForCausalLM, TrainerCallback, TrainerControl, Trai
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
 from clairgen_train.objectives import Objective
+from tests.training.on_ranks import train
+from tests.training.ranks import on_ranks
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]
@@ -261,16 +260,7 @@ def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -
 
 
 def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    given = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [*command, "-m", "tests.training.on_ranks", str(tmp_path)],
-        env=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    on_ranks(train, tmp_path)
     one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert one["anchor"] == other["anchor"] != 0
     assert one["weights"] == other["weights"]
