@@ -18,7 +18,7 @@ from clairgen.extras import require_page_extra, require_report_extra, require_tr
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.skip import reason_to_skip
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.pipeline.ingest import Reading, last_reading
+from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
@@ -40,7 +40,7 @@ class Status:
     run: Path
     run_id: str | None
     tasks: int
-    source: Reading | None
+    source: IngestState | None
     statuses: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, int]]
     failures: list[tuple[str, str, int, str]]
@@ -56,9 +56,9 @@ async def status(run: Path | str) -> Status:
         in_force = await store.filter_sets.in_force()
         return Status(
             directory.path,
-            await store.facts.get("run_id"),
+            await store.metadata.get("run_id"),
             await store.tasks.count(),
-            await last_reading(store),
+            await ingest_state(store),
             await store.pairs.statuses(),
             await store.pairs.dropped(),
             await store.pairs.failures(),
@@ -108,9 +108,9 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
     for run in runs:
         _refuse_training(Path(run))
         async with reading(RunDirectory(Path(run))) as store:
-            named = tokenizer or await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
+            named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
-            for recipe in await store.facts.plans():
+            for recipe in await store.metadata.plans():
                 if html is not None:
                     samples.append(_pair_sample(str(run), recipe))
                 also = samples[-1].add if samples else _ignore
@@ -162,7 +162,7 @@ async def export(
     """
     directory = RunDirectory(Path(run))
     async with reading(directory) as store:
-        plans = await store.facts.plans()
+        plans = await store.metadata.plans()
         for recipe in recipes:
             if recipe not in plans:
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
@@ -175,7 +175,7 @@ async def export(
             rows = []
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
-                numbers = RecipeNumbers(str(run), recipe, await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER)
+                numbers = RecipeNumbers(str(run), recipe, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
                 async for stored in store.pairs.made(recipe):
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
@@ -189,9 +189,11 @@ async def find_pairs(run: Path | str, start: str | None = None, recipe: str | No
     async with reading(directory) as store:
         if start is not None:
             return [
-                stored for stored in await store.pairs.find(start[:_LONGEST_ID]) if recipe in (None, stored.pair.recipe)
+                stored
+                for stored in await store.pairs.find(start[:_LONGEST_ID])
+                if recipe in (None, stored.outcome.recipe)
             ]
-        for name in await store.facts.plans() if recipe is None else [recipe]:
+        for name in await store.metadata.plans() if recipe is None else [recipe]:
             async for stored in store.pairs.made(name):
                 return [stored]
     return []
@@ -234,11 +236,11 @@ async def _card_facts(
     store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
 ) -> CardFacts:
     in_force = await store.filter_sets.in_force()
-    config = yaml.safe_load(await store.facts.configuration() or "{}")
+    config = yaml.safe_load(await store.metadata.configuration() or "{}")
     return CardFacts(
         source=source,
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
-        templates=dict(await store.facts.templates()),
+        templates=dict(await store.metadata.templates()),
         filters=FilterSettings.from_record(in_force[1]).phrases if in_force else (),
         contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),

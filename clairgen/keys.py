@@ -1,4 +1,4 @@
-"""Content keys: what makes two asks the same ask, and the seeds that follow from them."""
+"""Content keys, which are equal for equal requests, and the seeds that follow from them."""
 
 import hashlib
 import json
@@ -42,26 +42,26 @@ def sampling_facts(sampling: Sampling) -> dict[str, Any]:
 
 
 class ContentKeys:
-    """Keys of the asks of one model under one sampling: all that shapes the answer but the messages and the sample index."""
+    """Keys of the requests to one model under one sampling: all that shapes the answer but messages and sample index."""
 
     def __init__(self, model: str, revision: str | None, sampling: Sampling) -> None:
         self._model = canonical_json({"model": model} | ({} if revision is None else {"revision": revision}))[1:-1]
         self._sampling = canonical_json({"sampling": sampling_facts(sampling)})[1:-1]
 
     def key(self, messages: str, sample: int) -> str:
-        """Key of an ask, whose messages are given as canonical JSON: hex sha256 over a JSON object with sorted keys."""
+        """Key of a request whose messages are given as canonical JSON: hex sha256 over a JSON object with sorted keys."""
         return digest(f'{{"messages":{messages},{self._model},"sample":{sample},{self._sampling}}}')
 
 
 def content_key(model: str, revision: str | None, messages: Sequence[Message], sampling: Sampling, sample: int) -> str:
-    """Key of an ask: hex sha256 over everything that shapes the answer, and nothing else (no endpoint, price, time-out)."""
+    """Key of a request: hex sha256 over all that shapes the answer and nothing else (no endpoint, price, time-out)."""
     return ContentKeys(model, revision, sampling).key(messages_json(messages), sample)
 
 
 def seed_for(seed: int, key: str, redraw: int = 0) -> int:
-    """The seed that is sent with an ask: from the role's seed and the key, so that samples differ and runs repeat.
+    """The seed that is sent with a request: from the role's seed and the key, so that samples differ and runs repeat.
 
-    `redraw` counts empty answers already drawn for this key: the same seed would draw the same emptiness again.
+    `redraw` counts empty answers to this key so far: the same seed would give the same empty answer again.
     """
     text = f"{seed}:{key}:{redraw}"
     return int.from_bytes(hashlib.sha256(text.encode("ascii")).digest()[:8]) >> (64 - _SEED_BITS)

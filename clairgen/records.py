@@ -1,4 +1,4 @@
-"""The nouns that every floor shares: plain frozen values, no input or output.
+"""The records that all packages share: plain frozen values, no input or output.
 
 `chosen` is the better answer of a pair (y_w in the paper) and `rejected` the other one (y_l), from the store to the loss.
 """
@@ -13,7 +13,7 @@ class SampleRange(IntEnum):
     """First sample index of each purpose, so that a new purpose never returns the answer of another."""
 
     DATA = 0
-    REASK = 1_000_000
+    RETRY = 1_000_000
     ADVISE = 2_000_000
     EVALUATION = 3_000_000
 
@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class RecordedAnswer:
-    """An answer to a task that its data set brought along; `score` is the data set's own, None where it has none."""
+    """An answer to a task from its data set; `score` is the data set's own, None where it has none."""
 
     text: str
     model: str
@@ -66,7 +66,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A good answer, kept for ever under its content key."""
+    """A good answer, kept permanently under its content key."""
 
     key: str
     role: str
@@ -84,7 +84,7 @@ class Completion:
 
 
 class ParseStatus(StrEnum):
-    """What the parser made of an answer, or a judge of two. Everything but OK means no chosen answer, for a named reason."""
+    """What the parser made of a reply, or judges and scores of two answers. Everything but OK is a reason for `Undecided`."""
 
     OK = "ok"
     NO_SOLUTION_HEADER = "no-solution-header"
@@ -105,7 +105,7 @@ class ParseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One side of a pair: the text, and of the completion that it came from the end ("stop", "length", ...), key and model."""
+    """One answer of a pair: its text, and the finish reason ("stop", "length", ...), key and model of its completion."""
 
     text: str
     finish_reason: str
@@ -122,10 +122,11 @@ class Variant(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A judge's verdict over the two answers of a task, in the order in which they were shown.
+    """A judge's verdict on two answers to a task, in the order in which they were shown.
 
-    `key` is the judge's completion, `shown_first` and `shown_second` tell which answer of the task stood where (1 or 2),
-    `choice` is the place that it chose, None unless `status` is OK. `round` counts where there are several comparisons.
+    `key` is the judge's completion. `shown_first` and `shown_second` say which answer of the task (1 or 2) stood in the first
+    and in the second position; `choice` is the position that the judge chose, None unless `status` is OK. `round` numbers
+    the comparisons of one task, from 0.
     """
 
     role: str
@@ -140,32 +141,54 @@ class Judgement:
 
     @property
     def winner(self) -> int | None:
-        """The answer of the task that it chose: 1 or 2."""
+        """The answer of the task that was chosen, 1 or 2; None without a choice."""
         return None if self.choice is None else (self.shown_first, self.shown_second)[self.choice - 1]
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a recipe makes of a task.
+    """Two answers to a task of which one is better, as a recipe made them.
 
-    `chosen` is None when the answer that should hold it could not be parsed; `parse_status` then says why and `unparsed` is
-    that answer, whole. Where a judge did not decide, `rejected` and `unparsed` are the two answers that it was shown.
-    `judgements` are what the choice rests on, where a judge made it. `reasoning` is the teacher's, where there is one.
-    `parser_version` is None where nothing had to be parsed. `reasked` tells that a revision missed what was asked for and
-    was asked for once more, `missed` names what the pair still misses.
+    `judgements` are what the choice rests on, where judges made it. `reasoning` is the reviser's or a judge's, where there
+    is one. `parser_version` is None where nothing had to be parsed. `retried` is whether a revision failed its check and was
+    requested once more, `failed_check` names the check that the pair still fails.
     """
 
     task_id: str
     recipe: str
-    chosen: Answer | None
+    chosen: Answer
     rejected: Answer
     reasoning: str | None = None
-    parse_status: ParseStatus = ParseStatus.OK
     parser_version: int | None = None
-    unparsed: Answer | None = None
     judgements: tuple[Judgement, ...] = ()
-    reasked: bool = False
-    missed: str | None = None
+    retried: bool = False
+    failed_check: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """What a recipe made of a task when none of its answers can be called better: `reason` says why, and is never OK.
+
+    `answers` are answers to the task: the two that judges or scores compared without deciding, or the one that was to be
+    revised. `unparsed` is the reviser's whole reply when no revision could be read in it, else None. The other fields are
+    those of `Pair`.
+    """
+
+    task_id: str
+    recipe: str
+    reason: ParseStatus
+    answers: tuple[Answer] | tuple[Answer, Answer]
+    unparsed: Answer | None = None
+    reasoning: str | None = None
+    parser_version: int | None = None
+    judgements: tuple[Judgement, ...] = ()
+    retried: bool = False
+    failed_check: str | None = None
+
+    @property
+    def replies(self) -> tuple[Answer, ...]:
+        """The answers, and after them the reply that could not be parsed."""
+        return self.answers if self.unparsed is None else (*self.answers, self.unparsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +206,7 @@ class Contrast:
 
 
 class FilterAction(StrEnum):
-    """What a filter does to a pair that it finds at fault: take it out of exports, or only mark it."""
+    """What a filter does to a pair that it finds something in: leave it out of exports, or only mark it."""
 
     DROP = "drop"
     MARK = "mark"
@@ -191,7 +214,7 @@ class FilterAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A filter found fault with a pair: which filter, what it does about it, the named reason and the measured value."""
+    """What a filter found in a pair: which filter, what it does about it, the named reason and the measured value."""
 
     filter: str
     action: FilterAction
@@ -201,22 +224,20 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class StoredPair:
-    """A pair as the store holds it: with its task, its measured contrast and what the filter set in force found.
+    """What a recipe made of a task, as the store holds it: with its measured contrast and what the filter set in force found.
 
-    `contrast` is None when the pair has no chosen answer, or was measured by an older version and has to be measured anew.
-    `findings` stand in the order of the filters. `objective` is what `clairgen advise` chose for this pair, None without advice.
+    `contrast` is None when the outcome is undecided, or was measured by an older version and has to be measured again.
+    `findings` are in the order of the filters. `objective` is what `clairgen advise` chose for this pair, None without advice.
     """
 
     id: str
     task: Task
-    pair: Pair
+    outcome: Pair | Undecided
     contrast: Contrast | None
     findings: tuple[Finding, ...]
-    chosen_model: str | None
-    rejected_model: str
     objective: Variant | None = None
 
     @property
     def dropped_by(self) -> Finding | None:
-        """The finding that counts as the reason why this pair is dropped; None when the pair is kept."""
+        """The finding that counts as the reason why this pair is dropped; None when no filter drops it."""
         return next((finding for finding in self.findings if finding.action is FilterAction.DROP), None)

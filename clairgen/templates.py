@@ -1,7 +1,7 @@
 """Prompt templates: text with `{{slots}}`, checked when loaded and filled in one pass.
 
-One pass means that braces inside a task or an answer stay as they are: answers are full of them, and filling twice breaks
-three of twenty real reviser prompts.
+In one pass braces inside a task or an answer stay as they are: answers are full of them, and filling twice breaks three of
+twenty real reviser prompts.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt's text with its name; `content_hash` stands with every completion that was asked with it."""
+    """A prompt's text with its name; `content_hash` is stored with every completion of a request that was filled from it."""
 
     name: str
     text: str
@@ -36,21 +36,23 @@ class Template:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def fill(self, **values: str) -> str:
-        """Fill every slot in one pass; KeyError for a slot without a value is a fault of the recipe, not of the user."""
+        """Fill every slot in one pass; KeyError for a slot without a value, which is a fault of the recipe, not of the user."""
         return _SLOT.sub(lambda match: values[match[1]], self.text)
 
 
 def load_template(name: str, slots: frozenset[str], folder: Path | None = None) -> Template:
     """Load a shipped template by name, or the user's own by a path that ends in `.txt`, and check that it has `slots`.
 
-    A relative path counts from `folder`, the configuration's. Raises ConfigError for an unknown name, an unreadable file,
+    A relative path is relative to `folder`, the configuration's. Raises ConfigError for an unknown name, an unreadable file,
     and slots that are missing or unknown.
     """
     template = Template(name, _text_of(name, folder or Path()))
     if template.slots != slots:
         wanted = ", ".join(f"{{{{{slot}}}}}" for slot in sorted(slots))
         found = ", ".join(f"{{{{{slot}}}}}" for slot in sorted(template.slots)) or "none"
-        raise ConfigError(f"the template {name!r} must have exactly the slots {wanted}; it has {found}: mend its text")
+        raise ConfigError(
+            f"the template {name!r} must have exactly the slots {wanted}; it has {found}: correct its text"
+        )
     return template
 
 

@@ -12,11 +12,12 @@ from rich.table import Table
 from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.generate import check_budget_flag
 from clairgen.cli.progress import showing
+from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_drainable
 from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import dollars
-from clairgen.pipeline.advise import Advised, AdviseOptions, RecipeAdvice, advise
+from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice, advise
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.reward_model import RewardModel
 from clairgen.recipes.compare import Outcome
@@ -61,7 +62,7 @@ def advise_command(
     """
     check_budget_flag(budget_usd)
     given = load_config(config) if config is not None else None
-    options = AdviseOptions(tuple(recipe or ()), samples, limit, per_pair, budget_usd)
+    options = AdviseOptions(tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd)
     scorer = load_reward_model(reward_model) if reward_model is not None else None
     found = _advise_with_progress(run, options, given, scorer)
     if as_json:
@@ -74,7 +75,7 @@ def advise_command(
         raise typer.Exit(FAILED)
 
 
-def print_advised(found: Advised) -> None:
+def print_advised(found: AdviseSummary) -> None:
     """Print the table and a few sentences for each recipe."""
     if not found.recipes:
         return
@@ -101,7 +102,7 @@ def print_advised(found: Advised) -> None:
         typer.echo(f"Spent: {dollars(money)}, failed attempts included")
 
 
-def advised_json(found: Advised) -> str:
+def advised_json(found: AdviseSummary) -> str:
     """What was found as a JSON list, an object a recipe."""
     return json.dumps([_object(found, entry) for entry in found.recipes], indent=2)
 
@@ -127,10 +128,10 @@ def reason(entry: RecipeAdvice) -> str:
 
 def _advise_with_progress(
     run: Path, options: AdviseOptions, config: RunConfig | None, scorer: RewardModel | None
-) -> Advised:
+) -> AdviseSummary:
     """Advise with progress on stderr; Ctrl-C drains."""
 
-    async def work(stop: asyncio.Event) -> Advised:
+    async def work(stop: asyncio.Event) -> AdviseSummary:
         progress = Progress()
         async with showing(progress, Console(stderr=True)):
             return await advise(run, options, config=config, reward_model=scorer, progress=progress, stop=stop)
@@ -138,7 +139,7 @@ def _advise_with_progress(
     return run_drainable(work)
 
 
-def _table(found: Advised) -> Table:
+def _table(found: AdviseSummary) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe")
     for title in ("pairs", "won-tied-lost", "win rate", "interval"):
@@ -184,7 +185,7 @@ def _remarks(entry: RecipeAdvice) -> list[str]:
     return remarks
 
 
-def _object(found: Advised, entry: RecipeAdvice) -> dict[str, Any]:
+def _object(found: AdviseSummary, entry: RecipeAdvice) -> dict[str, Any]:
     rate = entry.rate
     done = found.stopped_by is None
     return {

@@ -18,7 +18,7 @@ from clairgen.config.file import load_config
 from clairgen.data.classroom.questions import check, draw
 from clairgen.errors import InputError
 from clairgen.pipeline.generate import Options
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.reporting.pair_view import PairView
 from clairgen.reporting.terminal import print_reports
 from clairgen.stats import Estimate, Mean
@@ -94,8 +94,8 @@ def _corrected(pairs: Sequence[StoredPair]) -> list[StoredPair]:
         stored
         for stored in pairs
         if stored.dropped_by is None
-        and stored.pair.chosen is not None
-        and check(stored.task.messages[-1].content, stored.pair.chosen.text)
+        and isinstance(stored.outcome, Pair)
+        and check(stored.task.messages[-1].content, stored.outcome.chosen.text)
     ]
     step = max(1, len(corrected) // _SHOWN_PAIRS)
     return corrected[::step][:_SHOWN_PAIRS]
@@ -107,10 +107,10 @@ def _accuracies(pairs: Mapping[str, Sequence[StoredPair]]) -> Table:
     for recipe, made in pairs.items():
         rejected, chosen = Mean(), Mean()
         for stored in made:
-            if stored.pair.chosen is not None and stored.dropped_by is None:
+            if isinstance(stored.outcome, Pair) and stored.dropped_by is None:
                 prompt = stored.task.messages[-1].content
-                rejected.add(100 * check(prompt, stored.pair.rejected.text))
-                chosen.add(100 * check(prompt, stored.pair.chosen.text))
+                rejected.add(100 * check(prompt, stored.outcome.rejected.text))
+                chosen.add(100 * check(prompt, stored.outcome.chosen.text))
         table.add_row(recipe, str(chosen.n), *(_with_error(mean.estimate()) for mean in (rejected, chosen)))
     return table
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clairgen import api
+from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
 from clairgen.exporting.hub import push
 from clairgen.exporting.rows import ExportFormat, ExportSummary
@@ -43,7 +44,7 @@ def export_command(
             run,
             out,
             export_format=export_format,
-            recipes=recipe or (),
+            recipes=[current_recipe(name) for name in recipe or ()],
             test_fraction=test_fraction,
             seed=seed,
             overwrite=overwrite,

@@ -12,7 +12,7 @@ from clairgen.cli.signals import run_coroutine
 from clairgen.config.renamed import note
 from clairgen.config.strict_yaml import validation_sentence
 from clairgen.errors import ConfigError
-from clairgen.filters.registry import FILTERS, current_name
+from clairgen.filters.registry import current_name
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 
@@ -80,11 +80,10 @@ def _changed(
 
 
 def _filter_name(given: str) -> str:
-    """The name of a filter, which may be spelled with - or _, or be an old one. Raises ConfigError for an unknown one."""
+    """The name of a filter, which may be spelled with - or _, or be an old one."""
     written = given.replace("-", "_")
     if (name := current_name(given)) != written:
         typer.echo(note("filter", written, name), err=True)
-    FILTERS.named(name)
     return name
 
 

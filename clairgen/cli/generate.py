@@ -17,7 +17,7 @@ from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import dollars
 from clairgen.errors import ConfigError
-from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, Estimate, RoleEstimate, estimate
+from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
@@ -178,7 +178,7 @@ def _print_price(role: RoleEstimate) -> None:
         typer.echo(f"Price of {named}: ${price.input:g} in, ${price.output:g} out per million tokens ({quote.source})")
 
 
-def _print_sum(found: Estimate, budget_usd: float | None) -> None:
+def _print_sum(found: CostEstimate, budget_usd: float | None) -> None:
     priced = [role for role in found.roles if role.expected_usd is not None]
     expected = sum(role.expected_usd or 0 for role in priced)
     if priced:

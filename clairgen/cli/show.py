@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from clairgen import api
+from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import InputError
 from clairgen.reporting.pair_view import PairView
@@ -23,6 +24,7 @@ def show_command(
 
     Example: clairgen show runs/first --recipe clair
     """
+    recipe = None if recipe is None else current_recipe(recipe)
     found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
         wanted = f" of {pair!r}" if pair else ""

@@ -20,7 +20,7 @@ class Renamed:
     filters: Mapping[str, str]
 
 
-RENAMED: Final = Renamed(keys={"tokeniser": "tokenizer"}, recipes={}, filters=RENAMED_FILTERS)
+RENAMED: Final = Renamed(keys={"tokeniser": "tokenizer"}, recipes={"worsened": "degraded"}, filters=RENAMED_FILTERS)
 
 
 def with_new_names(

@@ -180,7 +180,7 @@ class DatasetWriter:
         )
 
     def _split_for(self, stored: StoredPair) -> ShardedSplit:
-        recipe = stored.pair.recipe
+        recipe = stored.outcome.recipe
         name = "test" if is_test(stored.task.id, self._test_fraction, self._seed) else "train"
         if name not in self._splits[recipe]:
             if not _SUBSET_NAME.fullmatch(recipe):

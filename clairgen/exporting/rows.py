@@ -7,7 +7,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from clairgen.records import Answer, FilterAction, Message, StoredPair
+from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -61,11 +61,12 @@ class ExportFormat(StrEnum):
 
 def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = False) -> list[Row]:
     """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective."""
-    chosen, rejected = stored.pair.chosen, stored.pair.rejected
-    if chosen is None:
+    pair = stored.outcome
+    if not isinstance(pair, Pair):
         raise ValueError(f"pair {stored.id} has no chosen answer to export")
+    chosen, rejected = pair.chosen, pair.rejected
     prompt = [_message(message) for message in stored.task.messages]
-    provenance = _provenance(stored)
+    provenance = _provenance(stored, pair)
     contents: dict[ExportFormat, list[Row]] = {
         ExportFormat.PREFERENCE: [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}],
         ExportFormat.KTO: [
@@ -118,19 +119,19 @@ def _assistant(answer: Answer) -> list[Row]:
     return [{"role": "assistant", "content": answer.text}]
 
 
-def _provenance(stored: StoredPair) -> Row:
+def _provenance(stored: StoredPair, pair: Pair) -> Row:
     contrast = stored.contrast
     return {
         "task_id": stored.task.id,
         "pair_id": stored.id,
-        "recipe": stored.pair.recipe,
-        "chosen_model": stored.chosen_model,
-        "rejected_model": stored.rejected_model,
+        "recipe": pair.recipe,
+        "chosen_model": pair.chosen.model,
+        "rejected_model": pair.rejected.model,
         "jaccard": None if contrast is None else 100 * contrast.jaccard,
         "tokenizer": None if contrast is None else contrast.tokenizer,
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "length_ratio": None if contrast is None else contrast.length_ratio,
-        "reasoning": stored.pair.reasoning,
+        "reasoning": pair.reasoning,
         "marks": [finding.reason for finding in stored.findings if finding.action is FilterAction.MARK],
     }
 

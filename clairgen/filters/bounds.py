@@ -26,8 +26,7 @@ def bounds_on(metric: Metric) -> Filter[MetricBounds]:
     """A filter on a metric of the two texts, under the metric's name: for metrics of your own."""
 
     def measure(candidate: Candidate) -> float | None:
-        chosen = candidate.pair.chosen
-        return None if chosen is None else metric.measure(chosen.text, candidate.pair.rejected.text)
+        return metric.measure(candidate.pair.chosen.text, candidate.pair.rejected.text)
 
     return Filter(
         name=metric.name,

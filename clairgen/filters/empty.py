@@ -7,7 +7,7 @@ from clairgen.filters.options import Switch
 def empty(candidate: Candidate) -> Fault | None:
     """The reason says which answer is blank."""
     pair = candidate.pair
-    if pair.chosen is not None and not pair.chosen.text.strip():
+    if not pair.chosen.text.strip():
         return Fault("chosen-empty")
     return None if pair.rejected.text.strip() else Fault("rejected-empty")
 

@@ -8,7 +8,7 @@ from typing import Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from clairgen.filters.options import Options
-from clairgen.records import Contrast, FilterAction, Message, Pair
+from clairgen.records import Contrast, FilterAction, Message, Pair, Undecided
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -54,7 +54,7 @@ class Filter(Generic[FilterOptions]):
     options: type[FilterOptions]
     summary: str
     prepare: Callable[[FilterOptions], Check] | None
-    undecided: Callable[[Pair], Fault | None] | None = None
+    undecided: Callable[[Undecided], Fault | None] | None = None
     only_revisions: bool = False
     whole_run: bool = False
 

@@ -2,13 +2,12 @@
 
 from clairgen.filters.filter import Fault, Filter
 from clairgen.filters.options import Switch
-from clairgen.records import Pair, ParseStatus
+from clairgen.records import Undecided
 
 
-def without_chosen(undecided: Pair) -> Fault:
-    """The reason is the parser's or the judges' status."""
-    status = undecided.parse_status
-    return Fault("no-chosen-answer" if status is ParseStatus.OK else status.value)
+def without_chosen(undecided: Undecided) -> Fault:
+    """The reason is the parser's, the judges' or the scores'."""
+    return Fault(undecided.reason.value)
 
 
 FORMAT = Filter(

@@ -12,7 +12,7 @@ def identical(candidate: Candidate) -> Fault | None:
 
 def is_identical(pair: Pair) -> bool:
     """Whether both answers are equal except for leading and trailing whitespace: such a pair teaches nothing."""
-    return pair.chosen is not None and pair.chosen.text.strip() == pair.rejected.text.strip()
+    return pair.chosen.text.strip() == pair.rejected.text.strip()
 
 
 IDENTICAL = Filter(

@@ -97,8 +97,6 @@ _LINK = re.compile(r"https?://\S+|www\.\S+")
 def changes_language(candidate: Candidate) -> Fault | None:
     """The value is the language of the rejected and of the chosen answer, such as `en->de`, or their scripts."""
     pair = candidate.pair
-    if pair.chosen is None:
-        return None
     before, after = language_of(pair.rejected.text), language_of(pair.chosen.text)
     if before is None or after is None or not _differ(before, after):
         return None

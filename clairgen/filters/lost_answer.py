@@ -36,7 +36,7 @@ _LONGEST_CODE_LINE = 300
 def loses_answer(candidate: Candidate) -> Fault | None:
     """The result or the code is gone and nothing is in its place; the value is what was lost."""
     pair = candidate.pair
-    if pair.chosen is None or not pair.chosen.text.strip():
+    if not pair.chosen.text.strip():
         return None
     lost = _lost_code(pair.rejected.text, pair.chosen.text) or _lost_result(pair.rejected.text, pair.chosen.text)
     return Fault("lost-answer", lost) if lost else None

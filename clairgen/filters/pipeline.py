@@ -7,9 +7,9 @@ from clairgen.errors import RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.registry import FILTERS
 from clairgen.filters.settings import FilterSettings
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, Undecided
 
-Seen = TypeVar("Seen", Candidate, Pair)
+Seen = TypeVar("Seen", Candidate, Undecided)
 
 
 class FilterPipeline:
@@ -21,7 +21,7 @@ class FilterPipeline:
         self._checks = _prepared(settings, whole_run=False)
 
     def apply(
-        self, pair: Pair, contrast: Contrast | None, *, revises: bool, prompt: Sequence[Message] = ()
+        self, outcome: Pair | Undecided, contrast: Contrast | None, *, revises: bool, prompt: Sequence[Message] = ()
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
 
@@ -30,11 +30,12 @@ class FilterPipeline:
         """
         found: list[Finding | None] = []
         for one, action in self._in_force[revises]:
-            if pair.chosen is None:
-                found.append(_finding(one, action, one.undecided, pair, pair.task_id))
-            else:
-                candidate = Candidate(pair, contrast, prompt)
-                found.append(_finding(one, action, self._checks.get(one.name), candidate, pair.task_id))
+            match outcome:
+                case Undecided():
+                    found.append(_finding(one, action, one.undecided, outcome, outcome.task_id))
+                case Pair():
+                    candidate = Candidate(outcome, contrast, prompt)
+                    found.append(_finding(one, action, self._checks.get(one.name), candidate, outcome.task_id))
         return tuple(finding for finding in found if finding is not None)
 
 
@@ -51,15 +52,20 @@ class RunFilters:
         self._checks = _prepared(settings, whole_run=True)
 
     def settle(
-        self, pair: Pair, contrast: Contrast | None, findings: Sequence[Finding], *, prompt: Sequence[Message] = ()
+        self,
+        outcome: Pair | Undecided,
+        contrast: Contrast | None,
+        findings: Sequence[Finding],
+        *,
+        prompt: Sequence[Message] = (),
     ) -> tuple[Finding, ...]:
         """The findings of the next pair, with those of these filters at the end; their older ones are removed."""
         settled = [finding for finding in findings if finding.filter not in self._names]
         for one, action in self._in_force:
-            if pair.chosen is None or any(finding.action is FilterAction.DROP for finding in settled):
+            if isinstance(outcome, Undecided) or any(finding.action is FilterAction.DROP for finding in settled):
                 break
-            candidate = Candidate(pair, contrast, prompt)
-            found = _finding(one, action, self._checks[one.name], candidate, pair.task_id)
+            candidate = Candidate(outcome, contrast, prompt)
+            found = _finding(one, action, self._checks[one.name], candidate, outcome.task_id)
             settled += [] if found is None else [found]
         return tuple(settled)
 

@@ -66,7 +66,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。！])\s*\n?|\n+")
 def refuses(candidate: Candidate) -> Fault | None:
     """The reason says which answer declines; the value is the phrase."""
     pair = candidate.pair
-    if pair.chosen is not None and (phrase := refusal_in(pair.chosen.text)):
+    if phrase := refusal_in(pair.chosen.text):
         return Fault("chosen-refuses", phrase)
     phrase = refusal_in(pair.rejected.text)
     return Fault("rejected-refuses", phrase) if phrase else None

@@ -98,8 +98,6 @@ _OPENING = re.compile(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|
 def mentions_revision(candidate: Candidate) -> Fault | None:
     """The chosen answer calls itself a revision; the value is the phrase."""
     pair = candidate.pair
-    if pair.chosen is None:
-        return None
     task = straight(" ".join(message.content for message in candidate.prompt))
     if _ASKS_FOR_REVISION.search(task):
         return None

@@ -2,7 +2,7 @@
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Switch
-from clairgen.records import Answer, Pair
+from clairgen.records import Answer, Undecided
 
 
 def truncated(candidate: Candidate) -> Fault | None:
@@ -10,9 +10,10 @@ def truncated(candidate: Candidate) -> Fault | None:
     return _cut_off(candidate.pair.chosen, candidate.pair.rejected)
 
 
-def truncated_reply(undecided: Pair) -> Fault | None:
-    """The same where no answer could be chosen: a reply that was cut off has no format for that reason."""
-    return _cut_off(undecided.unparsed, undecided.rejected)
+def truncated_reply(undecided: Undecided) -> Fault | None:
+    """The same where no answer could be chosen: the last reply counts as the chosen answer, the first as the rejected one."""
+    first, *rest = undecided.replies
+    return _cut_off(rest[-1] if rest else None, first)
 
 
 def _cut_off(chosen: Answer | None, rejected: Answer) -> Fault | None:

@@ -93,7 +93,7 @@ def _tokens(name: str) -> Callable[[str], set[str]]:
 
 
 def _distances(chosen: Sequence[str], rejected: Sequence[str]) -> list[int]:
-    """Levenshtein distances; on all cores if numpy is installed, which every extra brings in."""
+    """Levenshtein distances; on all cores if numpy is installed, which every extra includes."""
     if find_spec("numpy") is None:
         return [character_levenshtein(ours, theirs) for ours, theirs in zip(chosen, rejected, strict=True)]
     distances: list[int] = cpdist(chosen, rejected, scorer=Levenshtein.distance, workers=-1).tolist()

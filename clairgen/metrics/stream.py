@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from clairgen.metrics.contrast import contrasts
-from clairgen.records import Contrast, StoredPair
+from clairgen.records import Contrast, Pair, StoredPair
 
 BATCH = 1024
 
@@ -13,8 +13,8 @@ BATCH = 1024
 async def measured(pairs: AsyncIterator[StoredPair], tokenizer: str) -> AsyncIterator[tuple[StoredPair, bool]]:
     """Each pair with its contrast under `tokenizer`, in order, and whether that contrast is new and may be stored.
 
-    A contrast is new where the stored one is under another tokenizer or from an older version of the metrics. A pair
-    without a chosen answer has none.
+    A contrast is new where the stored one is under another tokenizer or from an older version of the metrics. What was
+    not decided has none.
     """
     batch: list[StoredPair] = []
     async for stored in pairs:
@@ -28,20 +28,18 @@ async def measured(pairs: AsyncIterator[StoredPair], tokenizer: str) -> AsyncIte
 
 
 async def _with_contrasts(batch: Sequence[StoredPair], tokenizer: str) -> list[tuple[StoredPair, bool]]:
-    stale = [stored for stored in batch if _is_stale(stored, tokenizer)]
+    stale = {
+        stored.id: stored.outcome
+        for stored in batch
+        if isinstance(stored.outcome, Pair) and (stored.contrast is None or stored.contrast.tokenizer != tokenizer)
+    }
     fresh: dict[str, Contrast] = {}
     if stale:
-        chosen = [stored.pair.chosen.text for stored in stale if stored.pair.chosen is not None]
-        rejected = [stored.pair.rejected.text for stored in stale]
+        chosen = [pair.chosen.text for pair in stale.values()]
+        rejected = [pair.rejected.text for pair in stale.values()]
         measured_again = await asyncio.to_thread(contrasts, chosen, rejected, tokenizer)
-        fresh = {stored.id: contrast for stored, contrast in zip(stale, measured_again, strict=True)}
+        fresh = dict(zip(stale, measured_again, strict=True))
     return [
         (replace(stored, contrast=fresh[stored.id]), True) if stored.id in fresh else (stored, False)
         for stored in batch
     ]
-
-
-def _is_stale(stored: StoredPair, tokenizer: str) -> bool:
-    if stored.pair.chosen is None:
-        return False
-    return stored.contrast is None or stored.contrast.tokenizer != tokenizer

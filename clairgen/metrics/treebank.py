@@ -1,4 +1,4 @@
-"""Penn Treebank words, as NLTK's TreebankWordTokenizer cuts them, and fast where only the set of them matters."""
+"""Penn Treebank words, as NLTK's TreebankWordTokenizer splits them, with a fast way to the set of them."""
 
 import re
 from collections.abc import Iterable
@@ -84,14 +84,14 @@ _SIMPLE = re.compile(
     r"(?!.*(?:cannot|gimme|gonna|gotta|lemme|wanna|\.\.\.|--))([(\[]?)([^\s`\"',:;@#$%&?!\[\](){}<>]+)([)\]]?)([,:;?!]?)",
     re.IGNORECASE,
 )
-"""A piece that brackets around it and a mark after it leave, and nothing else: all of a text but one in ten."""
+"""A piece with nothing to split but brackets around it and a mark after it, as are nine of ten in a text."""
 
 
 class _Pieces(dict[str, tuple[str, ...]]):
-    """The words of each piece of text between spaces or line breaks, cut once and then looked up.
+    """The words of each piece of text between spaces or line breaks, split once and then looked up.
 
-    The rules look no further than a piece and what stands next to it: a space, or a line break, which is then part of the
-    key. The word behind the piece keeps it from being the end of a sentence. `whole` are the pieces that are one word.
+    The rules depend only on a piece and its neighbors: a space, or a line break, which is then part of the key. A word is put
+    after the piece so that it does not end the sentence. `whole` are the pieces that are one word.
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class _Pieces(dict[str, tuple[str, ...]]):
         self.whole: set[str] = set()
 
     def __missing__(self, piece: str) -> tuple[str, ...]:
-        words = (piece,) if piece.isalnum() and piece.lower() not in _JOINED_WORDS else self._cut(piece)
+        words = (piece,) if piece.isalnum() and piece.lower() not in _JOINED_WORDS else self._split(piece)
         if len(piece) <= _LONGEST_PIECE:
             if len(self) + len(self.whole) >= _MOST_PIECES:
                 self.clear()
@@ -110,7 +110,7 @@ class _Pieces(dict[str, tuple[str, ...]]):
                 self[piece] = words
         return words
 
-    def _cut(self, piece: str) -> tuple[str, ...]:
+    def _split(self, piece: str) -> tuple[str, ...]:
         simple = _SIMPLE.fullmatch(piece.strip("\n"))
         if simple:
             return tuple(filter(None, simple.groups()))
@@ -122,7 +122,7 @@ _PIECES = _Pieces()
 
 
 def treebank_set(text: str) -> set[str]:
-    """The set of `treebank_words(text)`, several times as fast: natural text says the same pieces again and again."""
+    """The set of `treebank_words(text)`, several times as fast, since natural text repeats the same pieces."""
     ended = text.rstrip()
     last = max(ended.rfind(" "), ended.rfind("\n"))
     if last < 0 or text[0] in "\"'":  # a quote that starts the text has a rule of its own

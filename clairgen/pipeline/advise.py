@@ -1,6 +1,6 @@
 """`advise`: which variant of APO fits a run's pairs? Winners are compared with fresh answers of the target.
 
-All that is asked is committed in the run's store and never asked twice: run it again after anything.
+Completions are committed in the run's store and never requested twice: run it again after an interruption.
 """
 
 import asyncio
@@ -16,12 +16,13 @@ from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
 from clairgen.filters.skip import reason_to_skip
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
-from clairgen.pipeline.advise_config import Fitted, fitted
-from clairgen.pipeline.compare_pair import Adviser
+from clairgen.pipeline.advise_config import AdviseConfig, advise_config
+from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
 from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
-from clairgen.pipeline.reward_model import RewardModel, Scoring
+from clairgen.pipeline.reward_model import RewardModel, RewardScorer
 from clairgen.pipeline.session import TASKS_QUEUED, Session, session
 from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant
@@ -33,7 +34,7 @@ from clairgen.store import PairAdvice, RunDirectory, Store
 class AdviseOptions:
     """What is compared: `samples` fresh answers for each of `limit` kept pairs, drawn uniformly, of `recipes` (all if empty).
 
-    `per_pair` writes the advice on each pair into the run's store. `budget_usd` goes before the configuration's.
+    `per_pair` writes the advice on each pair into the run's store. `budget_usd` overrides the configuration's.
     """
 
     recipes: tuple[str, ...] = ()
@@ -45,10 +46,10 @@ class AdviseOptions:
 
 @dataclass(frozen=True, slots=True)
 class RecipeAdvice:
-    """What fits the pairs of a recipe: of its `kept` pairs `pairs` were compared, by whom `by` says.
+    """What fits the pairs of a recipe: `pairs` of its `kept` pairs were compared, by the judges or reward model `by`.
 
-    `failed` holds asks that failed, as (reason, count, one detail). `advised` counts pairs by objective, None for those that
-    nothing speaks for; it is None where no advice was written.
+    `failed` are comparisons that failed, as (reason, count, one detail). `advised` counts pairs by objective, with None for
+    those without advice; it is None where no advice was written.
     """
 
     recipe: str
@@ -62,8 +63,8 @@ class RecipeAdvice:
 
 
 @dataclass(frozen=True, slots=True)
-class Advised:
-    """How a session of `advise` ended; with `stopped_by`, what is in `recipes` rests on the pairs done so far."""
+class AdviseSummary:
+    """How a session of `advise` ended; with `stopped_by` set, `recipes` is about the pairs compared so far."""
 
     run: Path
     recipes: list[RecipeAdvice]
@@ -72,7 +73,7 @@ class Advised:
 
     @property
     def failed(self) -> int:
-        """Comparisons that could not be made."""
+        """Comparisons that failed."""
         return sum(count for entry in self.recipes for _, count, _ in entry.failed)
 
 
@@ -93,11 +94,11 @@ async def advise(
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
     runtime: Runtime | None = None,
-) -> Advised:
+) -> AdviseSummary:
     """Compare the winners of a run with fresh answers of its target, and say which variant of APO fits.
 
-    The models are those saved with the run; roles of `config` go before them. The judges compare, or `reward_model`. Set
-    `stop` to end early. Raises UserError for what the user has to mend; why it stopped otherwise stands in the result.
+    The models are those saved with the run, or those of `config` for its roles. The judges compare, or `reward_model`. Set
+    `stop` to end early. Raises UserError for what the user has to correct; the summary says why it stopped otherwise.
     """
     options, progress, stop, runtime = (
         options or AdviseOptions(),
@@ -108,48 +109,53 @@ async def advise(
     directory = RunDirectory(Path(run))
     directory.require()
     async with session(directory, progress, stop, runtime) as held:
-        fit = await fitted(held.store, directory, options.recipes, config, reward_model, samples=options.samples)
-        fit.check(options.budget_usd, runtime.environment)
+        settings = await advise_config(
+            held.store, directory, options.recipes, config, reward_model, samples=options.samples
+        )
+        settings.check(options.budget_usd, runtime.environment)
         await require_coverage(held.store, directory)
-        selected = await _selected(held.store, fit, options, progress)
+        selected = await _selected(held.store, settings, options, progress)
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
-        if fit.context is not None:
-            await held.store.facts.record_templates(fit.context.templates.values())
-        ledger = await held.budget(options.budget_usd or fit.config.budget_usd)
-        held.log_start(fit.roles, recipes=list(selected), advise=True, samples=options.samples, by=fit.by)
+        if settings.context is not None:
+            await held.store.metadata.record_templates(settings.context.templates.values())
+        budget = await held.budget(options.budget_usd or settings.config.budget_usd)
+        held.log_start(settings.roles, recipes=list(selected), advise=True, samples=options.samples, by=settings.by)
         async with AsyncExitStack() as stack:
-            asker = await held.completion_client(fit.roles, ledger, seed=fit.config.seed)
-            compare = await _comparison(fit, asker, reward_model, stack)
-            adviser = Adviser(held.store, asker, compare, options.samples, stop, progress)
+            client = await held.completion_client(settings.roles, budget, seed=settings.config.seed)
+            compare = await _comparison(settings, client, reward_model, stack)
+            stopping, results = Stop(stop), Comparisons()
+            context = CompareContext(held.store, client, compare, options.samples, progress, stopping)
             async with held.log.counting(progress):
-                await _run(held, adviser, asker, selected)
+                await _run(held, context, results, selected)
         if reward_model is not None and reward_model.truncated:
             progress.note(
                 f"{reward_model.truncated:,} texts are longer than the reward model can read; their ends were left out"
             )
-        progress.log_event("ended", stopped_by=type(adviser.stopped_by).__name__ if adviser.stopped_by else None)
-        return await _advised(held, fit, adviser, selected, options)
+        progress.log_event("ended", stopped_by=type(stopping.error).__name__ if stopping.error else None)
+        return await _summary(held, settings, results, stopping, selected, options)
 
 
 async def _comparison(
-    fit: Fitted, asker: CompletionClient, reward_model: RewardModel | None, stack: AsyncExitStack
+    settings: AdviseConfig, client: CompletionClient, reward_model: RewardModel | None, stack: AsyncExitStack
 ) -> Compare:
-    if fit.context is not None:
-        return by_judges(asker, fit.context)
-    assert reward_model is not None  # noqa: S101 - `fitted` gives a context unless there is one
-    scoring = await stack.enter_async_context(Scoring(reward_model))
-    return by_scores(lambda task: asker.sent("target", task.messages), scoring)
+    if settings.context is not None:
+        return by_judges(client, settings.context)
+    assert reward_model is not None  # noqa: S101 - `advise_config` gives a context unless there is one
+    scoring = await stack.enter_async_context(RewardScorer(reward_model))
+    return by_scores(lambda task: client.sent("target", task.messages), scoring)
 
 
-async def _run(held: Session, adviser: Adviser, asker: CompletionClient, selected: Mapping[str, _Selection]) -> None:
+async def _run(
+    held: Session, context: CompareContext, results: Comparisons, selected: Mapping[str, _Selection]
+) -> None:
     await held.run_tasks(
         _work(held.store, selected),
-        adviser.compare_pair,
-        in_flight=asker.capacity + TASKS_QUEUED,
+        lambda stored: compare_pair(stored, context, results),
+        in_flight=context.ask.capacity + TASKS_QUEUED,
         what="pairs were still being compared",
     )
-    if held.stop.is_set() and adviser.stopped_by is None and held.progress.done < held.progress.pairs_to_make:
-        adviser.stopped_by = DrainedError()
+    if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:
+        context.stop.because_of(DrainedError())
 
 
 async def _work(store: Store, selected: Mapping[str, _Selection]) -> AsyncIterator[StoredPair]:
@@ -159,22 +165,26 @@ async def _work(store: Store, selected: Mapping[str, _Selection]) -> AsyncIterat
                 yield stored
 
 
-async def _selected(store: Store, fit: Fitted, options: AdviseOptions, progress: Progress) -> dict[str, _Selection]:
+async def _selected(
+    store: Store, settings: AdviseConfig, options: AdviseOptions, progress: Progress
+) -> dict[str, _Selection]:
     """The kept pairs to compare, by recipe. InputError if there are none of a recipe that was named, or none at all."""
-    selected = {recipe: await _selection(store, recipe, fit.config.seed, options.limit) for recipe in fit.recipes}
+    selected = {
+        recipe: await _selection(store, recipe, settings.config.seed, options.limit) for recipe in settings.recipes
+    }
     empty = [recipe for recipe, selection in selected.items() if not selection.ids]
     if (options.recipes and empty) or len(empty) == len(selected):
         raise InputError(
             f"no pair of {', '.join(empty)} is kept, so there is no winner to compare; make more pairs or loosen the filters"
         )
     for recipe in empty:
-        progress.note(f"no pair of {recipe} is kept; it is left out")
+        progress.note(f"no pair of {recipe} passes the filters; the recipe is left out")
         del selected[recipe]
     return selected
 
 
 async def _selection(store: Store, recipe: str, seed: int, limit: int | None) -> _Selection:
-    """A uniform sample of a recipe's kept pairs, by the hash of seed and task: recipes share tasks, larger hold smaller ones."""
+    """A uniform sample of a recipe's kept pairs, by the hash of seed and task, so that recipes share tasks."""
     kept = [
         (digest(canonical_json([seed, stored.task.id, "advise"])), stored.id)
         async for stored in store.pairs.made(recipe)
@@ -184,28 +194,33 @@ async def _selection(store: Store, recipe: str, seed: int, limit: int | None) ->
     return _Selection(len(kept), frozenset(identity for _, identity in chosen))
 
 
-async def _advised(
-    held: Session, fit: Fitted, adviser: Adviser, selected: Mapping[str, _Selection], options: AdviseOptions
-) -> Advised:
+async def _summary(
+    held: Session,
+    settings: AdviseConfig,
+    results: Comparisons,
+    stop: Stop,
+    selected: Mapping[str, _Selection],
+    options: AdviseOptions,
+) -> AdviseSummary:
     recipes = []
     for recipe, selection in selected.items():
-        outcomes = adviser.outcomes.get(recipe, {})
+        outcomes = results.outcomes.get(recipe, {})
         tallies = {identity: tally(found) for identity, found in outcomes.items()}
         rate = win_rate(tallies.values())
         advised = None
-        if options.per_pair and adviser.stopped_by is None:
-            advice = _advice(tallies, rate.recommendation, fit.by)
+        if options.per_pair and stop.error is None:
+            advice = _advice(tallies, rate.recommendation, settings.by)
             await held.store.advice.replace(recipe, advice)
             advised = Counter[Variant | None](one.objective for one in advice)
             advised[None] = selection.kept - len(advice)
         counts = Counter(outcome for found in outcomes.values() for outcome in found)
-        failed = adviser.failures(recipe)
-        recipes.append(RecipeAdvice(recipe, fit.by, selection.kept, len(outcomes), counts, failed, rate, advised))
-    return Advised(held.directory.path, recipes, held.progress, adviser.stopped_by)
+        failed = results.failures(recipe)
+        recipes.append(RecipeAdvice(recipe, settings.by, selection.kept, len(outcomes), counts, failed, rate, advised))
+    return AdviseSummary(held.directory.path, recipes, held.progress, stop.error)
 
 
 def _advice(tallies: Mapping[str, Tally], of_the_data_set: Variant | None, by: str) -> list[PairAdvice]:
-    """What fits each pair: the majority of its comparisons, else the data set's recommendation, else nothing."""
+    """What fits each pair: the majority of its comparisons, otherwise the data set's recommendation, if there is one."""
     advice = []
     for identity, found in tallies.items():
         score, objective = found.score, found.leaning or of_the_data_set

@@ -71,7 +71,7 @@ class Budget:
 
     def cancel(self, call: Call) -> None:
         """Give back a reservation that was not committed."""
-        self._reserved -= call.most or 0
+        self._reserved -= call.max_cost or 0
         self._show()
         self.serve()
 
@@ -119,7 +119,7 @@ class Budget:
             self._close(call, cost)
 
     def _close(self, call: Call, cost: int | None) -> None:
-        most = call.most or 0
+        most = call.max_cost or 0
         counted = most if cost is None else cost
         self._reserved -= most
         if cost is None:

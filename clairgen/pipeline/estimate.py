@@ -1,4 +1,4 @@
-"""What a run would ask before it asks: calls, tokens and dollars by role (`generate --dry-run`). Nothing is written."""
+"""What a run would request, before it does: calls, tokens and dollars by role (`generate --dry-run`). Nothing is written."""
 
 import math
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from clairgen.config.prices import PICODOLLARS, PriceQuote, cost_usd, price_quot
 from clairgen.config.role import Price, Role
 from clairgen.inference.factory import with_revisions
 from clairgen.keys import messages_json
-from clairgen.pipeline.ingest import last_reading, source_facts
-from clairgen.pipeline.plans import PlannedRecipe, changes, other_tasks, plan_recipes, roles_asked
+from clairgen.pipeline.ingest import ingest_state, source_facts
+from clairgen.pipeline.plans import PlannedRecipe, changes, has_other_tasks, plan_recipes, roles_used
 from clairgen.records import Usage
 from clairgen.sources import BadRow, check_source
 from clairgen.store import RunDirectory, Store, UsageSample, reading
@@ -19,48 +19,31 @@ from clairgen.tasks import read_tasks
 from clairgen.templates import transcript
 
 ENOUGH = 20
-"""Answers from which on a role's own are a better guide than a guess from characters."""
+"""Completions of a role from which on their mean is a better estimate than a guess from characters."""
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, under the tokenizers of current models."""
+ASSUMED_ANSWER_TOKENS = 500
+"""Before a role's first completion, unless max_tokens is lower; real revisers' answers had 667 on average."""
 _Z_95 = 1.96
+_SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
 
 
 @dataclass(frozen=True, slots=True)
-class Dollars:
-    """A sum to expect, and between what it lies in 19 of 20 cases."""
+class CostInterval:
+    """An expected cost in US dollars with its 95% interval."""
 
     low: float
     expected: float
     high: float
 
 
-def measured_dollars(sample: UsageSample, calls: int, price: Price) -> Dollars:
-    """What `calls` more of the same kind cost.
-
-    The interval holds two chances: that of the sample, which may lie off the true mean, and that of the calls to come.
-    """
-    a, b = price.input / 1e6, price.output / 1e6
-    mean = a * sample.prompt + b * sample.answer
-    of_prompt = sample.prompt_squared - sample.prompt**2
-    of_answer = sample.answer_squared - sample.answer**2
-    of_both = sample.product - sample.prompt * sample.answer
-    variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
-    error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
-    return Dollars(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
-
-
-CHARACTERS_PER_TOKEN = 4
-"""Of English text, under the tokenizers of current models."""
-ASSUMED_ANSWER_TOKENS = 500
-"""Where nothing was answered yet and max_tokens is not lower; real reviser answers had 667 on average."""
-_SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
-
-
 @dataclass(frozen=True, slots=True)
 class RoleEstimate:
-    """What a role would be asked.
+    """What would be requested of a role.
 
-    `measured` tells that the tokens are means of answers already stored; else they are guessed from characters. Dollars are
-    None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured, and `most_usd`, where
-    every answer takes its max_tokens, also without such a limit.
+    `measured` is whether the tokens are means of stored completions; otherwise they are guessed from characters. Dollars are
+    None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured; `most_usd`, the cost if
+    every answer takes its max_tokens, also without that limit.
     """
 
     role: str
@@ -77,8 +60,8 @@ class RoleEstimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a session of `generate` would do."""
+class CostEstimate:
+    """What a session of `generate` would do and cost; `spent_usd` is what the run has cost so far."""
 
     tasks: int
     duplicates: int
@@ -98,14 +81,14 @@ class _Tasks:
 
 async def estimate(
     config: RunConfig, run: Path | str, limit: int | None = None, *, retry_failed: bool = False
-) -> Estimate:
-    """Estimate what `generate` would ask for the tasks that have no pair in `run` yet. Raises UserError as generate does.
+) -> CostEstimate:
+    """Estimate what `generate` would request for the tasks that have no pair in `run` yet. Raises UserError as generate does.
 
-    Pairs whose recipe or tasks have changed since count as to be made; answers that they share with the old ones, and those
-    of `--reuse`, are not looked up, so the estimate is then too high. Second
-    tries of revisions that miss their check are not counted.
+    Pairs whose recipe or tasks have changed count as to be made; completions that they share with the old ones, and those
+    of `--reuse`, are not looked up, so the estimate is then too high. Second requests of revisions that fail their check
+    are not counted.
     """
-    roles = with_revisions(roles_asked(config))
+    roles = with_revisions(roles_used(config))
     planned = plan_recipes(config, roles)
     check_source(config.tasks)
     tasks = _count_tasks(config, limit)
@@ -124,31 +107,46 @@ async def estimate(
     open_pairs = {entry.recipe.name: max(0, tasks.count - done.get(entry.recipe.name, 0)) for entry in planned}
     estimates = []
     for name, role in roles.items():
-        asking = [entry for entry in planned if name in entry.context.roles]
-        asks = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.context.choice, name) for entry in asking]
-        calls = max(asks) if name in _SHARED else sum(asks)
+        using = [entry for entry in planned if name in entry.context.roles]
+        by_recipe = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.context.choice, name) for entry in using]
+        calls = max(by_recipe) if name in _SHARED else sum(by_recipe)
         sample = samples.get((name, role.model))
         if sample is None or sample.answers < ENOUGH:
-            estimates.append(_guessed(name, role, calls, _guessed_prompt(name, asking, tasks, roles)))
+            estimates.append(_guessed(name, role, calls, _guessed_prompt(name, using, tasks, roles)))
         else:
             estimates.append(_measured(name, role, calls, sample))
-    return Estimate(tasks.count, tasks.duplicates, tasks.bad_rows, made, spent / PICODOLLARS, estimates)
+    return CostEstimate(tasks.count, tasks.duplicates, tasks.bad_rows, made, spent / PICODOLLARS, estimates)
 
 
 async def _done(
     store: Store, config: RunConfig, planned: list[PlannedRecipe], limit: int | None, *, retry_failed: bool
 ) -> dict[str, int]:
-    """Tasks by recipe that nothing is asked for any more."""
-    known = await last_reading(store)
-    if other_tasks(known, source_facts(config.tasks, config.seed, known.source if known else None)):
+    """Counts by recipe of the tasks that need no more requests."""
+    state = await ingest_state(store)
+    if has_other_tasks(state, source_facts(config.tasks, config.seed, state.source if state else None)):
         return {}
-    changed = {change.recipe for change in changes(await store.facts.plans(), planned)}
+    changed = {change.recipe for change in changes(await store.metadata.plans(), planned)}
     finished = ("made",) if retry_failed else ("made", "failed")
     return {
         recipe: sum(counts.get(status, 0) for status in finished)
         for recipe, counts in (await store.pairs.statuses(limit)).items()
         if recipe not in changed
     }
+
+
+def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
+    """What `calls` more of the same kind cost.
+
+    The interval counts two errors: that of the sample's mean, and the spread of the calls to come.
+    """
+    a, b = price.input / 1e6, price.output / 1e6
+    mean = a * sample.prompt + b * sample.answer
+    of_prompt = sample.prompt_squared - sample.prompt**2
+    of_answer = sample.answer_squared - sample.answer**2
+    of_both = sample.product - sample.prompt * sample.answer
+    variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
+    error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
+    return CostInterval(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
 
 
 def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:
@@ -169,7 +167,7 @@ def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:
 
 def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:
     found = price_quote(role)
-    money = measured_dollars(sample, calls, found.price) if found else None
+    money = measured_cost(sample, calls, found.price) if found else None
     used = Usage(round(calls * sample.prompt), round(calls * sample.answer))
     return RoleEstimate(
         role=name,
@@ -214,11 +212,11 @@ def _guessed_answer(role: Role) -> int:
     return min(role.longest_answer or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)
 
 
-def _guessed_prompt(name: str, asking: list[PlannedRecipe], tasks: _Tasks, roles: Mapping[str, Role]) -> float:
+def _guessed_prompt(name: str, using: list[PlannedRecipe], tasks: _Tasks, roles: Mapping[str, Role]) -> float:
     """Tokens of the role's longest prompt: the task, the system message, and the template with the student's answer."""
     task = tasks.characters / max(tasks.count, 1) / CHARACTERS_PER_TOKEN
     system = len(roles[name].system or "") / CHARACTERS_PER_TOKEN
-    templates = [entry.context.templates[name] for entry in asking if name in entry.context.templates]
+    templates = [entry.context.templates[name] for entry in using if name in entry.context.templates]
     if not templates:
         return task + system
     student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS

@@ -1,4 +1,4 @@
-"""`generate`: make the pairs of a run that are not made yet. Run it again after anything; only what is missing is asked."""
+"""`generate`: make the pairs of a run that are not made yet. Run it again at any time; only what is missing is requested."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,14 +9,14 @@ from pathlib import Path
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
-from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError
+from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.completions import CompletionClient
-from clairgen.pipeline.ingest import Reading
-from clairgen.pipeline.make_pair import Keeper, Maker
-from clairgen.pipeline.plans import PlannedRecipe, Prepared, plan_recipes, prepare, roles_asked
+from clairgen.pipeline.failures import Stop
+from clairgen.pipeline.ingest import IngestState
+from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
+from clairgen.pipeline.plans import PlannedRecipe, PreparedRun, plan_recipes, prepare, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import settle_near_duplicates, unsettle_near_duplicates
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
@@ -29,16 +29,16 @@ from clairgen.store import RunDirectory, Store, reading
 class Summary:
     """How a session of `generate` left its run.
 
-    `statuses` counts the run's pairs by recipe and status, `stopped_by` is why it stopped before the end, if it did.
+    `statuses` counts the run's pairs by recipe and status, `stopped_by` is the error that stopped it before the end.
     """
 
     run: Path
-    tasks: Reading
+    tasks: IngestState
     statuses: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, int]]
     failures: list[tuple[str, str, int, str]]
     progress: Progress
-    stopped_by: RunStoppedError | StoreError | None
+    stopped_by: RunStoppedError | UserError | None
 
     @property
     def failed(self) -> int:
@@ -48,9 +48,9 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a session differs from a plain one; see the flags of `clairgen generate`.
+    """Options of a session; see the flags of `clairgen generate`.
 
-    `drain_seconds` is how long what is in flight may take once the session is to stop; then it is cut off.
+    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off.
     """
 
     limit: int | None = None
@@ -73,8 +73,8 @@ async def generate(
 ) -> Summary:
     """Make all pairs of `config` in the run directory `run` that are not made yet.
 
-    Set `stop` to end early: what is in flight is finished and kept, as far as `options.drain_seconds` allow. `progress` is
-    updated while it goes. Raises UserError for what the user has to mend; why the run stopped otherwise stands in the summary.
+    Set `stop` to end early: requests in flight are finished and kept, as far as `options.drain_seconds` allow. `progress` is
+    updated meanwhile. Raises UserError for what the user has to correct; the summary says why the run stopped otherwise.
     """
     options, progress, stop, runtime = (
         options or Options(),
@@ -82,7 +82,7 @@ async def generate(
         stop or asyncio.Event(),
         runtime or Runtime(),
     )
-    roles = with_prices(with_revisions(roles_asked(config)))
+    roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
     if config.budget_usd is not None:
@@ -110,49 +110,46 @@ async def generate(
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        ledger = await held.budget(config.budget_usd)
-        held.log_start(roles, recipes=[choice.name for choice in config.recipes], budget_usd=config.budget_usd)
-        stopped_by = None
+        budget = await held.budget(config.budget_usd)
+        held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=config.budget_usd)
+        stopped_by: RunStoppedError | UserError | None = None
         if progress.pairs_to_make:
             await unsettle_near_duplicates(store, prepared.filters)
-            asker = await held.completion_client(roles, ledger, seed=config.seed, reused=reused)
+            client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
-                stopped_by = await _run(held, asker, planned, prepared, config, options)
+                filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
+                context = MakeContext(store, client, filters, progress, Stop(stop))
+                await _run(held, planned, context, options.limit)
+            stopped_by = context.stop.error
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await settle_near_duplicates(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by)
 
 
-async def _run(
-    held: Session,
-    asker: CompletionClient,
-    planned: Sequence[PlannedRecipe],
-    prepared: Prepared,
-    config: RunConfig,
-    options: Options,
-) -> RunStoppedError | StoreError | None:
-    """Run the chains; why they stopped before the end, if they did."""
-    store, progress, stop = held.store, held.progress, held.stop
-    recipes = {entry.recipe.name: entry for entry in planned}
-    keeper = Keeper(store, FilterPipeline(prepared.filters), prepared.filter_set, config.tokenizer)
-    maker = Maker(keeper, asker, recipes, stop, progress)
-    in_flight = len(recipes) * asker.capacity + TASKS_QUEUED
+async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None) -> None:
+    """Make the pending pairs of the first `limit` tasks, or stop early and say why in `context.stop`."""
+
+    async def make(work: tuple[Task, PlannedRecipe]) -> None:
+        await make_pair(*work, context)
+
     await held.run_tasks(
-        _work(store, list(recipes), options.limit),
-        maker.make,
-        in_flight=in_flight,
-        what="pairs were still in the making",
+        _work(held.store, planned, limit),
+        make,
+        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED,
+        what="pairs were still being made",
     )
-    if stop.is_set() and maker.stopped_by is None and progress.done < progress.pairs_to_make:
-        return DrainedError()
-    return maker.stopped_by
+    if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:
+        context.stop.because_of(DrainedError())
 
 
-async def _work(store: Store, recipes: Sequence[str], limit: int | None) -> AsyncIterator[tuple[Task, str]]:
-    async for pending in store.tasks.pending(recipes, limit):
+async def _work(
+    store: Store, planned: Sequence[PlannedRecipe], limit: int | None
+) -> AsyncIterator[tuple[Task, PlannedRecipe]]:
+    by_name = {entry.recipe.name: entry for entry in planned}
+    async for pending in store.tasks.pending(list(by_name), limit):
         for recipe in pending.recipes:
-            yield pending.task, recipe
+            yield pending.task, by_name[recipe]
 
 
 async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | None) -> int:
@@ -162,7 +159,7 @@ async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | 
 
 @asynccontextmanager
 async def _other_run(path: Path, run: RunDirectory) -> AsyncIterator[Store]:
-    """The store of a run to reuse answers of."""
+    """The store of a run whose completions are reused."""
     other = RunDirectory(path)
     if other.path.resolve() == run.path.resolve():
         raise RunError(f"--reuse {path} is the run itself, whose answers are always used; name another run")
@@ -173,13 +170,13 @@ async def _other_run(path: Path, run: RunDirectory) -> AsyncIterator[Store]:
 async def _summary(
     directory: RunDirectory,
     store: Store,
-    prepared: Prepared,
+    prepared: PreparedRun,
     progress: Progress,
-    stopped_by: RunStoppedError | StoreError | None,
+    stopped_by: RunStoppedError | UserError | None,
 ) -> Summary:
     return Summary(
         run=directory.path,
-        tasks=prepared.reading,
+        tasks=prepared.ingest,
         statuses=await store.pairs.statuses(),
         dropped=await store.pairs.dropped(),
         failures=await store.pairs.failures(),

@@ -1,4 +1,4 @@
-"""Reading the tasks into the store, once: interrupted reading goes on at the row where it stopped."""
+"""Reads the tasks of a source into the store, once; an interrupted read continues at the row where it stopped."""
 
 import asyncio
 import hashlib
@@ -12,16 +12,19 @@ from typing import Any
 from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
 from clairgen.sources import BadRow
-from clairgen.store import Statement, Store, fact_row
+from clairgen.store import Statement, Store, metadata_row
 from clairgen.tasks import Row, read_tasks
 
-_FACT = "source"
-_ROWS_A_COMMIT = 2000
+_KEY = "source"  # in the run's metadata
+_ROWS_PER_COMMIT = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How far a source of tasks was read in, and what was passed over; `known` tasks the run had from another source."""
+class IngestState:
+    """How far a source of tasks was read, and which rows were skipped.
+
+    `first_bad` says what was wrong with the first bad row. `known` is the number of tasks from earlier sources.
+    """
 
     source: dict[str, Any]
     rows: int = 0
@@ -32,14 +35,14 @@ class Reading:
     known: int = 0
 
 
-async def last_reading(store: Store) -> Reading | None:
-    """How far the run's tasks were read in; None for a new run."""
-    fact = await store.facts.get(_FACT)
-    return None if fact is None else Reading(**json.loads(fact))
+async def ingest_state(store: Store) -> IngestState | None:
+    """How far the run's source was read; None for a new run."""
+    value = await store.metadata.get(_KEY)
+    return None if value is None else IngestState(**json.loads(value))
 
 
 def source_facts(source: TaskSource, seed: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What identifies the rows of a source; `known` facts spare the hashing of a file that was not touched."""
+    """What identifies the rows of a source; with the facts `known` of it before, a file that was not touched is not hashed."""
     facts: dict[str, Any] = source.model_dump(mode="json", exclude_none=True, exclude={"path"})
     if source.sample is not None:
         facts["seed"] = seed
@@ -49,58 +52,60 @@ def source_facts(source: TaskSource, seed: int, known: dict[str, Any] | None = N
 
 
 def same_source(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two sources give the same rows; a file that was only touched or moved is the same."""
+    """Whether two sources have the same rows; a file that was only touched or moved has."""
     return {**one, "touched": None} == {**other, "touched": None}
 
 
 async def ingest(
     store: Store, source: TaskSource, seed: int, facts: dict[str, Any], *, skip_bad_lines: bool, stop: asyncio.Event
-) -> Reading:
-    """Read all rows that are not read yet into the store.
+) -> IngestState:
+    """Read all rows that were not read yet into the store.
 
-    Raises InputError for a bad row unless those are skipped, DrainedError once `stop` is set; the next call goes on.
+    Raises InputError for a bad row unless those are skipped, DrainedError once `stop` is set; the next call continues.
     """
-    reading = await last_reading(store)
-    if reading is None or not same_source(reading.source, facts):
-        if reading is not None and not await store.facts.plans():
-            await store.tasks.clear()  # the file was mended before anything was planned: read it as new
-        reading = Reading(facts, known=await store.tasks.last_position())
-    if reading.complete:
-        return reading
-    rows = islice(read_tasks(source, seed), reading.rows, None)
-    while group := list(islice(rows, _ROWS_A_COMMIT)):
-        reading = await _commit(store, group, reading, skip_bad_lines=skip_bad_lines)
+    state = await ingest_state(store)
+    if state is None or not same_source(state.source, facts):
+        if state is not None and not await store.metadata.plans():
+            await store.tasks.clear()  # the file was corrected before any request was planned: read it as new
+        state = IngestState(facts, known=await store.tasks.last_position())
+    if state.complete:
+        return state
+    rows = islice(read_tasks(source, seed), state.rows, None)
+    while group := list(islice(rows, _ROWS_PER_COMMIT)):
+        state = await _commit(store, group, state, skip_bad_lines=skip_bad_lines)
         if stop.is_set():
             raise DrainedError
     if not await store.tasks.count():
-        raise InputError(f"{source.path or source.hub} holds no task; give it at least one row with a prompt")
-    reading = replace(reading, complete=True)
-    await store.facts.put(_FACT, _json(reading))
-    return reading
+        raise InputError(f"{source.path or source.hub} has no tasks; give it at least one row with a prompt")
+    state = replace(state, complete=True)
+    await store.metadata.put(_KEY, _json(state))
+    return state
 
 
-async def _commit(store: Store, group: Sequence[Row | BadRow], reading: Reading, *, skip_bad_lines: bool) -> Reading:
-    """Commit a group of rows together with how far that is."""
-    after = reading
+async def _commit(
+    store: Store, group: Sequence[Row | BadRow], state: IngestState, *, skip_bad_lines: bool
+) -> IngestState:
+    """Commit a group of rows together with the state after it."""
+    after = state
 
     def counted(duplicates: int, conflicts: Sequence[Row]) -> Statement:
         nonlocal after
         bad = [row for row in group if isinstance(row, BadRow)]
-        bad += [BadRow(row.where, f"its id {row.task.id!r} stands for another prompt already") for row in conflicts]
+        bad += [BadRow(row.where, f"its id {row.task.id!r} already belongs to another prompt") for row in conflicts]
         if bad and not skip_bad_lines:
             raise InputError(
-                f"{bad[0].where}: {bad[0].why}; mend it, or pass --skip-bad-lines to go on without such rows"
+                f"{bad[0].where}: {bad[0].why}; correct it, or pass --skip-bad-lines to go on without such rows"
             )
         after = replace(
-            reading,
-            rows=reading.rows + len(group),
-            duplicates=reading.duplicates + duplicates,
-            bad_rows=reading.bad_rows + len(bad),
-            first_bad=reading.first_bad or (f"{bad[0].where}: {bad[0].why}" if bad else None),
+            state,
+            rows=state.rows + len(group),
+            duplicates=state.duplicates + duplicates,
+            bad_rows=state.bad_rows + len(bad),
+            first_bad=state.first_bad or (f"{bad[0].where}: {bad[0].why}" if bad else None),
         )
-        return fact_row(_FACT, _json(after))
+        return metadata_row(_KEY, _json(after))
 
-    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, reading.known)
+    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, state.known)
     return after
 
 
@@ -116,5 +121,5 @@ def _file_facts(path: Path, known: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"the file of tasks {path} cannot be read: {error.strerror}") from error
 
 
-def _json(reading: Reading) -> str:
-    return json.dumps(asdict(reading))
+def _json(state: IngestState) -> str:
+    return json.dumps(asdict(state))

@@ -1,25 +1,33 @@
-"""Making one pair: the recipe's coroutine, then kept; a fault of the task is a row."""
+"""Making one pair: the recipe runs, and what it made is measured, filtered and committed; a failed task is recorded."""
 
-import asyncio
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.metrics.contrast import contrast
 from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
-from clairgen.records import Completion, Message, Pair, Task
+from clairgen.records import Completion, Message, Pair, Task, Undecided
 from clairgen.store import Failure, MadePair, Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
 
 
-class Noting:
-    """An `Ask` that notes the keys of what it was asked."""
+@dataclass(frozen=True, slots=True)
+class FiltersInForce:
+    """The filter set in force, by its id in the store, and the tokenizer of a run's contrasts."""
+
+    filter_set: int
+    pipeline: FilterPipeline
+    tokenizer: str
+
+
+class RecordingAsk:
+    """An `Ask` that records the keys of the completions that it returned."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -35,63 +43,64 @@ class Noting:
 
 
 @dataclass(frozen=True, slots=True)
-class Keeper:
-    """Puts pairs into a store under the filter set `filter_set`, which `filters_in_force` applies."""
+class MakeContext:
+    """What a session of `generate` makes pairs with."""
 
     store: Store
-    filters_in_force: FilterPipeline
-    filter_set: int
-    tokenizer: str
-
-    async def keep(self, pair: Pair, prompt: Sequence[Message], asked: Sequence[str], *, revises: bool) -> None:
-        """Commit a pair; `prompt` is what the target saw, `asked` the keys of all completions that the pair took."""
-        measured = contrast(pair.chosen.text, pair.rejected.text, self.tokenizer) if pair.chosen else None
-        findings = self.filters_in_force.apply(pair, measured, revises=revises, prompt=prompt)
-        await self.store.pairs.save(MadePair(pair, tuple(prompt), measured, findings, tuple(asked)), self.filter_set)
-
-
-@dataclass(slots=True)
-class Maker:
-    """Makes pairs for a session of `generate`. `stopped_by` is the first error that stopped the run, if one did."""
-
-    keeper: Keeper
     ask: CompletionClient
-    planned: Mapping[str, PlannedRecipe]
-    stop: asyncio.Event
+    filters: FiltersInForce
     progress: Progress
-    stopped_by: RunStoppedError | StoreError | None = None
+    stop: Stop
 
-    async def make(self, work: tuple[Task, str]) -> None:
-        """Make the pair of a task by a recipe's name, or record why it cannot be made, or leave it pending and stop."""
-        task, recipe = work
+
+async def make_pair(task: Task, planned: PlannedRecipe, context: MakeContext) -> None:
+    """Make the pair of a task by a recipe, or record why it cannot be made, or leave it pending and stop the session."""
+    recipe = planned.recipe
+    try:
         try:
-            noting = Noting(self.ask)
-            pair = await self._pair(task, self.planned[recipe], noting)
-            revises = self.planned[recipe].recipe.revises
-            await self.keeper.keep(pair, self.ask.sent("target", task.messages), noting.keys, revises=revises)
-            self.progress.made[recipe] += 1
-        except RequestFailedError as error:
-            await self._fail(Failure(task.id, recipe, error.role, error.reason, error.detail))
-        except (RunStoppedError, StoreError) as error:
-            self.stopped_by = self.stopped_by or error
-            self.stop.set()
-        except Exception as error:  # noqa: BLE001 - a fault of clairgen's own must not end a run of days; its row tells where
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}); please report this"
-            await self._fail(Failure(task.id, recipe, None, "internal-error", detail))
+            await _make(task, planned, context)
+        except (RunStoppedError, StoreError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of clairgen itself must not end a run of days; see `task_failure`
+            await _record_failure(task, recipe.name, task_failure(error), context)
+        else:
+            context.progress.made[recipe.name] += 1
+    except (RunStoppedError, StoreError) as error:
+        context.stop.because_of(error)
 
-    async def _pair(self, task: Task, planned: PlannedRecipe, ask: Noting) -> Pair:
-        if fault := prompt_error(task):
-            raise RequestFailedError(*fault)
-        return await planned.recipe.make(task, ask, planned.context)
 
-    async def _fail(self, failure: Failure) -> None:
-        try:
-            await self.keeper.store.pairs.fail(failure)
-            self.progress.failed[failure.recipe] += 1
-            self.progress.log_event(
-                "failed", recipe=failure.recipe, task=failure.task_id, role=failure.role, reason=failure.reason
-            )
-        except StoreError as error:
-            self.stopped_by = self.stopped_by or error
-            self.stop.set()
+async def save_pair(
+    store: Store,
+    filters: FiltersInForce,
+    outcome: Pair | Undecided,
+    prompt: Sequence[Message],
+    request_keys: Sequence[str],
+    *,
+    revises: bool,
+) -> None:
+    """Measure, filter and commit what a recipe made.
+
+    `prompt` is what the target was sent, `request_keys` are those of all completions that the recipe took.
+    """
+    measured = None
+    if isinstance(outcome, Pair):
+        measured = contrast(outcome.chosen.text, outcome.rejected.text, filters.tokenizer)
+    findings = filters.pipeline.apply(outcome, measured, revises=revises, prompt=prompt)
+    made = MadePair(outcome, tuple(prompt), measured, findings, tuple(request_keys))
+    await store.pairs.save(made, filters.filter_set)
+
+
+async def _make(task: Task, planned: PlannedRecipe, context: MakeContext) -> None:
+    if error := prompt_error(task):
+        raise RequestFailedError(*error)
+    ask = RecordingAsk(context.ask)
+    outcome = await planned.recipe.make(task, ask, planned.context)
+    prompt = context.ask.sent("target", task.messages)
+    await save_pair(context.store, context.filters, outcome, prompt, ask.keys, revises=planned.recipe.revises)
+
+
+async def _record_failure(task: Task, recipe: str, error: RequestFailedError, context: MakeContext) -> None:
+    failure = Failure(task.id, recipe, error.role, error.reason, error.detail)
+    await context.store.pairs.fail(failure)
+    context.progress.failed[recipe] += 1
+    context.progress.log_event("failed", recipe=recipe, task=task.id, role=failure.role, reason=failure.reason)

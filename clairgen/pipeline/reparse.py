@@ -1,4 +1,4 @@
-"""A newer parser over stored answers: the recipe runs again, and every ask finds its answer in the store."""
+"""A newer parser over stored completions: the recipe runs again, and every request finds its completion in the store."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,83 +12,87 @@ from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.completions import CompletionClient
-from clairgen.pipeline.make_pair import Keeper, Noting
+from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import TOKENIZER, settle_near_duplicates
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair, Undecided
 from clairgen.store import RunDirectory, Store, writing
 
 
 @dataclass(frozen=True, slots=True)
-class Reparsed:
-    """What a newer parser changed: pairs read again, pairs that came out otherwise, and those that had no chosen answer."""
+class ReparseSummary:
+    """What a newer parser changed: pairs read again, those with another chosen answer, and those that had none before."""
 
     read: int
     changed: int
     recovered: int
 
 
-async def reparse(run: Path | str, *, every: bool = False) -> Reparsed:
-    """Make pairs again, from stored answers alone, that an older parser made; or `every` pair that a parser made."""
+async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
+    """Make the pairs of an older parser again from stored completions alone; with `every`, those of this parser too."""
     directory = RunDirectory(Path(run))
     directory.require()
     with directory.locked():
         async with writing(directory) as store:
             in_force = await store.filter_sets.in_force()
-            configuration = await store.facts.configuration()
+            configuration = await store.metadata.configuration()
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
             settings = FilterSettings.from_record(in_force[1])
-            keeper = Keeper(
-                store, FilterPipeline(settings), in_force[0], await store.facts.get(TOKENIZER) or DEFAULT_TOKENIZER
-            )
-            done = await _reparse(parse_config(configuration, "the run's configuration"), keeper, every=every)
+            tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
+            filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
+            config = parse_config(configuration, "the run's configuration")
+            summary = await _reparse(store, config, filters, every=every)
             await settle_near_duplicates(store, in_force[0], settings)
-            return done
+            return summary
 
 
-async def _reparse(config: RunConfig, keeper: Keeper, *, every: bool) -> Reparsed:
-    store = keeper.store
-    roles = await _roles_as_asked(store, config)
+async def _reparse(store: Store, config: RunConfig, filters: FiltersInForce, *, every: bool) -> ReparseSummary:
+    roles = await _roles_as_planned(store, config)
     stop = asyncio.Event()
-    stop.set()  # whatever is not in the store stays unasked
+    stop.set()  # nothing is requested that is not in the store
     ask = CompletionClient(store, roles, {}, seed=config.seed, reused={}, stop=stop, progress=Progress())
     read = changed = recovered = 0
     for entry in plan_recipes(config, roles):
         version = entry.recipe.parser_version
         async for stored in store.pairs.made(entry.recipe.name):
-            if version is None or (stored.pair.parser_version in (version, None) and not every):
+            if version is None or (stored.outcome.parser_version in (version, None) and not every):
                 continue
-            chosen_before = stored.pair.chosen
-            chosen = await _made_again(stored, entry, ask, keeper)
+            again = await _made_again(store, stored, entry, ask, filters)
             read += 1
-            changed += chosen != (chosen_before.text if chosen_before else None)
-            recovered += chosen is not None and chosen_before is None
-    return Reparsed(read, changed, recovered)
+            changed += _chosen_text(again) != _chosen_text(stored.outcome)
+            recovered += isinstance(again, Pair) and isinstance(stored.outcome, Undecided)
+    return ReparseSummary(read, changed, recovered)
 
 
-async def _made_again(stored: StoredPair, entry: PlannedRecipe, ask: CompletionClient, keeper: Keeper) -> str | None:
-    """The chosen text of a pair that is made again; of the stored one if an answer that it takes now was never asked."""
-    before = stored.pair.chosen
-    task = await keeper.store.tasks.find(stored.task.id)
-    noting = Noting(ask)
+async def _made_again(
+    store: Store, stored: StoredPair, entry: PlannedRecipe, ask: CompletionClient, filters: FiltersInForce
+) -> Pair | Undecided:
+    """What the recipe makes of a task now; what is stored, if it would need a completion that was never requested."""
+    task = await store.tasks.find(stored.task.id)
+    recording = RecordingAsk(ask)
     try:
-        pair = await entry.recipe.make(task, noting, entry.context)
+        outcome = await entry.recipe.make(task, recording, entry.context)
     except DrainedError:
-        return before.text if before else None
-    await keeper.keep(pair, stored.task.messages, noting.keys, revises=entry.recipe.revises)
-    return pair.chosen.text if pair.chosen else None
+        return stored.outcome
+    revises = entry.recipe.revises
+    await save_pair(store, filters, outcome, stored.task.messages, recording.keys, revises=revises)
+    return outcome
 
 
-async def _roles_as_asked(store: Store, config: RunConfig) -> dict[str, Role]:
-    """The roles with the revisions that were recorded, so that weights on this machine need not be there any more."""
-    plans = await store.facts.plans()
+def _chosen_text(outcome: Pair | Undecided) -> str | None:
+    return outcome.chosen.text if isinstance(outcome, Pair) else None
+
+
+async def _roles_as_planned(store: Store, config: RunConfig) -> dict[str, Role]:
+    """The roles with the revisions of the recorded plans, so that local weights need not be on this machine any more."""
+    plans = await store.metadata.plans()
     revisions = {
-        place.removeprefix("models."): facts.get("revision")
+        key.removeprefix("models."): facts.get("revision")
         for plan in plans.values()
-        for place, facts in plan.facts.items()
-        if place.startswith("models.")
+        for key, facts in plan.facts.items()
+        if key.startswith("models.")
     }
     return {
         name: role.model_copy(update={"revision": revisions.get(name, role.revision)})

@@ -1,4 +1,4 @@
-"""Scoring answers with a reward model: whatever is queued each time the model is free, off the event loop."""
+"""Scores answers with a reward model in a thread: all that is queued each time the model is free, as one batch."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from clairgen.records import Message
 
-_MOST_AT_ONCE = 64  # so that progress is seen and a stop is obeyed
+_MOST_AT_ONCE = 64  # so that progress shows and a stop takes effect
 
 
 class RewardModel(Protocol):
@@ -19,14 +19,14 @@ class RewardModel(Protocol):
 
     @property
     def truncated(self) -> int:
-        """How many conversations were longer than it can read, whose ends it did not see."""
+        """How many conversations were longer than its context, and were scored without their ends."""
 
     def scores(self, conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[float]:
         """A score for each conversation, whose last message is the answer; higher is better. Raises UserError."""
 
 
-class Scoring:
-    """Shares one reward model among many chains. Use it as an async context manager."""
+class RewardScorer:
+    """Shares one reward model among the comparisons in flight. Use it as an async context manager."""
 
     def __init__(self, model: RewardModel) -> None:
         self._model = model
@@ -68,7 +68,7 @@ class Scoring:
     ) -> None:
         try:
             scores = await asyncio.to_thread(self._model.scores, conversations)
-        except Exception as error:  # noqa: BLE001 - whoever wanted these scores gets it
+        except Exception as error:  # noqa: BLE001 - who wants these scores gets it
             for future in futures:
                 if not future.done():
                     future.set_exception(error)

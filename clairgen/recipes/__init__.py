@@ -1,1 +1,1 @@
-"""Recipes: how a pair is made of a task, as the paper's equations say it. `book` names them all."""
+"""Recipes: how a pair is made of a task, as in the paper's equations. `registry` has them all."""

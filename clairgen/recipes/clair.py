@@ -3,10 +3,10 @@
 from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of
 from clairgen.recipes.revision import REVISER_SLOTS, revised
-from clairgen.records import Pair, Task
+from clairgen.records import Pair, Task, Undecided
 
 
-async def clair(task: Task, ask: Ask, context: RecipeContext) -> Pair:
+async def clair(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_l = M(x); y_w = Reviser(x, y_l)   (eq. 1)."""
     rejected = await ask("target", task.messages)
     return await revised(task, CLAIR.name, answer_of(rejected), ask, context)
@@ -15,7 +15,7 @@ async def clair(task: Task, ask: Ask, context: RecipeContext) -> Pair:
 CLAIR = Recipe(
     name="clair",
     make=clair,
-    asks=always("target", "reviser"),
+    roles=always("target", "reviser"),
     summary="the target answers, the reviser minimally improves that answer",
     revises=True,
     templates={"reviser": "revise"},

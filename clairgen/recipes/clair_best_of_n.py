@@ -9,13 +9,13 @@ from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.recipes.revision import REVISER_SLOTS, revised
-from clairgen.records import Pair, Task
+from clairgen.records import Pair, Task, Undecided
 
 
-async def clair_best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair:
-    """y_l = M(x); y_i = Reviser(x, y_l), i = 1..n; y_w the one that stays when each next one is judged against the best so far.
+async def clair_best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+    """y_l = M(x); y_i = Reviser(x, y_l), i = 1..n; y_w is the best so far after each next one is judged against it.
 
-    A tie, or a verdict that cannot be read, leaves the best so far. Revisions that cannot be parsed are passed over.
+    A tie, or a verdict that cannot be read, keeps the best so far. Revisions that cannot be parsed are skipped.
     """
     rejected = answer_of(await ask("target", task.messages))
     best = await revised(task, CLAIR_BEST_OF_N.name, rejected, ask, context)
@@ -25,16 +25,21 @@ async def clair_best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     return best
 
 
-async def _better(task: Task, best: Pair, other: Pair, number: int, ask: Ask, context: RecipeContext) -> Pair:
-    if best.chosen is None or other.chosen is None:
-        return other if best.chosen is None else best
+async def _better(
+    task: Task, best: Pair | Undecided, other: Pair | Undecided, number: int, ask: Ask, context: RecipeContext
+) -> Pair | Undecided:
+    if isinstance(best, Undecided):
+        return other
+    if isinstance(other, Undecided):
+        return best
     verdict = await judged(task, best.recipe, (best.chosen, other.chosen), ask, context, number)
     judgements = (*best.judgements, *(replace(one, round=number) for one in verdict.judgements))
-    better = other if verdict.judgements and verdict.chosen == other.chosen else best
+    chose_other = isinstance(verdict, Pair) and verdict.judgements and verdict.chosen == other.chosen
+    better = other if chose_other else best
     return replace(better, judgements=judgements)
 
 
-def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+def _roles(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
     reviser = config.models.get("reviser")
     if reviser is not None and reviser.temperature == 0:
         raise ConfigError(
@@ -47,7 +52,7 @@ def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
 CLAIR_BEST_OF_N = Recipe(
     name="clair-best-of-n",
     make=clair_best_of_n,
-    asks=_asks,
+    roles=_roles,
     summary="the target answers, the reviser improves that answer several times, a judge keeps the best revision",
     revises=True,
     templates={"reviser": "revise", "judge": "judge"},

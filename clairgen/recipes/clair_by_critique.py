@@ -1,26 +1,26 @@
-"""CLAIR with a system of asks as the reviser: draft, critique, revise (future work of the paper)."""
+"""CLAIR with several requests as the reviser: draft, critique, revise (future work of the paper)."""
 
 from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user
 from clairgen.recipes.revision import REVISER_SLOTS, revised
-from clairgen.records import Pair, Task
+from clairgen.records import Pair, Task, Undecided
 from clairgen.templates import transcript
 
 
-async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pair:
-    """y_l = M(x); c = Reviser(criticise x, y_l); y_w = Reviser(x, y_l, c)."""
+async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+    """y_l = M(x); c = Reviser(criticize x, y_l); y_w = Reviser(x, y_l, c)."""
     rejected = await ask("target", task.messages)
-    criticise = context.templates["critique"]
-    prompt = criticise.fill(task=transcript(task.messages), student_solution=rejected.text)
-    criticism = await ask("reviser", as_user(prompt), template=criticise)
+    criticize = context.templates["critique"]
+    prompt = criticize.fill(task=transcript(task.messages), student_solution=rejected.text)
+    criticism = await ask("reviser", as_user(prompt), template=criticize)
     return await revised(task, CLAIR_BY_CRITIQUE.name, answer_of(rejected), ask, context, criticism=criticism.text)
 
 
 CLAIR_BY_CRITIQUE = Recipe(
     name="clair-by-critique",
     make=clair_by_critique,
-    asks=always("target", "reviser"),
-    summary="the target answers, the reviser criticises that answer and then revises it by the criticism",
+    roles=always("target", "reviser"),
+    summary="the target answers, the reviser criticizes that answer and then revises it by the criticism",
     revises=True,
     templates={"reviser": "revise-by-critique", "critique": "critique"},
     slots={"reviser": REVISER_SLOTS | {"criticism"}, "critique": REVISER_SLOTS},

@@ -1,16 +1,16 @@
-"""A winner against a fresh answer of the target: what `clairgen advise` asks, and what came of it (section 4)."""
+"""Comparing a winner with a fresh answer of the target, for `clairgen advise` (section 4)."""
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
 from clairgen.recipes.judge import judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
-from clairgen.records import Answer, Message, ParseStatus, SampleRange, Task
+from clairgen.records import Answer, Message, Pair, ParseStatus, SampleRange, Task
 from clairgen.stats import Tally
 
 
 class Outcome(StrEnum):
-    """How a comparison ended, the winner's way: ties count half, what is left out counts nothing."""
+    """How a comparison ended for the winner: ties count half; what is left out does not count."""
 
     WON = "won"
     LOST = "lost"
@@ -47,10 +47,10 @@ Compare = Callable[[Task, Answer, Answer], Awaitable[Outcome]]
 """Compares a winner with a fresh answer to the same task."""
 
 
-async def compared(task: Task, chosen: Answer, number: int, ask: Ask, compare: Compare) -> Outcome:
-    """The winner y_w against y ~ M(x), drawn anew. `number` counts the fresh answers of a task from 0.
+async def compare_with_fresh(task: Task, chosen: Answer, number: int, ask: Ask, compare: Compare) -> Outcome:
+    """The winner y_w against a fresh y ~ M(x). `number` counts the fresh answers of a task from 0.
 
-    Fresh answers have sample indices of their own, so none is an answer that the pair was made of.
+    Fresh answers have sample indices of their own, so none of them is an answer that the pair was made of.
     """
     completion = await ask("target", task.messages, sample=SampleRange.ADVISE + number)
     if completion.finish_reason == "length":
@@ -60,21 +60,21 @@ async def compared(task: Task, chosen: Answer, number: int, ask: Ask, compare: C
 
 
 def by_judges(ask: Ask, context: RecipeContext) -> Compare:
-    """The judges of `context`, shown both orders: only where a judge's verdicts agree has it an opinion.
+    """The judges of `context`, shown both orders: a judge's opinion counts only where its two verdicts agree.
 
-    They are asked with a sample index of advise's too: a verdict that chose the winner must not vote for it again.
+    Their requests have a sample index of advise too: a verdict that chose the winner must not count for it again.
     """
 
     async def compare(task: Task, chosen: Answer, fresh: Answer) -> Outcome:
-        pair = await judged(task, context.choice.name, (chosen, fresh), ask, context, sample=SampleRange.ADVISE)
-        if pair.chosen is not None:
-            return Outcome.WON if pair.chosen is chosen else Outcome.LOST
-        return _UNDECIDED.get(pair.parse_status, Outcome.UNREADABLE)
+        verdict = await judged(task, context.choice.name, (chosen, fresh), ask, context, sample=SampleRange.ADVISE)
+        if isinstance(verdict, Pair):
+            return Outcome.WON if verdict.chosen is chosen else Outcome.LOST
+        return _TIE_OF_REASON.get(verdict.reason, Outcome.UNREADABLE)
 
     return compare
 
 
-_UNDECIDED = {
+_TIE_OF_REASON = {
     ParseStatus.TIE_BETWEEN_ORDERS: Outcome.TIE_BETWEEN_ORDERS,
     ParseStatus.TIE_BETWEEN_JUDGES: Outcome.TIE_BETWEEN_JUDGES,
     ParseStatus.DECLARED_TIE: Outcome.DECLARED_TIE,
@@ -89,10 +89,10 @@ def by_scores(prompt_of: Callable[[Task], tuple[Message, ...]], score: Score) ->
     """A reward model: the higher score wins. `prompt_of` gives what the target is sent for a task."""
 
     async def compare(task: Task, chosen: Answer, fresh: Answer) -> Outcome:
-        won, drawn = await score(prompt_of(task), (chosen.text, fresh.text))
-        if won == drawn:
+        of_chosen, of_fresh = await score(prompt_of(task), (chosen.text, fresh.text))
+        if of_chosen == of_fresh:
             return Outcome.EQUAL_SCORES
-        return Outcome.WON if won > drawn else Outcome.LOST
+        return Outcome.WON if of_chosen > of_fresh else Outcome.LOST
 
     return compare
 

@@ -1,4 +1,4 @@
-"""How two answers are judged: by whom, in which order shown, and what makes a choice of several verdicts (Appendix A)."""
+"""How two answers are judged: by which judges, in which orders, and how several verdicts become one choice (Appendix A)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.keys import canonical_json, digest
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION, VerdictStatus, parse_verdict
 from clairgen.recipes.recipe import Ask, RecipeContext, as_user
-from clairgen.records import Answer, Judgement, Pair, ParseStatus, SampleRange, Task
+from clairgen.records import Answer, Judgement, Pair, ParseStatus, SampleRange, Task, Undecided
 from clairgen.templates import transcript
 
 JUDGE_SLOTS = frozenset({"task", "student_solution_1", "student_solution_2"})
@@ -28,7 +28,7 @@ def orders_shown(choice: RecipeChoice) -> int:
 
 
 def judges_of(config: RunConfig) -> list[str]:
-    """The roles of the configured judges; `judge` alone if there is none, so that its lack is told."""
+    """The roles of the configured judges; `judge` if there is none, so that it is reported as missing."""
     return sorted(role for role in config.models if role.startswith("judge")) or ["judge"]
 
 
@@ -41,11 +41,11 @@ async def judged(
     number: int = 0,
     *,
     sample: int = SampleRange.DATA,
-) -> Pair:
-    """(y_w, y_l) = Judge(x, y_1, y_2): the pair that the judges choose, or one without a chosen answer and why.
+) -> Pair | Undecided:
+    """(y_w, y_l) = Judge(x, y_1, y_2): the pair that the judges choose, or why they did not decide.
 
-    Two equal answers need no judge; the filters drop that pair as identical. `number` tells the comparisons of a task apart;
-    `sample` is the index of the judges' asks.
+    Two equal answers need no judge; the filters drop that pair as identical. `number` numbers the comparisons of a task;
+    `sample` is the sample index of the requests to the judges.
     """
     first, second = answers
     if first.text.strip() == second.text.strip():
@@ -56,57 +56,45 @@ async def judged(
         if role.startswith("judge")
         for order in _orders(task, role, context, number)
     ]
-    winner, status = decision(judgements)
-    reasoning = next((one.reasoning for one in judgements if winner is not None and one.winner == winner), None)
-    return pair_of_choice(task, recipe, answers, winner, status, judgements, reasoning)
-
-
-def pair_of_choice(
-    task: Task,
-    recipe: str,
-    answers: tuple[Answer, Answer],
-    winner: int | None,
-    status: ParseStatus,
-    judgements: Sequence[Judgement] = (),
-    reasoning: str | None = None,
-) -> Pair:
-    """The pair in which answer `winner` (1 or 2) is chosen; without a winner, one that says why there is none."""
-    version = VERDICT_PARSER_VERSION if judgements else None
-    if winner is None:
-        first, second = answers
-        return Pair(task.id, recipe, None, first, None, status, version, second, tuple(judgements))
+    winner = decision(judgements)
+    if isinstance(winner, ParseStatus):
+        return Undecided(
+            task.id, recipe, winner, answers, parser_version=VERDICT_PARSER_VERSION, judgements=tuple(judgements)
+        )
     chosen, rejected = answers if winner == 1 else answers[::-1]
-    return Pair(task.id, recipe, chosen, rejected, reasoning, ParseStatus.OK, version, None, tuple(judgements))
+    reasoning = next(one.reasoning for one in judgements if one.winner == winner)
+    return Pair(task.id, recipe, chosen, rejected, reasoning, VERDICT_PARSER_VERSION, tuple(judgements))
 
 
-def decision(judgements: Sequence[Judgement]) -> tuple[int | None, ParseStatus]:
-    """The answer that the judgements choose (1 or 2), or None and why.
+def decision(judgements: Sequence[Judgement]) -> int | ParseStatus:
+    """The answer that the judgements choose (1 or 2), or why they choose none.
 
-    A judge that was shown both orders has an opinion only if both verdicts agree. Of several judges more than half of those
-    with an opinion must agree.
+    A judge that was shown both orders has an opinion only if both verdicts agree. Of the judges with an opinion more than
+    half must agree.
     """
     opinions = [
         _opinion([one for one in judgements if one.role == role])
         for role in dict.fromkeys(one.role for one in judgements)
     ]
-    winners = Counter(winner for winner, _ in opinions if winner is not None)
+    winners = Counter(opinion for opinion in opinions if not isinstance(opinion, ParseStatus))
     if not winners:
-        return None, opinions[0][1]
+        return opinions[0]
     (winner, votes), *_ = winners.most_common()
-    return (winner, ParseStatus.OK) if 2 * votes > winners.total() else (None, ParseStatus.TIE_BETWEEN_JUDGES)
+    return winner if 2 * votes > winners.total() else ParseStatus.TIE_BETWEEN_JUDGES
 
 
-def _opinion(judgements: Sequence[Judgement]) -> tuple[int | None, ParseStatus]:
-    """What one judge thinks, over the orders that it was shown."""
-    refused = next((one.status for one in judgements if one.winner is None), None)
-    if refused is not None:
-        return None, refused
-    winners = {one.winner for one in judgements}
-    return (winners.pop(), ParseStatus.OK) if len(winners) == 1 else (None, ParseStatus.TIE_BETWEEN_ORDERS)
+def _opinion(judgements: Sequence[Judgement]) -> int | ParseStatus:
+    """The answer that one judge prefers (1 or 2) over the orders that it was shown, or why it prefers none."""
+    winners = set[int]()
+    for one in judgements:
+        if one.winner is None:
+            return one.status
+        winners.add(one.winner)
+    return winners.pop() if len(winners) == 1 else ParseStatus.TIE_BETWEEN_ORDERS
 
 
 def _orders(task: Task, role: str, context: RecipeContext, number: int) -> list[tuple[int, int]]:
-    """The orders in which a judge is shown the answers: both, or one that is drawn by seed, task, judge and round."""
+    """The orders in which a judge is shown the answers: both, or one drawn by seed, task, judge and round."""
     if context.choice.order == "both":
         return [(1, 2), (2, 1)]
     drawn = int(digest(canonical_json([context.seed, task.id, role, number, "order"]))[:8], 16)
@@ -127,7 +115,7 @@ async def _judgement(
     prompt = template.fill(task=transcript(task.messages), student_solution_1=shown[0], student_solution_2=shown[1])
     answer = await ask(role, as_user(prompt), sample=sample, template=template)
     verdict = parse_verdict(answer.text, shown)
-    if answer.finish_reason == "length":  # what was cut off may have ended otherwise
+    if answer.finish_reason == "length":  # the rest might have changed the verdict
         verdict = replace(verdict, choice=None, status=VerdictStatus.NO_VERDICT)
     return Judgement(
         role, answer.key, *order, verdict.choice, _STATUS[verdict.status], verdict.reasoning, VERDICT_PARSER_VERSION

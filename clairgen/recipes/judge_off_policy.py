@@ -1,4 +1,4 @@
-"""Judge off-policy (Section 3.2): a choice between answers of other models, by a judge or by recorded scores."""
+"""Judge off-policy (Section 3.2): a judge or recorded scores choose between answers of other models."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.keys import canonical_json, digest
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
-from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown, pair_of_choice
+from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task
+from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task, Undecided
 
 
-async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair:
+async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_1, y_2 = M'(x), M''(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 3).
 
-    With `others` the first two of them answer. Else the data set's answers are taken: two drawn by seed and task for the
-    judge, or by recorded scores the best and the worst (of equals the one that stands first).
+    With `others` the first two of them answer. Otherwise the data set's answers are taken: two drawn by seed and task for
+    the judge, or the best and the worst by recorded scores (of equal ones the first).
     """
     others = [role for role in context.roles if role.startswith("other-")]
     if others:
@@ -27,21 +27,17 @@ async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair
     return await judged(task, JUDGE_OFF_POLICY.name, (first, second), ask, context)
 
 
-def best_and_worst(task: Task) -> Pair:
-    """The pair of the best and the worst scored answer; without two different scores one without a chosen answer."""
+def best_and_worst(task: Task) -> Pair | Undecided:
+    """The pair of the best and the worst scored answer; undecided without two different scores."""
     answers = _at_least_two(task)
     scored = [answer for answer in answers if answer.score is not None]
     ranked = sorted(scored, key=lambda answer: -(answer.score or 0.0))
     if len(scored) < 2:
-        return pair_of_choice(
-            task, JUDGE_OFF_POLICY.name, _as_answers(answers[0], answers[1]), None, ParseStatus.MISSING_SCORE
-        )
+        return Undecided(task.id, JUDGE_OFF_POLICY.name, ParseStatus.MISSING_SCORE, _as_answers(answers[0], answers[1]))
     best, worst = ranked[0], next(answer for answer in scored if answer.score == ranked[-1].score)
     if best.score == worst.score:
-        return pair_of_choice(
-            task, JUDGE_OFF_POLICY.name, _as_answers(scored[0], scored[1]), None, ParseStatus.EQUAL_SCORES
-        )
-    return pair_of_choice(task, JUDGE_OFF_POLICY.name, _as_answers(best, worst), 1, ParseStatus.OK)
+        return Undecided(task.id, JUDGE_OFF_POLICY.name, ParseStatus.EQUAL_SCORES, _as_answers(scored[0], scored[1]))
+    return Pair(task.id, JUDGE_OFF_POLICY.name, *_as_answers(best, worst))
 
 
 def _drawn(task: Task, context: RecipeContext) -> tuple[Answer, Answer]:
@@ -55,7 +51,7 @@ def _drawn(task: Task, context: RecipeContext) -> tuple[Answer, Answer]:
 def _at_least_two(task: Task) -> Sequence[RecordedAnswer]:
     if len(task.answers) < 2:
         raise RequestFailedError(
-            "too-few-answers", f"task {task.id} brings {len(task.answers)} answers; two are needed"
+            "too-few-answers", f"task {task.id} has {len(task.answers)} answers in the data set; two are needed"
         )
     return task.answers
 
@@ -64,12 +60,12 @@ def _as_answers(first: RecordedAnswer, second: RecordedAnswer) -> tuple[Answer, 
     return Answer(first.text, "recorded", "", first.model), Answer(second.text, "recorded", "", second.model)
 
 
-def _asks(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
+def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     others = sorted(role for role in config.models if role.startswith("other-"))
     if len(others) > 2:
         raise ConfigError(f"the recipe 'judge-off-policy' compares two other models; models.others has {len(others)}")
     if others and choice.by == "scores":
-        raise ConfigError("`by: scores` takes the data set's answers; leave models.others out, or `by`")
+        raise ConfigError("`by: scores` compares the data set's own answers; leave out models.others or `by`")
     if not others and config.tasks.answers is None:
         raise ConfigError(
             "the recipe 'judge-off-policy' needs answers of other models: give models.others (two of them), or name the data "
@@ -83,7 +79,7 @@ def _asks(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
 JUDGE_OFF_POLICY = Recipe(
     name="judge-off-policy",
     make=judge_off_policy,
-    asks=_asks,
+    roles=_roles,
     summary="other models answer, or the data set has their answers; a judge or recorded scores prefer one",
     templates={"judge": "judge"},
     slots={"judge": JUDGE_SLOTS},

@@ -7,17 +7,17 @@ from clairgen.errors import ConfigError
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.records import Pair, Task
+from clairgen.records import Pair, Task, Undecided
 
 
-async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair:
+async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_1, y_2 = M(x), M(x); (y_w, y_l) = Judge(x, y_1, y_2)   (eq. 2)."""
     first = await ask("target", task.messages, sample=0)
     second = await ask("target", task.messages, sample=1)
     return await judged(task, JUDGE_ON_POLICY.name, (answer_of(first), answer_of(second)), ask, context)
 
 
-def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
+def _roles(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
     target = config.models.get("target")
     if target is not None and target.temperature == 0:
         raise ConfigError(
@@ -30,7 +30,7 @@ def _asks(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
 JUDGE_ON_POLICY = Recipe(
     name="judge-on-policy",
     make=judge_on_policy,
-    asks=_asks,
+    roles=_roles,
     summary="the target answers twice, a judge prefers one answer",
     templates={"judge": "judge"},
     slots={"judge": JUDGE_SLOTS},

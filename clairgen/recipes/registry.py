@@ -4,7 +4,7 @@ from clairgen.plugins import Registry
 from clairgen.recipes.clair import CLAIR
 from clairgen.recipes.clair_best_of_n import CLAIR_BEST_OF_N
 from clairgen.recipes.clair_by_critique import CLAIR_BY_CRITIQUE
-from clairgen.recipes.degrade import WORSENED
+from clairgen.recipes.degrade import DEGRADED
 from clairgen.recipes.judge_off_policy import JUDGE_OFF_POLICY
 from clairgen.recipes.judge_on_policy import JUDGE_ON_POLICY
 from clairgen.recipes.recipe import Recipe
@@ -13,7 +13,7 @@ from clairgen.recipes.stronger_preferred import STRONGER_PREFERRED
 RECIPES = Registry(
     Recipe,
     "clairgen.recipes",
-    (CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED, CLAIR_BY_CRITIQUE, CLAIR_BEST_OF_N, WORSENED),
+    (CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED, CLAIR_BY_CRITIQUE, CLAIR_BEST_OF_N, DEGRADED),
 )
 """Every recipe by its name."""
 

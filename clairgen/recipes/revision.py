@@ -1,4 +1,4 @@
-"""Revisions: asked for, parsed, measured against what was asked for, and asked for once more when they miss it."""
+"""Revisions: requested, parsed, checked, and requested once more when they fail their check."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,7 +8,7 @@ from clairgen.config.models import RevisionCheck
 from clairgen.metrics.contrast import character_levenshtein, length_ratio
 from clairgen.parsing.revision import PARSER_VERSION, parse_revision
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of, as_user
-from clairgen.records import Answer, Pair, SampleRange, Task
+from clairgen.records import Answer, Pair, SampleRange, Task, Undecided
 from clairgen.templates import transcript
 
 REVISER_SLOTS: Final = frozenset({"task", "student_solution"})
@@ -19,37 +19,39 @@ CHECKS: Mapping[str, RevisionCheck] = {
     "revise-moderately": RevisionCheck(edit_share=(0.05, 0.6)),
     "revise-heavily": RevisionCheck(edit_share=(0.3, 1.0)),
 }
-"""What the shipped variants ask for, as it is measured."""
+"""What a revision must measure under the templates of the shipped variants."""
 
 
 async def revised(
     task: Task, recipe: str, rejected: Answer, ask: Ask, context: RecipeContext, *, sample: int = 0, **more: str
-) -> Pair:
-    """y_w = Reviser(x, y_l), with one more try when the revision misses what its check asks for.
+) -> Pair | Undecided:
+    """y_w = Reviser(x, y_l), requested once more when the revision fails its check.
 
-    `more` fills further slots of the template. Of two that miss, the first stays if it could be parsed. There is no second
-    try at temperature 0, where it would only repeat the first.
+    `more` fills further slots of the template. Of two that fail, the first is kept if it could be parsed. There is no second
+    request at temperature 0, where the answer would only be the first again.
     """
     revise = context.templates["reviser"]
     prompt = as_user(revise.fill(task=transcript(task.messages), student_solution=rejected.text, **more))
     revision = await ask("reviser", prompt, sample=sample, template=revise)
-    pair = pair_of_revision(task, recipe, rejected, answer_of(revision))
+    first = read_revision(task, recipe, rejected, answer_of(revision))
     check = context.choice.check or CHECKS.get(revise.name)
-    if check is None or (missed := miss(pair, check)) is None:
-        return pair
-    if "reviser" in context.certain:
-        return replace(pair, missed=missed)
-    again = await ask("reviser", prompt, sample=SampleRange.REASK + sample, template=revise)
-    second = pair_of_revision(task, recipe, rejected, answer_of(again))
-    kept = second if (still := miss(second, check)) is None or pair.chosen is None else pair
-    return replace(kept, reasked=True, missed=still if kept is second else missed)
+    if check is None or (failed := failed_check(first, check)) is None:
+        return first
+    if "reviser" in context.deterministic:
+        return replace(first, failed_check=failed)
+    again = await ask("reviser", prompt, sample=SampleRange.RETRY + sample, template=revise)
+    second = read_revision(task, recipe, rejected, answer_of(again))
+    failed_again = failed_check(second, check)
+    if failed_again is None or isinstance(first, Undecided):
+        return replace(second, retried=True, failed_check=failed_again)
+    return replace(first, retried=True, failed_check=failed)
 
 
-def miss(pair: Pair, check: RevisionCheck) -> str | None:
-    """What a pair misses of what was asked for, by name, or None."""
-    if pair.chosen is None:
-        return pair.parse_status.value
-    chosen, rejected = pair.chosen.text, pair.rejected.text
+def failed_check(outcome: Pair | Undecided, check: RevisionCheck) -> str | None:
+    """The name of the first check that a revision fails, or why there is no revision; None if it passes."""
+    if isinstance(outcome, Undecided):
+        return outcome.reason.value
+    chosen, rejected = outcome.chosen.text, outcome.rejected.text
     if check.length_ratio is not None:
         ratio = length_ratio(chosen, rejected)
         if ratio is None or not check.length_ratio[0] <= ratio <= check.length_ratio[1]:
@@ -64,17 +66,18 @@ def edit_share(chosen: str, rejected: str) -> float:
     return character_levenshtein(chosen, rejected) / max(len(chosen), len(rejected), 1)
 
 
-def pair_of_revision(task: Task, recipe: str, rejected: Answer, revision: Answer) -> Pair:
-    """The pair of an answer and what the parser reads in a reviser's whole answer to it."""
-    parsed = parse_revision(revision.text, rejected=rejected.text)
-    chosen = None if parsed.solution is None else replace(revision, text=parsed.solution)
-    return Pair(
-        task.id,
-        recipe,
-        chosen,
-        rejected,
-        reasoning=parsed.reasoning,
-        parse_status=parsed.status,
-        parser_version=PARSER_VERSION,
-        unparsed=revision if chosen is None else None,
-    )
+def read_revision(task: Task, recipe: str, rejected: Answer, reply: Answer) -> Pair | Undecided:
+    """The pair of an answer and the revision that the parser reads in the reviser's whole reply."""
+    parsed = parse_revision(reply.text, rejected=rejected.text)
+    if parsed.solution is None:
+        return Undecided(
+            task.id,
+            recipe,
+            parsed.status,
+            (rejected,),
+            unparsed=reply,
+            reasoning=parsed.reasoning,
+            parser_version=PARSER_VERSION,
+        )
+    chosen = replace(reply, text=parsed.solution)
+    return Pair(task.id, recipe, chosen, rejected, parsed.reasoning, PARSER_VERSION)

@@ -4,7 +4,7 @@ from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_o
 from clairgen.records import Pair, Task
 
 
-async def stronger_preferred(task: Task, ask: Ask, _kit: RecipeContext) -> Pair:
+async def stronger_preferred(task: Task, ask: Ask, _context: RecipeContext) -> Pair:
     """y_l = M(x); y_w = Stronger(x)   (eq. 4)."""
     rejected = await ask("target", task.messages)
     chosen = await ask("stronger", task.messages)
@@ -14,6 +14,6 @@ async def stronger_preferred(task: Task, ask: Ask, _kit: RecipeContext) -> Pair:
 STRONGER_PREFERRED = Recipe(
     name="stronger-preferred",
     make=stronger_preferred,
-    asks=always("target", "stronger"),
+    roles=always("target", "stronger"),
     summary="the target and a stronger model answer; the stronger one's answer is preferred",
 )

@@ -7,19 +7,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, ParseStatus, StoredPair
+from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
 
-_UNDECIDED = {
-    ParseStatus.NO_VERDICT,
-    ParseStatus.CONTRADICTORY_VERDICT,
-    ParseStatus.DECLARED_TIE,
-    ParseStatus.TIE_BETWEEN_ORDERS,
-    ParseStatus.TIE_BETWEEN_JUDGES,
-    ParseStatus.EQUAL_SCORES,
-    ParseStatus.MISSING_SCORE,
-}
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
 _BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: ("{+", "+}")}
 
@@ -32,33 +23,35 @@ class PairView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts in the order in which the pair was made."""
-        pair = self.stored.pair
+        outcome = self.stored.outcome
         yield _heading(self.stored)
         for message in self.stored.task.messages:
             yield _rule(f"prompt: {message.role}")
             yield safe(message.content)
-        if pair.reasoning is not None:
+        if outcome.reasoning is not None:
             yield _rule("reasoning")
-            yield safe(pair.reasoning, "italic")
-        if pair.chosen is None:
-            yield from _undecided(pair)
-        else:
-            yield _rule("from rejected to chosen")
-            colored = console.color_system is not None and not console.no_color
-            yield diff_text(word_diff(pair.rejected.text, pair.chosen.text), colored=colored)
+            yield safe(outcome.reasoning, "italic")
+        match outcome:
+            case Undecided():
+                yield from _undecided(outcome)
+            case Pair(chosen=chosen, rejected=rejected):
+                yield _rule("from rejected to chosen")
+                colored = console.color_system is not None and not console.no_color
+                yield diff_text(word_diff(rejected.text, chosen.text), colored=colored)
         yield _rule("measured")
         yield _measured(self.stored)
         yield Text()
 
 
-def _undecided(pair: Pair) -> Iterator[Text | Rule]:
-    """A pair without a chosen answer: the two answers that nobody decided between, or the one that could not be parsed."""
-    compared = pair.unparsed is not None and pair.parse_status in _UNDECIDED
-    yield _rule("one answer" if compared else "rejected")
-    yield safe(pair.rejected.text)
-    if pair.unparsed is not None:
-        yield _rule("the other answer" if compared else "the answer that could not be parsed")
-        yield safe(pair.unparsed.text)
+def _undecided(undecided: Undecided) -> Iterator[Text | Rule]:
+    """The answers that nobody decided between, or the answer and the reply in which no revision could be read."""
+    titles = ("one answer", "the other answer") if len(undecided.answers) > 1 else ("the answer",)
+    for title, answer in zip(titles, undecided.answers, strict=True):
+        yield _rule(title)
+        yield safe(answer.text)
+    if undecided.unparsed is not None:
+        yield _rule("the reply that could not be parsed")
+        yield safe(undecided.unparsed.text)
 
 
 def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
@@ -84,7 +77,7 @@ def _visible_space(segment: DiffSegment) -> str:
 
 def _heading(stored: StoredPair) -> Text:
     heading = safe_line(stored.id, "bold")
-    return heading.append_text(safe_line(f"  {stored.pair.recipe}  task {stored.task.id}", "not bold"))
+    return heading.append_text(safe_line(f"  {stored.outcome.recipe}  task {stored.task.id}", "not bold"))
 
 
 def _rule(title: str) -> Rule:
@@ -92,26 +85,31 @@ def _rule(title: str) -> Rule:
 
 
 def _measured(stored: StoredPair) -> Table:
-    pair, dropped_by = stored.pair, stored.dropped_by
+    outcome, dropped_by = stored.outcome, stored.dropped_by
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
-    if pair.chosen is not None:
-        facts.add_row("chosen", _answer(pair.chosen, stored.chosen_model))
-    facts.add_row("rejected", _answer(pair.rejected, stored.rejected_model))
-    if stored.contrast is not None:
-        facts.add_row("contrast", _contrast(stored.contrast))
-    if pair.chosen is None:
-        facts.add_row("chosen", safe_line(f"none: {pair.parse_status.value}"))
-    if dropped_by is None and pair.chosen is not None:
-        facts.add_row("kept", "")
+    match outcome:
+        case Pair(chosen=chosen, rejected=rejected):
+            facts.add_row("chosen", _answer(chosen))
+            facts.add_row("rejected", _answer(rejected))
+            if stored.contrast is not None:
+                facts.add_row("contrast", _contrast(stored.contrast))
+            if dropped_by is None:
+                facts.add_row("kept", "")
+        case Undecided(answers=answers, reason=reason):
+            for answer in answers:
+                facts.add_row("answer", _answer(answer))
+            facts.add_row("chosen", safe_line(f"none: {reason.value}"))
     for finding in stored.findings:
         facts.add_row("dropped" if finding.action is FilterAction.DROP else "marked", _finding(finding))
     return facts
 
 
-def _answer(answer: Answer, model: str | None) -> Text:
-    text = f"{len(answer.text):,} characters by {model or 'an unnamed model'}, finish reason {answer.finish_reason}"
+def _answer(answer: Answer) -> Text:
+    text = (
+        f"{len(answer.text):,} characters by {answer.model or 'an unnamed model'}, finish reason {answer.finish_reason}"
+    )
     return safe_line(text)
 
 

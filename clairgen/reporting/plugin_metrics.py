@@ -7,7 +7,7 @@ from typing import Any
 
 from clairgen.errors import ConfigError
 from clairgen.metrics.metric import Metric
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.stats import Estimate, Mean
 
 
@@ -34,11 +34,11 @@ class PluginMetrics:
 
     def add(self, stored: StoredPair, *, kept: bool) -> None:
         """Measure a pair, if it has a chosen answer. Raises ConfigError for a metric that fails."""
-        chosen = stored.pair.chosen
-        if chosen is None:
+        pair = stored.outcome
+        if not isinstance(pair, Pair):
             return
         for name, metric in self._metrics.items():
-            value = _value(metric, chosen.text, stored.pair.rejected.text, stored.id)
+            value = _value(metric, pair.chosen.text, pair.rejected.text, stored.id)
             if value is not None:
                 self._all[name].add(value)
             if value is not None and kept:

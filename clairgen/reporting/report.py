@@ -32,7 +32,7 @@ from typing import Any
 from clairgen.metrics import contrast as metrics
 from clairgen.metrics.registry import METRICS
 from clairgen.metrics.stream import measured
-from clairgen.records import Contrast, FilterAction, ParseStatus, StoredPair
+from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.former_names import with_former_names
 from clairgen.reporting.histograms import Histogram, Histograms
 from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
@@ -135,8 +135,8 @@ class RecipeNumbers:
     def add(self, stored: StoredPair) -> None:
         """Count a pair that was made, and its contrast if it has a chosen answer."""
         self._n += 1
-        self._reasked += stored.pair.reasked
-        self._missed.update([stored.pair.missed] if stored.pair.missed else [])
+        self._reasked += stored.outcome.retried
+        self._missed.update([stored.outcome.failed_check] if stored.outcome.failed_check else [])
         self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         reason = _reason_for_dropping(stored)
         if reason is not None:
@@ -199,20 +199,17 @@ class _Means:
 
 
 def _reason_for_dropping(stored: StoredPair) -> str | None:
-    """Why the pair is not kept; a pair without a chosen answer never is, whatever the filters are set to."""
+    """Why the pair is not kept; what was not decided never is, whatever the filters are set to."""
     if stored.dropped_by is not None:
         return stored.dropped_by.reason
-    if stored.pair.chosen is not None:
-        return None
-    status = stored.pair.parse_status
-    return "no-chosen-answer" if status is ParseStatus.OK else status.value
+    return None if isinstance(stored.outcome, Pair) else stored.outcome.reason.value
 
 
 def _contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
     """The pair's contrast; computed again if the stored Jaccard uses another tokenizer."""
-    chosen, rejected = stored.pair.chosen, stored.pair.rejected
-    if chosen is None:
+    if not isinstance(stored.outcome, Pair):
         return None
+    chosen, rejected = stored.outcome.chosen, stored.outcome.rejected
     if stored.contrast is None:
         return metrics.contrast(chosen.text, rejected.text, tokenizer)
     if stored.contrast.tokenizer != tokenizer:

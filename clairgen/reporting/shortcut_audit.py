@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.reporting.former_names import deprecated
 from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, mean_of
@@ -103,12 +103,12 @@ class FeatureDifferences:
 
     def add(self, stored: StoredPair) -> None:
         """Add a pair, if it has both answers and no filter drops it."""
-        chosen, rejected = stored.pair.chosen, stored.pair.rejected
-        if chosen is None or stored.dropped_by is not None:
+        pair = stored.outcome
+        if not isinstance(pair, Pair) or stored.dropped_by is not None:
             return
         drawn = hashlib.sha256(stored.task.id.encode("utf-8", "surrogatepass")).digest()
         if int.from_bytes(drawn[:4]) <= self._most:
-            self.compare(chosen.text, rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
+            self.compare(pair.chosen.text, pair.rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
 
     def compare(self, chosen: str, rejected: str, fold: int) -> None:
         """Add two answers; all pairs of one task must be in the same fold."""

@@ -1,24 +1,19 @@
-"""Completions and attempts: what was answered, under its content key, and what was tried in vain."""
+"""Completions, each under its content key, and attempts that failed."""
 
 import datetime
-from collections.abc import Awaitable, Callable
+import sqlite3
 from dataclasses import dataclass
-from typing import Any
 
 from clairgen.records import Completion, Usage
 from clairgen.store.messages import messages_json_row
 from clairgen.store.reader import Lookups, Reader
-from clairgen.store.schema import Statement
-
-Write = Callable[..., Awaitable[None]]
+from clairgen.store.statement import Statement, Write
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
     "response_id, cost_usd, created_at"
 )
-
-
-_INSERTION = (
+_INSERT = (
     f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -26,7 +21,7 @@ _INSERTION = (
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a completion answers: messages and sampling as canonical JSON, and the hash of the template, if there was one."""
+    """The request of a completion: messages and sampling as canonical JSON, and the template's hash, if there was one."""
 
     messages: str
     parameters: str
@@ -35,7 +30,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A try that gave no completion."""
+    """A request that was sent and gave no completion; `billed` is whether it may have cost money."""
 
     key: str
     role: str
@@ -50,7 +45,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RoleNumbers:
-    """What a role has done so far; tokens and dollars of answers reused from other runs are not counted again."""
+    """What a role has answered so far; tokens and dollars of completions reused from other runs are not counted."""
 
     role: str
     completions: int
@@ -62,7 +57,7 @@ class RoleNumbers:
 
 @dataclass(frozen=True, slots=True)
 class UsageSample:
-    """Means over the answers of a role's model that this run asked for itself: tokens, their squares and their product."""
+    """Means over the completions of a role's model that were requested in this run: tokens, their squares, their product."""
 
     answers: int
     prompt: float
@@ -83,17 +78,17 @@ class Completions:
         )
 
     async def find(self, key: str) -> Completion | None:
-        """The good completion of this key, if there is one."""
+        """The completion of this key, if there is one."""
         row = await self._lookups.find(key)
         return None if row is None else _completion(row)
 
     async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
-        """Commit a completion with what was asked; the first one of a key stays."""
+        """Commit a completion with its request; the first one of a key is kept."""
         messages_hash, statement = messages_json_row(sent.messages)
-        await self._write(statement, _insertion(completion, messages_hash, sent, reused_from))
+        await self._write(statement, _insert(completion, messages_hash, sent, reused_from))
 
     async def save_attempt(self, attempt: Attempt) -> None:
-        """Commit a try that gave no completion."""
+        """Commit an attempt that gave no completion."""
         sql = (
             "INSERT INTO attempts (key, role, model, endpoint, reason, detail, status, billed, latency_seconds, created_at) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -107,23 +102,44 @@ class Completions:
     async def numbers(self) -> list[RoleNumbers]:
         """Counts, tokens and dollars by role."""
         sql = (
-            "SELECT role, count(*), count(reused_from), total(iif(reused_from IS NULL, prompt_tokens, 0)), "
-            "total(iif(reused_from IS NULL, completion_tokens, 0)), sum(iif(reused_from IS NULL, cost_usd, NULL)) "
+            "SELECT role, count(*) AS completions, count(reused_from) AS reused, "
+            "total(iif(reused_from IS NULL, prompt_tokens, 0)) AS prompt_tokens, "
+            "total(iif(reused_from IS NULL, completion_tokens, 0)) AS completion_tokens, "
+            "sum(iif(reused_from IS NULL, cost_usd, NULL)) AS cost_usd "
             "FROM completions GROUP BY role ORDER BY role"
         )
         return [
-            RoleNumbers(row[0], row[1], row[2], int(row[3]), int(row[4]), row[5])
+            RoleNumbers(
+                row["role"],
+                row["completions"],
+                row["reused"],
+                int(row["prompt_tokens"]),
+                int(row["completion_tokens"]),
+                row["cost_usd"],
+            )
             for row in await self._reader.rows(sql)
         ]
 
     async def usage_samples(self) -> dict[tuple[str, str], UsageSample]:
-        """What answers have used so far, by role and model."""
+        """Tokens of the completions so far, by role and model."""
         sql = (
-            "SELECT role, model, count(*), avg(prompt_tokens), avg(completion_tokens), avg(1.0 * prompt_tokens * prompt_tokens), "
-            "avg(1.0 * completion_tokens * completion_tokens), avg(1.0 * prompt_tokens * completion_tokens) FROM completions "
+            "SELECT role, model, count(*) AS answers, avg(prompt_tokens) AS prompt, avg(completion_tokens) AS answer, "
+            "avg(1.0 * prompt_tokens * prompt_tokens) AS prompt_squared, "
+            "avg(1.0 * completion_tokens * completion_tokens) AS answer_squared, "
+            "avg(1.0 * prompt_tokens * completion_tokens) AS product FROM completions "
             "WHERE reused_from IS NULL AND prompt_tokens IS NOT NULL AND completion_tokens IS NOT NULL GROUP BY role, model"
         )
-        return {(row[0], row[1]): UsageSample(*row[2:]) for row in await self._reader.rows(sql)}
+        return {
+            (row["role"], row["model"]): UsageSample(
+                row["answers"],
+                row["prompt"],
+                row["answer"],
+                row["prompt_squared"],
+                row["answer_squared"],
+                row["product"],
+            )
+            for row in await self._reader.rows(sql)
+        }
 
 
 def now() -> str:
@@ -131,21 +147,29 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _completion(row: Any) -> Completion:  # noqa: ANN401 - a row of SQLite
-    key, role, model, revision, sample, text, finish, prompt, answer, latency, endpoint, response_id, cost, created = (
-        row
-    )
-    usage = Usage(prompt, answer)
+def _completion(row: sqlite3.Row) -> Completion:
     return Completion(
-        key, role, model, revision, sample, text, finish, usage, latency, endpoint, response_id, cost, created
-    )  # fmt: skip
+        key=row["key"],
+        role=row["role"],
+        model=row["model"],
+        revision=row["revision"],
+        sample=row["sample"],
+        text=row["text"],
+        finish_reason=row["finish_reason"],
+        usage=Usage(row["prompt_tokens"], row["completion_tokens"]),
+        latency_seconds=row["latency_seconds"],
+        endpoint=row["endpoint"],
+        response_id=row["response_id"],
+        cost_usd=row["cost_usd"],
+        created_at=row["created_at"],
+    )
 
 
-def _insertion(completion: Completion, messages_hash: str, sent: Sent, reused_from: str | None) -> Statement:
+def _insert(completion: Completion, messages_hash: str, sent: Sent, reused_from: str | None) -> Statement:
     row = (
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
         sent.parameters, messages_hash, sent.template_hash, reused_from,
     )  # fmt: skip
-    return _INSERTION, row
+    return _INSERT, row

@@ -1,4 +1,4 @@
-"""Connections to `run.db`: opened with the right pragmas, checked for their version, their errors made ours."""
+"""Connections to `run.db`: opened with the right pragmas, checked for their schema version; SQLite's errors as StoreError."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 import aiosqlite
 
 from clairgen.errors import RunError, StoreError
+from clairgen.keys import pair_id
 from clairgen.store.messages import COMPRESSED, compressed
 from clairgen.store.schema import MIGRATIONS, VERSION
 
@@ -33,6 +34,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
+            await connection.create_function("pair_id", 2, pair_id, deterministic=True)
             await _migrate(connection, path)
         except BaseException:
             await connection.close()
@@ -44,7 +46,7 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
     """Open for reading only. Reading never migrates: an older schema is refused with the command that does."""
     if not is_file(path):
         raise RunError(
-            f"{path.parent} is no run directory: it holds no {path.name}; name the folder given to generate --run"
+            f"{path.parent} is not a run directory: it has no {path.name}; name the folder given to generate --run"
         )
     with store_errors(path):
         connection = await aiosqlite.connect(
@@ -79,7 +81,7 @@ async def schema_version(path: Path) -> int:
 
 
 def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> None:
-    """Write-ahead logging does not work on network file systems; say so instead of losing data. Only Linux tells."""
+    """Raise RunError on a network file system, where write-ahead logging can lose data. Only Linux says which file system."""
     if not mounts.exists():
         return
     place = path.resolve()
@@ -93,13 +95,13 @@ def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) 
     )
     if mount is not None and kinds[mount] in _NETWORK_FILE_SYSTEMS:
         raise RunError(
-            f"{path.parent} lies on a network file system ({kinds[mount]}), where the run's database could be damaged; "
+            f"{path.parent} is on a network file system ({kinds[mount]}), where the run's database could be damaged; "
             "choose a folder on a local disk for --run"
         )
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that cannot be one is none."""
+    """Whether there is such a file; False for a name that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -14,7 +14,7 @@ from clairgen.store.connection import is_file
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
-    """Where the parts of a run lie."""
+    """The files of a run."""
 
     path: Path
 
@@ -25,37 +25,37 @@ class RunDirectory:
 
     @property
     def config(self) -> Path:
-        """The resolved configuration that was last generated with."""
+        """The resolved configuration that pairs were last generated with."""
         return self.path / "config.yaml"
 
     @property
     def log(self) -> Path:
-        """What the embedded servers say."""
+        """The output of the embedded servers."""
         return self.path / "engine.log"
 
     @property
     def events(self) -> Path:
-        """What happened, as JSON lines."""
+        """The events of the run, as JSON lines."""
         return self.path / "run.log"
 
     def create(self) -> None:
-        """Make the folder for a new run; refuse one that holds something else. Raises RunError."""
+        """Make the folder for a new run. Raises RunError for one that contains something else."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            strangers = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
+            others = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
         except FileExistsError as error:
             raise RunError(f"--run {self.path} is a file; name a folder") from error
         except OSError as error:
             raise RunError(
                 f"the run directory {self.path} cannot be used: {error.strerror}; choose another for --run"
             ) from error
-        if strangers and not self.database.exists():
+        if others and not self.database.exists():
             raise RunError(
-                f"{self.path} is no run directory and is not empty (it holds {min(strangers)}); name a new folder for --run"
+                f"{self.path} is not a run directory and not empty (it contains {min(others)}); name a new folder for --run"
             )
 
     def save_config(self, yaml: str) -> None:
-        """Write the resolved configuration beside the database, for people to read."""
+        """Write the resolved configuration next to the database, for people to read."""
         draft = self.config.with_suffix(".tmp")
         try:
             draft.write_text(yaml, encoding="utf-8")
@@ -69,12 +69,12 @@ class RunDirectory:
         """Raise RunError unless this is the directory of a run."""
         if not is_file(self.database):
             raise RunError(
-                f"{self.path} is no run directory: it holds no run.db; name the folder that was given to generate --run"
+                f"{self.path} is not a run directory: it has no run.db; name the folder that was given to generate --run"
             )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run's lock; the kernel lets go of it even at `kill -9`. Raises RunError if another process holds it."""
+        """Hold the run's lock, which the kernel releases even after `kill -9`. Raises RunError if another process holds it."""
         try:
             handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
@@ -82,17 +82,16 @@ class RunDirectory:
                 f"the run directory {self.path} cannot be written: {error.strerror}; check its permissions"
             ) from error
         try:
-            self._take(handle)
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: the lock holds all the same, it only does not tell who has it
+            self._acquire(handle)
+            # On a full disk the lock holds all the same; it only does not say who has it.
+            with contextlib.suppress(OSError):
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             yield
         finally:
             os.close(handle)
 
-    def _take(self, handle: int) -> None:
+    def _acquire(self, handle: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,14 +1,14 @@
-"""Filter sets: the settings that pairs were filtered with, and which set is in force."""
+"""Filter sets in the store: the settings that pairs were filtered with, and which set is in force."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from clairgen.records import Contrast, Finding
 from clairgen.store.completions import now
-from clairgen.store.facts import Facts, fact_row
+from clairgen.store.metadata import Metadata, metadata_row
 from clairgen.store.pair_rows import contrast_row, drop_reason, finding_rows
 from clairgen.store.reader import Reader
-from clairgen.store.schema import Statement
+from clairgen.store.statement import Statement
 from clairgen.store.writer import Writer
 
 _IN_FORCE = "filter_set"
@@ -17,7 +17,7 @@ _GROUP = 500
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What a filter set found in a pair; `measured` is its contrast if that had to be measured anew."""
+    """What a filter set found in a pair; `measured` is its contrast if that had to be measured again."""
 
     pair_id: str
     findings: tuple[Finding, ...]
@@ -27,24 +27,23 @@ class FilterResult:
 class FilterSets:
     """The filter sets of one run; `writer` is None in a store that was opened for reading."""
 
-    def __init__(self, reader: Reader, writer: Writer | None, facts: Facts) -> None:
+    def __init__(self, reader: Reader, writer: Writer | None, metadata: Metadata) -> None:
         self._reader = reader
         self._writer = writer
-        self._facts = facts
+        self._metadata = metadata
 
     async def in_force(self) -> tuple[int, str] | None:
         """Id and settings (JSON) of the set in force; None before the first."""
-        current = await self._facts.get(_IN_FORCE)
+        current = await self._metadata.get(_IN_FORCE)
         if current is None:
             return None
         row = await self._reader.row("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),))
-        return None if row is None else (int(row[0]), str(row[1]))
+        return None if row is None else (row["id"], row["settings"])
 
     async def replace(self, settings: str, filtered: AsyncIterable[FilterResult]) -> int:
-        """Put a new set in force over all pairs given with their findings, in one transaction; its id."""
+        """Put a new set in force, with its findings in all pairs, in one transaction; returns its id."""
         assert self._writer is not None, "the store was opened for reading"  # noqa: S101 - a caller's fault
-        row = await self._reader.row("SELECT coalesce(max(id), 0) + 1 FROM filter_sets")
-        number = int(row[0]) if row else 1
+        number = int(await self._reader.value("SELECT coalesce(max(id), 0) + 1 FROM filter_sets"))
         await self._writer.exclusively(_statements(number, settings, filtered))
         return number
 
@@ -54,7 +53,7 @@ async def _statements(
 ) -> AsyncIterator[Sequence[Statement]]:
     yield [
         ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
-        fact_row(_IN_FORCE, str(number)),
+        metadata_row(_IN_FORCE, str(number)),
     ]
     group: list[Statement] = []
     async for entry in filtered:

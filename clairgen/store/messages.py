@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from clairgen.keys import digest, messages_json
 from clairgen.records import Message, RecordedAnswer
-from clairgen.store.schema import Statement
+from clairgen.store.statement import Statement
 
 COMPRESSED = "compressed"
-_FAST = 1  # zlib's level: most of the gain at a third of the time
+_FAST = 1  # zlib's level: most of the compression in a third of the time
 
 
 def messages_row(messages: Sequence[Message]) -> tuple[str, Statement]:
@@ -28,7 +28,7 @@ def messages_json_row(body: str) -> tuple[str, Statement]:
 
 
 def compressed(body: str) -> bytes:
-    """Canonical JSON as it is stored; connections that write know it as the SQL function COMPRESSED."""
+    """Canonical JSON as it is stored; the SQL function COMPRESSED of connections that write."""
     return zlib.compress(body.encode("ascii"), _FAST)
 
 

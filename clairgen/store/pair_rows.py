@@ -1,8 +1,13 @@
-"""Pairs as rows: the statements that write one, and the columns that one is read from."""
+"""Pairs as rows: the statements that write one, and the columns that one is read from.
 
+Of an outcome that is undecided, `chosen` is null, the columns called rejected hold its first reply and those called chosen
+its last; that reply's text is in `unparsed` only if no completion holds it.
+"""
+
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import (
@@ -15,63 +20,122 @@ from clairgen.records import (
     ParseStatus,
     StoredPair,
     Task,
+    Undecided,
     Variant,
 )
 from clairgen.store.completions import now
 from clairgen.store.messages import messages_of
-from clairgen.store.schema import Statement
+from clairgen.store.statement import Statement
 
-COLUMNS = (
-    "p.id, p.task_id, p.recipe, m.body, p.chosen, p.rejected, p.chosen_finish_reason, p.rejected_finish_reason, "
-    "p.chosen_model, p.rejected_model, p.reasoning, p.parse_status, p.parser_version, p.levenshtein, p.jaccard, "
-    "p.length_ratio, p.tokenizer, p.metrics_version, p.position, a.key, b.key, "
-    "iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL), p.reasked, p.missed, "
-    "d.objective"
+SELECT_PAIRS: Final = """
+SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.rejected,
+    p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model,
+    chosen_request.key AS chosen_key, rejected_request.key AS rejected_key,
+    p.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
+    p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective,
+    iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL) AS last_reply,
+    p.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
+FROM pairs p JOIN messages m ON m.hash = p.prompt
+    LEFT JOIN pair_requests chosen_request ON chosen_request.pair_id = p.id AND chosen_request.purpose = 'chosen'
+    LEFT JOIN pair_requests rejected_request ON rejected_request.pair_id = p.id AND rejected_request.purpose = 'rejected'
+    LEFT JOIN completions c ON c.key = chosen_request.key
+    LEFT JOIN advice d ON d.pair_id = p.id
+"""
+"""The columns that `stored_pair` reads, of pairs `p`; conditions on `p` follow."""
+
+_REASONS_OF_REVISIONS = frozenset(
+    {
+        ParseStatus.NO_SOLUTION_HEADER,
+        ParseStatus.EMPTY_SOLUTION,
+        ParseStatus.HEADER_ONLY_IN_REASONING,
+        ParseStatus.UNCLOSED_THINKING,
+        ParseStatus.BROKEN_JSON,
+        ParseStatus.SOLUTION_NOT_TEXT,
+        ParseStatus.ECHOED_PROMPT,
+    }
 )
-POSITION = 18
-"""Of `p.position` among the columns."""
-FROM = (
-    "FROM pairs p JOIN messages m ON m.hash = p.prompt "
-    "LEFT JOIN pair_requests a ON a.pair_id = p.id AND a.part = 'chosen' "
-    "LEFT JOIN pair_requests b ON b.pair_id = p.id AND b.part = 'rejected' "
-    "LEFT JOIN completions c ON c.key = a.key LEFT JOIN advice d ON d.pair_id = p.id"
-)
+"""Reasons why a reply holds no revision. Two of them are also reasons of judges, whose judgements are then stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class MadePair:
-    """A pair on its way into the store; `asked` are the keys of all completions that it took."""
+    """What a recipe made of a task, on its way into the store; `request_keys` are those of all completions that it took."""
 
-    pair: Pair
+    outcome: Pair | Undecided
     prompt: tuple[Message, ...]
     contrast: Contrast | None
     findings: tuple[Finding, ...]
-    asked: tuple[str, ...] = ()
+    request_keys: tuple[str, ...] = ()
 
 
-def judgement_rows(pair: Pair) -> list[Statement]:
-    """The statements that keep what judges said of a task's answers, by the recipe that asked them."""
-    sql = (
-        "INSERT OR REPLACE INTO judgements (task_id, recipe, role, round, key, shown_first, shown_second, choice, status, "
-        "reasoning, parser_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+def stored_pair(row: sqlite3.Row, findings: tuple[Finding, ...]) -> StoredPair:
+    """The pair of a row of SELECT_PAIRS."""
+    contrast = None
+    if row["levenshtein"] is not None and row["metrics_version"] == METRICS_VERSION:
+        contrast = Contrast(row["levenshtein"], row["jaccard"], row["length_ratio"], row["tokenizer"])
+    objective = row["objective"]
+    return StoredPair(
+        row["id"],
+        Task(row["task_id"], messages_of(row["prompt"])),
+        _outcome(row),
+        contrast,
+        findings,
+        None if objective is None else Variant(objective),
     )
+
+
+def chosen_text(outcome: Pair | Undecided) -> str | None:
+    """The text of the chosen answer, if one was chosen."""
+    return outcome.chosen.text if isinstance(outcome, Pair) else None
+
+
+def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
+    """The statement that turns a pending pair into a made one."""
+    outcome = made.outcome
+    rejected, chosen = _sides(outcome)
+    values = _contrast_values(made.contrast) | {
+        "status": "made",
+        "chosen": chosen_text(outcome),
+        "reasoning": outcome.reasoning,
+        "parse_status": outcome.reason.value if isinstance(outcome, Undecided) else ParseStatus.OK.value,
+        "parser_version": outcome.parser_version,
+        "prompt": prompt_hash,
+        "rejected": rejected.text,
+        "unparsed": chosen.text if isinstance(outcome, Undecided) and chosen and not chosen.key else None,
+        "chosen_finish_reason": chosen.finish_reason if chosen else None,
+        "rejected_finish_reason": rejected.finish_reason,
+        "chosen_model": chosen.model if chosen else None,
+        "rejected_model": rejected.model,
+        "filter_set": filter_set,
+        "drop_reason": drop_reason(made.findings),
+        "made_at": now(),
+        "retried": outcome.retried,
+        "failed_check": outcome.failed_check,
+    }
+    return _update(identity, values)
+
+
+def contrast_row(identity: str, contrast: Contrast) -> Statement:
+    """The statement that replaces the contrast of a pair."""
+    return _update(identity, _contrast_values(contrast))
+
+
+def request_rows(identity: str, made: MadePair) -> list[Statement]:
+    """The statements that record which completions made a pair: those of its two answers, and all others that it took."""
+    sql = "INSERT INTO pair_requests (pair_id, purpose, key) VALUES (?, ?, ?)"
+    rejected, chosen = _sides(made.outcome)
+    answers = {"chosen": chosen, "rejected": rejected}
+    keys = {purpose: answer.key for purpose, answer in answers.items() if answer is not None and answer.key}
+    others = [key for key in dict.fromkeys(made.request_keys) if key not in keys.values()]
+    keys |= {f"request-{number}": key for number, key in enumerate(others, start=1)}
     return [
-        ("DELETE FROM judgements WHERE task_id = ? AND recipe = ?", (pair.task_id, pair.recipe)),
-        *(
-            (
-                sql,
-                (
-                    pair.task_id, pair.recipe, one.role, one.round, one.key, one.shown_first, one.shown_second, one.choice,
-                    one.status.value, one.reasoning, one.parser_version,
-                ),
-            )
-            for one in pair.judgements
-        ),
-    ]  # fmt: skip
+        ("DELETE FROM pair_requests WHERE pair_id = ?", (identity,)),
+        *((sql, (identity, purpose, key)) for purpose, key in keys.items()),
+    ]
 
 
 def finding_rows(identity: str, filter_set: int, findings: Sequence[Finding]) -> list[Statement]:
-    """Statements that replace what a filter set found in a pair."""
+    """The statements that replace what a filter set found in a pair."""
     sql = "INSERT INTO filter_results (filter_set, pair_id, position, filter, action, reason, value) VALUES (?, ?, ?, ?, ?, ?, ?)"
     return [
         ("DELETE FROM filter_results WHERE filter_set = ? AND pair_id = ?", (filter_set, identity)),
@@ -87,11 +151,41 @@ def drop_reason(findings: Sequence[Finding]) -> str | None:
     return next((finding.reason for finding in findings if finding.action is FilterAction.DROP), None)
 
 
-def contrast_row(identity: str, contrast: Contrast) -> Statement:
-    """The statement that replaces the contrast of a pair."""
-    values = _contrast_values(contrast)
-    columns = ", ".join(f"{name} = ?" for name in values)
-    return f"UPDATE pairs SET {columns} WHERE id = ?", (*values.values(), identity)
+def _outcome(row: sqlite3.Row) -> Pair | Undecided:
+    task_id, recipe, reasoning, version = row["task_id"], row["recipe"], row["reasoning"], row["parser_version"]
+    retried, failed_check = bool(row["retried"]), row["failed_check"]
+    first = Answer(row["rejected"], row["rejected_finish_reason"], row["rejected_key"] or "", row["rejected_model"])
+    if row["chosen"] is not None:
+        chosen = _last_reply(row, row["chosen"])
+        return Pair(
+            task_id, recipe, chosen, first, reasoning, version, retried=retried, failed_check=failed_check
+        )  # fmt: skip
+    reason = ParseStatus(row["parse_status"])
+    last = None if row["last_reply"] is None else _last_reply(row, row["last_reply"])
+    compared = bool(row["judged"]) or reason not in _REASONS_OF_REVISIONS
+    return Undecided(
+        task_id,
+        recipe,
+        reason,
+        (first, last) if compared and last is not None else (first,),
+        None if compared else last,
+        reasoning,
+        version,
+        retried=retried,
+        failed_check=failed_check,
+    )
+
+
+def _last_reply(row: sqlite3.Row, text: str) -> Answer:
+    return Answer(text, row["chosen_finish_reason"], row["chosen_key"] or "", row["chosen_model"])
+
+
+def _sides(outcome: Pair | Undecided) -> tuple[Answer, Answer | None]:
+    """What the columns call rejected and chosen."""
+    if isinstance(outcome, Pair):
+        return outcome.rejected, outcome.chosen
+    first, *rest = outcome.replies
+    return first, rest[-1] if rest else None
 
 
 def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:
@@ -104,74 +198,6 @@ def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:
     }
 
 
-def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
-    """The statement that turns a pending pair into a made one."""
-    pair = made.pair
-    answered = pair.chosen or pair.unparsed
-    values = _contrast_values(made.contrast) | {
-        "status": "made",
-        "chosen": pair.chosen.text if pair.chosen else None,
-        "reasoning": pair.reasoning,
-        "parse_status": pair.parse_status.value,
-        "parser_version": pair.parser_version,
-        "prompt": prompt_hash,
-        "rejected": pair.rejected.text,
-        "unparsed": pair.unparsed.text if pair.unparsed and not pair.unparsed.key else None,
-        "chosen_finish_reason": answered.finish_reason if answered else None,
-        "rejected_finish_reason": pair.rejected.finish_reason,
-        "chosen_model": answered.model if answered else None,
-        "rejected_model": pair.rejected.model,
-        "filter_set": filter_set,
-        "drop_reason": drop_reason(made.findings),
-        "made_at": now(),
-        "reasked": pair.reasked,
-        "missed": pair.missed,
-    }
+def _update(identity: str, values: dict[str, Any]) -> Statement:
     columns = ", ".join(f"{name} = ?" for name in values)
     return f"UPDATE pairs SET {columns} WHERE id = ?", (*values.values(), identity)
-
-
-def ask_rows(identity: str, pair: Pair, asked: Sequence[str]) -> list[Statement]:
-    """The statements that tell which completions made a pair: its two answers, and all else that was `asked` for it."""
-    sql = "INSERT INTO pair_requests (pair_id, part, key) VALUES (?, ?, ?)"
-    answers = {"chosen": pair.chosen or pair.unparsed, "rejected": pair.rejected}
-    parts = {part: answer.key for part, answer in answers.items() if answer is not None and answer.key}
-    others = [key for key in dict.fromkeys(asked) if key not in parts.values()]
-    parts |= {f"request-{number}": key for number, key in enumerate(others, start=1)}
-    gone: Statement = ("DELETE FROM pair_requests WHERE pair_id = ?", (identity,))
-    return [gone, *((sql, (identity, part, key)) for part, key in parts.items())]
-
-
-def stored_pair(row: Any, findings: tuple[Finding, ...]) -> StoredPair:  # noqa: ANN401 - a row of SQLite
-    """The pair of a row of COLUMNS."""
-    (
-        identity, task_id, recipe, body, chosen, rejected, chosen_finish, rejected_finish, chosen_model, rejected_model,
-        reasoning, parse_status, parser_version, levenshtein, jaccard, length_ratio, tokenizer, version, _, chosen_key,
-        rejected_key, unparsed, reasked, missed, objective,
-    ) = row  # fmt: skip
-    pair = Pair(
-        task_id,
-        recipe,
-        None if chosen is None else Answer(chosen, chosen_finish, chosen_key or "", chosen_model),
-        Answer(rejected, rejected_finish, rejected_key or "", rejected_model),
-        reasoning,
-        ParseStatus(parse_status),
-        parser_version,
-        Answer(unparsed, chosen_finish, chosen_key or "", chosen_model)
-        if chosen is None and unparsed is not None
-        else None,
-        reasked=bool(reasked),
-        missed=missed,
-    )
-    fresh = levenshtein is not None and version == METRICS_VERSION
-    contrast = None if not fresh else Contrast(levenshtein, jaccard, length_ratio, tokenizer)
-    return StoredPair(
-        identity,
-        Task(task_id, messages_of(body)),
-        pair,
-        contrast,
-        findings,
-        chosen_model,
-        rejected_model,
-        None if objective is None else Variant(objective),
-    )

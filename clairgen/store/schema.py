@@ -1,22 +1,21 @@
-"""The schema of `run.db`, as numbered migrations. A migration is never edited after a release that holds it.
+"""The schema of `run.db`, as numbered migrations. A migration is never edited after a release that contains it.
 
-Table names are a stable face. Nothing that was paid for is ever deleted: pairs are made again in place, their completions
-stay.
+Table names are a stable interface. Nothing that was paid for is ever deleted: pairs are made again in place, and their
+completions stay.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 _FIRST = """
-CREATE TABLE meta (                  -- facts of the run: id, version that made it, filter set in force, fingerprint of the tasks
+CREATE TABLE meta (                  -- of the run: id, version that made it, filter set in force, fingerprint of the tasks
     key TEXT PRIMARY KEY, value TEXT NOT NULL
 ) WITHOUT ROWID;
 
-CREATE TABLE configurations (        -- every resolved configuration that was generated with
+CREATE TABLE configurations (        -- every resolved configuration that pairs were generated with
     id INTEGER PRIMARY KEY, created_at TEXT NOT NULL, yaml TEXT NOT NULL
 );
 
-CREATE TABLE plans (                 -- what the asks of a recipe are made of; a change of it is a change of its pairs
+CREATE TABLE plans (                 -- what the requests of a recipe are made of; when that changes, its pairs are made again
     recipe TEXT PRIMARY KEY, plan TEXT NOT NULL, revises INTEGER NOT NULL, created_at TEXT NOT NULL
 ) WITHOUT ROWID;
 
@@ -30,28 +29,28 @@ CREATE TABLE templates (
 
 CREATE TABLE tasks (                 -- position counts from 1 in the order of the source
     position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, messages TEXT NOT NULL UNIQUE,
-    answers BLOB                     -- what the source brought along, as JSON, zlib
+    answers BLOB                     -- the source's own answers, as JSON, zlib
 );
 
-CREATE TABLE completions (           -- good answers only, for ever
+CREATE TABLE completions (           -- answers that may be used, kept permanently
     key TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT NOT NULL, revision TEXT, sample INTEGER NOT NULL,
     parameters TEXT NOT NULL, messages TEXT NOT NULL, template TEXT, text TEXT NOT NULL, finish_reason TEXT NOT NULL,
     prompt_tokens INTEGER, completion_tokens INTEGER, latency_seconds REAL NOT NULL, endpoint TEXT NOT NULL,
     response_id TEXT, cost_usd REAL, created_at TEXT NOT NULL, reused_from TEXT
 );
 
-CREATE TABLE attempts (              -- tries that gave no completion; billed tells whether they may have cost money
+CREATE TABLE attempts (              -- requests without a completion; billed is whether they may have cost money
     id INTEGER PRIMARY KEY, key TEXT NOT NULL, role TEXT NOT NULL, model TEXT NOT NULL, endpoint TEXT NOT NULL,
     reason TEXT NOT NULL, detail TEXT NOT NULL, status INTEGER, billed INTEGER NOT NULL, latency_seconds REAL NOT NULL,
     created_at TEXT NOT NULL
 );
 CREATE INDEX attempts_by_key ON attempts (key);
 
-CREATE TABLE spending (              -- calls that may cost something, in 1e-12 US dollars; cost is null while it is not known
+CREATE TABLE spending (              -- calls that may cost something, in 1e-12 US dollars; cost is null while it is unknown
     id INTEGER PRIMARY KEY, role TEXT NOT NULL, most INTEGER, cost INTEGER, begun_at TEXT NOT NULL
 );
 
-CREATE TABLE judgements (            -- a judge's verdict over answers 1 and 2 of a task, in the order in which they were shown
+CREATE TABLE judgements (            -- a judge's verdict on answers 1 and 2 of a task; choice is the position that it chose
     task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT NOT NULL, round INTEGER NOT NULL, key TEXT NOT NULL,
     shown_first INTEGER NOT NULL, shown_second INTEGER NOT NULL, choice INTEGER, status TEXT NOT NULL, reasoning TEXT,
     parser_version INTEGER NOT NULL,
@@ -70,11 +69,11 @@ CREATE TABLE pairs (                 -- id is the hash of task and recipe; posit
 CREATE INDEX pairs_by_status ON pairs (recipe, status, position);
 CREATE INDEX pairs_pending ON pairs (position) WHERE status = 'pending';
 
-CREATE TABLE pair_asks (             -- which completions made a pair: part is chosen, rejected, or asked-N for all others
+CREATE TABLE pair_asks (             -- which completions made a pair
     pair_id TEXT NOT NULL, part TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (pair_id, part)
 ) WITHOUT ROWID;
 
-CREATE TABLE failures (              -- pairs that could not be made, until they are; `generate --retry-failed` takes them up
+CREATE TABLE failures (              -- pairs that could not be made, until they are; `generate --retry-failed` tries again
     pair_id TEXT PRIMARY KEY, task_id TEXT NOT NULL, recipe TEXT NOT NULL, role TEXT, reason TEXT NOT NULL,
     detail TEXT NOT NULL, failed_at TEXT NOT NULL
 ) WITHOUT ROWID;
@@ -105,15 +104,39 @@ CREATE TABLE advice (                -- the objective that fits a pair, by compa
 _FIELD_WORDS = """
 ALTER TABLE pairs RENAME COLUMN tokeniser TO tokenizer;
 UPDATE meta SET key = 'tokenizer' WHERE key = 'tokeniser';
-ALTER TABLE pair_asks RENAME TO pair_requests;  -- part is chosen, rejected, or request-N
-UPDATE pair_requests SET part = replace(part, 'asked-', 'request-') WHERE part LIKE 'asked-%';
+ALTER TABLE pairs RENAME COLUMN reasked TO retried;      -- whether a revision failed its check and was requested once more
+ALTER TABLE pairs RENAME COLUMN missed TO failed_check;  -- the check that the pair still fails
+ALTER TABLE pair_asks RENAME TO pair_requests;
+ALTER TABLE pair_requests RENAME COLUMN part TO purpose; -- chosen, rejected, or request-N for all others
+UPDATE pair_requests SET purpose = replace(purpose, 'asked-', 'request-') WHERE purpose LIKE 'asked-%';
+ALTER TABLE spending RENAME COLUMN most TO max_cost;
+ALTER TABLE spending RENAME COLUMN begun_at TO started_at;
+UPDATE meta SET key = 'tokenizer' WHERE key = 'tokeniser';
+UPDATE meta SET key = replace(key, 'expected:', 'last_position:') WHERE key LIKE 'expected:%';
+
+-- The recipe worsened is now degraded. A pair's id is the hash of its task and recipe.
+CREATE TEMP TABLE renamed AS
+    SELECT id AS old_id, pair_id(task_id, 'degraded') AS new_id FROM pairs WHERE recipe = 'worsened';
+CREATE UNIQUE INDEX temp.renamed_by_old_id ON renamed (old_id);
+UPDATE pairs SET recipe = 'degraded', id = (SELECT new_id FROM renamed WHERE old_id = id) WHERE recipe = 'worsened';
+UPDATE pair_requests SET pair_id = (SELECT new_id FROM renamed WHERE old_id = pair_id)
+    WHERE pair_id IN (SELECT old_id FROM renamed);
+UPDATE failures SET recipe = 'degraded', pair_id = (SELECT new_id FROM renamed WHERE old_id = pair_id)
+    WHERE recipe = 'worsened';
+UPDATE filter_results SET pair_id = (SELECT new_id FROM renamed WHERE old_id = pair_id)
+    WHERE pair_id IN (SELECT old_id FROM renamed);
+UPDATE votes SET pair_id = (SELECT new_id FROM renamed WHERE old_id = pair_id) WHERE pair_id IN (SELECT old_id FROM renamed);
+UPDATE advice SET pair_id = (SELECT new_id FROM renamed WHERE old_id = pair_id) WHERE pair_id IN (SELECT old_id FROM renamed);
+UPDATE judgements SET recipe = 'degraded' WHERE recipe = 'worsened';
+UPDATE plans SET recipe = 'degraded' WHERE recipe = 'worsened';
+UPDATE meta SET key = 'last_position:degraded' WHERE key = 'last_position:worsened';
+DROP TABLE renamed;
 """
 
 MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS)
-"""Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
+"""Migration n takes a database from version n to n + 1, in one transaction with the record that it ran.
+
+They may call the SQL function `pair_id(task_id, recipe)`.
+"""
 
 VERSION = len(MIGRATIONS)
-
-
-Statement = tuple[str, Sequence[Any]]
-"""SQL with its parameters."""

@@ -1,35 +1,36 @@
 """The store of a run, opened for writing (under the run's lock) or for reading beside a writer."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from clairgen.errors import StoreError
 from clairgen.store.advice import Advice
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
-from clairgen.store.facts import Facts
 from clairgen.store.filter_sets import FilterSets
-from clairgen.store.pairs import Judgements, Pairs
+from clairgen.store.judgements import Judgements
+from clairgen.store.metadata import Metadata
+from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
 from clairgen.store.spending import Spending
+from clairgen.store.statement import Statement
 from clairgen.store.tasks import Tasks
 from clairgen.store.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The rooms of a run's database."""
+    """The parts of a run's database."""
 
     tasks: Tasks
     completions: Completions
     pairs: Pairs
     filter_sets: FilterSets
-    facts: Facts
+    metadata: Metadata
     judgements: Judgements
     spending: Spending
     advice: Advice
@@ -66,17 +67,17 @@ async def migrate(path: Path | str) -> tuple[int, int]:
 
 
 def _store(reader: Reader, writer: Writer | None) -> Store:
-    async def refuse(*_: tuple[str, Sequence[Any]]) -> None:
+    async def refuse(*_: Statement) -> None:
         raise StoreError("this store was opened for reading")
 
     write = writer.write if writer is not None else refuse
-    facts = Facts(reader, write)
+    metadata = Metadata(reader, write)
     return Store(
         Tasks(reader, write),
         Completions(reader, write),
         Pairs(reader, write),
-        FilterSets(reader, writer, facts),
-        facts,
+        FilterSets(reader, writer, metadata),
+        metadata,
         Judgements(reader),
         Spending(reader, write),
         Advice(reader, write),

@@ -1,23 +1,24 @@
-"""Tasks in the store, and which of them still wait for a recipe."""
+"""Tasks in the store, and which of them have pending pairs."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from clairgen.keys import pair_id
 from clairgen.records import Task
-from clairgen.store.facts import fact_row
 from clairgen.store.messages import answers_body, answers_of, messages_of, messages_row
+from clairgen.store.metadata import metadata_row
 from clairgen.store.reader import Reader
-from clairgen.store.schema import Statement
+from clairgen.store.statement import Statement, Write
 from clairgen.tasks import Row
 
 _PAGE = 512
-_ROWS_A_COMMIT = 5000
+_ROWS_PER_COMMIT = 5000
+_LAST_POSITION = "last_position:"  # key in `meta`, with a recipe's name: its tasks up to there have pairs
 
 
 @dataclass(frozen=True, slots=True)
 class PendingTask:
-    """A task and the recipes whose pairs of it are not made yet."""
+    """A task and the recipes whose pairs of it are pending."""
 
     position: int
     task: Task
@@ -27,26 +28,26 @@ class PendingTask:
 class Tasks:
     """The tasks of one run, in the order of their source."""
 
-    def __init__(self, reader: Reader, write: Callable[..., Awaitable[None]]) -> None:
+    def __init__(self, reader: Reader, write: Write) -> None:
         self._reader = reader
         self._write = write
 
     async def count(self) -> int:
         """How many tasks the run has."""
-        return await self._one("SELECT count(*) FROM tasks")
+        return int(await self._reader.value("SELECT count(*) FROM tasks"))
 
     async def last_position(self) -> int:
         """Position of the last task; 0 without tasks."""
-        return await self._one("SELECT coalesce(max(position), 0) FROM tasks")
+        return int(await self._reader.value("SELECT coalesce(max(position), 0) FROM tasks"))
 
     async def add(self, rows: Sequence[Row], counted: Callable[[int, Sequence[Row]], Statement], before: int) -> None:
         """Commit the tasks that are new, at the next positions.
 
-        The first `before` tasks are of an earlier source: they get the recorded answers that this one brings. Of rows with one
+        The first `before` tasks are from an earlier source and get the recorded answers of this one. Of rows with the same
         prompt the first counts.
 
-        `counted` is told the number of duplicates (rows whose messages the run has already) and the conflicts (rows whose
-        id it has with other messages); the statement that it gives is committed together with the tasks.
+        `counted` is called with the number of duplicates (rows whose messages the run has) and the conflicts (rows whose id
+        the run has with other messages); the statement that it returns is committed together with the tasks.
         """
         hashed = [(row, *messages_row(row.task.messages)) for row in rows]
         by_id = await self._stored("id", [row.task.id for row in rows])
@@ -73,11 +74,11 @@ class Tasks:
         await self._write(*statements, *renewed.values(), counted(duplicates, conflicts))
 
     async def clear(self) -> None:
-        """Forget the tasks of a source that turned out bad before anything was asked."""
+        """Delete the tasks of a source that turned out to be bad before any request was made."""
         await self._write(
             ("DELETE FROM tasks", ()),
             ("DELETE FROM pairs WHERE status = 'pending'", ()),
-            ("DELETE FROM meta WHERE key LIKE 'expected:%'", ()),
+            ("DELETE FROM meta WHERE key LIKE ?", (f"{_LAST_POSITION}%",)),
         )
 
     async def find(self, task_id: str) -> Task:
@@ -86,24 +87,25 @@ class Tasks:
         row = await self._reader.row(sql, (task_id,))
         if row is None:
             raise KeyError(task_id)
-        return Task(row[0], messages_of(row[1]), answers_of(row[2]))
+        return Task(row["id"], messages_of(row["body"]), answers_of(row["answers"]))
 
-    async def expect(self, recipe: str) -> None:
-        """Give every task that has none yet a pending pair of this recipe; goes on where the last call ended."""
-        fact = f"expected:{recipe}"
-        done = await self._one("SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = ?", fact)
+    async def add_pending_pairs(self, recipe: str) -> None:
+        """Give every task that has none a pending pair of this recipe; goes on where the last call ended."""
+        key = f"{_LAST_POSITION}{recipe}"
+        done = int(await self._reader.value("SELECT value FROM meta WHERE key = ?", (key,)) or 0)
         last = await self.last_position()
         insert = "INSERT OR IGNORE INTO pairs (id, position, task_id, recipe) VALUES (?, ?, ?, ?)"
-        for start in range(done, last, _ROWS_A_COMMIT):
-            end = min(start + _ROWS_A_COMMIT, last)
+        for start in range(done, last, _ROWS_PER_COMMIT):
+            end = min(start + _ROWS_PER_COMMIT, last)
             sql = "SELECT position, id FROM tasks WHERE position > ? AND position <= ?"
             rows = [
-                (pair_id(row[1], recipe), row[0], row[1], recipe) for row in await self._reader.rows(sql, (start, end))
+                (pair_id(row["id"], recipe), row["position"], row["id"], recipe)
+                for row in await self._reader.rows(sql, (start, end))
             ]
-            await self._write(*((insert, row) for row in rows), fact_row(fact, str(end)))
+            await self._write(*((insert, row) for row in rows), metadata_row(key, str(end)))
 
     async def pending(self, recipes: Sequence[str], limit: int | None = None) -> AsyncIterator[PendingTask]:
-        """Tasks that wait for one of `recipes`, in order, among the first `limit`; reads an index, never what is done."""
+        """Tasks with a pending pair of one of `recipes`, in order, among the first `limit`; reads an index of those alone."""
         after, last = 0, limit if limit is not None else 2**62
         while waiting := await self._waiting(recipes, after, last):
             for pending in await self._with_messages(waiting):
@@ -111,7 +113,7 @@ class Tasks:
             after = max(waiting)
 
     async def _waiting(self, recipes: Sequence[str], after: int, last: int) -> dict[int, list[str]]:
-        """The next positions that wait, with their recipes; walks the index of pending pairs."""
+        """The next positions with pending pairs, and their recipes."""
         marks = ", ".join("?" * len(recipes))
         sql = (
             "SELECT position, recipe FROM pairs INDEXED BY pairs_pending WHERE status = 'pending' AND position > ? "
@@ -119,10 +121,10 @@ class Tasks:
         )
         rows = await self._reader.rows(sql, (after, last, *recipes, _PAGE))
         found: dict[int, list[str]] = {}
-        for position, recipe in rows:
-            found.setdefault(position, []).append(recipe)
+        for row in rows:
+            found.setdefault(row["position"], []).append(row["recipe"])
         if len(rows) == _PAGE and len(found) > 1:
-            del found[rows[-1][0]]  # perhaps cut in two by the page's end: it comes whole with the next page
+            del found[rows[-1]["position"]]  # the page may have ended within it; the next page has all of it
         return found
 
     async def _with_messages(self, waiting: Mapping[int, list[str]]) -> list[PendingTask]:
@@ -133,16 +135,16 @@ class Tasks:
         )
         rows = await self._reader.rows(sql, list(waiting))
         return [
-            PendingTask(position, Task(name, messages_of(body), answers_of(answers)), tuple(waiting[position]))
-            for position, name, body, answers in rows
+            PendingTask(
+                row["position"],
+                Task(row["id"], messages_of(row["body"]), answers_of(row["answers"])),
+                tuple(waiting[row["position"]]),
+            )
+            for row in rows
         ]
 
     async def _stored(self, column: str, values: Sequence[str]) -> dict[str, str]:
         """Message hashes of the stored tasks whose `column` is among `values`, by id."""
         marks = ", ".join("?" * len(values))
         sql = f"SELECT id, messages FROM tasks WHERE {column} IN ({marks})"
-        return {row[0]: row[1] for row in await self._reader.rows(sql, values)}
-
-    async def _one(self, sql: str, *parameters: str) -> int:
-        row = await self._reader.row(sql, parameters)
-        return int(row[0]) if row else 0
+        return {row["id"]: row["messages"] for row in await self._reader.rows(sql, values)}

@@ -1,6 +1,6 @@
 """The one writer: commits whatever is queued each time it is free, so that many small writes share one transaction.
 
-There is no timer. A write returns when it is on disk (WAL, synchronous FULL); under load the groups grow by themselves.
+There is no timer: under load the groups grow. A write returns when it is on disk (WAL, synchronous FULL).
 """
 
 import asyncio
@@ -14,10 +14,10 @@ import aiosqlite
 
 from clairgen.errors import StoreError
 from clairgen.store.connection import store_errors
-from clairgen.store.schema import Statement
+from clairgen.store.statement import Statement
 
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
-"""Statements that are committed together, and who waits for that."""
+"""Statements to commit together, and the future of who waits for that."""
 
 
 class Writer:
@@ -54,7 +54,7 @@ class Writer:
         await done
 
     async def exclusively(self, groups: AsyncIterable[Sequence[Statement]]) -> None:
-        """Run a long stream of statements as one transaction: all of it counts, or none. Nothing else may write meanwhile."""
+        """Run a long stream of statements as one transaction. Nothing else may write meanwhile."""
         with store_errors(self._path):
             async with self._transaction():
                 async for statements in groups:
@@ -69,7 +69,7 @@ class Writer:
                 await self._commit(group)
 
     async def _commit(self, group: Sequence[Queued]) -> None:
-        """Commit a group; if that fails, each of its writes alone, so that a bad one spoils no other."""
+        """Commit a group; if that fails, each of its writes separately, so that a bad one affects no other."""
         error = await self._attempt([statement for statements, _ in group for statement in statements])
         if error is not None and len(group) > 1:
             for write in group:
@@ -84,12 +84,12 @@ class Writer:
             with store_errors(self._path):
                 async with self._transaction():
                     await self._execute(statements)
-        except Exception as error:  # noqa: BLE001 - whoever wrote this gets it; the writer serves the others
+        except Exception as error:  # noqa: BLE001 - who wrote this gets it; the writer goes on for the others
             return error
         return None
 
     async def _execute(self, statements: Sequence[Statement]) -> None:
-        """Equal SQL goes to SQLite as one call, since each call is a hop to its thread."""
+        """Statements with equal SQL go to SQLite as one call, since each call is a hop to its thread."""
         by_sql: dict[str, list[Sequence[Any]]] = {}
         for sql, parameters in statements:
             by_sql.setdefault(sql, []).append(parameters)
@@ -103,8 +103,7 @@ class Writer:
             yield
             await self._connection.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(
-                aiosqlite.Error
-            ):  # after some errors, such as a full disk, SQLite has rolled back by itself
+            # After some errors, such as a full disk, SQLite has rolled back already.
+            with contextlib.suppress(aiosqlite.Error):
                 await self._connection.execute("ROLLBACK")
             raise

@@ -74,7 +74,7 @@ async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: P
     assert "clair: 2 pairs made" in done.out
 
 
-async def test_mended_line_continues_the_same_run(tmp_path: Path) -> None:
+async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
     (tmp_path / "tasks.jsonl").write_text('{"prompt": "one"}\n{"prompt": "tw\n')
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url)).code == 2
@@ -166,11 +166,11 @@ async def test_run_directories_that_are_none(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     config = written(tmp_path, config_text(NOWHERE, tasks))
     one_sentence(await clairgen("generate", config, "--run", tasks), 2, "is a file; name a folder")
-    one_sentence(await clairgen("generate", config, "--run", tmp_path), 2, "is no run directory and is not empty")
+    one_sentence(await clairgen("generate", config, "--run", tmp_path), 2, "is not a run directory and not empty")
     one_sentence(await clairgen("generate", config, "--run", "/proc/clairgen"), 2, "/proc/clairgen", "cannot be used")
     for command in (["status"], ["show"], ["report"], ["filter"], ["reparse"], ["migrate"], ["advise"]):
-        one_sentence(await clairgen(*command, tmp_path / "absent"), 2, "is no run directory: it holds no run.db")
-    one_sentence(await clairgen("export", tmp_path / "absent", tmp_path / "out"), 2, "is no run directory")
+        one_sentence(await clairgen(*command, tmp_path / "absent"), 2, "is not a run directory: it has no run.db")
+    one_sentence(await clairgen("export", tmp_path / "absent", tmp_path / "out"), 2, "is not a run directory")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.db").write_bytes(b"no database at all" * 100)
     one_sentence(await clairgen("status", tmp_path / "broken"), 2, "is not a database of a run, or is damaged")

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from clairgen.records import Answer, Contrast, Finding, Message, Pair, StoredPair, Task
+from clairgen.records import Answer, Contrast, Finding, Message, Pair, ParseStatus, StoredPair, Task, Undecided
 
 CONTRAST = Contrast(levenshtein=12, jaccard=0.4311, length_ratio=1.25, tokenizer="treebank")
 
@@ -17,21 +17,19 @@ def stored_pair(
 ) -> StoredPair:
     """A pair about task `number`; `chosen` None is one that could not be parsed."""
     task = Task(f"task-{number}", (Message("system", "Be brief."), Message("user", f"2 + 2? ({number})")))
-    pair = Pair(
-        task_id=task.id,
-        recipe=recipe,
-        chosen=None if chosen is None else Answer(chosen, "stop", f"chosen-key-{number}"),
-        rejected=Answer(rejected, "stop", f"rejected-key-{number}"),
-        reasoning="The sum is 4.",
+    other = Answer(rejected, "stop", f"rejected-key-{number}", "student")
+    why = "The sum is 4."
+    outcome = (
+        Undecided(task.id, recipe, ParseStatus.NO_SOLUTION_HEADER, (other,), reasoning=why)
+        if chosen is None
+        else Pair(task.id, recipe, Answer(chosen, "stop", f"chosen-key-{number}", "teacher"), other, why)
     )
     return StoredPair(
         id=f"{recipe}-{number}",
         task=task,
-        pair=pair,
+        outcome=outcome,
         contrast=None if chosen is None else CONTRAST,
         findings=findings,
-        chosen_model=None if chosen is None else "teacher",
-        rejected_model="student",
     )
 
 

@@ -8,8 +8,8 @@ from clairgen.errors import ConfigError
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.registry import FILTERS
 from clairgen.filters.settings import FilterSettings
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus
-from tests.filters.pairs import USUAL, answer, pair
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus, Undecided
+from tests.filters.pairs import USUAL, answer, pair, undecided
 
 DROP, MARK = FilterAction.DROP, FilterAction.MARK
 FAR = Contrast(levenshtein=9000, jaccard=0.01, length_ratio=4.8, tokenizer="treebank")
@@ -22,7 +22,11 @@ LONG = Finding("length_ratio", DROP, "length-ratio-above", 4.8)
 
 
 def findings(
-    pair: Pair, contrast: Contrast | None = USUAL, settings: Mapping[str, object] | None = None, *, revises: bool = True
+    pair: Pair | Undecided,
+    contrast: Contrast | None = USUAL,
+    settings: Mapping[str, object] | None = None,
+    *,
+    revises: bool = True,
 ) -> tuple[Finding, ...]:
     return FilterPipeline(FilterSettings.model_validate(settings or {})).apply(
         pair, contrast, revises=revises, prompt=ASKED
@@ -40,11 +44,7 @@ def test_findings_stand_in_the_order_of_the_filters() -> None:
 
 
 def test_a_truncated_reply_is_dropped_as_truncated_before_its_format_counts() -> None:
-    cut = replace(
-        pair(chosen=None),
-        parse_status=ParseStatus.NO_SOLUTION_HEADER,
-        unparsed=answer("{teacher", finish_reason="length"),
-    )
+    cut = undecided(unparsed=answer("{teacher", finish_reason="length"))
     assert findings(cut) == (
         Finding("truncated", DROP, "chosen-truncated", None),
         Finding("format", DROP, "no-solution-header", None),
@@ -53,7 +53,7 @@ def test_a_truncated_reply_is_dropped_as_truncated_before_its_format_counts() ->
 
 def test_what_was_not_decided_is_seen_only_by_the_filters_for_it(tmp_path: Path) -> None:
     (tmp_path / "eval.txt").write_text(ASKED[0].content, encoding="utf-8")
-    refused = replace(pair(None, answer("I cannot help with that.")), parse_status=ParseStatus.DECLARED_TIE)
+    refused = undecided(answer("I cannot help with that."), ParseStatus.DECLARED_TIE)
     found = findings(refused, settings={"contamination": {"files": [str(tmp_path / "eval.txt")]}, "format": "mark"})
     assert found == (Finding("format", MARK, "declared-tie", None),)
     over_the_run = RunFilters(FilterSettings.model_validate({"near_duplicate": "mark"}), revises=True)
@@ -76,8 +76,7 @@ def test_length_ratio_marks_what_was_not_revised() -> None:
 
 @pytest.mark.parametrize("contrast", [FAR, None])
 def test_contrast_is_not_looked_at_without_a_chosen_answer(contrast: Contrast | None) -> None:
-    unparsed = replace(pair(chosen=None), parse_status=ParseStatus.NO_SOLUTION_HEADER)
-    assert findings(unparsed, contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
+    assert findings(undecided(), contrast, ALL_BOUNDS) == (Finding("format", DROP, "no-solution-header", None),)
 
 
 def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
@@ -86,8 +85,11 @@ def test_contrast_filters_pass_a_pair_that_was_not_measured() -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_that_is_off_finds_nothing(name: str) -> None:
-    everything = replace(pair(answer("", "length"), answer("")), parse_status=ParseStatus.BROKEN_JSON)
-    assert name not in {finding.filter for finding in findings(everything, FAR, {**ALL_BOUNDS, name: "off"})}
+    settings = {**ALL_BOUNDS, name: "off"}
+    everything = pair(answer("", "length"), answer(""))
+    nothing = undecided(answer(""), ParseStatus.BROKEN_JSON, unparsed=answer("{", "length"))
+    found = (*findings(everything, FAR, settings), *findings(nothing, FAR, settings))
+    assert name not in {finding.filter for finding in found}
 
 
 def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:

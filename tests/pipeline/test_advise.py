@@ -9,7 +9,7 @@ import pytest
 from clairgen.config.models import RunConfig
 from clairgen.errors import BudgetError, ConfigError, DrainedError, EndpointsError, InputError, RunError
 from clairgen.keys import content_key
-from clairgen.pipeline.advise import Advised, AdviseOptions, advise
+from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, advise
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Outcome
@@ -152,7 +152,7 @@ async def test_dropped_pairs_are_not_compared(tmp_path: Path) -> None:
         progress = Progress()
         found = await advise(tmp_path / "run", progress=progress)
         assert [entry.recipe for entry in found.recipes] == ["stronger-preferred"]
-        assert progress.notes == ["no pair of clair is kept; it is left out"]
+        assert progress.notes == ["no pair of clair passes the filters; the recipe is left out"]
         with pytest.raises(InputError, match="no pair of clair is kept, so there is no winner to compare"):
             await advise(tmp_path / "run", AdviseOptions(("clair",)))
 
@@ -261,7 +261,7 @@ async def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
             await advise(tmp_path / "run")
 
 
-async def per_pair(run: Path, **options: Any) -> tuple[Advised, dict[str, Variant | None]]:  # noqa: ANN401
+async def per_pair(run: Path, **options: Any) -> tuple[AdviseSummary, dict[str, Variant | None]]:  # noqa: ANN401
     found = await advise(run, AdviseOptions(per_pair=True, **options))
     async with reading(RunDirectory(run)) as store:
         return found, {stored.task.messages[-1].content: stored.objective async for stored in store.pairs.made("clair")}

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, Estimate, RoleEstimate, estimate
+from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CostEstimate, RoleEstimate, estimate
 from clairgen.pipeline.generate import Options, generate
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
 
-def by_role(found: Estimate) -> dict[str, RoleEstimate]:
+def by_role(found: CostEstimate) -> dict[str, RoleEstimate]:
     return {role.role: role for role in found.roles}
 
 

@@ -13,6 +13,7 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
+from clairgen.records import Pair, Undecided
 from tests.clocks import FakeClock
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -28,13 +29,14 @@ def asked_models(endpoint: ScriptedEndpoint) -> Counter[str]:
     return Counter(request["model"] for request in endpoint.asked)
 
 
-async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str | None, str]]:
+async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str, str]]:
     return {
         stored.task.messages[-1].content: (
-            stored.pair.chosen.text if stored.pair.chosen else None,
-            stored.pair.rejected.text,
+            stored.outcome.chosen.text,
+            stored.outcome.rejected.text,
         )
         for stored in await api.made_pairs(run, recipe)
+        if isinstance(stored.outcome, Pair)
     }
 
 
@@ -184,8 +186,8 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
         summary = await generate(changed, tmp_path / "run", progress=progress)
     assert len(endpoint.asked) == 15
     assert summary.dropped["clair"] == {"length-ratio-below": 5}
-    assert any("filters" in note and "no model is asked" in note for note in progress.notes)
-    assert any("models.target.concurrency changed from 8 to 3: no new asks" in note for note in progress.notes)
+    assert any("filters" in note and "without new requests" in note for note in progress.notes)
+    assert any("models.target.concurrency changed from 8 to 3: no new requests" in note for note in progress.notes)
 
 
 async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again(tmp_path: Path) -> None:
@@ -218,7 +220,9 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
         seeds = Counter((asked["model"], asked["seed"]) for asked in (*first.asked, *second.asked))
     assert len(seeds) == seeds.total() == 120
     for progress in (both, other):
-        assert any("models.target.endpoints changed from" in note and "no new asks" in note for note in progress.notes)
+        assert any(
+            "models.target.endpoints changed from" in note and "no new requests" in note for note in progress.notes
+        )
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
@@ -392,9 +396,10 @@ async def test_answers_that_cannot_be_parsed_are_kept_and_dropped_by_name(tmp_pa
         summary = await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
     assert summary.dropped == {"clair": {"no-solution-header": 2}}
     stored = (await api.made_pairs(tmp_path / "run", "clair"))[0]
-    assert stored.pair.chosen is None
-    assert stored.pair.unparsed is not None
-    assert stored.pair.unparsed.text == "I would rather not."
+    assert isinstance(stored.outcome, Undecided)
+    assert stored.outcome.unparsed is not None
+    assert stored.outcome.unparsed.text == "I would rather not."
+    assert [answer.model for answer in stored.outcome.replies] == [TARGET, REVISER]
 
 
 async def test_usable_from_a_running_loop_beside_other_work(tmp_path: Path) -> None:

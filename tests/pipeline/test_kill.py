@@ -12,6 +12,7 @@ from typing import Any
 from clairgen import api
 from clairgen.keys import seed_for
 from clairgen.pipeline.generate import generate
+from clairgen.records import Pair, Undecided
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
@@ -52,13 +53,13 @@ async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
     return True
 
 
-async def contents(run: Path) -> list[tuple[str, str, str | None, str]]:
-    found = []
-    for recipe in ("clair", "stronger-preferred"):
-        for stored in await api.made_pairs(run, recipe):
-            chosen = stored.pair.chosen.text if stored.pair.chosen else None
-            found.append((recipe, stored.task.id, chosen, stored.pair.rejected.text))
-    return sorted(found)
+async def contents(run: Path) -> list[tuple[str, str, Pair | Undecided]]:
+    found = [
+        (recipe, stored.task.id, stored.outcome)
+        for recipe in ("clair", "stronger-preferred")
+        for stored in await api.made_pairs(run, recipe)
+    ]
+    return sorted(found, key=lambda entry: entry[:2])
 
 
 async def test_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ async def marked(run: Path) -> dict[str, list[tuple[str, object]]]:
     for pair in pairs:
         for finding in pair.findings:
             if finding.filter == "near_duplicate":
-                found.setdefault(pair.pair.recipe, []).append((prompts[pair.task.id], prompts[str(finding.value)]))
+                found.setdefault(pair.outcome.recipe, []).append((prompts[pair.task.id], prompts[str(finding.value)]))
     return found
 
 
@@ -74,7 +74,7 @@ async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found
         await generate(config(endpoint.url, tasks, filters=looked_for), run, Options(limit=3))
         async with writing(RunDirectory(run)) as store:  # as a kill in the middle leaves it
             await unsettle_near_duplicates(store, FilterSettings.model_validate(looked_for))
-        with pytest.raises(RunError, match="near duplicates were not looked for"):
+        with pytest.raises(RunError, match="have not been checked for near duplicates"):
             await api.export(run, tmp_path / "out")
         await generate(config(endpoint.url, tasks, filters=looked_for), run)
     assert (await api.export(run, tmp_path / "out")).row_count == 8

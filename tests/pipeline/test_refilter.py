@@ -7,6 +7,7 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
+from clairgen.records import Pair
 from clairgen.store import RunDirectory, reading, writing
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -71,8 +72,8 @@ async def test_reparse_reads_stored_answers_without_asking(tmp_path: Path) -> No
     done = await reparse(run.path)
     assert (done.read, done.changed, done.recovered) == (4, 4, 4)
     stored = (await api.find_pairs(run.path))[0]
-    assert stored.pair.chosen is not None
-    assert stored.pair.chosen.text == "a better answer"
+    assert isinstance(stored.outcome, Pair)
+    assert stored.outcome.chosen.text == "a better answer"
     assert (await reparse(run.path)).read == 0
     assert (await reparse(run.path, every=True)).changed == 0
 

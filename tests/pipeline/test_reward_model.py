@@ -8,7 +8,7 @@ import pytest
 from clairgen.errors import DrainedError, InputError
 from clairgen.pipeline.advise import AdviseOptions, advise
 from clairgen.pipeline.generate import generate
-from clairgen.pipeline.reward_model import Scoring
+from clairgen.pipeline.reward_model import RewardScorer
 from clairgen.recipes.compare import Outcome
 from clairgen.records import Message, Variant
 from tests.judges import likes_winners, playing
@@ -40,7 +40,7 @@ class Longest:
 
 async def test_what_is_queued_while_the_model_is_busy_is_scored_together() -> None:
     model = Longest()
-    async with Scoring(model) as scoring, asyncio.TaskGroup() as group:
+    async with RewardScorer(model) as scoring, asyncio.TaskGroup() as group:
         first = group.create_task(scoring(QUESTION, ["a", "bb"]))
         await asyncio.sleep(0.05)
         others = [group.create_task(scoring(QUESTION, ["c" * number, ""])) for number in range(50)]
@@ -55,7 +55,7 @@ async def test_what_the_model_refuses_reaches_all_who_wait() -> None:
     model = Longest()
     model.refuses = True
     model.go.set()
-    async with Scoring(model) as scoring:
+    async with RewardScorer(model) as scoring:
         found = await asyncio.gather(*(scoring(QUESTION, ["a"]) for _ in range(3)), return_exceptions=True)
     assert [str(error) for error in found] == ["the reward model longest is tired; let it rest"] * 3
 

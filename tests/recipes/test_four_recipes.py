@@ -15,6 +15,7 @@ from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, InputError
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.reparse import reparse
+from clairgen.records import Pair, StoredPair, Undecided
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -27,6 +28,12 @@ def number_of(text: str) -> int:
     found = re.search(r"number (\d+)", text)
     assert found is not None
     return int(found[1])
+
+
+def models_of(stored: StoredPair) -> tuple[str, str]:
+    """Of the chosen and of the rejected answer."""
+    assert isinstance(stored.outcome, Pair)
+    return stored.outcome.chosen.model, stored.outcome.rejected.model
 
 
 def judge_prompt(request: dict[str, Any]) -> tuple[str, str]:
@@ -89,16 +96,20 @@ async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
         OTHER_2: TASKS,
         JUDGE: 2 * TASKS - identical,  # equal answers need no judge
     }
-    first = {stored.task.id: stored.pair.rejected.text for stored in await api.made_pairs(tmp_path / "run", "clair")}
+    first = {
+        stored.task.id: stored.outcome.rejected.text
+        for stored in await api.made_pairs(tmp_path / "run", "clair")
+        if isinstance(stored.outcome, Pair)
+    }
     for stored in await api.made_pairs(tmp_path / "run", "judge-on-policy"):
-        chosen = stored.pair.chosen
-        assert chosen is not None
-        assert first[stored.task.id] in (chosen.text, stored.pair.rejected.text)  # y_l of CLAIR is y_1 of the judge
-        assert len(chosen.text) >= len(stored.pair.rejected.text)
-        if chosen.text != stored.pair.rejected.text:
-            assert stored.pair.reasoning == "longer is better here."
+        assert isinstance(stored.outcome, Pair)
+        chosen = stored.outcome.chosen
+        assert first[stored.task.id] in (chosen.text, stored.outcome.rejected.text)  # y_l of CLAIR is y_1 of the judge
+        assert len(chosen.text) >= len(stored.outcome.rejected.text)
+        if chosen.text != stored.outcome.rejected.text:
+            assert stored.outcome.reasoning == "longer is better here."
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert (stored.chosen_model, stored.rejected_model) == (OTHER_2, OTHER_1)
+        assert models_of(stored) == (OTHER_2, OTHER_1)
 
 
 async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> None:
@@ -129,7 +140,8 @@ async def test_both_orders_keep_only_agreements(tmp_path: Path) -> None:
     assert Counter(request["model"] for request in endpoint.asked)[JUDGE] == 2 * TASKS
     assert summary.dropped == {"judge-off-policy": {"tie-between-orders": TASKS // 4}}
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert (stored.pair.chosen is None) == (number_of(stored.pair.rejected.text) % 4 == 0)
+        text = (stored.outcome.rejected if isinstance(stored.outcome, Pair) else stored.outcome.answers[0]).text
+        assert isinstance(stored.outcome, Undecided) == (number_of(text) % 4 == 0)
     [report] = await api.report(tmp_path / "run")
     [judge] = report.judges
     assert judge.flips.mean == pytest.approx(0.25)
@@ -149,7 +161,7 @@ async def test_several_judges_choose_by_majority(tmp_path: Path) -> None:
         summary = await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others, "judge": judges})
     assert summary.dropped == {}
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert stored.chosen_model == OTHER_2
+        assert models_of(stored)[0] == OTHER_2
 
 
 async def test_verdicts_that_cannot_be_read_are_dropped_by_name(tmp_path: Path) -> None:
@@ -200,16 +212,16 @@ async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
         assert endpoint.asked == []
     pairs = {stored.task.id: stored for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy")}
     chosen = {
-        name: (stored.pair.chosen.text, stored.pair.rejected.text)
+        name: (stored.outcome.chosen.text, stored.outcome.rejected.text)
         for name, stored in pairs.items()
-        if stored.pair.chosen
+        if isinstance(stored.outcome, Pair)
     }
     assert chosen == {
         "best-and-worst": ("answer b", "answer c"),
         "tied-at-the-ends": ("answer b", "answer a"),  # of equals the one that stands first
         "not-available": ("answer b", "answer c"),
     }
-    assert pairs["best-and-worst"].chosen_model == "m-b"
+    assert models_of(pairs["best-and-worst"])[0] == "m-b"
     assert summary.dropped == {"judge-off-policy": {"equal-scores": 1, "missing-score": 1}}
     assert {failure[1]: failure[2] for failure in summary.failures} == {"too-few-answers": 2}
 
@@ -225,7 +237,7 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
     assert summary.statuses == {"judge-off-policy": {"made": 10}}
     assert len(endpoint.asked) == 10
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert (stored.chosen_model, stored.rejected_model) == ("b", "a")
+        assert models_of(stored) == ("b", "a")
 
 
 @pytest.mark.parametrize(
@@ -233,8 +245,8 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
     [
         ("judge-on-policy", {"target": {"temperature": 0}}, "needs two different answers of the target"),
         ("judge-off-policy", {}, "needs answers of other models: give models.others"),
-        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' takes no `order`"),
-        ({"name": "judge-on-policy", "by": "scores"}, {}, "takes no `by`"),
+        ({"name": "clair", "order": "both"}, {}, "the recipe 'clair' has no option `order`"),
+        ({"name": "judge-on-policy", "by": "scores"}, {}, "has no option `by`"),
     ],
 )
 async def test_what_cannot_be_judged_is_told(
@@ -326,7 +338,7 @@ async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) 
         other = await given_for(tmp_path, endpoint, recipes, tasks=source | {"answers": ["b", "prompt"]})
         await generate(other, tmp_path / "run", Options(accept_changes=True))
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert {stored.chosen_model, stored.rejected_model} == {"b", "prompt"}
+        assert set(models_of(stored)) == {"b", "prompt"}
 
 
 async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Path) -> None:
@@ -338,8 +350,8 @@ async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Pa
     async with ScriptedEndpoint(all_played) as endpoint:
         await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
     [stored] = await api.made_pairs(tmp_path / "run", "judge-off-policy")
-    assert stored.pair.chosen is not None
-    assert stored.pair.chosen.text == "first rather longer"
+    assert isinstance(stored.outcome, Pair)
+    assert stored.outcome.chosen.text == "first rather longer"
 
 
 async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
@@ -348,8 +360,10 @@ async def test_undecided_recorded_answers_are_both_kept(tmp_path: Path) -> None:
     async with ScriptedEndpoint(lambda _: said("Both are equally good.")) as endpoint:
         await made(tmp_path, endpoint, ["judge-off-policy"], tasks=source)
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
-        assert stored.pair.unparsed is not None
-        assert {stored.pair.unparsed.text.split()[0], stored.pair.rejected.text.split()[0]} == {"one", "two"}
+        assert isinstance(stored.outcome, Undecided)
+        assert {answer.text.split()[0] for answer in stored.outcome.answers} == {"one", "two"}
+        assert {answer.model for answer in stored.outcome.answers} == {"a", "b"}
+        assert stored.outcome.unparsed is None
     [report] = await api.report(tmp_path / "run")
     assert (report.judges[0].verdicts, report.judges[0].ties) == (0, 4)
 

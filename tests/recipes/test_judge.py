@@ -15,17 +15,17 @@ def verdict(
 @pytest.mark.parametrize(
     ("judgements", "decided"),
     [
-        ([verdict(1)], (1, ParseStatus.OK)),
-        ([verdict(2, swapped=True)], (2, ParseStatus.OK)),
-        ([verdict(None)], (None, ParseStatus.NO_VERDICT)),
-        ([verdict(None, status=ParseStatus.DECLARED_TIE)], (None, ParseStatus.DECLARED_TIE)),
-        ([verdict(1), verdict(1, swapped=True)], (1, ParseStatus.OK)),
-        ([verdict(1), verdict(2, swapped=True)], (None, ParseStatus.TIE_BETWEEN_ORDERS)),
-        ([verdict(1), verdict(None, swapped=True)], (None, ParseStatus.NO_VERDICT)),
-        ([verdict(1), verdict(1, role="judge-2"), verdict(2, role="judge-3")], (1, ParseStatus.OK)),
-        ([verdict(1), verdict(2, role="judge-2")], (None, ParseStatus.TIE_BETWEEN_JUDGES)),
-        ([verdict(1), verdict(None, role="judge-2"), verdict(1, role="judge-3")], (1, ParseStatus.OK)),
-        ([verdict(None), verdict(2, role="judge-2")], (2, ParseStatus.OK)),
+        ([verdict(1)], 1),
+        ([verdict(2, swapped=True)], 2),
+        ([verdict(None)], ParseStatus.NO_VERDICT),
+        ([verdict(None, status=ParseStatus.DECLARED_TIE)], ParseStatus.DECLARED_TIE),
+        ([verdict(1), verdict(1, swapped=True)], 1),
+        ([verdict(1), verdict(2, swapped=True)], ParseStatus.TIE_BETWEEN_ORDERS),
+        ([verdict(1), verdict(None, swapped=True)], ParseStatus.NO_VERDICT),
+        ([verdict(1), verdict(1, role="judge-2"), verdict(2, role="judge-3")], 1),
+        ([verdict(1), verdict(2, role="judge-2")], ParseStatus.TIE_BETWEEN_JUDGES),
+        ([verdict(1), verdict(None, role="judge-2"), verdict(1, role="judge-3")], 1),
+        ([verdict(None), verdict(2, role="judge-2")], 2),
         (
             [
                 verdict(1),
@@ -33,11 +33,11 @@ def verdict(
                 verdict(2, role="judge-2"),
                 verdict(2, role="judge-2", swapped=True),
             ],
-            (2, ParseStatus.OK),
+            2,
         ),
     ],
 )
-def test_what_verdicts_decide(judgements: list[Judgement], decided: tuple[int | None, ParseStatus]) -> None:
+def test_what_verdicts_decide(judgements: list[Judgement], decided: int | ParseStatus) -> None:
     assert decision(judgements) == decided
 
 

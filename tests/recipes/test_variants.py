@@ -1,4 +1,4 @@
-"""The reviser's variants: other prompts with a measured check, systems of asks, and worsening."""
+"""The reviser's variants: other prompts with a measured check, several requests, and degrading."""
 
 import re
 from collections import Counter
@@ -13,8 +13,8 @@ from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
 from clairgen.recipes.registry import RECIPES
-from clairgen.recipes.revision import CHECKS, edit_share, miss
-from clairgen.records import Answer, Pair
+from clairgen.recipes.revision import CHECKS, edit_share, failed_check
+from clairgen.records import Answer, Pair, ParseStatus, Undecided
 from clairgen.templates import load_template, shipped_templates
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -42,19 +42,23 @@ def test_every_variant_keeps_the_papers_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "check", "missed"),
+    ("chosen", "check", "failed"),
     [
         ("abcdefghij", RevisionCheck(length_ratio=(0.9, 1.1)), None),
         ("abcdefghijklm", RevisionCheck(length_ratio=(0.9, 1.1)), "length-ratio"),
         ("abcdefghiX", RevisionCheck(edit_share=(0.0, 0.1)), None),
         ("XXXdefghij", RevisionCheck(edit_share=(0.0, 0.1)), "edit-share"),
         ("abcdefghij", RevisionCheck(edit_share=(0.3, 1.0)), "edit-share"),
-        (None, RevisionCheck(), "ok"),
     ],
 )
-def test_what_a_revision_misses_is_measured(chosen: str | None, check: RevisionCheck, missed: str | None) -> None:
-    answer = None if chosen is None else Answer(chosen, "stop", "k")
-    assert miss(Pair("t", "clair", answer, Answer("abcdefghij", "stop", "k")), check) == missed
+def test_what_a_revision_misses_is_measured(chosen: str, check: RevisionCheck, failed: str | None) -> None:
+    student = Answer("abcdefghij", "stop", "k")
+    assert failed_check(Pair("t", "clair", Answer(chosen, "stop", "k"), student), check) == failed
+
+
+def test_what_is_no_revision_fails_for_the_parser_s_reason() -> None:
+    broken = Undecided("t", "clair", ParseStatus.BROKEN_JSON, (Answer("abc", "stop", "k"),), Answer("{", "stop", "k"))
+    assert failed_check(broken, RevisionCheck()) == "broken-json"
 
 
 def test_edit_share_goes_from_equal_to_all_different() -> None:
@@ -100,8 +104,8 @@ async def test_second_revision_that_can_be_parsed_is_better_than_none(tmp_path: 
         recipe = {"name": "clair", "template": "revise-length-neutral"}
         await generate(config(endpoint.url, tasks, recipes=[recipe]), tmp_path / "run")
     for stored in await api.made_pairs(tmp_path / "run", "clair"):
-        assert stored.pair.chosen is not None
-        assert (stored.pair.reasked, stored.pair.missed) == (True, "length-ratio")
+        assert isinstance(stored.outcome, Pair)
+        assert (stored.outcome.retried, stored.outcome.failed_check) == (True, "length-ratio")
 
 
 async def test_nothing_is_asked_again_where_it_would_be_the_same(tmp_path: Path) -> None:
@@ -170,15 +174,15 @@ async def test_best_of_n_keeps_what_the_judge_prefers(tmp_path: Path) -> None:
         summary = await generate(given, tmp_path / "run")
     assert summary.statuses == {"clair-best-of-n": {"made": TASKS}}
     for stored in await api.made_pairs(tmp_path / "run", "clair-best-of-n"):
-        assert stored.pair.chosen is not None
-        assert stored.pair.chosen.text == stored.pair.rejected.text + "!!!!!"
+        assert isinstance(stored.outcome, Pair)
+        assert stored.outcome.chosen.text == stored.outcome.rejected.text + "!!!!!"
     [report] = await api.report(tmp_path / "run")
     [judged] = report.judges
     assert judged.verdicts == TASKS * 3 * 2  # four revisions that parse, three rounds, two orders
     assert Counter(request["model"] for request in endpoint.asked)[REVISER] == 5 * TASKS
 
 
-async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path) -> None:
+async def test_degraded_makes_the_rejected_answer_of_the_chosen_one(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         prompt = request["messages"][-1]["content"]
         if request["model"] == STRONGER:
@@ -188,12 +192,12 @@ async def test_worsened_makes_the_losing_answer_of_a_winning_one(tmp_path: Path)
 
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     async with ScriptedEndpoint(script) as endpoint:
-        summary = await generate(config(endpoint.url, tasks, recipes=["worsened"]), tmp_path / "run")
-    assert summary.statuses == {"worsened": {"made": TASKS}}
-    for stored in await api.made_pairs(tmp_path / "run", "worsened"):
-        assert stored.pair.chosen is not None
-        assert stored.pair.rejected.text == stored.pair.chosen.text.replace("many", "some")
-        assert (stored.chosen_model, stored.rejected_model) == (STRONGER, REVISER)
+        summary = await generate(config(endpoint.url, tasks, recipes=["degraded"]), tmp_path / "run")
+    assert summary.statuses == {"degraded": {"made": TASKS}}
+    for stored in await api.made_pairs(tmp_path / "run", "degraded"):
+        assert isinstance(stored.outcome, Pair)
+        assert stored.outcome.rejected.text == stored.outcome.chosen.text.replace("many", "some")
+        assert (stored.outcome.chosen.model, stored.outcome.rejected.model) == (STRONGER, REVISER)
 
 
 async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
@@ -210,7 +214,7 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
             *({"name": "clair", "template": name} for name in CHECKS),
             "clair-by-critique",
             {"name": "clair-best-of-n", "samples": 2},
-            "worsened",
+            "degraded",
         ]
     ):
         run = tmp_path / f"run-{number}"
@@ -219,9 +223,9 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
         assert counts == {"made": 2}, (choice, summary.failures)
 
 
-def test_book_names_every_recipe_with_a_summary() -> None:
+def test_registry_names_every_recipe_with_a_summary() -> None:
     assert set(RECIPES) == {
         *("clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"),
-        *("clair-by-critique", "clair-best-of-n", "worsened"),
+        *("clair-by-critique", "clair-best-of-n", "degraded"),
     }
     assert all(recipe.summary and name == recipe.name for name, recipe in RECIPES.items())

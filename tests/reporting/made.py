@@ -13,6 +13,7 @@ from clairgen.records import (
     ParseStatus,
     StoredPair,
     Task,
+    Undecided,
 )
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
 
@@ -29,23 +30,19 @@ def stored_pair(
     contrast: Contrast | None = USUAL,
     findings: Sequence[Finding] = (),
     recipe: str = "clair",
-    parse_status: ParseStatus = ParseStatus.OK,
+    reason: ParseStatus = ParseStatus.NO_SOLUTION_HEADER,
 ) -> StoredPair:
+    """A pair; without `chosen` one that is undecided for `reason`."""
+    other = Answer(rejected, "stop", "key-rejected", "student")
+    why = "Say what the cat did."
     return StoredPair(
         id="pair-1",
         task=Task("task-1", (Message("system", "Be brief."), Message("user", "Where is the cat?"))),
-        pair=Pair(
-            task_id="task-1",
-            recipe=recipe,
-            chosen=None if chosen is None else Answer(chosen, "stop", "key-chosen"),
-            rejected=Answer(rejected, "stop", "key-rejected"),
-            reasoning="Say what the cat did.",
-            parse_status=parse_status,
-        ),
+        outcome=Undecided("task-1", recipe, reason, (other,), reasoning=why)
+        if chosen is None
+        else Pair("task-1", recipe, Answer(chosen, "stop", "key-chosen", "teacher"), other, why),
         contrast=None if chosen is None else contrast,
         findings=tuple(findings),
-        chosen_model="teacher",
-        rejected_model="student",
     )
 
 

@@ -1,9 +1,21 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, ParseStatus, StoredPair, Task
+from clairgen.records import (
+    Answer,
+    Contrast,
+    FilterAction,
+    Finding,
+    Message,
+    Pair,
+    ParseStatus,
+    StoredPair,
+    Task,
+    Undecided,
+)
 from clairgen.reporting.diff import word_diff
 from clairgen.reporting.pair_view import PairView, diff_text
 from tests.reporting.made import ALLUDES, TOO_LONG, stored_pair
@@ -58,10 +70,22 @@ def test_a_pair_is_kept_or_says_why_not() -> None:
 
 
 def test_a_pair_without_a_chosen_answer_shows_the_rejected_one_and_why() -> None:
-    text = printed(stored_pair(None, parse_status=ParseStatus.EMPTY_SOLUTION))
+    text = printed(stored_pair(None, reason=ParseStatus.EMPTY_SOLUTION))
     assert "The cat sat on a mat." in text
     assert "none: empty-solution" in text
     assert "kept" not in text
+
+
+def test_undecided_answers_and_a_reply_that_could_not_be_parsed_are_shown_as_what_they_are() -> None:
+    stored, other = stored_pair(None), Answer("{", "stop", "key", "teacher")
+    [cat] = stored.outcome.replies if isinstance(stored.outcome, Undecided) else ()
+    # The same reason may be a judge's or a reviser's.
+    tie = Undecided("task-1", "judge-on-policy", ParseStatus.BROKEN_JSON, (cat, other))
+    text = printed(replace(stored, outcome=tie))
+    assert text.index("one answer") < text.index("The cat sat") < text.index("the other answer")
+    broken = Undecided("task-1", "clair", ParseStatus.BROKEN_JSON, (cat,), other)
+    text = printed(replace(stored, outcome=broken))
+    assert text.index("The cat sat") < text.index("the reply that could not be parsed") < text.index("{")
 
 
 def test_changes_of_whitespace_alone_can_be_seen() -> None:
@@ -74,11 +98,9 @@ def test_hostile_text_anywhere_does_no_harm() -> None:
     stored = StoredPair(
         id=bad,
         task=Task(bad, (Message(bad, bad),)),
-        pair=Pair(bad, bad, Answer(bad + "x", bad, ""), Answer(bad + "y", bad, ""), reasoning=bad),
+        outcome=Pair(bad, bad, Answer(bad + "x", bad, "", bad), Answer(bad + "y", bad, "", bad), bad),
         contrast=Contrast(1, 0.5, None, bad),
         findings=(Finding(bad, FilterAction.MARK, bad, bad),),
-        chosen_model=bad,
-        rejected_model=bad,
     )
     text = printed(stored, width=400)
     text.encode()

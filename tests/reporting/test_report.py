@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from clairgen.metrics import contrast as metrics
-from clairgen.records import ParseStatus, StoredPair
+from clairgen.records import Pair, ParseStatus, StoredPair
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
 from clairgen.stats import Estimate
 from tests.reporting.made import ALLUDES, TOO_LONG, USUAL, stored_pair
@@ -24,16 +24,16 @@ def test_kept_and_dropped_add_up_to_the_pairs_made() -> None:
         stored_pair(),
         stored_pair(findings=[ALLUDES]),
         stored_pair(findings=[ALLUDES, TOO_LONG, replace(TOO_LONG, reason="another")]),
-        stored_pair(None, parse_status=ParseStatus.NO_SOLUTION_HEADER),
+        stored_pair(None, reason=ParseStatus.EMPTY_SOLUTION),
     )
     assert (report.n, report.kept) == (4, 2)
-    assert report.dropped == {"no-solution-header": 1, "too-long": 1}
+    assert report.dropped == {"empty-solution": 1, "too-long": 1}
     assert report.marked == {"alludes-to-revision": 2}
 
 
 def test_a_pair_without_a_chosen_answer_is_counted_and_not_measured() -> None:
     report = report_on(stored_pair(), stored_pair(None))
-    assert (report.n, report.kept, report.dropped) == (2, 1, {"no-chosen-answer": 1})
+    assert (report.n, report.kept, report.dropped) == (2, 1, {"no-solution-header": 1})
     assert report.contrast_of_all.jaccard.n == 1
 
 
@@ -61,8 +61,8 @@ def test_jaccard_is_measured_again_under_the_tokenizer_asked_for() -> None:
 
 def test_a_pair_that_was_never_measured_is_measured() -> None:
     stored = stored_pair(contrast=None)
-    assert stored.pair.chosen is not None
-    measured = metrics.contrast(stored.pair.chosen.text, stored.pair.rejected.text, "treebank")
+    assert isinstance(stored.outcome, Pair)
+    measured = metrics.contrast(stored.outcome.chosen.text, stored.outcome.rejected.text, "treebank")
     report = report_on(stored)
     assert report.contrast_of_all.jaccard.mean == pytest.approx(100 * measured.jaccard)
     assert report.contrast_of_all.levenshtein.mean == measured.levenshtein

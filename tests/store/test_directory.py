@@ -70,8 +70,8 @@ async def test_a_run_from_before_advice_is_migrated_with_its_pairs(tmp_path: Pat
 async def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path) -> None:
     run = await made(tmp_path / "run")
     async with writing(run) as writer, reading(run) as reader:
-        await writer.facts.put("a", "1")
-        assert await reader.facts.get("a") == "1"
+        await writer.metadata.put("a", "1")
+        assert await reader.metadata.get("a") == "1"
 
 
 async def test_lock_is_held_by_one_and_let_go(tmp_path: Path) -> None:
@@ -87,5 +87,5 @@ def test_network_file_systems_are_told(tmp_path: Path) -> None:
     shared = tmp_path / "my share"
     mounts.write_text(f"dev / ext4 rw 0 0\nhost:/x {str(shared).replace(' ', chr(92) + '040')} nfs4 rw 0 0\n")
     refuse_network_file_system(tmp_path / "run" / "run.db", mounts)
-    with pytest.raises(RunError, match=r"lies on a network file system \(nfs4\)"):
+    with pytest.raises(RunError, match=r"is on a network file system \(nfs4\)"):
         refuse_network_file_system(shared / "run" / "run.db", mounts)

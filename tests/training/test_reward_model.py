@@ -15,6 +15,7 @@ from clairgen.pipeline.advise import advise
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Outcome
+from clairgen.records import Pair
 from clairgen.store import RunDirectory, reading
 from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from tests.cli.commands import clairgen
@@ -169,9 +170,9 @@ async def test_winners_are_scored_against_fresh_answers_without_a_judge(tmp_path
     async with reading(RunDirectory(tmp_path / "run")) as store:
         async for stored in store.pairs.made("clair"):
             prompt = [{"role": message.role, "content": message.content} for message in stored.task.messages]
-            assert stored.pair.chosen is not None
+            assert isinstance(stored.outcome, Pair)
             assert prompt[0]["role"] == "system"
-            answers = (stored.pair.chosen.text, fresh[prompt[-1]["content"]])
+            answers = (stored.outcome.chosen.text, fresh[prompt[-1]["content"]])
             won, drawn = (
                 logits_of(reward, [*prompt, {"role": "assistant", "content": answer}]).item() for answer in answers
             )

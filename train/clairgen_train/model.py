@@ -26,8 +26,11 @@ def vocabulary_size(settings: TrainingSettings) -> int:
     return int(config.get_text_config().vocab_size)
 
 
-def load_tokenizer(settings: TrainingSettings) -> "PreTrainedTokenizerBase":
-    """The model's tokenizer, with a chat template. Raises InputError where either is missing."""
+def load_tokenizer(settings: TrainingSettings, vocabulary: int) -> "PreTrainedTokenizerBase":
+    """The model's tokenizer, with a chat template and a padding token below `vocabulary`, the model's number of token ids.
+
+    Raises InputError where the tokenizer or the template is missing.
+    """
     from transformers import AutoTokenizer
 
     try:
@@ -51,8 +54,7 @@ def load_tokenizer(settings: TrainingSettings) -> "PreTrainedTokenizerBase":
             f"{settings.model} has no chat template, so conversations cannot be rendered for it; give one with "
             "--chat-template FILE (Jinja), or train an instruct model"
         )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    _require_padding(tokenizer, vocabulary)
     return tokenizer
 
 
@@ -94,6 +96,18 @@ def lora_config(lora: Lora) -> "LoraConfig":
         target_modules=lora.target_modules,
         task_type=TaskType.CAUSAL_LM,
     )
+
+
+def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:
+    """Pad with the end token, or else with any token, where the padding token is missing or the model has no embedding for it.
+
+    Padding is masked everywhere, so the choice changes no number.
+    """
+    known = range(vocabulary)
+    if tokenizer.pad_token_id not in known:
+        end = tokenizer.eos_token_id
+        padding = end if isinstance(end, int) and end in known else 0
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
 
 
 def _four_bits() -> object:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +12,17 @@ from accelerate.utils import broadcast_object_list, is_peft_model
 from trl.models import prepare_deepspeed
 
 from clairgen.errors import InputError
-from clairgen_train.pair_log_probs import PairLogProbs, pair_log_probs
+from clairgen_train.pair_log_probs import PairLogProbs, Score, pair_log_probs
 from clairgen_train.progress import say
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
     from datasets import Dataset
 
     from clairgen_train.pair_trainer import PairTrainer
+
+_EXACT_TOLERANCE = (1e-4, 1e-3)
+_LOW_PRECISION_TOLERANCE = (1e-2, 0.1)
+"""Relative, and absolute in nats per response."""
 
 
 def cache_folder(chosen: Path | None) -> Path:
@@ -34,43 +36,94 @@ class CachedReferences:
     """Adds the reference's log-probabilities to a PairTrainer's pairs: from `folder`, or by one pass that is cached there.
 
     It replaces TRL's own pass, which runs when the models have their fused head and are not wrapped yet, so the shared forward
-    is installed here too: reference and training take the same path. `pairs_hash` identifies the token ids.
+    is installed here too: reference and training take the same path. `pairs_hash` identifies the token ids. Cached values are
+    compared with the model on a first batch, and computed again where they do not match.
     """
 
     def __init__(self, folder: Path, pairs_hash: str, *, share: bool, pad_token_id: int) -> None:
         self._folder, self._pairs_hash, self._share, self._pad_token_id = folder, pairs_hash, share, pad_token_id
 
     def __call__(self, trainer: "PairTrainer", pairs: "Dataset") -> "Dataset":
-        """`pairs` with their reference log-probabilities; called on every rank."""
-        forward = "trl"
-        if self._share:
-            forward = _install_shared_forward(trainer)
+        """`pairs` with the columns `ref_chosen_logps` and `ref_rejected_logps`; called on every rank.
+
+        Safe with several ranks: all look first and compute together unless all have the file; one rank per node writes to a
+        temporary name and renames, so that a file is complete or absent.
+        """
+        from datasets import Dataset, concatenate_datasets
+
+        forward = _install_shared_forward(trainer) if self._share else "trl"
         accelerator = trainer.accelerator
+        file = self._file(trainer, forward)
+        cached = torch.tensor([int(file.is_file())], device=accelerator.device)
+        is_cached = bool(accelerator.gather(cached).min())
+        score = _reference_score(trainer)
+        if is_cached and not self._matches(Dataset.from_file(str(file)), pairs, trainer, score):
+            is_cached = False
+            if accelerator.is_main_process:
+                say("the cached reference log-probabilities do not match the model")
+        if not is_cached:
+            if accelerator.is_main_process:
+                say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
+            log_probs = self._log_probs(pairs, trainer, score)
+            if accelerator.is_local_main_process:
+                _write(log_probs, file)
+        accelerator.wait_for_everyone()
+        return concatenate_datasets([pairs, Dataset.from_file(str(file))], axis=1)
+
+    def _file(self, trainer: "PairTrainer", forward: str) -> Path:
+        model = trainer.ref_model or trainer.model
         key = [
             reference_key(
                 model_hash=trainer._precompute_model_hash,  # noqa: SLF001 - TRL computes it for its own cache
+                config=model.config.to_json_string(),
                 pairs_hash=self._pairs_hash,
-                dtype=f"{trainer.model.dtype}, {accelerator.mixed_precision}",
-                forward=forward,
+                dtype=f"{trainer.model.dtype}, {trainer.accelerator.mixed_precision}",
+                forward=f"{forward}, {model.config._attn_implementation}",  # noqa: SLF001 - it has no other name
             )
         ]
         broadcast_object_list(key, from_process=0)  # the weights may be on the first rank alone
+        return self._folder / f"{key[0]}.arrow"
 
-        def compute() -> PairLogProbs:
-            model = trainer.ref_model or trainer.model
-            if trainer.ref_model is None and trainer.is_deepspeed_enabled:
-                model = prepare_deepspeed(trainer.model, accelerator)
-            if accelerator.is_main_process:
-                say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
-            return pair_log_probs(
-                lambda batch: torch.cat(trainer.compute_ref_log_probs(model, batch)),
-                pairs,
-                accelerator=accelerator,
-                pad_token_id=self._pad_token_id,
-                batch_size=trainer.args.per_device_train_batch_size,
-            )
+    def _matches(self, cached: "Dataset", pairs: "Dataset", trainer: "PairTrainer", score: Score) -> bool:
+        """Whether the cached values of the first pairs are those of the model, up to the noise of its arithmetic."""
+        count = min(len(pairs), trainer.args.per_device_train_batch_size * trainer.accelerator.num_processes)
+        now = self._log_probs(pairs.select(range(count)), trainer, score)
+        exact = trainer.model.dtype == torch.float32 and trainer.accelerator.mixed_precision == "no"
+        relative, absolute = _EXACT_TOLERANCE if exact else _LOW_PRECISION_TOLERANCE
+        return all(
+            torch.allclose(torch.tensor(cached[column][:count]), values, rtol=relative, atol=absolute)
+            for column, values in (("ref_chosen_logps", now.chosen), ("ref_rejected_logps", now.rejected))
+        )
 
-        return with_references(pairs, key[0], self._folder, accelerator, compute)
+    def _log_probs(self, pairs: "Dataset", trainer: "PairTrainer", score: Score) -> PairLogProbs:
+        return pair_log_probs(
+            score,
+            pairs,
+            accelerator=trainer.accelerator,
+            pad_token_id=self._pad_token_id,
+            batch_size=trainer.args.per_device_train_batch_size,
+        )
+
+
+def reference_key(*, model_hash: str, config: str, pairs_hash: str, dtype: str, forward: str) -> str:
+    """The name of a cache file: all that shapes a log-probability.
+
+    `model_hash` is of the weights, `config` the model's configuration as JSON, `pairs_hash` of the token ids; `dtype` and
+    `forward` are how it was computed, since in bfloat16 a pass of another shape shifts log-probabilities.
+    """
+    shape = json.loads(config)
+    for name in ("_name_or_path", "architectures", "dtype", "transformers_version"):
+        shape.pop(name, None)
+    versions = [version(name) for name in ("clairgen", "torch", "transformers", "trl")]
+    facts = [*versions, model_hash, shape, pairs_hash, dtype, forward]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _reference_score(trainer: "PairTrainer") -> Score:
+    model = trainer.ref_model or trainer.model
+    if trainer.ref_model is None and trainer.is_deepspeed_enabled:
+        model = prepare_deepspeed(trainer.model, trainer.accelerator)
+    return lambda batch: torch.cat(trainer.compute_ref_log_probs(model, batch))
 
 
 def _install_shared_forward(trainer: "PairTrainer") -> str:
@@ -84,36 +137,6 @@ def _install_shared_forward(trainer: "PairTrainer") -> str:
                 say(f"the prefix that two answers share is computed twice: {reason}")
             return "trl"
     return "shared"
-
-
-def reference_key(*, model_hash: str, pairs_hash: str, dtype: str, forward: str) -> str:
-    """The name of a cache file.
-
-    `model_hash` is of the weights, `pairs_hash` of the token ids; `dtype` and `forward` are how it was computed, since in
-    bfloat16 a pass of another shape shifts log-probabilities.
-    """
-    facts = [version("clairgen"), model_hash, pairs_hash, dtype, forward, torch.__version__]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def with_references(
-    pairs: "Dataset", key: str, folder: Path, accelerator: "Accelerator", compute: Callable[[], PairLogProbs]
-) -> "Dataset":
-    """`pairs` with the columns `ref_chosen_logps` and `ref_rejected_logps`, from the cache or by `compute`.
-
-    Safe with several ranks: all look first and compute together unless all have the file; one rank per node writes to a
-    temporary name and renames, so that a file is complete or absent.
-    """
-    from datasets import Dataset, concatenate_datasets
-
-    file = folder / f"{key}.arrow"
-    cached = torch.tensor([int(file.is_file())], device=accelerator.device)
-    if not bool(accelerator.gather(cached).min()):
-        log_probs = compute()
-        if accelerator.is_local_main_process:
-            _write(log_probs, file)
-    accelerator.wait_for_everyone()
-    return concatenate_datasets([pairs, Dataset.from_file(str(file))], axis=1)
 
 
 def _write(log_probs: PairLogProbs, file: Path) -> None:

@@ -50,7 +50,7 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
         settings = settings.model_copy(update={"precision": precision})
     trl_config(settings, out, settings.gpus or 1)
     vocabulary = vocabulary_size(settings)
-    tokenizer = load_tokenizer(settings)
+    tokenizer = load_tokenizer(settings, vocabulary)
     ineffective = check_generation_config(settings)
     for note in folder.open(settings, data):
         say(note)
@@ -73,7 +73,7 @@ def run(folder: RunFolder) -> None:
     """
     _silence_libraries()
     settings, state = folder.settings(), PartialState(cpu=not torch.accelerator.is_available())
-    tokenizer, pairs = load_tokenizer(settings), prepared_pairs(folder.path)
+    tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
         stop = StopOnSignal(trainer.accelerator)

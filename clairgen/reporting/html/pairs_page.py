@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.reporting import paper
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
@@ -55,29 +55,32 @@ class PairSample:
 
 
 def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
-    pair, contrast, dropped = stored.pair, stored.contrast, stored.dropped_by
-    if pair.chosen is not None:
-        segments = word_diff(pair.rejected.text[:_LONGEST], pair.chosen.text[:_LONGEST])
+    outcome, contrast, dropped = stored.outcome, stored.contrast, stored.dropped_by
+    if isinstance(outcome, Pair):
+        first, last, other, undecided = outcome.rejected, outcome.chosen, None, None
+        segments = word_diff(first.text[:_LONGEST], last.text[:_LONGEST])
         diff = [[_CODES[segment.change], plain_text(segment.text)] for segment in segments]
-        longest = max(len(pair.chosen.text), len(pair.rejected.text))
+        longest = max(len(last.text), len(first.text))
     else:
-        diff = [[0, _shown(pair.rejected.text)]]
-        longest = len(pair.rejected.text)
-    undecided = None if pair.chosen is not None else pair.parse_status.value
+        first, last = outcome.replies[0], outcome.replies[-1]
+        other = None if last is first else _shown(last.text)
+        undecided = outcome.reason.value
+        diff = [[0, _shown(first.text)]]
+        longest = len(first.text)
     return {
         "run": plain_text(run),
         "number": number,
         "id": plain_text(stored.id),
         "task": plain_text(stored.task.id),
-        "recipe": plain_text(pair.recipe),
+        "recipe": plain_text(outcome.recipe),
         "outcome": plain_text(dropped.reason if dropped else undecided or "kept"),
         "prompt": [[plain_text(message.role), _shown(message.content)] for message in stored.task.messages],
-        "reasoning": None if pair.reasoning is None else _shown(pair.reasoning),
+        "reasoning": None if outcome.reasoning is None else _shown(outcome.reasoning),
         "diff": diff,
-        "other": _shown(pair.unparsed.text) if pair.unparsed else None,
+        "other": other,
         "cut": longest > _LONGEST,
-        "chosen": plain_text(stored.chosen_model or ""),
-        "rejected": plain_text(stored.rejected_model),
+        "chosen": plain_text("" if last is first else last.model),
+        "rejected": plain_text(first.model),
         "jaccard": None if contrast is None else round(100 * contrast.jaccard, 2),
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "ratio": None if contrast is None or contrast.length_ratio is None else round(contrast.length_ratio, 3),

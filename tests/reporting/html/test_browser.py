@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.records import Contrast, Message, StoredPair, Task
+from clairgen.records import Contrast, Message, Pair, StoredPair, Task
 from clairgen.reporting.html.pairs_page import PairSample, write_page
 from clairgen.reporting.report import RecipeNumbers
 from clairgen.reporting.shortcut_audit import FeatureDifferences
@@ -37,7 +37,7 @@ def numbered(number: int, *, recipe: str = "clair") -> StoredPair:
         findings=[TOO_LONG] if number % 10 == 0 else [],
     )
     task = Task(f"task-{number}", (Message("user", f"Where is cat {number}?"),))
-    return replace(pair, id=f"pair-{number}", task=task, pair=replace(pair.pair, task_id=task.id))
+    return replace(pair, id=f"pair-{number}", task=task, outcome=replace(pair.outcome, task_id=task.id))
 
 
 def written(path: Path, pairs: Iterable[StoredPair], *, run: str = "runs/a", most: int = 500) -> Path:
@@ -58,13 +58,17 @@ def written(path: Path, pairs: Iterable[StoredPair], *, run: str = "runs/a", mos
 
 async def test_hostile_text_stays_text(tmp_path: Path) -> None:
     hostile = stored_pair(f"chosen {HOSTILE}", f"rejected {HOSTILE}", findings=[replace(TOO_LONG, reason=HOSTILE)])
+    assert isinstance(hostile.outcome, Pair)
     hostile = replace(
         hostile,
         id=HOSTILE,
         task=Task(HOSTILE, (Message(HOSTILE, HOSTILE),)),
-        pair=replace(hostile.pair, reasoning=HOSTILE),
-        chosen_model=HOSTILE,
-        rejected_model=HOSTILE,
+        outcome=replace(
+            hostile.outcome,
+            reasoning=HOSTILE,
+            chosen=replace(hostile.outcome.chosen, model=HOSTILE),
+            rejected=replace(hostile.outcome.rejected, model=HOSTILE),
+        ),
     )
     path = written(tmp_path / "x.html", [hostile], run=HOSTILE)
     async with opened(path) as (page, wrong):
@@ -172,8 +176,9 @@ async def test_a_hundred_thousand_pairs_open_at_once_and_the_page_says_what_it_s
     filler = " word" * 350
     few = [numbered(number) for number in range(1000)]
     long = [
-        replace(one, pair=replace(one.pair, chosen=replace(one.pair.rejected, text=one.pair.rejected.text + filler)))
+        replace(one, outcome=replace(pair, chosen=replace(pair.rejected, text=pair.rejected.text + filler)))
         for one in few
+        if isinstance(pair := one.outcome, Pair)
     ]
     many = (
         replace(one, id=f"{one.id}-{thousand}", task=replace(one.task, id=f"{one.task.id}-{thousand}"))

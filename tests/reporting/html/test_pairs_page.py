@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import InputError
-from clairgen.records import ParseStatus, Task
+from clairgen.records import Answer, ParseStatus, Task, Undecided
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
 from clairgen.reporting.plugin_metrics import MetricEstimates
 from clairgen.reporting.position_bias import judge_report
@@ -65,10 +65,13 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
 
 
 def test_a_pair_that_was_not_decided_shows_both_answers() -> None:
-    undecided = stored_pair(None, parse_status=ParseStatus.DECLARED_TIE)
-    other = replace(undecided.pair.rejected, text="Another answer.")
+    answers = (
+        Answer("The cat sat on a mat.", "stop", "k", "student"),
+        Answer("Another answer.", "stop", "k", "student"),
+    )
     drawn = PairSample("runs/a", "judge-on-policy", 5)
-    drawn.add(replace(undecided, pair=replace(undecided.pair, unparsed=other)))
+    tie = Undecided("task-1", "judge-on-policy", ParseStatus.DECLARED_TIE, answers)
+    drawn.add(replace(stored_pair(None), outcome=tie))
     [row] = drawn.rows()
     assert row["diff"] == [[0, "The cat sat on a mat."]]
     assert row["other"] == "Another answer."

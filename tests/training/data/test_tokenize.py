@@ -55,6 +55,24 @@ def test_a_prompt_that_the_template_renders_differently_before_an_answer_is_coun
     assert tokenizer.decode(made.ids.chosen) == "It is 2..<|end|>"
 
 
+def test_a_prompt_whose_messages_change_once_an_answer_follows_is_dropped_by_name() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = (  # as Mistral's: the system message goes into the last user message, if that is the last message
+        "{% for message in messages %}{% if message['role'] == 'user' %}[INST]"
+        "{% if loop.last and messages[0]['role'] == 'system' %}{{ messages[0]['content'] }} {% endif %}"
+        "{{ message['content'] }}[/INST]{% elif message['role'] == 'assistant' %}{{ message['content'] }}</s>{% endif %}"
+        "{% endfor %}"
+    )
+    system = {"role": "system", "content": "Be brief."}
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    rows = [pair(1), pair(2, prompt=[system, {"role": "user", "content": "2 + 2?"}])]
+    (made,) = pair_tokenizer.pairs(rows)
+    assert made.row.pair_id == "pair-1"
+    assert tokenizer.decode(made.ids.prompt) == "[INST]1 + 1?[/INST]"
+    assert pair_tokenizer.counts.dropped == {"prompt_changed_by_answer": 1}
+    assert pair_tokenizer.counts.prompts_rendered_differently == 0
+
+
 def test_ids_beyond_the_model_s_are_refused() -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
     pair_tokenizer = PairTokenizer(tokenizer, 100, TokenLimits(64, 64))

@@ -55,7 +55,7 @@ def _loaded(data: str, builder: str, **choice: str) -> "Dataset":
 
 def _readable(data: str, read: Callable[[], T]) -> T:
     """What `read` returns; its errors as InputError."""
-    from datasets.exceptions import DatasetNotFoundError
+    from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     try:
         return read()
@@ -65,7 +65,7 @@ def _readable(data: str, read: Callable[[], T]) -> T:
         ) from error
     except StopIteration as error:  # raised by its JSON Lines reader
         raise InputError(f"{data} is empty; make more pairs or loosen the filters") from error
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise InputError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 

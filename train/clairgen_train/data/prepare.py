@@ -61,7 +61,8 @@ def prepare_pairs(
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
                 raise InputError(
-                    f"no pair of {data} can be trained on: {reasons or 'it is empty'}; look at the data or raise the limits"
+                    f"no pair of {data} can be trained on: {reasons or 'it is empty'}; look at the data, raise the limits, or "
+                    "give another --chat-template"
                 )
     write_atomically(out / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
 

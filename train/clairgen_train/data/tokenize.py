@@ -20,8 +20,9 @@ _ROWS_PER_BATCH = 500
 class DataCounts:
     """How many rows were read, kept, truncated (by part) and dropped (by reason), and in which shapes (`rows.SHAPES`).
 
-    `prompts_rendered_differently` counts pairs whose prompt the chat template renders differently once an answer follows: the
-    differing end of the prompt is left out, as in TRL.
+    `prompts_rendered_differently` counts kept pairs whose generation header (the end of a prompt) the chat template renders
+    differently once an answer follows: the differing end is left out, as in TRL. Where the messages of the prompt themselves are
+    rendered differently, the pair is dropped, since a part of the prompt would be trained on as if it were the answer.
     """
 
     rows: int = 0
@@ -62,7 +63,7 @@ class PairTokenizer:
 
     def pairs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenizedPair]:
         """The usable pairs of `rows`, in order. Raises InputError for a row that is not a pair."""
-        numbered = enumerate(rows, 1)
+        numbered = _numbered(rows)
         while batch := [(number, pair_row(row, number)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
             yield from self._tokenized(batch)
 
@@ -72,10 +73,17 @@ class PairTokenizer:
         for position, (number, row) in enumerate(batch):
             self.counts.rows += 1
             self.counts.shapes[row.shape] += 1
-            whole = self._split(*ids[3 * position : 3 * position + 3])
+            prompt, chosen, rejected = ids[3 * position : 3 * position + 3]
+            shared = min(_shared_length(prompt, chosen), _shared_length(prompt, rejected))
+            whole = PairIds(prompt[:shared], chosen[shared:], rejected[shared:])
             self._require_known(whole, number)
             pair = self._limits.truncate(whole, self._tokenizer.bos_token_id)
             reason = _reason_to_drop(row, whole, pair)
+            if shared < len(prompt) and reason is None:
+                if shared < self._message_tokens(row, prompt):
+                    reason = "prompt_changed_by_answer"
+                else:
+                    self.counts.prompts_rendered_differently += 1
             if reason is not None:
                 self.counts.dropped[reason] += 1
                 continue
@@ -97,12 +105,11 @@ class PairTokenizer:
                 "fix or remove that row, or give another template with --chat-template FILE"
             ) from error
 
-    def _split(self, prompt: list[int], chosen: list[int], rejected: list[int]) -> PairIds:
-        """Prompt and responses; a response begins where it first differs from the prompt's ids."""
-        shared = min(_shared_length(prompt, chosen), _shared_length(prompt, rejected))
-        if shared < len(prompt):
-            self.counts.prompts_rendered_differently += 1
-        return PairIds(prompt[:shared], chosen[shared:], rejected[shared:])
+    def _message_tokens(self, row: PairRow, prompt: list[int]) -> int:
+        """How many of the `prompt` tokens render its messages, without the generation header."""
+        bare = str(self._tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=False))
+        ids = self._tokenizer(bare, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        return _shared_length(ids, prompt)
 
     def _require_known(self, pair: PairIds, number: int) -> None:
         highest = max((max(ids) for ids in (pair.prompt, pair.chosen, pair.rejected) if ids), default=0)
@@ -119,6 +126,16 @@ class PairTokenizer:
         counts.response_tokens += len(pair.chosen) + len(pair.rejected)
         for part in ("prompt", "chosen", "rejected"):
             counts.truncated[part] += len(getattr(pair, part)) < len(getattr(whole, part))
+
+
+def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows with their number from 1; the text of a row is decoded only here."""
+    number = 0
+    try:
+        for number, row in enumerate(rows, 1):
+            yield number, row
+    except UnicodeDecodeError as error:
+        raise InputError(f"row {number + 1:,} of the data set is not UTF-8 text; convert the file to UTF-8") from error
 
 
 def _shared_length(first: list[int], second: list[int]) -> int:

@@ -1,0 +1,83 @@
+"""Judgements in the store: what judges said of the answers to a task, by the recipe that asked them."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from clairgen.records import Pair, ParseStatus, Undecided
+from clairgen.store.reader import Reader
+from clairgen.store.statement import Statement
+
+_OF_MADE_PAIRS = "FROM judgements a JOIN pairs p ON p.task_id = a.task_id AND p.recipe = a.recipe AND p.status = 'made'"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgementNumbers:
+    """Counts of a judge's verdicts: for the first position, for the second, ties, and those that could not be read.
+
+    Of the comparisons shown in both orders with two verdicts, `flipped` chose the same position twice.
+    """
+
+    role: str
+    first: int
+    second: int
+    ties: int
+    refused: int
+    flipped: int
+    in_both_orders: int
+
+
+class Judgements:
+    """The judgements of one run, of pairs that are made."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def numbers(self, recipe: str) -> list[JudgementNumbers]:
+        """Counts of a recipe's judgements, one entry for each judge."""
+        sql = (
+            f"SELECT a.role, a.choice, a.status, count(*) AS count {_OF_MADE_PAIRS} WHERE a.recipe = ? GROUP BY 1, 2, 3 "
+            "ORDER BY 1"
+        )
+        counts = defaultdict[str, Counter[str]](Counter)
+        for row in await self._reader.rows(sql, (recipe,)):
+            tie = row["status"] == ParseStatus.DECLARED_TIE
+            kind = str(row["choice"]) if row["choice"] is not None else "tie" if tie else "refused"
+            counts[row["role"]][kind] += row["count"]
+        both = await self._in_both_orders(recipe)
+        return [
+            JudgementNumbers(
+                role, of_role["1"], of_role["2"], of_role["tie"], of_role["refused"], *both.get(role, (0, 0))
+            )
+            for role, of_role in counts.items()
+        ]
+
+    async def _in_both_orders(self, recipe: str) -> dict[str, tuple[int, int]]:
+        """By judge: how many comparisons flipped, of how many that were shown in both orders."""
+        sql = (
+            f"SELECT a.role, total(a.choice = b.choice) AS flipped, count(*) AS count {_OF_MADE_PAIRS} "
+            "JOIN judgements b ON b.task_id = a.task_id AND b.recipe = a.recipe AND b.role = a.role AND b.round = a.round "
+            "AND b.shown_first = 2 "
+            "WHERE a.recipe = ? AND a.shown_first = 1 AND a.choice IS NOT NULL AND b.choice IS NOT NULL GROUP BY a.role"
+        )
+        return {row["role"]: (int(row["flipped"]), row["count"]) for row in await self._reader.rows(sql, (recipe,))}
+
+
+def judgement_rows(outcome: Pair | Undecided) -> list[Statement]:
+    """The statements that replace the judgements on a task's answers in a recipe."""
+    sql = (
+        "INSERT OR REPLACE INTO judgements (task_id, recipe, role, round, key, shown_first, shown_second, choice, status, "
+        "reasoning, parser_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    return [
+        ("DELETE FROM judgements WHERE task_id = ? AND recipe = ?", (outcome.task_id, outcome.recipe)),
+        *(
+            (
+                sql,
+                (
+                    outcome.task_id, outcome.recipe, one.role, one.round, one.key, one.shown_first, one.shown_second,
+                    one.choice, one.status.value, one.reasoning, one.parser_version,
+                ),
+            )
+            for one in outcome.judgements
+        ),
+    ]  # fmt: skip
