@@ -34,7 +34,8 @@ def tables() -> str:
     for name, columns in _schema().items():
         comment = about.get(name, "")
         rows = (
-            (code(column), kind, _sentence(facts, notes.get((name, column), ""))) for column, kind, *facts in columns
+            (code(column), kind, "; ".join(filter(None, (facts, notes.get((name, column))))))
+            for column, kind, facts in columns
         )
         parts += [f"## {name} {{ #{name} }}", _sentence(comment), table(("column", "type", ""), rows)]
     return "\n\n".join(filter(None, parts))
