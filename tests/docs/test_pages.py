@@ -1,5 +1,6 @@
 """The documentation is true: its commands and programs run, its configurations load, its words and links exist."""
 
+import ast
 import asyncio
 import json
 import os
@@ -13,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
+import clairgen
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.schema import configuration_schema
 from clairgen.pipeline.plans import plan_recipes
@@ -151,6 +153,20 @@ def test_every_link_leads_somewhere(name: str) -> None:
 def test_every_reason_that_a_pair_has_no_chosen_answer_is_explained() -> None:
     for status in ParseStatus:
         assert f"`{status}`" in SOURCES["reference/errors.md"]
+
+
+def test_every_reason_that_a_task_fails_for_is_explained() -> None:
+    calls = [
+        node
+        for file in Path(clairgen.__path__[0]).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+    ]
+    raised = [call.args[0] for call in calls if call.func.id in ("RequestFailedError", "RetryableError")]  # type: ignore[attr-defined]
+    reasons = {str(reason.value) for reason in raised if isinstance(reason, ast.Constant)}
+    assert {"rejected-alone", "timed-out"} <= reasons
+    for reason in reasons:
+        assert f"`{reason}`" in SOURCES["reference/errors.md"]
 
 
 def test_every_recipe_is_in_a_guide() -> None:
