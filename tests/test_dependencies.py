@@ -37,7 +37,6 @@ NOT_IMPORTED = {
     "import-linter": "a command: make floors",
     "mypy": "a command: make types",
     "pyarrow-stubs": "types of pyarrow, read by mypy",
-    "pytest-asyncio": "a plugin that pytest loads",
     "pytest-cov": "a plugin that pytest loads: make coverage",
     "pytest-timeout": "a plugin that pytest loads",
     "ruff": "a command: make lint",
@@ -134,6 +133,7 @@ def allowed(name: str) -> set[str]:
     return declared("").union(*map(installed_with, extras))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place", ["clairgen/", "docs/generator/", "train/clairgen_train/", "train/classroom_models/", "tests/"]
 )
@@ -160,6 +160,7 @@ def test_every_place_of_an_extra_imports_a_package_of_it(extra: str, place: str)
     assert imported_in(place) & set().union(*(MODULES[package] for package in declared(extra)))
 
 
+@pytest.mark.process
 def test_the_library_and_every_command_start_where_no_extra_is_installed() -> None:
     optional = set().union(*map(declared, EXTRAS)) - with_what_they_require(declared(""))
     hidden = sorted(module for package in optional for module in MODULES[package])

@@ -35,6 +35,7 @@ def test_type_checkers_see_the_same_names() -> None:
     assert sorted(name for name in declared if name) == sorted(PUBLIC)
 
 
+@pytest.mark.process
 def test_importing_it_loads_nothing_heavy() -> None:
     heavy = ("pydantic", "aiosqlite", "rich", "torch", "datasets")
     code = f"import sys, clairgen; print(*[name for name in {heavy} if name in sys.modules])"

@@ -24,6 +24,7 @@ from clairgen.pipeline.refilter import filter_pairs
 from clairgen.plugins import Registry
 from clairgen.records import FilterAction, Finding
 from tests.cli.commands import clairgen as command
+from tests.cli.commands import process
 from tests.filters.pairs import pair
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -103,21 +104,22 @@ async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(p
     assert [row["marks"] for row in rows] == [["chosen-apologizes"]] * 4
 
 
+@pytest.mark.process
 async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(packages: Path, tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(4)), tmp_path / "run"
     path = {"PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])}
     async with ScriptedEndpoint(regretful()) as endpoint:
         text = config_text(endpoint.url, tasks, recipes=["shorter-preferred"], filters={"length_ratio": "off"})
         (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-        made = await command("generate", tmp_path / "config.yaml", "--run", run, environment=path)
+        made = await process("generate", tmp_path / "config.yaml", "--run", run, environment=path)
     assert made.code == 0, made.err
-    filtered = await command("filter", run, "--mark", "apology", "--drop", "words-saved", environment=path)
+    filtered = await process("filter", run, "--mark", "apology", "--drop", "words-saved", environment=path)
     assert (filtered.code, filtered.out) == (2, "")
     assert "words_saved: drop needs bounds" in filtered.err
-    filtered = await command("filter", run, "--drop", "apology", "--off", "allusion", environment=path)
+    filtered = await process("filter", run, "--drop", "apology", "--off", "allusion", environment=path)
     assert "apology: drop" in filtered.out
     assert filtered.err == "Note: the filter 'allusion' is now called 'revision_mention'; the old name is still read.\n"
-    [content] = json.loads((await command("report", run, "--json", environment=path)).out)
+    [content] = json.loads((await process("report", run, "--json", environment=path)).out)
     assert content["metrics"]["words_saved"]["kept"]["n"] == 4
 
     uninstalled = await command("filter", run, "--mark", "refusal")
@@ -205,6 +207,7 @@ def test_two_plugins_with_one_name_are_both_named(tmp_path: Path, monkeypatch: p
     assert "the plugin other-plugin 0.1.0" in str(refused.value)
 
 
+@pytest.mark.process
 async def test_the_command_line_names_a_broken_plugin_and_goes_on_without_it_where_it_is_not_used(
     tmp_path: Path,
 ) -> None:
@@ -219,9 +222,9 @@ async def test_the_command_line_names_a_broken_plugin_and_goes_on_without_it_whe
     environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     async with ScriptedEndpoint(played) as endpoint:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["own"]))
-        broken = await command("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
+        broken = await process("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["clair"]))
-        good = await command("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
+        good = await process("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
     assert broken.code == 2
     assert (
         "the plugin broken-plugin 0.1.0: the recipe 'own' (broken_plugin:OWN) cannot be loaded (RuntimeError: no)"
@@ -240,6 +243,7 @@ def added() -> Iterator[list[str]]:
         clairgen.FILTERS._added.pop(name)
 
 
+@pytest.mark.process
 def test_a_filter_can_be_added_for_the_running_process(added: list[str]) -> None:
     own = Filter("shouting", Marking, "Answers in capitals.", always(lambda _: Fault("shouts")))
     clairgen.FILTERS.add(own)

@@ -17,6 +17,7 @@ BLOCKS = {
 }
 
 
+@pytest.mark.slow
 async def test_first_run_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("xllamacpp")
     monkeypatch.chdir(tmp_path)

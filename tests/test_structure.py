@@ -7,6 +7,8 @@ import pytest
 from tests.bench.import_graph import PACKAGES, circles, imports, read, upward_imports
 from tests.bench.structure import traced
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -18,6 +20,7 @@ def test_no_import_runs_in_a_circle_or_upward(package: str) -> None:
     assert upward_imports(ROOT, source) == []
 
 
+@pytest.mark.process
 def test_a_recipe_reaches_the_network_in_six_calls() -> None:
     trace = traced(ROOT)
     assert trace["path"][0].startswith("recipes/clair.py ")

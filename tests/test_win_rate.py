@@ -23,6 +23,7 @@ def test_the_interval_is_bonett_and_prices_for_paired_proportions() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("won", [0.5, 0.3, 0.1])
 @pytest.mark.parametrize("tasks", [20, 100])
 def test_the_interval_holds_the_truth_as_often_as_it_says(won: float, tasks: int) -> None:

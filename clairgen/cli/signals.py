@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import signal
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
@@ -50,7 +51,10 @@ def run_drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_seconds: 
 
 
 async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_seconds: float) -> T:
-    """Plain signal handlers, since those of the loop wait for it: it may be busy hashing a file or loading a data set."""
+    """Plain signal handlers, since those of the loop wait for it: it may be busy hashing a file or loading a data set.
+
+    Python lets only the main thread have them; in another thread the work runs without.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
@@ -74,6 +78,8 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
             _leave()
 
     handlers = {signal.SIGINT: stop_or_leave, signal.SIGTERM: stop_or_leave, signal.SIGALRM: lambda *_: _leave()}
+    if threading.current_thread() is not threading.main_thread():
+        return await work(stop)
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         return await work(stop)

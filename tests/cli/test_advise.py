@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from tests.cli.commands import clairgen
@@ -59,6 +58,7 @@ async def test_json_is_one_object_a_recipe(tmp_path: Path) -> None:
     assert stronger["outcomes"] == {"tie-between-orders": 12}
 
 
+@pytest.mark.slow
 async def test_advice_on_each_pair_is_exported_as_a_column(tmp_path: Path) -> None:
     async with ScriptedEndpoint(playing(likes_winners)) as endpoint:
         run = await generated(tmp_path, endpoint.url)
@@ -73,6 +73,8 @@ async def test_advice_on_each_pair_is_exported_as_a_column(tmp_path: Path) -> No
     assert before.code == exported.code == kto.code == 0
 
     def rows(folder: str, recipe: str) -> Any:  # noqa: ANN401 - datasets ships no types
+        import datasets
+
         return datasets.load_dataset(str(tmp_path / folder), recipe, split="train", cache_dir=str(tmp_path / "cache"))
 
     objectives = rows("out", "clair")["objective"]
@@ -98,6 +100,7 @@ async def killed_at(moment: asyncio.Event, *arguments: str) -> None:
     await process.wait()
 
 
+@pytest.mark.process
 async def test_killed_it_asks_only_what_was_never_committed(tmp_path: Path) -> None:
     count, kills, enough, moment = 120, 3, 0, asyncio.Event()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Done, clairgen
+from tests.cli.commands import Done, clairgen, process
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -122,6 +122,7 @@ async def test_endpoint_that_refuses_everybody(tmp_path: Path, reply: Reply, par
         assert (await generated(tmp_path, endpoint.url)).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
@@ -147,13 +148,14 @@ async def test_answer_that_is_none_fails_its_task_and_can_be_had_later(
     assert "clair: 3 pairs made, 0 dropped, 0 failed, 0 to be made" in done.out
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "darwin", reason="ulimit -f counts other blocks")
 async def test_full_disk(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
     async with ScriptedEndpoint(played) as endpoint:
         config = written(tmp_path, config_text(endpoint.url, tasks, recipes=["clair"]))
         arguments = ("generate", config, "--run", tmp_path / "run")
-        done = await clairgen(*arguments, shell_prefix="ulimit -f 400")  # blocks of 512 bytes
+        done = await process(*arguments, shell_prefix="ulimit -f 400")  # blocks of 512 bytes
         one_sentence(done, 2, "the disk that holds", "free some space and run the same command again")
         answered = len(endpoint.answered)
         done = await clairgen(*arguments)
@@ -187,6 +189,7 @@ async def test_run_of_a_newer_version(tmp_path: Path) -> None:
     one_sentence(await clairgen("report", tmp_path / "run"), 2, "was written by a newer clairgen")
 
 
+@pytest.mark.slow
 async def test_bad_flags(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url)).code == 0
@@ -208,6 +211,7 @@ async def test_bad_flags(tmp_path: Path) -> None:
     assert (await clairgen("nonsense")).code == 2
 
 
+@pytest.mark.slow
 async def test_damaged_database(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         assert (await generated(tmp_path, endpoint.url, prompts=questions(200))).code == 0

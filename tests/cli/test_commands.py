@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands import clairgen
+from tests.cli.commands import clairgen, process
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
@@ -22,6 +22,7 @@ async def prepared(folder: Path, url: str, count: int = 12, **changes: Any) -> t
     return folder / "config.yaml", folder / "run"
 
 
+@pytest.mark.slow
 async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url)
@@ -82,13 +83,14 @@ async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_
     assert (senseless.code, "Traceback" in senseless.err) == (2, False)
 
 
+@pytest.mark.process
 async def test_export_is_pushed_to_the_hub(tmp_path: Path) -> None:
     with served(HubStandIn("hf_made_up")) as hub:
         async with ScriptedEndpoint(played) as endpoint:
             config, run = await prepared(tmp_path, endpoint.url)
             await clairgen("generate", config, "--run", run)
         variables = {"HF_TOKEN": "hf_made_up", "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_TELEMETRY": "1"}
-        done = await clairgen("export", run, tmp_path / "out", "--push-to-hub", "me/pairs", environment=variables)
+        done = await process("export", run, tmp_path / "out", "--push-to-hub", "me/pairs", environment=variables)
     assert done.code == 0, done
     assert "me/pairs" in done.out.splitlines()[-1]
     assert hub.files.keys() >= {"README.md", "clair/train-00000-of-00001.parquet"}
@@ -117,14 +119,16 @@ async def test_escape_sequences_of_a_model_reach_no_terminal(tmp_path: Path) -> 
     assert "[red]" in outputs[1].out
 
 
+@pytest.mark.process
 async def test_without_a_terminal_progress_is_plain(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url)
-        done = await clairgen("generate", config, "--run", run)
+        done = await process("generate", config, "--run", run)
     assert done.err == ""
     assert "\x1b" not in done.out
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("number", "interrupts"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)])
 async def test_ctrl_c_drains_and_a_second_one_stops_at_once(
     tmp_path: Path, number: signal.Signals, interrupts: int
@@ -138,17 +142,17 @@ async def test_ctrl_c_drains_and_a_second_one_stops_at_once(
     async with ScriptedEndpoint(slow) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=40)
         command = [sys.executable, "-m", "clairgen", "generate", str(config), "--run", str(run)]
-        process = await asyncio.create_subprocess_exec(
+        running = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ
         )
         await begun.wait()
         start = asyncio.get_running_loop().time()
         for _ in range(interrupts):
-            process.send_signal(number)
+            running.send_signal(number)
             await asyncio.sleep(0.2)
-        out, err = await process.communicate()
+        out, err = await running.communicate()
         seconds = asyncio.get_running_loop().time() - start
-        assert process.returncode == 130, err
+        assert running.returncode == 130, err
         assert "Traceback" not in err.decode()
         assert "press Ctrl-C again to stop at once" in err.decode()
         asked, answered = len(endpoint.asked), len(endpoint.answered)
@@ -165,8 +169,9 @@ async def test_ctrl_c_drains_and_a_second_one_stops_at_once(
         assert len(endpoint.asked) == 120
 
 
+@pytest.mark.process
 async def test_help_is_fast_and_loads_nothing_heavy() -> None:
-    process = await asyncio.create_subprocess_exec(
+    running = await asyncio.create_subprocess_exec(
         sys.executable,
         "-X",
         "importtime",
@@ -176,7 +181,7 @@ async def test_help_is_fast_and_loads_nothing_heavy() -> None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, err = await process.communicate()
+    _, err = await running.communicate()
     loaded = {line.rsplit("|", 1)[-1].strip() for line in err.decode().splitlines()}
     assert not loaded & {"pydantic", "aiosqlite", "datasets", "pyarrow", "torch", "pyreqwest", "openai", "httpx"}
 

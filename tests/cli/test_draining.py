@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clairgen import api
 from tests.cli.commands import clairgen
 from tests.cli.test_commands import prepared
@@ -14,6 +16,7 @@ from tests.runs import REVISER, played
 from tests.scripted import Reply, ScriptedEndpoint
 
 
+@pytest.mark.process
 async def test_what_does_not_answer_is_cut_off_when_the_time_to_drain_is_over(tmp_path: Path) -> None:
     asked_all = asyncio.Event()
 

@@ -51,6 +51,7 @@ async def test_a_misspelled_command_is_answered_with_the_nearest_one() -> None:
     assert "No such command 'genrate'. Did you mean 'generate'" in done.err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [("clairgen re", {"report", "reparse"}), ("clairgen generate --dr", {"--dry-run", "--drain-seconds"})],

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from clairgen.cli.status import watch_run
@@ -16,6 +17,7 @@ from tests.scripted import Reply, ScriptedEndpoint
 SECONDS = 0.1
 
 
+@pytest.mark.process
 async def test_a_running_session_is_followed_to_its_end_by_plain_lines(tmp_path: Path) -> None:
     begun = asyncio.Event()
 

@@ -63,6 +63,7 @@ def test_every_listed_price_has_a_page_and_a_day() -> None:
             assert 0 < price["input"] <= price["output"]
 
 
+@pytest.mark.slow
 def test_sums_are_exact() -> None:
     price = Price(input=0.1, output=1.1)  # neither is a binary fraction
     assert picodollars(price, 3, 7) == 3 * 100_000 + 7 * 1_100_000

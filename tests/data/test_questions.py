@@ -21,6 +21,8 @@ from clairgen.data.classroom.questions import (
 from clairgen.data.classroom.styles import STUDENT, STYLES, TEACHER, stated_result
 from clairgen.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 FEWEST_QUESTIONS = 100_000
 

@@ -20,6 +20,8 @@ from clairgen.parsing.revision import parse_revision
 from clairgen.parsing.verdict import parse_verdict
 from clairgen.templates import load_template
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "data" / "classroom"
 MODELS = ("student", "weaker", "stronger", "teacher")

@@ -19,6 +19,8 @@ from clairgen.embedded.server import EmbeddedServers, serve
 from clairgen.errors import ConfigError, MissingExtraError
 from tests.embedded.tiny_gguf import write_tiny_gguf
 
+pytestmark = pytest.mark.slow
+
 GONE_WITHIN_SECONDS = 5.0
 PARENT = """
 import asyncio, signal, sys

@@ -8,7 +8,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
@@ -78,6 +77,7 @@ def test_each_recipe_is_a_subset_and_clair_the_default(tmp_path: Path) -> None:
     assert set(load(tmp_path, "best-of-2", split="train")["recipe"]) == {"best-of-2"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("export_format", list(ExportFormat))
 def test_no_task_is_in_both_splits_of_any_format_or_recipe(export_format: ExportFormat, tmp_path: Path) -> None:
     pairs = [stored_pair(number, recipe=recipe) for number in range(60) for recipe in ("clair", "best-of-2")]
@@ -108,6 +108,7 @@ def test_same_pairs_make_the_same_files(tmp_path: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 def test_shards_hold_every_row_once_and_in_order(tmp_path: Path) -> None:
     export(tmp_path / "out", [stored_pair(number) for number in range(2505)], rows_per_shard=1001)
     assert sorted(path.name for path in (tmp_path / "out" / "clair").iterdir()) == [
@@ -138,6 +139,7 @@ def test_text_that_no_file_can_hold_is_replaced_and_counted(tmp_path: Path) -> N
     assert summary.replaced_characters == 3
 
 
+@pytest.mark.slow
 def test_memory_stays_flat(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "out") as writer:
         writer.add(stored_pair())
@@ -156,6 +158,7 @@ def test_failed_export_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_killed_export_leaves_no_data_set_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "out")], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -212,6 +215,7 @@ def test_missing_packages_name_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
         DatasetWriter(tmp_path / "out")
 
 
+@pytest.mark.process
 def test_import_is_cheap() -> None:
     code = "import clairgen.exporting.dataset, clairgen.exporting.hub, sys; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
@@ -232,4 +236,6 @@ def export(
 
 
 def load(tmp_path: Path, *names: str, split: str | None = None) -> Any:  # noqa: ANN401 - datasets has no types
+    import datasets
+
     return datasets.load_dataset(str(tmp_path / "out"), *names, split=split, cache_dir=str(tmp_path.parent / "cache"))

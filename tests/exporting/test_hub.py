@@ -59,6 +59,7 @@ def test_shards_of_an_earlier_push_do_not_stay(exported: Path, hub: HubStandIn) 
     assert hub.created[0]["visibility"] == "public"
 
 
+@pytest.mark.process
 def test_large_files_arrive_too(exported: Path, hub: HubStandIn) -> None:
     hub.large_files = True
     code = "import sys; from pathlib import Path; from clairgen.exporting.hub import push\n"

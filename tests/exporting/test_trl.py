@@ -7,7 +7,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 
 from clairgen.exporting.dataset import DatasetWriter
@@ -51,6 +50,7 @@ def trained_loss(method: str, export_format: ExportFormat, tmp_path: Path, **obj
         for number in range(8):
             writer.add(stored_pair(number))
         writer.finish()
+    datasets = import_module("datasets")
     rows = datasets.load_dataset(str(tmp_path / "pairs"), "clair", split="train", cache_dir=str(tmp_path / "cache"))
     arguments = getattr(trl, f"{method}Config")(
         str(tmp_path / "checkpoints"),

@@ -10,6 +10,8 @@ import pytest
 from tests.bench.harness import completion_client, question
 from tests.scripted import Reply, ScriptedEndpoint, said
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 600
 
 

@@ -35,6 +35,7 @@ async def test_bytes_are_sent_and_received_as_they_are(transport: Transport) -> 
     assert await post(transport, Reply("é\0".encode(), 418)) == (418, "é\0".encode())
 
 
+@pytest.mark.slow
 async def test_ten_megabytes_are_received_whole(transport: Transport) -> None:
     assert await post(transport, Reply(b"x" * 10_000_000)) == (200, b"x" * 10_000_000)
 
@@ -116,6 +117,7 @@ async def test_connections_are_kept_alive(transport: Transport) -> None:
         assert endpoint.connections == 1
 
 
+@pytest.mark.slow
 async def test_a_hundred_requests_are_in_flight_at_once(transport: Transport) -> None:
     async with ScriptedEndpoint(lambda _: Reply(said("hi").body, delay_seconds=1.0)) as endpoint:
         await asyncio.gather(*(transport.post(endpoint.url, {}, b"{}", Timeouts()) for _ in range(100)))

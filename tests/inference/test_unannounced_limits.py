@@ -13,6 +13,8 @@ from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.rate_limit import RateLimiter
 from tests.clocks import FakeClock
 
+pytestmark = pytest.mark.slow
+
 _SENDING_SECONDS = 0.0001
 _REJECTING_SECONDS = 0.001
 _SENT_BEFORE_THE_FIRST_429 = 80

@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nltk.tokenize import TreebankWordTokenizer
 
 from clairgen.metrics.treebank import treebank_set, treebank_words
 
@@ -91,8 +90,11 @@ def test_the_set_is_that_of_the_words(text: str) -> None:
     assert treebank_set(text) == set(treebank_words(text))
 
 
+@pytest.mark.slow
 @given(MADE_OF_PIECES)
 def test_words_are_those_of_nltk(text: str) -> None:
+    from nltk.tokenize import TreebankWordTokenizer
+
     assert treebank_words(text) == TreebankWordTokenizer().tokenize(text)
 
 

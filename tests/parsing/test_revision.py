@@ -312,6 +312,7 @@ HOSTILE += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_length_only(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))

@@ -246,6 +246,7 @@ HOSTILE += [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_length_only(unit: str) -> None:
     text = unit * (1_000_000 // len(unit))
@@ -268,6 +269,7 @@ MARKS = [
 JSON = ['{"answer": ', '{"verdict": "', '"}', "\\ud800", " or ", "\\boxed{", "tie", "equally good", "Sources:\n"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([*MARKS, *JSON]), max_size=30).map("".join), st.tuples(st.text(), st.text()))
 def test_never_raises_and_has_a_choice_only_when_ok(answer: str, solutions: tuple[str, str]) -> None:
     verdict = parse_verdict(answer, solutions)

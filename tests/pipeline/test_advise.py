@@ -31,6 +31,8 @@ from tests.pipeline.test_generate import quick
 from tests.runs import TARGET, config, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
+pytestmark = pytest.mark.slow
+
 
 def configured(url: str, folder: Path, count: int = 30, **changes: Any) -> RunConfig:  # noqa: ANN401
     tasks = write_tasks(folder / "tasks.jsonl", questions(count))

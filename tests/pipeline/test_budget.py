@@ -91,6 +91,7 @@ async def ended(given: RunConfig, run: Path) -> Summary:
     return await generate(given, run, runtime=runtime)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("trial", range(TRIALS))
 async def test_the_bill_stays_within_the_budget(trial: int, tmp_path: Path) -> None:
     chance = random.Random(trial)

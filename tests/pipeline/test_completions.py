@@ -112,6 +112,7 @@ async def test_a_request_that_waits_for_an_equal_one_is_sent_when_that_is_cancel
             await first
 
 
+@pytest.mark.slow
 async def test_a_real_model_samples_differ_and_repeat_by_their_seed(tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp")
     student = Role(model="student", endpoints=["classroom:student"], temperature=1.5, max_tokens=32, concurrency=4)

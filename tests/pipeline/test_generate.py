@@ -190,6 +190,7 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
     assert any("models.target.concurrency changed from 8 to 3: no new requests" in note for note in progress.notes)
 
 
+@pytest.mark.slow
 async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again(tmp_path: Path) -> None:
     tasks, stops = write_tasks(tmp_path / "tasks.jsonl", questions(60)), iter((30, 60))
 

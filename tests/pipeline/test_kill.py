@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clairgen import api
 from clairgen.keys import seed_for
 from clairgen.pipeline.generate import generate
@@ -62,6 +64,7 @@ async def contents(run: Path) -> list[tuple[str, str, Pair | Undecided]]:
     return sorted(found, key=lambda entry: entry[:2])
 
 
+@pytest.mark.process
 async def test_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     run, config_path, kills = tmp_path / "run", tmp_path / "config.yaml", 0

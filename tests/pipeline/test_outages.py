@@ -15,6 +15,8 @@ from tests.clocks import FakeClock
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
+pytestmark = pytest.mark.slow
+
 TASKS = 200
 
 

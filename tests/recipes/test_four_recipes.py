@@ -112,6 +112,7 @@ async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
         assert models_of(stored) == (OTHER_2, OTHER_1)
 
 
+@pytest.mark.slow
 async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> None:
     write_tasks(tmp_path / "tasks.jsonl", questions(300))
     async with ScriptedEndpoint(all_played) as endpoint:
@@ -259,6 +260,7 @@ async def test_what_cannot_be_judged_is_told(
             await generate(given, tmp_path / "run")
 
 
+@pytest.mark.slow
 async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
     import datasets
 
@@ -287,6 +289,7 @@ async def test_matched_export_has_equal_task_sets(tmp_path: Path) -> None:
     assert summary.skipped["unmatched"] > 0
 
 
+@pytest.mark.slow
 async def test_saved_configuration_continues_every_recipe(tmp_path: Path) -> None:
     async with ScriptedEndpoint(all_played) as endpoint:
         others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
@@ -387,6 +390,7 @@ async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path
             await made(tmp_path, endpoint, [{"name": "judge-off-policy", "by": "scores"}], tasks=source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "leaning"), [(0.2, "first position"), (0.0, "neither position")])
 async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
     tmp_path: Path, bias: float, leaning: str

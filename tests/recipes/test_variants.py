@@ -200,6 +200,7 @@ async def test_degraded_makes_the_rejected_answer_of_the_chosen_one(tmp_path: Pa
         assert (stored.outcome.chosen.model, stored.outcome.rejected.model) == (STRONGER, REVISER)
 
 
+@pytest.mark.slow
 async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
     """The classroom's teacher knows the paper's prompt alone: what it makes of the others is parsed, named and counted."""
     pytest.importorskip("xllamacpp")

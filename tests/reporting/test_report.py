@@ -74,6 +74,7 @@ def test_reasons_stand_by_frequency() -> None:
     assert list(report.dropped) == ["too-long", "a-rare-one"]
 
 
+@pytest.mark.slow
 def test_ten_thousand_pairs_in_a_stream() -> None:
     def stream() -> Iterator[StoredPair]:
         for number in range(10_000):

@@ -9,6 +9,8 @@ from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureDiffer
 from clairgen.reporting.surface_features import FEATURES
 from tests.reporting.made import TOO_LONG, stored_pair
 
+pytestmark = pytest.mark.slow
+
 SENTENCE = "the cat sat on a mat and then it may have slept very well under 12 stars (so they say) - I think"
 WORDS = SENTENCE.split(" ")
 

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM during training: all ranks save a checkpoint after the same step, then the run stops."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -23,7 +24,10 @@ class StopOnSignal(TrainerCallback):
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Replace the handlers of both signals inside the block."""
+        """Replace the handlers of both signals inside the block; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from clairgen.records import Contrast, Message, Pair, StoredPair, Task
 from clairgen.reporting.html.pairs_page import PairSample, write_page
@@ -56,7 +57,7 @@ def written(path: Path, pairs: Iterable[StoredPair], *, run: str = "runs/a", mos
     return path
 
 
-async def test_hostile_text_stays_text(tmp_path: Path) -> None:
+async def test_hostile_text_stays_text(tmp_path: Path, chromium: Browser) -> None:
     hostile = stored_pair(f"chosen {HOSTILE}", f"rejected {HOSTILE}", findings=[replace(TOO_LONG, reason=HOSTILE)])
     assert isinstance(hostile.outcome, Pair)
     hostile = replace(
@@ -71,7 +72,7 @@ async def test_hostile_text_stays_text(tmp_path: Path) -> None:
         ),
     )
     path = written(tmp_path / "x.html", [hostile], run=HOSTILE)
-    async with opened(path) as (page, wrong):
+    async with opened(chromium, path) as (page, wrong):
         await page.locator(".pair summary").click()
         shown = await page.locator(".pair").inner_text()
         for attack in ATTACKS[:-1]:
@@ -84,21 +85,21 @@ async def test_hostile_text_stays_text(tmp_path: Path) -> None:
     assert wrong == []
 
 
-async def test_the_policy_refuses_script_that_got_in_all_the_same(tmp_path: Path) -> None:
+async def test_the_policy_refuses_script_that_got_in_all_the_same(tmp_path: Path, chromium: Browser) -> None:
     path = written(tmp_path / "x.html", [numbered(1)])
     html = path.read_text(encoding="utf-8").replace(
         "<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>"
     )
     path.write_text(html, encoding="utf-8")
-    async with opened(path) as (page, wrong):
+    async with opened(chromium, path) as (page, wrong):
         assert await page.locator(".pair").count() == 1
     assert [line for line in wrong if line.startswith("dialog")] == []
     assert sum("Content Security Policy" in line for line in wrong) >= 2
 
 
-async def test_pairs_are_searched_sorted_filtered_and_paged(tmp_path: Path) -> None:
+async def test_pairs_are_searched_sorted_filtered_and_paged(tmp_path: Path, chromium: Browser) -> None:
     path = written(tmp_path / "x.html", (numbered(number) for number in range(60)))
-    async with opened(path) as (page, wrong):
+    async with opened(chromium, path) as (page, wrong):
         assert await page.locator("#found").inner_text() == "60 pairs"
         assert await page.locator(".pair").count() == 25
         assert await page.locator(".head").first.inner_text() == "Where is cat 0?"
@@ -116,9 +117,11 @@ async def test_pairs_are_searched_sorted_filtered_and_paged(tmp_path: Path) -> N
     assert wrong == []
 
 
-async def test_a_pair_opens_by_keyboard_with_its_diff_beside_prompt_and_reasoning(tmp_path: Path) -> None:
+async def test_a_pair_opens_by_keyboard_with_its_diff_beside_prompt_and_reasoning(
+    tmp_path: Path, chromium: Browser
+) -> None:
     path = written(tmp_path / "x.html", [numbered(7)])
-    async with opened(path) as (page, wrong):
+    async with opened(chromium, path) as (page, wrong):
         await page.locator(".pair summary").focus()
         await page.keyboard.press("Enter")
         text = await page.locator(".body").inner_text()
@@ -138,9 +141,11 @@ async def test_a_pair_opens_by_keyboard_with_its_diff_beside_prompt_and_reasonin
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1280])
-async def test_text_is_legible_and_nothing_sticks_out(tmp_path: Path, dark: bool, width: int) -> None:
+async def test_text_is_legible_and_nothing_sticks_out(
+    tmp_path: Path, chromium: Browser, dark: bool, width: int
+) -> None:
     path = written(tmp_path / "x.html", (numbered(number) for number in range(30)), run="runs/" + "long-name" * 20)
-    async with opened(path, dark=dark, width=width) as (page, wrong):
+    async with opened(chromium, path, dark=dark, width=width) as (page, wrong):
         await page.locator(".pair summary").first.click()
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         contrasts = await page.evaluate(CONTRASTS)
@@ -172,7 +177,9 @@ CONTRASTS = """() => {
 }"""
 
 
-async def test_a_hundred_thousand_pairs_open_at_once_and_the_page_says_what_it_shows(tmp_path: Path) -> None:
+async def test_a_hundred_thousand_pairs_open_at_once_and_the_page_says_what_it_shows(
+    tmp_path: Path, chromium: Browser
+) -> None:
     filler = " word" * 350
     few = [numbered(number) for number in range(1000)]
     long = [
@@ -186,7 +193,7 @@ async def test_a_hundred_thousand_pairs_open_at_once_and_the_page_says_what_it_s
         for one in long
     )
     path = written(tmp_path / "x.html", many, most=2000)  # as many as four recipes show
-    async with opened(path) as (page, wrong):
+    async with opened(chromium, path) as (page, wrong):
         taken = await page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")
         assert await page.locator(".pair").count() == 25
         assert "2,000 of 100,000 pairs" in await page.locator("#pairs").inner_text()

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from playwright.async_api import Browser
+
 from tests.cli.commands import clairgen
 from tests.reporting.html.browser import needs_browser, opened
 from tests.runs import config_text, write_tasks
@@ -20,7 +22,7 @@ def hostile(request: dict[str, Any]) -> Reply:
     return said(f"An answer of some length {ATTACK}")
 
 
-async def test_a_run_full_of_hostile_text_makes_a_harmless_page(tmp_path: Path) -> None:
+async def test_a_run_full_of_hostile_text_makes_a_harmless_page(tmp_path: Path, chromium: Browser) -> None:
     run, file = tmp_path / "<script>alert(3)<", tmp_path / "<b>page.html"
     tasks = write_tasks(tmp_path / "tasks.jsonl", [f"Question {number} {ATTACK}" for number in range(12)])
     async with ScriptedEndpoint(hostile) as endpoint:
@@ -34,8 +36,9 @@ async def test_a_run_full_of_hostile_text_makes_a_harmless_page(tmp_path: Path) 
     assert done.code == 0, done
     assert "\x1b" not in done.out + done.err
     assert f"Page: {file}" in done.out
-    async with opened(file) as (page, wrong):
+    async with opened(chromium, file) as (page, wrong):
         await page.locator(".pair summary").first.click()
+        await page.locator(".pair .diff").first.wait_for()
         shown = await page.locator("body").inner_text()
         assert shown.count("<img src=x onerror=alert(1)>") > 12
         assert "<svg onload=alert(4)>" in shown

@@ -16,6 +16,8 @@ from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate
 from tests.reporting.made import report_of, stored_pair
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(html: str) -> str:
     shown = re.sub(r"<(script|style).*?</\1>", "", html, flags=re.DOTALL)

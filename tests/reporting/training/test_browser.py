@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Browser
 
 from clairgen.reporting.training.page import write_training_page
 from clairgen.reporting.training.report import TrainingReport
@@ -14,7 +15,9 @@ from tests.reporting.training.made import FOUR, HEALTHY, trajectory
 pytestmark = needs_browser
 
 
-def written(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("four")
     runs = [trajectory(folder / ("long-name" * 20) / name, planned) for name, planned in FOUR.items()]
     write_training_page(folder / "x.html", [TrainingReport(run) for run in runs])
     return folder / "x.html"
@@ -22,8 +25,8 @@ def written(folder: Path) -> Path:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1280])
-async def test_text_is_legible_and_nothing_sticks_out(tmp_path: Path, dark: bool, width: int) -> None:
-    async with opened(written(tmp_path), dark=dark, width=width) as (page, wrong):
+async def test_text_is_legible_and_nothing_sticks_out(four: Path, chromium: Browser, dark: bool, width: int) -> None:
+    async with opened(chromium, four, dark=dark, width=width) as (page, wrong):
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         contrasts = await page.evaluate(CONTRASTS)
         assert min(contrasts.values()) >= 4.5, contrasts  # WCAG 2.2, 1.4.3
@@ -51,10 +54,11 @@ LINES = """() => {
 }"""
 
 
-async def test_charts_stand_side_by_side_where_there_is_room_and_below_each_other_where_not(tmp_path: Path) -> None:
-    path = written(tmp_path)
+async def test_charts_stand_side_by_side_where_there_is_room_and_below_each_other_where_not(
+    four: Path, chromium: Browser
+) -> None:
     for width, columns in ((1280, 4), (360, 1)):
-        async with opened(path, width=width) as (page, wrong):
+        async with opened(chromium, four, width=width) as (page, wrong):
             lefts = await page.evaluate(
                 "[...document.querySelector('.charts').querySelectorAll('figure')].map((one) => one.getBoundingClientRect().left)"
             )
@@ -63,7 +67,7 @@ async def test_charts_stand_side_by_side_where_there_is_room_and_below_each_othe
         assert wrong == []
 
 
-async def test_hostile_names_stay_text(tmp_path: Path) -> None:
+async def test_hostile_names_stay_text(tmp_path: Path, chromium: Browser) -> None:
     hostile = HOSTILE.replace("\ud800", "").replace("\x00", "")
     planned = replace(FOUR["dpo"], objective=hostile, data=hostile, model=hostile)
     folder = tmp_path / "<img src=x onerror=alert(6)><script>alert(7)<"
@@ -71,7 +75,7 @@ async def test_hostile_names_stay_text(tmp_path: Path) -> None:
     (folder / "training.yaml").write_text('"<img src=x onerror=alert(8)>": "<script>alert(9)</script>"\n')
     runs = [trajectory(folder, planned), trajectory(tmp_path / "b", HEALTHY)]
     write_training_page(tmp_path / "x.html", [TrainingReport(run) for run in runs])
-    async with opened(tmp_path / "x.html") as (page, wrong):
+    async with opened(chromium, tmp_path / "x.html") as (page, wrong):
         shown = await page.locator("body").inner_text()
         for attack in ATTACKS[:-1]:
             assert attack in shown
@@ -83,13 +87,17 @@ async def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert wrong == []
 
 
-async def test_the_policy_refuses_script_that_got_in_all_the_same(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    html = path.read_text(encoding="utf-8").replace(
-        "<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>"
-    )
+def with_script(page: Path, path: Path) -> Path:
+    html = page.read_text(encoding="utf-8")
+    html = html.replace("<main>", "<main><script>alert(1)</script><img src=x onerror=alert(2)>")
     path.write_text(html, encoding="utf-8")
-    async with opened(path) as (page, wrong):
+    return path
+
+
+async def test_the_policy_refuses_script_that_got_in_all_the_same(
+    tmp_path: Path, four: Path, chromium: Browser
+) -> None:
+    async with opened(chromium, with_script(four, tmp_path / "x.html")) as (page, wrong):
         assert await page.locator("#curves svg").count() == 16
     assert [entry for entry in wrong if entry.startswith("dialog")] == []
     assert sum("Content Security Policy" in entry for entry in wrong) >= 2

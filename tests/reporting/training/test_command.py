@@ -4,8 +4,12 @@ import json
 import os
 from pathlib import Path
 
-from tests.cli.commands import clairgen
+import pytest
+
+from tests.cli.commands import clairgen, process
 from tests.reporting.training.made import FOUR, HEALTHY, write
+
+pytestmark = pytest.mark.slow
 
 
 async def test_runs_are_reported_side_by_side_with_a_page(tmp_path: Path) -> None:
@@ -44,9 +48,10 @@ async def test_a_training_run_given_as_a_run_of_pairs_names_the_flag(tmp_path: P
     assert f"clairgen report --training {tmp_path / 'out'}" in done.err
 
 
+@pytest.mark.process
 async def test_torch_is_not_needed(tmp_path: Path) -> None:
     out = write(tmp_path / "out", HEALTHY)
     (tmp_path / "torch.py").write_text("raise ImportError('not here')\n")
     places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = await clairgen("report", "--training", out, environment={"PYTHONPATH": places})
+    done = await process("report", "--training", out, environment={"PYTHONPATH": places})
     assert done.code == 0, done

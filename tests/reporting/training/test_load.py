@@ -61,6 +61,7 @@ def test_a_torn_file(tmp_path: Path) -> None:
     assert "cannot be read as a trajectory" in refused(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_refused_or_read_but_never_a_traceback(tmp_path: Path) -> None:
     whole = (write(tmp_path, SMALL) / FILE).read_bytes()
     for at in range(0, len(whole), 7):

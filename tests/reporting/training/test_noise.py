@@ -9,6 +9,8 @@ from clairgen.reporting.training.diagnostics.diagnostic import EXPECTED_DIRECTIO
 from clairgen.reporting.training.diagnostics.registry import diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, Planned, still, trajectory
 
+pytestmark = pytest.mark.slow
+
 RUNS = 200
 
 

@@ -15,6 +15,8 @@ from clairgen.reporting.training.report import TrainingReport
 from tests.reporting.html.test_pairs_page import text_of
 from tests.reporting.training.made import FOUR, HEALTHY, Planned, columns, trajectory
 
+pytestmark = pytest.mark.slow
+
 
 def reports(folder: Path) -> list[TrainingReport]:
     return [TrainingReport(trajectory(folder / name, planned)) for name, planned in FOUR.items()]

@@ -2,14 +2,16 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import t
 
 from clairgen.reporting.training.paired import mean_change, t_quantile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [9, 29, 99, 9_999])
 @pytest.mark.parametrize("probability", [0.5, 0.975, 0.995, 0.9995])
 def test_quantiles_agree_with_scipy(degrees: int, probability: float) -> None:
+    from scipy.stats import t
+
     assert t_quantile(probability, degrees) == pytest.approx(float(t.ppf(probability, degrees)), rel=1e-3)
 
 

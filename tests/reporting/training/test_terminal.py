@@ -21,6 +21,7 @@ def four(tmp_path: Path) -> list[TrainingReport]:
     return [TrainingReport(trajectory(tmp_path / name, planned)) for name, planned in FOUR.items()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [40, 79, 80, 200])
 def test_no_figure_is_cut_at_any_width(four: list[TrainingReport], width: int) -> None:
     text = printed(*four, width=width)
