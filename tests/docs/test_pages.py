@@ -68,6 +68,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_first_page_makes_a_run_and_a_data_set(first_run: Path) -> None:
     assert (first_run / "runs" / "first" / "run.db").is_file()
     assert sorted(entry.name for entry in (first_run / "datasets" / "first").iterdir()) == [
@@ -77,6 +78,7 @@ def test_the_first_page_makes_a_run_and_a_data_set(first_run: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SOURCES if runnable(name) and name not in {FIRST, *RUN_ELSEWHERE}])
 async def test_commands_and_programs_of_a_page_run(
     name: str, first_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
