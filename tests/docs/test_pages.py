@@ -29,6 +29,7 @@ SOURCES = {page.relative_to(PAGES).as_posix(): page.read_text(encoding="utf-8") 
 FILLED = pages()
 FIRST = "getting-started.md"
 RUN_ELSEWHERE = {"guides/plugins.md"}  # with the package that it shows installed: tests/test_plugins.py
+SCHEMA = jsonschema.Draft202012Validator(configuration_schema(list(RECIPES)))
 COMMANDS = all_commands()
 FLAGS = {name: {flag for one in command.params for flag in one.opts} for name, command in COMMANDS.items()}
 NOT_OURS = {"--help", "--index-url", "--port", "--profile", "--rm"}  # click's, pip's, vLLM's and docker's
@@ -110,7 +111,7 @@ def test_configurations_load(name: str, block: Block, tmp_path: Path) -> None:
     whole = content if "recipes" in content else base | content
     file.write_text(yaml.safe_dump(whole))
     config = load_config(file)
-    jsonschema.validate(json.loads(json.dumps(whole)), configuration_schema(list(RECIPES)))
+    SCHEMA.validate(json.loads(json.dumps(whole)))
     if "recipes" in content:
         assert block.title.endswith(".yaml"), f"a whole configuration in {name} needs a file's name as its title"
         plan_recipes(config, config.models)
