@@ -1,22 +1,18 @@
 """The reference of what is written: the tables of run.db, the columns of exports, JSON reports, errors and findings."""
 
-import asyncio
 import contextlib
 import inspect
 import re
 import sqlite3
-import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import clairgen.errors
 import clairgen.reporting.report
 import clairgen.reporting.training.report
 from clairgen.exporting.rows import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
 from clairgen.reporting.training.diagnostics.registry import RULES
-from clairgen.store.connection import open_writer
-from clairgen.store.schema import MIGRATIONS, VERSION
+from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
 
 _TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
@@ -43,16 +39,12 @@ def tables() -> str:
 
 def _schema() -> dict[str, list[tuple[str, str, str]]]:
     """The columns of every table of a new run, each with its type and what holds for its values."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.db"
-        asyncio.run(_create(path))
-        with contextlib.closing(sqlite3.connect(path)) as database:
-            names = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid").fetchall()
-            return {name: list(_columns(database, name)) for (name,) in names}
-
-
-async def _create(path: Path) -> None:
-    await (await open_writer(path)).close()
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        for function, (arguments, does) in FUNCTIONS.items():
+            database.create_function(function, arguments, does)
+        database.executescript("\n".join(MIGRATIONS))
+        names = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid").fetchall()
+        return {name: list(_columns(database, name)) for (name,) in names}
 
 
 def _columns(database: sqlite3.Connection, name: str) -> Iterator[tuple[str, str, str]]:

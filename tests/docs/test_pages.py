@@ -16,6 +16,7 @@ import yaml
 
 import clairgen
 from clairgen.config.file import load_config, parse_config
+from clairgen.config.renamed import RENAMED
 from clairgen.config.schema import configuration_schema
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES
@@ -170,6 +171,12 @@ def test_every_reason_that_a_task_fails_for_is_explained() -> None:
     assert {"rejected-alone", "timed-out"} <= reasons
     for reason in reasons:
         assert f"`{reason}`" in SOURCES["reference/errors.md"]
+
+
+def test_every_old_name_is_listed_with_its_new_one() -> None:
+    for names in (RENAMED.keys, RENAMED.recipes, RENAMED.filters):
+        for old, new in names.items():
+            assert re.search(rf"^\|.*`{old}`.*\|.*`{new}`.*\|$", SOURCES["background/faq.md"], re.MULTILINE), old
 
 
 def test_every_recipe_is_in_a_guide() -> None:
