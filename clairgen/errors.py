@@ -115,5 +115,5 @@ class BudgetError(RunStoppedError):
 class DrainedError(RunStoppedError):
     """The user stopped the run: no new request is sent."""
 
-    def __init__(self, message: str = "Stopped as asked; what was in flight is kept.") -> None:
+    def __init__(self, message: str = "Stopped as requested; what was in flight is kept.") -> None:
         super().__init__(message)

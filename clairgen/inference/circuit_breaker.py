@@ -39,6 +39,11 @@ class CircuitBreaker:
         return self.open_until < math.inf
 
     @property
+    def healthy(self) -> bool:
+        """Whether the last response was an answer."""
+        return self.failing_since is None and self.rate_limited_since is None and self.usable
+
+    @property
     def open(self) -> bool:
         """Whether nothing is sent now."""
         return self.open_until > self._clock()

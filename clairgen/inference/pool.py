@@ -1,12 +1,11 @@
 """The endpoints of one role: slots for its requests, and when the role is given up."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from clairgen.errors import EndpointsError, RequestFailedError
 from clairgen.inference.endpoint import Endpoint
-from clairgen.inference.retry import RequestSpecific429, Retries, Traffic, stoppable
+from clairgen.inference.retry import Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
 from clairgen.records import Usage
@@ -61,27 +60,25 @@ class Pool:
         """Requests in flight now."""
         return sum(endpoint.in_flight for endpoint in self.endpoints)
 
+    @property
+    def pending(self) -> int:
+        """Requests that have not ended: in flight, or waiting."""
+        return self._traffic.pending
+
     async def close(self) -> None:
         """Close the pool; nothing may be waiting any more."""
         await self._scheduler.close()
 
-    @contextmanager
-    def request(self) -> Iterator[Retries]:
-        """One request, from its first attempt to its end. Raises EndpointsError when one after the other fails the same way."""
-        retries = Retries(self._random, RequestSpecific429(self._traffic))
-        self._traffic.pending += 1
-        try:
-            yield retries
-        except RequestFailedError as error:
-            self._count_failure(error)
-            raise
-        finally:
-            retries.own_429s.close()
-            self._traffic.pending -= 1
+    def request(self) -> Retries:
+        """One request; use it as a context manager from its first attempt to its end.
 
-    async def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve) -> Endpoint:
+        Raises EndpointsError when one request after the other fails in the same way.
+        """
+        return Retries(self._random, self._traffic, self._count_failure)
+
+    def acquire(self, tokens: int, avoid: Collection[str], reserve: Reserve) -> Awaitable[Endpoint]:
         """A slot for a request of this many tokens, together with its money; see `Scheduler.acquire`."""
-        return await self._scheduler.acquire(tokens, avoid, reserve)
+        return self._scheduler.acquire(tokens, avoid, reserve)
 
     def release(self, endpoint: Endpoint) -> None:
         """Give a slot back."""
@@ -100,6 +97,8 @@ class Pool:
 
     def _check_patience(self) -> None:
         """Give up when no endpoint is usable, or all have failed or sent 429s for too long. Raises EndpointsError."""
+        if any(endpoint.circuit_breaker.healthy for endpoint in self.endpoints):
+            return
         now = self.clock()
         usable = [endpoint.circuit_breaker for endpoint in self.endpoints if endpoint.circuit_breaker.usable]
         failing = [breaker.failing_since for breaker in usable if breaker.failing_since is not None]

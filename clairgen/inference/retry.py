@@ -5,9 +5,10 @@ serve is `CompletionClient`'s, since between two attempts a request gives its sl
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_never, wait_exponential, wait_none
 
@@ -101,25 +102,50 @@ class RequestSpecific429:
         self._traffic.pending_rate_limited -= self._first is not None
 
 
-@dataclass(slots=True)
 class Retries:
-    """The failed attempts of one request, by reason and endpoint. `random` gives numbers in [0, 1), which spread the waits."""
+    """The failed attempts of one request, by reason and endpoint; a context manager around all of its attempts.
 
-    random: Callable[[], float]
-    own_429s: RequestSpecific429
-    failed: Counter[str] = field(default_factory=Counter)
-    failed_at: set[str] = field(default_factory=set)
+    `random` gives numbers in [0, 1), which spread the waits. `given_up` is called when the request fails for good.
+    """
+
+    def __init__(
+        self, random: Callable[[], float], traffic: Traffic, given_up: Callable[[RequestFailedError], None]
+    ) -> None:
+        self.failed: dict[str, int] = {}
+        self.failed_at: set[str] = set()
+        self._random = random
+        self._traffic = traffic
+        self._given_up = given_up
+        self._own_429s: RequestSpecific429 | None = None
+
+    def __enter__(self) -> Self:
+        self._traffic.pending += 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._traffic.pending -= 1
+        if self._own_429s is not None:
+            self._own_429s.close()
+        if isinstance(error, RequestFailedError):
+            self._given_up(error)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the next 429 is to change the limits that all requests share."""
+        return self._own_429s is None or not self._own_429s.suspected
 
     @property
     def redraws(self) -> int:
         """Empty answers so far: the next attempt must sample a different one."""
-        return self.failed["empty-answer"]
+        return self.failed.get("empty-answer", 0)
 
     def seconds_after(self, error: RequestError) -> float:
         """Seconds to wait after a failed attempt. Raises RequestFailedError if there is to be no further one."""
         if not isinstance(error, RetryableError):
             raise error
-        self.failed[error.reason] += 1
+        self.failed[error.reason] = self.failed.get(error.reason, 0) + 1
         self.failed_at.add(error.endpoint or "")
         if error.reason == "rate-limited":
             return self._seconds_after_429(error)
@@ -128,15 +154,16 @@ class Retries:
         state.attempt_number = self.failed[error.reason]
         if policy.stop(state):
             raise RequestFailedError(error.reason, error.detail, status=error.status, billed=error.billed) from error
-        backoff = policy.wait(state) * (0.5 + self.random())
+        backoff = policy.wait(state) * (0.5 + self._random())
         return backoff if policy is _ENDPOINT else max(error.retry_after_seconds or 0.0, backoff)
 
     def _seconds_after_429(self, error: RetryableError) -> float:
-        self.own_429s.rate_limited()
-        if self.own_429s.rejected_alone:
+        own = self._own_429s = self._own_429s or RequestSpecific429(self._traffic)
+        own.rate_limited()
+        if own.rejected_alone:
             others = f"rejected {self.failed['rate-limited']} times while other requests were answered"
             raise RequestFailedError("rejected-alone", f"{error.detail} ({others})", status=error.status) from error
-        return self.own_429s.wait_seconds()
+        return own.wait_seconds()
 
 
 def stoppable(sleep: Callable[[float], Awaitable[None]], stop: asyncio.Event) -> Callable[[float], Awaitable[None]]:

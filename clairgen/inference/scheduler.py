@@ -46,6 +46,7 @@ class Scheduler:
         check: Callable[[], None],
     ) -> None:
         self._endpoints = endpoints
+        self._weighted = any(endpoint.weight is not None for endpoint in endpoints)
         self._clock = clock
         self._sleep = sleep
         self._stop = stop
@@ -124,6 +125,8 @@ class Scheduler:
 
     def _max_load(self) -> float:
         """With weights: the load of the heaviest endpoint that works, were it full. No endpoint takes more for its weight."""
+        if not self._weighted:
+            return math.inf
         heaviest = max(
             (
                 (endpoint.weight, endpoint.concurrency.limit)

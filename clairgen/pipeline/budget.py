@@ -224,7 +224,7 @@ class Charge:
 
     def _cost_of(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
         price = self._role.price_per_million
-        if price is None or prompt_tokens is None or answer_tokens is None:
+        if self._call is None or price is None or prompt_tokens is None or answer_tokens is None:
             return None
         return picodollars(price, prompt_tokens, answer_tokens)
 

@@ -1,10 +1,8 @@
 """`ask`, the one way to get text out of a model: the stored completion if there is one, else a request to the role's pool."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from clairgen.config.prices import cost_usd
 from clairgen.config.role import Role
@@ -48,7 +46,7 @@ class CompletionClient:
         self._budget = budget
         self._running: dict[str, asyncio.Future[Completion]] = {}
         for name, pool in pools.items():
-            progress.role(name).in_flight_now = partial(getattr, pool, "in_flight")
+            progress.role(name).load = pool
             progress.role(name).priced = roles[name].price_per_million is not None
 
     async def __call__(
@@ -89,6 +87,9 @@ class CompletionClient:
             running.cancel()
             raise
         except Exception as error:
+            if isinstance(error, RequestFailedError):
+                error.role = request.role.name
+                self._progress.role(error.role).failed += 1
             running.set_exception(error)
             running.exception()  # perhaps nobody waits, which is no fault
             raise
@@ -112,50 +113,37 @@ class CompletionClient:
     async def _fetched(self, request: "Request") -> Completion:
         """Send a request until it is answered or given up: the whole life of a request, in one loop.
 
-        It has a slot from the moment when it may be sent until its response is there. All that it has to wait for besides (its
-        turn, the budget, a rate limit, an open circuit breaker, the delay before a retry) it waits for without one.
+        It has a slot from the moment when it may be sent until it is answered, or its failure is recorded, so that an endpoint
+        where everything fails is not flooded. All that it has to wait for besides (its turn, the budget, a rate limit, an open
+        circuit breaker, the delay before a retry) it waits for without one.
         """
         if self._stop.is_set():
             raise DrainedError
         role, pool = request.role, self._pools[request.role.name]
         outcome: ChatAnswer | RequestError
-        with self._pending(role.name), pool.request() as retries:
+        with pool.request() as retries:
             while True:
                 body = request.body(retries.redraws)
                 tokens = pool.expected_tokens(body)
                 with Charge(self._budget, role.name, role.settings, body) as charge:
                     endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve)
-                    start = pool.clock()
                     try:
                         await charge.commit()
                         self._progress.role(role.name).sent += 1
-                        outcome = await endpoint.chat(body, tokens, adapts=not retries.own_429s.suspected)
+                        start = pool.clock()
+                        outcome = await endpoint.chat(body, tokens, adapts=retries.adapts)
                         charge.answered(outcome.usage)
+                        seconds = pool.clock() - start
                     except RequestError as error:
                         charge.failed(error)
+                        await self._save_failure(request, error, endpoint.name, pool.clock() - start)
                         outcome = error
                     finally:
                         pool.release(endpoint)
-                seconds = pool.clock() - start
                 if isinstance(outcome, ChatAnswer):
                     pool.answered(outcome.usage)
                     return await self._save(request, outcome, endpoint.name, seconds)
-                await self._save_failure(request, outcome, endpoint.name, seconds)
                 await pool.sleep(retries.seconds_after(outcome))
-
-    @contextmanager
-    def _pending(self, role: str) -> Iterator[None]:
-        """Count a request while it is sent or waits."""
-        counters = self._progress.role(role)
-        counters.pending += 1
-        try:
-            yield
-        except RequestFailedError as error:
-            counters.failed += 1
-            error.role = role
-            raise
-        finally:
-            counters.pending -= 1
 
     async def _save(self, request: "Request", answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
         """Commit and count a completion."""

@@ -3,13 +3,23 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+
+class Load(Protocol):
+    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait."""
+
+    @property
+    def in_flight(self) -> int: ...  # noqa: D102 - see above
+
+    @property
+    def pending(self) -> int: ...  # noqa: D102 - see above
 
 
 @dataclass(slots=True)
 class RoleProgress:
     """Counters of a role in this session; `cost_usd` counts what this session paid for, failed attempts included.
 
-    `pending` counts the requests that are in flight or wait for a slot; `in_flight_now` returns how many are in flight.
     `refused` counts attempts that gave no completion, by reason; `failed` the requests that were given up.
     """
 
@@ -22,8 +32,7 @@ class RoleProgress:
     completion_tokens: int = 0
     cost_usd: float = 0.0
     priced: bool = False
-    pending: int = 0
-    in_flight_now: Callable[[], int] = lambda: 0
+    load: Load | None = None
 
     @property
     def retried(self) -> int:
@@ -101,7 +110,9 @@ class Progress:
 
     def role(self, name: str) -> RoleProgress:
         """The counters of a role."""
-        return self.roles.setdefault(name, RoleProgress())
+        if (found := self.roles.get(name)) is None:
+            found = self.roles[name] = RoleProgress()
+        return found
 
     def note(self, sentence: str, *, quotes: bool = False) -> None:
         """Show the user a sentence, such as a configuration change; one that quotes a server stays out of the log."""
@@ -122,7 +133,7 @@ class Progress:
 
 
 def _counters(role: RoleProgress) -> RoleCounters:
-    in_flight = role.in_flight_now()
+    in_flight, pending = (role.load.in_flight, role.load.pending) if role.load is not None else (0, 0)
     return RoleCounters(
         sent=role.sent,
         answered=role.answered,
@@ -133,5 +144,5 @@ def _counters(role: RoleProgress) -> RoleCounters:
         completion_tokens=role.completion_tokens,
         cost_usd=role.cost_usd if role.priced else None,
         in_flight=in_flight,
-        waiting=max(0, role.pending - in_flight),
+        waiting=max(0, pending - in_flight),
     )

@@ -115,6 +115,7 @@ ALTER TABLE spending RENAME COLUMN most TO max_cost;
 ALTER TABLE spending RENAME COLUMN begun_at TO started_at;
 UPDATE meta SET key = 'tokenizer' WHERE key = 'tokeniser';
 UPDATE meta SET key = replace(key, 'expected:', 'last_position:') WHERE key LIKE 'expected:%';
+UPDATE filter_results SET filter = 'revision_mention' WHERE filter = 'allusion';
 
 -- The recipe worsened is now degraded. A pair's id is the hash of its task and recipe.
 CREATE TEMP TABLE renamed AS

@@ -1,4 +1,4 @@
-"""Everything that can go wrong on the wire, as a server does it: each fault writes to a connection what it has to."""
+"""Everything that can go wrong on the network, done by a server: each fault writes to a connection."""
 
 import asyncio
 import email.utils
@@ -10,7 +10,7 @@ from collections.abc import Callable
 Fault = Callable[[asyncio.Transport], None]
 
 _CURSED = 0.01
-_RARE = 0.03  # beside the others: what makes everybody wait, or is very large
+_RARE = 0.03  # of the faults: those that pause all requests, or are very large
 _HANGS_SECONDS = 60.0
 
 

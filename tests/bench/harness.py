@@ -42,7 +42,7 @@ class Server:
         return self._get("/count")
 
     def seeds(self) -> Counter[int]:
-        """How often each seed was asked with since the last reset; every request has its own."""
+        """How often each seed was requested since the last reset; every request has its own."""
         return Counter({int(seed): count for seed, count in self._get("/seeds").items()})
 
     def reset(self) -> None:

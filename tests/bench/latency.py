@@ -34,7 +34,7 @@ def main(
             facts = server.facts()
             wire = facts["last"] - facts["first"]
             typer.echo(
-                f"{run.__name__}: {wire:.2f} s on the wire, {wire / ideal:.3f} of the schedule's "
+                f"{run.__name__}: {wire:.2f} s on the network, {wire / ideal:.3f} of the schedule's "
                 f"{ideal:.2f} s; with all around it {seconds:.2f} s; most in flight {facts['most_in_flight']}"
             )
 

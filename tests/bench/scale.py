@@ -27,10 +27,10 @@ FILLER = "some words that make the prompt as long as prompts are " * 10
 def main(
     tasks: Annotated[list[int], typer.Option(help="Numbers of tasks.")],
     half_done: Annotated[bool, typer.Option("--half-done", help="Restart with half of the pairs made.")] = False,
-    concurrency: Annotated[int, typer.Option(help="Asks in flight a role.")] = 64,
-    seconds: Annotated[float | None, typer.Option(help="Press Ctrl-C after so long.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight a role.")] = 64,
+    seconds: Annotated[float | None, typer.Option(help="Press Ctrl-C after this many seconds.")] = None,
 ) -> None:
-    """Measure a run of `stronger-preferred` (two asks a task) against a server that answers at once."""
+    """Measure a run of `stronger-preferred` (two requests a task) against a server that answers at once."""
     for count in tasks:
         with served() as port, tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -42,7 +42,7 @@ def main(
 
 
 def whole_run(folder: Path, config: Path, count: int, until: float | None) -> None:
-    """Run to the end, or so many seconds; print rate and peak memory."""
+    """Run to the end, or for `until` seconds; print rate and peak memory."""
     start = time.monotonic()
     process = subprocess.Popen(command(config, folder / "run"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     if until is not None:
@@ -55,7 +55,7 @@ def whole_run(folder: Path, config: Path, count: int, until: float | None) -> No
         (answered,) = database.execute("SELECT count(*) FROM completions").fetchone()
     database.close()
     typer.echo(
-        f"{count:,} tasks: exit code {os.waitstatus_to_exitcode(code)}, {seconds:.1f} s, {answered / seconds:,.0f} asks/s, "
+        f"{count:,} tasks: exit code {os.waitstatus_to_exitcode(code)}, {seconds:.1f} s, {answered / seconds:,.0f} requests/s, "
         f"peak {peak:.0f} MB, database {(folder / 'run' / 'run.db').stat().st_size / 1e6:.0f} MB"
     )
 

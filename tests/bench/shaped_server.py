@@ -52,7 +52,7 @@ class Shape:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self.counts, self.seeds = Counter(), Counter()
         self.first = self.last = 0.0
         self.allowed, self.filled_at = self.burst, time.monotonic()

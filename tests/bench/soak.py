@@ -1,4 +1,5 @@
-"""A soak in every fault of the wire: each task ends exactly once, as a pair or as a named failure, and a later run mends those.
+"""A soak test with every network fault: each task ends exactly once, as a pair or as a named failure, and a later run makes up
+for the failures.
 
 python -m tests.bench.soak
 """
@@ -17,9 +18,9 @@ from tests.bench.harness import config, folder, served, write_tasks
 
 
 def main(
-    asks: Annotated[int, typer.Option(help="Asks that would be needed without faults; two a task.")] = 20_000,
+    asks: Annotated[int, typer.Option(help="Requests that would be needed without faults; two a task.")] = 20_000,
     share: Annotated[float, typer.Option(help="Share of the requests that meet a fault.")] = 0.2,
-    in_flight: Annotated[int, typer.Option(help="Asks in flight a role.")] = 128,
+    in_flight: Annotated[int, typer.Option(help="Requests in flight a role.")] = 128,
 ) -> None:
     """Run against a faulty server, then take up what failed against a healthy one."""
     with folder() as place:
@@ -31,7 +32,7 @@ def main(
         settled(place / "run", first, asks // 2)
         with served() as healthy:
             second = asyncio.run(made(place, healthy.url, in_flight, retry_failed=True))
-            typer.echo(f"with --retry-failed: {second.statuses}, {healthy.facts()['asked']} asks more")
+            typer.echo(f"with --retry-failed: {second.statuses}, {healthy.facts()['asked']} requests more")
         assert second.statuses == {"stronger-preferred": {"made": asks // 2}}
 
 

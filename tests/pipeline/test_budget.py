@@ -1,4 +1,4 @@
-"""The budget is never passed, by the server's own bill: with concurrent asks, kills, time-outs and torn answers."""
+"""The budget is never exceeded, by the server's own bill: with concurrent requests, kills, time-outs and broken answers."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ TRIALS = int(os.environ.get("CLAIRGEN_BUDGET_TRIALS", "3"))
 PRICES = {TARGET: (3, 7), REVISER: (11, 13), STRONGER: (0, 0)}
 MOST_TOKENS = 100
 TIMEOUT_SECONDS = 0.3
-HASTE = 50  # the last sessions of a trial wait so much shorter between tries
+HASTE = 50  # factor by which the last sessions of a trial wait less between attempts
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ async def spent(run: Path) -> Spent:
 
 
 async def ended(given: RunConfig, run: Path) -> Summary:
-    """A session that is left to end by itself, in haste."""
+    """A session that runs to its end, with short waits."""
     runtime = Runtime(clock=lambda: HASTE * time.monotonic(), sleep=lambda seconds: asyncio.sleep(seconds / HASTE))
     return await generate(given, run, runtime=runtime)
 
@@ -105,7 +105,7 @@ async def test_the_bill_stays_within_the_budget(trial: int, tmp_path: Path) -> N
         for _ in range(chance.randint(1, 3)):
             await killed_after(chance.uniform(0.6, 2.0), config_path, run)
             assert provider.picodollars <= budget * 10**12
-        for _ in range(4):  # a row of alike faults may end a session before the budget does
+        for _ in range(4):  # a series of equal faults may end a session before the budget does
             summary = await ended(config(endpoint.url, tasks, budget_usd=budget, **roles), run)
             if isinstance(summary.stopped_by, BudgetError):
                 break
@@ -123,7 +123,7 @@ async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path:
         first = await generate(whole.model_copy(update={"budget_usd": 0.1}), run)
         asked = len(endpoint.asked)
         again = await generate(whole.model_copy(update={"budget_usd": 0.1}), run)
-        assert len(endpoint.asked) == asked  # the next ask still does not fit
+        assert len(endpoint.asked) == asked  # the next request still does not fit
         second = await generate(whole.model_copy(update={"budget_usd": 10.0}), run)
     for stopped in (first, again):
         assert isinstance(stopped.stopped_by, BudgetError)
@@ -135,8 +135,8 @@ async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path:
     assert (await api.status(run)).spent == await spent(run)
 
 
-async def test_every_try_is_paid_for(tmp_path: Path) -> None:
-    """An empty answer is billed as it says; of a torn one nobody knows, so it counts at its most."""
+async def test_every_attempt_is_paid_for(tmp_path: Path) -> None:
+    """An empty answer is billed as it says; what a broken one costs is not known, so it counts as the most it can cost."""
     fates = iter([said(None, tokens=(20, 10)), Reply(b"", reset=True)])
 
     def script(request: dict[str, Any]) -> Reply:
@@ -155,7 +155,7 @@ async def test_every_try_is_paid_for(tmp_path: Path) -> None:
     assert counted.unsettled > 10**6 * (1024 * 3 + MOST_TOKENS * 7)
 
 
-async def test_a_budget_that_nothing_bounds_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+async def test_a_budget_for_requests_without_a_bound_is_rejected_before_anything_is_sent(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
         with pytest.raises(ConfigError, match="budget_usd needs a price for every model"):

@@ -1,4 +1,4 @@
-"""`kill -9` at random moments: what was committed is never asked again, nothing is lost, nothing doubled."""
+"""`kill -9` at random moments: what was committed is never requested again, nothing is lost, nothing is doubled."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def slowly(request: dict[str, Any]) -> Reply:
 
 
 def committed_seeds(run: Path) -> set[int]:
-    """Seeds of the asks whose answers are on disk; each ask has its own."""
+    """Seeds of the requests whose answers are on disk; each request has its own."""
     if not (run / "run.db").exists():
         return set()
     with sqlite3.connect(run / "run.db") as database:
@@ -41,7 +41,7 @@ def committed_seeds(run: Path) -> set[int]:
 
 
 async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
-    """Run generate and kill it; whether it had ended by itself before."""
+    """Run generate and kill it; whether it had ended before."""
     command = [sys.executable, "-m", "clairgen", "generate", str(config_path), "--run", str(run)]
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
