@@ -88,7 +88,7 @@ async def test_revision_that_misses_is_asked_for_once_more_and_counted(tmp_path:
     assert again.statuses == {"clair": {"made": TASKS}}
     assert Counter(request["model"] for request in endpoint.asked) == {TARGET: TASKS, REVISER: TASKS + 2 * TASKS // 3}
     [report] = await api.report(tmp_path / "run")
-    assert (report.reasked, dict(report.missed)) == (2 * TASKS // 3, {"length-ratio": TASKS // 3})
+    assert (report.retried, dict(report.failed_checks)) == (2 * TASKS // 3, {"length-ratio": TASKS // 3})
 
 
 async def test_second_revision_that_can_be_parsed_is_better_than_none(tmp_path: Path) -> None:
