@@ -1,5 +1,6 @@
 """Loading a data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+_HASHED = {*_FILES, ".arrow", ".csv", ".gz", ".zst"}
 
 
 def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
@@ -40,6 +42,24 @@ def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
         if split == "train":
             raise
         return None
+
+
+def data_hash(data: str) -> str | None:
+    """The hash of a local data set's files, by name and content; None for one on the hub."""
+    path = Path(data)
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _HASHED)
+    found = hashlib.sha256()
+    try:
+        for file in files:
+            with file.open("rb") as content:
+                found.update(
+                    f"{file.relative_to(path)} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
+                )
+    except OSError as error:
+        raise InputError(f"the data set {data} cannot be read, so check or replace it: {error.strerror}") from error
+    return found.hexdigest()
 
 
 def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Dataset | None":
