@@ -67,7 +67,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A good answer, kept permanently under its content key."""
+    """A good answer, kept permanently under its content key.
+
+    Stored is what the model wrote. What `ask` returns is the answer in it; `removed` names what was taken off: thinking, control
+    tokens.
+    """
 
     key: str
     role: str
@@ -82,6 +86,7 @@ class Completion:
     response_id: str | None
     cost_usd: float | None
     created_at: str
+    removed: tuple[str, ...] = ()
 
 
 class ParseStatus(StrEnum):
@@ -106,12 +111,16 @@ class ParseStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of a pair: its text, and the finish reason ("stop", "length", ...), key and model of its completion."""
+    """One answer of a pair: its text, and the finish reason ("stop", "length", ...), key and model of its completion.
+
+    `removed` names what was taken off the completion's text: `thinking`, and control tokens by themselves.
+    """
 
     text: str
     finish_reason: str
     key: str
     model: str = ""
+    removed: tuple[str, ...] = ()
 
 
 class Variant(StrEnum):

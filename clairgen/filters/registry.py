@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clairgen.filters.contamination import CONTAMINATION
+from clairgen.filters.embedded_markup import EMBEDDED_MARKUP
 from clairgen.filters.empty import EMPTY
 from clairgen.filters.filter import Filter
 from clairgen.filters.format import FORMAT
@@ -15,8 +16,10 @@ from clairgen.filters.levenshtein import LEVENSHTEIN
 from clairgen.filters.lost_answer import LOST_ANSWER
 from clairgen.filters.near_duplicate import NEAR_DUPLICATE
 from clairgen.filters.refusal import REFUSAL
+from clairgen.filters.removed_markup import REMOVED_MARKUP
 from clairgen.filters.revision_mention import REVISION_MENTION
 from clairgen.filters.truncated import TRUNCATED
+from clairgen.filters.unknown_finish_reason import UNKNOWN_FINISH_REASON
 from clairgen.plugins import Registry
 
 FILTERS: Registry[Filter[Any]] = Registry(
@@ -27,6 +30,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
         FORMAT,
         EMPTY,
         IDENTICAL,
+        EMBEDDED_MARKUP,
         LENGTH_RATIO,
         JACCARD,
         LEVENSHTEIN,
@@ -34,6 +38,8 @@ FILTERS: Registry[Filter[Any]] = Registry(
         LOST_ANSWER,
         REFUSAL,
         LANGUAGE,
+        REMOVED_MARKUP,
+        UNKNOWN_FINISH_REASON,
         CONTAMINATION,
         NEAR_DUPLICATE,
     ),

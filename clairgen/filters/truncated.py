@@ -2,6 +2,7 @@
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Switch
+from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.records import Answer, Undecided
 
 
@@ -17,9 +18,13 @@ def truncated_reply(undecided: Undecided) -> Fault | None:
 
 
 def _cut_off(chosen: Answer | None, rejected: Answer) -> Fault | None:
-    if chosen is not None and chosen.finish_reason == "length":
+    if chosen is not None and _is_cut_off(chosen):
         return Fault("chosen-truncated")
-    return Fault("rejected-truncated") if rejected.finish_reason == "length" else None
+    return Fault("rejected-truncated") if _is_cut_off(rejected) else None
+
+
+def _is_cut_off(answer: Answer) -> bool:
+    return finish_kind(answer.finish_reason) is FinishKind.LENGTH
 
 
 TRUNCATED = Filter(

@@ -22,6 +22,7 @@ from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Sent, Store, now
 from clairgen.templates import Template
+from clairgen.thinking import separate
 
 _LONG_WAIT_SECONDS = 60
 _PROBE = (Message("user", "Answer with the word yes."),)
@@ -63,6 +64,10 @@ class CompletionClient:
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
         request = self._roles[role].request(self.sent(role, messages), sample, template)
+        return _answer_in(await self._completion(request), request)
+
+    async def _completion(self, request: "Request") -> Completion:
+        """The whole completion, as the model wrote it."""
         while (running := self._running.get(request.key)) is not None:
             try:
                 return await asyncio.shield(running)
@@ -248,6 +253,26 @@ class CompletionClient:
             latency_seconds=seconds,
         )
         await self._store.completions.save_attempt(attempt)
+
+
+def _answer_in(completion: Completion, request: "Request") -> Completion:
+    """The completion with nothing but the answer. Raises RequestFailedError where the model thought to the end of its tokens.
+
+    What reviser and judges write goes through parsers, which name that themselves.
+    """
+    role = request.role.name
+    found = separate(completion.text, "\n".join(message.content for message in request.messages))
+    if found.unclosed:
+        if role == "reviser" or role.startswith("judge"):
+            return completion
+        detail = f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
+        error = RequestFailedError("truncated", detail, status=200, billed=True)
+        error.role = role
+        raise error
+    if found.answer == completion.text:
+        return completion
+    thinking = () if completion.text.startswith(found.answer) else ("thinking",)
+    return replace(completion, text=found.answer, removed=(*thinking, *found.stripped))
 
 
 class _RoleRequests:

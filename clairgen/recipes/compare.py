@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 
+from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.recipes.judge import judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
 from clairgen.records import Answer, Message, Pair, ParseStatus, SampleRange, Task
@@ -53,7 +54,7 @@ async def compare_with_fresh(task: Task, chosen: Answer, number: int, ask: Ask, 
     Fresh answers have sample indices of their own, so none of them is an answer that the pair was made of.
     """
     completion = await ask("target", task.messages, sample=SampleRange.ADVISE + number)
-    if completion.finish_reason == "length":
+    if finish_kind(completion.finish_reason) is FinishKind.LENGTH:
         return Outcome.TRUNCATED
     fresh = answer_of(completion)
     return Outcome.SAME_TEXT if fresh.text.strip() == chosen.text.strip() else await compare(task, chosen, fresh)

@@ -17,6 +17,8 @@ class Ask(Protocol):
     ) -> Completion:
         """Ask the model in `role`; different `sample` indices of one prompt give different answers.
 
+        The completion's text is the answer, without the thinking before it and the control tokens after it.
+
         Raises RequestFailedError when this task has to fail, RunStoppedError when the run stops.
         """
 
@@ -68,7 +70,7 @@ def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:
 
 def answer_of(completion: Completion) -> Answer:
     """A completion's whole text as one answer of a pair."""
-    return Answer(completion.text, completion.finish_reason, completion.key, completion.model)
+    return Answer(completion.text, completion.finish_reason, completion.key, completion.model, completion.removed)
 
 
 def as_user(text: str) -> tuple[Message, ...]:

@@ -29,7 +29,7 @@ from clairgen.store.statement import Statement
 
 SELECT_PAIRS: Final = """
 SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.rejected,
-    p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model,
+    p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model, p.chosen_removed, p.rejected_removed,
     chosen_request.key AS chosen_key, rejected_request.key AS rejected_key,
     p.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
     p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective,
@@ -106,6 +106,8 @@ def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int)
         "rejected_finish_reason": rejected.finish_reason,
         "chosen_model": chosen.model if chosen else None,
         "rejected_model": rejected.model,
+        "chosen_removed": _listed(chosen.removed) if chosen else None,
+        "rejected_removed": _listed(rejected.removed),
         "filter_set": filter_set,
         "drop_reason": drop_reason(made.findings),
         "made_at": now(),
@@ -154,7 +156,13 @@ def drop_reason(findings: Sequence[Finding]) -> str | None:
 def _outcome(row: sqlite3.Row) -> Pair | Undecided:
     task_id, recipe, reasoning, version = row["task_id"], row["recipe"], row["reasoning"], row["parser_version"]
     retried, failed_check = bool(row["retried"]), row["failed_check"]
-    first = Answer(row["rejected"], row["rejected_finish_reason"], row["rejected_key"] or "", row["rejected_model"])
+    first = Answer(
+        row["rejected"],
+        row["rejected_finish_reason"],
+        row["rejected_key"] or "",
+        row["rejected_model"],
+        _names(row["rejected_removed"]),
+    )
     if row["chosen"] is not None:
         chosen = _last_reply(row, row["chosen"])
         return Pair(
@@ -177,7 +185,16 @@ def _outcome(row: sqlite3.Row) -> Pair | Undecided:
 
 
 def _last_reply(row: sqlite3.Row, text: str) -> Answer:
-    return Answer(text, row["chosen_finish_reason"], row["chosen_key"] or "", row["chosen_model"])
+    removed = _names(row["chosen_removed"])
+    return Answer(text, row["chosen_finish_reason"], row["chosen_key"] or "", row["chosen_model"], removed)
+
+
+def _listed(removed: tuple[str, ...]) -> str | None:
+    return " ".join(removed) or None
+
+
+def _names(listed: str | None) -> tuple[str, ...]:
+    return tuple(listed.split(" ")) if listed else ()
 
 
 def _sides(outcome: Pair | Undecided) -> tuple[Answer, Answer | None]:

@@ -136,7 +136,12 @@ UPDATE meta SET key = 'last_position:degraded' WHERE key = 'last_position:worsen
 DROP TABLE renamed;
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS)
+_REMOVED = """
+ALTER TABLE pairs ADD COLUMN chosen_removed TEXT;    -- what was taken off the completion: thinking, control tokens
+ALTER TABLE pairs ADD COLUMN rejected_removed TEXT;
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}
