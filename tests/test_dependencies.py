@@ -149,6 +149,7 @@ def test_every_imported_package_is_declared_where_it_is_imported(place: str) -> 
     assert sorted(undeclared) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", ["", *EXTRAS])
 def test_every_declared_package_is_imported_by_the_code_that_it_is_declared_for(extra: str) -> None:
     imported = imported_in(*(CODE[extra] if extra else ["clairgen/", "train/clairgen_train/"]))

@@ -23,6 +23,8 @@ from docs.generator.__main__ import PAGES, pages
 from docs.generator.commands import all_commands
 from tests.docs.blocks import Block, blocks, run_console, run_python
 
+pytestmark = pytest.mark.slow
+
 SOURCES = {page.relative_to(PAGES).as_posix(): page.read_text(encoding="utf-8") for page in sorted(PAGES.rglob("*.md"))}
 FILLED = pages()
 FIRST = "getting-started.md"

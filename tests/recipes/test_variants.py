@@ -152,6 +152,7 @@ async def test_critique_comes_before_the_revision_and_is_part_of_its_prompt(tmp_
     assert expected == {"target": TASKS, "reviser": 2 * TASKS}
 
 
+@pytest.mark.slow
 async def test_best_of_n_keeps_what_the_judge_prefers(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         prompt = request["messages"][-1]["content"]
