@@ -67,6 +67,7 @@ def test_edit_share_goes_from_equal_to_all_different() -> None:
     assert edit_share("", "") == 0
 
 
+@pytest.mark.slow
 async def test_revision_that_misses_is_asked_for_once_more_and_counted(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         if request["model"] == TARGET:
