@@ -27,6 +27,8 @@ from docs.generator.commands import all_commands
 from tests.cli.commands import clairgen as run_command
 from tests.docs.blocks import Block, blocks, run_console, run_python
 
+pytestmark = pytest.mark.slow
+
 SOURCES = {page.relative_to(PAGES).as_posix(): page.read_text(encoding="utf-8") for page in sorted(PAGES.rglob("*.md"))}
 FILLED = pages()
 FIRST = "getting-started.md"
