@@ -64,18 +64,14 @@ class CompletionClient:
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
         request = self._roles[role].request(self.sent(role, messages), sample, template)
-        return _answer_in(await self._completion(request), request)
-
-    async def _completion(self, request: "Request") -> Completion:
-        """The whole completion, as the model wrote it."""
         while (running := self._running.get(request.key)) is not None:
             try:
-                return await asyncio.shield(running)
+                return _answer_in(await asyncio.shield(running), request)
             except asyncio.CancelledError:
                 waiting = asyncio.current_task()
                 if not running.cancelled() or (waiting is not None and waiting.cancelling()):
                     raise  # this task is cancelled, not only the one that it waits for
-        return await self._shared(request)
+        return _answer_in(await self._shared(request), request)
 
     def sent(self, role: str, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The messages that a role is sent: its system message precedes those that contain none.

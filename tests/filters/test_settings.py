@@ -15,8 +15,13 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.records import FilterAction
 
 MEASURES = ["length_ratio", "jaccard", "levenshtein"]
-SWITCHES = ["format", "truncated", "empty", "identical"]
-MARKINGS = ["revision_mention", "lost_answer", "refusal", "language", "contamination", "near_duplicate"]
+SWITCHES = ["format", "truncated", "empty", "identical", "embedded_markup"]
+MARKINGS = [
+    *("revision_mention", "lost_answer", "refusal", "language", "removed_markup", "unknown_finish_reason"),
+    *("contamination", "near_duplicate"),
+]
+NEWER = dict.fromkeys(("embedded_markup", "removed_markup", "unknown_finish_reason"), "off")
+"""Filters that a record of an older version does not have."""
 
 
 def settings(written: Mapping[str, object] | str) -> FilterSettings:
@@ -220,22 +225,26 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
     assert one.model_dump_json() == same.model_dump_json()
     assert FilterSettings().model_dump_json() == (
         '{"truncated":{"action":"drop"},"format":{"action":"drop"},"empty":{"action":"drop"},'
-        '"identical":{"action":"drop"},"length_ratio":{"bounds":[0.5,2.0],"action":null},'
+        '"identical":{"action":"drop"},"embedded_markup":{"action":"drop"},'
+        '"length_ratio":{"bounds":[0.5,2.0],"action":null},'
         '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null},'
         '"revision_mention":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
-        '"language":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
+        '"language":{"action":"mark"},"removed_markup":{"action":"mark"},'
+        '"unknown_finish_reason":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
         '"near_duplicate":{"action":"off","threshold":0.8}}'
     )
 
 
 def test_description_is_one_line() -> None:
     assert FilterSettings().description == (
-        "truncated: drop; format: drop; empty: drop; identical: drop; length_ratio 0.5 to 2: drop revisions, mark others; "
-        "revision_mention: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark"
+        "truncated: drop; format: drop; empty: drop; identical: drop; embedded_markup: drop; "
+        "length_ratio 0.5 to 2: drop revisions, mark others; "
+        "revision_mention: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark; "
+        "removed_markup: mark; unknown_finish_reason: mark"
     )
     every_other = (
         "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off, revision_mention: off, lost_answer: off, "
-        "refusal: off, language: off, near_duplicate: off"
+        "refusal: off, language: off, near_duplicate: off, embedded_markup: off, removed_markup: off, unknown_finish_reason: off"
     )
     assert settings(
         every_other + ", jaccard: [10, null], levenshtein: {bounds: [null, 5000], action: mark}}"
@@ -244,7 +253,7 @@ def test_description_is_one_line() -> None:
         "jaccard at least 10: drop",
         "levenshtein at most 5000: mark",
     )
-    assert settings(every_other.replace("mark", "off") + "}").description == "no filter"
+    assert settings(every_other.replace(": mark", ": off") + "}").description == "no filter"
 
 
 def test_every_key_is_explained() -> None:
@@ -269,15 +278,15 @@ RECORD_OF_AN_OLDER_VERSION = (
 
 
 def test_a_record_of_an_older_version_equals_the_same_settings_of_this_one() -> None:
-    assert FilterSettings.from_record(RECORD_OF_AN_OLDER_VERSION) == FilterSettings()
+    assert FilterSettings.from_record(RECORD_OF_AN_OLDER_VERSION) == settings(NEWER)
     changed = RECORD_OF_AN_OLDER_VERSION.replace('"allusion":{"action":"mark"}', '"allusion":{"action":"drop"}')
-    assert FilterSettings.from_record(changed) == settings("revision_mention: drop") != FilterSettings()
+    assert FilterSettings.from_record(changed) == settings({**NEWER, "revision_mention": "drop"})
 
 
 def test_a_filter_that_is_newer_than_a_record_was_not_in_force() -> None:
     before = json.loads(RECORD_OF_AN_OLDER_VERSION)
     del before["refusal"]
-    assert FilterSettings.from_record(json.dumps(before)) == settings("refusal: off")
+    assert FilterSettings.from_record(json.dumps(before)) == settings({**NEWER, "refusal": "off"})
 
 
 def test_the_old_name_of_a_filter_is_read_but_not_beside_the_new_one() -> None:
