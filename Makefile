@@ -3,18 +3,25 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
+JOBS ?= 0
 BIN := $(VENV)/bin
 DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test check docs picture coverage bench bench-training lint types floors format lock package classroom-models vllm clean
+.PHONY: demo test test-fast test-times check docs picture coverage bench bench-training lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
 
-test: $(VENV)/.installed-$(EXTRAS)  ## the tests
-	$(BIN)/pytest
+test: $(VENV)/.installed-$(EXTRAS)  ## all tests; JOBS=4 or JOBS=auto runs them in several processes
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+
+test-fast: $(VENV)/.installed-$(EXTRAS)  ## the tests of the inner loop: no process, browser or training, nothing slow
+	$(BIN)/pytest -m 'not slow' --hypothesis-profile few
+
+test-times: $(VENV)/.installed-$(EXTRAS)  ## all tests, and what they cost in processor seconds
+	$(BIN)/pytest -p tests.processor_times
 
 docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a broken link or any other warning is an error
 	$(BIN)/python -m docs.generator build
@@ -87,7 +94,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml lock/requirements.txt
-	$(BIN)/pip install --quiet --constraint lock/requirements.txt --editable '.[$*]'
+	$(BIN)/pip install --quiet --no-compile --constraint lock/requirements.txt --editable '.[$*]'
 	touch '$@'
 
 # The builds of torchvision, torchaudio and torchcodec that vLLM brings along are for CUDA, and it fails where it finds them.

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from clairgen.records import Message as Message
     from clairgen.records import Pair as Pair
     from clairgen.records import Task as Task
+    from clairgen.records import Undecided as Undecided
 
 _MODULES = {
     "FILTERS": "filters.registry",
@@ -60,6 +61,7 @@ _MODULES = {
     "RunConfig": "config.models",
     "Summary": "pipeline.generate",
     "Task": "records",
+    "Undecided": "records",
     "UserError": "errors",
     "export": "api",
     "filter_pairs": "pipeline.refilter",

@@ -7,7 +7,7 @@ from tests.runs import TARGET, played
 from tests.scripted import Reply, Script, said
 
 Rule = Callable[[str, str], int]
-"""The place that a judge chooses of the two answers that it is shown; 0 for no verdict."""
+"""The position that a judge chooses of the two answers that it is shown; 0 for no verdict."""
 
 JUDGE = "judge-model"
 WINNER_SAYS = "now better"
@@ -19,7 +19,7 @@ def judge_role(url: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - an
 
 
 def playing(prefers: Rule) -> Script:
-    """All roles, with a target whose answers differ by seed and a judge that chooses place 1 or 2 (0: no verdict)."""
+    """All roles, with a target whose answers differ by seed and a judge that chooses position 1 or 2 (0: no verdict)."""
 
     def script(request: dict[str, Any]) -> Reply:
         prompt = request["messages"][-1]["content"]
@@ -51,8 +51,8 @@ def dislikes_winners(first: str, _second: str) -> int:
     return 2 if WINNER_SAYS in first else 1
 
 
-def likes_the_first_place(_first: str, _second: str) -> int:
-    """Nothing but the seat counts."""
+def likes_the_first_position(_first: str, _second: str) -> int:
+    """Only the position counts."""
     return 1
 
 

@@ -39,6 +39,7 @@ NOT_IMPORTED = {
     "pyarrow-stubs": "types of pyarrow, read by mypy",
     "pytest-cov": "a plugin that pytest loads: make coverage",
     "pytest-timeout": "a plugin that pytest loads",
+    "pytest-xdist": "a plugin that pytest loads: make test JOBS=auto",
     "ruff": "a command: make lint",
     "types-pyyaml": "types of yaml, read by mypy",
     "zensical": "a command: make docs",

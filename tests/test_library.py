@@ -16,7 +16,7 @@ from tests.scripted import ScriptedEndpoint
 
 PUBLIC = {
     *("ClairgenError", "UserError", "RunConfig", "load_config"),
-    *("Completion", "Message", "Pair", "Task", "Recipe", "RECIPES"),
+    *("Completion", "Message", "Pair", "Undecided", "Task", "Recipe", "RECIPES"),
     *("Candidate", "Fault", "Filter", "FILTERS", "Metric", "METRICS"),
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -16,9 +17,9 @@ import pytest
 import clairgen
 from clairgen import api
 from clairgen.errors import ConfigError, RunStoppedError
-from clairgen.filters.filter import Candidate, Fault, Filter, always
+from clairgen.filters.filter import Candidate, Check, Fault, Filter, always
 from clairgen.filters.options import Marking
-from clairgen.filters.pipeline import FilterPipeline
+from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.plugins import Registry
@@ -58,19 +59,31 @@ def install(folder: Path, name: str, entry_points: dict[str, dict[str, str]], co
 
 
 @pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for packages on the path of this process, where the plugin of the guide is installed."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for packages on the path of this process; what is installed there is forgotten afterwards."""
     folder = tmp_path / "packages"
-    entry_points = tomllib.loads(block("pyproject.toml"))["project"]["entry-points"]
-    install(folder, "clairgen-brevity", entry_points, block("clairgen_brevity.py"), "clairgen_brevity")
+    folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    for registry in REGISTRIES:
-        registry.refresh()
     yield folder
     monkeypatch.undo()
-    sys.modules.pop("clairgen_brevity", None)
+    forget(folder)
+
+
+def forget(folder: Path) -> None:
+    """Let this process look for plugins again, without the modules of this folder."""
+    for module in folder.glob("*.py"):
+        sys.modules.pop(module.stem, None)
     for registry in REGISTRIES:
         registry.refresh()
+
+
+@pytest.fixture
+def brevity(site: Path) -> Path:
+    """The plugin of the guide, installed; the folder that it is in."""
+    entry_points = tomllib.loads(block("pyproject.toml"))["project"]["entry-points"]
+    install(site, "clairgen-brevity", entry_points, block("clairgen_brevity.py"), "clairgen_brevity")
+    forget(site)
+    return site
 
 
 def regretful() -> Callable[[dict[str, Any]], Reply]:
@@ -79,7 +92,7 @@ def regretful() -> Callable[[dict[str, Any]], Reply]:
     return lambda request: said("I regret" + " that" * next(lengths))
 
 
-async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(packages: Path, tmp_path: Path) -> None:
+async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(brevity: Path, tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(4)), tmp_path / "run"
     async with ScriptedEndpoint(regretful()) as endpoint:
         text = config_text(endpoint.url, tasks, recipes=[])
@@ -104,34 +117,35 @@ async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(p
     assert [row["marks"] for row in rows] == [["chosen-apologizes"]] * 4
 
 
-@pytest.mark.process
-async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(packages: Path, tmp_path: Path) -> None:
+async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(brevity: Path, tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(4)), tmp_path / "run"
-    path = {"PYTHONPATH": os.pathsep.join([str(packages), os.environ.get("PYTHONPATH", "")])}
     async with ScriptedEndpoint(regretful()) as endpoint:
         text = config_text(endpoint.url, tasks, recipes=["shorter-preferred"], filters={"length_ratio": "off"})
         (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-        made = await process("generate", tmp_path / "config.yaml", "--run", run, environment=path)
+        made = await command("generate", tmp_path / "config.yaml", "--run", run)
     assert made.code == 0, made.err
-    filtered = await process("filter", run, "--mark", "apology", "--drop", "words-saved", environment=path)
+    filtered = await command("filter", run, "--mark", "apology", "--drop", "words-saved")
     assert (filtered.code, filtered.out) == (2, "")
     assert "words_saved: drop needs bounds" in filtered.err
-    filtered = await process("filter", run, "--drop", "apology", "--off", "allusion", environment=path)
+    filtered = await command("filter", run, "--drop", "apology", "--off", "allusion")
     assert "apology: drop" in filtered.out
     assert filtered.err == "Note: the filter 'allusion' is now called 'revision_mention'; the old name is still read.\n"
-    [content] = json.loads((await process("report", run, "--json", environment=path)).out)
+    [content] = json.loads((await command("report", run, "--json")).out)
     assert content["metrics"]["words_saved"]["kept"]["n"] == 4
 
+    shutil.rmtree(brevity)
+    forget(brevity)
     uninstalled = await command("filter", run, "--mark", "refusal")
     assert (uninstalled.code, uninstalled.out) == (2, "")
     assert "the filter 'apology' is in force in this run, but its plugin is not installed" in uninstalled.err
     status = json.loads((await command("status", run, "--json")).out)
     assert status["filters"]["apology"] == {"action": "drop", "phrases": ["i'm sorry", "i apologize"]}
+    assert (await command("export", run, tmp_path / "out")).code == 0
     without = await command("filter", run, "--off", "apology")
     assert (without.code, "apology" in without.out) == (0, False)
 
 
-def test_a_plugin_is_in_the_registries_and_imported_only_when_it_is_used(packages: Path) -> None:
+def test_a_plugin_is_in_the_registries_and_imported_only_when_it_is_used(brevity: Path) -> None:
     assert [*clairgen.FILTERS][-2:] == ["apology", "words_saved"]
     assert "shorter-preferred" in clairgen.RECIPES
     assert "words_saved" in clairgen.METRICS
@@ -142,7 +156,7 @@ def test_a_plugin_is_in_the_registries_and_imported_only_when_it_is_used(package
     assert [*FilterSettings.model_validate({"apology": "mark"}).model_dump()][-2:] == ["apology", "near_duplicate"]
 
 
-def test_a_filter_of_a_plugin_is_in_force_only_where_it_is_named(packages: Path) -> None:
+def test_a_filter_of_a_plugin_is_in_force_only_where_it_is_named(brevity: Path) -> None:
     assert "apology" not in FilterSettings().model_dump()
     named = FilterSettings.model_validate({"apology": {}, "words_saved": [-3, None]})
     assert named.phrases[-2:] == ("apology: mark", "words_saved at least -3: drop")
@@ -181,11 +195,9 @@ def test_a_filter_of_a_plugin_is_in_force_only_where_it_is_named(packages: Path)
     ],
 )
 def test_a_faulty_plugin_is_refused_in_a_sentence(
-    entry_points: dict[str, str], code: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    entry_points: dict[str, str], code: str, sentence: str, site: Path
 ) -> None:
-    install(tmp_path, "broken-plugin", {"clairgen.filters": entry_points}, code, "broken_plugin")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "broken_plugin", raising=False)
+    install(site, "broken-plugin", {"clairgen.filters": entry_points}, code, "broken_plugin")
     registry = Registry(Filter, "clairgen.filters", clairgen.FILTERS.built_in.values())
     registry.refresh()
     with pytest.raises(ConfigError, match=sentence) as refused:
@@ -193,10 +205,9 @@ def test_a_faulty_plugin_is_refused_in_a_sentence(
     assert "\n" not in str(refused.value)
 
 
-def test_two_plugins_with_one_name_are_both_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_plugins_with_one_name_are_both_named(site: Path) -> None:
     for name in ("one-plugin", "other-plugin"):
-        install(tmp_path / name, name, {"clairgen.metrics": {"length": f"{name.replace('-', '_')}:LENGTH"}})
-        monkeypatch.syspath_prepend(str(tmp_path / name))
+        install(site, name, {"clairgen.metrics": {"length": f"{name.replace('-', '_')}:LENGTH"}})
     registry = Registry(clairgen.Metric, "clairgen.metrics", ())
     registry.refresh()
     with pytest.raises(
@@ -208,27 +219,19 @@ def test_two_plugins_with_one_name_are_both_named(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.process
-async def test_the_command_line_names_a_broken_plugin_and_goes_on_without_it_where_it_is_not_used(
-    tmp_path: Path,
-) -> None:
+async def test_a_broken_plugin_is_named_where_it_is_used_and_disturbs_nothing_else(site: Path, tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
-    install(
-        tmp_path,
-        "broken-plugin",
-        {"clairgen.recipes": {"own": "broken_plugin:OWN"}},
-        "raise RuntimeError('no')",
-        "broken_plugin",
-    )
-    environment = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    entry_points = {"clairgen.recipes": {"own": "broken_plugin:OWN"}}
+    install(site, "broken-plugin", entry_points, "raise RuntimeError('no')", "broken_plugin")
+    environment = {"PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
     async with ScriptedEndpoint(played) as endpoint:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["own"]))
         broken = await process("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["clair"]))
         good = await process("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
     assert broken.code == 2
-    assert (
-        "the plugin broken-plugin 0.1.0: the recipe 'own' (broken_plugin:OWN) cannot be loaded (RuntimeError: no)"
-        in broken.err
+    assert broken.err.startswith(
+        "Error: the plugin broken-plugin 0.1.0: the recipe 'own' (broken_plugin:OWN) cannot be loaded (RuntimeError: no); fix"
     )
     assert "Traceback" not in broken.err
     assert good.code == 0
@@ -252,6 +255,32 @@ def test_a_filter_can_be_added_for_the_running_process(added: list[str]) -> None
     assert FilterSettings.model_validate({"shouting": "drop"}).phrases[-1] == "shouting: drop"
     with pytest.raises(ConfigError, match="there is already a filter 'shouting'"):
         clairgen.FILTERS.add(own)
+
+
+def repeats(options: Marking) -> Check:
+    seen: set[str] = set()
+
+    def check(candidate: Candidate) -> Fault | None:
+        text = candidate.pair.chosen.text
+        if text in seen:
+            return Fault("chosen-repeats")
+        seen.add(text)
+        return None
+
+    return check
+
+
+def test_a_filter_that_compares_pairs_sees_those_that_are_kept_in_their_order(added: list[str]) -> None:
+    own = Filter("repetition", Marking, "Chosen answers that were chosen before.", repeats, whole_run=True)
+    clairgen.FILTERS.add(own)
+    added.append(own.name)
+    settings = FilterSettings.model_validate({"repetition": "drop"})
+    assert settings.compares_pairs
+    over_the_run = RunFilters(settings, revises=False)
+    dropped = Finding("empty", FilterAction.DROP, "rejected-empty", None)
+    repeated = Finding("repetition", FilterAction.DROP, "chosen-repeats", None)
+    found = [over_the_run.settle(pair(), None, findings) for findings in ((dropped,), (), (), (repeated,))]
+    assert found == [(dropped,), (), (repeated,), (repeated,)]
 
 
 @pytest.mark.parametrize(

@@ -185,4 +185,5 @@ def _fields(plugins: tuple[Filter[Any], ...]) -> type[BaseModel]:
         one.name: (one.options, Field(default=one.options(), description=one.summary)) for one in filters
     }
     config = ConfigDict(extra="forbid", frozen=True)
-    return create_model("FilterSettings", __config__=config, __doc__=FilterSettings.__doc__, **fields)
+    words = "Which filters look at the pairs, within which bounds, and what each does with what it finds."
+    return create_model("FilterSettings", __config__=config, __doc__=words, **fields)

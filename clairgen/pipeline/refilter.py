@@ -11,7 +11,7 @@ from clairgen.metrics.stream import measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"
-"""Metadata key: not empty while near duplicates have yet to be looked for among the pairs."""
+"""Metadata key: not empty while the filters that compare pairs have yet to see them all. Named after the first such filter."""
 
 TOKENIZER = "tokenizer"
 """Metadata key: the tokenizer of a run's contrasts."""
@@ -44,8 +44,8 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     return number
 
 
-async def settle_near_duplicates(store: Store, filter_set: int, settings: FilterSettings) -> None:
-    """Look for near duplicates among all made pairs in the order of their tasks, and commit the findings that change.
+async def settle_run_filters(store: Store, filter_set: int, settings: FilterSettings) -> None:
+    """Apply the filters that compare pairs to all made pairs in the order of their tasks; commit the findings that change.
 
     Pairs are made in any order; so the result does not depend on how often a run was interrupted.
     """
@@ -61,8 +61,8 @@ async def settle_near_duplicates(store: Store, filter_set: int, settings: Filter
     await store.metadata.put(UNSETTLED, "")
 
 
-async def unsettle_near_duplicates(store: Store, settings: FilterSettings) -> None:
-    """Record, before pairs are made, that near duplicates have yet to be looked for among them, in case of a kill."""
+async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
+    """Record, before pairs are made, that the filters that compare pairs have yet to see them, in case of a kill."""
     if settings.compares_pairs:
         await store.metadata.put(UNSETTLED, "yes")
 
@@ -73,8 +73,8 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
     uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
     if await store.metadata.get(UNSETTLED):
         raise RunError(
-            f"{run.path} is being generated or was killed, and its pairs have not been checked for near duplicates; wait for "
-            f"generate to end, or run: clairgen filter {run.path}"
+            f"{run.path} is being generated or was killed, and its pairs have not been compared with each other, as a filter "
+            f"such as near_duplicate needs; wait for generate to end, or run: clairgen filter {run.path}"
         )
     if uncovered:
         raise RunError(

@@ -15,7 +15,7 @@ from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import TOKENIZER, settle_near_duplicates
+from clairgen.pipeline.refilter import TOKENIZER, settle_run_filters
 from clairgen.records import Pair, StoredPair, Undecided
 from clairgen.store import RunDirectory, Store, writing
 
@@ -44,7 +44,7 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
             filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
             config = parse_config(configuration, "the run's configuration")
             summary = await _reparse(store, config, filters, every=every)
-            await settle_near_duplicates(store, in_force[0], settings)
+            await settle_run_filters(store, in_force[0], settings)
             return summary
 
 

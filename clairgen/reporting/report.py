@@ -10,7 +10,7 @@
                   "kept": {"jaccard": ...}},
      "metrics": {"politeness": {"summary": "...", "all": {"mean": 0.4, "se": 0.01, "n": 406}, "kept": {...}}},
      "tokenizer": "treebank",
-     "reasked": 0, "missed": {},
+     "retried": 0, "failed_checks": {},
      "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3,
                  "first_position": {"mean": 0.5, "se": 0.025, "n": 400},
                  "interval_95": [0.45, 0.55], "leaning": "neither position", "flips": {...}}],
@@ -64,8 +64,8 @@ class RecipeReport:
     """The figures of one run and recipe.
 
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
-    dropped or not. `failed` and `pending` count tasks without a pair. `reasked` revisions missed what was asked for and
-    were asked for once more; `missed` counts those that still do, by what they miss. `cost_usd` is None when not known.
+    dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
+    requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
     """
 
     run: str
@@ -81,8 +81,8 @@ class RecipeReport:
     contrast_of_kept: ContrastEstimates
     tokenizer: str
     judges: tuple[JudgeReport, ...] = ()
-    reasked: int = 0
-    missed: Mapping[str, int] = field(default_factory=dict)
+    retried: int = 0
+    failed_checks: Mapping[str, int] = field(default_factory=dict)
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
@@ -109,11 +109,11 @@ class RecipeReport:
             "metrics": {name: metric.to_json() for name, metric in self.metrics.items()},
             "tokenizer": self.tokenizer,
             "judges": [judge.to_json() for judge in self.judges],
-            "reasked": self.reasked,
-            "missed": dict(self.missed),
+            "retried": self.retried,
+            "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
         }
-        return with_former_names(content, {"tokeniser": "tokenizer"})
+        return with_former_names(content, {"tokeniser": "tokenizer", "reasked": "retried", "missed": "failed_checks"})
 
 
 class RecipeNumbers:
@@ -126,8 +126,8 @@ class RecipeNumbers:
         self._n = 0
         self._dropped: Counter[str] = Counter()
         self._marked: Counter[str] = Counter()
-        self._reasked = 0
-        self._missed: Counter[str] = Counter()
+        self._retried = 0
+        self._failed_checks: Counter[str] = Counter()
         self._all = _Means()
         self._kept = _Means()
         self._histograms = Histograms()
@@ -135,8 +135,8 @@ class RecipeNumbers:
     def add(self, stored: StoredPair) -> None:
         """Count a pair that was made, and its contrast if it has a chosen answer."""
         self._n += 1
-        self._reasked += stored.outcome.retried
-        self._missed.update([stored.outcome.failed_check] if stored.outcome.failed_check else [])
+        self._retried += stored.outcome.retried
+        self._failed_checks.update([stored.outcome.failed_check] if stored.outcome.failed_check else [])
         self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         reason = _reason_for_dropping(stored)
         if reason is not None:
@@ -174,8 +174,8 @@ class RecipeNumbers:
             contrast_of_kept=self._kept.estimates(),
             tokenizer=self.tokenizer,
             judges=tuple(judges),
-            reasked=self._reasked,
-            missed=_most_frequent_first(self._missed),
+            retried=self._retried,
+            failed_checks=_most_frequent_first(self._failed_checks),
             audit=audit,
             histograms=self._histograms.histograms(),
             metrics=metrics or {},

@@ -45,7 +45,7 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
     for name, metric in report.metrics.items():
         console.print()
         console.print(_metric_words(report, name, metric, reports))
-    if report.reasked:
+    if report.retried:
         console.print()
         console.print(_reask_words(report, reports))
     for judge in report.judges:
@@ -92,10 +92,10 @@ def _metric_words(report: RecipeReport, name: str, metric: MetricEstimates, repo
 
 def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
     """How many revisions failed their check."""
-    missed = ", ".join(f"{count:,} {plain_line(what)}" for what, count in report.missed.items()) or "none"
+    failing = ", ".join(f"{count:,} {plain_line(what)}" for what, count in report.failed_checks.items()) or "none"
     words = Text("Revisions of ").append_text(_name(report, reports))
     return words.append(
-        f": {report.reasked:,} failed their check and were requested once more; still failing: {missed}."
+        f": {report.retried:,} failed their check and were requested once more; still failing: {failing}."
     )
 
 

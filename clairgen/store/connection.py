@@ -8,9 +8,8 @@ from pathlib import Path
 import aiosqlite
 
 from clairgen.errors import RunError, StoreError
-from clairgen.keys import pair_id
 from clairgen.store.messages import COMPRESSED, compressed
-from clairgen.store.schema import MIGRATIONS, VERSION
+from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 
 _BUSY_SECONDS = 30
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "afs"}
@@ -34,7 +33,8 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
             await connection.execute("PRAGMA journal_mode = WAL")
             await connection.execute("PRAGMA synchronous = FULL")
             await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
-            await connection.create_function("pair_id", 2, pair_id, deterministic=True)
+            for name, (arguments, function) in FUNCTIONS.items():
+                await connection.create_function(name, arguments, function, deterministic=True)
             await _migrate(connection, path)
         except BaseException:
             await connection.close()

@@ -4,7 +4,9 @@ Table names are a stable interface. Nothing that was paid for is ever deleted: p
 completions stay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from clairgen.keys import pair_id
 
 _FIRST = """
 CREATE TABLE meta (                  -- of the run: id, version that made it, filter set in force, fingerprint of the tasks
@@ -58,7 +60,7 @@ CREATE TABLE judgements (            -- a judge's verdict on answers 1 and 2 of 
 ) WITHOUT ROWID;
 CREATE INDEX judgements_by_recipe ON judgements (recipe, status);
 
-CREATE TABLE pairs (                 -- id is the hash of task and recipe; position is the task's
+CREATE TABLE pairs (                 -- id is the hash of task and recipe; where nothing was chosen, rejected is the first answer
     id TEXT PRIMARY KEY, position INTEGER NOT NULL, task_id TEXT NOT NULL, recipe TEXT NOT NULL,
     status TEXT NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'made', 'failed')),
     prompt TEXT, chosen TEXT, rejected TEXT, unparsed TEXT, chosen_finish_reason TEXT, rejected_finish_reason TEXT,
@@ -113,6 +115,7 @@ ALTER TABLE spending RENAME COLUMN most TO max_cost;
 ALTER TABLE spending RENAME COLUMN begun_at TO started_at;
 UPDATE meta SET key = 'tokenizer' WHERE key = 'tokeniser';
 UPDATE meta SET key = replace(key, 'expected:', 'last_position:') WHERE key LIKE 'expected:%';
+UPDATE filter_results SET filter = 'revision_mention' WHERE filter = 'allusion';
 
 -- The recipe worsened is now degraded. A pair's id is the hash of its task and recipe.
 CREATE TEMP TABLE renamed AS
@@ -134,9 +137,9 @@ DROP TABLE renamed;
 """
 
 MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS)
-"""Migration n takes a database from version n to n + 1, in one transaction with the record that it ran.
+"""Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
-They may call the SQL function `pair_id(task_id, recipe)`.
-"""
+FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}
+"""SQL functions that migrations call, by name: how many arguments they take, and the function."""
 
 VERSION = len(MIGRATIONS)

@@ -1,5 +1,6 @@
 """The reference of what is written: the tables of run.db, the columns of exports, JSON reports, errors and findings."""
 
+import contextlib
 import inspect
 import re
 import sqlite3
@@ -11,32 +12,39 @@ import clairgen.reporting.report
 import clairgen.reporting.training.report
 from clairgen.exporting.rows import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
 from clairgen.reporting.training.diagnostics.registry import RULES
-from clairgen.store.schema import MIGRATIONS, VERSION
+from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
 
 _TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
 _RENAMED = re.compile(r"ALTER TABLE (\w+) RENAME TO (\w+)")
+_COLUMN_COMMENT = re.compile(r"ALTER TABLE (\w+) RENAME COLUMN \w+ TO (\w+);[ \t]*-- *(.*)")
 
 
 def tables() -> str:
-    """Every table of the schema that this version writes, with its columns and indexes."""
+    """Every table of the schema that this version writes, with its columns."""
     script = "\n".join(MIGRATIONS)
-    comments = dict(_TABLE_COMMENT.findall(script))
-    for before, now in _RENAMED.findall(script):
-        comments[now] = comments.pop(before, "")
+    renamed = dict(_RENAMED.findall(script))
+    about = {renamed.get(name, name): comment for name, comment in _TABLE_COMMENT.findall(script)}
+    notes = {(renamed.get(name, name), column): note for name, column, note in _COLUMN_COMMENT.findall(script)}
     parts = [f"The schema's version is {VERSION}."]
-    database = sqlite3.connect(":memory:")
-    try:
-        database.executescript(script)
-        for (name,) in database.execute(
-            "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid"
-        ).fetchall():
-            comment = comments.get(name) or ""
-            about = f"{comment[:1].upper()}{comment[1:]}." if comment else ""
-            parts += [f"## {name} {{ #{name} }}", about, table(("column", "type", ""), _columns(database, name))]
-    finally:
-        database.close()
+    for name, columns in _schema().items():
+        comment = about.get(name, "")
+        rows = (
+            (code(column), kind, "; ".join(filter(None, (facts, notes.get((name, column))))))
+            for column, kind, facts in columns
+        )
+        parts += [f"## {name} {{ #{name} }}", _sentence(comment), table(("column", "type", ""), rows)]
     return "\n\n".join(filter(None, parts))
+
+
+def _schema() -> dict[str, list[tuple[str, str, str]]]:
+    """The columns of every table of a new run, each with its type and what holds for its values."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        for function, (arguments, does) in FUNCTIONS.items():
+            database.create_function(function, arguments, does)
+        database.executescript("\n".join(MIGRATIONS))
+        names = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid").fetchall()
+        return {name: list(_columns(database, name)) for (name,) in names}
 
 
 def _columns(database: sqlite3.Connection, name: str) -> Iterator[tuple[str, str, str]]:
@@ -46,7 +54,11 @@ def _columns(database: sqlite3.Connection, name: str) -> Iterator[tuple[str, str
             "never null" if not_null and not key else "",
             f"{code(default)} by default" if default is not None else "",
         ]
-        yield code(column), kind or "any", ", ".join(filter(None, facts))
+        yield column, kind or "any", ", ".join(filter(None, facts))
+
+
+def _sentence(comment: str) -> str:
+    return f"{comment[:1].upper()}{comment[1:]}." if comment else ""
 
 
 def export_columns() -> str:

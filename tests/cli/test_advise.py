@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.commands import clairgen
-from tests.judges import Rule, dislikes_winners, judge_role, likes_the_first_place, likes_winners, playing
+from tests.judges import Rule, dislikes_winners, judge_role, likes_the_first_position, likes_winners, playing
 from tests.pipeline.test_kill import committed_seeds
 from tests.runs import config_text, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
@@ -31,7 +31,7 @@ async def generated(folder: Path, url: str, count: int = 24, **changes: Any) -> 
     [
         (likes_winners, "clair: apo-zero fits: winners are better than what the model says"),
         (dislikes_winners, "clair: apo-down fits: winners are worse than what the model says"),
-        (likes_the_first_place, "clair: not clear: as many were won as lost"),
+        (likes_the_first_position, "clair: not clear: as many were won as lost"),
     ],
 )
 async def test_what_fits_is_said_with_the_reason(tmp_path: Path, judge: Rule, said: str) -> None:
@@ -42,7 +42,7 @@ async def test_what_fits_is_said_with_the_reason(tmp_path: Path, judge: Rule, sa
     assert said in done.out
     assert "by judge judge-model; ties count half" in done.out
     assert ("In 24 of 24 comparisons the verdict changed with the order" in done.out) == (
-        judge is likes_the_first_place
+        judge is likes_the_first_position
     )
 
 

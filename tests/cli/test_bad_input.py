@@ -49,7 +49,7 @@ async def test_broken_yaml(tmp_path: Path) -> None:
 async def test_unknown_key_recipe_and_role(tmp_path: Path) -> None:
     one_sentence(await generated(tmp_path, seeds=1), 2, "unknown key 'seeds'; did you mean 'seed'?")
     one_sentence(await generated(tmp_path, recipes=["claire"]), 2, "there is no recipe 'claire'; did you mean 'clair'?")
-    one_sentence(await generated(tmp_path, models={}), 2, "the recipe 'clair' asks a 'target'", "add models.target")
+    one_sentence(await generated(tmp_path, models={}), 2, "the recipe 'clair' needs a 'target'", "add models.target")
     assert not (tmp_path / "run").exists()
 
 
@@ -58,7 +58,7 @@ async def test_missing_tasks_and_missing_column(tmp_path: Path) -> None:
     (tmp_path / "tasks.jsonl").write_text('{"text": "x"}\n')
     one_sentence(await generated(tmp_path), 2, "has no column 'prompt' or 'messages'; it has text")
     (tmp_path / "tasks.jsonl").write_text("\n")
-    one_sentence(await generated(tmp_path), 2, "holds no task")
+    one_sentence(await generated(tmp_path), 2, "has no tasks")
 
 
 async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
 
 async def test_two_prompts_under_one_id(tmp_path: Path) -> None:
     done = await generated(tmp_path, prompts=[{"id": "a", "prompt": "one"}, {"id": "a", "prompt": "two"}])
-    one_sentence(done, 2, "tasks.jsonl line 2", "its id 'a' stands for another prompt already")
+    one_sentence(done, 2, "tasks.jsonl line 2", "its id 'a' already belongs to another prompt")
 
 
 async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:

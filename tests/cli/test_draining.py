@@ -52,7 +52,7 @@ async def test_what_does_not_answer_is_cut_off_when_the_time_to_drain_is_over(tm
         assert process.returncode == 130, err
         assert 1.5 <= seconds < 10
         assert "at most 1.5 s" in err.decode()
-        assert "were still in the making after 1.5 s and were cut off" in err.decode()
+        assert "were still being made after 1.5 s and were cut off" in err.decode()
         assert "clair: 0 pairs made" in out.decode()
         assert f"Continue with: clairgen generate {config} --run {run} --drain-seconds 1.5" in out.decode()
         spent = (await api.status(run)).spent

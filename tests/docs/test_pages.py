@@ -1,5 +1,6 @@
 """The documentation is true: its commands and programs run, its configurations load, its words and links exist."""
 
+import ast
 import asyncio
 import json
 import os
@@ -13,7 +14,9 @@ import jsonschema
 import pytest
 import yaml
 
+import clairgen
 from clairgen.config.file import load_config, parse_config
+from clairgen.config.renamed import RENAMED
 from clairgen.config.schema import configuration_schema
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES
@@ -27,6 +30,7 @@ SOURCES = {page.relative_to(PAGES).as_posix(): page.read_text(encoding="utf-8") 
 FILLED = pages()
 FIRST = "getting-started.md"
 RUN_ELSEWHERE = {"guides/plugins.md"}  # with the package that it shows installed: tests/test_plugins.py
+SCHEMA = jsonschema.Draft202012Validator(configuration_schema(list(RECIPES)))
 COMMANDS = all_commands()
 FLAGS = {name: {flag for one in command.params for flag in one.opts} for name, command in COMMANDS.items()}
 NOT_OURS = {"--help", "--index-url", "--port", "--profile", "--rm"}  # click's, pip's, vLLM's and docker's
@@ -66,6 +70,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_first_page_makes_a_run_and_a_data_set(first_run: Path) -> None:
     assert (first_run / "runs" / "first" / "run.db").is_file()
     assert sorted(entry.name for entry in (first_run / "datasets" / "first").iterdir()) == [
@@ -75,6 +80,7 @@ def test_the_first_page_makes_a_run_and_a_data_set(first_run: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SOURCES if runnable(name) and name not in {FIRST, *RUN_ELSEWHERE}])
 async def test_commands_and_programs_of_a_page_run(
     name: str, first_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -106,7 +112,7 @@ def test_configurations_load(name: str, block: Block, tmp_path: Path) -> None:
     whole = content if "recipes" in content else base | content
     file.write_text(yaml.safe_dump(whole))
     config = load_config(file)
-    jsonschema.validate(json.loads(json.dumps(whole)), configuration_schema(list(RECIPES)))
+    SCHEMA.validate(json.loads(json.dumps(whole)))
     if "recipes" in content:
         assert block.title.endswith(".yaml"), f"a whole configuration in {name} needs a file's name as its title"
         plan_recipes(config, config.models)
@@ -151,6 +157,26 @@ def test_every_link_leads_somewhere(name: str) -> None:
 def test_every_reason_that_a_pair_has_no_chosen_answer_is_explained() -> None:
     for status in ParseStatus:
         assert f"`{status}`" in SOURCES["reference/errors.md"]
+
+
+def test_every_reason_that_a_task_fails_for_is_explained() -> None:
+    calls = [
+        node
+        for file in Path(clairgen.__path__[0]).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args
+    ]
+    raised = [call.args[0] for call in calls if call.func.id in ("RequestFailedError", "RetryableError")]  # type: ignore[attr-defined]
+    reasons = {str(reason.value) for reason in raised if isinstance(reason, ast.Constant)}
+    assert {"rejected-alone", "timed-out"} <= reasons
+    for reason in reasons:
+        assert f"`{reason}`" in SOURCES["reference/errors.md"]
+
+
+def test_every_old_name_is_listed_with_its_new_one() -> None:
+    for names in (RENAMED.keys, RENAMED.recipes, RENAMED.filters):
+        for old, new in names.items():
+            assert re.search(rf"^\|.*`{old}`.*\|.*`{new}`.*\|$", SOURCES["background/faq.md"], re.MULTILINE), old
 
 
 def test_every_recipe_is_in_a_guide() -> None:

@@ -23,6 +23,7 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(navigation(site["project"]["nav"])) == sorted(pages())
 
 
+@pytest.mark.process
 def test_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     pytest.importorskip("zensical")
     count = write(tmp_path)

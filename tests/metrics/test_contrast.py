@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clairgen.errors import ConfigError
@@ -83,6 +83,7 @@ def test_both_distances_are_symmetric_and_bounded(one: str, other: str, tokenize
     assert abs(len(one) - len(other)) <= edits <= max(len(one), len(other))
 
 
+@settings(deadline=None)  # rapidfuzz imports numpy at the first example
 @given(st.lists(st.tuples(ANY_TEXT, ANY_TEXT), max_size=5), TOKENIZER)
 def test_many_pairs_are_measured_as_each_alone(pairs: list[tuple[str, str]], tokenizer: str) -> None:
     chosen, rejected = [one for one, _ in pairs], [other for _, other in pairs]

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,12 +92,18 @@ def test_the_set_is_that_of_the_words(text: str) -> None:
     assert treebank_set(text) == set(treebank_words(text))
 
 
-@pytest.mark.slow
-@given(MADE_OF_PIECES)
-def test_words_are_those_of_nltk(text: str) -> None:
-    from nltk.tokenize import TreebankWordTokenizer
+@pytest.fixture(scope="module")
+def nltk_words() -> Callable[[str], list[str]]:
+    from nltk.tokenize import TreebankWordTokenizer  # takes half a second to load
 
-    assert treebank_words(text) == TreebankWordTokenizer().tokenize(text)
+    words: Callable[[str], list[str]] = TreebankWordTokenizer().tokenize
+    return words
+
+
+@pytest.mark.slow
+@given(text=MADE_OF_PIECES)
+def test_words_are_those_of_nltk(nltk_words: Callable[[str], list[str]], text: str) -> None:
+    assert treebank_words(text) == nltk_words(text)
 
 
 @pytest.mark.parametrize(("text", "words"), TREEBANK.values(), ids=TREEBANK)

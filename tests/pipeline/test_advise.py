@@ -22,7 +22,7 @@ from tests.judges import (
     Rule,
     dislikes_winners,
     judge_role,
-    likes_the_first_place,
+    likes_the_first_position,
     likes_winners,
     playing,
     tosses_a_coin,
@@ -55,7 +55,7 @@ def completions(run: Path, role: str) -> list[tuple[str, int]]:
     [
         (likes_winners, Variant.APO_ZERO, 1.0),
         (dislikes_winners, Variant.APO_DOWN, 0.0),
-        (likes_the_first_place, None, 0.5),
+        (likes_the_first_position, None, 0.5),
     ],
 )
 async def test_what_the_judge_prefers_decides(
@@ -75,18 +75,18 @@ async def test_what_the_judge_prefers_decides(
     assert clair.by == f"judge {JUDGE}"
 
 
-async def test_a_coin_is_not_clear_and_seat_bias_is_all_ties(tmp_path: Path) -> None:
+async def test_a_coin_is_not_clear_and_position_bias_is_all_ties(tmp_path: Path) -> None:
     async with ScriptedEndpoint(playing(tosses_a_coin)) as endpoint:
         await generate(configured(endpoint.url, tmp_path, 60), tmp_path / "run")
         [coin] = (await advise(tmp_path / "run")).recipes
         assert coin.rate.recommendation is None
         assert coin.outcomes[Outcome.WON] > 10
         assert coin.outcomes[Outcome.LOST] > 10
-        endpoint.script = playing(likes_the_first_place)
+        endpoint.script = playing(likes_the_first_position)
         brought = configured(endpoint.url, tmp_path, judge=judge_role(endpoint.url, max_tokens=99))
-        [seat] = (await advise(tmp_path / "run", config=brought)).recipes
-    assert seat.outcomes == {Outcome.TIE_BETWEEN_ORDERS: 60}
-    assert seat.rate.recommendation is None
+        [biased] = (await advise(tmp_path / "run", config=brought)).recipes
+    assert biased.outcomes == {Outcome.TIE_BETWEEN_ORDERS: 60}
+    assert biased.rate.recommendation is None
 
 
 async def test_fresh_answers_are_none_of_the_pairs_and_nothing_is_asked_twice(tmp_path: Path) -> None:
@@ -177,11 +177,11 @@ async def test_what_cannot_be_judged_is_left_out_by_name(tmp_path: Path) -> None
         assert clair.failed == [("context-overflow", 1, "too long")]
         assert found.failed == 1
         endpoint.script = playing(likes_winners)
-        mended = await advise(tmp_path / "run", runtime=quick())
+        retried = await advise(tmp_path / "run", runtime=quick())
     cut = unread = 11  # numbers 1 and 10 to 19; 2 and 20 to 29
     assert clair.outcomes == {Outcome.TRUNCATED: cut, Outcome.UNREADABLE: unread, Outcome.WON: 30 - cut - unread - 1}
-    assert mended.failed == 0
-    assert mended.recipes[0].outcomes[Outcome.WON] == 30 - cut - unread
+    assert retried.failed == 0
+    assert retried.recipes[0].outcomes[Outcome.WON] == 30 - cut - unread
 
 
 async def test_stopped_in_the_middle_it_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ async def per_pair(run: Path, **options: Any) -> tuple[AdviseSummary, dict[str, 
 
 
 def by_number(first: str, second: str) -> int:
-    """Winners of questions below 20 win, those above lose; every seventh goes by the place."""
+    """Winners of questions below 20 win, those above lose; every seventh is decided by position."""
     number = int(first.split("Question number ")[1].split(":")[0])
     if number % 7 == 0:
         return 1
@@ -311,7 +311,7 @@ async def test_ties_take_what_fits_the_data_set(tmp_path: Path) -> None:
     assert (advice.confidence, advice.wins, advice.losses, advice.ties, advice.by) == (0.5, 0, 0, 1, f"judge {JUDGE}")
 
 
-async def test_a_pair_that_is_made_anew_loses_its_advice(tmp_path: Path) -> None:
+async def test_a_pair_that_is_made_again_loses_its_advice(tmp_path: Path) -> None:
     async with ScriptedEndpoint(playing(likes_winners)) as endpoint:
         settings = configured(endpoint.url, tmp_path, 12)
         await generate(settings, tmp_path / "run")

@@ -92,11 +92,11 @@ async def test_a_bad_prompt_fails_its_task_only_and_is_taken_up_again(tmp_path: 
         unchanged = await generate(config(endpoint.url, tasks), tmp_path / "run", runtime=quick())
         assert unchanged.failed == 2
         healthy = True
-        mended = await generate(
+        retried = await generate(
             config(endpoint.url, tasks), tmp_path / "run", Options(retry_failed=True), runtime=quick()
         )
-    assert mended.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
-    assert mended.failures == []
+    assert retried.statuses == {"clair": {"made": 5}, "stronger-preferred": {"made": 5}}
+    assert retried.failures == []
     assert asked_models(endpoint) == {TARGET: 6, REVISER: 5, STRONGER: 5}
 
 
@@ -351,7 +351,7 @@ async def test_an_empty_answer_is_drawn_again_with_another_seed(tmp_path: Path) 
     assert len({request["seed"] for request in endpoint.asked}) == len(endpoint.asked) == 3
 
 
-async def test_a_missing_key_is_told_before_anything_is_made(tmp_path: Path) -> None:
+async def test_a_missing_key_is_reported_before_anything_is_made(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
     keyed = config("http://127.0.0.1:9/v1", tasks, reviser={"api_key_env": "MY_KEY"})
     with pytest.raises(ConfigError, match=r"MY_KEY, which models\.reviser\.api_key_env names, is not set"):
@@ -359,7 +359,7 @@ async def test_a_missing_key_is_told_before_anything_is_made(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
-async def test_a_key_is_sent_and_stands_in_no_file(tmp_path: Path) -> None:
+async def test_a_key_is_sent_and_is_in_no_file(tmp_path: Path) -> None:
     key = "sk-very-secret-0123456789"
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
 
@@ -430,7 +430,7 @@ async def test_a_run_in_use_is_refused(tmp_path: Path) -> None:
         await first
 
 
-async def test_resolved_configuration_stands_with_the_run(tmp_path: Path) -> None:
+async def test_resolved_configuration_is_kept_with_the_run(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     async with ScriptedEndpoint(played) as endpoint:
         given: RunConfig = config(endpoint.url, tasks)
@@ -481,7 +481,7 @@ async def test_failures_that_are_taken_up_again_are_no_failures_any_more(tmp_pat
     assert summary.failures == []
 
 
-async def test_a_key_that_an_answer_quotes_stands_in_no_file(tmp_path: Path) -> None:
+async def test_a_key_that_an_answer_quotes_is_in_no_file(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     async with ScriptedEndpoint(lambda _: Reply(b"<html>Authorization: Bearer sk-0123456789</html>")) as endpoint:
         runtime = Runtime(environment={"MY_KEY": "sk-0123456789"}, clock=(clock := FakeClock()), sleep=clock.sleep)

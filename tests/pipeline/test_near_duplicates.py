@@ -8,7 +8,7 @@ from clairgen import api
 from clairgen.errors import ConfigError, RunError
 from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
-from clairgen.pipeline.refilter import filter_pairs, unsettle_near_duplicates
+from clairgen.pipeline.refilter import filter_pairs, unsettle_run_filters
 from clairgen.pipeline.reparse import reparse
 from clairgen.store import RunDirectory, writing
 from tests.runs import config, played, questions, write_tasks
@@ -73,8 +73,10 @@ async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found
     async with ScriptedEndpoint(played) as endpoint:
         await generate(config(endpoint.url, tasks, filters=looked_for), run, Options(limit=3))
         async with writing(RunDirectory(run)) as store:  # as a kill in the middle leaves it
-            await unsettle_near_duplicates(store, FilterSettings.model_validate(looked_for))
-        with pytest.raises(RunError, match="have not been checked for near duplicates"):
+            await unsettle_run_filters(store, FilterSettings.model_validate(looked_for))
+        with pytest.raises(
+            RunError, match="have not been compared with each other, as a filter such as near_duplicate needs"
+        ):
             await api.export(run, tmp_path / "out")
         await generate(config(endpoint.url, tasks, filters=looked_for), run)
     assert (await api.export(run, tmp_path / "out")).row_count == 8

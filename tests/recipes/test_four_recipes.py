@@ -219,7 +219,7 @@ async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
     }
     assert chosen == {
         "best-and-worst": ("answer b", "answer c"),
-        "tied-at-the-ends": ("answer b", "answer a"),  # of equals the one that stands first
+        "tied-at-the-ends": ("answer b", "answer a"),  # of equal ones the first
         "not-available": ("answer b", "answer c"),
     }
     assert models_of(pairs["best-and-worst"])[0] == "m-b"
@@ -227,7 +227,7 @@ async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
     assert {failure[1]: failure[2] for failure in summary.failures} == {"too-few-answers": 2}
 
 
-async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
+async def test_recorded_answers_are_judged_again(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"rather longer {number}"}
         for number in range(10)
@@ -250,7 +250,7 @@ async def test_recorded_answers_are_judged_anew(tmp_path: Path) -> None:
         ({"name": "judge-on-policy", "by": "scores"}, {}, "has no option `by`"),
     ],
 )
-async def test_what_cannot_be_judged_is_told(
+async def test_what_cannot_be_judged_is_an_error(
     tmp_path: Path, recipe: object, changes: dict[str, Any], sentence: str
 ) -> None:
     async with ScriptedEndpoint(all_played) as endpoint:
@@ -325,7 +325,7 @@ async def test_judgements_of_an_earlier_plan_are_not_counted(tmp_path: Path) -> 
     assert (report.n, report.judges[0].verdicts, report.judges[0].flips.n) == (5, 10, 5)
 
 
-async def test_answers_that_the_data_set_brings_later_are_taken(tmp_path: Path) -> None:
+async def test_answers_that_the_data_set_has_later_are_taken(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"longer still {number}"}
         for number in range(4)
@@ -383,7 +383,7 @@ async def test_everything_that_a_pair_asked_for_is_in_its_cost(tmp_path: Path) -
     assert paid > 0
 
 
-async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path) -> None:
+async def test_misspelt_answers_are_reported_before_any_request(tmp_path: Path) -> None:
     source = {"path": str(ultra_feedback(tmp_path)), "column": "instruction", "answers": "complletions"}
     async with ScriptedEndpoint(all_played) as endpoint:
         with pytest.raises(InputError, match="has no column 'complletions', which `answers` or `scores`"):
@@ -392,19 +392,19 @@ async def test_misspelt_answers_are_told_before_anything_is_asked(tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("bias", "leaning"), [(0.2, "first position"), (0.0, "neither position")])
-async def test_planted_seat_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
+async def test_planted_position_bias_of_twenty_points_is_found_and_a_fair_judge_not_accused(
     tmp_path: Path, bias: float, leaning: str
 ) -> None:
-    """It prefers the better answer, but takes the first position, whatever stands there, in a share `bias` of verdicts."""
+    """It prefers the better answer, but takes the first position, whatever answer it shows, in a share `bias` of verdicts."""
     drawn = random.Random(1)
 
-    def seated(request: dict[str, Any]) -> Reply:
+    def biased(request: dict[str, Any]) -> Reply:
         if request["model"] != JUDGE:
             return all_played(request)
         return said("[1]") if drawn.random() < bias else prefers_longer(request)
 
     write_tasks(tmp_path / "tasks.jsonl", questions(400))
-    async with ScriptedEndpoint(seated) as endpoint:
+    async with ScriptedEndpoint(biased) as endpoint:
         others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
         await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
     [report] = await api.report(tmp_path / "run")

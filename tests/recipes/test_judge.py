@@ -41,6 +41,6 @@ def test_what_verdicts_decide(judgements: list[Judgement], decided: int | ParseS
     assert decision(judgements) == decided
 
 
-def test_winner_is_the_answer_not_the_place() -> None:
+def test_winner_is_the_answer_not_the_position() -> None:
     assert verdict(2, swapped=True).choice == 1
     assert verdict(2, swapped=True).winner == 2

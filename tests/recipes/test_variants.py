@@ -88,7 +88,7 @@ async def test_revision_that_misses_is_asked_for_once_more_and_counted(tmp_path:
     assert again.statuses == {"clair": {"made": TASKS}}
     assert Counter(request["model"] for request in endpoint.asked) == {TARGET: TASKS, REVISER: TASKS + 2 * TASKS // 3}
     [report] = await api.report(tmp_path / "run")
-    assert (report.reasked, dict(report.missed)) == (2 * TASKS // 3, {"length-ratio": TASKS // 3})
+    assert (report.retried, dict(report.failed_checks)) == (2 * TASKS // 3, {"length-ratio": TASKS // 3})
 
 
 async def test_second_revision_that_can_be_parsed_is_better_than_none(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ async def test_nothing_is_asked_again_where_it_would_be_the_same(tmp_path: Path)
     assert len(endpoint.asked) == 6
 
 
-async def test_plain_clair_asks_once_whatever_comes(tmp_path: Path) -> None:
+async def test_plain_clair_sends_one_request_whatever_the_reply(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     async with ScriptedEndpoint(
         lambda request: played(request) if request["model"] == TARGET else revision("x")
@@ -131,7 +131,7 @@ async def test_plain_clair_asks_once_whatever_comes(tmp_path: Path) -> None:
     assert len(endpoint.asked) == 2 * TASKS
 
 
-async def test_critique_comes_before_the_revision_and_stands_in_it(tmp_path: Path) -> None:
+async def test_critique_comes_before_the_revision_and_is_part_of_its_prompt(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         prompt = request["messages"][-1]["content"]
         if request["model"] == TARGET:

@@ -119,11 +119,17 @@ def test_the_json_for_scripts_is_stable() -> None:
         "metrics": {},
         "tokenizer": "treebank",
         "judges": [],
-        "reasked": 0,
-        "missed": {},
+        "retried": 0,
+        "failed_checks": {},
         "audit": None,
         "tokeniser": "treebank",
-        "deprecated": {"tokeniser": "renamed to 'tokenizer'; read that key instead"},
+        "reasked": 0,
+        "missed": {},
+        "deprecated": {
+            "tokeniser": "renamed to 'tokenizer'; read that key instead",
+            "reasked": "renamed to 'retried'; read that key instead",
+            "missed": "renamed to 'failed_checks'; read that key instead",
+        },
     }
 
 

@@ -82,7 +82,7 @@ async def test_lock_is_held_by_one_and_let_go(tmp_path: Path) -> None:
         pass
 
 
-def test_network_file_systems_are_told(tmp_path: Path) -> None:
+def test_network_file_systems_are_refused(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     shared = tmp_path / "my share"
     mounts.write_text(f"dev / ext4 rw 0 0\nhost:/x {str(shared).replace(' ', chr(92) + '040')} nfs4 rw 0 0\n")

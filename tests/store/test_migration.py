@@ -19,7 +19,7 @@ from clairgen.keys import pair_id
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.reparse import reparse
-from clairgen.records import Pair, ParseStatus, Undecided, Variant
+from clairgen.records import FilterAction, Finding, Pair, ParseStatus, Undecided, Variant
 from clairgen.store import RunDirectory, migrate, reading, writing
 from clairgen.store.schema import VERSION
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -183,3 +183,20 @@ async def test_a_degraded_pair_keeps_its_requests_findings_and_advice(migrated: 
     assert rows(migrated, f"SELECT {', '.join(map(of_no_pair.format, tables))}") == [(0,) * len(tables)]
     named = "SELECT recipe FROM pairs UNION SELECT recipe FROM plans UNION SELECT recipe FROM failures"
     assert [row[0] for row in rows(migrated, f"{named} ORDER BY recipe")] == RECIPES
+
+
+async def test_findings_of_a_renamed_filter_have_its_new_name(old_run: RunDirectory) -> None:
+    with closing(sqlite3.connect(old_run.database)) as database:
+        [(identity,)] = database.execute(
+            "SELECT id FROM pairs WHERE recipe = 'clair' AND task_id = 'task-1'"
+        ).fetchall()
+        database.execute(
+            "INSERT INTO filter_results VALUES (2, ?, 9, 'allusion', 'mark', 'alludes-to-revision', 'the revised answer')",
+            (identity,),
+        )
+        database.commit()
+    await migrate(old_run.path)
+    [stored] = await api.find_pairs(old_run.path, identity)
+    assert stored.findings[-1] == Finding(
+        "revision_mention", FilterAction.MARK, "alludes-to-revision", "the revised answer"
+    )

@@ -1,10 +1,6 @@
-"""A short run on every rank that `torch.distributed.run` starts, whose micro-batches differ in objective from rank to rank.
-
-Each rank writes its final state to OUT/rank-N.json: `python -m torch.distributed.run ... -m tests.training.on_ranks OUT`.
-"""
+"""A short run on several ranks, whose micro-batches differ in objective from rank to rank."""
 
 import json
-import sys
 from pathlib import Path
 
 from torch import Tensor
@@ -25,7 +21,8 @@ class LossSourceRecorder(PairTrainer):
         return BY_TRL[-1]
 
 
-def main(out: Path) -> None:
+def train(rank: int, out: Path) -> None:
+    """Train as one of the ranks, and write its final state to OUT/rank-N.json."""
     anchor = RunningAnchor(every=2, answers=2, max_new_tokens=6)
     codes = [Objective.APO_ZERO.code, Objective.KTO_PAIR.code] * 8
     trainer = pair_trainer(
@@ -39,8 +36,5 @@ def main(out: Path) -> None:
     trainer.train()
     weights = sum(weight.double().sum().item() for weight in trainer.model.parameters())
     found = {"anchor": anchor.mean_nats, "weights": weights, "by_trl": BY_TRL}
-    (out / f"rank-{trainer.args.process_index}.json").write_text(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    assert trainer.args.process_index == rank
+    (out / f"rank-{rank}.json").write_text(json.dumps(found))

@@ -1,26 +1,30 @@
-"""`clairgen train` as a user runs it: a process of its own, data in the usual shapes, one sentence per mistake."""
+"""`clairgen train`: data in the usual shapes, one sentence per mistake; the first run is a process of its own."""
 
 import json
 import re
 import shlex
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from clairgen.errors import UserError
 from clairgen_train.run import prepare
-from tests.cli.commands import Done, clairgen
+from tests.cli.commands import Done, clairgen, process
 from tests.training.small_run import pair, saved_model, settings, written
 
+Command = Callable[..., Awaitable[Done]]
 SMALL = ("--set", "batch_size=4", "--set", "precision=fp32", "--set", "held_out_pairs=2", "--epochs", "1")
 
 
-async def train(folder: Path, data: Path | str, *more: str, model: Path | str | None = None, out: str = "out") -> Done:
+async def train(
+    folder: Path, data: Path | str, *more: str, model: Path | str | None = None, by: Command = clairgen
+) -> Done:
     chosen = saved_model(folder / "model") if model is None else model
     cache = ("--set", f"reference_cache={folder / 'cache'}")
-    return await clairgen(
-        "train", data, folder / out, "--model", chosen, *SMALL, *cache, *more, environment={"OMP_NUM_THREADS": "1"}
+    return await by(
+        "train", data, folder / "out", "--model", chosen, *SMALL, *cache, *more, environment={"OMP_NUM_THREADS": "1"}
     )
 
 
@@ -33,7 +37,7 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
         return {"prompt": user[0]["content"], **whole}
 
     data = written(tmp_path / "pairs.jsonl", [published(number) for number in range(20)])
-    done = await train(tmp_path, data)
+    done = await train(tmp_path, data, by=process)
     assert done.code == 0, done.err
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
     assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
@@ -95,7 +99,7 @@ async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
 
 async def test_the_readmes_command_is_valid() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^\$ clairgen (train .*)$", readme, re.MULTILINE)
+    (line,) = re.findall(r"^(?:\$ )?clairgen (train .*)$", readme, re.MULTILINE)
     done = await clairgen(*shlex.split(line), "--settings")
     assert (done.code, "objective: apo-zero" in done.out) == (0, True), done.err
     assert (Path(__file__).parents[2] / "data/classroom/student/config.json").is_file()
@@ -111,19 +115,18 @@ async def test_without_torch_the_message_has_the_command_that_installs_it(tmp_pa
         "sys.argv = ['clairgen', 'train', 'data', 'out', '--model', 'm']\n"
         "from clairgen.cli.app import main; main()"
     )
-    process = await asyncio.create_subprocess_exec(
+    running = await asyncio.create_subprocess_exec(
         sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    _, err = await process.communicate()
-    assert process.returncode == 2
+    _, err = await running.communicate()
+    assert running.returncode == 2
     assert err.decode().strip().endswith("pip install 'clairgen[train]'")
 
 
-@pytest.mark.parametrize("name", ["data.json", "training.yaml"])
-async def test_the_settings_and_data_of_a_run_are_saved(tmp_path: Path, name: str) -> None:
+async def test_the_settings_and_data_of_a_run_are_saved(tmp_path: Path) -> None:
     data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
     assert (await train(tmp_path, data)).code == 0
-    text = (tmp_path / "out" / name).read_text()
+    assert str(data) in (tmp_path / "out" / "training.yaml").read_text()
+    text = (tmp_path / "out" / "data.json").read_text()
     assert str(data) in text
-    if name == "data.json":
-        assert json.loads(text)["train"]["rows"] == 8
+    assert json.loads(text)["train"]["rows"] == 8

@@ -3,20 +3,19 @@
 import itertools
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import peft
 import pytest
 import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
 from clairgen_train.objectives import Objective
+from tests.training.on_ranks import train
+from tests.training.ranks import on_ranks
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 
 PROMPT = [7, 8, 9]
@@ -58,7 +57,7 @@ def test_the_running_anchor_is_near_the_true_kl_and_the_paper_eras_is_not(tmp_pa
     estimates = []
     for step in range(16):
         trainer.state.global_step = step
-        trainer._refresh(anchor, batch)
+        trainer._refresh(anchor)
         estimates.append(anchor.mean_nats)
     error = spread / math.sqrt(16 * 2 * 64)
     assert abs(sum(estimates) / 16 - truth) < 3 * error < 0.2 * truth
@@ -104,13 +103,69 @@ def test_kto_pair_with_the_paper_eras_anchor_is_twice_the_old_loss_in_value_and_
 def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
     anchor = RunningAnchor(keep=0.5)
     scores = PairScores(*torch.zeros(5, 1))
-    anchor.add(-4.0, 0)
+    anchor.add(-4.0, 16)
     assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 0
-    anchor.add(8.0, 16)
-    assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 2
-    assert not anchor.is_due(16)
-    assert not anchor.is_due(17)
-    assert anchor.is_due(32)
+    anchor.add(8.0, 32)
+    assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == pytest.approx((0.5 * -4 + 8) / 1.5)
+    assert not anchor.is_due(32)
+    assert not anchor.is_due(33)
+    assert anchor.is_due(48)
+    assert not anchor.is_due(0)  # where it is 0
+
+
+def test_the_running_mean_weighs_the_first_estimate_fully_and_follows_a_growing_kl() -> None:
+    anchor = RunningAnchor(keep=0.5)
+    anchor.add(14.9, 16)
+    assert anchor.mean_nats == pytest.approx(14.9)
+    for step, fresh in ((32, 22.0), (48, 29.0), (64, 36.4)):
+        anchor.add(fresh, step)
+        assert 0.75 * fresh < anchor.mean_nats < fresh
+    weights = (0.125, 0.25, 0.5, 1)
+    mean = sum(weight * value for weight, value in zip(weights, (14.9, 22.0, 29.0, 36.4), strict=True)) / sum(weights)
+    assert anchor.mean_nats == pytest.approx(mean)
+
+
+def test_the_running_anchor_follows_fresh_estimates_of_a_run(tmp_path: Path) -> None:
+    rows = prepared_pairs(32)
+    anchor = RunningAnchor(every=4, answers=64, max_new_tokens=8)
+    fresh: list[float] = []
+    found: list[float] = []
+
+    class Estimates(TrainerCallback):
+        def on_step_begin(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+        ) -> None:
+            if state.global_step and state.global_step % 4 == 0:
+                other = RunningAnchor(every=4, answers=256, max_new_tokens=8, seed=9)
+                trainer._refresh(other)
+                fresh.append(other.mean_nats)
+
+        def on_step_end(
+            self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+        ) -> None:
+            if state.global_step > 4 and state.global_step % 4 == 1:
+                found.append(anchor.mean_nats)
+
+    settings = {"max_steps": 14, "learning_rate": 0.02}
+    trainer = pair_trainer(
+        tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, ref_model=tiny_llama(0), settings=settings
+    )
+    trainer.add_callback(Estimates())
+    trainer.train()
+    assert len(fresh) == len(found) == 3
+    assert fresh[-1] > 1  # the policy has moved
+    for one, other in zip(found, fresh, strict=True):
+        assert one == pytest.approx(other, rel=0.5)
+
+
+def test_prompts_for_the_anchor_are_those_of_kto_pairs_rows_and_vary(tmp_path: Path) -> None:
+    codes = [Objective.KTO_PAIR.code, Objective.APO_ZERO.code] * 8
+    rows = prepared_pairs(16, objective=codes)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=RunningAnchor())
+    own = [ids for ids, code in zip(rows["prompt_ids"], codes, strict=True) if code == Objective.KTO_PAIR.code]
+    first, again, other = (trainer._random_prompts(8, seed) for seed in (1, 1, 2))
+    assert first == again != other
+    assert all(prompt in own for prompt in first + other)
 
 
 def weights(model: LlamaForCausalLM) -> Tensor:
@@ -176,8 +231,9 @@ def test_without_an_adapter_the_start_is_kept_as_reference_even_where_log_probs_
         ref_model=None,
         settings={"precompute_ref_log_probs": True, "max_steps": 1},
     )
-    trainer.train()
+    trainer._refresh(anchor)
     assert anchor.mean_nats == 0  # before the first step the policy is its reference
+    trainer.train()
     assert torch.equal(weights(trainer.ref_model), start)
     assert not torch.equal(weights(model), start)
 
@@ -195,24 +251,16 @@ def test_with_an_adapter_the_model_without_it_is_the_reference(tmp_path: Path) -
         peft_config=lora,
         settings=settings,
     )
-    trainer.train()
+    trainer._refresh(anchor)
     assert trainer.ref_model is None
     assert anchor.mean_nats == 0
-    trainer._refresh(anchor, trainer.data_collator(list(prepared_pairs(4))))
+    trainer.train()
+    trainer._refresh(anchor)
     assert anchor.mean_nats != 0
 
 
 def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    given = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    done = subprocess.run(
-        [*command, "-m", "tests.training.on_ranks", str(tmp_path)],
-        env=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    on_ranks(train, tmp_path)
     one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert one["anchor"] == other["anchor"] != 0
     assert one["weights"] == other["weights"]

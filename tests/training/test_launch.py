@@ -22,12 +22,21 @@ from tests.training.small_run import pair, settings, trained, written
 PAIRS = 31  # of which 3 are held out, so that the rest divides by the batch size of 4
 
 
-def test_two_ranks_equal_one(tmp_path: Path) -> None:
+def test_two_ranks_equal_one_whatever_the_users_accelerate_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "home" / "accelerate"
+    own.mkdir(parents=True)
+    (own / "default_config.yaml").write_text(
+        "compute_environment: LOCAL_MACHINE\nnum_processes: 3\nmixed_precision: fp16\n"
+    )
+    monkeypatch.setenv("HF_HOME", str(own.parent))
     written(tmp_path / "pairs.jsonl", [pair(number) for number in range(PAIRS)])
     alone = trained(tmp_path, "alone", device_batch_size=2)
     chosen = settings(tmp_path, device_batch_size=2, gpus=2, reference_cache=str(tmp_path / "other-cache"))
     folder = prepare(str(tmp_path / "pairs.jsonl"), tmp_path / "two", chosen)
     launch(folder, chosen, cpu=True)
+    assert folder.is_finished
     assert {path.name for path in folder.path.glob("checkpoint-14/rng_state_*")} == {
         "rng_state_0.pth",
         "rng_state_1.pth",
@@ -93,18 +102,3 @@ def test_a_batch_that_other_processes_would_change_is_refused(tmp_path: Path) ->
     require_batch_size(trl_config(chosen, tmp_path / "out", 1), chosen, 1)
     with pytest.raises(RunStoppedError, match="found 1 processes where 2 were started, so a step would have 2 pairs"):
         require_batch_size(trl_config(chosen, tmp_path / "out", 2), chosen, 2)
-
-
-def test_a_users_own_accelerate_configuration_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = tmp_path / "home" / "accelerate"
-    own.mkdir(parents=True)
-    (own / "default_config.yaml").write_text(
-        "compute_environment: LOCAL_MACHINE\nnum_processes: 3\nmixed_precision: fp16\n"
-    )
-    monkeypatch.setenv("HF_HOME", str(own.parent))
-    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
-    chosen = settings(tmp_path, gpus=1, epochs=1, held_out_pairs=0)
-    folder = prepare(str(data), tmp_path / "out", chosen)
-    launch(folder, chosen, cpu=True)
-    assert folder.is_finished
-    assert not list(folder.path.glob("checkpoint-*/rng_state_1.pth"))

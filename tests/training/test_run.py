@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,12 +74,25 @@ class _SignalAt(TrainerCallback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class _Whole(NamedTuple):
+    folder: Path
+    given: dict[str, object]
+    run: RunFolder
+
+
+@pytest.fixture(
+    scope="module", params=[{}, {"objective": "kto-pair"}, {"objective": "kto"}, {"precision": "bf16"}], ids=str
+)
+def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    return _Whole(folder, request.param, trained(folder, "whole", **request.param))
+
+
 @pytest.mark.parametrize("step", [3, 9])
-@pytest.mark.parametrize("given", [{}, {"objective": "kto-pair"}, {"objective": "kto"}, {"precision": "bf16"}])
 def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, given: dict[str, object]
+    monkeypatch: pytest.MonkeyPatch, step: int, whole: _Whole
 ) -> None:
-    whole = trained(tmp_path, "whole", **given)
+    out = f"stopped-at-{step}"
     add = training._add_callbacks
 
     def adding(trainer: object, *others: object) -> None:
@@ -88,10 +102,10 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(
     with monkeypatch.context() as patched:
         patched.setattr(training, "_add_callbacks", adding)
         with pytest.raises(DrainedError, match="run the same command"):
-            trained(tmp_path, "stopped", **given)
-    stopped = trained(tmp_path, "stopped", **given)
-    assert same(whole.path, stopped.path)
-    assert pq.read_table(whole.trajectories).equals(pq.read_table(stopped.trajectories))
+            trained(whole.folder, out, **whole.given)
+    stopped = trained(whole.folder, out, **whole.given)
+    assert same(whole.run.path, stopped.path)
+    assert pq.read_table(whole.run.trajectories).equals(pq.read_table(stopped.trajectories))
 
 
 def test_a_checkpoint_that_a_kill_left_incomplete_is_skipped(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from transformers.trainer_callback import ExportableState
 
 from clairgen_train.losses import PairScores
 
+_STATE = frozenset({"mean_nats", "weight", "refreshed_at"})
+
 
 class Anchor(Protocol):
     """Estimates KTO-pair's two KLs for a batch."""
@@ -38,17 +40,17 @@ class PaperEraAnchor:
 
 @dataclass(frozen=True, slots=True)
 class AnchorSampling:
-    """How the on-policy anchor samples: each rank draws `answers` answers to prompts of its batch, every `every` steps.
+    """How the on-policy anchor samples: each rank samples `answers` answers to random training prompts, every `every` steps.
 
-    Each prompt gets two answers, and prompts repeat where the batch has too few. `keep` is the weight of the running mean at a
-    refresh; `max_new_tokens` should be the length that responses are truncated to, since the KL is over responses up to there.
-    A refresh costs one generation of that length, however many `answers` there are, as long as they fit into memory.
+    Each prompt gets two answers. `keep` is the weight of the running mean at a refresh; `max_new_tokens` should be the length
+    that responses are truncated to, since the KL is over responses up to there. A refresh costs one generation of that length,
+    however many `answers` there are, as long as they fit into memory.
     """
 
     every: int = 16
     answers: int = 8
     max_new_tokens: int = 512
-    keep: float = 0.8
+    keep: float = 0.5
     seed: int = 0
 
 
@@ -56,26 +58,29 @@ class RunningAnchor(TrainerCallback, ExportableState):
     """A running mean of log-ratios of answers sampled from the policy: an unbiased KL, detached, the same on every rank.
 
     The mean is clamped at 0 where it is used, not sample by sample, which would bias it upwards. At the start the policy is the
-    reference, so 0 is the true value. A checkpoint saves it in `trainer_state.json`, which restores floats exactly.
+    reference, so 0 is the true value and is not estimated; the first estimate has full weight (Adam's bias correction), since
+    otherwise the mean would stay near that 0 for many refreshes. A checkpoint saves it in `trainer_state.json`, which restores
+    floats exactly.
     """
 
     def __init__(
-        self, every: int = 16, answers: int = 8, max_new_tokens: int = 512, keep: float = 0.8, seed: int = 0
+        self, every: int = 16, answers: int = 8, max_new_tokens: int = 512, keep: float = 0.5, seed: int = 0
     ) -> None:
         self.sampling = AnchorSampling(every, answers, max_new_tokens, keep, seed)
         self.mean_nats = 0.0
+        self.weight = 0.0  # of all estimates so far in the uncorrected mean
         self.refreshed_at: int | None = None
 
     def is_due(self, step: int) -> bool:
-        """Whether answers must be sampled before optimizer step `step` (from 0); once for all its micro-batches."""
-        return step % self.sampling.every == 0 and self.refreshed_at != step
+        """Whether answers must be sampled before optimizer step `step` (from 0, where the KL is 0), once per step."""
+        return step > 0 and step % self.sampling.every == 0 and self.refreshed_at != step
 
     def add(self, estimate_nats: float, step: int) -> None:
         """Update the mean by the log-ratio (nats per response) of the answers sampled before step `step`."""
-        first = self.refreshed_at is None
-        keep = 0.0 if first else self.sampling.keep
-        self.mean_nats = keep * self.mean_nats + (1 - keep) * estimate_nats
-        self.refreshed_at = step
+        keep = self.sampling.keep
+        weight = keep * self.weight + (1 - keep)
+        self.mean_nats += (1 - keep) / weight * (estimate_nats - self.mean_nats)
+        self.weight, self.refreshed_at = weight, step
 
     def kl(self, scores: PairScores, rows: Tensor) -> tuple[Tensor, Tensor]:
         """The running mean for both terms."""
@@ -85,7 +90,7 @@ class RunningAnchor(TrainerCallback, ExportableState):
     def state(self) -> dict[str, dict[str, object]]:
         """What a checkpoint saves."""
         settings = {field: getattr(self.sampling, field) for field in AnchorSampling.__dataclass_fields__}
-        return {"args": settings, "attributes": {"mean_nats": self.mean_nats, "refreshed_at": self.refreshed_at}}
+        return {"args": settings, "attributes": {name: getattr(self, name) for name in _STATE}}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -96,4 +101,5 @@ class RunningAnchor(TrainerCallback, ExportableState):
         )  # what it holds once training begins
         if type(self).__name__ in kept:
             attributes = kept[type(self).__name__]["attributes"]
-            self.mean_nats, self.refreshed_at = attributes["mean_nats"], attributes["refreshed_at"]
+            for name in _STATE & attributes.keys():
+                setattr(self, name, attributes[name])

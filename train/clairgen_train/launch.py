@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -53,6 +54,7 @@ def _passing_signals_to(process: "subprocess.Popen[bytes]") -> Iterator[list[int
     """Pass signals on to the launcher `process`, once, since it passes them on to the ranks; the list holds what was received.
 
     The launcher has a session of its own, so that a terminal's Ctrl-C does not reach the ranks as well, as a second signal.
+    Signals reach the main thread alone; in any other nothing is passed on.
     """
     received: list[int] = []
 
@@ -60,6 +62,9 @@ def _passing_signals_to(process: "subprocess.Popen[bytes]") -> Iterator[list[int
         received.append(number)
         process.send_signal(signal.SIGTERM)  # a second one makes it kill the ranks
 
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
     before = {number: signal.signal(number, forward) for number in _SIGNALS}
     try:
         yield received

@@ -5,9 +5,9 @@ the same forward pass. TRL's metrics are logged either way.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice
+from random import Random
 from typing import Any, cast
 
 import torch
@@ -21,7 +21,7 @@ from clairgen_train.kl_anchor import Anchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
-from clairgen_train.sampling import prompts_of, sampled_pairs
+from clairgen_train.sampling import sampled_pairs
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
 TRL_PAIR_LOSSES = {
@@ -108,7 +108,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         """TRL's step, before which the on-policy anchor is refreshed if that is due."""
         anchor = self._running_anchor()
         if anchor is not None and anchor.is_due(self.state.global_step):
-            self._refresh(anchor, self._prepare_inputs(inputs))
+            self._refresh(anchor)
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         return loss
 
@@ -165,16 +165,17 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         """The anchor among the callbacks; transformers replaces the original when it restores callbacks itself."""
         return next((each for each in self.callback_handler.callbacks if isinstance(each, RunningAnchor)), None)
 
-    def _refresh(self, anchor: RunningAnchor, inputs: Mapping[str, Tensor]) -> None:
-        """Sample answers to some of the batch's prompts and update the anchor by their mean log-ratio over all ranks."""
+    def _refresh(self, anchor: RunningAnchor) -> None:
+        """Sample answers to random training prompts and update the anchor by their mean log-ratio over all ranks."""
         step, accelerator, sampling = self.state.global_step, self.accelerator, anchor.sampling
         policy = accelerator.unwrap_model(self.model)
+        seed = sampling.seed * 1_000_003 + step * accelerator.num_processes + accelerator.process_index
         rows = sampled_pairs(
             cast("PreTrainedModel", policy.get_base_model() if isinstance(policy, PeftModel) else policy),
-            list(islice(cycle(prompts_of(inputs)), max(sampling.answers // 2, 1))),
+            self._random_prompts(max(sampling.answers // 2, 1), seed),
             max_new_tokens=sampling.max_new_tokens,
             pad_token_id=self._tokenizer.pad_token_id,
-            seed=sampling.seed * 1_000_003 + step * accelerator.num_processes + accelerator.process_index,
+            seed=seed,
         )
         batch = self._prepare_inputs(PairCollator(pad_token_id=self._tokenizer.pad_token_id)(rows))
         was_training = self.model.training
@@ -186,6 +187,16 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             logps = self.model(**given, labels=labels, fused_lm_head=True).log_probs.sum(dim=1)
         self.model.train(was_training)
         anchor.add(accelerator.gather((logps - reference).mean()).mean().item(), step)
+
+    def _random_prompts(self, count: int, seed: int) -> list[list[int]]:
+        """Prompts (token ids) of random pairs that are trained under KTO-pair; some repeat if there are fewer."""
+        pairs = self.train_dataset
+        rows: Sequence[int] = range(len(pairs))
+        if "objective" in pairs.column_names:
+            code = Objective.KTO_PAIR.code
+            rows = [row for row, objective in enumerate(pairs["objective"]) if objective == code] or rows
+        chosen = Random(seed).choices(rows, k=count)  # noqa: S311 - a sample of prompts, not a secret
+        return [pairs[row]["prompt_ids"] for row in chosen]
 
 
 class _KeptOutputs:

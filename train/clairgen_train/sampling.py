@@ -5,7 +5,7 @@ of their own, so a run with sampling sees the same data order and dropout as one
 uninterrupted one does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -49,13 +49,6 @@ def sampled_pairs(
     )
     both = zip(prompts, answers[: len(prompts)], answers[len(prompts) :], strict=True)
     return [{"prompt_ids": prompt, "chosen_ids": one, "rejected_ids": other} for prompt, one, other in both]
-
-
-def prompts_of(batch: Mapping[str, Tensor]) -> list[list[int]]:
-    """The prompts (token ids) of a batch of pairs, one per pair."""
-    rows = len(batch["input_ids"]) // 2
-    is_prompt = (batch["attention_mask"] == 1) & (batch["completion_mask"] == 0)
-    return [batch["input_ids"][row][is_prompt[row]].tolist() for row in range(rows)]
 
 
 def end_tokens(model: PreTrainedModel) -> list[int]:

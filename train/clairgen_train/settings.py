@@ -56,9 +56,9 @@ class KtoPair(_Strict):
         "on-policy",
         description="on-policy: from the model's own samples; paper-era: from the other half of the batch, as TRL did in 2024.",
     )
-    every_steps: Positive = Field(16, description="Steps between two samples for the on-policy anchor.")
+    every_steps: Positive = Field(16, description="Steps between two estimates of the on-policy anchor.")
     samples: Positive = Field(8, description="Answers that each device samples each time.")
-    momentum: float = Field(0.8, ge=0, lt=1, description="Weight of the previous estimate in the running mean.")
+    momentum: float = Field(0.5, ge=0, lt=1, description="Weight of earlier estimates in the running mean.")
 
 
 class TrainingSettings(_Strict):

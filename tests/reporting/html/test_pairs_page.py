@@ -30,8 +30,8 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
         report_of("clair"),
         judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
         audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
-        reasked=5,
-        missed={"too-long": 2},
+        retried=5,
+        failed_checks={"too-long": 2},
         metrics={"words_saved": MetricEstimates("Words saved", Estimate(1.25, 0.5, 40), Estimate(2.0, 0.4, 36))},
     )
     text = text_of(page([report], []))

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from datasets import Dataset
 
 from clairgen.errors import InputError
 from clairgen_train.data.load import read_split
@@ -29,6 +30,15 @@ def test_a_file_that_is_not_a_data_set_of_pairs_is_refused(tmp_path: Path, name:
     with pytest.raises(InputError, match=said) as caught:
         read_split(str(tmp_path / name), None, "train")
     assert "\n" not in str(caught.value)
+
+
+def test_a_test_split_without_rows_is_as_if_there_were_none(tmp_path: Path) -> None:
+    Dataset.from_list([pair(1)]).select([]).to_parquet(tmp_path / "test.parquet")
+    Dataset.from_list([pair(number) for number in range(4)]).to_parquet(tmp_path / "train.parquet")
+    assert read_split(str(tmp_path), None, "test") is None
+    rows = read_split(str(tmp_path), None, "train")
+    assert rows is not None
+    assert len(rows) == 4
 
 
 def test_text_in_another_encoding_is_an_error_that_names_the_row(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from clairgen.errors import RunError
 from clairgen_train.data.prepare import data_facts, prepared_pairs
 from clairgen_train.run import prepare
 from tests.training.small_run import pair, settings, written
@@ -20,6 +23,25 @@ def test_the_record_counts_kept_truncated_and_dropped_pairs(tmp_path: Path) -> N
     assert train["dropped"]["identical"] == 1
     assert train["truncated"] == {"prompt": 0, "chosen": train["kept"], "rejected": train["kept"]}
     assert train["prompts_rendered_differently"] == 0
+
+
+def test_data_that_changed_under_its_name_is_refused_and_a_run_of_an_earlier_version_continues(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    written(data / "train.jsonl", [pair(number) for number in range(8)])
+    chosen = settings(tmp_path, held_out_pairs=0)
+    folder = prepare(str(data), tmp_path / "out", chosen)
+    (data / "README.md").write_text("a card")
+    prepare(str(data), tmp_path / "out", chosen)
+    written(data / "train.jsonl", [pair(number) for number in range(9)])
+    with pytest.raises(
+        RunError, match=r"the data set .*data has changed since .*out was begun; train on it in another folder"
+    ):
+        prepare(str(data), tmp_path / "out", chosen)
+    facts = json.loads((folder.path / "data.json").read_text())
+    del facts["files_sha256"]
+    (folder.path / "data.json").write_text(json.dumps(facts))
+    prepare(str(data), tmp_path / "out", chosen)
 
 
 def test_names_of_earlier_versions_are_read_as_the_present_ones(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
     ("columns", "said"),
     [
         ({"chosen": None}, "row 7 of the data set has no `chosen`"),
+        ({"rejected": None}, "row 7 of the data set has no `rejected`"),
         ({"rejected": []}, "row 7 of the data set has no `rejected`"),
         ({"chosen": "4", "rejected": "5", "prompt": None}, "row 7 of the data set has no `prompt`"),
         ({"chosen": 4}, "`chosen` in row 7 of the data set is neither text nor a list of messages"),

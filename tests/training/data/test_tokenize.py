@@ -29,7 +29,7 @@ def test_ids_are_the_template_s_and_the_answer_ends_with_its_end_token() -> None
 
 def test_unusable_pairs_are_dropped_by_reason() -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
-    rows = [
+    rows: list[dict[str, object]] = [
         pair(1),
         pair(2, rejected=pair(2)["chosen"]),
         pair(3, rejected=[{"role": "assistant", "content": "It is 6, or so I was told by a friend"}]),
@@ -40,6 +40,23 @@ def test_unusable_pairs_are_dropped_by_reason() -> None:
     assert pair_tokenizer.counts.dropped == {"identical": 1, "identical_after_truncation": 1, "weight_zero": 1}
     assert (pair_tokenizer.counts.rows, pair_tokenizer.counts.kept) == (4, 1)
     assert pair_tokenizer.counts.truncated == {"prompt": 0, "chosen": 1, "rejected": 1}
+
+
+@pytest.mark.parametrize("empty", ["", " \n"])
+def test_an_empty_answer_is_dropped_in_every_shape(empty: str) -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    user, right, nothing = (
+        {"role": role, "content": content}
+        for role, content in (("user", "2?"), ("assistant", "2"), ("assistant", empty))
+    )
+    rows: list[dict[str, object]] = [
+        {"prompt": [user], "chosen": [right], "rejected": [nothing]},
+        {"chosen": [user, nothing], "rejected": [user, right]},
+        {"prompt": "2?", "chosen": "2", "rejected": empty},
+    ]
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    assert list(pair_tokenizer.pairs(rows)) == []
+    assert pair_tokenizer.counts.dropped == {"empty": 3}
 
 
 def test_a_prompt_that_the_template_renders_differently_before_an_answer_is_counted() -> None:

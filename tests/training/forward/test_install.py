@@ -1,7 +1,7 @@
 """What the shared forward leaves to the original one, what it refuses, and that both stay correct."""
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from transformers import (
     Lfm2Config,
     LlamaConfig,
     MistralConfig,
+    PhimoeConfig,
     PreTrainedConfig,
 )
 from transformers.models.cohere import CohereConfig
@@ -149,6 +150,14 @@ def test_an_unsupported_model_is_refused_in_one_sentence_and_left_unchanged(
     assert model.forward == original
     assert model.config._attn_implementation == attention
     model(**batch_of(PAIRS), fused_lm_head=True)
+
+
+def test_a_window_that_is_only_in_the_mask_is_refused_even_where_a_short_pair_cannot_show_it() -> None:
+    experts: Any = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    sentence = install_shared_forward(model_of(PhimoeConfig(**SHAPE, **experts, sliding_window=64)))
+    assert sentence is not None and "its sliding window is in its attention mask only" in sentence
+    assert install_shared_forward(model_of(PhimoeConfig(**SHAPE, **experts, sliding_window=None))) is None
+    assert install_shared_forward(model_of(MistralConfig(**SHAPE, sliding_window=64))) is None
 
 
 def test_a_model_whose_layers_lose_the_packing_is_refused() -> None:

@@ -8,18 +8,16 @@ import torch
 from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from clairgen_train.forward import install_shared_forward
 from tests.training.forward.batches import CONFIGS, Pair, batch_of, furthest, model_of, outputs_and_gradients
+from tests.training.ranks import on_ranks
 
 PAIRS = [Pair(7, 4, 8, 9), Pair(5, 0, 3, 9)]
 
 
 def _rank(rank: int, place: Path, wrapping: str) -> None:
-    distributed.init_process_group("gloo", init_method=f"file://{place / 'store'}", rank=rank, world_size=2)
-    torch.set_num_threads(1)
     model = model_of(CONFIGS["llama"])
     assert install_shared_forward(model) is None
     wrapped: nn.Module = model
@@ -35,12 +33,11 @@ def _rank(rank: int, place: Path, wrapping: str) -> None:
     whole = {n.removeprefix("module."): g.full_tensor() if isinstance(g, DTensor) else g for n, g in gradients.items()}
     if rank == 0:
         torch.save(whole, place / "gradients")
-    distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize("wrapping", ["ddp", "fsdp2"])
 def test_two_ranks_give_the_gradients_of_one_process(tmp_path: Path, wrapping: str) -> None:
-    spawn(_rank, (tmp_path, wrapping), nprocs=2)  # type: ignore[no-untyped-call] # so it is in torch
+    on_ranks(_rank, tmp_path, wrapping)
     gradients = torch.load(tmp_path / "gradients", weights_only=True)
     _, _, expected = outputs_and_gradients(model_of(CONFIGS["llama"]), batch_of(PAIRS))
     assert furthest(gradients, expected) <= 1e-4

@@ -1,5 +1,6 @@
 """Loading a data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+_HASHED = {*_FILES, ".arrow", ".csv", ".gz", ".zst"}
 
 
 def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
-    """One split of a data set, or None if it does not have that split.
+    """One split of a data set, or None if it does not have that split; a split without rows counts only as `train`.
 
     Raises InputError, one sentence, for a data set that does not exist, has several subsets and none named, or has no pairs.
     """
@@ -26,25 +28,67 @@ def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
     logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
     if path.is_file():
-        if path.suffix not in _FILES:
-            raise InputError(f"{data} is not a data set that can be read; give a folder, or a .parquet or .jsonl file")
-        if subset is not None:
-            raise InputError(f"{data} is a file and has no subset {subset!r}; leave --subset out")
-        if split != "train":
-            return None
-        return _require_pairs(_loaded(data, _FILES[path.suffix], data_files=str(path), split="train"), data)
+        return _from_file(path, data, subset, split)
     if not path.is_dir() and (data.startswith((".", "/", "~")) or data.count("/") != 1):
         raise InputError(
             f"there is no data set {data}; give a folder that clairgen export wrote, or owner/name of the hub"
         )
-    names = _readable(data, lambda: datasets.get_dataset_config_names(data))
+    name = _subset(data, subset)
+    if split not in _readable(data, lambda: datasets.get_dataset_split_names(data, name)):
+        return None
+    try:
+        return _require_pairs(_loaded(data, data, name=name, split=split), data)
+    except _EmptyError:
+        if split == "train":
+            raise
+        return None
+
+
+def data_hash(data: str) -> str | None:
+    """The hash of a local data set's files, by name and content; None for one on the hub."""
+    path = Path(data)
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _HASHED)
+    found = hashlib.sha256()
+    try:
+        for file in files:
+            with file.open("rb") as content:
+                found.update(
+                    f"{file.relative_to(path)} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
+                )
+    except OSError as error:
+        raise InputError(f"the data set {data} cannot be read, so check or replace it: {error.strerror}") from error
+    return found.hexdigest()
+
+
+def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Dataset | None":
+    if path.suffix not in _FILES:
+        raise InputError(f"{data} is not a data set that can be read; give a folder, or a .parquet or .jsonl file")
+    if subset is not None:
+        raise InputError(f"{data} is a file and has no subset {subset!r}; leave --subset out")
+    if split != "train":
+        return None
+    return _require_pairs(_loaded(data, _FILES[path.suffix], data_files=str(path), split="train"), data)
+
+
+def _subset(data: str, subset: str | None) -> str:
+    """The name of the subset to read: `subset`, or the only one."""
+    import datasets
+
+    names: list[str] = _readable(data, lambda: datasets.get_dataset_config_names(data))
     if subset is None and len(names) > 1:
         raise InputError(f"{data} has the subsets {', '.join(names)}; name one with --subset")
     if subset is not None and subset not in names:
         raise InputError(f"{data} has no subset {subset!r}; it has {', '.join(names)}")
-    if split not in _readable(data, lambda: datasets.get_dataset_split_names(data, subset or names[0])):
-        return None
-    return _require_pairs(_loaded(data, data, name=subset or names[0], split=split), data)
+    return subset or names[0]
+
+
+class _EmptyError(InputError):
+    """A split without rows."""
+
+    def __init__(self, data: str) -> None:
+        super().__init__(f"{data} is empty; make more pairs or loosen the filters")
 
 
 def _loaded(data: str, builder: str, **choice: str) -> "Dataset":
@@ -64,8 +108,10 @@ def _readable(data: str, read: Callable[[], T]) -> T:
             f"there is no data set {data} on the hub, or it is private; check the name and HF_TOKEN"
         ) from error
     except StopIteration as error:  # raised by its JSON Lines reader
-        raise InputError(f"{data} is empty; make more pairs or loosen the filters") from error
+        raise _EmptyError(data) from error
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
+        if "corresponds to no data" in str(error):  # what it says of a split whose files have no rows
+            raise _EmptyError(data) from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise InputError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 
@@ -82,5 +128,5 @@ def _require_pairs(rows: "Dataset", data: str) -> "Dataset":
             f"{data} has no column {' and no column '.join(sorted(missing))}; it has {', '.join(sorted(columns)) or 'none'}"
         )
     if not len(rows):
-        raise InputError(f"{data} is empty; make more pairs or loosen the filters")
+        raise _EmptyError(data)
     return rows

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from clairgen.errors import InputError
-from clairgen_train.data.load import read_split
+from clairgen.errors import InputError, RunError
+from clairgen_train.data.load import data_hash, read_split
 from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair
 from clairgen_train.data.truncate import TokenLimits
 from clairgen_train.objectives import Objective
@@ -45,19 +45,30 @@ class PreparedPairs:
 def prepare_pairs(
     data: str, settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, out: Path
 ) -> None:
-    """Load, tokenize, truncate and write the pairs of `data` into `out`, once. Raises InputError where none can be used."""
+    """Load, tokenize, truncate and write the pairs of `data` into `out`, once.
+
+    Raises InputError where none can be used, RunError where `data` has changed since.
+    """
+    digest = data_hash(data)
     if (out / _FACTS_FILE).is_file():
+        if data_facts(out).get("files_sha256", digest) != digest:  # earlier versions did not record it
+            raise RunError(f"the data set {data} has changed since {out} was begun; train on it in another folder")
         return
     train, held_out, held_out_from = _splits(data, settings)
     limits = TokenLimits(settings.prompt_tokens, settings.response_tokens, settings.truncation)
     (out / "pairs").mkdir(parents=True, exist_ok=True)
-    facts: dict[str, Any] = {"data": data, "subset": settings.subset, "held_out_from": held_out_from}
+    facts: dict[str, Any] = {
+        "data": data,
+        "subset": settings.subset,
+        "held_out_from": held_out_from,
+        "files_sha256": digest,
+    }
     for name, split in (("train", train), ("held_out", held_out)):
         if split is not None:
             pair_tokenizer = PairTokenizer(tokenizer, vocabulary, limits)
             counts = pair_tokenizer.counts
-            digest = _write(pair_tokenizer.pairs(split), counts, settings, out / "pairs" / f"{name}.arrow")
-            facts[name] = counts.facts() | {"sha256": digest}
+            ids_digest = _write(pair_tokenizer.pairs(split), counts, settings, out / "pairs" / f"{name}.arrow")
+            facts[name] = counts.facts() | {"sha256": ids_digest}
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
                 raise InputError(

@@ -40,7 +40,7 @@ def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
     where = f"row {number:,} of the data set"
     answers = {name: row.get(name) for name in ("chosen", "rejected")}
     for name, answer in answers.items():
-        if not answer:
+        if answer is None or answer == []:
             raise InputError(f"{where} has no `{name}`; every row needs a prompt, a chosen and a rejected answer")
     given = row.get("prompt")
     if all(isinstance(answer, str) for answer in answers.values()):

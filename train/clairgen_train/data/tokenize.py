@@ -150,6 +150,6 @@ def _reason_to_drop(row: PairRow, whole: PairIds, pair: PairIds) -> str | None:
         return "identical"
     if pair.chosen == pair.rejected:
         return "identical_after_truncation"
-    if not pair.chosen or not pair.rejected or not pair.prompt:
+    if not pair.chosen or not pair.rejected or not pair.prompt or not row.chosen.strip() or not row.rejected.strip():
         return "empty"
     return "weight_zero" if row.weight == 0 else None

@@ -4,7 +4,9 @@ transformers finds it by name (`AttentionInterface`). A call without `segments` 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import cast
@@ -22,6 +24,7 @@ from clairgen_train.forward.layout import Packing, PairLayout
 
 Attention = Callable[..., tuple[Tensor, Tensor | None]]
 _PREFIX = "clairgen_segments_over_"
+_windows: ContextVar[set[int | None] | None] = ContextVar("windows", default=None)
 
 
 class UnsupportedAttentionError(Exception):
@@ -62,6 +65,17 @@ class Segments:
         if window not in self._block_masks:
             self._block_masks[window] = tree_mask(self.pairs, self.device, window)
         return self._block_masks[window]
+
+
+@contextmanager
+def observed_windows() -> Iterator[set[int | None]]:
+    """The windows that layers pass to segment attention inside the block; None stands for a layer without one."""
+    seen: set[int | None] = set()
+    token = _windows.set(seen)
+    try:
+        yield seen
+    finally:
+        _windows.reset(token)
 
 
 def no_mask(device: torch.device) -> Tensor:
@@ -115,6 +129,8 @@ def segment_attention(
     if options.get("dropout"):
         raise UnsupportedAttentionError("its attention drops scores at random")
     scale, window = cast("float | None", options.get("scaling")), cast("int | None", options.get("sliding_window"))
+    if (seen := _windows.get()) is not None:
+        seen.add(window)
     if segments.flex:
         return tree_attention(query, key, value, segments.block_mask(window), scale, training=torch.is_grad_enabled())
     if key.shape[1] != query.shape[1]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from clairgen_train.forward.attention import UnsupportedAttentionError
+from clairgen_train.forward.attention import UnsupportedAttentionError, observed_windows
 
 _SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
@@ -43,18 +43,28 @@ def forward_mismatch(
         return None
     batch = _small_pair(model)
     try:
-        with _evaluation_mode(model):
+        with _evaluation_mode(model), observed_windows() as windows:
             expected, found = _values(model, original, batch), _values(model, shared, batch)
     except UnsupportedAttentionError as fault:
         return str(fault)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
         return f"a comparison with TRL's forward failed ({type(fault).__name__}: {fault})"
+    if _has_window(model) and windows <= {None}:
+        return "its sliding window is in its attention mask only, which the shared forward does not use"
     tolerance = _TOLERANCE.get(model.dtype, _LOW_PRECISION_TOLERANCE)
     for what, original_values, values in zip(("log-probabilities", "gradients"), expected, found, strict=True):
         difference = (original_values - values).abs().max().item()
         if not difference <= tolerance * (1 + original_values.abs().max().item()):
             return f"its {what} differ from those of TRL's forward by {difference:.2g}"
     return None
+
+
+def _has_window(model: PreTrainedModel) -> bool:
+    """Whether the configuration gives a layer a sliding window. The small pair is shorter than most, so values cannot show it."""
+    config = model.config.get_text_config()
+    if not getattr(config, "sliding_window", None) or not getattr(config, "use_sliding_window", True):
+        return False
+    return "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
 
 
 def _small_pair(model: PreTrainedModel) -> dict[str, Tensor]:
