@@ -15,6 +15,8 @@ from tests.pipeline.test_kill import committed_seeds
 from tests.runs import config_text, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
+pytestmark = pytest.mark.slow
+
 
 async def generated(folder: Path, url: str, count: int = 24, **changes: Any) -> Path:  # noqa: ANN401
     """A run with a judge; its directory."""

@@ -13,6 +13,8 @@ from clairgen.config.file import load_config
 from clairgen.errors import ConfigError
 from tests.store.test_migration import OLD
 
+pytestmark = pytest.mark.slow
+
 NOTE = "Note: the recipe 'worsened' is now called 'degraded'; the old name is still read."
 CONFIG = """
 recipes: [{}]

@@ -16,7 +16,7 @@ from tests.cli.commands import clairgen
 
 EXAMPLES = Path(__file__).parents[2] / "data" / "examples"
 SCHEMA = configuration_schema(list(RECIPES))
-VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)  # jsonschema.validate would check the schema itself each time
 ROLE = {"model": "m", "endpoints": ["http://host/v1"]}
 BASE: dict[str, Any] = {"recipes": ["clair"], "tasks": {"path": "x.jsonl"}, "models": {"target": ROLE}}
 TAKEN: list[dict[str, Any]] = [

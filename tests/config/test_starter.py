@@ -13,6 +13,8 @@ from clairgen.config.starter import starter_configuration
 from clairgen.recipes.registry import RECIPES
 from tests.cli.commands import clairgen
 
+pytestmark = pytest.mark.slow
+
 TEXT = starter_configuration({name: recipe.summary for name, recipe in RECIPES.items()}, prompts="prompts.jsonl")
 _COMMENTED_KEY = re.compile(r"^( *)# ([a-z_0-9]+:(?: .*|))$")
 

@@ -24,7 +24,10 @@ from clairgen.records import ParseStatus
 from clairgen_train.settings import load_settings
 from docs.generator.__main__ import PAGES, pages
 from docs.generator.commands import all_commands
+from tests.cli.commands import clairgen as run_command
 from tests.docs.blocks import Block, blocks, run_console, run_python
+
+pytestmark = pytest.mark.slow
 
 SOURCES = {page.relative_to(PAGES).as_posix(): page.read_text(encoding="utf-8") for page in sorted(PAGES.rglob("*.md"))}
 FILLED = pages()
@@ -78,6 +81,17 @@ def test_the_first_page_makes_a_run_and_a_data_set(first_run: Path) -> None:
         "clair",
         "stronger-preferred",
     ]
+
+
+@pytest.mark.slow
+async def test_the_first_page_and_the_picture_show_a_pair_as_it_is_shown(first_run: Path) -> None:
+    printed = await run_command("show", first_run / "runs" / "first", "--recipe", "clair")
+    [shown] = [block.text for block in blocks(SOURCES[FIRST]) if block.language == "text"]
+    titles = re.findall(r"^(.*?) ─", shown, re.MULTILINE)
+    assert len(titles) == 3
+    assert titles == re.findall(r"^(.*?) ─", printed.out, re.MULTILINE)[:3]
+    picture = (PAGES / "images" / "pair.svg").read_text(encoding="utf-8").replace("&#160;", " ")
+    assert all(f">{title}<" in picture for title in titles)
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ import pytest
 
 from docs.generator.__main__ import PAGES, pages, write
 
+pytestmark = pytest.mark.slow
+
 
 def navigation(entry: object) -> list[str]:
     if isinstance(entry, str):

@@ -31,6 +31,7 @@ with DatasetWriter(Path(sys.argv[1]), rows_per_shard=100) as writer:
 """
 
 
+@pytest.mark.slow
 def test_preference_rows_come_back_as_trl_wants_them(tmp_path: Path) -> None:
     export(tmp_path / "out", [stored_pair(findings=(SEEN_BEFORE,))])
     (row,) = load(tmp_path, split="train")

@@ -94,14 +94,15 @@ def test_the_set_is_that_of_the_words(text: str) -> None:
 
 @pytest.fixture(scope="module")
 def nltk_words() -> Callable[[str], list[str]]:
-    from nltk.tokenize import TreebankWordTokenizer  # takes half a second to load
+    """NLTK's own; its import takes longer than hypothesis lets an example take."""
+    from nltk.tokenize import TreebankWordTokenizer
 
     words: Callable[[str], list[str]] = TreebankWordTokenizer().tokenize
     return words
 
 
 @pytest.mark.slow
-@given(text=MADE_OF_PIECES)
+@given(MADE_OF_PIECES)
 def test_words_are_those_of_nltk(nltk_words: Callable[[str], list[str]], text: str) -> None:
     assert treebank_words(text) == nltk_words(text)
 

@@ -116,6 +116,7 @@ async def test_the_bill_stays_within_the_budget(trial: int, tmp_path: Path) -> N
     assert isinstance(summary.stopped_by, BudgetError) or done > 0.5 * 2 * len(questions(40))
 
 
+@pytest.mark.slow
 async def test_a_run_that_reaches_its_budget_goes_on_with_a_larger_one(tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(30)), tmp_path / "run"
     async with ScriptedEndpoint(played) as endpoint:

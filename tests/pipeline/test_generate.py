@@ -260,6 +260,7 @@ async def test_reuse_takes_the_answers_of_another_run(tmp_path: Path) -> None:
     assert (roles["reviser"].completions, roles["reviser"].reused, roles["reviser"].prompt_tokens) == (6, 5, 200)
 
 
+@pytest.mark.slow
 async def test_what_is_in_flight_is_kept_when_asked_to_stop(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(50))
     stop = asyncio.Event()
@@ -452,6 +453,7 @@ async def test_an_accepted_change_takes_effect_only_when_the_tasks_are_read(tmp_
         assert (await api.status(tmp_path / "run")).statuses == {"clair": {"made": 5}}
 
 
+@pytest.mark.slow
 async def test_a_finished_run_keeps_its_tasks_whatever_becomes_of_its_file(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
     async with ScriptedEndpoint(played) as endpoint:

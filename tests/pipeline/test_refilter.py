@@ -1,6 +1,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from clairgen import api
 from clairgen.errors import RunError
 from clairgen.filters.settings import FilterSettings
@@ -11,6 +13,8 @@ from clairgen.records import Pair
 from clairgen.store import RunDirectory, reading, writing
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
+
+pytestmark = pytest.mark.slow
 
 
 async def made(folder: Path, **changes: Any) -> Path:  # noqa: ANN401 - any part of a configuration

@@ -19,6 +19,8 @@ from clairgen.records import Pair, StoredPair, Undecided
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
+pytestmark = pytest.mark.slow
+
 JUDGE, OTHER_1, OTHER_2 = "judge-model", "other-model-1", "other-model-2"
 ALL = ["clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"]
 TASKS = 40

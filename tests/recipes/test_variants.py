@@ -67,6 +67,7 @@ def test_edit_share_goes_from_equal_to_all_different() -> None:
     assert edit_share("", "") == 0
 
 
+@pytest.mark.slow
 async def test_revision_that_misses_is_asked_for_once_more_and_counted(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         if request["model"] == TARGET:
@@ -152,6 +153,7 @@ async def test_critique_comes_before_the_revision_and_is_part_of_its_prompt(tmp_
     assert expected == {"target": TASKS, "reviser": 2 * TASKS}
 
 
+@pytest.mark.slow
 async def test_best_of_n_keeps_what_the_judge_prefers(tmp_path: Path) -> None:
     def script(request: dict[str, Any]) -> Reply:
         prompt = request["messages"][-1]["content"]
