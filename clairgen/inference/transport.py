@@ -1,11 +1,11 @@
 """The boundary to the network: bytes out, bytes in. Everything above it can be tested with another transport.
 
 There are two implementations. `HttpxTransport` is the reference: pure Python, so it runs on every platform. `PyreqwestTransport`
-is the fast path: a Rust client that takes 0.04 ms of processor time per request where httpx takes 2 to 9, however many
-connections are open. It is used wherever its wheel is installed.
+is the fast path, a Rust client that takes 0.06 ms of processor time per request where httpx takes 0.8; it is used wherever it is
+installed, which is wherever it has a wheel.
 
 What both guarantee: HTTP/1.1 (over HTTP/2 all requests would share one connection, which providers limit to about 100 streams,
-and one broken connection would lose all of them), connections kept alive, no redirects, no retries of their own, and the
+and one broken connection would lose all of them), connections kept alive, no redirects, and the
 proxies of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), since on some clusters they are the only way out.
 """
 

@@ -39,7 +39,9 @@ class Budget:
         self._last_id = before.last_id
         self._progress = progress
         self._stop = stop
-        self._line: deque[Callable[[], None]] = deque()  # first come, first served, or the cheap would starve the dear
+        self._line: deque[Callable[[], None]] = (
+            deque()
+        )  # first come, first served, so that cheap ones do not starve others
         self._turn: Callable[[], None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._show()

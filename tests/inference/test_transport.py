@@ -124,6 +124,19 @@ async def test_a_hundred_requests_are_in_flight_at_once(transport: Transport) ->
         assert endpoint.most_in_flight == 100
 
 
+async def test_a_cancelled_request_leaves_the_transport_usable(transport: Transport) -> None:
+    slow = Reply(said("slow").body, delay_seconds=0.3)
+    async with ScriptedEndpoint(lambda request: slow if request else said("quick")) as endpoint:
+        cancelled = asyncio.create_task(transport.post(endpoint.url, {}, b'{"slow": 1}', Timeouts()))
+        await asyncio.sleep(0.1)
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        for _ in range(3):
+            response = await transport.post(endpoint.url, {}, b"{}", Timeouts())
+            assert b"quick" in response.body
+
+
 @pytest.mark.parametrize("timeouts", [Timeouts(first_byte=0.2, total=9), Timeouts(first_byte=9, total=0.2)])
 async def test_a_late_first_byte_may_have_been_billed_like_a_late_whole_answer(
     transport: Transport, timeouts: Timeouts

@@ -1,4 +1,5 @@
 import asyncio
+import random
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -218,6 +219,39 @@ async def test_requests_of_several_roles_use_up_the_budget_and_never_hang(tmp_pa
     assert 3.0 < held.progress.money.spent_usd <= 4.0
     assert held.progress.money.reserved_usd == 0
     assert all(pool.in_flight == 0 for pool in held.pools.values())
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_slots_and_money_survive_faults_and_cancellations_at_random(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+
+    def script(_: dict[str, Any]) -> Reply:
+        tokens, fate = (3, chance.randint(1, 100)), chance.random()
+        if fate < 0.05:
+            return refused(429, retry_after="0.01")
+        if fate < 0.10:
+            return refused(500)
+        if fate < 0.13:
+            return Reply(b"", reset=True)
+        if fate < 0.16:
+            return said(None, tokens=tokens)
+        return Reply(said("x", tokens=tokens).body, delay_seconds=chance.uniform(0, 0.02))
+
+    async with ScriptedEndpoint(script) as endpoint:
+        roles = {name: priced(endpoint.url, chance.choice([1, 2, 8]), model=name) for name in ("target", "judge")}
+        roles["reviser"] = priced(endpoint.url, model="reviser").model_copy(update={"max_tokens": 300})
+        runtime = Runtime(sleep=lambda seconds: asyncio.sleep(seconds / 100))
+        async with opened(tmp_path, roles, 20.0, runtime) as held, asyncio.timeout(60):
+            running = [held.asked(role, sample) for sample in range(30) for role in roles]
+            while not all(task.done() for task in running):
+                await asyncio.sleep(chance.uniform(0, 0.05))
+                chance.choice(running).cancel()
+                assert held.progress.money.spent_usd + held.progress.money.reserved_usd <= 20.0 + 1e-9
+            results = await asyncio.gather(*running, return_exceptions=True)
+            assert all(pool.in_flight == pool.pending == 0 for pool in held.pools.values())
+    assert {type(result) for result in results} <= {Completion, BudgetError, asyncio.CancelledError}
+    assert any(isinstance(result, Completion) for result in results)
+    assert held.progress.money.reserved_usd == pytest.approx(0)
 
 
 class Tracing:
