@@ -153,11 +153,12 @@ def _rejection(status: int, error: ErrorBody, response: Response, now_seconds: f
     if refusal.fault is Fault.PROMPT:
         return RequestFailedError(refusal.reason, refusal.said, status=status)
     if refusal.fault is Fault.SETUP:
-        return UnusableEndpointError(f"{refusal.said}; {refusal.hint}", status, refusal.reason)
+        return UnusableEndpointError(f"HTTP {status}: {refusal.said}; {refusal.hint}", status, refusal.reason)
     if refusal.fault is Fault.UNCLEAR:
         return UnclearRejectionError(refusal.reason, refusal.said, status=status)
     wait = retry_after_seconds(response.headers, now_seconds)
-    return RetryableError(refusal.reason, refusal.said, status=status, retry_after_seconds=wait)
+    said = refusal.said if refusal.fault is Fault.RATE else f"HTTP {status}: {refusal.said}"
+    return RetryableError(refusal.reason, said, status=status, retry_after_seconds=wait)
 
 
 def _usage(usage: Any) -> Usage:  # noqa: ANN401 - parsed JSON

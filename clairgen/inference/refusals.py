@@ -73,7 +73,7 @@ def classified(status: int, body: ErrorBody) -> Refusal:
     if status == 429:
         return _too_many(body)
     if status >= 500 and _LOADING.search(said):
-        return Refusal(Fault.SERVER, "server-error", f"HTTP {status}: {said}")
+        return Refusal(Fault.SERVER, "server-error", said)
     if (field := refused_parameter(said, codes)) is not None and status < 500:
         hint = _PARAMETER_HINTS.get(field, f"leave {field} out of this role, or of its `extra`")
         return Refusal(Fault.SETUP, "unsupported-parameter", said, hint)
@@ -92,17 +92,16 @@ def _too_many(body: ErrorBody) -> Refusal:
 
 def _by_status(status: int, said: str) -> Refusal:
     """What is left to go by where the words say nothing."""
-    told = f"HTTP {status}: {said}"
     if status == 401:
-        return Refusal(Fault.SETUP, "invalid-key", told, KEY.hint)
+        return Refusal(Fault.SETUP, "invalid-key", said, KEY.hint)
     if status == 402:
-        return Refusal(Fault.SETUP, "no-credit", told, NO_CREDIT.hint)
+        return Refusal(Fault.SETUP, "no-credit", said, NO_CREDIT.hint)
     if status in (404, 405, 410) or 300 <= status < 400:
-        return Refusal(Fault.SETUP, "wrong-url", told, URL.hint)
+        return Refusal(Fault.SETUP, "wrong-url", said, URL.hint)
     if status == 413:
-        return Refusal(Fault.PROMPT, "request-too-large", told)
+        return Refusal(Fault.PROMPT, "request-too-large", said)
     if status in (408, 409, 425, 498) or status >= 500:
-        return Refusal(Fault.SERVER, "server-error", told)
+        return Refusal(Fault.SERVER, "server-error", said)
     return Refusal(Fault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
 
 
