@@ -77,7 +77,7 @@ _CONTROL_TOKENS = (
     ),
     (_END_OF_SEQUENCE := "</s>"),
 )
-_HARMONY = re.compile(r"<\|channel\|>([a-z]+)[^<\n]{0,200}<\|message\|>")
+_HARMONY = re.compile(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
 _BARE_FINAL = "assistantfinal"
