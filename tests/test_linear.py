@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from types import FrameType
 
 import pytest
@@ -28,7 +29,9 @@ from clairgen.reporting.surface_features import surface_features
 from clairgen.text import without_thinking
 from clairgen.thinking import separate
 
-SHORT, LONG = 10_000, 100_000
+LENGTHS = 10_000, 100_000
+LENGTHS_OF_VERDICTS = 1_000, 10_000
+"""Of longer replies only so much is read."""
 MOST_RATIO = 40
 SECONDS_NOT_COMPARED = 0.05
 """A long text that takes less is fast enough; the ratio of two such times is noise."""
@@ -76,7 +79,6 @@ WORDS = (
     "\\boxed{",
     "\\boxed{}",
 )
-ENDS = ("", "x", "\n[1]")
 
 
 def unlike(chosen: str, rejected: str, prompt: str = "A question.") -> Candidate:
@@ -166,34 +168,30 @@ def seconds(read: Read, text: str) -> float:
     return time.process_time() - start
 
 
-def is_linear(read: Read, start: str, fragment: str, end: str) -> bool:
+def is_linear(read: Read, short: str, long: str) -> bool:
     """Whether ten times the text takes about ten times the time."""
-
-    def text(length: int) -> str:
-        return start + fragment * (length // len(fragment)) + end
-
     for _ in range(3):  # a busy machine may disturb one measurement, not all
-        long = seconds(read, text(LONG))
-        if long <= SECONDS_NOT_COMPARED or long <= MOST_RATIO * max(seconds(read, text(SHORT)) for _ in range(2)):
-            return True
-        if long == float("inf"):
+        taken = seconds(read, long)
+        if taken == float("inf"):
             return False
+        if taken <= SECONDS_NOT_COMPARED or taken <= MOST_RATIO * seconds(read, short):
+            return True
     return False
 
 
-def superlinear(name: str, fragments: tuple[str, ...] = RUNS) -> Iterator[tuple[str, str, str]]:
+def superlinear(name: str, fragments: tuple[str, ...], ends: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     """The texts (start, fragment, end) on which a reader is not linear."""
-    read, starts, own = READERS[name]
-    for start in starts:
-        for fragment in (*fragments, *own):
-            for end in ENDS:
-                if not is_linear(read, start, fragment, end):
-                    yield start, fragment, end
+    read, starts, _ = READERS[name]
+    lengths = LENGTHS_OF_VERDICTS if name == "parse_verdict" else LENGTHS
+    for start, fragment, end in product(starts, fragments, ends):
+        short, long = (start + fragment * (length // len(fragment)) + end for length in lengths)
+        if not is_linear(read, short, long):
+            yield start, fragment, end
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_time_is_in_proportion_to_repeated_characters(name: str) -> None:
-    assert next(superlinear(name, ("-", " ", "\n", "`", "{")), None) is None
+    assert next(superlinear(name, ("-", " ", "\n"), ("x",)), None) is None
 
 
 @pytest.mark.slow
@@ -201,7 +199,7 @@ def test_time_is_in_proportion_to_repeated_characters(name: str) -> None:
 @pytest.mark.parametrize("name", READERS)
 def test_time_is_in_proportion_to_repeated_fragments(name: str) -> None:
     pairs = tuple(first + second for first in ("-", " ", "\n", "[1]") for second in ("x", "answer: ", "`"))
-    assert next(superlinear(name, (*RUNS, *WORDS, *pairs)), None) is None
+    assert next(superlinear(name, (*RUNS, *WORDS, *pairs, *READERS[name][2]), ("", "x", "\n[1]")), None) is None
 
 
 @pytest.mark.parametrize("text", ["> " + "-" * 6000 + "x\n[1]", '{"verdict": "' + " " * 20_000 + 'x"}'])
