@@ -57,6 +57,11 @@ class Role(Strict):
     max_tokens: Positive | None = Field(
         None, le=10**8, description="Most tokens of an answer; an answer that hits it is `truncated`."
     )
+    max_completion_tokens: Positive | None = Field(
+        None,
+        le=10**8,
+        description="The same limit under the name that reasoning models take, thinking included; give one of the two.",
+    )
     stop: list[str] = Field(default_factory=list, description="Texts at which an answer ends.")
     seed: int | None = Field(None, description="Overrides the run's seed for this role.")
     send_seed: bool = Field(
@@ -106,6 +111,21 @@ class Role(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_limit_of_tokens(self) -> "Role":
+        given = [
+            name
+            for name, value in (
+                ("max_tokens", self.max_tokens),
+                ("max_completion_tokens", self.max_completion_tokens),
+                ("extra.max_completion_tokens", self.extra.get("max_completion_tokens")),
+            )
+            if value is not None
+        ]
+        if self.max_completion_tokens is not None and len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are the same limit; give one of them")
+        return self
+
     @field_validator("endpoints")
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
@@ -138,13 +158,15 @@ class Role(Strict):
             max_tokens=self.max_tokens,
             stop=tuple(self.stop),
             seed=self.seed if self.seed is not None else run_seed,
-            extra=self.extra,
+            extra=self.extra | {"max_completion_tokens": self.max_completion_tokens}
+            if self.max_completion_tokens is not None
+            else self.extra,
         )
 
     @property
     def longest_answer(self) -> int | None:
         """Most tokens of an answer, whichever name the limit is sent by; reasoning models take `max_completion_tokens`."""
-        limits = (self.max_tokens, self.extra.get("max_completion_tokens"))
+        limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
 
 

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from clairgen.config.file import config_yaml, load_config, parse_config
 from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 
 GOOD = """\
@@ -136,3 +138,16 @@ def test_missing_and_unreadable_files_are_one_sentence(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(binary)
+
+
+def test_the_limit_of_reasoning_models_is_sent_and_counted_under_its_own_name() -> None:
+    role = Role.model_validate({"model": "m", "endpoints": ["http://h/v1"], "max_completion_tokens": 500})
+    assert role.longest_answer == 500
+    assert role.sampling(0).extra == {"max_completion_tokens": 500}
+    assert role.sampling(0).max_tokens is None
+
+
+@pytest.mark.parametrize("other", [{"max_tokens": 5}, {"extra": {"max_completion_tokens": 5}}])
+def test_one_limit_is_given_once(other: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="are the same limit; give one of them"):
+        Role.model_validate({"model": "m", "endpoints": ["http://h/v1"], "max_completion_tokens": 500, **other})
