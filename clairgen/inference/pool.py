@@ -106,12 +106,12 @@ class Pool:
         """What a request will probably use of a limit of tokens: its prompt and an average answer."""
         return len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
 
-    def answered(self, usage: Usage, sent_at: float, characters: int) -> None:
-        """A request with a prompt of this many characters was answered: failures before it did not concern all of them."""
-        if (cut := self._cut_prompts.found(usage.prompt_tokens, characters)) is not None:
+    def answered(self, usage: Usage, sent_at: float, prompt: str) -> None:
+        """A request with this prompt was answered: failures before it did not concern all of them."""
+        if (cut := self._cut_prompts.found(usage.prompt_tokens, prompt)) is not None:
             self._note(
                 f"the server of the role {self.role!r} seems to cut long prompts without an error: it counted "
-                f"{usage.prompt_tokens:,} tokens for each of {len(cut)} prompts of {min(cut):,} to {max(cut):,} characters; "
+                f"{usage.prompt_tokens:,} tokens for each of {len(cut)} prompts of up to {max(cut):,} characters; "
                 "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question"
             )
         self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
