@@ -98,6 +98,11 @@ def print_summary(summary: Summary, again: str) -> None:
         typer.echo(
             f"{tasks.bad_rows:,} rows hold no task and were skipped, the first at {plain_line(tasks.first_bad or '')}."
         )
+    if tasks.doubts:
+        typer.echo(
+            f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
+            "`scores: fine-grained_score` under `tasks` avoids it."
+        )
     for recipe, counts in summary.statuses.items():
         dropped = summary.dropped.get(recipe, {})
         reasons = (
