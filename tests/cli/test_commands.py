@@ -58,11 +58,17 @@ async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_le
         config, run = await prepared(tmp_path, endpoint.url, count=100)
         guessed = await clairgen("generate", config, "--run", run, "--dry-run")
         await clairgen("generate", config, "--run", run, "--limit", "40")
-        done = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
+        done = await clairgen("generate", config, "--run", run, "--dry-run")
+        refused = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
+        free = {"price_per_million": {"input": 0, "output": 0}}
+        await prepared(tmp_path, endpoint.url, count=100, target=free, stronger=free)
+        capped = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
     assert "Generate a few with --limit 50 first" in guessed.out
     assert "Expected: $0.17, between $0.17 and $0.17" in done.out  # all answers of the script are alike
     assert "No price is known for target (target-model), so its dollars are not counted" in done.out
-    assert "Budget: $0.2000, of which $0.1160 are spent: not enough for what is expected" in done.out
+    assert "Spent: $0.1160, failed attempts included" in done.out
+    assert refused.err.startswith("Error: budget_usd needs a price for every model, and none is known for models.stronger")
+    assert "Budget: $0.2000, of which $0.1160 are spent: not enough for what is expected" in capped.out
 
 
 async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_path: Path) -> None:
@@ -75,7 +81,8 @@ async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_
         senseless = await clairgen("generate", config, "--run", run, "--budget-usd", "nan")
     assert stopped.code == 2
     assert stopped.err.startswith("the budget of $0.0500 has no room for the next request: $0.0")
-    assert "raise budget_usd, or give a larger --budget-usd, and run the same command again" in stopped.err
+    assert "raise budget_usd, or give a larger --budget-usd, such as 0.1, and run the same command again" in stopped.err
+    assert stopped.out.splitlines()[-1] == f"Continue with: clairgen generate {config} --run {run} --budget-usd 0.1"
     assert "Spent: $0.0" in stopped.out
     assert "Spent: $0.0" in status.out
     assert finished.code == 0, finished
