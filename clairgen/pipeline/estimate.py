@@ -158,9 +158,9 @@ async def _survey(
 async def _forecast(forecast: RequestForecast, survey: TaskSurvey, planned: list[PlannedRecipe]) -> None:
     """Run the recipes of all tasks, many at once, so that look-ups go to the store in groups."""
     by_name = {entry.recipe.name: entry for entry in planned}
-    work: list[tuple[Task, PlannedRecipe]] = []
+    work: list[tuple[Task, list[PlannedRecipe]]] = []
     async for task, recipes in survey.to_make():
-        work += [(task, by_name[recipe]) for recipe in recipes]
+        work.append((task, [by_name[recipe] for recipe in recipes]))
         if len(work) >= _AT_ONCE:
             await asyncio.gather(*(forecast.add(*entry) for entry in work))
             work = []
@@ -168,9 +168,10 @@ async def _forecast(forecast: RequestForecast, survey: TaskSurvey, planned: list
 
 
 def _of_role(name: str, role: Role, expected: ExpectedRequests, sample: UsageSample | None) -> RoleEstimate:
+    calls = round(expected.calls)
     if sample is not None and sample.answers >= ENOUGH:
-        return _measured(name, role, expected.calls, sample)
-    return _guessed(name, role, expected.calls, expected.characters / CHARACTERS_PER_TOKEN)
+        return _measured(name, role, calls, sample)
+    return _guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN)
 
 
 def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
