@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from clairgen.config.prices import cost_usd
+from clairgen.config.prices import cost_usd, costs
 from clairgen.config.role import Role
 from clairgen.errors import (
     DrainedError,
@@ -53,6 +53,7 @@ class CompletionClient:
         self._stop = stop
         self._progress = progress
         self._budget = budget
+        self._uncounted = set[tuple[str, str]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
         for name, pool in pools.items():
@@ -210,6 +211,8 @@ class CompletionClient:
             created_at=now(),
         )
         counters.answered += 1
+        if completion.cost_usd is None and costs(role.settings):
+            self._note_uncounted(role.name, endpoint)
         if self._progress.log_texts:
             texts = [{"role": message.role, "content": message.content} for message in request.messages]
             self._progress.log_event("answered", role=role.name, key=request.key, messages=texts, text=completion.text)
@@ -217,6 +220,16 @@ class CompletionClient:
         counters.prompt_tokens += completion.usage.prompt_tokens or 0
         counters.completion_tokens += completion.usage.completion_tokens or 0
         return completion
+
+    def _note_uncounted(self, role: str, endpoint: str) -> None:
+        """Say once for each endpoint of a role that its answers have no count of tokens."""
+        if (role, endpoint) in self._uncounted:
+            return
+        self._uncounted.add((role, endpoint))
+        self._progress.note(
+            f"{endpoint} sent an answer of {role} without numbers of tokens that can be true; what such answers cost is not "
+            "known, and each counts as the most that it can cost"
+        )
 
     async def _save_failure(self, request: "Request", error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""

@@ -179,6 +179,8 @@ async def test_a_provider_that_counts_wrongly_does_not_void_the_budget(counts: t
     assert budget / 2 < counted.unsettled / 10**12 <= budget
     assert money.uncertain_usd == money.spent_usd == counted.unsettled / 10**12
     assert money.uncertain_calls == counted.open_calls
+    notes = [note for note in summary.progress.notes if "without numbers of tokens that can be true" in note]
+    assert len(notes) == 2  # of the target and of the reviser
 
 
 def miscounted(request: dict[str, Any], counts: tuple[Any, Any]) -> Reply:

@@ -69,7 +69,11 @@ async def test_the_budget_that_was_named_last_holds(
 @pytest.mark.parametrize(
     ("before", "named", "note"),
     [
-        (flag(5), NONE, "the run keeps its budget of $5.0000, which an earlier command named; change it with --budget-usd"),
+        (
+            flag(5),
+            NONE,
+            "the run keeps its budget of $5.0000, which an earlier command named; change it with --budget-usd",
+        ),
         (flag(50, 10), configured(10), "named, not budget_usd: 10 of the configuration; change it"),
         (flag(5), flag(50), "the run's budget is $50.00; before this command it was $5.0000"),
         (flag(5), lifted(), "the run's budget is lifted; before this command it was $5.0000"),
@@ -134,7 +138,7 @@ async def test_the_budget_to_continue_with_lets_at_least_one_more_request_throug
     async with ScriptedEndpoint(played) as endpoint:
         given = config(endpoint.url, tasks, **priced(timeout_seconds=10))
         for _ in range(4):
-            before = len([request for request in endpoint.asked])
+            before = len(endpoint.asked)
             summary = await generate(given, run, Options(budget_usd=budget_usd))
             if summary.stopped_by is None:
                 break

@@ -135,7 +135,9 @@ async def test_every_judge_is_counted_with_the_template(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(10))
     url = "http://127.0.0.1:9/v1"
     given = config(url, tasks, recipes=["judge-on-policy"], judge=judge(url))
-    two = given.model_copy(update={"models": {**given.models, "judge-2": given.models["judge"].model_copy(update={"model": "other"})}})
+    two = given.model_copy(
+        update={"models": {**given.models, "judge-2": given.models["judge"].model_copy(update={"model": "other"})}}
+    )
     found = {role.role: role for role in (await estimate(two, tmp_path / "run")).roles}
     assert found["judge"].calls == found["judge-2"].calls == 10
     assert found["judge"].prompt_tokens == found["judge-2"].prompt_tokens > 10 * (2 * 100 + 100)
@@ -197,7 +199,12 @@ def nothing(_folder: Path) -> None:
         (nothing, {"budget_usd": 1}, Options(), "needs a price for every model, and none is known for models.stronger"),
         (nothing, {}, Options(budget_usd=0), "--budget-usd 0 is not a budget"),
         (nothing, {}, Options(budget_usd=1, no_budget=True), "give one of the two"),
-        (nothing, {"target": {"api_key_env": "NO_SUCH_KEY"}}, Options(), "NO_SUCH_KEY, which models.target.api_key_env"),
+        (
+            nothing,
+            {"target": {"api_key_env": "NO_SUCH_KEY"}},
+            Options(),
+            "NO_SUCH_KEY, which models.target.api_key_env",
+        ),
         (nothing, {}, Options(reuse=(Path("/nowhere"),)), "/nowhere"),
         (nothing, {"recipes": ["clear"]}, Options(), "clear"),
     ],
