@@ -35,7 +35,9 @@ def main() -> None:
             sys.exit(exit_code(error))
         except SystemExit as left:
             if (failure := output_failure()) is not None:
-                sys.stderr.write(f"Error: standard output could not be written: {failure.strerror}; not all of it is there\n")
+                sys.stderr.write(
+                    f"Error: standard output could not be written: {failure.strerror}; not all of it is there\n"
+                )
                 if left.code in (0, None) and _PRINTING & set(sys.argv[1:2]):
                     sys.exit(USER)
             raise

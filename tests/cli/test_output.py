@@ -26,9 +26,7 @@ def slowly(request: dict[str, Any]) -> Reply:
     return replace(played(request), delay_seconds=0.4)
 
 
-async def run_with(
-    out: int, err: int, *arguments: str | Path, environment: Mapping[str, str] | None = None
-) -> int:
+async def run_with(out: int, err: int, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> int:
     """The exit code of a command with these file descriptors as standard output and error, within a minute."""
     command = [sys.executable, "-m", "clairgen", *map(str, arguments)]
     variables = {**os.environ, **COLUMNS, **(environment or {})}
