@@ -25,9 +25,10 @@ _EMBEDDED_CONCURRENCY = 16  # of an engine on this machine, where the configurat
 
 
 def check_keys(roles: Mapping[str, Role], environment: Mapping[str, str]) -> None:
-    """Raise ConfigError for a role whose API key is not in the environment, before anything is sent."""
+    """Raise ConfigError for a role with an API key that is not in the environment, before anything is sent."""
     for name, role in roles.items():
         _key(name, role, environment)
+        _header_variables(name, role, environment)
 
 
 def with_revisions(roles: Mapping[str, Role]) -> dict[str, Role]:
@@ -68,7 +69,16 @@ async def open_pools(
             timeouts = Timeouts(
                 role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds
             )
-            here = EndpointAddress(address, url, _key(name, role, runtime.environment), timeouts, weight)
+            variables = _header_variables(name, role, runtime.environment)
+            here = EndpointAddress(
+                address,
+                url,
+                _key(name, role, runtime.environment),
+                timeouts,
+                weight,
+                role.headers_with(variables),
+                tuple(variables.values()),
+            )
             # The provider counts by account and model, whichever of our roles send.
             shared = (url, role.api_key_env, role.model)
             limits = RateLimits(role.requests_per_minute, role.tokens_per_minute)
@@ -115,16 +125,21 @@ def _most_at_each(roles: Mapping[str, Role], note: Callable[[str], None]) -> int
 
 
 def _key(name: str, role: Role, environment: Mapping[str, str]) -> str | None:
-    if role.api_key_env is None:
-        return None
-    key = environment.get(role.api_key_env, "").strip()
+    return None if role.api_key_env is None else _secret(role.api_key_env, f"models.{name}.api_key_env", environment)
+
+
+def _header_variables(name: str, role: Role, environment: Mapping[str, str]) -> dict[str, str]:
+    return {variable: _secret(variable, f"models.{name}.headers", environment) for variable in role.header_variables()}
+
+
+def _secret(variable: str, named_by: str, environment: Mapping[str, str]) -> str:
+    key = environment.get(variable, "").strip()
     if not key:
         raise ConfigError(
-            f"the environment variable {role.api_key_env}, which models.{name}.api_key_env names, is not set; "
-            "export it with the API key"
+            f"the environment variable {variable}, which {named_by} names, is not set; export it with the API key"
         )
     if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"the API key in {role.api_key_env} holds characters that no key has; export it again")
+        raise ConfigError(f"the API key in {variable} holds characters that no key has; export it again")
     return key
 
 

@@ -15,8 +15,8 @@ from clairgen.errors import (
     UnusableEndpointError,
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
-from clairgen.inference.refusal_rules import Fault
-from clairgen.inference.refusals import ErrorBody, classified, error_body, shortened
+from clairgen.inference.rejection_rules import Fault
+from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
 from clairgen.inference.waits import retry_after_seconds
 from clairgen.records import Message, Sampling, Usage
@@ -148,16 +148,16 @@ def _rejection_in_200(error: ErrorBody, response: Response, now_seconds: float) 
 
 
 def _rejection(status: int, error: ErrorBody, response: Response, now_seconds: float) -> RequestError:
-    refusal = classified(status, error)
-    if refusal.fault is Fault.PROMPT:
-        return RequestFailedError(refusal.reason, refusal.said, status=status)
-    if refusal.fault is Fault.SETUP:
-        return UnusableEndpointError(f"HTTP {status}: {refusal.said}; {refusal.hint}", status, refusal.reason)
-    if refusal.fault is Fault.UNCLEAR:
-        return UnclearRejectionError(refusal.reason, refusal.said, status=status)
+    rejection = classified(status, error)
+    if rejection.fault is Fault.PROMPT:
+        return RequestFailedError(rejection.reason, rejection.said, status=status)
+    if rejection.fault is Fault.SETUP:
+        return UnusableEndpointError(f"HTTP {status}: {rejection.said}; {rejection.hint}", status, rejection.reason)
+    if rejection.fault is Fault.UNCLEAR:
+        return UnclearRejectionError(rejection.reason, rejection.said, status=status)
     wait = retry_after_seconds(response.headers, now_seconds)
-    said = refusal.said if refusal.fault is Fault.RATE else f"HTTP {status}: {refusal.said}"
-    return RetryableError(refusal.reason, said, status=status, retry_after_seconds=wait)
+    said = rejection.said if rejection.fault is Fault.RATE else f"HTTP {status}: {rejection.said}"
+    return RetryableError(rejection.reason, said, status=status, retry_after_seconds=wait)
 
 
 def _usage(usage: Any) -> Usage:  # noqa: ANN401 - parsed JSON

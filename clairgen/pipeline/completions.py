@@ -151,7 +151,7 @@ class CompletionClient:
                     finally:
                         pool.release(endpoint)
                 if isinstance(outcome, ChatAnswer):
-                    pool.answered(outcome.usage, start)
+                    pool.answered(outcome.usage, start, request.prompt)
                     return await self._save(request, outcome, endpoint.name, seconds)
                 delay = retries.seconds_after(outcome)
                 if isinstance(outcome, UnclearRejectionError) and not pool.untried(retries.failed_at):
@@ -298,6 +298,11 @@ class Request:
     sample: int
     sent: Sent
     is_probe: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """The text of all its messages."""
+        return "\n".join(message.content for message in self.messages)
 
     def body(self, redraws: int) -> bytes:
         """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""

@@ -147,7 +147,7 @@ class Session:
             **facts,
         )
         for name, role in roles.items():
-            if role.api_key_env is not None and role.price_per_million is None:
+            if (role.api_key_env is not None or role.headers) and role.price_per_million is None:
                 self.progress.note(
                     f"no price is known for models.{name} ({role.model}), so its dollars are not counted; "
                     "give it price_per_million"
