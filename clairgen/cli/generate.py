@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clairgen.cli.exit_codes import FAILED
+from clairgen.cli.output import progress_stream
 from clairgen.cli.progress import showing
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.cli.spending import spent_line
@@ -86,7 +87,7 @@ def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Su
 
     async def work(stop: asyncio.Event) -> Summary:
         progress = Progress()
-        async with showing(progress, Console(stderr=True)):
+        async with showing(progress, Console(file=progress_stream())):
             return await generate(config, run, options, progress=progress, stop=stop)
 
     return run_drainable(work, options.drain_seconds)
