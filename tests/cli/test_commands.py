@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import clairgen, process
 from tests.exporting.hub_stand_in import HubStandIn, served
-from tests.runs import config_text, played, questions, write_tasks
+from tests.runs import REVISER, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
 
@@ -274,3 +274,18 @@ async def test_filters_are_changed_and_marks_become_drops(tmp_path: Path) -> Non
     missing = await clairgen("filter", run, "--evaluation", tmp_path / "absent.jsonl")
     assert missing.code == 2
     assert "absent.jsonl" in missing.err
+
+
+async def test_status_counts_the_replies_of_each_role_that_were_cut_off(tmp_path: Path) -> None:
+    def cutting(request: dict[str, Any]) -> Reply:
+        reply = json.loads(played(request).body)
+        if request["model"] == REVISER:
+            reply["choices"][0]["finish_reason"] = "MAX_TOKENS"
+        return Reply(json.dumps(reply).encode())
+
+    async with ScriptedEndpoint(cutting) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        await clairgen("generate", config, "--run", run)
+    roles = json.loads((await clairgen("status", "--json", run)).out)["roles"]
+    assert {role: found["cut_off"] for role, found in roles.items()} == {"target": 0, "reviser": 12}
+    assert "cut off" in (await clairgen("status", run)).out
