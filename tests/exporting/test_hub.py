@@ -70,6 +70,7 @@ def test_large_files_arrive_too(exported: Path, hub: HubStandIn) -> None:
     assert hub.files == files_of(exported)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [
