@@ -16,6 +16,8 @@ from clairgen.exporting.hub import push
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.exporting.stored_pairs import stored_pair
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "hf_secretsecretsecret"  # noqa: S105 - made up
 
 
