@@ -27,7 +27,6 @@ async def test_fresh_contrasts_are_taken_as_they_are_and_stale_ones_measured_in_
     ]
 
 
-@pytest.mark.slow
 async def test_many_pairs_keep_their_order_over_batches() -> None:
     pairs = [
         replace(stored_pair("x" * (number % 7), "y", contrast=None), id=str(number)) for number in range(2 * BATCH + 3)
