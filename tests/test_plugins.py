@@ -247,7 +247,6 @@ def added() -> Iterator[list[str]]:
         clairgen.FILTERS._added.pop(name)
 
 
-@pytest.mark.process
 def test_a_filter_can_be_added_for_the_running_process(added: list[str]) -> None:
     own = Filter("shouting", Marking, "Answers in capitals.", always(lambda _: Fault("shouts")))
     clairgen.FILTERS.add(own)
