@@ -1,6 +1,7 @@
 """Loading a data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from clairgen.errors import InputError
 from clairgen.row_files import json_lines, require_readable_rows, require_regular_file
+from clairgen.text import is_encodable
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -99,6 +101,10 @@ def _require_valid_lines(path: Path) -> None:
             if path.suffix == ".json" and number == 1:
                 return  # one array over several lines
             raise InputError(f"{path} line {number:,}: {content}; correct or remove that line")
+        if not is_encodable(json.dumps(content, ensure_ascii=False)):
+            raise InputError(
+                f"{path} line {number:,}: it contains half a surrogate pair, which is not text; correct or remove that line"
+            )
 
 
 def _subset(data: str, subset: str | None) -> str:
@@ -141,6 +147,10 @@ def _readable(data: str, read: Callable[[], T]) -> T:
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         if "corresponds to no data" in str(error):  # what it says of a split whose files have no rows
             raise _EmptyError(data) from error
+        if "save_to_disk" in str(error):
+            raise InputError(
+                f"the data set {data} was saved with save_to_disk, which is not read; write it with to_parquet and name that file"
+            ) from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise InputError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 
