@@ -91,10 +91,25 @@ async def ingest(
         if stop.is_set():
             raise DrainedError
     if not await store.tasks.count():
-        raise InputError(f"{source.path or source.hub} has no tasks; give it at least one row with a prompt")
+        raise no_tasks_error(source)
     state = replace(state, complete=True)
     await store.metadata.put(_KEY, _json(state))
     return state
+
+
+def conflicting_row(row: Row) -> BadRow:
+    """A row whose id the run has with another prompt."""
+    return BadRow(row.where, f"its id {row.task.id!r} already belongs to another prompt")
+
+
+def bad_row_error(row: BadRow) -> InputError:
+    """The error that a bad row is unless those are skipped."""
+    return InputError(f"{row.where}: {row.why}; correct it, or pass --skip-bad-lines to go on without such rows")
+
+
+def no_tasks_error(source: TaskSource) -> InputError:
+    """The error that a source without tasks is."""
+    return InputError(f"{source.path or source.hub} has no tasks; give it at least one row with a prompt")
 
 
 async def _commit(
@@ -112,11 +127,9 @@ async def _commit(
     def counted(duplicates: int, conflicts: Sequence[Row]) -> Statement:
         nonlocal after
         bad = [row for row in group if isinstance(row, BadRow)]
-        bad += [BadRow(row.where, f"its id {row.task.id!r} already belongs to another prompt") for row in conflicts]
+        bad += [conflicting_row(row) for row in conflicts]
         if bad and not skip_bad_lines:
-            raise InputError(
-                f"{bad[0].where}: {bad[0].why}; correct it, or pass --skip-bad-lines to go on without such rows"
-            )
+            raise bad_row_error(bad[0])
         doubtful = [row for row in group if isinstance(row, Row) and row.doubt]
         after = replace(
             state,

@@ -174,7 +174,7 @@ def _outcomes(report: RecipeReport) -> Iterator[tuple[str | Text, ...]]:
     if report.pending:
         yield "pending", Text("tasks not done yet", "dim"), f"{report.pending:,}", ""
     if report.cost_usd is not None:
-        yield "cost", Text("US dollars", "dim"), f"{report.cost_usd:,.2f}", ""
+        yield "cost", Text("US dollars for the pairs' answers", "dim"), f"{report.cost_usd:,.2f}", ""
     if report.cost_per_kept_usd is not None:
         yield "cost", Text("US dollars per kept pair", "dim"), f"{report.cost_per_kept_usd:,.4f}", ""
 

@@ -130,6 +130,31 @@ class Tasks:
                 yield pending
             after = max(waiting)
 
+    async def undone(self, done: Mapping[str, Sequence[str]], last: int) -> AsyncIterator[PendingTask]:
+        """Tasks at positions up to `last` whose pair of a recipe is missing or has none of the statuses in `done`, by recipe."""
+        for start in range(0, min(last, await self.last_position()), _PAGE):
+            end = min(start + _PAGE, last)
+            positions = await self._reader.rows(
+                "SELECT position FROM tasks WHERE position > ? AND position <= ? ORDER BY position", (start, end)
+            )
+            found: dict[int, list[str]] = {row["position"]: [] for row in positions}
+            for recipe, statuses in done.items():
+                marks = ", ".join("?" * len(statuses))
+                sql = f"SELECT position FROM pairs WHERE recipe = ? AND status IN ({marks}) AND position > ? AND position <= ?"
+                rows = await self._reader.rows(sql, (recipe, *statuses, start, end))
+                for position in found.keys() - {row["position"] for row in rows}:
+                    found[position].append(recipe)
+            for pending in await self._with_messages({at: recipes for at, recipes in found.items() if recipes}):
+                yield pending
+
+    async def identities(self) -> AsyncIterator[tuple[str, str]]:
+        """Ids of all tasks and the content hashes of their messages."""
+        last = await self.last_position()
+        for start in range(0, last, _ROWS_PER_COMMIT):
+            sql = "SELECT id, messages FROM tasks WHERE position > ? AND position <= ?"
+            for row in await self._reader.rows(sql, (start, start + _ROWS_PER_COMMIT)):
+                yield row["id"], row["messages"]
+
     async def _waiting(self, recipes: Sequence[str], after: int, last: int) -> dict[int, list[str]]:
         """The next positions with pending pairs, and their recipes."""
         marks = ", ".join("?" * len(recipes))

@@ -483,6 +483,56 @@ async def test_failures_that_are_taken_up_again_are_no_failures_any_more(tmp_pat
     assert summary.failures == []
 
 
+async def test_azures_classic_form_and_headers_from_the_environment(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+    headers: dict[str, dict[str, str]] = {}
+
+    def script(request: dict[str, Any]) -> Reply:
+        headers[request["model"]] = endpoint.headers | {"path": endpoint.path}
+        return refused(500, "gw-secret-012345") if len(endpoint.asked) == 1 else played(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        runtime = Runtime(
+            environment={"AZURE": "az-secret-0123", "GATEWAY": "gw-secret-012345"},
+            clock=(clock := FakeClock()),
+            sleep=clock.sleep,
+        )
+        azure = {"endpoints": [endpoint.url.removesuffix("/v1") + "/openai/deployments/gpt-4o/?api-version=2024-10-21"]}
+        given = config(
+            endpoint.url,
+            tasks,
+            recipes=["clair"],
+            reviser=azure | {"api_key_env": "AZURE"},
+            target={"headers": {"x-api-key": "${GATEWAY}", "x-team": "alignment"}},
+        )
+        summary = await generate(given, tmp_path / "run", runtime=runtime)
+    assert summary.statuses == {"clair": {"made": 2}}
+    assert headers[REVISER]["path"] == "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert headers[REVISER]["api-key"] == "az-secret-0123"
+    assert "authorization" not in headers[REVISER]
+    target = next(sent for model, sent in headers.items() if model != REVISER)
+    assert (target["x-api-key"], target["x-team"]) == ("gw-secret-012345", "alignment")
+    written = b"".join(file.read_bytes() for file in (tmp_path / "run").iterdir())
+    assert b"gw-secret" not in written
+    assert b"az-secret" not in written
+
+
+async def test_a_server_that_cuts_long_prompts_is_told_once(tmp_path: Path) -> None:
+    long = [f"{number} " + "France has a capital. " * (900 + number) for number in range(6)]
+    tasks = write_tasks(tmp_path / "tasks.jsonl", [*long, *questions(3)])
+
+    def script(request: dict[str, Any]) -> Reply:
+        size = sum(len(message["content"]) for message in request["messages"]) // 4
+        text = json.loads(played(request).body)["choices"][0]["message"]["content"]
+        return said(text, tokens=(min(size, 2048), 5))
+
+    async with ScriptedEndpoint(script) as endpoint:
+        given = config(endpoint.url, tasks, recipes=["stronger-preferred"])
+        summary = await generate(given, tmp_path / "run", runtime=quick())
+    notes = summary.progress.notes
+    assert sum("seems to cut long prompts" in note and "'target'" in note for note in notes) == 1
+
+
 async def test_a_key_that_an_answer_quotes_is_in_no_file(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
     async with ScriptedEndpoint(lambda _: Reply(b"<html>Authorization: Bearer sk-0123456789</html>")) as endpoint:
