@@ -21,12 +21,10 @@ _HASHED = {*_FILES, ".arrow", ".csv", ".gz", ".zst"}
 
 
 def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
-    """One split of a data set, or None if it does not have that split; a split without rows counts only as `train`.
+    """One split of a data set, or None if it does not have that split, or no row in it, unless it is `train`.
 
     Raises InputError, one sentence, for a data set that does not exist, has several subsets and none named, or has no pairs.
     """
-    import datasets
-
     # its warnings about files that it cannot read are repeated in the exception
     logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
@@ -36,15 +34,12 @@ def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
         raise InputError(
             f"there is no data set {data}; give a folder that clairgen export wrote, or owner/name of the hub"
         )
-    name = _subset(data, subset)
-    if split not in _readable(data, lambda: datasets.get_dataset_split_names(data, name)):
-        return None
     try:
-        return _require_pairs(_loaded(data, data, name=name, split=split), data)
-    except _EmptyError:
-        if split == "train":
-            raise
-        return None
+        return _from_folder_or_hub(data, subset, split)
+    except _UnreadableError:
+        for file in sorted(path.rglob("*.jsonl")):
+            _require_valid_lines(file)
+        raise
 
 
 def data_hash(data: str) -> str | None:
@@ -84,17 +79,35 @@ def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Datase
         return None
     try:
         rows = _loaded(data, _FILES[path.suffix], data_files=str(path), split="train")
-    except _EmptyError:
-        raise
-    except InputError as error:
+    except _UnreadableError:
         _require_valid_lines(path)
-        raise error
+        raise
     return _require_pairs(rows, data)
+
+
+def _from_folder_or_hub(data: str, subset: str | None, split: str) -> "Dataset | None":
+    import datasets
+
+    name = _subset(data, subset)
+    names: list[str] = _readable(data, lambda: datasets.get_dataset_split_names(data, name))
+    if split not in names:
+        if split != "train":
+            return None
+        raise InputError(
+            f"{data} has no split `train`; it has {', '.join(names)}: put the files of one of them alone into a folder, "
+            "or name one file"
+        )
+    try:
+        return _require_pairs(_loaded(data, data, name=name, split=split), data)
+    except _EmptyError:
+        if split == "train":
+            raise
+        return None
 
 
 def _require_valid_lines(path: Path) -> None:
     """Raise InputError with the number of the line that is at fault, which the library's message often lacks."""
-    if path.suffix == ".parquet":
+    if path.suffix == ".parquet" or not path.is_file():
         return
     for number, content in json_lines(path):
         if isinstance(content, str):
@@ -126,6 +139,10 @@ class _EmptyError(InputError):
         super().__init__(f"{data} is empty; make more pairs or loosen the filters")
 
 
+class _UnreadableError(InputError):
+    """A data set that the library cannot read."""
+
+
 def _loaded(data: str, builder: str, **choice: str) -> "Dataset":
     import datasets
 
@@ -152,7 +169,7 @@ def _readable(data: str, read: Callable[[], T]) -> T:
                 f"the data set {data} was saved with save_to_disk, which is not read; write it with to_parquet and name that file"
             ) from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise InputError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
+        raise _UnreadableError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 
 
 def _require_pairs(rows: "Dataset", data: str) -> "Dataset":
