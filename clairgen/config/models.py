@@ -72,8 +72,8 @@ class TaskSource(Strict):
     )
     scores: str | list[str] | None = Field(
         None,
-        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by default, "
-        "`overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
+        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by "
+        "default, `overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
@@ -88,8 +88,8 @@ class TaskSource(Strict):
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
             if _RANK.search(name):
                 raise ValueError(
-                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so name "
-                    "one with scores, or write one as minus the rank"
+                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
+                    "name one with scores, or write one as minus the rank"
                 )
         return self
 
