@@ -16,6 +16,8 @@ from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.records import FilterAction, Finding, StoredPair
 from tests.exporting.stored_pairs import stored_pair, with_task_text
 
+pytestmark = pytest.mark.slow
+
 TOO_LONG = Finding("length_ratio", FilterAction.DROP, "too-long", 4.8)
 SEEN_BEFORE = Finding("near_duplicate", FilterAction.MARK, "near-duplicate", "task-7")
 KILLED = """
