@@ -21,7 +21,13 @@ class Reply:
     reset: bool = False
 
 
-def said(text: Any, *, finish_reason: str = "stop", tokens: tuple[int, int] = (10, 5), **choice: Any) -> Reply:  # noqa: ANN401
+def said(
+    text: Any,  # noqa: ANN401 - servers send what they like
+    *,
+    finish_reason: Any = "stop",  # noqa: ANN401
+    tokens: tuple[int, int] = (10, 5),
+    **choice: Any,  # noqa: ANN401
+) -> Reply:
     """A good chat completion that says `text`."""
     content = {
         "id": "chatcmpl-1",
@@ -46,7 +52,7 @@ Script = Callable[[dict[str, Any]], Reply]
 class ScriptedEndpoint:
     """Serves `script` until closed, and `page` for what is got, noted in `pages`.
 
-    `asked` holds every request's JSON, `headers` the last request's headers.
+    `asked` holds every request's JSON, `headers` and `path` the last request's.
     """
 
     def __init__(self, script: Script, port: int = 0) -> None:
@@ -54,6 +60,7 @@ class ScriptedEndpoint:
         self.asked: list[dict[str, Any]] = []
         self.answered: list[dict[str, Any]] = []
         self.headers: dict[str, str] = {}
+        self.path = ""
         self.page: Callable[[str], Reply] = lambda _path: Reply(b"", 404)
         self.pages: list[str] = []
         self.most_in_flight = 0
@@ -105,9 +112,10 @@ class ScriptedEndpoint:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.strip().split("\r\n")
         self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        self.path = first.split()[1]
         if first.startswith("GET"):
-            self.pages.append(first.split()[1])
-            await self._send(writer, self.page(first.split()[1]))
+            self.pages.append(self.path)
+            await self._send(writer, self.page(self.path))
             return True
         request = json.loads(await reader.readexactly(int(self.headers.get("content-length", "0"))))
         self.asked.append(request)

@@ -1,9 +1,11 @@
 """A model in a role: what it is called, where it is served, how it is sampled, its rate limits and its price."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -12,6 +14,11 @@ from clairgen.text import is_encodable
 
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+_SECRET_HEADER: Final = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
+_VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
+_QUERY: Final = "api-version"  # Azure's; nothing else is known to belong into a base URL, and a key must not
 _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model"}
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream", "n"}
 
@@ -52,10 +59,19 @@ class Role(Strict):
     api_key_env: str | None = Field(
         None, description="The environment variable that holds the API key, if one is needed."
     )
+    headers: dict[str, str] = Field(
+        default_factory=dict,
+        description="Further HTTP headers; `${NAME}` in a value is replaced by that environment variable.",
+    )
     temperature: float | None = Field(None, ge=0, description="Sampling temperature; left out, the server's default.")
     top_p: float | None = Field(None, gt=0, le=1, description="Nucleus sampling; left out, the server's default.")
     max_tokens: Positive | None = Field(
         None, le=10**8, description="Most tokens of an answer; an answer that hits it is `truncated`."
+    )
+    max_completion_tokens: Positive | None = Field(
+        None,
+        le=10**8,
+        description="The same limit under the name that reasoning models take, thinking included; give one of the two.",
     )
     stop: list[str] = Field(default_factory=list, description="Texts at which an answer ends.")
     seed: int | None = Field(None, description="Overrides the run's seed for this role.")
@@ -106,6 +122,36 @@ class Role(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _one_limit_of_tokens(self) -> "Role":
+        given = [
+            name
+            for name, value in (
+                ("max_tokens", self.max_tokens),
+                ("max_completion_tokens", self.max_completion_tokens),
+                ("extra.max_completion_tokens", self.extra.get("max_completion_tokens")),
+            )
+            if value is not None
+        ]
+        if self.max_completion_tokens is not None and len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are the same limit; give one of them")
+        return self
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+                raise ValueError(f"{name!r} is not a header that can be sent: use letters, digits and - in its name")
+            if name.lower() in _OWN_HEADERS:
+                raise ValueError(f"the header {name!r} is set by clairgen; leave it out")
+            if _SECRET_HEADER.search(name) and not _VARIABLE.search(value):
+                raise ValueError(
+                    f"the header {name!r} holds a secret, which must not stand in a file; "
+                    "export it and write ${NAME} with the variable's name"
+                )
+        return headers
+
     @field_validator("endpoints")
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
@@ -138,13 +184,25 @@ class Role(Strict):
             max_tokens=self.max_tokens,
             stop=tuple(self.stop),
             seed=self.seed if self.seed is not None else run_seed,
-            extra=self.extra,
+            extra=self.extra | {"max_completion_tokens": self.max_completion_tokens}
+            if self.max_completion_tokens is not None
+            else self.extra,
         )
+
+    def header_variables(self) -> list[str]:
+        """The environment variables that `headers` names."""
+        return [name for value in self.headers.values() for name in _VARIABLE.findall(value)]
+
+    def headers_with(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """The headers with the values of their variables, which must all be there."""
+        return {
+            name: _VARIABLE.sub(lambda found: variables[found.group(1)], value) for name, value in self.headers.items()
+        }
 
     @property
     def longest_answer(self) -> int | None:
         """Most tokens of an answer, whichever name the limit is sent by; reasoning models take `max_completion_tokens`."""
-        limits = (self.max_tokens, self.extra.get("max_completion_tokens"))
+        limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
 
 
@@ -157,7 +215,10 @@ def _check_url(endpoint: str) -> None:
         raise ValueError(f"{endpoint!r} is not a URL: {error}") from error
     if "@" in parts.netloc:
         raise ValueError("an endpoint must not hold a user name or password; name the key's variable in api_key_env")
-    if parts.query or parts.fragment:
-        raise ValueError("an endpoint is a base URL, without ? or #; other fields of the request go into `extra`")
+    if parts.fragment or set(parse_qs(parts.query, keep_blank_values=True)) - {_QUERY}:
+        raise ValueError(
+            "an endpoint is a base URL, without # and with no query but Azure's ?api-version=...; "
+            "other fields of the request go into `extra`, keys into api_key_env or `headers`"
+        )
     if not host or any(character.isspace() for character in endpoint):
         raise ValueError(f"{endpoint!r} has no host; give a base URL such as http://localhost:8000/v1")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from clairgen.errors import RequestError, RetryableError, UnclearRejectionError, UnusableEndpointError
 from clairgen.inference.announced_limits import announced_limits
@@ -18,18 +18,33 @@ _NEWEST = 0.05  # weight of one answer in the moving average of their seconds
 
 @dataclass(frozen=True, slots=True)
 class EndpointAddress:
-    """Where an endpoint is and how to talk to it. `name` is what records and errors call it."""
+    """Where an endpoint is and how to talk to it. `name` is what records and errors call it.
+
+    `url` is a base URL; its query, such as `?api-version=...`, belongs to every request. `secrets` are values in
+    `extra_headers` that must not be written anywhere.
+    """
 
     name: str
     url: str
     key: str | None
     timeouts: Timeouts
     weight: float | None = None
+    extra_headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+    def page(self, path: str, *, above_v1: bool = False) -> str:
+        """The URL of a page of the server, below the base URL or beside its /v1."""
+        base, mark, query = self.url.partition("?")
+        base = base.rstrip("/")
+        return f"{base.removesuffix('/v1') if above_v1 else base}{path}{mark}{query}"
 
     def headers(self) -> Mapping[str, str]:
-        """The headers of every request."""
+        """The headers of every request; Azure's classic form, the one with an api-version, takes the key as `api-key`."""
         headers = {"content-type": "application/json", "accept": "application/json"}
-        return headers if self.key is None else headers | {"authorization": f"Bearer {self.key}"}
+        if self.key is not None:
+            azure = "api-version=" in self.url.partition("?")[2]
+            headers |= {"api-key": self.key} if azure else {"authorization": f"Bearer {self.key}"}
+        return headers | dict(self.extra_headers)
 
 
 class Endpoint:
@@ -51,7 +66,7 @@ class Endpoint:
         self.circuit_breaker = CircuitBreaker(clock)
         self.in_flight = 0
         self._address = address
-        self._chat_url = f"{address.url}/chat/completions"
+        self._chat_url = address.page("/chat/completions")
         self._headers = address.headers()
         self._transport = transport
         self._clock = clock
@@ -117,8 +132,8 @@ class Endpoint:
         """After the breaker was open: find out whether the server is alive, which costs no answer."""
         try:
             # A server without a health page may still list its models; any other response shows that it is alive.
-            health = await self._status(f"{self._address.url.removesuffix('/v1')}/health")
-            status = health if health == 503 or health < 300 else await self._status(f"{self._address.url}/models")
+            health = await self._status(self._address.page("/health", above_v1=True))
+            status = health if health == 503 or health < 300 else await self._status(self._address.page("/models"))
         except RetryableError:
             status = 0
         if 0 < status < 500:
@@ -136,11 +151,12 @@ class Endpoint:
             raise
 
     def _without_key(self, response: Response) -> Response:
-        """A response that quotes the key must not carry it into a file, a log or an error."""
-        key = self._address.key
-        if key is None:
-            return response
-        return replace(response, body=response.body.replace(key.encode(), b"[key]"))
+        """A response that quotes a key must not carry it into a file, a log or an error."""
+        body = response.body
+        for key in (self._address.key, *self._address.secrets):
+            if key:
+                body = body.replace(key.encode(), b"[key]")
+        return response if body is response.body else replace(response, body=body)
 
     def _note_answer(self, answer: ChatAnswer, sent_at: float, expected_tokens: int) -> None:
         self.circuit_breaker.succeeded()

@@ -5,6 +5,7 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from clairgen.errors import EndpointsError, RequestFailedError, UnclearRejectionError, UnusableEndpointError
+from clairgen.inference.cut_prompts import CutPrompts
 from clairgen.inference.endpoint import Endpoint
 from clairgen.inference.retry import Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
@@ -61,6 +62,7 @@ class Pool:
         )
         self._same_failures: tuple[str, int] = ("", 0)
         self._traffic = Traffic()
+        self._cut_prompts = CutPrompts()
         self._noted_outage = False
         self._accepted_sent_at = -math.inf
 
@@ -104,8 +106,14 @@ class Pool:
         """What a request will probably use of a limit of tokens: its prompt and an average answer."""
         return len(body) // _BYTES_PER_TOKEN + int(self._answer_tokens)
 
-    def answered(self, usage: Usage, sent_at: float) -> None:
-        """A request was answered: failures before it did not concern all of them."""
+    def answered(self, usage: Usage, sent_at: float, prompt: str) -> None:
+        """A request with this prompt was answered: failures before it did not concern all of them."""
+        if (cut := self._cut_prompts.found(usage.prompt_tokens, prompt)) is not None:
+            self._note(
+                f"the server of the role {self.role!r} seems to cut long prompts without an error: it counted "
+                f"{usage.prompt_tokens:,} tokens for each of {len(cut)} prompts of up to {max(cut):,} characters; "
+                "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question"
+            )
         self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
         if usage.completion_tokens:
             self._answer_tokens += _NEWEST * (usage.completion_tokens - self._answer_tokens)

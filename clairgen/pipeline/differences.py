@@ -27,8 +27,13 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], path: tuple[s
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from differences(old, new, (*path, key))
-        elif canonical_json(old) != canonical_json(new):
+        elif canonical_json(_given(old)) != canonical_json(_given(new)):
             yield Difference((*path, key), old, new)
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The value, where an empty mapping is none: older versions did not write keys that came later."""
+    return None if value == {} else value
 
 
 def may_change_requests(difference: Difference) -> bool:

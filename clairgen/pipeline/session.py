@@ -9,6 +9,7 @@ from typing import Any
 from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
+from clairgen.inference.open_files import raise_open_file_limit
 from clairgen.inference.runtime import Runtime
 from clairgen.long_texts import close_workers
 from clairgen.pipeline.budget import Budget
@@ -81,10 +82,10 @@ class Session:
     stack: AsyncExitStack
     drain_seconds: float
 
-    async def budget(self, budget_usd: float | None) -> Budget:
+    async def budget(self, limit_usd: float | None) -> Budget:
         """The account of the run's money, kept until the session ends."""
         spending = self.store.spending
-        budget = Budget(spending, await spending.total(), budget_usd, self.progress, self.stop)
+        budget = Budget(spending, await spending.total(), limit_usd, self.progress, self.stop)
         return await self.stack.enter_async_context(budget)
 
     async def completion_client(
@@ -147,7 +148,7 @@ class Session:
             **facts,
         )
         for name, role in roles.items():
-            if role.api_key_env is not None and role.price_per_million is None:
+            if (role.api_key_env is not None or role.headers) and role.price_per_million is None:
                 self.progress.note(
                     f"no price is known for models.{name} ({role.model}), so its dollars are not counted; "
                     "give it price_per_million"
@@ -165,6 +166,7 @@ async def session(
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[Session]:
     """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it."""
+    raise_open_file_limit()
     with directory.locked():
         async with AsyncExitStack() as stack:
             log = RunLog(directory.events)

@@ -87,5 +87,5 @@ class Advice:
 
 def outdated_row(pair_id: str, chosen: str | None) -> Statement:
     """The statement that deletes the advice on a pair that is about to get another chosen answer."""
-    sql = "DELETE FROM advice WHERE pair_id = ?1 AND NOT EXISTS (SELECT 1 FROM pairs WHERE id = ?1 AND chosen IS ?2)"
-    return sql, (pair_id, chosen)
+    sql = "DELETE FROM advice WHERE pair_id = ? AND NOT EXISTS (SELECT 1 FROM pairs WHERE id = ? AND chosen IS ?)"
+    return sql, (pair_id, pair_id, chosen)

@@ -21,10 +21,10 @@ def messages_json_row(body: str) -> tuple[str, Statement]:
     """The same for messages as canonical JSON; they are compressed only once they turn out to be new."""
     key = digest(body)
     sql = (
-        f"INSERT INTO messages (hash, body) SELECT ?1, {COMPRESSED}(?2) "
-        "WHERE NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?1)"
+        f"INSERT INTO messages (hash, body) SELECT ?, {COMPRESSED}(?) "
+        "WHERE NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?)"
     )
-    return key, (sql, (key, body))
+    return key, (sql, (key, body, key))
 
 
 def compressed(body: str) -> bytes:

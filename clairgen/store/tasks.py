@@ -40,30 +40,37 @@ class Tasks:
         """Position of the last task; 0 without tasks."""
         return int(await self._reader.value("SELECT coalesce(max(position), 0) FROM tasks"))
 
-    async def add(self, rows: Sequence[Row], counted: Callable[[int, Sequence[Row]], Statement], before: int) -> None:
+    async def add(
+        self,
+        rows: Sequence[Row],
+        counted: Callable[[int, Sequence[Row]], Statement],
+        before: int,
+        merged: Mapping[str, str],
+        compared_by: Sequence[str] = (),
+    ) -> None:
         """Commit the tasks that are new, at the next positions.
 
-        The first `before` tasks are from an earlier source and get the recorded answers of this one. Of rows with the same
-        prompt the first counts.
+        The first `before` tasks are from an earlier source and get the recorded answers of this one; where those changed, pairs
+        of the recipes `compared_by`, which choose between recorded answers, become pending again. Of rows with the same
+        prompt the first counts; `merged` has the ids of the others, as `ids_not_stored` returned them for earlier rows.
 
         `counted` is called with the number of duplicates (rows whose messages the run has) and the conflicts (rows whose id
         the run has with other messages); the statement that it returns is committed together with the tasks.
         """
         hashed = [(row, *messages_row(row.task.messages)) for row in rows]
-        by_id = await self._stored("id", [row.task.id for row in rows])
+        by_id = {row.task.id: merged[row.task.id] for row in rows if row.task.id in merged}
+        by_id |= await self._stored("id", [row.task.id for row in rows])
         known = set((await self._stored("messages", [messages_hash for _, messages_hash, _ in hashed])).values())
         position = await self.last_position()
         statements: list[Statement] = []
-        renewed: dict[str, Statement] = {}
+        renewed: dict[str, list[Statement]] = {}
         conflicts: list[Row] = []
         for row, messages_hash, statement in hashed:
             if by_id.setdefault(row.task.id, messages_hash) != messages_hash:
                 conflicts.append(row)
             elif messages_hash in known:
-                if row.task.answers and messages_hash not in renewed:
-                    renewal = "UPDATE tasks SET answers = ? WHERE messages = ? AND position <= ? AND answers IS NOT ?"
-                    body = answers_body(row.task.answers)
-                    renewed[messages_hash] = (renewal, (body, messages_hash, before, body))
+                if before and row.task.answers and messages_hash not in renewed:
+                    renewed[messages_hash] = _renewal(row.task, messages_hash, before, compared_by)
             else:
                 known.add(messages_hash)
                 position += 1
@@ -71,7 +78,18 @@ class Tasks:
                 values = (position, row.task.id, messages_hash, answers_body(row.task.answers))
                 statements += [statement, (new_task, values)]
         duplicates = len(rows) - len(conflicts) - len(statements) // 2
-        await self._write(*statements, *renewed.values(), counted(duplicates, conflicts))
+        renewals = (statement for group in renewed.values() for statement in group)
+        await self._write(*statements, *renewals, counted(duplicates, conflicts))
+
+    async def ids_not_stored(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Ids that the source gave to rows and the run does not have, with the hash of their messages; the first row counts."""
+        named = [row for row in rows if row.named]
+        stored = await self._stored("id", [row.task.id for row in named])
+        found: dict[str, str] = {}
+        for row in named:
+            if row.task.id not in stored:
+                found.setdefault(row.task.id, messages_row(row.task.messages)[0])
+        return found
 
     async def clear(self) -> None:
         """Delete the tasks of a source that turned out to be bad before any request was made."""
@@ -112,6 +130,31 @@ class Tasks:
                 yield pending
             after = max(waiting)
 
+    async def undone(self, done: Mapping[str, Sequence[str]], last: int) -> AsyncIterator[PendingTask]:
+        """Tasks at positions up to `last` whose pair of a recipe is missing or has none of the statuses in `done`, by recipe."""
+        for start in range(0, min(last, await self.last_position()), _PAGE):
+            end = min(start + _PAGE, last)
+            positions = await self._reader.rows(
+                "SELECT position FROM tasks WHERE position > ? AND position <= ? ORDER BY position", (start, end)
+            )
+            found: dict[int, list[str]] = {row["position"]: [] for row in positions}
+            for recipe, statuses in done.items():
+                marks = ", ".join("?" * len(statuses))
+                sql = f"SELECT position FROM pairs WHERE recipe = ? AND status IN ({marks}) AND position > ? AND position <= ?"
+                rows = await self._reader.rows(sql, (recipe, *statuses, start, end))
+                for position in found.keys() - {row["position"] for row in rows}:
+                    found[position].append(recipe)
+            for pending in await self._with_messages({at: recipes for at, recipes in found.items() if recipes}):
+                yield pending
+
+    async def identities(self) -> AsyncIterator[tuple[str, str]]:
+        """Ids of all tasks and the content hashes of their messages."""
+        last = await self.last_position()
+        for start in range(0, last, _ROWS_PER_COMMIT):
+            sql = "SELECT id, messages FROM tasks WHERE position > ? AND position <= ?"
+            for row in await self._reader.rows(sql, (start, start + _ROWS_PER_COMMIT)):
+                yield row["id"], row["messages"]
+
     async def _waiting(self, recipes: Sequence[str], after: int, last: int) -> dict[int, list[str]]:
         """The next positions with pending pairs, and their recipes."""
         marks = ", ".join("?" * len(recipes))
@@ -148,3 +191,17 @@ class Tasks:
         marks = ", ".join("?" * len(values))
         sql = f"SELECT id, messages FROM tasks WHERE {column} IN ({marks})"
         return {row["id"]: row["messages"] for row in await self._reader.rows(sql, values)}
+
+
+def _renewal(task: Task, messages_hash: str, before: int, compared_by: Sequence[str]) -> list[Statement]:
+    """Statements that give a stored task other recorded answers, and make the pairs that rest on its former ones pending."""
+    body = answers_body(task.answers)
+    changed = "messages = ? AND position <= ? AND answers IS NOT ?"
+    outdated = (
+        "UPDATE pairs SET status = 'pending' WHERE recipe = ? AND status IN ('made', 'failed') "
+        f"AND position = (SELECT position FROM tasks WHERE {changed})"
+    )
+    return [
+        *((outdated, (recipe, messages_hash, before, body)) for recipe in compared_by),
+        (f"UPDATE tasks SET answers = ? WHERE {changed}", (body, messages_hash, before, body)),
+    ]

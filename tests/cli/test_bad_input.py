@@ -1,11 +1,15 @@
 """Each mistake gets one sentence, the right exit code, and a run that can be continued."""
 
+import json
+import os
 import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
 
+from clairgen.data.classroom.kinds import KINDS
+from clairgen.data.classroom.questions import split_of
 from tests.cli.commands import Done, clairgen, process
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -89,6 +93,49 @@ async def test_two_prompts_under_one_id(tmp_path: Path) -> None:
     one_sentence(done, 2, "tasks.jsonl line 2", "its id 'a' already belongs to another prompt")
 
 
+async def test_two_prompts_under_one_id_are_found_however_far_apart(tmp_path: Path) -> None:
+    """Row 2 repeats row 1 under another id, which the run does not keep and must remember all the same."""
+    rows: list[object] = [{"id": f"t{number}", "prompt": f"Question {number}"} for number in range(4100)]
+    rows[1] = {"id": "a", "prompt": "Question 0"}
+    rows[4050] = {"id": "a", "prompt": "another"}
+    done = await generated(tmp_path, prompts=rows)
+    one_sentence(done, 2, "tasks.jsonl line 4051", "its id 'a' already belongs to another prompt")
+    done = await generated(tmp_path)  # goes on after the rows that are read already
+    one_sentence(done, 2, "tasks.jsonl line 4051", "its id 'a' already belongs to another prompt")
+
+
+async def test_a_pipe_as_tasks_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tasks.jsonl")
+    one_sentence(await generated(tmp_path), 2, "tasks.jsonl", "it is a pipe or a device")
+    one_sentence(await generated(tmp_path, NOWHERE, "--dry-run"), 2, "tasks.jsonl", "it is a pipe or a device")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b'prompt,more\n"one,1\ntwo,2\n', ["begins at line 2", "check its quotes"]),
+        ("prompt\none\n".encode("utf-16"), ["is UTF-16 text", "iconv -f UTF-16 -t UTF-8"]),
+    ],
+)
+async def test_a_csv_that_cannot_be_trusted(tmp_path: Path, content: bytes, parts: list[str]) -> None:
+    (tmp_path / "tasks.csv").write_bytes(content)
+    config = written(tmp_path, config_text(NOWHERE, tmp_path / "tasks.csv", recipes=["clair"]))
+    for flags in ((), ("--dry-run",), ("--skip-bad-lines",)):
+        done = await clairgen("generate", config, "--run", tmp_path / "run", *flags)
+        one_sentence(done, 2, "tasks.csv", *parts)
+
+
+async def test_prompts_in_forms_that_would_lose_something(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"id": "c1"}]}
+    user = {"role": "user", "content": "So?"}
+    async with ScriptedEndpoint(played) as endpoint:
+        done = await generated(tmp_path, endpoint.url, prompts=[{"messages": [user, call, user]}])
+        one_sentence(done, 2, "tasks.jsonl line 1", "`tool_calls`; tool calls are not supported yet")
+        write_tasks(tmp_path / "tasks.jsonl", [{"prompt": "So?", "messages": [user, call]}])
+        one_sentence(await generated(tmp_path, endpoint.url), 2, "both `prompt` and `messages`", "`column: prompt`")
+        assert endpoint.asked == []
+
+
 async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         done = await generated(tmp_path, endpoint.url, prompts=["good", "", " ", "nul\0", "half \ud83d"])
@@ -105,6 +152,7 @@ async def test_key_variable_that_is_not_set(tmp_path: Path) -> None:
     one_sentence(done, 2, "NO_SUCH_KEY", "models.reviser.api_key_env", "is not set; export it")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "parts"),
     [
@@ -222,6 +270,20 @@ async def test_damaged_database(tmp_path: Path) -> None:
         one_sentence(await generated(tmp_path, endpoint.url), 2, "damaged")
     for command in ("status", "report", "show"):
         one_sentence(await clairgen(command, tmp_path / "run"), 2, "damaged")
+
+
+@pytest.mark.slow
+async def test_the_demo_asks_no_question_that_models_are_tested_on(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    done = await clairgen("demo", tmp_path / "demo", "--questions", "14")
+    assert done.code in (0, 1), done
+    rows = [json.loads(line) for line in (tmp_path / "demo" / "questions.jsonl").read_text().splitlines()]
+    shipped = (Path(__file__).parents[2] / "data" / "examples" / "classroom.jsonl").read_text(encoding="utf-8")
+    rows += [json.loads(line) for line in shipped.splitlines()]
+    assert len(rows) == 114
+    for row in rows:
+        [split] = {split_of(kind, found) for kind in KINDS if (found := kind.fields(row["prompt"])) is not None}
+        assert split == "train", row
 
 
 async def test_demo_writes_over_nothing_of_the_users(tmp_path: Path) -> None:

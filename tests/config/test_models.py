@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from clairgen.config.file import config_yaml, load_config, parse_config
 from clairgen.config.models import RunConfig
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 
 GOOD = """\
@@ -76,6 +78,11 @@ def with_role(**values: object) -> str:
         (changed(recipes=["clair", "clair"]), "the recipe 'clair' is listed twice"),
         (changed(models={"teacher": {}}), "models: there is no role 'teacher'; there are target"),
         (with_role(endpoints=[]), r"models\.target\.endpoints"),
+        (with_role(endpoints=["https://a.example/v1?key=abc"]), r"no query but Azure's \?api-version"),
+        (with_role(headers={"api-key": "abc"}), r"the header 'api-key' holds a secret.* write \$\{NAME\}"),
+        (with_role(headers={"a b": "abc"}), "'a b' is not a header that can be sent"),
+        (with_role(headers={"x-team": "a\nb: c"}), "'x-team' is not a header that can be sent"),
+        (with_role(headers={"Host": "abc"}), "the header 'Host' is set by clairgen"),
         (with_role(endpoints=["gpu1:8000"]), "'gpu1:8000' is not an endpoint: give a base URL such as"),
         (with_role(endpoints=["http://user:secret@gpu1/v1"]), "must not hold a user name or password"),
         (with_role(temperature=-1), r"models\.target\.temperature"),
@@ -94,10 +101,10 @@ def with_role(**values: object) -> str:
         (with_role(endpoints=["http://local host/v1"]), "has no host"),
         (with_role(endpoints=["http:///v1"]), "has no host"),
         (with_role(endpoints=["http://gpu1:99999/v1"]), "is not a URL"),
-        (with_role(endpoints=["http://gpu1/v1?key=abc"]), r"without \? or #"),
+        (with_role(endpoints=["http://gpu1/v1?key=abc"]), "without # and with no query but"),
         (GOOD + "seed: 2024-13-45", "not valid YAML"),
         (GOOD + "seed: " + "9" * 5000, "not valid YAML"),
-        (GOOD + "seed: " + "[" * 3000, "not valid YAML"),
+        pytest.param(GOOD + "seed: " + "[" * 3000, "not valid YAML", marks=pytest.mark.slow),
         (GOOD.replace("model: m", 'model: "a\\0b"'), "contains a NUL character"),
         (GOOD.replace("model: m", 'model: "\\ud800"'), "(unicode string|not valid YAML)"),
         (GOOD.replace("prompts.jsonl", "~no-such-user/prompts.jsonl"), "names a user who does not exist"),
@@ -136,3 +143,16 @@ def test_missing_and_unreadable_files_are_one_sentence(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(binary)
+
+
+def test_the_limit_of_reasoning_models_is_sent_and_counted_under_its_own_name() -> None:
+    role = Role.model_validate({"model": "m", "endpoints": ["http://h/v1"], "max_completion_tokens": 500})
+    assert role.longest_answer == 500
+    assert role.sampling(0).extra == {"max_completion_tokens": 500}
+    assert role.sampling(0).max_tokens is None
+
+
+@pytest.mark.parametrize("other", [{"max_tokens": 5}, {"extra": {"max_completion_tokens": 5}}])
+def test_one_limit_is_given_once(other: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="are the same limit; give one of them"):
+        Role.model_validate({"model": "m", "endpoints": ["http://h/v1"], "max_completion_tokens": 500, **other})

@@ -49,7 +49,7 @@ def test_refusals_of_several_models(text: str, phrase: str) -> None:
         'The fox said "I cannot help you" and went.',
         "Agent: I'm sorry, I can't help with refunds.\nCustomer: Why?",
         "Dear Ms Hall,\n\nI am unable to support the plan.",
-        "Use `raise Refusal('I cannot help')` here.",
+        "Use `raise Rejection('I cannot help')` here.",
         "No, cats cannot create music.",
         f"{POEM} In the end I cannot provide a proof.",
         "",

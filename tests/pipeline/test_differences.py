@@ -16,7 +16,7 @@ def test_a_difference_is_the_path_and_both_values() -> None:
 
 
 def test_values_that_are_equal_as_json_do_not_differ() -> None:
-    assert not list(differences({"a": 1.0, "b": (1, 2), "c": None}, {"a": 1, "b": [1, 2]}))
+    assert not list(differences({"a": 1.0, "b": (1, 2), "c": None}, {"a": 1, "b": [1, 2], "new": {}}))
 
 
 def test_a_key_with_a_dot_or_a_word_like_changed_misleads_nobody() -> None:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """Whose fault a refusal is.
+    """Whose fault a rejection is.
 
     `RATE`: too many requests, everybody slows down. `SERVER`: the server failed, try again. `SETUP`: key, account, model or
     address: every request will be refused until somebody fixes it. `PROMPT`: this request alone. `UNCLEAR`: one of the last two.
@@ -25,7 +25,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a refusal is if it has one of `codes` or one of the phrases in `pattern`."""
+    """What a rejection is if it has one of `codes` or one of the phrases in `pattern`."""
 
     fault: Fault
     reason: str

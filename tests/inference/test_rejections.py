@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from clairgen.inference.refusal_rules import Fault
-from clairgen.inference.refusals import classified, error_body, refused_parameter
+from clairgen.inference.rejection_rules import Fault
+from clairgen.inference.rejections import classified, error_body, refused_parameter
 
 
 def openai(message: str, code: str | int | None = None, kind: str = "invalid_request_error") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a server's refusal means, whatever its words and status: whose fault it is, and what to do about it.
+"""What a server's rejection means, whatever its words and status: whose fault it is, and what to do about it.
 
 Servers agree on little. An empty account is 402, 429, 400 or 403; an unknown model 404 or 400; a prompt that is too long 400,
 413, 422 or 500; and any of these may come as HTTP 200 with an error in the body. So codes and words count before the status.
@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.inference.refusal_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, Fault
+from clairgen.inference.rejection_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, Fault
 
 _QUOTED_CHARACTERS = 300
 _DEEPEST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A classified refusal: the fault, a stable name that failures are counted by, what the server said, and what to do."""
+class Rejection:
+    """A classified rejection: the fault, a stable name that failures are counted by, what the server said, and what to do."""
 
     fault: Fault
     reason: str
@@ -67,42 +67,42 @@ _LOADING = re.compile(
 )
 
 
-def classified(status: int, body: ErrorBody) -> Refusal:
-    """What the refusal of a request means; `status` is HTTP's, or the one that an error inside HTTP 200 names."""
+def classified(status: int, body: ErrorBody) -> Rejection:
+    """What the rejection of a request means; `status` is HTTP's, or the one that an error inside HTTP 200 names."""
     said, codes = body.message, body.codes
     if status == 429:
         return _too_many(body)
     if status >= 500 and _LOADING.search(said):
-        return Refusal(Fault.SERVER, "server-error", said)
+        return Rejection(Fault.SERVER, "server-error", said)
     if (field := refused_parameter(said, codes)) is not None and status < 500:
         hint = _PARAMETER_HINTS.get(field, f"leave {field} out of this role, or of its `extra`")
-        return Refusal(Fault.SETUP, "unsupported-parameter", said, hint)
+        return Rejection(Fault.SETUP, "unsupported-parameter", said, hint)
     rules = (CONTEXT,) if status >= 500 else RULES  # a server that failed may quote anything
     rule = next((rule for rule in rules if rule.matches(codes, said)), None)
-    return _by_status(status, said) if rule is None else Refusal(rule.fault, rule.reason, said, rule.hint)
+    return _by_status(status, said) if rule is None else Rejection(rule.fault, rule.reason, said, rule.hint)
 
 
-def _too_many(body: ErrorBody) -> Refusal:
+def _too_many(body: ErrorBody) -> Rejection:
     if _TOO_LARGE.search(body.message):
-        return Refusal(Fault.PROMPT, "request-too-large", body.message)  # exceeds the limit of a minute on its own
+        return Rejection(Fault.PROMPT, "request-too-large", body.message)  # exceeds the limit of a minute on its own
     if NO_CREDIT.matches(body.codes, body.message):
-        return Refusal(Fault.SETUP, NO_CREDIT.reason, body.message, NO_CREDIT.hint)
-    return Refusal(Fault.RATE, "rate-limited", body.message)
+        return Rejection(Fault.SETUP, NO_CREDIT.reason, body.message, NO_CREDIT.hint)
+    return Rejection(Fault.RATE, "rate-limited", body.message)
 
 
-def _by_status(status: int, said: str) -> Refusal:
+def _by_status(status: int, said: str) -> Rejection:
     """What is left to go by where the words say nothing."""
     if status == 401:
-        return Refusal(Fault.SETUP, "invalid-key", said, KEY.hint)
+        return Rejection(Fault.SETUP, "invalid-key", said, KEY.hint)
     if status == 402:
-        return Refusal(Fault.SETUP, "no-credit", said, NO_CREDIT.hint)
+        return Rejection(Fault.SETUP, "no-credit", said, NO_CREDIT.hint)
     if status in (404, 405, 410) or 300 <= status < 400:
-        return Refusal(Fault.SETUP, "wrong-url", said, URL.hint)
+        return Rejection(Fault.SETUP, "wrong-url", said, URL.hint)
     if status == 413:
-        return Refusal(Fault.PROMPT, "request-too-large", said)
+        return Rejection(Fault.PROMPT, "request-too-large", said)
     if status in (408, 409, 425, 498) or status >= 500:
-        return Refusal(Fault.SERVER, "server-error", said)
-    return Refusal(Fault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
+        return Rejection(Fault.SERVER, "server-error", said)
+    return Rejection(Fault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
 
 
 def refused_parameter(said: str, codes: frozenset[str] = frozenset()) -> str | None:
