@@ -26,8 +26,7 @@ from clairgen.parsing.verdict_patterns import is_verdict_line
 from clairgen.records import Answer, Message, Pair
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.surface_features import surface_features
-from clairgen.text import without_thinking
-from clairgen.thinking import separate
+from clairgen.thinking import separate, without_thinking
 
 LENGTHS = 10_000, 100_000
 LENGTHS_OF_VERDICTS = 1_000, 10_000
@@ -121,7 +120,7 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
         ("<think>", "</think>", "<think></think>"),
     ),
     "separate": (
-        lambda text: (separate(text), separate(text, text)),
+        lambda text: (separate(text), separate(text, text), separate(text, "y" * len(text))),
         ("", "<|channel|>"),
         ("<think>", "</think>", "<think></think>", "<|channel|>final<|message|>", "<|im_end|>", "<|channel|>a"),
     ),
