@@ -219,6 +219,9 @@ async def test_budget_and_outage_stop_it_and_it_can_be_continued(tmp_path: Path)
         await generate(configured(endpoint.url, tmp_path, judge=judge, target=free), tmp_path / "run")
         poor = await advise(tmp_path / "run", AdviseOptions(budget_usd=0.1))
         assert isinstance(poor.stopped_by, BudgetError)
+        still_poor = await advise(tmp_path / "run")  # the run remembers its budget
+        assert isinstance(still_poor.stopped_by, BudgetError)
+        assert still_poor.progress.money.budget_usd == 0.1
         down = True
         shut = await advise(tmp_path / "run", AdviseOptions(budget_usd=5), runtime=quick())
         assert isinstance(shut.stopped_by, EndpointsError)
