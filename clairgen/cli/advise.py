@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clairgen.cli.exit_codes import FAILED
+from clairgen.cli.output import progress_stream
 from clairgen.cli.progress import showing
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_drainable
@@ -136,7 +137,7 @@ def _advise_with_progress(
 
     async def work(stop: asyncio.Event) -> AdviseSummary:
         progress = Progress()
-        async with showing(progress, Console(stderr=True)):
+        async with showing(progress, Console(file=progress_stream())):
             return await advise(run, options, config=config, reward_model=scorer, progress=progress, stop=stop)
 
     return run_drainable(work)

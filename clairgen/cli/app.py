@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.commands import CommandGroup
-from clairgen.cli.exit_codes import exit_code
+from clairgen.cli.exit_codes import USER, exit_code
+from clairgen.cli.output import output_failure, reliable_output
 from clairgen.errors import BudgetError, ClairgenError, DrainedError
 
 app = typer.Typer(
@@ -17,16 +18,29 @@ app = typer.Typer(
 )
 
 
+_PRINTING = frozenset({"config", "report", "show", "status"})
+"""Commands that do nothing but print; the exit code of the others is about what they did, whatever became of its output."""
+
+
 def main() -> None:
     """Run the command line and leave with its exit code; a user's mistake is one sentence, never a traceback."""
-    try:
-        app()
-    except ClairgenError as error:
-        from clairgen.reporting.sanitize import plain_line  # needs rich, which the start can do without
+    with reliable_output():
+        try:
+            app()
+        except ClairgenError as error:
+            from clairgen.reporting.sanitize import plain_line  # needs rich, which the start can do without
 
-        prefix = "" if isinstance(error, BudgetError | DrainedError) else "Error: "
-        sys.stderr.write(f"{prefix}{plain_line(str(error))}\n")
-        sys.exit(exit_code(error))
+            prefix = "" if isinstance(error, BudgetError | DrainedError) else "Error: "
+            sys.stderr.write(f"{prefix}{plain_line(str(error))}\n")
+            sys.exit(exit_code(error))
+        except SystemExit as left:
+            if (failure := output_failure()) is not None:
+                sys.stderr.write(
+                    f"Error: standard output could not be written: {failure.strerror}; not all of it is there\n"
+                )
+                if left.code in (0, None) and _PRINTING & set(sys.argv[1:2]):
+                    sys.exit(USER)
+            raise
 
 
 def _print_version(wanted: bool) -> None:

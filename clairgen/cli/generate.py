@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from clairgen.cli.exit_codes import FAILED
+from clairgen.cli.output import progress_stream
 from clairgen.cli.progress import showing
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.cli.spending import spent_line
@@ -86,7 +87,7 @@ def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Su
 
     async def work(stop: asyncio.Event) -> Summary:
         progress = Progress()
-        async with showing(progress, Console(stderr=True)):
+        async with showing(progress, Console(file=progress_stream())):
             return await generate(config, run, options, progress=progress, stop=stop)
 
     return run_drainable(work, options.drain_seconds)
@@ -100,6 +101,11 @@ def print_summary(summary: Summary, again: str) -> None:
     if tasks.bad_rows:
         typer.echo(
             f"{tasks.bad_rows:,} rows hold no task and were skipped, the first at {plain_line(tasks.first_bad or '')}."
+        )
+    if tasks.doubts:
+        typer.echo(
+            f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
+            "`scores: fine-grained_score` under `tasks` avoids it."
         )
     for recipe, counts in summary.statuses.items():
         dropped = summary.dropped.get(recipe, {})

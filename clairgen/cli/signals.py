@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from clairgen.cli.exit_codes import DRAINED
+from clairgen.cli.output import write_from_signal_handler
 from clairgen.errors import DrainedError
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
         if times == 1:
             loop.call_soon_threadsafe(stop.set)
             loop.call_soon_threadsafe(lambda: loop.call_later(drain_seconds + _SECONDS_TO_SUM_UP, working.cancel))
-            os.write(2, draining)
+            write_from_signal_handler(draining)
         elif times == 2:
             loop.call_soon_threadsafe(working.cancel)
             signal.alarm(_SECONDS_TO_CANCEL)
@@ -91,5 +92,5 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
 
 def _leave() -> None:
     """End the process on the spot, as `kill -9` would: everything committed is kept, engines see their pipe end."""
-    os.write(2, b"Stopped at once; everything committed is kept.\n")
+    write_from_signal_handler(b"Stopped at once; everything committed is kept.\n")
     os._exit(DRAINED)

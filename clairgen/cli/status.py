@@ -70,6 +70,7 @@ def _object(found: api.Status) -> dict[str, object]:
         "tasks": found.tasks,
         "duplicates": found.source.duplicates if found.source else 0,
         "bad_rows": found.source.bad_rows if found.source else 0,
+        "doubtful_rows": found.source.doubts if found.source else 0,
         "pairs": found.statuses,
         "dropped": found.dropped,
         "failures": [

@@ -23,12 +23,13 @@ _REGAINED = 0.25  # with every answer
 class ConcurrencyLimit:
     """The slots of one endpoint: `limit` now, where a fraction counts towards the next slot, and `maximum` at most.
 
-    `configured` is the user's number; None means that the limit is found by measuring.
+    `configured` is the user's number; None means that the limit is found by measuring. Neither exceeds `most`.
     """
 
-    def __init__(self, configured: int | None, clock: Callable[[], float]) -> None:
-        self.maximum = configured or MAX_CONCURRENCY
-        self.limit = _INITIAL if configured is None else float(configured)
+    def __init__(self, configured: int | None, clock: Callable[[], float], most: int | None = None) -> None:
+        wanted = configured or MAX_CONCURRENCY
+        self.maximum = wanted if most is None else min(wanted, most)
+        self.limit = min(_INITIAL if configured is None else float(configured), self.maximum)
         self._adaptive = configured is None
         self._clock = clock
         self._doubling = True
@@ -64,12 +65,12 @@ class ConcurrencyLimit:
             gained = not self._rate_before or rate >= needed * self._rate_before
             before = self.limit
             if self._doubling and gained:
-                self.limit = min(MAX_CONCURRENCY, 2 * self.limit)
+                self.limit = min(self.maximum, 2 * self.limit)
             elif raised and not gained:
                 self._doubling = False
                 self.limit = max(1.0, self._limit_before * (1.0 if growth >= 2 else _DECREASE))
             else:
-                self.limit = min(MAX_CONCURRENCY, self.limit + max(1.0, self.limit * _INCREASE))
+                self.limit = min(self.maximum, self.limit + max(1.0, self.limit * _INCREASE))
             self._rate_before, self._limit_before = rate, before
         self._begin_round()
 

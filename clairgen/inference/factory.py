@@ -11,14 +11,16 @@ from clairgen.embedded.gguf import weights_revision
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import ConfigError
 from clairgen.inference.announced_limits import RateLimits
-from clairgen.inference.concurrency import ConcurrencyLimit
+from clairgen.inference.concurrency import MAX_CONCURRENCY, ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
+from clairgen.inference.open_files import connections_left
 from clairgen.inference.pool import Pool
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.transport import Timeouts, Transport
 
 _ASSUMED_ANSWER_TOKENS = 512
+_FEW = 128  # requests in flight at an endpoint: fewer than many servers can work on
 _EMBEDDED_CONCURRENCY = 16  # of an engine on this machine, where the configuration gives no number
 
 
@@ -54,6 +56,7 @@ async def open_pools(
     for role in roles.values():
         for address in filter(is_embedded, role.endpoints):
             slots[embedded_address(address).path] += role.concurrency or _EMBEDDED_CONCURRENCY
+    most = _most_at_each(roles, note)
     limiters: dict[tuple[str, str | None, str], RateLimiter] = {}
     pools = {}
     for name, role in roles.items():
@@ -80,7 +83,7 @@ async def open_pools(
             shared = (url, role.api_key_env, role.model)
             limits = RateLimits(role.requests_per_minute, role.tokens_per_minute)
             limiter = limiters.setdefault(shared, RateLimiter(limits, runtime.clock, role.burst))
-            endpoints.append(_endpoint(role, here, transport, runtime, limiter))
+            endpoints.append(_endpoint(role, here, transport, runtime, limiter, most))
         tokens = min(role.max_tokens or _ASSUMED_ANSWER_TOKENS, _ASSUMED_ANSWER_TOKENS)
         pools[name] = Pool(
             name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
@@ -89,17 +92,36 @@ async def open_pools(
 
 
 def _endpoint(
-    role: Role, address: EndpointAddress, transport: Transport, runtime: Runtime, limiter: RateLimiter
+    role: Role, address: EndpointAddress, transport: Transport, runtime: Runtime, limiter: RateLimiter, most: int
 ) -> Endpoint:
-    configured = role.concurrency or (_EMBEDDED_CONCURRENCY if is_embedded(address.name) else None)
     return Endpoint(
         address,
-        concurrency=ConcurrencyLimit(configured, runtime.clock),
+        concurrency=ConcurrencyLimit(_configured(role, address.name), runtime.clock, most),
         transport=transport,
         rate_limiter=limiter,
         clock=runtime.clock,
         wall_clock=runtime.wall_clock,
     )
+
+
+def _configured(role: Role, endpoint: str) -> int | None:
+    """The concurrency of an endpoint, None where it is found by measuring."""
+    return role.concurrency or (_EMBEDDED_CONCURRENCY if is_embedded(endpoint) else None)
+
+
+def _most_at_each(roles: Mapping[str, Role], note: Callable[[str], None]) -> int:
+    """The most requests in flight at an endpoint, so that all together find as many files as this process may open."""
+    limits = [_configured(role, endpoint) for role in roles.values() for endpoint in role.endpoints]
+    left = connections_left()
+    if sum(limit or MAX_CONCURRENCY for limit in limits) <= left:
+        return max(MAX_CONCURRENCY, *(limit or 0 for limit in limits))
+    most = max(1, left // len(limits))
+    if any(limit is not None and limit > most for limit in limits) or most < _FEW:
+        note(
+            f"this process may open only {left:,} connections, so at most {most:,} requests are in flight at each endpoint; "
+            "raise the limit with: ulimit -n 65536"
+        )
+    return most
 
 
 def _key(name: str, role: Role, environment: Mapping[str, str]) -> str | None:

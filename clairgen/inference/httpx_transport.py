@@ -1,6 +1,7 @@
 """The reference transport: httpx, which runs wherever Python does."""
 
 import asyncio
+import zlib
 from collections.abc import Mapping
 
 import httpx
@@ -8,6 +9,7 @@ import httpx
 from clairgen.errors import RetryableError
 from clairgen.inference.transport import (
     IDLE_SECONDS,
+    MAX_BODY_BYTES,
     Response,
     Timeouts,
     is_header_read,
@@ -16,6 +18,7 @@ from clairgen.inference.transport import (
     unreachable,
 )
 
+_GZIP = 31  # zlib's number for the format
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
@@ -32,11 +35,11 @@ class HttpxTransport:
         self._idle: list[httpx.AsyncClient] = []
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
-        """Post `body` and wait for the whole answer."""
+        """See `Transport`."""
         return await self._send("POST", url, headers, body, timeouts)
 
     async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Get `url` and wait for the whole answer."""
+        """See `Transport`."""
         return await self._send("GET", url, headers, None, timeouts)
 
     async def close(self) -> None:
@@ -57,12 +60,28 @@ class HttpxTransport:
         client = self._idle.pop() if self._idle else self._opened()
         try:
             async with asyncio.timeout(timeouts.total):  # httpx has no limit for the whole
-                response = await client.request(method, url, headers=headers, content=body, timeout=limits)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+                asked = {**headers, "accept-encoding": "gzip"}
+                async with client.stream(method, url, headers=asked, content=body, timeout=limits) as response:
+                    return Response(response.status_code, _headers(response), await _body(response))
+        except (httpx.HTTPError, httpx.InvalidURL, zlib.error, TimeoutError) as error:
             raise _retryable(error, url, timeouts) from error
         finally:
             self._idle.append(client)
-        return Response(response.status_code, _headers(response), response.content)
+
+
+async def _body(response: httpx.Response) -> bytes:
+    """The body up to the limit. httpx would unpack a whole chunk at once, which can be a thousand times as long."""
+    packed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
+    unpacking = zlib.decompressobj(_GZIP)
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        left = MAX_BODY_BYTES + 1 - len(body)
+        body += unpacking.decompress(chunk, left) if packed else chunk[:left]
+        if len(body) > MAX_BODY_BYTES:
+            break
+    if packed and not unpacking.eof and len(body) <= MAX_BODY_BYTES:
+        raise httpx.DecodingError("the gzip data end too early")
+    return bytes(body)
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

@@ -17,12 +17,11 @@ from clairgen.errors import (
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
 from clairgen.inference.rejection_rules import Fault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
-from clairgen.inference.transport import Response
+from clairgen.inference.transport import MAX_BODY_BYTES, Response
 from clairgen.inference.waits import retry_after_seconds
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200
-_LARGEST_BYTES = 8_000_000  # two million tokens; measuring and filtering more would delay everything else
 _MOST_TOKENS = 20_000_000  # twice the longest context that any model has; a count beyond it is not one
 _NO_FINISH_REASON = "missing"
 _REASONING = ("reasoning_content", "reasoning", "thinking")
@@ -70,9 +69,9 @@ def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
     """
     if response.status != 200:
         raise _rejection(response.status, _error_in(response), response, now_seconds)
-    if len(response.body) > _LARGEST_BYTES:
+    if len(response.body) > MAX_BODY_BYTES:
         detail = (
-            f"the answer has {len(response.body):,} bytes, which no model writes; at most {_LARGEST_BYTES:,} are taken"
+            f"the answer has more than {MAX_BODY_BYTES:,} bytes, which no model writes; it was not read any further"
         )
         raise RequestFailedError("answer-too-large", detail, status=200, billed=True)
     content, repaired = _json(response.body)

@@ -10,11 +10,13 @@ from datetime import timedelta
 
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import PyreqwestError, RequestTimeoutError
+from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response as PyreqwestResponse
 
 from clairgen.errors import RetryableError
 from clairgen.inference.transport import (
     IDLE_SECONDS,
+    MAX_BODY_BYTES,
     Response,
     Timeouts,
     is_header_read,
@@ -31,25 +33,20 @@ class PyreqwestTransport:
         self._clients: dict[Timeouts, tuple[Client, timedelta]] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
-        """Post `body` and wait for the whole answer."""
+        """See `Transport`."""
         client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        request = client.post(url).headers(headers).body_bytes(body).timeout(total).build()
         try:
-            response = await request.send()
-            answer = (await response.bytes()).to_bytes()
+            return await _response(client.post(url).headers(headers).body_bytes(body).timeout(total).build_streamed())
         except PyreqwestError as error:
             raise _retryable(error, url, timeouts) from error
-        return Response(response.status, _headers(response), answer)
 
     async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Get `url` and wait for the whole answer."""
+        """See `Transport`."""
         client, total = self._clients.get(timeouts) or self._opened(timeouts)
         try:
-            response = await client.get(url).headers(headers).timeout(total).build().send()
-            answer = (await response.bytes()).to_bytes()
+            return await _response(client.get(url).headers(headers).timeout(total).build_streamed())
         except PyreqwestError as error:
             raise _retryable(error, url, timeouts) from error
-        return Response(response.status, _headers(response), answer)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -69,6 +66,17 @@ class PyreqwestTransport:
             .build()
         )
         return self._clients.setdefault(timeouts, (client, timedelta(seconds=timeouts.total)))
+
+
+async def _response(request: StreamRequest) -> Response:
+    """Send a request and read its answer, which the client unpacks piece by piece, up to the limit."""
+    async with request as response:
+        pieces: list[bytes] = []
+        left = MAX_BODY_BYTES + 1
+        while left and (piece := await response.body_reader.read(left)) is not None:
+            pieces.append(piece.to_bytes())
+            left -= len(piece)
+        return Response(response.status, _headers(response), b"".join(pieces))
 
 
 def _headers(response: PyreqwestResponse) -> dict[str, str]:

@@ -178,6 +178,8 @@ class Scheduler:
     async def _probed(self, endpoint: Endpoint) -> None:
         try:
             await endpoint.probe()
+        except Exception:  # noqa: BLE001 - whatever it is, such as no file left to open, the next probe may succeed
+            endpoint.circuit_breaker.probe_failed()
         finally:
             del self._probes[endpoint.name]
         self.dispatch()

@@ -6,7 +6,8 @@ installed, which is wherever it has a wheel.
 
 What both guarantee: HTTP/1.1 (over HTTP/2 all requests would share one connection, which providers limit to about 100 streams,
 and one broken connection would lose all of them), connections kept alive, no redirects, and the
-proxies of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), since on some clusters they are the only way out.
+proxies of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), since on some clusters they are the only way out. Bodies are
+read in chunks, unpacked, up to `MAX_BODY_BYTES`: a longer one, however small it was packed, is never in memory.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from clairgen.errors import RetryableError
 
 IDLE_SECONDS = 60
 """How long an unused connection is kept open."""
+MAX_BODY_BYTES = 8_000_000
+"""The longest body that is read, unpacked: two million tokens. Measuring and filtering more would delay everything else."""
 _HEADERS_READ = ("content-type", "retry-after", "retry-after-ms")
 _RATE_LIMIT_HEADERS = "x-ratelimit-"
 
@@ -32,7 +35,10 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What was received; of the headers only those that clairgen reads, by their names in lower case."""
+    """What was received; of the headers only those that clairgen reads, by their names in lower case.
+
+    A body that is longer than `MAX_BODY_BYTES` was cut off one byte after them.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -47,10 +53,10 @@ class Transport(Protocol):
     """
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
-        """Post `body` and wait for the whole answer."""
+        """Post `body` and wait for the whole answer, or as much of it as is read."""
 
     async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
-        """Get `url` and wait for the whole answer."""
+        """Get `url` and wait for the whole answer, or as much of it as is read."""
 
     async def close(self) -> None:
         """Close all connections."""

@@ -54,10 +54,12 @@ async def compare_pair(stored: StoredPair, context: CompareContext, results: Com
         for number in range(context.samples):
             try:
                 outcomes.append(await compare_with_fresh(task, pair.chosen, number, context.ask, context.compare))
+                context.stop.succeeded(pair.recipe)
             except (RunStoppedError, UserError):
                 raise
             except Exception as error:  # noqa: BLE001 - a fault of clairgen itself must not end a run of days; see `task_failure`
                 failed, failure = True, task_failure(error)
+                context.stop.failed(pair.recipe, failure)
                 results.add_failure(pair.recipe, failure)
                 progress.log_event("failed", recipe=pair.recipe, task=task.id, reason=failure.reason)
     except (RunStoppedError, UserError) as error:

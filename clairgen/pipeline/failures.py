@@ -2,9 +2,16 @@
 
 import asyncio
 import traceback
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
 
-from clairgen.errors import RequestFailedError, RunStoppedError, UserError
+from clairgen.errors import EndpointsError, RequestFailedError, RunStoppedError, UserError
+
+INTERNAL_ERROR: Final = "internal-error"
+"""The reason of a task that failed through a fault of clairgen or of a plugin."""
+_INTERNAL_ERRORS_AT_START = 10
+_INTERNAL_ERRORS_LATER = 50
 
 
 @dataclass(slots=True)
@@ -13,11 +20,30 @@ class Stop:
 
     event: asyncio.Event
     error: RunStoppedError | UserError | None = None
+    _internal_errors: Counter[str] = field(default_factory=Counter)
+    _succeeded: set[str] = field(default_factory=set)
 
     def because_of(self, error: RunStoppedError | UserError) -> None:
         """Stop the session; of several errors the first is kept."""
         self.error = self.error or error
         self.event.set()
+
+    def succeeded(self, recipe: str) -> None:
+        """A task of a recipe was done."""
+        self._internal_errors[recipe] = 0
+        self._succeeded.add(recipe)
+
+    def failed(self, recipe: str, failure: RequestFailedError) -> None:
+        """A task of a recipe failed. Raises EndpointsError when one after the other does through clairgen's own fault."""
+        if failure.reason != INTERNAL_ERROR:
+            return
+        self._internal_errors[recipe] += 1
+        count = self._internal_errors[recipe]
+        if count >= (_INTERNAL_ERRORS_LATER if recipe in self._succeeded else _INTERNAL_ERRORS_AT_START):
+            raise EndpointsError(
+                f"{count} tasks of {recipe} in a row failed through a fault of clairgen or of a plugin ({failure.detail}); once "
+                "that is fixed, run again with --retry-failed"
+            )
 
 
 def task_failure(error: Exception) -> RequestFailedError:
@@ -26,4 +52,4 @@ def task_failure(error: Exception) -> RequestFailedError:
         return error
     where = traceback.extract_tb(error.__traceback__)[-1]
     detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno}); please report this"
-    return RequestFailedError("internal-error", detail)
+    return RequestFailedError(INTERNAL_ERROR, detail)

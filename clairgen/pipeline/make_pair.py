@@ -62,9 +62,12 @@ async def make_pair(task: Task, planned: PlannedRecipe, context: MakeContext) ->
         except (RunStoppedError, StoreError):
             raise
         except Exception as error:  # noqa: BLE001 - a fault of clairgen itself must not end a run of days; see `task_failure`
-            await _record_failure(task, recipe.name, task_failure(error), context)
+            failure = task_failure(error)
+            context.stop.failed(recipe.name, failure)
+            await _record_failure(task, recipe.name, failure, context)
         else:
             context.progress.made[recipe.name] += 1
+            context.stop.succeeded(recipe.name)
     except (RunStoppedError, StoreError) as error:
         context.stop.because_of(error)
 

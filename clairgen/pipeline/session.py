@@ -9,6 +9,7 @@ from typing import Any
 from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
+from clairgen.inference.open_files import raise_open_file_limit
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completions import CompletionClient
@@ -164,6 +165,7 @@ async def session(
     drain_seconds: float = DRAIN_SECONDS,
 ) -> AsyncIterator[Session]:
     """Hold the run in `directory`: locked, logged, its store open for writing. Raises RunError if another process holds it."""
+    raise_open_file_limit()
     with directory.locked():
         async with AsyncExitStack() as stack:
             log = RunLog(directory.events)

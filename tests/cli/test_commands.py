@@ -53,6 +53,23 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "README.md").exists()
 
 
+async def test_an_export_says_that_the_run_is_unfinished_and_a_split_empty(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        await clairgen("generate", config, "--run", run, "--limit", "4")
+        early = await clairgen("export", run, tmp_path / "out", "--test-fraction", "1e-9")
+        await clairgen("generate", config, "--run", run)
+        done = await clairgen("export", run, tmp_path / "out", "--overwrite")
+        all_in_test = await clairgen("export", run, tmp_path / "test", "--test-fraction", "0.999")
+    assert early.code == 0, early
+    assert "The run is not finished; pairs still to be made: 8 of clair. Run clairgen generate again" in early.out
+    assert "clair has no row in test: with --test-fraction 1e-09 and --seed 0, none of its tasks falls there" in early.out
+    assert "clair has no row in train" in all_in_test.out
+    assert "give a smaller --test-fraction" in all_in_test.out
+    assert "not finished" not in done.out
+    assert "no row in" not in done.out
+
+
 async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_left(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=100)

@@ -1,14 +1,18 @@
 import asyncio
+import contextlib
+import gzip
 import socket
 import sys
+import zlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from clairgen.errors import RetryableError
 from clairgen.inference.httpx_transport import HttpxTransport
 from clairgen.inference.runtime import open_transport
-from clairgen.inference.transport import Timeouts, Transport
+from clairgen.inference.transport import MAX_BODY_BYTES, Timeouts, Transport
 from tests.scripted import Reply, ScriptedEndpoint, said
 
 
@@ -36,8 +40,55 @@ async def test_bytes_are_sent_and_received_as_they_are(transport: Transport) -> 
 
 
 @pytest.mark.slow
-async def test_ten_megabytes_are_received_whole(transport: Transport) -> None:
-    assert await post(transport, Reply(b"x" * 10_000_000)) == (200, b"x" * 10_000_000)
+async def test_a_body_of_the_largest_size_is_received_whole(transport: Transport) -> None:
+    assert await post(transport, Reply(b"x" * MAX_BODY_BYTES)) == (200, b"x" * MAX_BODY_BYTES)
+
+
+GZIP = {"content-encoding": "gzip"}
+
+
+async def test_what_a_server_packs_is_unpacked(transport: Transport) -> None:
+    text = "\u00e9\n" * 100_000
+    assert await post(transport, Reply(gzip.compress(text.encode()), headers=GZIP)) == (200, text.encode())
+
+
+@pytest.mark.parametrize("packed", [gzip.compress(b"x" * 100_000)[:60], b"not packed at all"])
+async def test_what_cannot_be_unpacked_is_a_connection_that_broke_off(transport: Transport, packed: bytes) -> None:
+    with pytest.raises(RetryableError) as caught:
+        await post(transport, Reply(packed, headers=GZIP))
+    assert (caught.value.reason, caught.value.billed) == ("torn-connection", True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_an_answer_without_end_is_read_up_to_the_limit(transport: Transport, encoding: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        packing = zlib.compressobj(wbits=31)
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-encoding: {encoding}\r\n\r\n".encode())
+        with contextlib.suppress(ConnectionError):
+            while True:
+                piece = b"x" * (1 << 20)
+                writer.write(packing.compress(piece) if encoding == "gzip" else piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+        gone.set()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        before = memory_bytes("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+        response = await transport.get(f"http://127.0.0.1:{port}/", {}, Timeouts())
+        assert memory_bytes("VmHWM") - before < 5 * MAX_BODY_BYTES
+        await gone.wait()
+    assert response.body == b"x" * (MAX_BODY_BYTES + 1)
+
+
+def memory_bytes(name: str) -> int:
+    return 1024 * int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
 
 
 async def test_header_names_are_in_lower_case_and_redirects_are_not_followed(transport: Transport) -> None:

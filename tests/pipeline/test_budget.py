@@ -21,7 +21,7 @@ from tests.pipeline.test_kill import killed_after
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
-TRIALS = int(os.environ.get("CLAIRGEN_BUDGET_TRIALS", "3"))
+TRIALS = int(os.environ.get("CLAIRGEN_BUDGET_TRIALS", "2"))
 PRICES = {TARGET: (3, 7), REVISER: (11, 13), STRONGER: (0, 0)}
 MOST_TOKENS = 100
 TIMEOUT_SECONDS = 0.3

@@ -1,0 +1,88 @@
+"""Faults of clairgen itself, and of the machine: they neither fail every task of a run one by one nor hang it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clairgen.errors import EndpointsError
+from clairgen.inference.runtime import Runtime, open_transport
+from clairgen.inference.transport import Response, Timeouts, Transport
+from clairgen.pipeline.generate import generate
+from tests.cli.commands import process
+from tests.cli.test_commands import prepared
+from tests.clocks import FakeClock
+from tests.runs import config, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, refused
+
+TASKS = 200
+
+
+class Faulty:
+    """A transport with a fault: every request fails from the given one on, every page for the first so many."""
+
+    def __init__(self, requests: int, pages: int) -> None:
+        self._real: Transport = open_transport()
+        self._requests = requests
+        self._pages = pages
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
+        self._requests -= 1
+        if self._requests < 0:
+            raise KeyError("a fault")
+        return await self._real.post(url, headers, body, timeouts)
+
+    async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
+        self._pages -= 1
+        if self._pages >= 0:
+            raise OSError(24, "Too many open files")
+        return await self._real.get(url, headers, timeouts)
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+@pytest.mark.parametrize(("before", "most"), [(0, 10), (TASKS + 20, 50)])
+async def test_tasks_that_all_fail_through_a_fault_of_clairgen_stop_the_run(
+    tmp_path: Path, before: int, most: int
+) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        given = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(TASKS)), recipes=["clair"])
+        summary = await generate(
+            given, tmp_path / "run", runtime=Runtime(transport=lambda _: Faulty(before, pages=0))
+        )
+        assert isinstance(summary.stopped_by, EndpointsError)
+        assert f"{most} tasks of clair in a row" in str(summary.stopped_by)
+        assert "KeyError: 'a fault'" in str(summary.stopped_by)
+        assert summary.statuses["clair"]["failed"] == most - 1
+    assert sum(summary.statuses["clair"].values()) == TASKS
+
+
+async def test_a_probe_that_fails_through_a_fault_is_repeated(tmp_path: Path) -> None:
+    def down_at_first(request: dict[str, Any]) -> Reply:
+        return refused(503, "not yet") if len(endpoint.asked) <= 8 else played(request)
+
+    async with ScriptedEndpoint(down_at_first) as endpoint, asyncio.timeout(60):
+        given = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(10)), recipes=["clair"])
+        clock = FakeClock()
+        runtime = Runtime(lambda _: Faulty(requests=TASKS, pages=2), clock, sleep=clock.sleep)
+        summary = await generate(given, tmp_path / "run", runtime=runtime)
+    assert summary.stopped_by is None
+    assert summary.statuses == {"clair": {"made": 10}}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("limit", ["ulimit -n 64", "ulimit -Sn 64"], ids=["hard", "soft"])
+async def test_few_open_files_make_a_run_slower_and_nothing_else(tmp_path: Path, limit: str) -> None:
+    def slowly(request: dict[str, Any]) -> Reply:
+        return replace(played(request), delay_seconds=0.1)
+
+    async with ScriptedEndpoint(slowly) as endpoint, asyncio.timeout(90):
+        roles: dict[str, Any] = {name: {"concurrency": 100} for name in ("target", "reviser", "stronger")}
+        given, run = await prepared(tmp_path, endpoint.url, count=100, **roles)
+        done = await process("generate", given, "--run", run, shell_prefix=limit)
+    assert (done.code, "clair: 100 pairs made, 0 dropped, 0 failed" in done.out) == (0, True), done
+    assert ("may open only" in done.err) == (limit == "ulimit -n 64")
