@@ -63,7 +63,9 @@ async def test_an_export_says_that_the_run_is_unfinished_and_a_split_empty(tmp_p
         all_in_test = await clairgen("export", run, tmp_path / "test", "--test-fraction", "0.999")
     assert early.code == 0, early
     assert "The run is not finished; pairs still to be made: 8 of clair. Run clairgen generate again" in early.out
-    assert "clair has no row in test: with --test-fraction 1e-09 and --seed 0, none of its tasks falls there" in early.out
+    assert (
+        "clair has no row in test: with --test-fraction 1e-09 and --seed 0, none of its tasks falls there" in early.out
+    )
     assert "clair has no row in train" in all_in_test.out
     assert "give a smaller --test-fraction" in all_in_test.out
     assert "not finished" not in done.out

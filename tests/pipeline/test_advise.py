@@ -243,9 +243,7 @@ async def test_a_judge_is_brought_to_a_run_that_has_none(tmp_path: Path) -> None
         found = await advise(tmp_path / "run", config=brought)
         assert found.recipes[0].rate.recommendation is Variant.APO_ZERO
         other = config(endpoint.url, tasks, judge=judge_role(endpoint.url), target={"temperature": 1.0})
-        with pytest.raises(
-            ConfigError, match=r"models.target.temperature: 0.7 -> 1\); .* give models.target as it"
-        ):
+        with pytest.raises(ConfigError, match=r"models.target.temperature: 0.7 -> 1\); .* give models.target as it"):
             await advise(tmp_path / "run", config=other)
 
 

@@ -26,9 +26,7 @@ def test_a_key_with_a_dot_or_a_word_like_changed_misleads_nobody() -> None:
 
 
 def test_the_sentence_names_the_path_and_cuts_long_values() -> None:
-    assert sentence(Difference(("models", "target", "stop"), None, ["x"])) == (
-        'models.target.stop: nothing -> ["x"]'
-    )
+    assert sentence(Difference(("models", "target", "stop"), None, ["x"])) == ('models.target.stop: nothing -> ["x"]')
     assert sentence(Difference(("a",), "x" * 100, 1)) == f"a: {'x' * 60}… -> 1"
 
 

@@ -259,9 +259,7 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
         seeds = Counter((asked["model"], asked["seed"]) for asked in (*first.asked, *second.asked))
     assert len(seeds) == seeds.total() == 120
     for progress in (both, other):
-        assert any(
-            "models.target.endpoints: " in note and "no new requests" in note for note in progress.notes
-        )
+        assert any("models.target.endpoints: " in note and "no new requests" in note for note in progress.notes)
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
