@@ -81,7 +81,9 @@ def unsupported_column(row: Mapping[str, Any]) -> str | None:
     for name, what in _UNSUPPORTED_COLUMNS.items():
         value = row.get(name)
         if value is not None and (value if not isinstance(value, str) else value.strip() not in ("", "[]")):
-            return f"has the column `{name}`, which would be lost: {what}" + ("" if ";" in what else ", not supported yet")
+            return f"has the column `{name}`, which would be lost: {what}" + (
+                "" if ";" in what else ", not supported yet"
+            )
     return None
 
 

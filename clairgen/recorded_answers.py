@@ -86,7 +86,9 @@ def _require_field(first: Mapping[str, Any], column: str, field: str, where: str
             f"{', '.join(sorted(fields))}"
         )
     if entries and not fields and field not in first:
-        raise InputError(f"{where} has no column {field!r}, which `scores` under `tasks` names for the texts in {column!r}")
+        raise InputError(
+            f"{where} has no column {field!r}, which `scores` under `tasks` names for the texts in {column!r}"
+        )
 
 
 def _from_columns(row: Mapping[str, Any], names: list[str], scores: Any) -> tuple[RecordedAnswer, ...]:  # noqa: ANN401

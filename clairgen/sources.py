@@ -146,7 +146,7 @@ def _hub_rows(name: str, subset: str | None, split: str) -> Callable[[], Iterato
 def _numbered(name: str, data: Iterable[Mapping[str, Any]]) -> Iterator[SourceRow]:
     number = 0
     try:
-        for number, content in enumerate(data, start=1):  # noqa: B007 - also where reading the next row fails
+        for number, content in enumerate(data, start=1):
             yield f"{name} row {number}", content
     except UnicodeDecodeError as error:
         raise InputError(f"the hub data set {name!r}, row {number + 1}: {not_utf8(error)}") from error

@@ -89,7 +89,10 @@ def test_messages_as_json_text_are_the_conversation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "why"),
     [
-        ({"prompt": "[{'role': 'user', 'content': 'x'}]"}, "its prompt is a list of messages as text, but not valid JSON"),
+        (
+            {"prompt": "[{'role': 'user', 'content': 'x'}]"},
+            "its prompt is a list of messages as text, but not valid JSON",
+        ),
         ({"messages": [{"from": "human", "value": "x"}]}, "ShareGPT"),
         ({"messages": [{"role": "tool", "content": "18"}, {"role": "user", "content": "So?"}]}, "the role `tool`"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "a list of parts"),

@@ -63,7 +63,9 @@ class TaskSource(Strict):
     hub: str | None = Field(None, description="A data set on the Hugging Face hub, as owner/name.")
     subset: str | None = Field(None, description="The hub data set's configuration, if it has several.")
     split: str = Field("train", description="The hub data set's split.")
-    column: str | None = Field(None, description="The column with the prompt, if it is not `prompt` or `messages`, or if both are there.")
+    column: str | None = Field(
+        None, description="The column with the prompt, if it is not `prompt` or `messages`, or if both are there."
+    )
     answers: str | list[str] | None = Field(
         None,
         description="Answers that the data set contains: a column with a list of objects, as in UltraFeedback, or text columns.",

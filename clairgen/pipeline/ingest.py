@@ -134,7 +134,9 @@ async def _commit(
 
 async def _add_merged(store: Store, group: Sequence[Row | BadRow], merged: dict[str, str]) -> None:
     """Add to `merged` the ids that rows of a committed group have and the store does not, with the hash of their messages."""
-    for task_id, messages_hash in (await store.tasks.ids_not_stored([row for row in group if isinstance(row, Row)])).items():
+    for task_id, messages_hash in (
+        await store.tasks.ids_not_stored([row for row in group if isinstance(row, Row)])
+    ).items():
         merged.setdefault(task_id, messages_hash)
 
 

@@ -149,6 +149,7 @@ async def test_key_variable_that_is_not_set(tmp_path: Path) -> None:
     one_sentence(done, 2, "NO_SUCH_KEY", "models.reviser.api_key_env", "is not set; export it")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "parts"),
     [

@@ -18,6 +18,8 @@ from tests.clocks import FakeClock
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
 
+pytestmark = pytest.mark.slow
+
 TASKS = 200
 
 
@@ -51,9 +53,7 @@ async def test_tasks_that_all_fail_through_a_fault_of_clairgen_stop_the_run(
 ) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         given = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(TASKS)), recipes=["clair"])
-        summary = await generate(
-            given, tmp_path / "run", runtime=Runtime(transport=lambda _: Faulty(before, pages=0))
-        )
+        summary = await generate(given, tmp_path / "run", runtime=Runtime(transport=lambda _: Faulty(before, pages=0)))
         assert isinstance(summary.stopped_by, EndpointsError)
         assert f"{most} tasks of clair in a row" in str(summary.stopped_by)
         assert "KeyError: 'a fault'" in str(summary.stopped_by)

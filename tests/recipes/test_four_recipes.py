@@ -234,12 +234,19 @@ async def test_false_tens_are_never_chosen_and_are_counted(tmp_path: Path) -> No
         return {"model": "m", "response": text, "overall_score": overall, "fine-grained_score": fine}
 
     rows = [
-        {"id": f"t{number}", "instruction": f"Question number {number}",
-         "completions": [entry("bad", 10.0, 1.25), entry("good", 8.5, 4.75), entry("fair", 7.0, 4.0)]}
+        {
+            "id": f"t{number}",
+            "instruction": f"Question number {number}",
+            "completions": [entry("bad", 10.0, 1.25), entry("good", 8.5, 4.75), entry("fair", 7.0, 4.0)],
+        }
         for number in range(3)
     ]
     recipe = {"name": "judge-off-policy", "by": "scores"}
-    source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "column": "instruction", "answers": "completions"}
+    source = {
+        "path": str(write_tasks(tmp_path / "tasks.jsonl", rows)),
+        "column": "instruction",
+        "answers": "completions",
+    }
     expected = {"overall_score": ("good", "fair", 3), None: ("good", "bad", 0)}
     for scores, (best, worst, doubts) in expected.items():
         folder = tmp_path / str(scores)

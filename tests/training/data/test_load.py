@@ -21,7 +21,11 @@ LINES = [json.dumps(pair(number)) for number in range(4)]
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("torn.jsonl", "\n".join(LINES)[:-30], r"torn.jsonl line 4: it is not valid JSON \(.*cut off; correct or remove"),
+        (
+            "torn.jsonl",
+            "\n".join(LINES)[:-30],
+            r"torn.jsonl line 4: it is not valid JSON \(.*cut off; correct or remove",
+        ),
         ("middle.jsonl", "\n".join([*LINES, LINES[0][:40], *LINES]), "middle.jsonl line 5: it is not valid JSON"),
         ("surrogate.jsonl", "\n".join([*LINES, LINES[0].replace("It is", "\\ud83d")]), "cannot be read"),
         ("empty.jsonl", "", "is empty"),
