@@ -9,7 +9,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-fast test-times check docs picture coverage bench bench-training lint types floors format lock package classroom-models vllm clean
+.PHONY: demo test test-fast test-times check docs picture coverage fuzz bench bench-training lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -28,12 +28,15 @@ docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a b
 	cd build && $(abspath $(BIN))/zensical build --clean --strict
 
 picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
-	$(BIN)/python -m docs.generator.picture $(DEMO)/run af57d348 docs/images/pair.svg
+	$(BIN)/python -m docs.generator.picture $(DEMO)/run b4e026e2 docs/images/pair.svg
 
 check: lint types floors docs test  ## all that a commit must pass
 
 coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branches they go through (also in coverage.xml)
 	$(BIN)/pytest --cov --cov-report=term --cov-report=xml
+
+fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed: what is exported is whole (a few minutes)
+	FUZZ_ANSWERS=20000 $(BIN)/python -m pytest -q tests/pipeline/test_dialects.py
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers

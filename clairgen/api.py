@@ -180,7 +180,9 @@ async def export(
                     if writer.add(stored, wanted is None or stored.task.id in wanted):
                         numbers.add(stored)
                 rows.append(numbers.report())
-            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"))
+            statuses = await store.pairs.statuses()
+            pending = {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in chosen}
+            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"), pending)
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:

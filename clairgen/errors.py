@@ -114,7 +114,11 @@ class EndpointsError(RunStoppedError):
 
 
 class BudgetError(RunStoppedError):
-    """The budget has no room for the next request: raise it, then continue the run."""
+    """The budget has no room for the next request: raise it, then continue the run; `enough_usd` is one that can go on."""
+
+    def __init__(self, message: str, enough_usd: float) -> None:
+        super().__init__(message)
+        self.enough_usd = enough_usd
 
 
 class DrainedError(RunStoppedError):

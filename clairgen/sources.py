@@ -1,15 +1,18 @@
 """Where tasks are read from: the rows of a .jsonl, .csv or .parquet file, or of a data set on the Hugging Face hub."""
 
 import csv
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError, MissingExtraError
+from clairgen.row_files import json_lines, not_utf8, require_readable_rows
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +32,11 @@ def check_source(source: TaskSource) -> None:
     if source.path is None:
         return
     if source.path.suffix not in _READERS:
-        raise InputError(f"tasks are read from {', '.join(_READERS)} files; {source.path} is none of them")
+        raise InputError(
+            f"tasks are read from {', '.join(_READERS)} files; {source.path} is none of them{_way_out(source.path)}"
+        )
     try:
-        with source.path.open("rb"):
-            pass
+        require_readable_rows(source.path, "the file of tasks")
     except FileNotFoundError as error:
         raise InputError(f"there is no file of tasks {source.path}; check `path` under `tasks`") from error
     except OSError as error:
@@ -52,28 +56,37 @@ def source_rows(source: TaskSource) -> Callable[[], Iterator[SourceRow]]:
 
 
 def _jsonl_rows(path: Path) -> Iterator[SourceRow]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            where = f"{path.name} line {number}"
-            if not line.strip():
-                continue
-            try:
-                content = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield where, BadRow(where, f"it is not valid JSON ({error})")
-                continue
-            yield where, content if isinstance(content, dict) else BadRow(where, "it is not a JSON object")
+    for number, content in json_lines(path):
+        where = f"{path.name} line {number}"
+        yield where, BadRow(where, content) if isinstance(content, str) else content
 
 
 def _csv_rows(path: Path) -> Iterator[SourceRow]:
+    """Rows of a CSV file; a quote that is never closed would swallow rows, so the file is refused."""
     csv.field_size_limit(sys.maxsize)
+    begin = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            for content in reader:
-                yield f"{path.name} line {reader.line_num}", {str(key): cell for key, cell in content.items()}
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"the file of tasks {path} is not UTF-8 CSV: {error}") from error
+            reader = csv.reader(lines, strict=True)
+            columns = next(reader, [])
+            if double := [name for name in columns if name and columns.count(name) > 1]:
+                raise InputError(f"the file of tasks {path} has two columns {double[0]!r}; rename one")
+            begin = reader.line_num + 1
+            for cells in reader:
+                where = f"{path.name} line {begin}"
+                begin = reader.line_num + 1
+                if not cells:
+                    continue
+                if len(cells) != len(columns):
+                    yield where, BadRow(where, f"it has {len(cells)} cells and the header has {len(columns)}")
+                    continue
+                yield where, dict(zip(columns, cells, strict=True))
+    except UnicodeDecodeError as error:
+        raise InputError(f"the file of tasks {path}: {not_utf8(error)}") from error
+    except csv.Error as error:
+        raise InputError(
+            f"the file of tasks {path} is not valid CSV in the row that begins at line {begin} ({error}); check its quotes"
+        ) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[SourceRow]:
@@ -81,14 +94,32 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
         import pyarrow.parquet
     except ImportError as error:
         raise MissingExtraError("Reading parquet", "data") from error
+    number = 0
     try:
-        number = 0
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000):
-            for content in batch.to_pylist():
+            for content in _rows_of_batch(batch):
                 number += 1
-                yield f"{path.name} row {number}", content
+                where = f"{path.name} row {number}"
+                yield where, BadRow(where, content) if isinstance(content, str) else content
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
+
+
+def _rows_of_batch(batch: "pyarrow.RecordBatch") -> list[Mapping[str, Any] | str]:
+    """The rows of a batch, or why one of them is none."""
+    try:
+        rows: list[Mapping[str, Any] | str] = batch.to_pylist()
+    except UnicodeDecodeError:
+        return [_row_of(batch.slice(row, 1)) for row in range(batch.num_rows)]
+    return rows
+
+
+def _row_of(single: "pyarrow.RecordBatch") -> Mapping[str, Any] | str:
+    try:
+        row: Mapping[str, Any] = single.to_pylist()[0]
+    except UnicodeDecodeError as error:
+        return not_utf8(error)
+    return row
 
 
 _READERS: Mapping[str, Callable[[Path], Iterator[SourceRow]]] = {
@@ -109,4 +140,24 @@ def _hub_rows(name: str, subset: str | None, split: str) -> Callable[[], Iterato
         raise InputError(
             f"the hub data set {name!r} (split {split!r}) cannot be loaded: {str(error).splitlines()[0]}"
         ) from error
-    return lambda: ((f"{name} row {number}", content) for number, content in enumerate(data, start=1))
+    return lambda: _numbered(name, data)
+
+
+def _numbered(name: str, data: Iterable[Mapping[str, Any]]) -> Iterator[SourceRow]:
+    number = 0
+    try:
+        for number, content in enumerate(data, start=1):  # noqa: B007 - also where reading the next row fails
+            yield f"{name} row {number}", content
+    except UnicodeDecodeError as error:
+        raise InputError(f"the hub data set {name!r}, row {number + 1}: {not_utf8(error)}") from error
+
+
+def _way_out(path: Path) -> str:
+    """What to do with a file in a form that is close to one that is read."""
+    ways = {
+        ".json": f"; write one object a line, for instance with: jq -c '.[]' {path.name} > {path.stem}.jsonl",
+        ".gz": f"; unpack it: gunzip --keep {path.name}",
+        ".zst": f"; unpack it: unzstd {path.name}",
+        ".tsv": "; write it with commas, as .csv",
+    }
+    return ways.get(path.suffix, "")

@@ -5,7 +5,6 @@ makes the source unusable unless such rows are skipped (`BadRow`); a prompt that
 (`prompt_error`).
 """
 
-import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,26 +12,29 @@ from itertools import islice
 from typing import Any, Final
 
 from clairgen.config.models import TaskSource
+from clairgen.conversations import messages_in, unsupported_column, unsupported_message
 from clairgen.errors import InputError
 from clairgen.keys import digest, messages_json
-from clairgen.records import Message, RecordedAnswer, Task
+from clairgen.recorded_answers import check_answer_columns, recorded_answers
+from clairgen.records import Message, Task
 from clairgen.sources import BadRow, SourceRow, source_rows
 from clairgen.text import is_encodable
 
 _ROLES: Final = ("system", "user", "assistant")
 _ID_DIGITS: Final = 20
-_TEXTS: Final = ("response", "text", "content", "answer", "output")
-_MODELS: Final = ("model", "generator")
-_SCORE: Final = "overall_score"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A task and where it is in its source; `named` says whether the source gave the id."""
+    """A task and where it is in its source; `named` says whether the source gave the id.
+
+    `doubt` says which of its recorded scores are not used, and why; None if all are.
+    """
 
     task: Task
     where: str
     named: bool
+    doubt: str | None = None
 
 
 def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
@@ -78,26 +80,6 @@ def task_id_of(messages: tuple[Message, ...]) -> str:
     return digest(messages_json(messages))[:_ID_DIGITS]
 
 
-def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> tuple[RecordedAnswer, ...]:
-    """The answers of a row, in their order; entries without a text are skipped.
-
-    Higher scores are better. A score that is missing, None, not a number or not finite ("N/A" in UltraFeedback) is None.
-    """
-    if source.answers is None:
-        return ()
-    if isinstance(source.answers, list):
-        scores = source.scores if isinstance(source.scores, list) else [None] * len(source.answers)
-        found = [
-            RecordedAnswer(row[name], name, _score(row.get(score) if score else None))
-            for name, score in zip(source.answers, scores, strict=True)
-            if _is_text(row.get(name))
-        ]
-        return tuple(found)
-    field = source.scores if isinstance(source.scores, str) else _SCORE
-    answers = (_answer(entry, field) for entry in _entries(row.get(source.answers)))
-    return tuple(answer for answer in answers if answer is not None)
-
-
 def _at(rows: Iterator[SourceRow], chosen: list[int]) -> Iterator[SourceRow]:
     position = 0
     for index in chosen:
@@ -106,9 +88,10 @@ def _at(rows: Iterator[SourceRow], chosen: list[int]) -> Iterator[SourceRow]:
 
 
 def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | BadRow:
-    value = content.get(source.column) if source.column else _first_given(content)
     try:
-        messages = _messages(value)
+        messages = _messages(_given(content, source))
+        _require_whole(content, source)
+        recorded = recorded_answers(content, source)
     except ValueError as error:
         return BadRow(where, str(error))
     given = content.get("id")
@@ -116,30 +99,75 @@ def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | Ba
     if named and not is_encodable(str(given)):
         return BadRow(where, "its id contains half a surrogate pair, which is not text")
     identity = str(given) if named else task_id_of(messages)
-    return Row(Task(identity, messages, recorded_answers(content, source)), where, named)
+    return Row(Task(identity, messages, recorded.answers), where, named, recorded.doubt)
 
 
-def _first_given(content: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a cell of a data set
-    """`messages`, or `prompt` where a row's `messages` is empty, as in a table that has both columns."""
-    messages = content.get("messages")
-    return messages if messages or content.get("prompt") is None else content["prompt"]
+def _given(content: Mapping[str, Any], source: TaskSource) -> Any:  # noqa: ANN401 - a cell of a data set
+    """The cell of the configured column, or `prompt` or `messages`, where a row has only one of them.
+
+    Raises InputError for a row with both, since they differ in most data sets: `messages` there goes on to the answer.
+    """
+    if source.column:
+        return content.get(source.column)
+    prompt, messages = content.get("prompt"), content.get("messages")
+    if not messages:
+        return messages if prompt is None else prompt
+    if not prompt or _messages_or_none(prompt) == _messages_or_none(messages):
+        return messages
+    raise InputError(
+        f"{source.path or source.hub} has both `prompt` and `messages`, and they differ; say which to use with "
+        "`column: prompt` or `column: messages` under `tasks`"
+    )
+
+
+def _messages_or_none(cell: Any) -> tuple[Message, ...] | None:  # noqa: ANN401 - a cell of a data set
+    try:
+        return _messages(cell)
+    except ValueError:
+        return None
+
+
+def _require_whole(content: Mapping[str, Any], source: TaskSource) -> None:
+    """Raise ValueError for a row whose prompt has a part in another column, which would be lost."""
+    lost = unsupported_column(content)
+    if lost:
+        raise ValueError(f"it {lost}")
+    more = content.get("input")
+    if source.column == "instruction" and isinstance(more, str) and more.strip():
+        raise ValueError(
+            "it has an `input` beside `instruction`, which would be lost; join both in one column and name that"
+        )
 
 
 def _messages(value: Any) -> tuple[Message, ...]:  # noqa: ANN401 - a cell of a data set
     if value is None:
         raise ValueError("it has no `prompt` or `messages`")
     if isinstance(value, str):
-        return (Message("user", value),)
+        try:
+            parsed = messages_in(value)
+        except ValueError as error:
+            raise ValueError(f"its prompt {error}") from error
+        if parsed is None:
+            return (Message("user", value),)
+        value = parsed
     if not isinstance(value, list) or not value:
         raise ValueError("its prompt is neither a text nor a list of messages")
     messages = tuple(_message(entry) for entry in value)
     if messages[-1].role != "user":
-        raise ValueError(f"its conversation ends with {messages[-1].role!r}; the last message must be the user's")
+        raise ValueError(
+            f"its conversation ends with {messages[-1].role!r}; the last message must be the user's (`column` under `tasks` "
+            "names another column)"
+        )
     return messages
 
 
 def _message(entry: Any) -> Message:  # noqa: ANN401 - a cell of a data set
-    role, content = (entry.get("role"), entry.get("content")) if isinstance(entry, Mapping) else (None, None)
+    if not isinstance(entry, Mapping):
+        raise ValueError("a message must be an object with `role` and `content`")
+    lost = unsupported_message(entry)
+    if lost:
+        raise ValueError(f"its prompt {lost}")
+    role, content = entry.get("role"), entry.get("content")
     if role not in _ROLES:
         raise ValueError(f"a message's role must be one of {', '.join(_ROLES)}, not {str(role)[:40]!r}")
     if not isinstance(content, str):
@@ -151,46 +179,9 @@ def _check_columns(first: Mapping[str, Any], source: TaskSource, *, no_prompt: b
     """Raise InputError for a column that the configuration names and the source does not have."""
     wanted = [source.column] if source.column else ["prompt", "messages"]
     columns = ", ".join(map(str, first)) or "none"
-    given = [source.answers] if isinstance(source.answers, str) else [*(source.answers or ()), *(source.scores or ())]
-    for name in given:
-        if name not in first:
-            raise InputError(
-                f"{source.path or source.hub} has no column {name!r}, which `answers` or `scores` under `tasks` names; "
-                f"it has {columns}"
-            )
+    check_answer_columns(first, source)
     if no_prompt and not any(name in first for name in wanted):
         raise InputError(
             f"{source.path or source.hub} has no column {' or '.join(map(repr, wanted))}; it has {columns}: "
             "rename one, or name it with `column` under `tasks`"
         )
-
-
-def _entries(cell: Any) -> list[Any]:  # noqa: ANN401 - a cell of a data set
-    """The answers in a cell: a list, or a mapping of lists, as `datasets` returns a sequence of structures."""
-    if isinstance(cell, Mapping) and cell and all(isinstance(column, list) for column in cell.values()):
-        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
-    return list(cell) if isinstance(cell, list | tuple) else []
-
-
-def _answer(entry: Any, field: str) -> RecordedAnswer | None:  # noqa: ANN401 - a cell of a data set
-    if isinstance(entry, str):
-        return RecordedAnswer(entry, "recorded", None) if _is_text(entry) else None
-    if not isinstance(entry, Mapping):
-        return None
-    text = next((entry[name] for name in _TEXTS if _is_text(entry.get(name))), None)
-    model = next((str(entry[name]) for name in _MODELS if entry.get(name)), "recorded")
-    return None if text is None else RecordedAnswer(text, model, _score(entry.get(field)))
-
-
-def _score(value: Any) -> float | None:  # noqa: ANN401 - a cell of a data set
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        score = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return score if math.isfinite(score) else None
-
-
-def _is_text(value: Any) -> bool:  # noqa: ANN401 - a cell of a data set
-    return isinstance(value, str) and bool(value.strip()) and is_encodable(value)

@@ -118,6 +118,12 @@ def separate(text: str, prompt: str = "") -> Separated:
     return Separated(answer, thinking, stripped=stripped, embedded=tuple(embedded))
 
 
+def without_thinking(text: str, prompt: str = "") -> str | None:
+    """The answer after the thinking, its control tokens left in; None where thinking began and never ended."""
+    answer, _, unclosed = _without_thinking(text, prompt.lower())
+    return None if unclosed else answer
+
+
 def _without_thinking(text: str, known: str) -> tuple[str, str, bool]:
     """The answer, the thinking before it, and whether that was never closed."""
     if "<|channel|>" in text and "<|channel|>" not in known:

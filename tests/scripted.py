@@ -21,7 +21,13 @@ class Reply:
     reset: bool = False
 
 
-def said(text: Any, *, finish_reason: str = "stop", tokens: tuple[int, int] = (10, 5), **choice: Any) -> Reply:  # noqa: ANN401
+def said(
+    text: Any,  # noqa: ANN401 - servers send what they like
+    *,
+    finish_reason: Any = "stop",  # noqa: ANN401
+    tokens: tuple[int, int] = (10, 5),
+    **choice: Any,  # noqa: ANN401
+) -> Reply:
     """A good chat completion that says `text`."""
     content = {
         "id": "chatcmpl-1",

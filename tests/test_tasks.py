@@ -1,3 +1,5 @@
+import csv
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ from clairgen.errors import InputError
 from clairgen.records import Message, Task
 from clairgen.sources import BadRow
 from clairgen.tasks import Row, prompt_error, read_tasks, task_id_of
+from tests.runs import write_tasks
 
 
 def rows(path: Path, **source: object) -> list[Row | BadRow]:
@@ -46,7 +49,7 @@ def test_jsonl_rows_keep_their_ids_and_positions(tmp_path: Path) -> None:
             '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}',
             "ends with 'assistant'",
         ),
-        ('{"messages": ["x"]}', "role must be one of"),
+        ('{"messages": ["x"]}', "a message must be an object with `role` and `content`"),
         ('{"id": "\\ud800", "prompt": "x"}', "its id contains half a surrogate pair"),
     ],
 )
@@ -67,6 +70,97 @@ def test_an_empty_messages_column_beside_a_prompt_is_skipped(tmp_path: Path) -> 
         '{"messages": null, "prompt": "one"}\n{"messages": "", "prompt": "two"}\n{"messages": [], "prompt": "three"}\n'
     )
     assert prompts(rows(path)) == ["one", "two", "three"]
+
+
+def test_messages_as_json_text_are_the_conversation(tmp_path: Path) -> None:
+    conversation = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "2 + 2?"}]
+    path = write_tasks(
+        tmp_path / "t.jsonl",
+        [{"messages": json.dumps(conversation)}, {"prompt": json.dumps(conversation)}, {"messages": conversation}],
+    )
+    table = tmp_path / "t.csv"
+    with table.open("w", newline="") as lines:
+        csv.writer(lines).writerows([["messages"], [json.dumps(conversation)]])
+    expected = (Message("system", "Be brief."), Message("user", "2 + 2?"))
+    found = [*rows(path), *rows(table)]
+    assert [row.task.messages for row in found if isinstance(row, Row)] == [expected] * 4
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"prompt": "[{'role': 'user', 'content': 'x'}]"}, "its prompt is a list of messages as text, but not valid JSON"),
+        ({"messages": [{"from": "human", "value": "x"}]}, "ShareGPT"),
+        ({"messages": [{"role": "tool", "content": "18"}, {"role": "user", "content": "So?"}]}, "the role `tool`"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "a list of parts"),
+        ({"messages": [{"role": "user", "content": "x", "name": "alice"}]}, "`name`"),
+        ({"prompt": "x", "tools": [{"type": "function"}]}, "the column `tools`, which would be lost"),
+        ({"prompt": "x", "system": "Be brief."}, "the column `system`, which would be lost"),
+    ],
+)
+def test_what_would_be_lost_makes_a_bad_row(tmp_path: Path, row: object, why: str) -> None:
+    [bad] = rows(write_tasks(tmp_path / "t.jsonl", [row]))
+    assert isinstance(bad, BadRow)
+    assert why in bad.why
+
+
+def test_an_input_beside_an_instruction_is_not_left_out(tmp_path: Path) -> None:
+    path = write_tasks(
+        tmp_path / "t.jsonl",
+        [{"instruction": "Translate.", "input": "Good day"}, {"instruction": "Say hello.", "input": ""}],
+    )
+    bad, good = rows(path, column="instruction")
+    assert isinstance(bad, BadRow)
+    assert "`input` beside `instruction`" in bad.why
+    assert isinstance(good, Row)
+
+
+def test_of_a_prompt_and_messages_that_differ_one_has_to_be_chosen(tmp_path: Path) -> None:
+    user, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
+    path = write_tasks(tmp_path / "t.jsonl", [{"prompt": "2 + 2?", "messages": [user, answer]}])
+    with pytest.raises(InputError, match="both `prompt` and `messages`, and they differ; .* `column: prompt` or"):
+        rows(path)
+    assert prompts(rows(path, column="prompt")) == ["2 + 2?"]
+    [bad] = rows(path, column="messages")
+    assert isinstance(bad, BadRow)
+    assert "ends with 'assistant'" in bad.why
+    assert prompts(rows(write_tasks(path, [{"prompt": "2 + 2?", "messages": [user]}]))) == ["2 + 2?"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'prompt\n"one\ntwo\nthree\n', "not valid CSV in the row that begins at line 2 .*check its quotes"),
+        (b'id,prompt\n1,"one\n2,"two"\n3,"three"\n', "the row that begins at line 2"),
+        (b'prompt\none\n"two" three\n', "the row that begins at line 3"),
+        (b"prompt\ncaf\xe9\n", "not UTF-8 text .byte 0xe9.; convert the file to UTF-8"),
+        (b"prompt,prompt\none,two\n", "two columns 'prompt'; rename one"),
+    ],
+)
+def test_csv_that_would_lose_rows_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        rows(tmp_path / "t.csv")
+
+
+def test_a_csv_row_of_another_length_is_a_bad_row_at_the_line_where_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('id,prompt\n1,"one\nline"\n2,two,more\n\n3\n4,four\n')
+    one, two, three, four = rows(tmp_path / "t.csv")
+    assert isinstance(one, Row)
+    assert two == BadRow("t.csv line 4", "it has 3 cells and the header has 2")
+    assert three == BadRow("t.csv line 6", "it has 1 cells and the header has 2")
+    assert isinstance(four, Row)
+
+
+def test_parquet_text_that_is_not_utf8_is_a_bad_row(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    texts = pyarrow.array([b"one", b"caf\xe9", b"three"]).cast(pyarrow.string(), safe=False)
+    pyarrow.parquet.write_table(pyarrow.table({"prompt": texts}), tmp_path / "t.parquet")
+    one, two, three = rows(tmp_path / "t.parquet")
+    assert prompts([one, three]) == ["one", "three"]
+    assert two == BadRow("t.parquet row 2", "it is not UTF-8 text (byte 0xe9); convert the file to UTF-8")
 
 
 def test_bytes_that_are_no_text_are_a_bad_row(tmp_path: Path) -> None:
@@ -139,6 +233,10 @@ def test_missing_unreadable_and_unknown_files_are_one_sentence(tmp_path: Path) -
         rows(tmp_path / "folder.jsonl")
     with pytest.raises(InputError, match=r"read from \.jsonl, \.csv, \.parquet files"):
         rows(tmp_path / "tasks.txt")
+    with pytest.raises(InputError, match=r"unpack it: gunzip --keep tasks\.jsonl\.gz"):
+        rows(tmp_path / "tasks.jsonl.gz")
+    with pytest.raises(InputError, match=r"one object a line, for instance with: jq -c"):
+        rows(tmp_path / "tasks.json")
     broken = tmp_path / "t.parquet"
     broken.write_bytes(b"PAR1 no")
     with pytest.raises(InputError, match="not valid parquet"):

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from clairgen.cli.exit_codes import FAILED
-from clairgen.cli.generate import check_budget_flag
 from clairgen.cli.output import progress_stream
 from clairgen.cli.progress import showing
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_drainable
+from clairgen.cli.spending import spent_line
 from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
-from clairgen.config.prices import dollars
 from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice, advise
+from clairgen.pipeline.budget_limit import NamedBudget
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.reward_model import RewardModel
 from clairgen.recipes.compare import Outcome
@@ -50,8 +50,9 @@ def advise_command(
     ] = False,
     budget_usd: Annotated[
         float | None,
-        typer.Option(help="Most that the run may cost, over all its sessions; overrides the configuration's."),
+        typer.Option(help="Most that the run may cost, over all its sessions; the run remembers it."),
     ] = None,
+    no_budget: Annotated[bool, typer.Option("--no-budget", help="Lift the run's budget.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON list, one object a recipe, for scripts.")] = False,
 ) -> None:
     """Compare winners with fresh answers of the target: apo-zero fits where winners are better, apo-down where they are worse.
@@ -61,9 +62,11 @@ def advise_command(
 
     Example: clairgen advise runs/first --recipe clair --limit 200
     """
-    check_budget_flag(budget_usd)
+    NamedBudget(budget_usd, no_budget, None).check()
     given = load_config(config) if config is not None else None
-    options = AdviseOptions(tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd)
+    options = AdviseOptions(
+        tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd, no_budget
+    )
     scorer = load_reward_model(reward_model) if reward_model is not None else None
     found = _advise_with_progress(run, options, given, scorer)
     if as_json:
@@ -99,8 +102,8 @@ def print_advised(found: AdviseSummary) -> None:
                 if count
             )
             typer.echo(f"  Kept for each pair: {counts}; export writes it as the column `objective`.")
-    if money := found.progress.money.spent_usd:
-        typer.echo(f"Spent: {dollars(money)}, failed attempts included")
+    if found.progress.money.has_calls:
+        typer.echo(spent_line(found.progress.money))
 
 
 def advised_json(found: AdviseSummary) -> str:

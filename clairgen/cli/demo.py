@@ -79,7 +79,7 @@ def _write_inputs(out: Path, config: Path, count: int) -> None:
     tasks = out / "questions.jsonl"
     if out.is_dir() and any(out.iterdir()) and not (config.is_file() and config.read_text(encoding="utf-8") == _CONFIG):
         raise InputError(f"the folder {out} holds something that is not a demo; name another one")
-    lines = [json.dumps({"prompt": question.prompt}) for question in draw(count, "test", seed=0)]
+    lines = [json.dumps({"prompt": question.prompt}) for question in draw(count, "train", seed=0)]
     try:
         out.mkdir(parents=True, exist_ok=True)
         tasks.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -14,14 +14,15 @@ from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.output import progress_stream
 from clairgen.cli.progress import showing
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
+from clairgen.cli.spending import spent_line
 from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
-from clairgen.config.prices import dollars
-from clairgen.errors import ConfigError
+from clairgen.config.prices import dollars, plain_figure
+from clairgen.errors import BudgetError
 from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
-from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
 
 
 def generate_command(
@@ -36,8 +37,9 @@ def generate_command(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed tasks again.")] = False,
     budget_usd: Annotated[
         float | None,
-        typer.Option(help="Most that the run may cost, over all its sessions; overrides the configuration's."),
+        typer.Option(help="Most that the run may cost, over all its sessions; the run remembers it."),
     ] = None,
+    no_budget: Annotated[bool, typer.Option("--no-budget", help="Lift the run's budget.")] = False,
     reuse: Annotated[
         list[Path] | None,
         typer.Option(help="Another run whose answers to equal requests are reused; may be repeated."),
@@ -58,25 +60,26 @@ def generate_command(
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
     loaded = load_config(config)
-    if budget_usd is not None:
-        check_budget_flag(budget_usd)
-        loaded = loaded.model_copy(update={"budget_usd": budget_usd})
+    options = Options(
+        limit=limit,
+        retry_failed=retry_failed,
+        skip_bad_lines=skip_bad_lines,
+        accept_changes=accept_changes,
+        reuse=tuple(reuse or ()),
+        log_texts=log_texts,
+        drain_seconds=drain_seconds,
+        budget_usd=budget_usd,
+        no_budget=no_budget,
+    )
     if dry_run:
-        print_estimate(loaded, run, limit, retry_failed=retry_failed)
+        print_estimate(loaded, run, options)
         return
-    options = Options(limit, retry_failed, skip_bad_lines, accept_changes, tuple(reuse or ()), log_texts, drain_seconds)
     summary = generate_with_progress(loaded, run, options)
-    print_summary(summary, again=_again(config, run, options, budget_usd))
+    print_summary(summary, again=_again(config, run, options, summary))
     if summary.stopped_by is not None:
         raise summary.stopped_by
     if summary.failed:
         raise typer.Exit(FAILED)
-
-
-def check_budget_flag(budget_usd: float | None) -> None:
-    """Raise ConfigError for a --budget-usd that cannot be a budget."""
-    if budget_usd is not None and not 0 < budget_usd <= 10**6:
-        raise ConfigError(f"--budget-usd {budget_usd:g} is not a budget; give dollars above 0, at most a million")
 
 
 def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Summary:
@@ -99,6 +102,11 @@ def print_summary(summary: Summary, again: str) -> None:
         typer.echo(
             f"{tasks.bad_rows:,} rows hold no task and were skipped, the first at {plain_line(tasks.first_bad or '')}."
         )
+    if tasks.doubts:
+        typer.echo(
+            f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
+            "`scores: fine-grained_score` under `tasks` avoids it."
+        )
     for recipe, counts in summary.statuses.items():
         dropped = summary.dropped.get(recipe, {})
         reasons = (
@@ -108,8 +116,8 @@ def print_summary(summary: Summary, again: str) -> None:
             f"{recipe}: {counts.get('made', 0):,} pairs made, {sum(dropped.values()):,} dropped{reasons}, "
             f"{counts.get('failed', 0):,} failed, {counts.get('pending', 0):,} to be made"
         )
-    if money := summary.progress.money.spent_usd:
-        typer.echo(f"Spent: {dollars(money)}, failed attempts included")
+    if summary.progress.money.has_calls:
+        typer.echo(spent_line(summary.progress.money))
     for recipe, reason, count, detail in summary.failures:
         typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
     if summary.failed:
@@ -120,9 +128,11 @@ def print_summary(summary: Summary, again: str) -> None:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
-def print_estimate(config: RunConfig, run: Path, limit: int | None, *, retry_failed: bool) -> None:
+def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
     """Estimate a session and print it; nothing is requested and nothing is written."""
-    found = run_coroutine(estimate(config, run, limit, retry_failed=retry_failed))
+    found = run_coroutine(estimate(config, run, options))
+    for note in found.notes:
+        typer.echo(f"Note: {plain_text(note)}", err=True)
     typer.echo(
         f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
         f"{found.pairs_made:,} pairs made already. Still to be requested:"
@@ -131,6 +141,8 @@ def print_estimate(config: RunConfig, run: Path, limit: int | None, *, retry_fai
         typer.echo("Nothing: these recipes use the answers that the data set contains.")
         return
     Console().print(_estimate_table(found.roles))
+    if found.answers_found:
+        typer.echo(f"{found.answers_found:,} answers that these pairs need are stored already and not requested again.")
     if not all(role.measured for role in found.roles):
         typer.echo(
             f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
@@ -138,14 +150,16 @@ def print_estimate(config: RunConfig, run: Path, limit: int | None, *, retry_fai
         )
     for role in found.roles:
         _print_price(role)
-    _print_sum(found, config.budget_usd)
+    _print_sum(found)
 
 
-def _again(config: Path, run: Path, options: Options, budget_usd: float | None) -> str:
-    """The command that continues a run, quoted for a shell."""
+def _again(config: Path, run: Path, options: Options, summary: Summary) -> str:
+    """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
+    stopped_by = summary.stopped_by
+    budget_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else options.budget_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
     command += ["--limit", str(options.limit)] if options.limit is not None else []
-    command += ["--budget-usd", f"{budget_usd:g}"] if budget_usd is not None else []
+    command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
@@ -179,7 +193,7 @@ def _print_price(role: RoleEstimate) -> None:
         typer.echo(f"Price of {named}: ${price.input:g} in, ${price.output:g} out per million tokens ({quote.source})")
 
 
-def _print_sum(found: CostEstimate, budget_usd: float | None) -> None:
+def _print_sum(found: CostEstimate) -> None:
     priced = [role for role in found.roles if role.expected_usd is not None]
     expected = sum(role.expected_usd or 0 for role in priced)
     if priced:
@@ -187,10 +201,12 @@ def _print_sum(found: CostEstimate, budget_usd: float | None) -> None:
         high = sum(role.high_usd if role.high_usd is not None else role.expected_usd or 0 for role in priced)
         between = f", between {_cents(low)} and {_cents(high)}" if all(role.measured for role in priced) else ""
         typer.echo(f"Expected: {_cents(expected)}{between}")
-    if budget_usd is not None:
-        left = budget_usd - found.spent_usd
+    if found.spent.calls:
+        typer.echo(spent_line(found.spent))
+    if found.budget_usd is not None:
+        left = found.budget_usd - found.spent_usd
         enough = "" if expected <= left else ": not enough for what is expected"
-        typer.echo(f"Budget: {dollars(budget_usd)}, of which {dollars(found.spent_usd)} are spent{enough}")
+        typer.echo(f"Budget: {dollars(found.budget_usd)}, of which {dollars(found.spent_usd)} are spent{enough}")
 
 
 def _cents(amount: float | None) -> str:

@@ -17,10 +17,11 @@ from rich.text import Text
 from clairgen import api
 from clairgen.cli.progress import counters_line, counters_table
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.prices import PICODOLLARS, dollars
+from clairgen.cli.spending import spent_line
+from clairgen.config.prices import PICODOLLARS
 from clairgen.pipeline.run_log import LastSession
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
-from clairgen.store import RoleNumbers, Spent
+from clairgen.store import RoleNumbers
 
 _REFRESH_SECONDS: Final = 2.0  # counting a million pairs takes a tenth of a second
 _LINE_SECONDS: Final = 10.0
@@ -69,6 +70,7 @@ def _object(found: api.Status) -> dict[str, object]:
         "tasks": found.tasks,
         "duplicates": found.source.duplicates if found.source else 0,
         "bad_rows": found.source.bad_rows if found.source else 0,
+        "doubtful_rows": found.source.doubts if found.source else 0,
         "pairs": found.statuses,
         "dropped": found.dropped,
         "failures": [
@@ -78,7 +80,7 @@ def _object(found: api.Status) -> dict[str, object]:
         "roles": {
             role.role: {key: value for key, value in asdict(role).items() if key != "role"} for role in found.roles
         },
-        "spent_usd": found.spent.settled / PICODOLLARS,
+        "spent_usd": found.spent.total / PICODOLLARS,
         "unsettled_usd": found.spent.unsettled / PICODOLLARS,
         "unsettled_calls": found.spent.open_calls,
         "filters": found.filters.model_dump(mode="json") if found.filters else None,
@@ -91,7 +93,7 @@ def _print_status(console: Console, found: api.Status) -> None:
     console.print()
     console.print(_roles_table(found.roles))
     if found.spent.calls:
-        typer.echo(f"\n{_spent_line(found.spent)}")
+        typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
 
@@ -104,7 +106,7 @@ def _view(seen: api.Snapshot) -> Group:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
         parts.append(counters_table(seen.session.counters))
     if seen.spent.calls:
-        parts += [Text(), Text(_spent_line(seen.spent))]
+        parts += [Text(), Text(spent_line(seen.spent))]
     return Group(*parts)
 
 
@@ -153,13 +155,3 @@ def _roles_table(numbers: list[RoleNumbers]) -> Table:
         counts = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
         roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts), cost)
     return roles
-
-
-def _spent_line(spent: Spent) -> str:
-    """What a run has cost, and what it may have cost beyond that."""
-    unknown = (
-        f", and at most {dollars(spent.unsettled / PICODOLLARS)} for {spent.open_calls:,} calls in flight or of unknown outcome"
-        if spent.open_calls
-        else ""
-    )
-    return f"Spent: {dollars(spent.settled / PICODOLLARS)}{unknown}, failed attempts included"

@@ -13,6 +13,7 @@ from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 
+_RANK = re.compile(r"(?<![a-z])ranks?(?![a-z])|^ranking$", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 
@@ -62,14 +63,15 @@ class TaskSource(Strict):
     hub: str | None = Field(None, description="A data set on the Hugging Face hub, as owner/name.")
     subset: str | None = Field(None, description="The hub data set's configuration, if it has several.")
     split: str = Field("train", description="The hub data set's split.")
-    column: str | None = Field(None, description="The column with the prompt, if it is not `prompt` or `messages`.")
+    column: str | None = Field(None, description="The column with the prompt, if it is not `prompt` or `messages`, or if both are there.")
     answers: str | list[str] | None = Field(
         None,
         description="Answers that the data set contains: a column with a list of objects, as in UltraFeedback, or text columns.",
     )
     scores: str | list[str] | None = Field(
         None,
-        description="Their scores: the name of an object's field (overall_score by default), or a column for each answer.",
+        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by default, "
+        "`overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
@@ -81,6 +83,12 @@ class TaskSource(Strict):
             not isinstance(self.answers, list) or len(self.scores) != len(self.answers)
         ):
             raise ValueError("`scores` may be a list only if `answers` is one of the same length")
+        for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
+            if _RANK.search(name):
+                raise ValueError(
+                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so name "
+                    "one with scores, or write one as minus the rank"
+                )
         return self
 
 

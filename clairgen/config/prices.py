@@ -58,11 +58,12 @@ def check_budget(roles: Mapping[str, Role]) -> None:
         if role.price_per_million is None:
             raise ConfigError(
                 f"budget_usd needs a price for every model, and none is known for models.{name} ({role.model}); give it "
-                "price_per_million, with zeros if it costs nothing"
+                "price_per_million, with zeros if it costs nothing, or lift the budget with --no-budget"
             )
         if costs(role) and role.longest_answer is None:
             raise ConfigError(
-                f"budget_usd needs max_tokens in models.{name}: without it the cost of an answer has no limit"
+                f"budget_usd needs max_tokens in models.{name}: without it the cost of an answer has no limit; give it, or lift "
+                "the budget with --no-budget"
             )
 
 
@@ -88,15 +89,26 @@ def max_cost(role: Role, body: bytes) -> int | None:
 
 
 def cost_usd(usage: Usage, price: Price | None) -> float | None:
-    """What an answer cost, in US dollars; None without a price or without the server's count."""
-    if price is None or usage.prompt_tokens is None:
+    """What an answer cost, in US dollars; None without a price or without the server's counts."""
+    if price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None
-    return picodollars(price, usage.prompt_tokens, usage.completion_tokens or 0) / PICODOLLARS
+    return picodollars(price, usage.prompt_tokens, usage.completion_tokens) / PICODOLLARS
 
 
 def dollars(amount_usd: float) -> str:
     """An amount for people: to the cent where it is large, to a hundredth of a cent where it is small."""
     return f"${amount_usd:,.2f}" if amount_usd >= 10 else f"${amount_usd:,.4f}"
+
+
+def rounded_up(amount_usd: float) -> float:
+    """An amount rounded up to two significant digits."""
+    exact = Decimal(str(amount_usd))
+    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), ROUND_CEILING)) if exact else 0.0
+
+
+def plain_figure(amount_usd: float) -> str:
+    """An amount as a flag takes it: digits, without an exponent."""
+    return f"{Decimal(str(amount_usd)):f}".removesuffix(".0")
 
 
 @cache

@@ -195,9 +195,12 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
     parts = ["## How it was made\n", table(("Recipe", "Rows in train", "Rows in test"), rows)]
     if summary.test_fraction:
         parts.append(
-            f"Held out in `test`: {summary.test_fraction:.1%} of the tasks, picked by the hash of their ids (seed"
+            f"Held out in `test`: each task with a chance of {summary.test_fraction:.1%}, drawn by the hash of its id (seed"
             f" {summary.seed}), the same for every recipe.\n"
         )
+    if summary.pending:
+        counts = ", ".join(f"{count:,} of {escaped(recipe)}" for recipe, count in summary.pending.items())
+        parts.append(f"The run was not finished: pairs still to be made, {counts}.\n")
     if facts.models:
         parts.append(table(("Role", "Model"), [(escaped(role), escaped(m)) for role, m in facts.models.items()]))
     if facts.templates:

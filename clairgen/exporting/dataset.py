@@ -5,7 +5,8 @@ import hashlib
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -148,18 +149,23 @@ class DatasetWriter:
                 split.add(clean)
         return True
 
-    def finish(self, facts: CardFacts | None = None) -> ExportSummary:
-        """Close the files, write the card and rename the folder; InputError if there is no pair to export."""
+    def finish(self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None) -> ExportSummary:
+        """Close the files, write the card and rename the folder; InputError if there is no pair to export.
+
+        `pending` counts the pairs of each recipe that are still to be made.
+        """
+        pending = {recipe: count for recipe, count in (pending or {}).items() if count}
         if not self._splits:
             reasons = (
                 ", ".join(f"{count} {reason}" for reason, count in self._skipped.most_common()) or "none was given"
             )
-            raise InputError(f"No pair is left to export ({reasons}); make more pairs or loosen the filters.")
+            waiting = f"; {sum(pending.values()):,} are still to be made" if pending else ""
+            raise InputError(f"No pair is left to export ({reasons}{waiting}); make more pairs or loosen the filters.")
         with _disk_errors(self._folder):
             for splits in self._splits.values():
                 for split in splits.values():
                     split.close()
-            summary = self._summary()
+            summary = replace(self._summary(), pending=pending)
             (self._partial / "README.md").write_text(card(summary, facts or CardFacts()), encoding="utf-8")
             self._put_in_place()
         return summary
@@ -225,7 +231,7 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
     if not any(folder.iterdir()):
         return
     if not overwrite:
-        raise InputError(f"The folder {folder} is not empty; name another one or ask to overwrite it.")
+        raise InputError(f"The folder {folder} is not empty; name another one, or pass --overwrite (in Python, overwrite=True)")
     readme = folder / "README.md"
     if not readme.is_file() or CARD_MARK not in readme.read_text(encoding="utf-8", errors="replace"):
         raise InputError(f"The folder {folder} contains something that is not an export of clairgen; name another one.")

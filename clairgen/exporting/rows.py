@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -150,7 +150,8 @@ class ExportSummary:
     """What an export wrote: rows by recipe and split ("train", "test"), and the pairs that were skipped, by reason.
 
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
-    `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD.
+    `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
+    of each recipe that were still to be made, which makes it the export of an unfinished run.
     """
 
     export_format: ExportFormat
@@ -160,8 +161,15 @@ class ExportSummary:
     test_fraction: float = 0.0
     seed: int = 0
     replaced_characters: int = 0
+    pending: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def row_count(self) -> int:
         """Rows in all files together."""
         return sum(sum(splits.values()) for splits in self.rows.values())
+
+    @property
+    def missing_splits(self) -> Mapping[str, str]:
+        """The split, of `train` and `test`, that a recipe should have by the test fraction and has no row for, by recipe."""
+        wanted = ("train", "test") if self.test_fraction else ()
+        return {recipe: name for recipe, splits in self.rows.items() for name in wanted if name not in splits}

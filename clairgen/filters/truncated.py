@@ -7,7 +7,7 @@ from clairgen.records import Answer, Undecided
 
 
 def truncated(candidate: Candidate) -> Fault | None:
-    """The reason says which answer was cut off."""
+    """The reason says which answer was cut off: `chosen-`, `rejected-` or `both-truncated`."""
     return _cut_off(candidate.pair.chosen, candidate.pair.rejected)
 
 
@@ -18,9 +18,9 @@ def truncated_reply(undecided: Undecided) -> Fault | None:
 
 
 def _cut_off(chosen: Answer | None, rejected: Answer) -> Fault | None:
-    if chosen is not None and _is_cut_off(chosen):
-        return Fault("chosen-truncated")
-    return Fault("rejected-truncated") if _is_cut_off(rejected) else None
+    sides = {"chosen": chosen is not None and _is_cut_off(chosen), "rejected": _is_cut_off(rejected)}
+    cut = [side for side, is_cut in sides.items() if is_cut]
+    return Fault(f"{'both' if len(cut) == 2 else cut[0]}-truncated") if cut else None
 
 
 def _is_cut_off(answer: Answer) -> bool:

@@ -22,7 +22,9 @@ from clairgen.inference.waits import retry_after_seconds
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200
+_MOST_TOKENS = 20_000_000  # twice the longest context that any model has; a count beyond it is not one
 _NO_FINISH_REASON = "missing"
+_REASONING = ("reasoning_content", "reasoning", "thinking")
 _TEXT_PARTS = frozenset({"text", "output_text"})
 
 
@@ -81,7 +83,7 @@ def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
         kind = response.headers.get("content-type", "unknown")
         detail = f"the answer is not a JSON object but {kind}: {_quoted(response.body)}; does the base URL end in /v1?"
         raise RetryableError("not-json", detail, status=200, billed=True)
-    usage = _usage(content.get("usage"))
+    usage = _usage(content)
     try:
         return _answer(content, usage, response, now_seconds, repaired=repaired)
     except RequestError as error:
@@ -127,7 +129,7 @@ def _empty(kind: FinishKind, finish: str, message: Mapping[str, Any]) -> Request
         return RequestFailedError("truncated", detail, status=200, billed=True)
     if kind is FinishKind.NOT_RUN:
         return RetryableError("not-run", f"the server did not run the model ({finish})", status=200)
-    reasoned = any(_text(message.get(field))[0].strip() for field in ("reasoning_content", "reasoning", "thinking"))
+    reasoned = any(_text(message.get(field))[0].strip() for field in _REASONING)
     why = "the model reasoned and then answered with an empty text" if reasoned else "the model's answer is empty"
     return RetryableError("empty-answer", why, status=200, billed=True)
 
@@ -160,18 +162,27 @@ def _rejection(status: int, error: ErrorBody, response: Response, now_seconds: f
     return RetryableError(rejection.reason, said, status=status, retry_after_seconds=wait)
 
 
-def _usage(usage: Any) -> Usage:  # noqa: ANN401 - parsed JSON
+def _usage(content: Mapping[str, Any]) -> Usage:
+    """The tokens of a response as its server counted them; no tokens are no count where the model wrote something."""
+    usage = content.get("usage")
     if not isinstance(usage, dict):
         return Usage()
     prompt, answer, total = (_count(usage.get(f"{kind}_tokens")) for kind in ("prompt", "completion", "total"))
     if prompt is not None and answer is not None and total is not None:
         answer = max(answer, total - prompt)  # some providers bill reasoning that they leave out of the completion
-    return Usage(prompt, answer)
+    return Usage(prompt or None, answer or None) if _is_written(content.get("choices")) else Usage(prompt, answer)
+
+
+def _is_written(choices: Any) -> bool:  # noqa: ANN401 - parsed JSON
+    """Whether a model wrote something, be it only its reasoning."""
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    return isinstance(message, dict) and any(_text(message.get(field))[0].strip() for field in ("content", *_REASONING))
 
 
 def _count(value: Any) -> int | None:  # noqa: ANN401 - parsed JSON
     """A number of tokens that can be true, or None."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
 
 
 def _text(content: Any) -> tuple[str, bool]:  # noqa: ANN401 - parsed JSON

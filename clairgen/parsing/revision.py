@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from clairgen.parsing.sections import Header, Identifier
 from clairgen.parsing.wrapping import without_separators, without_wrapping
 from clairgen.records import ParseStatus
-from clairgen.text import encodable, without_thinking
+from clairgen.text import encodable
+from clairgen.thinking import without_thinking
 
 PARSER_VERSION: int = 1
 """Raised with every change that can give another result, so that stored answers can be parsed again."""

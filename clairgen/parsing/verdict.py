@@ -10,7 +10,8 @@ from typing import Literal
 from clairgen.parsing.quotations import FENCE, without_quotations
 from clairgen.parsing.verdict_patterns import plain_letters
 from clairgen.parsing.verdict_signs import Says, Sign, Strength, signs
-from clairgen.text import encodable, without_thinking
+from clairgen.text import encodable
+from clairgen.thinking import without_thinking
 
 VERDICT_PARSER_VERSION: int = 1
 """Raised with every change that can give another result, so that stored answers can be parsed again."""

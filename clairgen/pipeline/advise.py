@@ -17,6 +17,7 @@ from clairgen.filters.skip import reason_to_skip
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import AdviseConfig, advise_config
+from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.failures import Stop
@@ -34,7 +35,8 @@ from clairgen.store import PairAdvice, RunDirectory, Store
 class AdviseOptions:
     """What is compared: `samples` fresh answers for each of `limit` kept pairs, drawn uniformly, of `recipes` (all if empty).
 
-    `per_pair` writes the advice on each pair into the run's store. `budget_usd` overrides the configuration's.
+    `per_pair` writes the advice on each pair into the run's store. `budget_usd` sets the run's budget and `no_budget` lifts it;
+    with neither, the budget that was named last holds.
     """
 
     recipes: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class AdviseOptions:
     limit: int | None = None
     per_pair: bool = False
     budget_usd: float | None = None
+    no_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +115,15 @@ async def advise(
         settings = await advise_config(
             held.store, directory, options.recipes, config, reward_model, samples=options.samples
         )
-        settings.check(options.budget_usd, runtime.environment)
+        named = NamedBudget(options.budget_usd, options.no_budget, settings.config.budget_usd)
+        limit = await settle_limit(held.store, named, progress)
+        settings.check(limit.limit_usd, runtime.environment)
         await require_coverage(held.store, directory)
         selected = await _selected(held.store, settings, options, progress)
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
         if settings.context is not None:
             await held.store.metadata.record_templates(settings.context.templates.values())
-        budget = await held.budget(options.budget_usd or settings.config.budget_usd)
+        budget = await held.budget(limit.limit_usd)
         held.log_start(settings.roles, recipes=list(selected), advise=True, samples=options.samples, by=settings.by)
         async with AsyncExitStack() as stack:
             client = await held.completion_client(settings.roles, budget, seed=settings.config.seed)

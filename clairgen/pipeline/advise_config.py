@@ -31,7 +31,7 @@ class AdviseConfig:
     def check(self, budget_usd: float | None, environment: Mapping[str, str]) -> None:
         """Raise ConfigError for an API key that is not set, or a price that the budget needs and that is not known."""
         check_keys(self.roles, environment)
-        if budget_usd is not None or self.config.budget_usd is not None:
+        if budget_usd is not None:
             check_budget(self.roles)
 
 

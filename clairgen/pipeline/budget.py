@@ -14,7 +14,15 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from clairgen.config.prices import PICODOLLARS, costs, dollars, max_cost, picodollars
+from clairgen.config.prices import (
+    PICODOLLARS,
+    costs,
+    dollars,
+    max_cost,
+    picodollars,
+    plain_figure,
+    rounded_up,
+)
 from clairgen.config.role import Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.pipeline.progress import Progress
@@ -35,6 +43,8 @@ class Budget:
         self._limit = None if budget_usd is None else int(budget_usd * PICODOLLARS)
         self._settled = before.settled
         self._unknown = before.unsettled
+        self._unknown_calls = before.open_calls
+        self._uncounted_calls = before.uncounted_calls
         self._reserved = 0
         self._last_id = before.last_id
         self._progress = progress
@@ -101,7 +111,7 @@ class Budget:
             raise DrainedError
         spent = self._settled + self._unknown
         if spent + most > limit:
-            raise BudgetError(self._exhausted(most, limit))
+            raise self._exhausted(most, limit)
         first = self._turn == again or not self._line
         if first and spent + self._reserved + most <= limit:
             self._turn = None
@@ -126,6 +136,8 @@ class Budget:
         self._reserved -= most
         if cost is None:
             self._unknown += counted
+            self._unknown_calls += 1
+            self._uncounted_calls += call.max_cost is None
         else:
             self._settled += counted
         self._progress.role(call.role).cost_usd += counted / PICODOLLARS
@@ -137,16 +149,17 @@ class Budget:
         self._show()
         self.serve()
 
-    def _exhausted(self, most: int, limit: int) -> str:
+    def _exhausted(self, most: int, limit: int) -> BudgetError:
         spent, unknown = self._settled + self._unknown, ""
         if self._unknown:
-            unknown = (
-                f" ({_usd(self._unknown)} of it for requests of unknown outcome, counted at the most they can cost)"
-            )
-        return (
+            unknown = f" ({_usd(self._unknown)} of it for requests of unknown cost, counted at the most they can cost)"
+        enough = rounded_up(max(2 * limit, max(spent + self._reserved, limit) + most) / PICODOLLARS)
+        return BudgetError(
             f"the budget of {_usd(limit)} has no room for the next request: {_usd(spent)} are spent{unknown}, "
             f"{_usd(self._reserved)} are reserved for what is in flight, and the request could cost {_usd(most)}; what is in "
-            "flight is finished and kept; raise budget_usd, or give a larger --budget-usd, and run the same command again"
+            "flight is finished and kept; raise budget_usd, or give a larger --budget-usd, such as "
+            f"{plain_figure(enough)}, and run the same command again",
+            enough,
         )
 
     def _write_later(self, write: Coroutine[Any, Any, None]) -> None:
@@ -163,6 +176,9 @@ class Budget:
     def _show(self) -> None:
         money = self._progress.money
         money.spent_usd = (self._settled + self._unknown) / PICODOLLARS
+        money.uncertain_usd = self._unknown / PICODOLLARS
+        money.uncertain_calls = self._unknown_calls
+        money.uncounted_calls = self._uncounted_calls
         money.reserved_usd = self._reserved / PICODOLLARS
         money.budget_usd = None if self._limit is None else self._limit / PICODOLLARS
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from clairgen.config.prices import cost_usd
+from clairgen.config.prices import cost_usd, costs
 from clairgen.config.role import Role
 from clairgen.errors import (
     DrainedError,
@@ -47,12 +47,13 @@ class CompletionClient:
         budget: Budget | None = None,
     ) -> None:
         self._store = store
-        self._roles = {name: _RoleRequests(name, role, seed) for name, role in roles.items()}
+        self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
         self._pools = pools
         self._reused = reused
         self._stop = stop
         self._progress = progress
         self._budget = budget
+        self._uncounted = set[tuple[str, str]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
         for name, pool in pools.items():
@@ -66,22 +67,19 @@ class CompletionClient:
         request = self._roles[role].request(self.sent(role, messages), sample, template)
         while (running := self._running.get(request.key)) is not None:
             try:
-                return _answer_in(await asyncio.shield(running), request)
+                return answer_in(await asyncio.shield(running), request)
             except asyncio.CancelledError:
                 waiting = asyncio.current_task()
                 if not running.cancelled() or (waiting is not None and waiting.cancelling()):
                     raise  # this task is cancelled, not only the one that it waits for
-        return _answer_in(await self._shared(request), request)
+        return answer_in(await self._shared(request), request)
 
     def sent(self, role: str, messages: Sequence[Message]) -> tuple[Message, ...]:
         """The messages that a role is sent: its system message precedes those that contain none.
 
         Those of a task stay as they are for a role that the run does not have.
         """
-        system = self._roles[role].settings.system if role in self._roles else None
-        if system is None or any(message.role == "system" for message in messages):
-            return tuple(messages)
-        return (Message("system", system), *messages)
+        return with_system(messages, self._roles[role].settings.system if role in self._roles else None)
 
     @property
     def capacity(self) -> int:
@@ -173,7 +171,7 @@ class CompletionClient:
         if is_its_own is False:
             pool.disable(rejected_at, error)
 
-    async def _probe(self, role: "_RoleRequests", after: float) -> bool | None:
+    async def _probe(self, role: "RoleRequests", after: float) -> bool | None:
         """Whether a harmless request, sent later than at `after`, is answered; None if it failed without being rejected.
 
         Requests that are rejected meanwhile share one probe.
@@ -213,6 +211,8 @@ class CompletionClient:
             created_at=now(),
         )
         counters.answered += 1
+        if completion.cost_usd is None and costs(role.settings):
+            self._note_uncounted(role.name, endpoint)
         if self._progress.log_texts:
             texts = [{"role": message.role, "content": message.content} for message in request.messages]
             self._progress.log_event("answered", role=role.name, key=request.key, messages=texts, text=completion.text)
@@ -220,6 +220,16 @@ class CompletionClient:
         counters.prompt_tokens += completion.usage.prompt_tokens or 0
         counters.completion_tokens += completion.usage.completion_tokens or 0
         return completion
+
+    def _note_uncounted(self, role: str, endpoint: str) -> None:
+        """Say once for each endpoint of a role that its answers have no count of tokens."""
+        if (role, endpoint) in self._uncounted:
+            return
+        self._uncounted.add((role, endpoint))
+        self._progress.note(
+            f"{endpoint} sent an answer of {role} without numbers of tokens that can be true; what such answers cost is not "
+            "known, and each counts as the most that it can cost"
+        )
 
     async def _save_failure(self, request: "Request", error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""
@@ -251,7 +261,14 @@ class CompletionClient:
         await self._store.completions.save_attempt(attempt)
 
 
-def _answer_in(completion: Completion, request: "Request") -> Completion:
+def with_system(messages: Sequence[Message], system: str | None) -> tuple[Message, ...]:
+    """Messages after a role's system message, if it has one and they contain none."""
+    if system is None or any(message.role == "system" for message in messages):
+        return tuple(messages)
+    return (Message("system", system), *messages)
+
+
+def answer_in(completion: Completion, request: "Request") -> Completion:
     """The completion with nothing but the answer. Raises RequestFailedError where the model thought to the end of its tokens.
 
     What reviser and judges write goes through parsers, which name that themselves.
@@ -271,7 +288,7 @@ def _answer_in(completion: Completion, request: "Request") -> Completion:
     return replace(completion, text=found.answer, removed=(*thinking, *found.stripped))
 
 
-class _RoleRequests:
+class RoleRequests:
     """What all requests of a role have in common."""
 
     def __init__(self, name: str, settings: Role, run_seed: int) -> None:
@@ -282,7 +299,7 @@ class _RoleRequests:
         self._keys = ContentKeys(settings.model, settings.revision, self.sampling)
 
     def request(self, messages: Sequence[Message], sample: int, template: Template | None) -> "Request":
-        """The request for one sample of an answer to these messages."""
+        """The request for one sample of an answer to these messages, as they are sent."""
         content = messages_json(messages)
         sent = Sent(content, self._parameters, template.content_hash if template else None)
         return Request(self._keys.key(content, sample), self, messages, sample, sent)
@@ -293,7 +310,7 @@ class Request:
     """One request to a model, identified by its content key; `is_probe` is whether it only finds out if any is accepted."""
 
     key: str
-    role: _RoleRequests
+    role: RoleRequests
     messages: Sequence[Message]
     sample: int
     sent: Sent

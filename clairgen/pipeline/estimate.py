@@ -1,22 +1,25 @@
 """What a run would request, before it does: calls, tokens and dollars by role (`generate --dry-run`). Nothing is written."""
 
+import asyncio
 import math
-from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.config.models import RunConfig
-from clairgen.config.prices import PICODOLLARS, PriceQuote, cost_usd, price_quote
+from clairgen.config.prices import PICODOLLARS, PriceQuote, check_budget, cost_usd, price_quote, with_prices
 from clairgen.config.role import Price, Role
-from clairgen.inference.factory import with_revisions
-from clairgen.keys import messages_json
-from clairgen.pipeline.ingest import ingest_state, source_facts
-from clairgen.pipeline.plans import PlannedRecipe, changes, has_other_tasks, plan_recipes, roles_used
-from clairgen.records import Usage
-from clairgen.sources import BadRow, check_source
-from clairgen.store import RunDirectory, Store, UsageSample, reading
-from clairgen.tasks import read_tasks
-from clairgen.templates import transcript
+from clairgen.inference.factory import check_keys, with_revisions
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.budget_limit import limit_of_run
+from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
+from clairgen.pipeline.generate import Options, named_budget, other_run
+from clairgen.pipeline.ingest import ingest_state, same_source, source_facts
+from clairgen.pipeline.plans import PlannedRecipe, accepted_changes, has_other_tasks, plan_recipes, roles_used
+from clairgen.pipeline.task_survey import TaskSurvey
+from clairgen.records import Task, Usage
+from clairgen.sources import check_source
+from clairgen.store import RunDirectory, Spent, Store, UsageSample, reading
 
 ENOUGH = 20
 """Completions of a role from which on their mean is a better estimate than a guess from characters."""
@@ -25,7 +28,7 @@ CHARACTERS_PER_TOKEN = 4
 ASSUMED_ANSWER_TOKENS = 500
 """Before a role's first completion, unless max_tokens is lower; real revisers' answers had 667 on average."""
 _Z_95 = 1.96
-_SHARED = ("target", "stronger")  # recipes share these roles' answers to a task
+_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,77 +64,114 @@ class RoleEstimate:
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
-    """What a session of `generate` would do and cost; `spent_usd` is what the run has cost so far."""
+    """What a session of `generate` would do and cost.
+
+    `answers_found` counts answers that the pairs need and that the run or a reused one has; `spent` is what the run has cost so
+    far, `budget_usd` the limit that would hold. `notes` say what an accepted change of the configuration means.
+    """
 
     tasks: int
     duplicates: int
     bad_rows: int
     pairs_made: int
-    spent_usd: float
+    answers_found: int
+    spent: Spent
+    budget_usd: float | None
     roles: list[RoleEstimate]
+    notes: list[str]
 
-
-@dataclass(slots=True)
-class _Tasks:
-    count: int = 0
-    duplicates: int = 0
-    bad_rows: int = 0
-    characters: int = 0
+    @property
+    def spent_usd(self) -> float:
+        """What the run can have cost so far."""
+        return self.spent.total / PICODOLLARS
 
 
 async def estimate(
-    config: RunConfig, run: Path | str, limit: int | None = None, *, retry_failed: bool = False
+    config: RunConfig, run: Path | str, options: Options | None = None, *, runtime: Runtime | None = None
 ) -> CostEstimate:
-    """Estimate what `generate` would request for the tasks that have no pair in `run` yet. Raises UserError as generate does.
+    """Estimate what `generate` would request with the same arguments. Raises UserError for what `generate` would refuse.
 
-    Pairs whose recipe or tasks have changed count as to be made; completions that they share with the old ones, and those
-    of `--reuse`, are not looked up, so the estimate is then too high. Second requests of revisions that fail their check
-    are not counted.
+    Answers that the run or a reused one has, and requests that recipes share, are not counted again. Nor are second requests
+    of revisions that would fail their check, nor those of retries.
     """
+    options, runtime = options or Options(), runtime or Runtime()
     roles = with_revisions(roles_used(config))
     planned = plan_recipes(config, roles)
+    check_keys(roles, runtime.environment)
+    named = named_budget(config, options)
+    named.check()
     check_source(config.tasks)
-    tasks = _count_tasks(config, limit)
     directory = RunDirectory(Path(run))
-    done: dict[str, int] = {}
-    made = 0
-    spent = 0
-    samples: dict[tuple[str, str], UsageSample] = {}
-    if directory.database.exists():
-        async with reading(directory) as store:
-            made = sum(counts.get("made", 0) for counts in (await store.pairs.statuses()).values())
-            done = await _done(store, config, planned, limit, retry_failed=retry_failed)
-            samples = await store.completions.usage_samples()
-            total = await store.spending.total()
-            spent = total.settled + total.unsettled
-    open_pairs = {entry.recipe.name: max(0, tasks.count - done.get(entry.recipe.name, 0)) for entry in planned}
-    estimates = []
-    for name, role in roles.items():
-        using = [entry for entry in planned if name in entry.context.roles]
-        by_recipe = [open_pairs[entry.recipe.name] * entry.recipe.calls(entry.context.choice, name) for entry in using]
-        calls = max(by_recipe) if name in _SHARED else sum(by_recipe)
-        sample = samples.get((name, role.model))
-        if sample is None or sample.answers < ENOUGH:
-            estimates.append(_guessed(name, role, calls, _guessed_prompt(name, using, tasks, roles)))
+    async with AsyncExitStack() as stack:
+        store = None
+        if directory.database.exists():
+            store = await stack.enter_async_context(reading(directory))
         else:
-            estimates.append(_measured(name, role, calls, sample))
-    return CostEstimate(tasks.count, tasks.duplicates, tasks.bad_rows, made, spent / PICODOLLARS, estimates)
+            directory.check_new()
+        limit = await limit_of_run(store, named)
+        if limit.limit_usd is not None:
+            check_budget(with_prices(roles))
+        reused = [await stack.enter_async_context(other_run(path, directory)) for path in options.reuse]
+        notes: list[str] = []
+        survey = await _survey(store, config, planned, options, notes)
+        stores = [*([store] if store is not None else []), *reused]
+        answer_characters = {name: CHARACTERS_PER_TOKEN * _guessed_answer(role) for name, role in roles.items()}
+        forecast = RequestForecast(roles, config.seed, stores, answer_characters)
+        await _forecast(forecast, survey, planned)
+        samples = await store.completions.usage_samples() if store is not None else {}
+        statuses = await store.pairs.statuses() if store is not None else {}
+        spent = await store.spending.total() if store is not None else Spent(0, 0, 0, 0, 0)
+    return CostEstimate(
+        tasks=survey.tasks,
+        duplicates=survey.duplicates,
+        bad_rows=survey.bad_rows,
+        pairs_made=sum(counts.get("made", 0) for counts in statuses.values()),
+        answers_found=forecast.found,
+        spent=spent,
+        budget_usd=limit.limit_usd,
+        roles=[
+            _of_role(name, role, forecast.expected[name], samples.get((name, role.model)))
+            for name, role in roles.items()
+        ],
+        notes=notes,
+    )
 
 
-async def _done(
-    store: Store, config: RunConfig, planned: list[PlannedRecipe], limit: int | None, *, retry_failed: bool
-) -> dict[str, int]:
-    """Counts by recipe of the tasks that need no more requests."""
-    state = await ingest_state(store)
-    if has_other_tasks(state, source_facts(config.tasks, config.seed, state.source if state else None)):
-        return {}
-    changed = {change.recipe for change in changes(await store.metadata.plans(), planned)}
-    finished = ("made",) if retry_failed else ("made", "failed")
-    return {
-        recipe: sum(counts.get(status, 0) for status in finished)
-        for recipe, counts in (await store.pairs.statuses(limit)).items()
-        if recipe not in changed
-    }
+async def _survey(
+    store: Store | None, config: RunConfig, planned: list[PlannedRecipe], options: Options, notes: list[str]
+) -> TaskSurvey:
+    """The tasks to estimate for, once changes of the configuration are accepted; `notes` says what they mean."""
+    state = await ingest_state(store) if store is not None else None
+    facts = source_facts(config.tasks, config.seed, state.source if state else None)
+    changed: set[str] = set()
+    if store is not None:
+        other_tasks = has_other_tasks(state, facts)
+        accepted = options.accept_changes
+        changed = await accepted_changes(store, planned, notes.append, other_tasks=other_tasks, accepted=accepted)
+        if state is not None and not same_source(state.source, facts) and not await store.metadata.plans():
+            store = None  # `ingest` would read the tasks as new
+    finished = ("made",) if options.retry_failed else ("made", "failed")
+    done = {entry.recipe.name: () if entry.recipe.name in changed else finished for entry in planned}
+    return TaskSurvey(config, store, state, facts, done, limit=options.limit, skip_bad_lines=options.skip_bad_lines)
+
+
+async def _forecast(forecast: RequestForecast, survey: TaskSurvey, planned: list[PlannedRecipe]) -> None:
+    """Run the recipes of all tasks, many at once, so that look-ups go to the store in groups."""
+    by_name = {entry.recipe.name: entry for entry in planned}
+    work: list[tuple[Task, list[PlannedRecipe]]] = []
+    async for task, recipes in survey.to_make():
+        work.append((task, [by_name[recipe] for recipe in recipes]))
+        if len(work) >= _AT_ONCE:
+            await asyncio.gather(*(forecast.add(*entry) for entry in work))
+            work = []
+    await asyncio.gather(*(forecast.add(*entry) for entry in work))
+
+
+def _of_role(name: str, role: Role, expected: ExpectedRequests, sample: UsageSample | None) -> RoleEstimate:
+    calls = round(expected.calls)
+    if sample is not None and sample.answers >= ENOUGH:
+        return _measured(name, role, calls, sample)
+    return _guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN)
 
 
 def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
@@ -147,22 +187,6 @@ def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval
     variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
     error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
     return CostInterval(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
-
-
-def _count_tasks(config: RunConfig, limit: int | None) -> _Tasks:
-    counted, seen = _Tasks(), set[int]()
-    for row in read_tasks(config.tasks, config.seed):
-        if isinstance(row, BadRow):
-            counted.bad_rows += 1
-            continue
-        identity = hash(messages_json(row.task.messages))
-        if identity in seen:
-            counted.duplicates += 1
-        elif limit is None or counted.count < limit:
-            seen.add(identity)
-            counted.count += 1
-            counted.characters += len(transcript(row.task.messages))
-    return counted
 
 
 def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:
@@ -186,7 +210,7 @@ def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEst
 
 def _guessed(name: str, role: Role, calls: int, prompt_tokens: float) -> RoleEstimate:
     found = price_quote(role)
-    used = Usage(round(calls * prompt_tokens), calls * _guessed_answer(role))
+    used = Usage(round(prompt_tokens), calls * _guessed_answer(role))
     return RoleEstimate(
         role=name,
         model=role.model,
@@ -210,17 +234,3 @@ def _most(role: Role, calls: int, used: Usage, found: PriceQuote | None) -> floa
 
 def _guessed_answer(role: Role) -> int:
     return min(role.longest_answer or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)
-
-
-def _guessed_prompt(name: str, using: list[PlannedRecipe], tasks: _Tasks, roles: Mapping[str, Role]) -> float:
-    """Tokens of the role's longest prompt: the task, the system message, and the template with the student's answer."""
-    task = tasks.characters / max(tasks.count, 1) / CHARACTERS_PER_TOKEN
-    system = len(roles[name].system or "") / CHARACTERS_PER_TOKEN
-    templates = [entry.context.templates[name] for entry in using if name in entry.context.templates]
-    if not templates:
-        return task + system
-    student = _guessed_answer(roles["target"]) if "target" in roles else ASSUMED_ANSWER_TOKENS
-    longest = max(
-        (len(template.slots) - 1) * student + len(template.text) / CHARACTERS_PER_TOKEN for template in templates
-    )  # every slot but the task's holds an answer
-    return task + system + longest

@@ -13,6 +13,7 @@ from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError,
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
@@ -50,6 +51,7 @@ class Summary:
 class Options:
     """Options of a session; see the flags of `clairgen generate`.
 
+    `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off.
     """
 
@@ -60,6 +62,8 @@ class Options:
     reuse: tuple[Path, ...] = ()
     log_texts: bool = False
     drain_seconds: float = DRAIN_SECONDS
+    budget_usd: float | None = None
+    no_budget: bool = False
 
 
 async def generate(
@@ -85,18 +89,21 @@ async def generate(
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
-    if config.budget_usd is not None:
-        check_budget(roles)
+    named = named_budget(config, options)
+    named.check()
     check_source(config.tasks)
     directory = RunDirectory(Path(run))
+    if named.names_one and not directory.database.exists():
+        check_budget(roles)
     directory.create()
     async with session(
         directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
     ) as held:
         store = held.store
-        reused = {
-            str(path): await held.stack.enter_async_context(_other_run(path, directory)) for path in options.reuse
-        }
+        limit = await settle_limit(store, named, progress)
+        if limit.limit_usd is not None:
+            check_budget(roles)
+        reused = {str(path): await held.stack.enter_async_context(other_run(path, directory)) for path in options.reuse}
         prepared = await prepare(
             store,
             config,
@@ -110,8 +117,8 @@ async def generate(
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        budget = await held.budget(config.budget_usd)
-        held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=config.budget_usd)
+        budget = await held.budget(limit.limit_usd)
+        held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
@@ -125,6 +132,11 @@ async def generate(
         if not isinstance(stopped_by, StoreError):
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by)
+
+
+def named_budget(config: RunConfig, options: Options) -> NamedBudget:
+    """What a configuration and the options of a session say about the budget."""
+    return NamedBudget(options.budget_usd, options.no_budget, config.budget_usd)
 
 
 async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None) -> None:
@@ -158,7 +170,7 @@ async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | 
 
 
 @asynccontextmanager
-async def _other_run(path: Path, run: RunDirectory) -> AsyncIterator[Store]:
+async def other_run(path: Path, run: RunDirectory) -> AsyncIterator[Store]:
     """The store of a run whose completions are reused."""
     other = RunDirectory(path)
     if other.path.resolve() == run.path.resolve():

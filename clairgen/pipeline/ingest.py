@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,8 @@ _ROWS_PER_COMMIT = 2000
 class IngestState:
     """How far a source of tasks was read, and which rows were skipped.
 
-    `first_bad` says what was wrong with the first bad row. `known` is the number of tasks from earlier sources.
+    `first_bad` says what was wrong with the first bad row. `known` is the number of tasks from earlier sources. `doubts` counts
+    the rows with a recorded score that is not used, and `first_doubt` says which score of which row was the first.
     """
 
     source: dict[str, Any]
@@ -33,6 +34,8 @@ class IngestState:
     first_bad: str | None = None
     complete: bool = False
     known: int = 0
+    doubts: int = 0
+    first_doubt: str | None = None
 
 
 async def ingest_state(store: Store) -> IngestState | None:
@@ -70,20 +73,39 @@ async def ingest(
         state = IngestState(facts, known=await store.tasks.last_position())
     if state.complete:
         return state
-    rows = islice(read_tasks(source, seed), state.rows, None)
+    rows = read_tasks(source, seed)
+    merged: dict[str, str] = {}  # ids that the store does not have, since their rows repeat the prompt of another
+    for start in range(0, state.rows, _ROWS_PER_COMMIT):
+        await _add_merged(store, list(islice(rows, min(_ROWS_PER_COMMIT, state.rows - start))), merged)
     while group := list(islice(rows, _ROWS_PER_COMMIT)):
-        state = await _commit(store, group, state, skip_bad_lines=skip_bad_lines)
+        state = await _commit(store, group, merged, state, skip_bad_lines=skip_bad_lines)
+        await _add_merged(store, group, merged)
         if stop.is_set():
             raise DrainedError
     if not await store.tasks.count():
-        raise InputError(f"{source.path or source.hub} has no tasks; give it at least one row with a prompt")
+        raise no_tasks_error(source)
     state = replace(state, complete=True)
     await store.metadata.put(_KEY, _json(state))
     return state
 
 
+def conflicting_row(row: Row) -> BadRow:
+    """A row whose id the run has with another prompt."""
+    return BadRow(row.where, f"its id {row.task.id!r} already belongs to another prompt")
+
+
+def bad_row_error(row: BadRow) -> InputError:
+    """The error that a bad row is unless those are skipped."""
+    return InputError(f"{row.where}: {row.why}; correct it, or pass --skip-bad-lines to go on without such rows")
+
+
+def no_tasks_error(source: TaskSource) -> InputError:
+    """The error that a source without tasks is."""
+    return InputError(f"{source.path or source.hub} has no tasks; give it at least one row with a prompt")
+
+
 async def _commit(
-    store: Store, group: Sequence[Row | BadRow], state: IngestState, *, skip_bad_lines: bool
+    store: Store, group: Sequence[Row | BadRow], merged: Mapping[str, str], state: IngestState, *, skip_bad_lines: bool
 ) -> IngestState:
     """Commit a group of rows together with the state after it."""
     after = state
@@ -91,22 +113,29 @@ async def _commit(
     def counted(duplicates: int, conflicts: Sequence[Row]) -> Statement:
         nonlocal after
         bad = [row for row in group if isinstance(row, BadRow)]
-        bad += [BadRow(row.where, f"its id {row.task.id!r} already belongs to another prompt") for row in conflicts]
+        bad += [conflicting_row(row) for row in conflicts]
         if bad and not skip_bad_lines:
-            raise InputError(
-                f"{bad[0].where}: {bad[0].why}; correct it, or pass --skip-bad-lines to go on without such rows"
-            )
+            raise bad_row_error(bad[0])
+        doubtful = [row for row in group if isinstance(row, Row) and row.doubt]
         after = replace(
             state,
             rows=state.rows + len(group),
             duplicates=state.duplicates + duplicates,
             bad_rows=state.bad_rows + len(bad),
             first_bad=state.first_bad or (f"{bad[0].where}: {bad[0].why}" if bad else None),
+            doubts=state.doubts + len(doubtful),
+            first_doubt=state.first_doubt or (f"{doubtful[0].where}: {doubtful[0].doubt}" if doubtful else None),
         )
         return metadata_row(_KEY, _json(after))
 
-    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, state.known)
+    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, state.known, merged)
     return after
+
+
+async def _add_merged(store: Store, group: Sequence[Row | BadRow], merged: dict[str, str]) -> None:
+    """Add to `merged` the ids that rows of a committed group have and the store does not, with the hash of their messages."""
+    for task_id, messages_hash in (await store.tasks.ids_not_stored([row for row in group if isinstance(row, Row)])).items():
+        merged.setdefault(task_id, messages_hash)
 
 
 def _file_facts(path: Path, known: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Plans: what the requests of each recipe are made of, and what a changed configuration means for a run."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,31 @@ def changes(before: Mapping[str, Plan], planned: list[PlannedRecipe]) -> list[Pl
     ]
 
 
+async def accepted_changes(
+    store: Store, planned: list[PlannedRecipe], note: Callable[[str], None], *, other_tasks: bool, accepted: bool
+) -> set[str]:
+    """The recipes whose requests changed, once that is accepted; notes say what it means. Raises RunError until then."""
+    found = changes(await store.metadata.plans(), planned)
+    statuses = await store.pairs.statuses()
+    made = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
+    meanings = [
+        f"{sentence(change.difference)}: {made[change.recipe]} pairs of {change.recipe} are made again, with new requests "
+        "where they differ"
+        for change in found
+        if made.get(change.recipe)
+    ]
+    if other_tasks:
+        meanings.append("the tasks changed: prompts that the run does not have yet are added, those it has stay")
+    if meanings and not accepted:
+        raise RunError(
+            f"the configuration differs from the one this run was made with ({'; '.join(meanings)}); every answer so far is "
+            "kept; pass --accept-changes to continue with it, or name another --run"
+        )
+    for meaning in meanings:
+        note(meaning)
+    return {change.recipe for change in found}
+
+
 def has_other_tasks(state: IngestState | None, source: Mapping[str, Any]) -> bool:
     """Whether a run that has read all its tasks is given a source of other tasks."""
     return state is not None and state.complete and not same_source(state.source, dict(source))
@@ -110,8 +135,8 @@ async def prepare(
     await store.metadata.initialize(__version__)
     state = await ingest_state(store)
     source = source_facts(config.tasks, config.seed, state.source if state else None)
-    changed = await _accepted_changes(
-        store, planned, progress, other_tasks=has_other_tasks(state, source), accepted=accept_changes
+    changed = await accepted_changes(
+        store, planned, progress.note, other_tasks=has_other_tasks(state, source), accepted=accept_changes
     )
     state = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines, stop=stop)
     await store.metadata.record_templates(
@@ -164,31 +189,6 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
     return facts | {f"recipes.{recipe.name}.{option}": value for option, value in options.items()}
 
 
-async def _accepted_changes(
-    store: Store, planned: list[PlannedRecipe], progress: Progress, *, other_tasks: bool, accepted: bool
-) -> set[str]:
-    """The recipes whose requests changed, once that is accepted; notes say what it means. Raises RunError until then."""
-    found = changes(await store.metadata.plans(), planned)
-    statuses = await store.pairs.statuses()
-    made = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
-    meanings = [
-        f"{sentence(change.difference)}: {made[change.recipe]} pairs of {change.recipe} are made again, with new requests "
-        "where they differ"
-        for change in found
-        if made.get(change.recipe)
-    ]
-    if other_tasks:
-        meanings.append("the tasks changed: prompts that the run does not have yet are added, those it has stay")
-    if meanings and not accepted:
-        raise RunError(
-            f"the configuration differs from the one this run was made with ({'; '.join(meanings)}); every answer so far is "
-            "kept; pass --accept-changes to continue with it, or name another --run"
-        )
-    for meaning in meanings:
-        progress.note(meaning)
-    return {change.recipe for change in found}
-
-
 async def _filters_in_force(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:
     """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
     configured = await store.metadata.get(_CONFIGURED_FILTERS)
@@ -211,6 +211,6 @@ async def _note_harmless_changes(store: Store, config: RunConfig, progress: Prog
     if before is not None and before != now:
         recorded, _ = with_new_names(yaml.safe_load(before), "the run's configuration")
         for difference in differences(recorded, yaml.safe_load(now)):
-            if not may_change_requests(difference):
+            if not may_change_requests(difference) and difference.path != ("budget_usd",):
                 progress.note(f"{sentence(difference)}: no new requests")
     await store.metadata.record_configuration(now)

@@ -58,11 +58,23 @@ class RoleCounters:
 
 @dataclass(slots=True)
 class Money:
-    """Dollars of the whole run: spent, reserved for what is in flight, and the budget that both together never exceed, if any."""
+    """Dollars of the whole run: spent, reserved for what is in flight, and the budget that both together never exceed, if any.
+
+    Of what is spent, `uncertain_usd` is the most that `uncertain_calls` of unknown cost can have cost; `uncounted_calls` of them
+    have no limit and count as nothing.
+    """
 
     spent_usd: float = 0.0
+    uncertain_usd: float = 0.0
+    uncertain_calls: int = 0
+    uncounted_calls: int = 0
     reserved_usd: float = 0.0
     budget_usd: float | None = None
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether anything was sent that costs something."""
+        return self.spent_usd > 0 or self.uncertain_calls > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,10 +81,10 @@ class Session:
     stack: AsyncExitStack
     drain_seconds: float
 
-    async def budget(self, budget_usd: float | None) -> Budget:
+    async def budget(self, limit_usd: float | None) -> Budget:
         """The account of the run's money, kept until the session ends."""
         spending = self.store.spending
-        budget = Budget(spending, await spending.total(), budget_usd, self.progress, self.stop)
+        budget = Budget(spending, await spending.total(), limit_usd, self.progress, self.stop)
         return await self.stack.enter_async_context(budget)
 
     async def completion_client(

@@ -71,8 +71,8 @@ def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
         table.add_column("\n± se", justify="right", no_wrap=True)
     for report in reports:
         lines = [
-            ("all", f"{report.n:,}", *_figures(report.contrast_of_all)),
-            ("kept", f"{report.kept:,}", *_figures(report.contrast_of_kept)),
+            ("all", f"{report.contrast_of_all.jaccard.n:,}", *_figures(report.contrast_of_all)),
+            ("kept", f"{report.contrast_of_kept.jaccard.n:,}", *_figures(report.contrast_of_kept)),
             _published(report.recipe),
         ]
         table.add_row(_name(report, reports), *(_cell(*column) for column in zip(*lines, strict=True)))
@@ -102,7 +102,7 @@ def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
 def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:
     """A judge's verdicts in a sentence: how often it chose the first position, and whether that is more than chance."""
     words = safe_line(f"The {judge.role} of ").append_text(_name(report, reports))
-    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} unreadable")
+    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} replies without a verdict")
     if judge.interval is not None and judge.first_position.mean is not None:
         low, high = judge.interval
         words.append(
@@ -174,7 +174,7 @@ def _outcomes(report: RecipeReport) -> Iterator[tuple[str | Text, ...]]:
     if report.pending:
         yield "pending", Text("tasks not done yet", "dim"), f"{report.pending:,}", ""
     if report.cost_usd is not None:
-        yield "cost", Text("US dollars", "dim"), f"{report.cost_usd:,.2f}", ""
+        yield "cost", Text("US dollars for the pairs' answers", "dim"), f"{report.cost_usd:,.2f}", ""
     if report.cost_per_kept_usd is not None:
         yield "cost", Text("US dollars per kept pair", "dim"), f"{report.cost_per_kept_usd:,.4f}", ""
 

@@ -43,15 +43,14 @@ class RunDirectory:
 
     def create(self) -> None:
         """Make the folder for a new run. Raises RunError for one that contains something else."""
-        try:
+        with self._usable():
             self.path.mkdir(parents=True, exist_ok=True)
-            others = [entry.name for entry in self.path.iterdir() if entry.name != "lock"]
-        except FileExistsError as error:
-            raise RunError(f"--run {self.path} is a file; name a folder") from error
-        except OSError as error:
-            raise RunError(
-                f"the run directory {self.path} cannot be used: {error.strerror}; choose another for --run"
-            ) from error
+        self.check_new()
+
+    def check_new(self) -> None:
+        """Raise RunError for a folder that contains something other than a run; one that does not exist is fine."""
+        with self._usable():
+            others = [entry.name for entry in self.path.iterdir() if entry.name != "lock"] if self.path.exists() else []
         if others and not self.database.exists():
             raise RunError(
                 f"{self.path} is not a run directory and not empty (it contains {min(others)}); name a new folder for --run"
@@ -94,6 +93,17 @@ class RunDirectory:
     def _traces(self) -> tuple[Path, ...]:
         """Files that exist, and are not empty, only once something was written into the database."""
         return (self.config, self.events, self.log, self.path / "run.db-wal")
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RunError(f"--run {self.path} is a file; name a folder") from error
+        except OSError as error:
+            raise RunError(
+                f"the run directory {self.path} cannot be used: {error.strerror}; choose another for --run"
+            ) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -25,13 +25,22 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Sums over a run's calls: `settled` is what is known, `unsettled` the maximum cost of the other `open_calls`."""
+    """Sums over a run's calls: `settled` is what is known, `unsettled` the maximum cost of the other `open_calls`.
+
+    `uncounted_calls` of those have no maximum and count as nothing.
+    """
 
     settled: int
     unsettled: int
     calls: int
     open_calls: int
     last_id: int
+    uncounted_calls: int = 0
+
+    @property
+    def total(self) -> int:
+        """What the run can have cost."""
+        return self.settled + self.unsettled
 
 
 class Spending:
@@ -58,7 +67,15 @@ class Spending:
         """The sums of the run so far."""
         sql = (
             "SELECT total(cost) AS settled, total(iif(cost IS NULL, max_cost, 0)) AS unsettled, count(*) AS calls, "
-            "count(*) - count(cost) AS open_calls, coalesce(max(id), 0) AS last_id FROM spending"
+            "count(*) - count(cost) AS open_calls, coalesce(max(id), 0) AS last_id, "
+            "total(cost IS NULL AND max_cost IS NULL) AS uncounted_calls FROM spending"
         )
         [row] = await self._reader.rows(sql)
-        return Spent(int(row["settled"]), int(row["unsettled"]), row["calls"], row["open_calls"], row["last_id"])
+        return Spent(
+            int(row["settled"]),
+            int(row["unsettled"]),
+            row["calls"],
+            row["open_calls"],
+            row["last_id"],
+            int(row["uncounted_calls"]),
+        )

@@ -40,17 +40,24 @@ class Tasks:
         """Position of the last task; 0 without tasks."""
         return int(await self._reader.value("SELECT coalesce(max(position), 0) FROM tasks"))
 
-    async def add(self, rows: Sequence[Row], counted: Callable[[int, Sequence[Row]], Statement], before: int) -> None:
+    async def add(
+        self,
+        rows: Sequence[Row],
+        counted: Callable[[int, Sequence[Row]], Statement],
+        before: int,
+        merged: Mapping[str, str],
+    ) -> None:
         """Commit the tasks that are new, at the next positions.
 
         The first `before` tasks are from an earlier source and get the recorded answers of this one. Of rows with the same
-        prompt the first counts.
+        prompt the first counts; `merged` has the ids of the others, as `ids_not_stored` returned them for earlier rows.
 
         `counted` is called with the number of duplicates (rows whose messages the run has) and the conflicts (rows whose id
         the run has with other messages); the statement that it returns is committed together with the tasks.
         """
         hashed = [(row, *messages_row(row.task.messages)) for row in rows]
-        by_id = await self._stored("id", [row.task.id for row in rows])
+        by_id = {row.task.id: merged[row.task.id] for row in rows if row.task.id in merged}
+        by_id |= await self._stored("id", [row.task.id for row in rows])
         known = set((await self._stored("messages", [messages_hash for _, messages_hash, _ in hashed])).values())
         position = await self.last_position()
         statements: list[Statement] = []
@@ -72,6 +79,16 @@ class Tasks:
                 statements += [statement, (new_task, values)]
         duplicates = len(rows) - len(conflicts) - len(statements) // 2
         await self._write(*statements, *renewed.values(), counted(duplicates, conflicts))
+
+    async def ids_not_stored(self, rows: Sequence[Row]) -> dict[str, str]:
+        """Ids that the source gave to rows and the run does not have, with the hash of their messages; the first row counts."""
+        named = [row for row in rows if row.named]
+        stored = await self._stored("id", [row.task.id for row in named])
+        found: dict[str, str] = {}
+        for row in named:
+            if row.task.id not in stored:
+                found.setdefault(row.task.id, messages_row(row.task.messages)[0])
+        return found
 
     async def clear(self) -> None:
         """Delete the tasks of a source that turned out to be bad before any request was made."""
@@ -111,6 +128,31 @@ class Tasks:
             for pending in await self._with_messages(waiting):
                 yield pending
             after = max(waiting)
+
+    async def undone(self, done: Mapping[str, Sequence[str]], last: int) -> AsyncIterator[PendingTask]:
+        """Tasks at positions up to `last` whose pair of a recipe is missing or has none of the statuses in `done`, by recipe."""
+        for start in range(0, min(last, await self.last_position()), _PAGE):
+            end = min(start + _PAGE, last)
+            positions = await self._reader.rows(
+                "SELECT position FROM tasks WHERE position > ? AND position <= ? ORDER BY position", (start, end)
+            )
+            found: dict[int, list[str]] = {row["position"]: [] for row in positions}
+            for recipe, statuses in done.items():
+                marks = ", ".join("?" * len(statuses))
+                sql = f"SELECT position FROM pairs WHERE recipe = ? AND status IN ({marks}) AND position > ? AND position <= ?"
+                rows = await self._reader.rows(sql, (recipe, *statuses, start, end))
+                for position in found.keys() - {row["position"] for row in rows}:
+                    found[position].append(recipe)
+            for pending in await self._with_messages({at: recipes for at, recipes in found.items() if recipes}):
+                yield pending
+
+    async def identities(self) -> AsyncIterator[tuple[str, str]]:
+        """Ids of all tasks and the content hashes of their messages."""
+        last = await self.last_position()
+        for start in range(0, last, _ROWS_PER_COMMIT):
+            sql = "SELECT id, messages FROM tasks WHERE position > ? AND position <= ?"
+            for row in await self._reader.rows(sql, (start, start + _ROWS_PER_COMMIT)):
+                yield row["id"], row["messages"]
 
     async def _waiting(self, recipes: Sequence[str], after: int, last: int) -> dict[int, list[str]]:
         """The next positions with pending pairs, and their recipes."""

@@ -27,8 +27,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "training-json": stored.training_json,
     "training-settings": configuration.training_settings,
 }
-"""What stands for `<!-- generate: NAME -->` in a page."""
-MARK = re.compile(r"^<!-- generate: ([\w-]+) -->$", re.MULTILINE)
+"""What stands where a page has the sentence of MARK: whoever reads the sources sees why there is nothing else."""
+MARK = re.compile(r'^\*`make docs` writes the part "([\w-]+)" here, from the code\.\*$', re.MULTILINE)
 
 
 def pages() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Each mistake gets one sentence, the right exit code, and a run that can be continued."""
 
+import os
 import sqlite3
 import sys
 from pathlib import Path
@@ -87,6 +88,49 @@ async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
 async def test_two_prompts_under_one_id(tmp_path: Path) -> None:
     done = await generated(tmp_path, prompts=[{"id": "a", "prompt": "one"}, {"id": "a", "prompt": "two"}])
     one_sentence(done, 2, "tasks.jsonl line 2", "its id 'a' already belongs to another prompt")
+
+
+async def test_two_prompts_under_one_id_are_found_however_far_apart(tmp_path: Path) -> None:
+    """Row 2 repeats row 1 under another id, which the run does not keep and must remember all the same."""
+    rows: list[object] = [{"id": f"t{number}", "prompt": f"Question {number}"} for number in range(4100)]
+    rows[1] = {"id": "a", "prompt": "Question 0"}
+    rows[4050] = {"id": "a", "prompt": "another"}
+    done = await generated(tmp_path, prompts=rows)
+    one_sentence(done, 2, "tasks.jsonl line 4051", "its id 'a' already belongs to another prompt")
+    done = await generated(tmp_path)  # goes on after the rows that are read already
+    one_sentence(done, 2, "tasks.jsonl line 4051", "its id 'a' already belongs to another prompt")
+
+
+async def test_a_pipe_as_tasks_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "tasks.jsonl")
+    one_sentence(await generated(tmp_path), 2, "tasks.jsonl", "it is a pipe or a device")
+    one_sentence(await generated(tmp_path, NOWHERE, "--dry-run"), 2, "tasks.jsonl", "it is a pipe or a device")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (b'prompt,more\n"one,1\ntwo,2\n', ["begins at line 2", "check its quotes"]),
+        ("prompt\none\n".encode("utf-16"), ["is UTF-16 text", "iconv -f UTF-16 -t UTF-8"]),
+    ],
+)
+async def test_a_csv_that_cannot_be_trusted(tmp_path: Path, content: bytes, parts: list[str]) -> None:
+    (tmp_path / "tasks.csv").write_bytes(content)
+    config = written(tmp_path, config_text(NOWHERE, tmp_path / "tasks.csv", recipes=["clair"]))
+    for flags in ((), ("--dry-run",), ("--skip-bad-lines",)):
+        done = await clairgen("generate", config, "--run", tmp_path / "run", *flags)
+        one_sentence(done, 2, "tasks.csv", *parts)
+
+
+async def test_prompts_in_forms_that_would_lose_something(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"id": "c1"}]}
+    user = {"role": "user", "content": "So?"}
+    async with ScriptedEndpoint(played) as endpoint:
+        done = await generated(tmp_path, endpoint.url, prompts=[{"messages": [user, call, user]}])
+        one_sentence(done, 2, "tasks.jsonl line 1", "`tool_calls`; tool calls are not supported yet")
+        write_tasks(tmp_path / "tasks.jsonl", [{"prompt": "So?", "messages": [user, call]}])
+        one_sentence(await generated(tmp_path, endpoint.url), 2, "both `prompt` and `messages`", "`column: prompt`")
+        assert endpoint.asked == []
 
 
 async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:

@@ -53,16 +53,41 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "README.md").exists()
 
 
+async def test_an_export_says_that_the_run_is_unfinished_and_a_split_empty(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        await clairgen("generate", config, "--run", run, "--limit", "4")
+        early = await clairgen("export", run, tmp_path / "out", "--test-fraction", "1e-9")
+        await clairgen("generate", config, "--run", run)
+        done = await clairgen("export", run, tmp_path / "out", "--overwrite")
+        all_in_test = await clairgen("export", run, tmp_path / "test", "--test-fraction", "0.999")
+    assert early.code == 0, early
+    assert "The run is not finished; pairs still to be made: 8 of clair. Run clairgen generate again" in early.out
+    assert "clair has no row in test: with --test-fraction 1e-09 and --seed 0, none of its tasks falls there" in early.out
+    assert "clair has no row in train" in all_in_test.out
+    assert "give a smaller --test-fraction" in all_in_test.out
+    assert "not finished" not in done.out
+    assert "no row in" not in done.out
+
+
 async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_left(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=100)
         guessed = await clairgen("generate", config, "--run", run, "--dry-run")
         await clairgen("generate", config, "--run", run, "--limit", "40")
-        done = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
+        done = await clairgen("generate", config, "--run", run, "--dry-run")
+        refused = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
+        free = {"price_per_million": {"input": 0, "output": 0}}
+        await prepared(tmp_path, endpoint.url, count=100, target=free, stronger=free)
+        capped = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
     assert "Generate a few with --limit 50 first" in guessed.out
     assert "Expected: $0.17, between $0.17 and $0.17" in done.out  # all answers of the script are alike
     assert "No price is known for target (target-model), so its dollars are not counted" in done.out
-    assert "Budget: $0.2000, of which $0.1160 are spent: not enough for what is expected" in done.out
+    assert "Spent: $0.1160, failed attempts included" in done.out
+    assert refused.err.startswith(
+        "Error: budget_usd needs a price for every model, and none is known for models.stronger"
+    )
+    assert "Budget: $0.2000, of which $0.1160 are spent: not enough for what is expected" in capped.out
 
 
 async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_path: Path) -> None:
@@ -75,12 +100,57 @@ async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_
         senseless = await clairgen("generate", config, "--run", run, "--budget-usd", "nan")
     assert stopped.code == 2
     assert stopped.err.startswith("the budget of $0.0500 has no room for the next request: $0.0")
-    assert "raise budget_usd, or give a larger --budget-usd, and run the same command again" in stopped.err
+    assert "raise budget_usd, or give a larger --budget-usd, such as 0.1, and run the same command again" in stopped.err
+    assert stopped.out.splitlines()[-1] == f"Continue with: clairgen generate {config} --run {run} --budget-usd 0.1"
     assert "Spent: $0.0" in stopped.out
     assert "Spent: $0.0" in status.out
     assert finished.code == 0, finished
     assert "clair: 30 pairs made" in finished.out
     assert (senseless.code, "Traceback" in senseless.err) == (2, False)
+
+
+async def test_spent_is_the_same_figure_everywhere(tmp_path: Path) -> None:
+    """What is not certain is within it, and said beside it."""
+    free = {"price_per_million": {"input": 0, "output": 0}}
+    torn = iter([Reply(b"", reset=True)])
+
+    def script(request: dict[str, Any]) -> Reply:
+        reply = played(request)
+        return next(torn, reply) if request["model"] == "reviser-model" else reply
+
+    async with ScriptedEndpoint(script) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=10, target=free, stronger=free)
+        generated = await clairgen("generate", config, "--run", run, "--budget-usd", "5")
+        status = await clairgen("status", run)
+        machine = json.loads((await clairgen("status", run, "--json")).out)
+        dry = await clairgen("generate", config, "--run", run, "--dry-run")
+    [line] = [line for line in generated.out.splitlines() if line.startswith("Spent: ")]
+    assert "of it is not certain: the most that 1 request in flight or of unknown cost can have cost" in line
+    for done in (status, dry):
+        assert line in done.out.splitlines()
+    spent = line.split()[1].rstrip(",")
+    assert spent == f"${machine['spent_usd']:.4f}"
+    assert f"; ${machine['unsettled_usd']:.4f} of it" in line
+    assert machine["spent_usd"] == pytest.approx(10 * 0.0029 + machine["unsettled_usd"])
+    assert f"Budget: $5.0000, of which {spent} are spent" in dry.out
+
+
+async def test_a_budget_is_lifted_by_name(tmp_path: Path) -> None:
+    free = {"price_per_million": {"input": 0, "output": 0}}
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=30, target=free, stronger=free)
+        await clairgen("generate", config, "--run", run, "--budget-usd", "0.05")
+        kept = await clairgen("generate", config, "--run", run)
+        both = await clairgen("generate", config, "--run", run, "--budget-usd", "1", "--no-budget")
+        lifted = await clairgen("generate", config, "--run", run, "--no-budget")
+    assert (kept.code, kept.err.startswith("Note: the run keeps its budget of $0.0500")) == (2, True)
+    assert "the budget of $0.0500 has no room" in kept.err
+    assert (both.code, both.err) == (
+        2,
+        "Error: --budget-usd sets a budget and --no-budget lifts it; give one of the two\n",
+    )
+    assert lifted.code == 0, lifted
+    assert "the run's budget is lifted; before this command it was $0.0500" in lifted.err
 
 
 @pytest.mark.process

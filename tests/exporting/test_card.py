@@ -58,7 +58,7 @@ def test_card_accounts_for_how_the_pairs_were_made() -> None:
     assert "| too-long | 1,234 |" in text
     assert "| clair | 29,000 | 43.11 | 1108 | 1.31 | treebank |" in text
     assert "| revise | sha256\\:0123 |" in text
-    assert "5.0% of the tasks" in text
+    assert "each task with a chance of 5.0%" in text
     assert "length ratio 0.5 to 2" in text
     assert "2408.06266" in text
     assert 'loss_type="apo_zero"' in text

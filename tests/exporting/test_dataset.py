@@ -98,6 +98,17 @@ def test_empty_split_does_not_break_loading(test_fraction: float, tmp_path: Path
     assert len(rows) == 3
 
 
+def test_a_run_that_is_unfinished_says_so_on_its_card(tmp_path: Path) -> None:
+    with DatasetWriter(tmp_path / "out") as writer:
+        writer.add(stored_pair(1))
+        summary = writer.finish(pending={"clair": 1200, "judge-on-policy": 0})
+    assert summary.pending == {"clair": 1200}
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "The run was not finished: pairs still to be made, 1,200 of clair." in card
+    with pytest.raises(InputError, match="none was given; 3 are still to be made"), DatasetWriter(tmp_path / "b") as writer:
+        writer.finish(pending={"clair": 3})
+
+
 def test_second_export_of_the_same_name_is_not_read_from_the_cache_of_the_first(tmp_path: Path) -> None:
     for number in range(2):
         export(tmp_path / "out", [stored_pair(number)], overwrite=True)

@@ -10,7 +10,7 @@ def test_the_reason_names_the_answer_that_was_cut_off() -> None:
     assert truncated(Candidate(pair())) is None
     assert truncated(Candidate(pair(chosen=CUT))) == Fault("chosen-truncated")
     assert truncated(Candidate(pair(rejected=CUT))) == Fault("rejected-truncated")
-    assert truncated(Candidate(pair(CUT, CUT))) == Fault("chosen-truncated")
+    assert truncated(Candidate(pair(CUT, CUT))) == Fault("both-truncated")
     assert truncated_reply(undecided(CUT)) == Fault("rejected-truncated")
 
 
@@ -21,6 +21,6 @@ def test_a_reply_that_was_cut_off_before_its_solution_is_truncated_too() -> None
 
 
 def test_truncation_of_either_answer_that_judges_compared_is_found() -> None:
-    for answers, side in (((CUT, answer()), "rejected"), ((answer(), CUT), "chosen"), ((CUT, CUT), "chosen")):
+    for answers, side in (((CUT, answer()), "rejected"), ((answer(), CUT), "chosen"), ((CUT, CUT), "both")):
         tie = Undecided("t", "judge-on-policy", ParseStatus.DECLARED_TIE, answers)
         assert truncated_reply(tie) == Fault(f"{side}-truncated")

@@ -75,10 +75,40 @@ def test_odd_bytes_lose_no_paid_answer(body: bytes, text: str, repaired: bool) -
     assert (answer.text, answer.repaired) == (text, repaired)
 
 
-@pytest.mark.parametrize("count", [True, -1, 2**70, "7", None])
+@pytest.mark.parametrize("count", [True, False, 0, -1, 10**9, 10**12, 2**70, 7.5, "7", None])
 def test_a_count_of_tokens_that_cannot_be_true_is_unknown(count: object) -> None:
     body = json.dumps({"choices": [{"message": {"content": "a"}}], "usage": {"prompt_tokens": count}}).encode()
     assert read_response(response(Reply(body)), now_seconds=NOW).usage.prompt_tokens is None
+
+
+@pytest.mark.parametrize(
+    ("message", "usage", "used"),
+    [
+        ({"content": "a"}, {"prompt_tokens": 9, "completion_tokens": 0}, Usage(9, None)),
+        ({"content": "a"}, {"prompt_tokens": 0, "completion_tokens": 3}, Usage(None, 3)),
+        ({"content": "a"}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, Usage(None, None)),
+        ({"content": "a"}, {"prompt_tokens": 9, "completion_tokens": 0, "total_tokens": 12}, Usage(9, 3)),
+        ({"content": "a"}, {"prompt_tokens": 9, "completion_tokens": 10**12}, Usage(9, None)),
+        ({"content": "a"}, [9, 3], Usage(None, None)),
+    ],
+)
+def test_no_tokens_for_a_text_are_no_count(message: dict[str, str], usage: object, used: Usage) -> None:
+    body = json.dumps({"choices": [{"message": message}], "usage": usage}).encode()
+    assert read_response(response(Reply(body)), now_seconds=NOW).usage == used
+
+
+@pytest.mark.parametrize(
+    ("message", "used"),
+    [({"content": ""}, (0, 0)), ({"content": "", "reasoning_content": "Let me think"}, None)],
+)
+def test_no_tokens_are_a_count_only_where_nothing_was_written(
+    message: dict[str, str], used: tuple[int, int] | None
+) -> None:
+    usage = {"prompt_tokens": 0, "completion_tokens": 0}
+    body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": usage}).encode()
+    with pytest.raises(RetryableError) as raised:
+        read_response(response(Reply(body)), now_seconds=NOW)
+    assert raised.value.used == used
 
 
 @pytest.mark.parametrize(

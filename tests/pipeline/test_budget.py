@@ -21,7 +21,7 @@ from tests.pipeline.test_kill import killed_after
 from tests.runs import REVISER, STRONGER, TARGET, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
-TRIALS = int(os.environ.get("CLAIRGEN_BUDGET_TRIALS", "3"))
+TRIALS = int(os.environ.get("CLAIRGEN_BUDGET_TRIALS", "2"))
 PRICES = {TARGET: (3, 7), REVISER: (11, 13), STRONGER: (0, 0)}
 MOST_TOKENS = 100
 TIMEOUT_SECONDS = 0.3
@@ -162,3 +162,28 @@ async def test_a_budget_for_requests_without_a_bound_is_rejected_before_anything
         with pytest.raises(ConfigError, match="budget_usd needs a price for every model"):
             await generate(config(endpoint.url, tasks, budget_usd=1), tmp_path / "run")
     assert not endpoint.asked
+
+
+@pytest.mark.parametrize("counts", [(0, 0), (False, True), (10**12, 10**12), (-5, -5), ("20", "10")])
+async def test_a_provider_that_counts_wrongly_does_not_void_the_budget(counts: tuple[Any, Any], tmp_path: Path) -> None:
+    """Each answer is counted at the most that it can cost, and said to be uncertain."""
+    budget = 0.1
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(100)), tmp_path / "run"
+
+    async with ScriptedEndpoint(lambda request: miscounted(request, counts)) as endpoint:
+        summary = await generate(config(endpoint.url, tasks, budget_usd=budget, **priced(timeout_seconds=10)), run)
+        priced_requests = [request for request in endpoint.asked if request["model"] != STRONGER]
+    assert isinstance(summary.stopped_by, BudgetError)
+    counted, money = await spent(run), summary.progress.money
+    assert (counted.settled, counted.open_calls) == (0, len(priced_requests))
+    assert budget / 2 < counted.unsettled / 10**12 <= budget
+    assert money.uncertain_usd == money.spent_usd == counted.unsettled / 10**12
+    assert money.uncertain_calls == counted.open_calls
+    notes = [note for note in summary.progress.notes if "without numbers of tokens that can be true" in note]
+    assert len(notes) == 2  # of the target and of the reviser
+
+
+def miscounted(request: dict[str, Any], counts: tuple[Any, Any]) -> Reply:
+    content = json.loads(played(request).body)
+    content["usage"] = dict(zip(("prompt_tokens", "completion_tokens"), counts, strict=True))
+    return Reply(json.dumps(content).encode())

@@ -83,9 +83,7 @@ async def test_what_a_killed_session_reserved_is_spent(tmp_path: Path) -> None:
         async with await budget_of(store, 10) as killed:
             await reserved(killed, 6 * DOLLAR)
         async with await budget_of(store, 10) as budget:
-            with pytest.raises(
-                BudgetError, match=r"\$6.0000 are spent \(\$6.0000 of it for requests of unknown outcome"
-            ):
+            with pytest.raises(BudgetError, match=r"\$6.0000 are spent \(\$6.0000 of it for requests of unknown cost"):
                 await reserved(budget, 5 * DOLLAR)
             await reserved(budget, 4 * DOLLAR)
 

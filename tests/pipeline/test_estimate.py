@@ -35,7 +35,7 @@ async def test_a_continued_run_is_estimated_from_what_its_answers_had(tmp_path: 
         given = config(endpoint.url, tasks)
         await generate(given, tmp_path / "run", Options(limit=30))
         found = await estimate(given, tmp_path / "run")
-        first = await estimate(given, tmp_path / "run", limit=40)
+        first = await estimate(given, tmp_path / "run", Options(limit=40))
     assert [role.calls for role in found.roles] == [70, 70, 70]
     assert [role.calls for role in first.roles] == [10, 10, 10]
     reviser = by_role(found)["reviser"]
@@ -51,9 +51,10 @@ async def test_what_has_changed_is_estimated_as_to_be_made(tmp_path: Path) -> No
     async with ScriptedEndpoint(played) as endpoint:
         await generate(config(endpoint.url, tasks), tmp_path / "run")
         same = await estimate(config(endpoint.url, tasks), tmp_path / "run")
-        other_reviser = await estimate(config(endpoint.url, tasks, reviser={"model": "new"}), tmp_path / "run")
+        changed = config(endpoint.url, tasks, reviser={"model": "new"})
+        other_reviser = await estimate(changed, tmp_path / "run", Options(accept_changes=True))
         write_tasks(tasks, [f"Another {number}" for number in range(7)])
-        other_tasks = await estimate(config(endpoint.url, tasks), tmp_path / "run")
+        other_tasks = await estimate(config(endpoint.url, tasks), tmp_path / "run", Options(accept_changes=True))
     assert {role.calls for role in same.roles} == {0}
     assert by_role(other_reviser)["reviser"].calls == 10
     assert by_role(other_reviser)["stronger"].calls == 0

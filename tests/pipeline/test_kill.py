@@ -18,7 +18,7 @@ from clairgen.records import Pair, Undecided
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
-KILLS = int(os.environ.get("CLAIRGEN_KILLS", "5"))
+KILLS = int(os.environ.get("CLAIRGEN_KILLS", "2"))
 TASKS = 35 * KILLS  # more than can be done before the last kill
 CONCURRENCY = 3
 

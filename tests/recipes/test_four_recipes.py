@@ -229,6 +229,30 @@ async def test_recorded_scores_choose_without_any_ask(tmp_path: Path) -> None:
     assert {failure[1]: failure[2] for failure in summary.failures} == {"too-few-answers": 2}
 
 
+async def test_false_tens_are_never_chosen_and_are_counted(tmp_path: Path) -> None:
+    def entry(text: str, overall: float, fine: float) -> dict[str, object]:
+        return {"model": "m", "response": text, "overall_score": overall, "fine-grained_score": fine}
+
+    rows = [
+        {"id": f"t{number}", "instruction": f"Question number {number}",
+         "completions": [entry("bad", 10.0, 1.25), entry("good", 8.5, 4.75), entry("fair", 7.0, 4.0)]}
+        for number in range(3)
+    ]
+    recipe = {"name": "judge-off-policy", "by": "scores"}
+    source = {"path": str(write_tasks(tmp_path / "tasks.jsonl", rows)), "column": "instruction", "answers": "completions"}
+    expected = {"overall_score": ("good", "fair", 3), None: ("good", "bad", 0)}
+    for scores, (best, worst, doubts) in expected.items():
+        folder = tmp_path / str(scores)
+        folder.mkdir()
+        async with ScriptedEndpoint(all_played) as endpoint:
+            summary = await made(folder, endpoint, [recipe], tasks=source | ({"scores": scores} if scores else {}))
+        for stored in await api.made_pairs(folder / "run", "judge-off-policy"):
+            assert isinstance(stored.outcome, Pair)
+            assert (stored.outcome.chosen.text, stored.outcome.rejected.text) == (best, worst)
+        assert summary.tasks.doubts == doubts
+    assert summary.tasks.first_doubt is None
+
+
 async def test_recorded_answers_are_judged_again(tmp_path: Path) -> None:
     rows = [
         {"prompt": f"Question number {number}", "a": f"short {number}", "b": f"rather longer {number}"}

@@ -9,6 +9,8 @@ import pytest
 
 from clairgen import api
 from clairgen.config.models import RevisionCheck
+from clairgen.embedded.address import embedded_address
+from clairgen.embedded.server import serve
 from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
@@ -209,21 +211,24 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
     tasks = write_tasks(
         tmp_path / "tasks.jsonl", ["What is 347 + 285?", "Find the odd one out: tiger, bread, horse, goat."]
     )
-    teacher = {"model": "teacher", "endpoints": ["classroom:teacher"], "temperature": 0.5, "max_tokens": 64}
-    student = teacher | {"model": "student", "endpoints": ["classroom:student"]}
-    models = {"target": student, "reviser": teacher, "stronger": teacher, "judge": teacher}
-    for number, choice in enumerate(
-        [
-            *({"name": "clair", "template": name} for name in CHECKS),
-            "clair-by-critique",
-            {"name": "clair-best-of-n", "samples": 2},
-            "degraded",
-        ]
+    choices = [
+        *({"name": "clair", "template": name} for name in CHECKS),
+        "clair-by-critique",
+        {"name": "clair-best-of-n", "samples": 2},
+        "degraded",
+    ]
+    async with (
+        serve(embedded_address("classroom:teacher"), slots=4) as teacher_url,
+        serve(embedded_address("classroom:student"), slots=4) as student_url,
     ):
-        run = tmp_path / f"run-{number}"
-        summary = await generate(config("http://127.0.0.1:9/v1", tasks, recipes=[choice], models=models), run)
-        [counts] = summary.statuses.values()
-        assert counts == {"made": 2}, (choice, summary.failures)
+        teacher = {"model": "teacher", "endpoints": [teacher_url], "temperature": 0.5, "max_tokens": 64}
+        student = teacher | {"model": "student", "endpoints": [student_url]}
+        models = {"target": student, "reviser": teacher, "stronger": teacher, "judge": teacher}
+        for number, choice in enumerate(choices):
+            run = tmp_path / f"run-{number}"
+            summary = await generate(config("http://127.0.0.1:9/v1", tasks, recipes=[choice], models=models), run)
+            [counts] = summary.statuses.values()
+            assert counts == {"made": 2}, (choice, summary.failures)
 
 
 def test_registry_names_every_recipe_with_a_summary() -> None:

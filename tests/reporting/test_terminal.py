@@ -30,7 +30,7 @@ def line_of(text: str, *words: str) -> list[str]:
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_figure_is_cut_or_wrapped_at_any_width(width: int) -> None:
     reports = [report_of(recipe, scale=10_000) for recipe in TABLE_1]
-    text = printed(*[replace(report, n=1_234_567) for report in reports], width=width)
+    text = printed(*[measured_over(report, 1_234_567) for report in reports], width=width)
     assert "…" not in text
     assert text.count("1,234,567") == len(reports)
     for row in TABLE_1.values():
@@ -38,6 +38,18 @@ def test_no_figure_is_cut_or_wrapped_at_any_width(width: int) -> None:
     kept = reports[0].contrast_of_kept.levenshtein
     assert f"{kept.mean:,.0f}" in line_of(text, "kept", "36")
     assert f"{kept.se:,.0f}" in line_of(text, "kept", "36")
+
+
+def measured_over(report: RecipeReport, n: int) -> RecipeReport:
+    """The report as if so many pairs had been measured, of more that were made."""
+    jaccard = replace(report.contrast_of_all.jaccard, n=n)
+    return replace(report, n=n + 1, contrast_of_all=replace(report.contrast_of_all, jaccard=jaccard))
+
+
+def test_n_is_that_of_the_mean_beside_it() -> None:
+    text = printed(measured_over(report_of("clair"), 77))
+    assert line_of(text, "clair", "all", "77")
+    assert "78" not in text
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])

@@ -48,10 +48,10 @@ def written(path: Path, pairs: Iterable[StoredPair], *, run: str = "runs/a", mos
         FeatureDifferences(),
         PairSample(run, recipe, most),
     )
-    for stored in pairs:
+    for number, stored in enumerate(pairs):
         numbers.add(stored)
         drawn.add(stored)
-        if numbers.report().n <= 200:
+        if number < 200:
             differences.add(stored)
     write_page(path, [numbers.report(cost_usd=3.0, audit=differences.audit())], [drawn])
     return path

@@ -18,14 +18,15 @@ from tests.reporting.training.made import FOUR, HEALTHY, Planned, columns, traje
 pytestmark = pytest.mark.slow
 
 
-def reports(folder: Path) -> list[TrainingReport]:
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> list[TrainingReport]:
+    folder = tmp_path_factory.mktemp("four")
     return [TrainingReport(trajectory(folder / name, planned)) for name, planned in FOUR.items()]
 
 
-def test_every_measurement_and_finding_stands_in_the_page(tmp_path: Path) -> None:
-    told = reports(tmp_path)
-    text = unescape(text_of(training_page(told)))
-    for report in told:
+def test_every_measurement_and_finding_stands_in_the_page(four: list[TrainingReport]) -> None:
+    text = unescape(text_of(training_page(four)))
+    for report in four:
         for one in report.measurements:
             mean, error = one.chosen_logps.mean or 0, one.chosen_logps.se or 0
             assert f"{one.step:,} {one.epoch:.4g} 100 {mean:,.1f} ± {error:,.1f}" in text
@@ -51,9 +52,9 @@ def test_charts_of_a_measure_share_their_scales(tmp_path: Path) -> None:
     assert all(len(ends) == 1 for ends in by_title.values()), by_title
 
 
-def test_a_measure_that_no_run_has_is_left_out(tmp_path: Path) -> None:
+def test_a_measure_that_no_run_has_is_left_out(tmp_path: Path, four: list[TrainingReport]) -> None:
     assert "Sampled length" not in training_page([TrainingReport(trajectory(tmp_path / "a", HEALTHY))])
-    assert "Sampled length" in training_page(reports(tmp_path)[:1])
+    assert "Sampled length" in training_page(four[:1])
 
 
 def test_pairs_that_are_no_numbers_are_counted_where_there_are_any(tmp_path: Path) -> None:
@@ -71,8 +72,8 @@ def test_one_measurement_of_one_pair_is_a_page_too(tmp_path: Path) -> None:
     assert html.count("<svg") == 3
 
 
-def test_the_page_asks_for_nothing_from_outside(tmp_path: Path) -> None:
-    html = unescape(training_page(reports(tmp_path)[:1]))
+def test_the_page_asks_for_nothing_from_outside(four: list[TrainingReport]) -> None:
+    html = unescape(training_page(four[:1]))
     assert not re.findall(r"""(?:src|href)=["'](?!#)""", html.replace('xmlns:xlink="http', ""))
     head = html.split("</head>")[0]
     assert "default-src 'none'; style-src 'sha256-" in head
@@ -80,6 +81,6 @@ def test_the_page_asks_for_nothing_from_outside(tmp_path: Path) -> None:
     assert "<script" not in html
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, four: list[TrainingReport]) -> None:
     with pytest.raises(InputError, match=r"absent/x\.html cannot be written"):
-        write_training_page(tmp_path / "absent" / "x.html", reports(tmp_path)[:1])
+        write_training_page(tmp_path / "absent" / "x.html", four[:1])

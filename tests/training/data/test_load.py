@@ -1,13 +1,15 @@
 """Files that cannot be read as pairs are one sentence each."""
 
+import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
 from datasets import Dataset
 
 from clairgen.errors import InputError
-from clairgen_train.data.load import read_split
+from clairgen_train.data.load import data_hash, read_split
 from clairgen_train.data.tokenize import PairTokenizer
 from clairgen_train.data.truncate import TokenLimits
 from tests.exporting.test_trl import byte_tokenizer
@@ -19,7 +21,8 @@ LINES = [json.dumps(pair(number)) for number in range(4)]
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("torn.jsonl", "\n".join(LINES)[:-30], "cannot be read"),
+        ("torn.jsonl", "\n".join(LINES)[:-30], r"torn.jsonl line 4: it is not valid JSON \(.*cut off; correct or remove"),
+        ("middle.jsonl", "\n".join([*LINES, LINES[0][:40], *LINES]), "middle.jsonl line 5: it is not valid JSON"),
         ("surrogate.jsonl", "\n".join([*LINES, LINES[0].replace("It is", "\\ud83d")]), "cannot be read"),
         ("empty.jsonl", "", "is empty"),
         ("pairs.csv", "prompt,chosen,rejected\n", "is not a data set that can be read; give a folder"),
@@ -30,6 +33,30 @@ def test_a_file_that_is_not_a_data_set_of_pairs_is_refused(tmp_path: Path, name:
     with pytest.raises(InputError, match=said) as caught:
         read_split(str(tmp_path / name), None, "train")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("utf16.jsonl", "\n".join(LINES).encode("utf-16"), "is UTF-16 text; convert it: iconv"),
+        ("packed.jsonl", gzip.compress("\n".join(LINES).encode()), "is compressed .gzip."),
+        ("packed.jsonl.gz", b"", "unpack it, for instance with gunzip --keep packed.jsonl.gz"),
+        ("array.jsonl", json.dumps([pair(1)]).encode(), "is one JSON array; write one object a line"),
+    ],
+)
+def test_a_file_in_another_form_is_refused_with_the_way_out(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_split(str(tmp_path / name), None, "train")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pairs.jsonl")
+    for read in (data_hash, lambda data: read_split(data, None, "train")):
+        with pytest.raises(InputError, match="it is a pipe or a device"):
+            read(str(tmp_path / "pairs.jsonl"))
 
 
 def test_a_test_split_without_rows_is_as_if_there_were_none(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Rows of every usual shape become pairs, and anything else is an error that names the row."""
 
+import json
+
 import pytest
 
 from clairgen.errors import InputError
@@ -18,6 +20,9 @@ RIGHT, WRONG = {"role": "assistant", "content": "4"}, {"role": "assistant", "con
         ({"chosen": [USER, RIGHT], "rejected": [USER, WRONG]}, "whole conversations"),
         ({"prompt": "2 + 2?", "chosen": "4", "rejected": "5"}, "text"),
         ({"prompt": [USER], "chosen": "4", "rejected": "5"}, "text"),
+        ({"prompt": json.dumps([USER]), "chosen": json.dumps([RIGHT]), "rejected": json.dumps([WRONG])}, "messages"),
+        ({"chosen": json.dumps([USER, RIGHT]), "rejected": [USER, WRONG]}, "whole conversations"),
+        ({"prompt": json.dumps([USER]), "chosen": "4", "rejected": "5"}, "text"),
     ],
 )
 def test_every_usual_shape_is_the_same_pair(row: dict[str, object], shape: str) -> None:
@@ -51,6 +56,14 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
         ({"prompt": [RIGHT]}, "the prompt in row 7 of the data set has no user message"),
         ({"chosen": [USER, RIGHT], "rejected": [WRONG]}, "do not begin with the same prompt"),
         ({"chosen": [USER, USER], "rejected": [USER, WRONG]}, "does not end with an assistant's message"),
+        ({"chosen": "4", "rejected": [WRONG]}, "`chosen` in row 7 .* is text and the other answer is messages"),
+        ({"chosen": "4", "rejected": json.dumps([WRONG])}, "is text and the other answer is messages"),
+        ({"chosen": str([RIGHT])}, "`chosen` in row 7 .* is a list of messages as text, but not valid JSON"),
+        ({"chosen": [RIGHT | {"tool_calls": [{"id": "c1"}]}]}, "`chosen` in row 7 .* has a message with `tool_calls`"),
+        ({"chosen": [RIGHT | {"reasoning_content": "hm"}]}, "has a message with `reasoning_content`; thinking"),
+        ({"prompt": [USER, {"role": "tool", "content": "18"}, USER]}, "`prompt` in row 7 .* the role `tool`"),
+        ({"prompt": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "a list of parts"),
+        ({"tools": [{"type": "function"}]}, "row 7 of the data set has the column `tools`, which would be lost"),
         ({"objective": "ppo"}, "`objective` in row 7 of the data set is 'ppo'"),
         ({"objective": "sft"}, "cannot be set for single pairs"),
         ({"weight": -1}, "`weight` in row 7 of the data set is -1"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from clairgen.errors import InputError
+from clairgen.row_files import json_lines, require_readable_rows, require_regular_file
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,7 +28,7 @@ def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
     # its warnings about files that it cannot read are repeated in the exception
     logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         return _from_file(path, data, subset, split)
     if not path.is_dir() and (data.startswith((".", "/", "~")) or data.count("/") != 1):
         raise InputError(
@@ -49,9 +50,15 @@ def data_hash(data: str) -> str | None:
     path = Path(data)
     if not path.exists():
         return None
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _HASHED)
     found = hashlib.sha256()
     try:
+        if not path.is_dir():
+            require_regular_file(path, "the data set")
+        files = (
+            sorted(file for file in path.rglob("*") if file.suffix in _HASHED and file.is_file())
+            if path.is_dir()
+            else [path]
+        )
         for file in files:
             with file.open("rb") as content:
                 found.update(
@@ -64,12 +71,34 @@ def data_hash(data: str) -> str | None:
 
 def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Dataset | None":
     if path.suffix not in _FILES:
-        raise InputError(f"{data} is not a data set that can be read; give a folder, or a .parquet or .jsonl file")
+        unpack = f": unpack it, for instance with gunzip --keep {path.name}" if path.suffix == ".gz" else ""
+        raise InputError(
+            f"{data} is not a data set that can be read; give a folder, or a .parquet or .jsonl file{unpack}"
+        )
+    require_readable_rows(path, "the data set")
     if subset is not None:
         raise InputError(f"{data} is a file and has no subset {subset!r}; leave --subset out")
     if split != "train":
         return None
-    return _require_pairs(_loaded(data, _FILES[path.suffix], data_files=str(path), split="train"), data)
+    try:
+        rows = _loaded(data, _FILES[path.suffix], data_files=str(path), split="train")
+    except _EmptyError:
+        raise
+    except InputError as error:
+        _require_valid_lines(path)
+        raise error
+    return _require_pairs(rows, data)
+
+
+def _require_valid_lines(path: Path) -> None:
+    """Raise InputError with the number of the line that is at fault, which the library's message often lacks."""
+    if path.suffix == ".parquet":
+        return
+    for number, content in json_lines(path):
+        if isinstance(content, str):
+            if path.suffix == ".json" and number == 1:
+                return  # one array over several lines
+            raise InputError(f"{path} line {number:,}: {content}; correct or remove that line")
 
 
 def _subset(data: str, subset: str | None) -> str:

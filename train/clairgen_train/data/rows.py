@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clairgen.conversations import messages_in, unsupported_column, unsupported_message
 from clairgen.errors import InputError
 from clairgen_train.objectives import Objective
 
@@ -38,11 +39,15 @@ class PairRow:
 def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
     """Read row `number` of a data set. Raises InputError, one sentence, for a row that is not a pair."""
     where = f"row {number:,} of the data set"
+    lost = unsupported_column(row)
+    if lost:
+        raise InputError(f"{where} {lost}; fix or remove that row")
     answers = {name: row.get(name) for name in ("chosen", "rejected")}
     for name, answer in answers.items():
         if answer is None or answer == []:
             raise InputError(f"{where} has no `{name}`; every row needs a prompt, a chosen and a rejected answer")
-    given = row.get("prompt")
+    answers = _parsed(answers, where)
+    given = _parsed({"prompt": row.get("prompt")}, where)["prompt"]
     if all(isinstance(answer, str) for answer in answers.values()):
         prompt, texts, shape = _from_text(given, answers, where)
     else:
@@ -66,6 +71,21 @@ def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
     )
 
 
+def _parsed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The cells, those that are messages as JSON text as lists; either all texts among them are, or none."""
+    parsed: dict[str, Any] = {}
+    for name, cell in cells.items():
+        try:
+            parsed[name] = messages_in(cell) if isinstance(cell, str) else None
+        except ValueError as error:
+            raise InputError(f"`{name}` in {where} {error}") from error
+    found = {name: messages if messages is not None else cells[name] for name, messages in parsed.items()}
+    texts = [name for name, cell in found.items() if isinstance(cell, str)]
+    if texts and len(texts) < len(found):
+        raise InputError(f"`{texts[0]}` in {where} is text and the other answer is messages; give both in one form")
+    return found
+
+
 def _from_text(given: object, answers: Mapping[str, Any], where: str) -> tuple[Messages, tuple[str, str], str]:
     texts = (str(answers["chosen"]), str(answers["rejected"]))
     if isinstance(given, list):
@@ -81,6 +101,9 @@ def _conversation(value: object, where: str) -> Messages:
         raise InputError(f"{where} is neither text nor a list of messages; fix or remove that row")
     messages = []
     for message in value:
+        lost = unsupported_message(message) if isinstance(message, Mapping) else None
+        if lost:
+            raise InputError(f"{where} {lost}; fix or remove that row")
         role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str):
             raise InputError(f"{where} has a message without a text `role` and `content`; fix or remove that row")

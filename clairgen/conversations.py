@@ -1,0 +1,102 @@
+"""Conversations as data sets write them: messages as JSON text, and what of a row or a message cannot be used yet."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+_QUOTED_ROLE: Final = re.compile(r"""["'](?:role|from)\\?["']\s*:""")
+_QUOTED_CONTENT: Final = re.compile(r"""["'](?:content|value)\\?["']\s*:""")
+_HOLDERS: Final = ("messages", "conversations", "conversation")
+_UNSUPPORTED_FIELDS: Final = {
+    "tool_calls": "tool calls",
+    "function_call": "tool calls",
+    "tool_call_id": "tool calls",
+    "name": "names of speakers",
+    "reasoning_content": "thinking beside the text",
+    "reasoning": "thinking beside the text",
+    "thinking": "thinking beside the text",
+    "images": "images",
+    "audio": "audio",
+}
+_UNSUPPORTED_COLUMNS: Final = {
+    "tools": "tools that the model may call",
+    "functions": "tools that the model may call",
+    "images": "images",
+    "image": "images",
+    "system": "a system prompt in a column of its own; put it into the conversation as its first message",
+    "system_prompt": "a system prompt in a column of its own; put it into the conversation as its first message",
+}
+
+
+def messages_in(text: str) -> list[Any] | None:
+    """The messages that a text is the JSON of; None for any other text, also one that only quotes messages.
+
+    Raises ValueError, with the reason, for a text that is meant as messages and cannot be read as a list of them.
+    """
+    start = text.lstrip()[:1]
+    if not start or start not in '[{"':
+        return None
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        if start != '"' and text.rstrip()[-1] in "]}" and _QUOTED_ROLE.search(text) and _QUOTED_CONTENT.search(text):
+            raise ValueError("is a list of messages as text, but not valid JSON; write it as JSON") from None
+        return None
+    if isinstance(content, str):
+        if _is_messages_text(content):
+            raise ValueError("is JSON text within JSON text; write the messages as JSON once")
+        return None
+    if isinstance(content, dict):
+        if _is_message(content):
+            raise ValueError("is a single message as text; write a list of messages")
+        if any(isinstance(content.get(name), list) and any(map(_is_message, content[name])) for name in _HOLDERS):
+            raise ValueError("is an object that holds messages, as text; write the list of messages alone")
+        return None
+    if not isinstance(content, list):
+        return None
+    if any(isinstance(entry, str) and _is_messages_text(entry) for entry in content):
+        raise ValueError("is a list of messages that are JSON text themselves; write each as a JSON object")
+    return content if any(map(_is_message, content)) else None
+
+
+def unsupported_message(message: Mapping[str, Any]) -> str | None:
+    """What of a message would be lost, as a phrase; None for one that is its role and its text alone."""
+    if message.get("role") in ("tool", "function"):
+        return f"has a message of the role `{message['role']}`; conversations with tools are not supported yet"
+    if isinstance(message.get("content"), list):
+        kinds = {str(part.get("type")) for part in message["content"] if isinstance(part, Mapping)} - {"text"}
+        held = f" ({', '.join(sorted(kinds))})" if kinds else ""
+        return f"has a message whose content is a list of parts{held}, which is not supported yet; give it as one text"
+    for name, what in _UNSUPPORTED_FIELDS.items():
+        if message.get(name):
+            return f"has a message with `{name}`; {what} are not supported yet and would be lost"
+    if "from" in message and "value" in message and "role" not in message:
+        return "has messages with `from` and `value` (ShareGPT); write them with `role` and `content`"
+    return None
+
+
+def unsupported_column(row: Mapping[str, Any]) -> str | None:
+    """What of a row beside its messages would be lost, as a phrase; None for a row without such a column."""
+    for name, what in _UNSUPPORTED_COLUMNS.items():
+        value = row.get(name)
+        if value is not None and (value if not isinstance(value, str) else value.strip() not in ("", "[]")):
+            return f"has the column `{name}`, which would be lost: {what}" + ("" if ";" in what else ", not supported yet")
+    return None
+
+
+def _is_message(entry: object) -> bool:
+    if not isinstance(entry, Mapping):
+        return False
+    texts = ("content", "text", "value", "parts", "tool_calls")
+    return ("role" in entry or "from" in entry) and any(name in entry for name in texts)
+
+
+def _is_messages_text(text: str) -> bool:
+    try:
+        found = messages_in(text)
+    except ValueError:
+        return True
+    if found is not None:
+        return True
+    return text.lstrip()[:1] == "{" and bool(_QUOTED_ROLE.search(text) and _QUOTED_CONTENT.search(text))

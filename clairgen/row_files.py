@@ -1,0 +1,97 @@
+"""What a file of rows has to be before it is read, and its JSON lines: each fault in one sentence, in bounded time."""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from clairgen.errors import InputError
+
+_HEAD_BYTES: Final = 4096
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}
+_PARQUET: Final = b"PAR1"
+_BYTE_ORDER_MARKS: Final = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+
+
+def require_regular_file(path: Path, what: str) -> None:
+    """Raise InputError for a pipe, a device or a folder; opening or reading those may never end.
+
+    `what` names the file in the sentence. Raises FileNotFoundError, and OSError, like `Path.stat`.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise InputError(f"{what} {path} cannot be read: it is {kind}; name a file, which is read more than once")
+
+
+def require_readable_rows(path: Path, what: str) -> None:
+    """Raise InputError for a file of rows that is no regular file, is compressed, or is not UTF-8 by its first bytes.
+
+    `what` names the file in the sentence. Raises FileNotFoundError, and OSError, like `open`.
+    """
+    require_regular_file(path, what)
+    with path.open("rb") as content:
+        head = content.read(_HEAD_BYTES)
+    for magic, packing in _PACKED.items():
+        if head.startswith(magic):
+            raise InputError(f"{what} {path} is compressed ({packing}); unpack it and name the file that comes out")
+    if path.suffix == ".parquet":
+        return
+    if head.startswith(_PARQUET):
+        raise InputError(f"{what} {path} is a Parquet file; rename it so that it ends in .parquet")
+    encoding = _other_encoding(head)
+    if encoding is not None:
+        raise InputError(
+            f"{what} {path} is {encoding} text; convert it: iconv -f {encoding} -t UTF-8 {path.name} > "
+            f"{path.stem}-utf8{path.suffix}"
+        )
+    if path.suffix == ".jsonl" and head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[":
+        raise InputError(
+            f"{what} {path} is one JSON array; write one object a line, for instance with: jq -c '.[]' {path.name}"
+        )
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """The lines of a JSON Lines file that are not blank, by number from 1: the object, or why the line holds none."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                content = json.loads(line.decode("utf-8-sig"))
+            except UnicodeDecodeError as error:
+                yield number, not_utf8(error)
+            except (ValueError, RecursionError) as error:
+                torn = "" if line.endswith(b"\n") else "; the file ends within it, as if it had been cut off"
+                yield number, f"it is not valid JSON ({error}){torn}"
+            else:
+                yield number, content if isinstance(content, dict) else "it is not a JSON object"
+
+
+def not_utf8(error: UnicodeDecodeError) -> str:
+    """Why bytes are not text, and what to do."""
+    return f"it is not UTF-8 text (byte 0x{error.object[error.start]:02x}); convert the file to UTF-8"
+
+
+def _other_encoding(head: bytes) -> str | None:
+    """The encoding that a byte order mark or zero bytes at every other position give away."""
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    pairs = len(head) // 2
+    zeros = [head[start : 2 * pairs : 2].count(0) for start in (0, 1)]
+    if pairs < 2 or max(zeros) < pairs * 0.6 or min(zeros) > pairs * 0.1:
+        return None
+    return "UTF-16BE" if zeros[0] > zeros[1] else "UTF-16LE"
