@@ -116,7 +116,7 @@ def _reliable(stream: TextIO) -> TextIO:
     return _text(_Descriptor(descriptor, wait=True), stream)
 
 
-def _text(raw: _Descriptor, like: TextIO) -> TextIO:
+def _text(raw: io.RawIOBase, like: TextIO) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=like.encoding,

@@ -162,7 +162,11 @@ class Role(Strict):
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"the header {name!r} is set by clairgen; leave it out")
             named = _VARIABLE.findall(value)
-            if contains_key(value) or not all(map(is_variable_name, named)) or (_SECRET_HEADER.search(name) and not named):
+            if (
+                contains_key(value)
+                or not all(map(is_variable_name, named))
+                or (_SECRET_HEADER.search(name) and not named)
+            ):
                 raise ValueError(
                     f"the header {name!r} holds a secret, which must not stand in a file; "
                     "export it and write ${NAME} with the variable's name"

@@ -21,8 +21,20 @@ _KEY: Final = re.compile(
 )
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FIELDS: Final = frozenset(
-    "apikey xapikey authorization proxyauthorization extraheaders headers accesstoken bearertoken authtoken password secret "
-    "clientsecret".split()
+    {
+        "accesstoken",
+        "apikey",
+        "authorization",
+        "authtoken",
+        "bearertoken",
+        "clientsecret",
+        "extraheaders",
+        "headers",
+        "password",
+        "proxyauthorization",
+        "secret",
+        "xapikey",
+    }
 )
 """Names of fields that hold secrets, in lower case and without `-` and `_`."""
 _SHORTEST_KEY = 24

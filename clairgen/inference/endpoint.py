@@ -122,7 +122,7 @@ class Endpoint:
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
             # Once as it came, before a part of it is quoted, and once as it is understood.
-            answer = read_response(replace(response, body=self._redaction.bytes(response.body)), now_seconds=now)
+            answer = read_response(replace(response, body=self._redaction.body(response.body)), now_seconds=now)
             answer = _without_keys(answer, self._redaction)
         except RequestError as error:
             self._redaction.error(error)

@@ -21,7 +21,7 @@ _NAMES: Final = {character: name for name, character in html.entities.html5.item
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Replaces keys by `[key]`: as they are, with JSON, percent or HTML escapes, with NULs as in UTF-16, or cut off at the end."""
+    """Replaces keys by `[key]`: as they are, with escapes of JSON, URLs or HTML, as UTF-16, or with the end cut off."""
 
     _beginnings: tuple[str, ...]
     _spellings: re.Pattern[bytes]
@@ -33,7 +33,7 @@ class Redaction:
         longest_first = tuple(sorted(secrets, key=lambda key: (-len(key), key)))
         return cls(tuple(key[:_CUT_AFTER] for key in longest_first), _spellings_of(longest_first))
 
-    def bytes(self, body: bytes) -> bytes:
+    def body(self, body: bytes) -> bytes:
         """A body without the keys, before a part of it is quoted."""
         if not self._beginnings:
             return body
@@ -44,7 +44,7 @@ class Redaction:
     def text(self, text: str) -> str:
         """A text without the keys."""
         body = text.encode("utf-8", "surrogatepass")
-        found = self.bytes(body)
+        found = self.body(body)
         return text if found is body else found.decode("utf-8", "surrogatepass")
 
     def error(self, error: RequestError) -> None:

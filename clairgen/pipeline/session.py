@@ -8,6 +8,7 @@ from typing import Any
 
 from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
+from clairgen.errors import StoreError
 from clairgen.inference.factory import open_pools
 from clairgen.inference.open_files import raise_open_file_limit
 from clairgen.inference.runtime import Runtime
@@ -20,6 +21,7 @@ from clairgen.version import __version__
 
 TASKS_QUEUED = 64
 """Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""
+_LEAST_FREE_BYTES = 50_000_000  # for a thousand answers of 20 kB, which are first written beside the database
 DRAIN_SECONDS = 60.0
 """Default of how long tasks in flight may take once a session is to stop."""
 
@@ -113,7 +115,17 @@ class Session:
             stop=self.stop,
             progress=self.progress,
             budget=budget,
+            check_space=self.check_space,
         )
+
+    def check_space(self) -> None:
+        """Raise StoreError while so little space is left that the answers in flight may not find room."""
+        folder = self.directory.path
+        if (free := self.runtime.free_bytes(folder)) < _LEAST_FREE_BYTES:
+            raise StoreError(
+                f"only {free / 1e6:,.1f} MB are free on the disk that holds {folder}, and answers in flight may need up to "
+                f"{_LEAST_FREE_BYTES / 1e6:.0f} MB, so nothing more is sent; free some space and run the same command again"
+            )
 
     async def run_tasks(
         self,

@@ -12,7 +12,7 @@ from clairgen.config.file import load_config
 from clairgen.config.secrets import is_variable_name
 from clairgen.errors import ConfigError
 
-SECRET = "S3cr3tS3cr3tS3cr3t"
+SECRET = "S3cr3tS3cr3tS3cr3t"  # noqa: S105 - of nobody
 KEYS = [
     "sk-proj-abcDEF1234567890ghiJKL",
     "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZabcd1234",
@@ -23,7 +23,7 @@ KEYS = [
 ]
 
 
-def refusal(tmp_path: Path, **target: Any) -> str:
+def refusal(tmp_path: Path, **target: Any) -> str:  # noqa: ANN401 - any field of a role
     role = {"model": "m", "endpoints": ["http://localhost:8000/v1"]}
     content = {
         "recipes": ["clair"],
@@ -47,7 +47,14 @@ def test_a_key_in_place_of_its_variables_name_is_refused_and_not_printed(key: st
 
 @pytest.mark.parametrize(
     "name",
-    ["OPENAI_API_KEY", "HF_TOKEN", "hf_token", "key2", "AZURE_OPENAI_API_KEY_SWEDEN_2", "clairgenKeyForStagingServer2024"],
+    [
+        "OPENAI_API_KEY",
+        "HF_TOKEN",
+        "hf_token",
+        "key2",
+        "AZURE_OPENAI_API_KEY_SWEDEN_2",
+        "clairgenKeyForStagingServer2024",
+    ],
 )
 def test_names_of_variables_are_taken(name: str) -> None:
     assert is_variable_name(name)
@@ -86,7 +93,8 @@ def test_a_user_name_or_password_in_a_url_is_refused_in_any_spelling_and_not_pri
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["http://999.999.999.999/v1", "http://1.2.3.256/v1", "http://a|b/v1", "http://a%20b/v1", "http://h:99999"]
+    "endpoint",
+    ["http://999.999.999.999/v1", "http://1.2.3.256/v1", "http://a|b/v1", "http://a%20b/v1", "http://h:99999"],
 )
 def test_a_url_that_nothing_can_be_sent_to_is_refused(endpoint: str, tmp_path: Path) -> None:
     pytest.importorskip("pyreqwest")

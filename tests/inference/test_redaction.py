@@ -31,7 +31,10 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_spelling_is_redacted_in_bytes_and_in_texts(spelling: str) -> None:
     redaction, spelled = Redaction.of([KEY, None]), SPELLINGS[spelling](KEY)
-    for found in (redaction.text(f"before {spelled} after"), redaction.bytes(f"before {spelled} after".encode()).decode()):
+    for found in (
+        redaction.text(f"before {spelled} after"),
+        redaction.body(f"before {spelled} after".encode()).decode(),
+    ):
         assert "[key]" in found
         assert found.startswith("before ")
         assert found.endswith(" after")

@@ -115,7 +115,9 @@ class Meanwhile(os.PathLike[str]):
 
     def __fspath__(self) -> str:
         with sqlite3.connect(RunDirectory(self._run).database) as database:
-            database.execute("INSERT INTO filter_results SELECT filter_set, id, 9, 'format', 'drop', 'no', NULL FROM pairs")
+            database.execute(
+                "INSERT INTO filter_results SELECT filter_set, id, 9, 'format', 'drop', 'no', NULL FROM pairs"
+            )
         database.close()
         return str(self._folder)
 

@@ -33,7 +33,9 @@ def echoing(request: dict[str, Any]) -> Reply:
         refused(400, f"context length exceeded: {quoted}"),
         Reply(quoted.encode(), 400),
         Reply(quoted.encode("utf-16"), 413, {"content-type": f"text/{spelled(KEY)}"}),
-        Reply(quoted.encode(), 200, {"content-type": "text/html; key=" + spelled(KEY).encode("ascii", "ignore").decode()}),
+        Reply(
+            quoted.encode(), 200, {"content-type": "text/html; key=" + spelled(KEY).encode("ascii", "ignore").decode()}
+        ),
         Reply(f"{'.' * 1195}{KEY}".encode(), 400),
         Reply(f"{'.' * 290}{KEY}".encode(), 400),
         said(None, message={"role": "assistant", "content": None, "refusal": quoted}),

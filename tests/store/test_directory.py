@@ -131,6 +131,14 @@ async def test_a_run_that_was_killed_before_its_first_page_is_begun_again(tmp_pa
 
 
 @contextlib.contextmanager
+def folder_for_all() -> Iterator[Path]:
+    """A folder that other users may enter, as they may not pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """Nothing can be written into a folder; root, who may do anything, becomes somebody else meanwhile."""
     folder.chmod(0o555)
@@ -146,9 +154,8 @@ def read_only(folder: Path) -> Iterator[None]:
 
 
 async def test_a_finished_run_in_a_folder_that_is_read_only_can_be_read() -> None:
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to other users
-        Path(folder).chmod(0o755)
-        run = await made(Path(folder) / "run")
+    with folder_for_all() as folder:
+        run = await made(folder / "run")
         with read_only(run.path):
             for snapshot in (False, True):
                 async with reading(run, snapshot=snapshot) as store:
@@ -157,9 +164,8 @@ async def test_a_finished_run_in_a_folder_that_is_read_only_can_be_read() -> Non
 
 
 async def test_an_unfinished_run_in_a_folder_that_is_read_only_is_not_read_without_its_log() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        run = await made(Path(folder) / "run")
+    with folder_for_all() as folder:
+        run = await made(folder / "run")
         (run.path / "run.db-wal").write_bytes(b"what was not merged yet")
         with read_only(run.path), pytest.raises(StoreError, match="check the folder's permissions"):
             async with reading(run):
