@@ -43,6 +43,7 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.slow
 async def test_the_example_of_the_docstring_runs_inside_a_running_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(b
     assert [row["marks"] for row in rows] == [["chosen-apologizes"]] * 4
 
 
+@pytest.mark.slow
 async def test_the_command_line_knows_a_plugin_and_misses_one_that_is_gone(brevity: Path, tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(4)), tmp_path / "run"
     async with ScriptedEndpoint(regretful()) as endpoint:
@@ -246,7 +247,6 @@ def added() -> Iterator[list[str]]:
         clairgen.FILTERS._added.pop(name)
 
 
-@pytest.mark.process
 def test_a_filter_can_be_added_for_the_running_process(added: list[str]) -> None:
     own = Filter("shouting", Marking, "Answers in capitals.", always(lambda _: Fault("shouts")))
     clairgen.FILTERS.add(own)

@@ -50,6 +50,7 @@ def complaints(schema: str, path: Path) -> str:
     return "" if ended.value.code == 0 else output.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_it_is_valid_by_its_schema(name: str) -> None:
     assert complaints(SCHEMAS[name], ROOT / name) == ""
@@ -121,6 +122,7 @@ def test_switches_of_the_workflows_are_read_by_the_tests() -> None:
     assert [name for name in switches if not any(name in text for text in texts)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tag", "said"), [("v{}", ""), ("v{}.1", "is not v{}, the version in pyproject.toml"), ("{}", "is not v")]
 )

@@ -33,6 +33,7 @@ def test_own_models_are_configured_as_shown() -> None:
     assert config.models["reviser"].api_key_env == "OPENAI_API_KEY"
 
 
+@pytest.mark.slow
 async def test_every_command_and_flag_exists() -> None:
     listed = await clairgen("--help")
     assert [name for name in re.findall(r"^│ (\w+) ", listed.out, re.MULTILINE) if name != "install"] == list(
@@ -47,6 +48,7 @@ async def test_every_command_and_flag_exists() -> None:
             assert name in ("makes", "samples"), line  # a sentence that begins a line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(all_commands()))
 async def test_the_help_of_a_command_shows_every_option_and_an_example(name: str) -> None:
     help_text = (await clairgen(name, "--help", environment={"COLUMNS": "200"})).out

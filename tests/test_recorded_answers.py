@@ -75,8 +75,16 @@ def test_answers_in_another_form_make_a_bad_row(row: dict[str, object], said: st
 @pytest.mark.parametrize(
     ("row", "given", "said"),
     [
-        ({"chosen": [{"role": "user"}], "rejected": []}, {"answers": ["chosen", "rejected"]}, "'chosen' of t.jsonl holds a"),
-        ({"c": [{"response": "x", "rank": 1}]}, {"answers": "c", "scores": "score"}, "no 'score', .* they have rank, res"),
+        (
+            {"chosen": [{"role": "user"}], "rejected": []},
+            {"answers": ["chosen", "rejected"]},
+            "'chosen' of t.jsonl holds a",
+        ),
+        (
+            {"c": [{"response": "x", "rank": 1}]},
+            {"answers": "c", "scores": "score"},
+            "no 'score', .* they have rank, res",
+        ),
         ({"c": ["x", "y"]}, {"answers": "c", "scores": "ratings"}, "no column 'ratings'"),
     ],
 )

@@ -98,6 +98,7 @@ def test_what_only_looks_like_it_stays_as_it_is(text: str, prompt: str) -> None:
     assert separate(text, prompt) == Separated(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     [

@@ -105,7 +105,7 @@ def print_summary(summary: Summary, again: str) -> None:
     if tasks.doubts:
         typer.echo(
             f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
-            "`scores: fine-grained_score` under `tasks` avoids it."
+            "name another with `scores` under `tasks` if the data set has one."
         )
     for recipe, counts in summary.statuses.items():
         dropped = summary.dropped.get(recipe, {})

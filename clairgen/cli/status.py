@@ -125,7 +125,7 @@ def _state(session: LastSession | None) -> str:
     if session.running:
         return "running"
     if session.ended is None:
-        return "not running (its last session was killed, or hangs)"
+        return "not running (its last session did not say how it ended: it was killed, or an error stopped it)"
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
 
 
@@ -149,10 +149,10 @@ def _pairs_table(
 def _roles_table(numbers: list[RoleNumbers]) -> Table:
     roles = Table(box=None, pad_edge=False)
     roles.add_column("role")
-    for title in ("answers", "reused", "tokens in", "tokens out", "dollars"):
+    for title in ("answers", "reused", "cut off", "tokens in", "tokens out", "dollars"):
         roles.add_column(title, justify="right", no_wrap=True)
     for role in numbers:
         cost = "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}"
-        counts = (role.completions, role.reused, role.prompt_tokens, role.completion_tokens)
+        counts = (role.completions, role.reused, role.cut_off, role.prompt_tokens, role.completion_tokens)
         roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts), cost)
     return roles

@@ -63,15 +63,17 @@ class TaskSource(Strict):
     hub: str | None = Field(None, description="A data set on the Hugging Face hub, as owner/name.")
     subset: str | None = Field(None, description="The hub data set's configuration, if it has several.")
     split: str = Field("train", description="The hub data set's split.")
-    column: str | None = Field(None, description="The column with the prompt, if it is not `prompt` or `messages`, or if both are there.")
+    column: str | None = Field(
+        None, description="The column with the prompt, if it is not `prompt` or `messages`, or if both are there."
+    )
     answers: str | list[str] | None = Field(
         None,
         description="Answers that the data set contains: a column with a list of objects, as in UltraFeedback, or text columns.",
     )
     scores: str | list[str] | None = Field(
         None,
-        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by default, "
-        "`overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
+        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by "
+        "default, `overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
@@ -86,8 +88,8 @@ class TaskSource(Strict):
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
             if _RANK.search(name):
                 raise ValueError(
-                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so name "
-                    "one with scores, or write one as minus the rank"
+                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
+                    "name one with scores, or write one as minus the rank"
                 )
         return self
 

@@ -2,8 +2,10 @@
 
 import datetime
 import sqlite3
+from collections import Counter
 from dataclasses import dataclass
 
+from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.records import Completion, Usage
 from clairgen.store.messages import messages_json_row
 from clairgen.store.reader import Lookups, Reader
@@ -45,11 +47,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RoleNumbers:
-    """What a role has answered so far; tokens and dollars of completions reused from other runs are not counted."""
+    """What a role has answered so far; tokens and dollars of completions reused from other runs are not counted.
+
+    `cut_off` answers ended because they reached their limit of tokens.
+    """
 
     role: str
     completions: int
     reused: int
+    cut_off: int
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
@@ -101,6 +107,11 @@ class Completions:
 
     async def numbers(self) -> list[RoleNumbers]:
         """Counts, tokens and dollars by role."""
+        cut_off: Counter[str] = Counter()
+        by_word = "SELECT role, finish_reason, count(*) AS answers FROM completions GROUP BY role, finish_reason"
+        for row in await self._reader.rows(by_word):
+            if finish_kind(row["finish_reason"]) is FinishKind.LENGTH:
+                cut_off[row["role"]] += row["answers"]
         sql = (
             "SELECT role, count(*) AS completions, count(reused_from) AS reused, "
             "total(iif(reused_from IS NULL, prompt_tokens, 0)) AS prompt_tokens, "
@@ -113,6 +124,7 @@ class Completions:
                 row["role"],
                 row["completions"],
                 row["reused"],
+                cut_off[row["role"]],
                 int(row["prompt_tokens"]),
                 int(row["completion_tokens"]),
                 row["cost_usd"],

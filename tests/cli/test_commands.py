@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.commands import clairgen, process
 from tests.exporting.hub_stand_in import HubStandIn, served
-from tests.runs import config_text, played, questions, write_tasks
+from tests.runs import REVISER, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
 
@@ -53,6 +53,7 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "README.md").exists()
 
 
+@pytest.mark.slow
 async def test_an_export_says_that_the_run_is_unfinished_and_a_split_empty(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
@@ -63,13 +64,16 @@ async def test_an_export_says_that_the_run_is_unfinished_and_a_split_empty(tmp_p
         all_in_test = await clairgen("export", run, tmp_path / "test", "--test-fraction", "0.999")
     assert early.code == 0, early
     assert "The run is not finished; pairs still to be made: 8 of clair. Run clairgen generate again" in early.out
-    assert "clair has no row in test: with --test-fraction 1e-09 and --seed 0, none of its tasks falls there" in early.out
+    assert (
+        "clair has no row in test: with --test-fraction 1e-09 and --seed 0, none of its tasks falls there" in early.out
+    )
     assert "clair has no row in train" in all_in_test.out
     assert "give a smaller --test-fraction" in all_in_test.out
     assert "not finished" not in done.out
     assert "no row in" not in done.out
 
 
+@pytest.mark.slow
 async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_left(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=100)
@@ -90,6 +94,7 @@ async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_le
     assert "Budget: $0.2000, of which $0.1160 are spent: not enough for what is expected" in capped.out
 
 
+@pytest.mark.slow
 async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     free = {"price_per_million": {"input": 0, "output": 0}}
     async with ScriptedEndpoint(played) as endpoint:
@@ -256,6 +261,7 @@ async def test_help_is_fast_and_loads_nothing_heavy() -> None:
     assert not loaded & {"pydantic", "aiosqlite", "datasets", "pyarrow", "torch", "pyreqwest", "openai", "httpx"}
 
 
+@pytest.mark.slow
 async def test_filters_are_changed_and_marks_become_drops(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
@@ -274,3 +280,18 @@ async def test_filters_are_changed_and_marks_become_drops(tmp_path: Path) -> Non
     missing = await clairgen("filter", run, "--evaluation", tmp_path / "absent.jsonl")
     assert missing.code == 2
     assert "absent.jsonl" in missing.err
+
+
+async def test_status_counts_the_replies_of_each_role_that_were_cut_off(tmp_path: Path) -> None:
+    def cutting(request: dict[str, Any]) -> Reply:
+        reply = json.loads(played(request).body)
+        if request["model"] == REVISER:
+            reply["choices"][0]["finish_reason"] = "MAX_TOKENS"
+        return Reply(json.dumps(reply).encode())
+
+    async with ScriptedEndpoint(cutting) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        await clairgen("generate", config, "--run", run)
+    roles = json.loads((await clairgen("status", "--json", run)).out)["roles"]
+    assert {role: found["cut_off"] for role, found in roles.items()} == {"target": 0, "reviser": 12}
+    assert "cut off" in (await clairgen("status", run)).out

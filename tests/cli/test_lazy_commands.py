@@ -13,7 +13,7 @@ from clairgen.cli.commands import COMMANDS, load_command
 from clairgen.filters.registry import FILTERS
 from tests.cli.commands import clairgen
 
-NOT_COMMANDS = {"app", "commands", "exit_codes", "output", "progress", "recipe_names", "signals"}
+NOT_COMMANDS = {"app", "commands", "exit_codes", "output", "progress", "recipe_names", "signals", "spending"}
 
 
 def docstring(name: str) -> str:

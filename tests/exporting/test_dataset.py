@@ -16,6 +16,8 @@ from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.records import FilterAction, Finding, StoredPair
 from tests.exporting.stored_pairs import stored_pair, with_task_text
 
+pytestmark = pytest.mark.slow
+
 TOO_LONG = Finding("length_ratio", FilterAction.DROP, "too-long", 4.8)
 SEEN_BEFORE = Finding("near_duplicate", FilterAction.MARK, "near-duplicate", "task-7")
 KILLED = """
@@ -105,7 +107,10 @@ def test_a_run_that_is_unfinished_says_so_on_its_card(tmp_path: Path) -> None:
     assert summary.pending == {"clair": 1200}
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "The run was not finished: pairs still to be made, 1,200 of clair." in card
-    with pytest.raises(InputError, match="none was given; 3 are still to be made"), DatasetWriter(tmp_path / "b") as writer:
+    with (
+        pytest.raises(InputError, match="none was given; 3 are still to be made"),
+        DatasetWriter(tmp_path / "b") as writer,
+    ):
         writer.finish(pending={"clair": 3})
 
 

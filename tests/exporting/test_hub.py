@@ -16,6 +16,8 @@ from clairgen.exporting.hub import push
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.exporting.stored_pairs import stored_pair
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "hf_secretsecretsecret"  # noqa: S105 - made up
 
 
@@ -70,6 +72,7 @@ def test_large_files_arrive_too(exported: Path, hub: HubStandIn) -> None:
     assert hub.files == files_of(exported)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "sentence"),
     [

@@ -30,6 +30,7 @@ def test_fences_are_found_with_their_tags_and_taken_out_of_prose() -> None:
     assert fenced("````\n```\ninner\n````\nout") == [("", "```\ninner\n")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["`" * 100_000, "```\n" * 20_000, "\n" * 100_000, "a" * 100_000, "'s " * 30_000])
 def test_hostile_texts_take_no_time(text: str) -> None:
     fenced(text)

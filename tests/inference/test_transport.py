@@ -118,6 +118,7 @@ async def test_a_page_is_got(transport: Transport) -> None:
     assert (response.status, response.body) == (503, b"/v1/models")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [

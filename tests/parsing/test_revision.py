@@ -1,3 +1,4 @@
+import re
 import time
 
 import pytest
@@ -340,8 +341,11 @@ def test_never_raises_and_has_a_solution_only_when_ok(answer: str, rejected: str
 
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
+_HEADER_WORDS = re.compile(r"teacher\W*_?\W*reasoning|corrected\W*_?\W*student\W*_?\W*solution", re.IGNORECASE)
 WITHOUT_WRAPPING = ANY_TEXT.filter(
-    lambda text: not text.rstrip().endswith(("---", "```", "~~~")) and text.strip() != ""
+    lambda text: (
+        not text.rstrip().endswith(("---", "```", "~~~")) and text.strip() != "" and not _HEADER_WORDS.search(text)
+    )
 )
 
 

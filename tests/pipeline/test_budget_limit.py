@@ -17,6 +17,8 @@ from tests.pipeline.test_kill import killed_after
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
+pytestmark = pytest.mark.slow
+
 NONE = NamedBudget(None, lifted=False, configured_usd=None)
 
 

@@ -49,6 +49,7 @@ def with_usage(error: RequestError) -> RequestError:
     return error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outcome", "settled", "unsettled"),
     [

@@ -221,6 +221,7 @@ async def test_requests_of_several_roles_use_up_the_budget_and_never_hang(tmp_pa
     assert all(pool.in_flight == 0 for pool in held.pools.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 async def test_slots_and_money_survive_faults_and_cancellations_at_random(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)

@@ -6,6 +6,8 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from clairgen import api
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import generate
@@ -15,6 +17,8 @@ from tests.clocks import FakeClock
 from tests.dialects import DIALECTS, HIDDEN, Babel, answer_to, revision_of
 from tests.runs import REVISER, TARGET, config, write_tasks
 from tests.scripted import ScriptedEndpoint
+
+pytestmark = pytest.mark.slow
 
 REPAIRED = "\ufffd\n"
 ANSWERS = int(os.environ.get("FUZZ_ANSWERS", "600"))  # `make fuzz` asks for 20,000

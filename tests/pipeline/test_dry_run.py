@@ -22,6 +22,8 @@ from tests.pipeline.test_budget import priced
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
+pytestmark = pytest.mark.slow
+
 JUDGE = "judge-model"
 ROLES = {TARGET: "target", REVISER: "reviser", STRONGER: "stronger", JUDGE: "judge"}
 ALL_FOUR = ["clair", "stronger-preferred", "judge-on-policy", "clair-best-of-n"]

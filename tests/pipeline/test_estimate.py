@@ -29,6 +29,7 @@ async def test_a_new_run_is_estimated_from_characters_and_nothing_is_made(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 async def test_a_continued_run_is_estimated_from_what_its_answers_had(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(100))
     async with ScriptedEndpoint(played) as endpoint:

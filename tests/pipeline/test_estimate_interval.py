@@ -37,6 +37,7 @@ def test_the_interval_is_that_of_the_costs_themselves() -> None:
     assert found.low == pytest.approx(max(0.0, found.expected - error))
 
 
+@pytest.mark.slow
 def test_nineteen_of_twenty_totals_lie_between_low_and_high() -> None:
     chance, inside = random.Random(0), 0
     for _ in range(400):

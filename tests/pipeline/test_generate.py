@@ -40,6 +40,7 @@ async def pairs_of(run: Path, recipe: str) -> dict[str, tuple[str, str]]:
     }
 
 
+@pytest.mark.slow
 async def test_two_recipes_share_the_targets_answers(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
     async with ScriptedEndpoint(played) as endpoint:
@@ -64,6 +65,7 @@ async def test_equal_prompts_are_asked_once_and_counted(tmp_path: Path) -> None:
     assert asked_models(endpoint) == {TARGET: 2, REVISER: 2}
 
 
+@pytest.mark.slow
 async def test_a_run_continued_asks_nothing_again(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(10))
     async with ScriptedEndpoint(played) as endpoint:
@@ -75,6 +77,7 @@ async def test_a_run_continued_asks_nothing_again(tmp_path: Path) -> None:
     assert again.statuses == summary.statuses == {"clair": {"made": 10}, "stronger-preferred": {"made": 10}}
 
 
+@pytest.mark.slow
 async def test_a_bad_prompt_fails_its_task_only_and_is_taken_up_again(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
     healthy = False
@@ -100,6 +103,7 @@ async def test_a_bad_prompt_fails_its_task_only_and_is_taken_up_again(tmp_path: 
     assert asked_models(endpoint) == {TARGET: 6, REVISER: 5, STRONGER: 5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [("", "blank-prompt"), (" \n\t", "blank-prompt"), ("a\0b", "nul-in-prompt"), ("a\ud83d", "surrogate-in-prompt")],
@@ -155,6 +159,7 @@ async def test_system_messages_and_conversations_reach_the_models_as_they_should
     assert exported == {2, 4}  # a pair's prompt is what the target saw
 
 
+@pytest.mark.slow
 async def test_another_model_is_said_and_only_accepted_on_the_users_word(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
 
@@ -237,6 +242,7 @@ async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -
     assert summary.dropped["clair"] == {"length-ratio-below": 6}
 
 
+@pytest.mark.slow
 async def test_a_recipe_added_later_reuses_what_is_there(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
     async with ScriptedEndpoint(played) as endpoint:
@@ -246,6 +252,7 @@ async def test_a_recipe_added_later_reuses_what_is_there(tmp_path: Path) -> None
     assert asked_models(endpoint) == {TARGET: 5, REVISER: 5, STRONGER: 5}
 
 
+@pytest.mark.slow
 async def test_reuse_takes_the_answers_of_another_run(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(5))
     async with ScriptedEndpoint(played) as endpoint:
@@ -280,6 +287,7 @@ async def test_what_is_in_flight_is_kept_when_asked_to_stop(tmp_path: Path) -> N
     assert len(endpoint.asked) == 150  # nothing that was answered was asked again
 
 
+@pytest.mark.slow
 async def test_an_endpoint_that_refuses_everybody_stops_the_run_which_can_be_continued(tmp_path: Path) -> None:
     """With the real clock: under a fake one the time to drain is over at once, and what is in flight is cut off."""
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(30))
@@ -517,6 +525,7 @@ async def test_azures_classic_form_and_headers_from_the_environment(tmp_path: Pa
     assert b"az-secret" not in written
 
 
+@pytest.mark.slow
 async def test_a_server_that_cuts_long_prompts_is_told_once(tmp_path: Path) -> None:
     long = [f"{number} " + "France has a capital. " * (900 + number) for number in range(6)]
     tasks = write_tasks(tmp_path / "tasks.jsonl", [*long, *questions(3)])
@@ -543,6 +552,7 @@ async def test_a_key_that_an_answer_quotes_is_in_no_file(tmp_path: Path) -> None
     assert all(b"sk-0123456789" not in file.read_bytes() for file in (tmp_path / "run").iterdir())
 
 
+@pytest.mark.slow
 async def test_roles_of_one_model_at_one_provider_share_their_pace(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(30))
     clock = FakeClock()

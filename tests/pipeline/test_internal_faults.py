@@ -18,6 +18,8 @@ from tests.clocks import FakeClock
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
 
+pytestmark = pytest.mark.slow
+
 TASKS = 400
 
 

@@ -34,6 +34,7 @@ async def marked(run: Path) -> dict[str, list[tuple[str, object]]]:
 EXPECTED = {recipe: [(prompt, STORY) for prompt in PROMPTS[4:]] for recipe in ("clair", "stronger-preferred")}
 
 
+@pytest.mark.slow
 async def test_a_run_ends_with_its_near_duplicates_marked_however_often_it_was_interrupted(tmp_path: Path) -> None:
     run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
     async with ScriptedEndpoint(played) as endpoint:
@@ -45,6 +46,7 @@ async def test_a_run_ends_with_its_near_duplicates_marked_however_often_it_was_i
     assert (clair.kept, dict(clair.marked)["near-duplicate-prompt"]) == (6, 2)
 
 
+@pytest.mark.slow
 async def test_filter_and_reparse_keep_them(tmp_path: Path) -> None:
     run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
     async with ScriptedEndpoint(played) as endpoint:
@@ -67,6 +69,7 @@ async def test_an_absent_evaluation_file_stops_before_anything_is_asked(tmp_path
         assert not endpoint.asked
 
 
+@pytest.mark.slow
 async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found(tmp_path: Path) -> None:
     run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
     looked_for = {"near_duplicate": "drop"}

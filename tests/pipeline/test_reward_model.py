@@ -60,6 +60,7 @@ async def test_what_the_model_refuses_reaches_all_who_wait() -> None:
     assert [str(error) for error in found] == ["the reward model longest is tired; let it rest"] * 3
 
 
+@pytest.mark.slow
 async def test_winners_with_higher_scores_make_it_apo_zero_and_equal_scores_are_ties(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
     model = Longest()
@@ -75,6 +76,7 @@ async def test_winners_with_higher_scores_make_it_apo_zero_and_equal_scores_are_
     assert same.rate.recommendation is None
 
 
+@pytest.mark.slow
 async def test_a_model_that_cannot_go_on_stops_the_session(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
     model = Longest()

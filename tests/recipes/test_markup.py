@@ -26,6 +26,7 @@ def prompts(request: dict[str, Any]) -> str:
     return "\n".join(message["content"] for message in request["messages"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 async def test_only_the_answer_reaches_reviser_and_data_set(tmp_path: Path, form: str) -> None:
     def script(request: dict[str, Any]) -> Reply:
@@ -58,6 +59,7 @@ async def test_thinking_that_never_ends_is_a_truncated_answer_paid_once(tmp_path
         assert len(endpoint.asked) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["length", "MAX_TOKENS", "model_context_window_exceeded", "maxPredictedTokensReached"])
 async def test_half_an_answer_is_dropped_whatever_its_server_calls_it(tmp_path: Path, word: str) -> None:
     def script(request: dict[str, Any]) -> Reply:

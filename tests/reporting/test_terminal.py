@@ -27,6 +27,7 @@ def line_of(text: str, *words: str) -> list[str]:
     return next(line.split() for line in text.splitlines() if all(word in line.split() for word in words))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_figure_is_cut_or_wrapped_at_any_width(width: int) -> None:
     reports = [report_of(recipe, scale=10_000) for recipe in TABLE_1]

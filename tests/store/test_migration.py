@@ -122,6 +122,7 @@ async def test_the_export_has_the_rows_of_the_version_that_made_the_run(tmp_path
     assert exported.skipped == reasons | {"no-solution-header": 1, "chosen-truncated": 1}
 
 
+@pytest.mark.slow
 async def test_generate_goes_on_and_asks_nothing_again(migrated: RunDirectory) -> None:
     async with ScriptedEndpoint(never) as endpoint:
         progress = Progress()
