@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 _KEY: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:"
-    r"(?:sk|pplx|nvapi|xai|csk|rpa)-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}"
-    r"|(?:hf|gsk|r8|fw|gh[pousr]|tgp_v1|github_pat)_(?=[A-Za-z_]*[0-9])[A-Za-z0-9_-]{20,}"
+    r"sk-(?:[a-z0-9]{1,10}-)*(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{16,}"
+    r"|(?:pplx|nvapi|xai|csk)-(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{20,}"
+    r"|(?:hf|gsk|r8|fw|gh[pousr]|tgp_v1|github_pat)_(?=[A-Za-z]*[0-9])[A-Za-z0-9]{20,}"
     r"|hf_[A-Za-z]{30,}"
     r"|AIza[A-Za-z0-9_-]{30,}"
     r"|A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"
@@ -86,7 +87,7 @@ def _shown(name: str) -> str:
 
 def _is_random(name: str) -> bool:
     """Whether a name is long and changes between letters, capitals and digits all the time, as keys do."""
-    if len(name) < _SHORTEST_KEY:
+    if len(name) < _SHORTEST_KEY or ("_" in name and name.isupper()):
         return False
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name)
     return len(words) * _SHORTEST_WORD > len(name.replace("_", ""))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from clairgen.config.file import load_config
-from clairgen.config.secrets import is_variable_name
+from clairgen.config.secrets import contains_key, is_variable_name
 from clairgen.errors import ConfigError
 
 SECRET = "S3cr3tS3cr3tS3cr3t"  # noqa: S105 - of nobody
@@ -18,6 +18,7 @@ KEYS = [
     "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZabcd1234",
     "gsk_abcDEF1234567890ghiJKLmnop",
     "AIzaSyA1234567890abcdefghijklmnopqrstu",
+    "sk-ant-api03-abcDEF1234567890_ghiJKL-x",
     "xai-abcDEF1234567890ghiJKL",
     "AKIAIOSFODNN7EXAMPLE",
 ]
@@ -54,6 +55,7 @@ def test_a_key_in_place_of_its_variables_name_is_refused_and_not_printed(key: st
         "key2",
         "AZURE_OPENAI_API_KEY_SWEDEN_2",
         "clairgenKeyForStagingServer2024",
+        "K8S_GPU_A100_H100_V2_KEY_X1",
     ],
 )
 def test_names_of_variables_are_taken(name: str) -> None:
@@ -132,3 +134,16 @@ def test_schemas_of_answers_may_have_a_property_called_password(tmp_path: Path) 
     schema = {"type": "object", "properties": {"password": {"type": "string"}}}
     sentence = refusal(tmp_path, extra={"response_format": {"json_schema": schema}}, top_p=7)
     assert "models.target.top_p" in sentence
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sk-llama-3-8b-instruct-v2-long-context",
+        "pplx-70b-online",
+        "xai-org/grok-2-1212",
+        "hf_transfer_of_a_long_name_2",
+    ],
+)
+def test_names_of_models_are_not_taken_for_keys(name: str) -> None:
+    assert not contains_key(name)
