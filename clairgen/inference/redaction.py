@@ -62,19 +62,20 @@ def _spelled(key: str) -> str:
     """A pattern of a key in all spellings; of a long one the end may be missing."""
     characters = [_character(character) for character in key[:_SPELLED_OUT]]
     end = "".join(f"(?:{one})?" for one in characters[_CUT_AFTER:])
-    rest = r"[\w.~+/=-]*" if len(key) > _SPELLED_OUT else ""
+    rest = r"[\w.~+/=-]*+" if len(key) > _SPELLED_OUT else ""
     return f"{''.join(characters[:_CUT_AFTER])}{end}{rest}"
 
 
 def _character(character: str) -> str:
+    """A pattern of one character of a key; escapes of escapes are bounded, so that the search takes linear time."""
     code = ord(character)
     either_case = "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{code:02x}")
     spellings = [
-        rf"\\*{re.escape(character)}",
-        rf"\\+(?:u00|x){either_case}",
-        rf"%(?:25)*{either_case}",
-        rf"&(?:amp;)*#(?:0*{code}|[xX]0*{either_case});?",
+        rf"\\{{0,8}}{re.escape(character)}",
+        rf"\\{{1,8}}(?:u00|x){either_case}",
+        rf"%(?:25){{0,3}}{either_case}",
+        rf"&(?:amp;){{0,3}}#(?:0{{0,5}}{code}|[xX]0{{0,5}}{either_case});?",
     ]
     if (name := _NAMES.get(character)) is not None:
-        spellings.append(f"&(?:amp;)*{re.escape(name)}")
-    return rf"(?:{'|'.join(spellings)})\x00*"
+        spellings.append(f"&(?:amp;){{0,3}}{re.escape(name)}")
+    return rf"(?:{'|'.join(spellings)})\x00{{0,3}}"

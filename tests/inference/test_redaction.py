@@ -63,3 +63,15 @@ def test_a_long_key_is_redacted_whole_and_soon() -> None:
     start = time.process_time()
     assert Redaction.of([token]).text(f"a {token} b") == "a [key] b"
     assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize("fragment", ["\\", "%25", "&amp;", "\0", KEY[:11], "s\\", "s\0", "\\\\u00", "&#0"])
+def test_the_time_to_search_grows_with_the_text_alone(fragment: str) -> None:
+    def seconds(count: int) -> float:
+        text = fragment * (count // len(fragment)) + "%"
+        start = time.process_time()
+        Redaction.of([KEY]).text(text)
+        return time.process_time() - start
+
+    seconds(1000)
+    assert seconds(200_000) < 12 * max(0.002, min(seconds(50_000) for _ in range(3)))
