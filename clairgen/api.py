@@ -3,6 +3,7 @@
 All of them read, also while the run goes on, and write nothing into it. Optional packages are imported where they are needed.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
-from clairgen.store import AdviceNumbers, RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.store import AdviceNumbers, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page
@@ -199,6 +200,45 @@ async def find_pairs(run: Path | str, start: str | None = None, recipe: str | No
             async for stored in store.pairs.made(name):
                 return [stored]
     return []
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPair:
+    """A pair among `count` that were chosen, `number` of them, and how many more pairs its task has; `pair` is None for none."""
+
+    pair: StoredPair | None
+    number: int
+    count: int
+    others_of_task: int = 0
+
+
+async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = None) -> ChosenPair:
+    """The pair of this number (from 1) among the chosen ones, a random one without a number.
+
+    Raises InputError for a recipe that the run does not have and a reason by which it drops no pair.
+    """
+    async with reading(RunDirectory(Path(run))) as store:
+        plans = list(await store.metadata.plans())
+        if choice.recipe is not None and choice.recipe not in plans:
+            raise InputError(
+                f"{run} has no pair that was made by {choice.recipe}; its recipes are {', '.join(plans) or 'none yet'}"
+            )
+        count = await store.pairs.count(choice)
+        if not count and choice.dropped is not None:
+            reasons = sorted({reason for counts in (await store.pairs.dropped()).values() for reason in counts})
+            raise InputError(
+                f"no such pair of {run} is dropped for {choice.dropped!r}; reasons of this run: {', '.join(reasons) or 'none'}"
+            )
+        number = number or random.randint(1, max(count, 1))  # noqa: S311 - which pair a person looks at
+        pair = await store.pairs.nth(choice, number)
+        others = await store.pairs.of_task(pair.task.id, plans) - 1 if pair is not None else 0
+        return ChosenPair(pair, number, count, others)
+
+
+async def marks(run: Path | str) -> dict[str, dict[str, int]]:
+    """How many pairs the filters in force mark, by recipe and reason."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.pairs.marked()
 
 
 async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:

@@ -20,7 +20,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
-    "show": "Show a pair: prompt, the teacher's reasoning, and a word diff from rejected to chosen.",
+    "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
     "filter": "Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.",
     "reparse": "Parse stored reviser answers again with this version's parser; no model is asked.",

@@ -49,13 +49,15 @@ def filter_command(
     before = run_coroutine(api.status(run)).filters
     settings = _changed(before or FilterSettings(), bounds, evaluation or [], actions)
     run_coroutine(filter_pairs(run, settings))
-    after = run_coroutine(api.status(run))
+    after, marks = run_coroutine(api.status(run)), run_coroutine(api.marks(run))
     typer.echo(f"In force: {settings.description}")
     for recipe, counts in after.statuses.items():
         dropped = after.dropped.get(recipe, {})
         lost, made = sum(dropped.values()), counts.get("made", 0)
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
-        typer.echo(f"{recipe}: {made - lost:,} of {made:,} pairs kept, {lost:,} dropped{reasons}")
+        marked = ", ".join(f"{count:,} {reason}" for reason, count in marks.get(recipe, {}).items())
+        marked = f"; marked: {marked}" if marked else ""
+        typer.echo(f"{recipe}: {made - lost:,} of {made:,} pairs kept, {lost:,} dropped{reasons}{marked}")
 
 
 def _changed(

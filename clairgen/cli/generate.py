@@ -12,6 +12,7 @@ from rich.table import Table
 
 from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.output import progress_stream
+from clairgen.cli.pairs_table import pairs_table
 from clairgen.cli.progress import showing
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.cli.spending import spent_line
@@ -107,19 +108,14 @@ def print_summary(summary: Summary, again: str) -> None:
             f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
             "name another with `scores` under `tasks` if the data set has one."
         )
-    for recipe, counts in summary.statuses.items():
-        dropped = summary.dropped.get(recipe, {})
-        reasons = (
-            f" ({', '.join(f'{count:,} {plain_line(reason)}' for reason, count in dropped.items())})" if dropped else ""
-        )
-        typer.echo(
-            f"{recipe}: {counts.get('made', 0):,} pairs made, {sum(dropped.values()):,} dropped{reasons}, "
-            f"{counts.get('failed', 0):,} failed, {counts.get('pending', 0):,} to be made"
-        )
+    Console().print(pairs_table(summary.statuses, summary.dropped))
+    for recipe, dropped in summary.dropped.items():
+        reasons = ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in dropped.items())
+        typer.echo(f"Dropped of {plain_line(recipe)}: {reasons}")
     if summary.progress.money.has_calls:
         typer.echo(spent_line(summary.progress.money))
     for recipe, reason, count, detail in summary.failures:
-        typer.echo(f"  {count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
+        typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
     if summary.failed:
         typer.echo(f"Try them again with: {plain_line(again)} --retry-failed")
     if summary.stopped_by is not None:

@@ -1,5 +1,6 @@
-"""`clairgen show`: a pair in the terminal."""
+"""`clairgen show`: a pair in the terminal, and the command that shows the next one."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,10 @@ from rich.console import Console
 from clairgen import api
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import InputError
+from clairgen.errors import ConfigError, InputError
 from clairgen.reporting.pair_view import PairView
+from clairgen.reporting.sanitize import plain_line
+from clairgen.store import PairChoice
 
 
 def show_command(
@@ -19,18 +22,60 @@ def show_command(
         str | None, typer.Option(help="The beginning of a pair's id, or a task's id; else the first pair.")
     ] = None,
     recipe: Annotated[str | None, typer.Option(help="Only pairs of this recipe.")] = None,
+    dropped: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Only pairs that a filter drops for this reason.")
+    ] = None,
+    marked: Annotated[bool, typer.Option("--marked", help="Only pairs that a filter marks.")] = False,
+    number: Annotated[int, typer.Option(min=1, max=2**53, help="Which of these pairs, counted from 1.")] = 1,
+    random: Annotated[bool, typer.Option("--random", help="Any of these pairs.")] = False,
 ) -> None:
-    """Show a pair: prompt, the teacher's reasoning, and a word diff from rejected to chosen.
+    """Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.
 
     Example: clairgen show runs/first --recipe clair
     """
     recipe = None if recipe is None else current_recipe(recipe)
+    choice = PairChoice(recipe, dropped, marked)
+    if pair is not None:
+        if dropped is not None or marked or random or number > 1:
+            raise ConfigError("--pair names the pair; leave out --dropped, --marked, --number and --random")
+        _show_named(run, pair, recipe)
+        return
+    found = run_coroutine(api.choose_pair(run, choice, None if random else number))
+    if found.pair is None:
+        here = f"there are {found.count:,} such pairs" if found.count else "there is no such pair"
+        raise InputError(f"{run} has no pair number {number:,} of those: {here}; see: clairgen status {run}")
+    Console().print(PairView(found.pair))
+    typer.echo(f"Pair {found.number:,} of {found.count:,}.{_others(found, run)}")
+    if random:
+        typer.echo(f"Another one: {_command(run, choice)} --random")
+    elif found.number < found.count:
+        typer.echo(f"Next: {_command(run, choice)} --number {found.number + 1}")
+
+
+def _show_named(run: Path, pair: str, recipe: str | None) -> None:
+    """Show the pairs whose id begins so, or whose task has this id."""
     found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
-        wanted = f" of {pair!r}" if pair else ""
-        raise InputError(
-            f"{run} has no pair{wanted} that was made{f' by {recipe}' if recipe else ''}; see: clairgen status {run}"
-        )
+        by = f" by {recipe}" if recipe else ""
+        raise InputError(f"{run} has no pair of {pair!r} that was made{by}; see: clairgen status {run}")
     console = Console()
     for stored in found:
         console.print(PairView(stored))
+
+
+def _others(found: api.ChosenPair, run: Path) -> str:
+    """How many more pairs the task has, and how to see them."""
+    if not found.others_of_task or found.pair is None:
+        return ""
+    count = found.others_of_task
+    command = shlex.join(["clairgen", "show", str(run), "--pair", found.pair.task.id])
+    return f" Its task has {count:,} other pair{'' if count == 1 else 's'}: {plain_line(command)}"
+
+
+def _command(run: Path, choice: PairChoice) -> str:
+    """The command that shows pairs of this choice, quoted for a shell."""
+    command = ["clairgen", "show", str(run)]
+    command += ["--recipe", choice.recipe] if choice.recipe is not None else []
+    command += ["--dropped", choice.dropped] if choice.dropped is not None else []
+    command += ["--marked"] if choice.marked else []
+    return plain_line(shlex.join(command))

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from clairgen import api
 from clairgen.cli.output import output_has_ended
+from clairgen.cli.pairs_table import pairs_table
 from clairgen.cli.progress import counters_line, counters_table
 from clairgen.cli.signals import run_coroutine
 from clairgen.cli.spending import spent_line
@@ -90,7 +90,7 @@ def _object(found: api.Status) -> dict[str, object]:
 
 def _print_status(console: Console, found: api.Status) -> None:
     console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
-    console.print(_pairs_table(found.statuses, found.dropped))
+    console.print(pairs_table(found.statuses, found.dropped))
     console.print()
     console.print(_roles_table(found.roles))
     if found.spent.calls:
@@ -102,7 +102,7 @@ def _print_status(console: Console, found: api.Status) -> None:
 def _view(seen: api.Snapshot) -> Group:
     """What a terminal shows of a run that is watched."""
     parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}")]
-    parts += [Text(), _pairs_table(seen.statuses)]
+    parts += [Text(), pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
         parts.append(counters_table(seen.session.counters))
@@ -127,23 +127,6 @@ def _state(session: LastSession | None) -> str:
     if session.ended is None:
         return "not running (its last session did not say how it ended: it was killed, or an error stopped it)"
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
-
-
-def _pairs_table(
-    statuses: Mapping[str, Mapping[str, int]], dropped: Mapping[str, Mapping[str, int]] | None = None
-) -> Table:
-    """A row for each recipe; without the counts of `dropped` pairs the columns kept and dropped are left out."""
-    pairs = Table(box=None, pad_edge=False)
-    pairs.add_column("recipe")
-    filtered = ("kept", "dropped") if dropped is not None else ()
-    for title in ("made", *filtered, "failed", "to be made"):
-        pairs.add_column(title, justify="right", no_wrap=True)
-    for recipe, counts in statuses.items():
-        made, lost = counts.get("made", 0), sum((dropped or {}).get(recipe, {}).values())
-        kept_and_dropped = (made - lost, lost) if dropped is not None else ()
-        figures = (made, *kept_and_dropped, counts.get("failed", 0), counts.get("pending", 0))
-        pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
-    return pairs
 
 
 def _roles_table(numbers: list[RoleNumbers]) -> Table:

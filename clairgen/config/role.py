@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clairgen.config.secrets import contains_key, has_user_info, is_variable_name, secret_field
+from clairgen.config.urls import check_url
 from clairgen.records import Sampling
 from clairgen.text import is_encodable
 
@@ -19,7 +19,6 @@ _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-_QUERY: Final = "api-version"  # Azure's; nothing else is known to belong into a base URL, and a key must not
 _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model"}
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream", "n"}
 
@@ -187,7 +186,7 @@ class Role(Strict):
                     "gguf:PATH for a file that clairgen serves, or classroom:student"
                 )
             if endpoint.startswith(("http://", "https://")):
-                _check_url(endpoint)
+                check_url(endpoint)
         return [endpoint.rstrip("/") for endpoint in endpoints]
 
     @field_validator("extra", mode="before")
@@ -235,40 +234,3 @@ class Role(Strict):
         """Most tokens of an answer, whichever name the limit is sent by; reasoning models take `max_completion_tokens`."""
         limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
-
-
-def _check_url(endpoint: str) -> None:
-    """Raise ValueError for a base URL that no request can be sent to, or that contains a secret."""
-    try:
-        parts = urlsplit(endpoint)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"{endpoint!r} is not a URL: {error}") from error
-    if parts.fragment or set(parse_qs(parts.query, keep_blank_values=True)) - {_QUERY}:
-        raise ValueError(
-            "an endpoint is a base URL, without # and with no query but Azure's ?api-version=...; "
-            "other fields of the request go into `extra`, keys into api_key_env or `headers`"
-        )
-    if not host or any(character.isspace() for character in endpoint):
-        raise ValueError(f"{endpoint!r} has no host; give a base URL such as http://localhost:8000/v1")
-    if (why := _transport_refuses(endpoint)) is not None:
-        raise ValueError(f"no request can be sent to {endpoint!r}: {why}; check its host and port")
-
-
-def _transport_refuses(url: str) -> str | None:
-    """Why the transport that is installed cannot send to a URL, as far as its parser knows; see `open_transport`."""
-    try:
-        from pyreqwest.http import Url
-    except ImportError:
-        import httpx
-
-        try:
-            httpx.URL(url)
-        except (ValueError, httpx.InvalidURL) as error:
-            return str(error)
-        return None
-    try:
-        Url(url)
-    except ValueError as error:
-        return str(error)
-    return None

@@ -3,7 +3,7 @@
 An unknown key is refused with the nearest known one; a key given twice is refused too.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,20 +49,33 @@ def validated(content: dict[str, Any], model: type[Model], source: str) -> Model
 
 
 def validation_sentence(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first error of a validation as one sentence; an unknown key, which can cause others, comes first."""
-    first, *others = sorted(error.errors(include_url=False), key=lambda entry: entry["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
+    """The first error of a validation as one sentence; unknown keys, which can cause others, come first and together."""
+    errors = error.errors(include_url=False)
+    unknown = [_unknown_key(entry["loc"], model) for entry in errors if entry["type"] == "extra_forbidden"]
+    if unknown:
+        more = f" (and {len(errors) - len(unknown)} more)" if len(errors) > len(unknown) else ""
+        if len(unknown) == 1:
+            return "unknown key {!r}; {}".format(*unknown[0]) + more
+        return f"unknown keys {', '.join(f'{where!r} ({hint})' for where, hint in unknown)}{more}"
+    first, *others = errors
+    where = _where(first["loc"])
     more = f" (and {len(others)} more)" if others else ""
-    if first["type"] == "extra_forbidden":
-        *parents, key = first["loc"]
-        known = list(_keys_at(model, parents))
-        near = process.extractOne(str(key), known, score_cutoff=60)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"unknown key {where!r}; {hint}{more}"
     if first["type"] == "missing":
         return f"the key {where!r} is missing{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"{where}: {message}{more}" if where else f"{message}{more}"
+
+
+def _unknown_key(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, str]:
+    """Where an unknown key is, and what it may be meant to be."""
+    *parents, key = location
+    known = list(_keys_at(model, parents))
+    near = process.extractOne(str(key), known, score_cutoff=60)
+    return _where(location), f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def _where(location: Sequence[int | str]) -> str:
+    return ".".join(map(str, location))
 
 
 def _keys_at(model: type[BaseModel], parents: list[int | str]) -> Iterator[str]:

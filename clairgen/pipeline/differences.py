@@ -46,9 +46,10 @@ def may_change_requests(difference: Difference) -> bool:
 
 def sentence(difference: Difference) -> str:
     """A difference as part of a message."""
-    return f"{'.'.join(difference.path)} changed from {_shown(difference.old)} to {_shown(difference.new)}"
+    return f"{'.'.join(difference.path)}: {_shown(difference.old)} -> {_shown(difference.new)}"
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 - any JSON value
     text = "nothing" if value is None else canonical_json(value)
+    text = text[1:-1] if isinstance(value, str) else text
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

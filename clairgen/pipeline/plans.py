@@ -1,6 +1,7 @@
 """Plans: what the requests of each recipe are made of, and what a changed configuration means for a run."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from clairgen.templates import load_template
 from clairgen.version import __version__
 
 _CONFIGURED_FILTERS = "configured_filters"
+_TEMPLATE = "template of the "
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,15 @@ async def accepted_changes(
 ) -> set[str]:
     """The recipes whose requests changed, once that is accepted; notes say what it means. Raises RunError until then."""
     found = changes(await store.metadata.plans(), planned)
+    named = await _templates_by_hash(store, planned)
     statuses = await store.pairs.statuses()
-    made = {recipe: counts.get("made", 0) + counts.get("failed", 0) for recipe, counts in statuses.items()}
+    recipes_by_change = defaultdict[str, list[str]](list)
+    for change in found:
+        if pairs := _pairs(change.recipe, statuses.get(change.recipe, {})):
+            recipes_by_change[_in_words(change.difference, named)].append(pairs)
     meanings = [
-        f"{sentence(change.difference)}: {made[change.recipe]} pairs of {change.recipe} are made again, with new requests "
-        "where they differ"
-        for change in found
-        if made.get(change.recipe)
+        f"{change} (made again, with new requests where they differ: {', '.join(pairs)})"
+        for change, pairs in recipes_by_change.items()
     ]
     if other_tasks:
         meanings.append(
@@ -191,7 +195,7 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
     for name in context.roles:
         facts[f"models.{name}"] = role_facts(roles[name], config.seed)
     for name, template in context.templates.items():
-        facts[f"template of the {name}"] = template.content_hash
+        facts[f"{_TEMPLATE}{name}"] = template.content_hash
     if context.recorded:
         facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
     if context.recorded or any(role.startswith("judge") for role in context.roles):
@@ -206,6 +210,29 @@ async def _comparing_recorded(store: Store, planned: list[PlannedRecipe]) -> lis
     return sorted(earlier | {entry.recipe.name for entry in planned if entry.context.recorded})
 
 
+def _pairs(recipe: str, counts: Mapping[str, int]) -> str:
+    """What a recipe has made that a change makes again; empty if there is none."""
+    made, failed = counts.get("made", 0), counts.get("failed", 0)
+    if made:
+        return f"{made:,} {'pair' if made == 1 else 'pairs'} of {recipe}"
+    return f"{failed:,} failed {'task' if failed == 1 else 'tasks'} of {recipe}" if failed else ""
+
+
+async def _templates_by_hash(store: Store, planned: list[PlannedRecipe]) -> dict[str, str]:
+    """Names of the templates that were used and are to be used."""
+    now = {template.content_hash: template.name for entry in planned for template in entry.context.templates.values()}
+    return {content_hash: name for name, content_hash in await store.metadata.templates()} | now
+
+
+def _in_words(difference: Difference, templates: Mapping[str, str]) -> str:
+    """A difference as part of a message; templates by their names, which plans do not have."""
+    what = ".".join(difference.path)
+    if not what.startswith(_TEMPLATE):
+        return sentence(difference)
+    old, new = (templates.get(value, "another text") for value in (difference.old, difference.new))
+    return f"{what}: the text of {new} changed" if old == new else f"{what}: {old} -> {new}"
+
+
 async def _filters_in_force(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:
     """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
     configured = await store.metadata.get(_CONFIGURED_FILTERS)
@@ -213,8 +240,13 @@ async def _filters_in_force(store: Store, config: RunConfig, progress: Progress)
     unchanged = configured is not None and FilterSettings.from_record(configured) == config.filters
     if in_force is not None and unchanged and await store.metadata.get(TOKENIZER) == config.tokenizer:
         return in_force[0], FilterSettings.from_record(in_force[1])
-    if in_force is not None:
-        progress.note("the filters or the tokenizer changed: all pairs are filtered again, without new requests")
+    if in_force is not None and any("made" in counts for counts in (await store.pairs.statuses()).values()):
+        tokenizer = await store.metadata.get(TOKENIZER)
+        old = FilterSettings.from_record(configured or "{}").model_dump(mode="json")
+        before = {"filters": old, "tokenizer": tokenizer}
+        now = {"filters": config.filters.model_dump(mode="json"), "tokenizer": config.tokenizer}
+        changed = "; ".join(map(sentence, differences(before, now)))
+        progress.note(f"{changed} (all pairs are filtered again, without new requests)")
     filters = config.filters if in_force is None or not unchanged else FilterSettings.from_record(in_force[1])
     number = await refilter(store, filters, config.tokenizer)
     await store.metadata.put(TOKENIZER, config.tokenizer)
@@ -229,5 +261,5 @@ async def _note_harmless_changes(store: Store, config: RunConfig, progress: Prog
         recorded, _ = with_new_names(yaml.safe_load(before), "the run's configuration")
         for difference in differences(recorded, yaml.safe_load(now)):
             if not may_change_requests(difference) and difference.path != ("budget_usd",):
-                progress.note(f"{sentence(difference)}: no new requests")
+                progress.note(f"{sentence(difference)} (no new requests)")
     await store.metadata.record_configuration(now)

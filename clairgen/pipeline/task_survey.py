@@ -60,7 +60,11 @@ class TaskSurvey:
         if self._store is not None:
             by_id = {name: bytes.fromhex(messages) async for name, messages in self._store.tasks.identities()}
         known = set(by_id.values())
-        for row in islice(read_tasks(self._config.tasks, self._config.seed), self._state.rows, None):
+        rows = read_tasks(self._config.tasks, self._config.seed)
+        for row in islice(rows, self._state.rows):
+            if isinstance(row, Row):  # the store has it, but not its id, if its prompt is that of another row
+                by_id.setdefault(row.task.id, _messages_hash(row.task))
+        for row in rows:
             if self._is_new(row, by_id, known) and isinstance(row, Row):
                 self._positions += 1
                 if self._positions <= self._limit:
@@ -70,7 +74,7 @@ class TaskSurvey:
 
     def _is_new(self, row: Row | BadRow, by_id: dict[str, bytes], known: set[bytes]) -> bool:
         if isinstance(row, Row):
-            messages = bytes.fromhex(digest(messages_json(row.task.messages)))
+            messages = _messages_hash(row.task)
             if by_id.setdefault(row.task.id, messages) == messages:
                 self.duplicates += messages in known
                 is_new = messages not in known
@@ -81,3 +85,7 @@ class TaskSurvey:
             raise bad_row_error(row)
         self.bad_rows += 1
         return False
+
+
+def _messages_hash(task: Task) -> bytes:
+    return bytes.fromhex(digest(messages_json(task.messages)))

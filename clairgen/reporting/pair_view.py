@@ -7,6 +7,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from clairgen.recipes.registry import RECIPES
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
@@ -29,7 +30,7 @@ class PairView:
             yield _rule(f"prompt: {message.role}")
             yield safe(message.content)
         if outcome.reasoning is not None:
-            yield _rule("reasoning")
+            yield _rule(_whose_reasoning(outcome.recipe))
             yield safe(outcome.reasoning, "italic")
         match outcome:
             case Undecided():
@@ -78,6 +79,13 @@ def _visible_space(segment: DiffSegment) -> str:
 def _heading(stored: StoredPair) -> Text:
     heading = safe_line(stored.id, "bold")
     return heading.append_text(safe_line(f"  {stored.outcome.recipe}  task {stored.task.id}", "not bold"))
+
+
+def _whose_reasoning(recipe: str) -> str:
+    known = RECIPES.built_in.get(recipe)
+    if known is None:
+        return "reasoning"
+    return "reasoning of the reviser" if known.revises else "reasoning of a judge"
 
 
 def _rule(title: str) -> Rule:

@@ -6,7 +6,7 @@ from clairgen.store.directory import RunDirectory
 from clairgen.store.filter_sets import FilterResult
 from clairgen.store.metadata import Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
-from clairgen.store.pairs import Failure
+from clairgen.store.pairs import Failure, PairChoice
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statement import Statement
 from clairgen.store.store import Store, migrate, reading, writing
@@ -20,6 +20,7 @@ __all__ = [
     "FilterResult",
     "MadePair",
     "PairAdvice",
+    "PairChoice",
     "PendingTask",
     "Plan",
     "RoleNumbers",

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,15 @@ class Done:
     code: int
     out: str
     err: str
+
+
+def pairs_in(out: str, recipe: str) -> dict[str, int]:
+    """The row of a recipe in the table of pairs that a command printed."""
+    titles = ("made", "kept", "dropped", "failed", "to be made")
+    [figures] = re.findall(
+        rf"^{re.escape(recipe)} +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+)$", out, re.MULTILINE
+    )
+    return {title: int(figure.replace(",", "")) for title, figure in zip(titles, figures, strict=True)}
 
 
 async def clairgen(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> Done:

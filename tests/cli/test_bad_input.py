@@ -10,7 +10,7 @@ import pytest
 
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import split_of
-from tests.cli.commands import Done, clairgen, process
+from tests.cli.commands import Done, clairgen, pairs_in, process
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -75,7 +75,7 @@ async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: P
         done = await generated(tmp_path, endpoint.url, "--skip-bad-lines")
     assert done.code == 0, done
     assert "1 rows hold no task and were skipped, the first at tasks.jsonl line 2" in done.out
-    assert "clair: 2 pairs made" in done.out
+    assert pairs_in(done.out, "clair")["made"] == 2
 
 
 async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ async def test_a_fixed_line_continues_the_same_run(tmp_path: Path) -> None:
         (tmp_path / "tasks.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"}\n')
         done = await generated(tmp_path, endpoint.url)
     assert done.code == 0, done
-    assert "clair: 2 pairs made" in done.out
+    assert pairs_in(done.out, "clair")["made"] == 2
 
 
 async def test_two_prompts_under_one_id(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         done = await generated(tmp_path, endpoint.url, prompts=["good", "", " ", "nul\0", "half \ud83d"])
     assert done.code == 1
-    assert "clair: 1 pairs made, 0 dropped, 4 failed, 0 to be made" in done.out
+    assert pairs_in(done.out, "clair") == {"made": 1, "kept": 1, "dropped": 0, "failed": 4, "to be made": 0}
     assert "blank-prompt" in done.out
     assert "nul-in-prompt" in done.out
     assert "surrogate-in-prompt" in done.out
@@ -193,7 +193,7 @@ async def test_answer_that_is_none_fails_its_task_and_can_be_had_later(
         endpoint.script = played
         done = await generated(tmp_path, endpoint.url, "--retry-failed")
     assert done.code == 0
-    assert "clair: 3 pairs made, 0 dropped, 0 failed, 0 to be made" in done.out
+    assert pairs_in(done.out, "clair") == {"made": 3, "kept": 3, "dropped": 0, "failed": 0, "to be made": 0}
 
 
 @pytest.mark.process
@@ -208,7 +208,7 @@ async def test_full_disk(tmp_path: Path) -> None:
         answered = len(endpoint.answered)
         done = await clairgen(*arguments)
         assert done.code == 0, done
-    assert "clair: 300 pairs made" in done.out
+    assert pairs_in(done.out, "clair")["made"] == 300
     assert answered < 600
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.commands import clairgen, process
+from tests.cli.commands import clairgen, pairs_in, process
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.runs import REVISER, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
@@ -28,7 +28,7 @@ async def test_from_configuration_to_data_set(tmp_path: Path) -> None:
         config, run = await prepared(tmp_path, endpoint.url)
         done = await clairgen("generate", config, "--run", run)
     assert done.code == 0, done
-    assert "clair: 12 pairs made, 0 dropped, 0 failed, 0 to be made" in done.out
+    assert pairs_in(done.out, "clair") == {"made": 12, "kept": 12, "dropped": 0, "failed": 0, "to be made": 0}
     assert f"Next: clairgen report {run}" in done.out
     report = await clairgen("report", run)
     assert "paper" in report.out
@@ -110,7 +110,7 @@ async def test_a_budget_ends_a_run_with_a_sentence_and_a_larger_one_goes_on(tmp_
     assert "Spent: $0.0" in stopped.out
     assert "Spent: $0.0" in status.out
     assert finished.code == 0, finished
-    assert "clair: 30 pairs made" in finished.out
+    assert pairs_in(finished.out, "clair")["made"] == 30
     assert (senseless.code, "Traceback" in senseless.err) == (2, False)
 
 
@@ -239,7 +239,7 @@ async def test_ctrl_c_drains_and_a_second_one_stops_at_once(
         endpoint.script = played
         again = await clairgen("generate", config, "--run", run)
     assert again.code == 0, again
-    assert "clair: 40 pairs made" in again.out
+    assert pairs_in(again.out, "clair")["made"] == 40
     if interrupts == 1:
         assert len(endpoint.asked) == 120
 

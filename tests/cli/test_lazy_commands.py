@@ -13,7 +13,17 @@ from clairgen.cli.commands import COMMANDS, load_command
 from clairgen.filters.registry import FILTERS
 from tests.cli.commands import clairgen
 
-NOT_COMMANDS = {"app", "commands", "exit_codes", "output", "progress", "recipe_names", "signals", "spending"}
+NOT_COMMANDS = {
+    "app",
+    "commands",
+    "exit_codes",
+    "output",
+    "pairs_table",
+    "progress",
+    "recipe_names",
+    "signals",
+    "spending",
+}
 
 
 def docstring(name: str) -> str:

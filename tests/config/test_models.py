@@ -66,6 +66,10 @@ def with_role(**values: object) -> str:
         ("", "is a mapping with the keys"),
         (GOOD + "seed: 1\nseed: 2\n", r"line 8: .*'seed' is given twice"),
         (changed(recipe=["clair"]), "unknown key 'recipe'; did you mean 'recipes'"),
+        (
+            changed(zzz=1, recipe=["clair"]),
+            r"unknown keys 'recipe' \(did you mean 'recipes'\?\), 'zzz' \(known here: recipes, .*\)",
+        ),
         (changed(zzz=1), "unknown key 'zzz'; known here: recipes, seed, tasks"),
         (with_role(temprature=1), r"unknown key 'models\.target\.temprature'; did you mean 'temperature'"),
         (

@@ -26,10 +26,8 @@ def test_a_key_with_a_dot_or_a_word_like_changed_misleads_nobody() -> None:
 
 
 def test_the_sentence_names_the_path_and_cuts_long_values() -> None:
-    assert sentence(Difference(("models", "target", "stop"), None, ["x"])) == (
-        'models.target.stop changed from nothing to ["x"]'
-    )
-    assert sentence(Difference(("a",), "x" * 100, 1)) == f'a changed from "{"x" * 59}… to 1'
+    assert sentence(Difference(("models", "target", "stop"), None, ["x"])) == ('models.target.stop: nothing -> ["x"]')
+    assert sentence(Difference(("a",), "x" * 100, 1)) == f"a: {'x' * 60}… -> 1"
 
 
 def test_every_setting_that_shapes_a_role_s_requests_is_one_that_may_change_them() -> None:

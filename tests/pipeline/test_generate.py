@@ -13,7 +13,9 @@ from clairgen.filters.settings import FilterSettings
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
+from clairgen.recipes.revision import REVISER_SLOTS
 from clairgen.records import Pair, Undecided
+from clairgen.templates import load_template
 from tests.clocks import FakeClock
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -170,16 +172,49 @@ async def test_another_model_is_said_and_only_accepted_on_the_users_word(tmp_pat
         await generate(config(endpoint.url, tasks), tmp_path / "run")
         changed = config(endpoint.url, tasks, reviser={"model": "new-reviser"})
         with pytest.raises(
-            RunError, match=r'models\.reviser\.model changed from "reviser-model" to "new-reviser": 5 pairs of clair'
+            RunError, match=r"reviser\.model: reviser-model -> new-reviser \(made again, .* differ: 5 pairs of clair\)"
         ):
             await generate(changed, tmp_path / "run")
         progress = Progress()
         await generate(changed, tmp_path / "run", Options(accept_changes=True), progress=progress)
-        assert any("5 pairs of clair are made again" in note for note in progress.notes)
+        assert any("differ: 5 pairs of clair)" in note for note in progress.notes)
         assert asked_models(endpoint) == {TARGET: 5, REVISER: 5, STRONGER: 5, "new-reviser": 5}
         back = await generate(config(endpoint.url, tasks), tmp_path / "run", Options(accept_changes=True))
     assert back.statuses["clair"] == {"made": 5}
     assert asked_models(endpoint)[REVISER] == 5  # the old answers were kept all along
+
+
+async def test_a_change_is_named_in_words_and_once(tmp_path: Path) -> None:
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(3)), tmp_path / "run"
+    own = tmp_path / "my.txt"
+    own.write_text(load_template("revise", REVISER_SLOTS).text.replace("teacher", "tutor", 1))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), run)
+        warmer = config(endpoint.url, tasks, target={"temperature": 0.9})
+        with pytest.raises(RunError) as shared:
+            await generate(warmer, run)
+        with pytest.raises(RunError) as template:
+            await generate(config(endpoint.url, tasks, recipes=[{"name": "clair", "template": str(own)}]), run)
+    assert str(shared.value).count("models.target.temperature: 0.7 -> 0.9") == 1
+    assert "differ: 3 pairs of clair, 3 pairs of stronger-preferred)" in str(shared.value)
+    assert f"template of the reviser: revise -> {own} (made again" in str(template.value)
+
+
+async def test_nothing_is_said_of_pairs_that_were_never_made(tmp_path: Path) -> None:
+    tasks, run, progress = write_tasks(tmp_path / "tasks.jsonl", questions(3)), tmp_path / "run", Progress()
+    stop = asyncio.Event()
+
+    def stopping(request: dict[str, Any]) -> Reply:
+        stop.set()
+        return Reply(played(request).body, delay_seconds=5)
+
+    async with ScriptedEndpoint(stopping) as endpoint:
+        first = await generate(config(endpoint.url, tasks), run, Options(drain_seconds=0), stop=stop)
+        assert first.statuses["clair"] == {"pending": 3}
+        endpoint.script = played
+        changed = config(endpoint.url, tasks, target={"temperature": 0.9}, filters={"length_ratio": [0.5, 3.0]})
+        await generate(changed, run, progress=progress)
+    assert not [note for note in progress.notes if "again" in note]
 
 
 async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
@@ -191,8 +226,11 @@ async def test_another_filter_or_endpoint_asks_nothing(tmp_path: Path) -> None:
         summary = await generate(changed, tmp_path / "run", progress=progress)
     assert len(endpoint.asked) == 15
     assert summary.dropped["clair"] == {"length-ratio-below": 5}
-    assert any("filters" in note and "without new requests" in note for note in progress.notes)
-    assert any("models.target.concurrency changed from 8 to 3: no new requests" in note for note in progress.notes)
+    assert any(
+        "filters.length_ratio.bounds: [0.5,2] -> [2,3] (all pairs are filtered again, without new requests)" in note
+        for note in progress.notes
+    )
+    assert any("models.target.concurrency: 8 -> 3 (no new requests)" in note for note in progress.notes)
 
 
 @pytest.mark.slow
@@ -226,9 +264,7 @@ async def test_endpoints_come_and_go_between_sessions_and_nothing_is_asked_again
         seeds = Counter((asked["model"], asked["seed"]) for asked in (*first.asked, *second.asked))
     assert len(seeds) == seeds.total() == 120
     for progress in (both, other):
-        assert any(
-            "models.target.endpoints changed from" in note and "no new requests" in note for note in progress.notes
-        )
+        assert any("models.target.endpoints: " in note and "no new requests" in note for note in progress.notes)
 
 
 async def test_filters_set_by_the_filter_command_stay_in_force(tmp_path: Path) -> None:
