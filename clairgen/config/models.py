@@ -13,7 +13,7 @@ from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 
-_RANK = re.compile(r"(?<![a-z])ranks?(?![a-z])|^ranking$", re.IGNORECASE)
+_RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 
@@ -86,7 +86,7 @@ class TaskSource(Strict):
         ):
             raise ValueError("`scores` may be a list only if `answers` is one of the same length")
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
-            if _RANK.search(name):
+            if _RANK.match(name):
                 raise ValueError(
                     f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
                     "name one with scores, or write one as minus the rank"
