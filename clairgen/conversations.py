@@ -34,30 +34,25 @@ def messages_in(text: str) -> list[Any] | None:
 
     Raises ValueError, with the reason, for a text that is meant as messages and cannot be read as a list of them.
     """
-    start = text.lstrip()[:1]
-    if not start or start not in '[{"':
+    if text.lstrip()[:1] not in ("[", "{", '"'):
         return None
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
-        if start != '"' and text.rstrip()[-1] in "]}" and _QUOTED_ROLE.search(text) and _QUOTED_CONTENT.search(text):
+        if _is_meant_as_messages(text):
             raise ValueError("is a list of messages as text, but not valid JSON; write it as JSON") from None
         return None
-    if isinstance(content, str):
-        if _is_messages_text(content):
-            raise ValueError("is JSON text within JSON text; write the messages as JSON once")
-        return None
-    if isinstance(content, dict):
-        if _is_message(content):
-            raise ValueError("is a single message as text; write a list of messages")
-        if any(isinstance(content.get(name), list) and any(map(_is_message, content[name])) for name in _HOLDERS):
-            raise ValueError("is an object that holds messages, as text; write the list of messages alone")
-        return None
-    if not isinstance(content, list):
-        return None
-    if any(isinstance(entry, str) and _is_messages_text(entry) for entry in content):
-        raise ValueError("is a list of messages that are JSON text themselves; write each as a JSON object")
-    return content if any(map(_is_message, content)) else None
+    if isinstance(content, list):
+        if any(isinstance(entry, str) and _is_messages_text(entry) for entry in content):
+            raise ValueError("is a list of messages that are JSON text themselves; write each as a JSON object")
+        return content if any(map(_is_message, content)) else None
+    if isinstance(content, str) and _is_messages_text(content):
+        raise ValueError("is JSON text within JSON text; write the messages as JSON once")
+    if _is_message(content):
+        raise ValueError("is a single message as text; write a list of messages")
+    if isinstance(content, dict) and any(_holds_messages(content.get(name)) for name in _HOLDERS):
+        raise ValueError("is an object that holds messages, as text; write the list of messages alone")
+    return None
 
 
 def unsupported_message(message: Mapping[str, Any]) -> str | None:
@@ -94,11 +89,22 @@ def _is_message(entry: object) -> bool:
     return ("role" in entry or "from" in entry) and any(name in entry for name in texts)
 
 
+def _holds_messages(cell: object) -> bool:
+    return isinstance(cell, list) and any(map(_is_message, cell))
+
+
+def _is_meant_as_messages(text: str) -> bool:
+    """Whether text that is not JSON is a list or an object, such as Python prints it, with the fields of messages."""
+    whole = text.strip()
+    return (
+        (whole[0], whole[-1]) in (("[", "]"), ("{", "}"))
+        and _QUOTED_ROLE.search(text) is not None
+        and _QUOTED_CONTENT.search(text) is not None
+    )
+
+
 def _is_messages_text(text: str) -> bool:
     try:
-        found = messages_in(text)
+        return messages_in(text) is not None
     except ValueError:
         return True
-    if found is not None:
-        return True
-    return text.lstrip()[:1] == "{" and bool(_QUOTED_ROLE.search(text) and _QUOTED_CONTENT.search(text))

@@ -67,8 +67,8 @@ def check_answer_columns(first: Mapping[str, Any], source: TaskSource) -> None:
             )
         if isinstance(source.answers, list) and isinstance(first[name], list | Mapping):
             raise InputError(
-                f"the column {name!r} of {where} holds a list or an object; `answers` and `scores` as lists name columns with one "
-                "text or number each, and a column with all answers is named alone, as in `answers: completions`"
+                f"the column {name!r} of {where} holds a list or an object; `answers` and `scores` as lists name columns with "
+                "one text or number each, and a column with all answers is named alone, as in `answers: completions`"
             )
     if isinstance(source.answers, str) and isinstance(source.scores, str):
         _require_field(first, source.answers, source.scores, str(where))

@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,13 +105,12 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
         raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
 
 
-def _rows_of_batch(batch: "pyarrow.RecordBatch") -> list[Mapping[str, Any] | str]:
+def _rows_of_batch(batch: "pyarrow.RecordBatch") -> Sequence[Mapping[str, Any] | str]:
     """The rows of a batch, or why one of them is none."""
     try:
-        rows: list[Mapping[str, Any] | str] = batch.to_pylist()
+        return batch.to_pylist()
     except UnicodeDecodeError:
         return [_row_of(batch.slice(row, 1)) for row in range(batch.num_rows)]
-    return rows
 
 
 def _row_of(single: "pyarrow.RecordBatch") -> Mapping[str, Any] | str:

@@ -78,7 +78,13 @@ def test_what_a_message_would_lose_is_named(message: dict[str, object], said: st
 
 def test_fields_without_a_value_are_no_loss() -> None:
     """Parquet gives every message every field."""
-    empty = {"tool_calls": None, "name": "", "function_call": None, "images": [], "reasoning_content": None}
+    empty: dict[str, object] = {
+        "tool_calls": None,
+        "name": "",
+        "function_call": None,
+        "images": [],
+        "reasoning_content": None,
+    }
     assert unsupported_message(USER | empty) is None
     assert unsupported_column({"tools": None, "images": [], "system": " ", "functions": "[]"}) is None
 

@@ -95,7 +95,7 @@ def test_columns_that_do_not_have_what_is_configured_are_an_error(
         check_answer_columns(row, source(**given))
 
 
-@pytest.mark.parametrize("name", ["rank", "ranks", "Rank", "answer_rank", "rank_1", "ranking"])
+@pytest.mark.parametrize("name", ["rank", "ranks", "Rank", "answer_rank", "rank_1", "ranking", "gpt-rankings"])
 def test_ranks_are_not_taken_for_scores(name: str) -> None:
     with pytest.raises(ValueError, match="look like ranks, of which 1 is the best"):
         source(answers="c", scores=name)
@@ -103,6 +103,6 @@ def test_ranks_are_not_taken_for_scores(name: str) -> None:
         source(answers=["a", "b"], scores=["score", name])
 
 
-@pytest.mark.parametrize("name", ["score", "frankness", "francs", "ratings"])
+@pytest.mark.parametrize("name", ["score", "frankness", "ranking_score", "ratings"])
 def test_other_names_are_scores(name: str) -> None:
     assert source(answers="c", scores=name).scores == name

@@ -121,7 +121,7 @@ def test_an_input_beside_an_instruction_is_not_left_out(tmp_path: Path) -> None:
 def test_of_a_prompt_and_messages_that_differ_one_has_to_be_chosen(tmp_path: Path) -> None:
     user, answer = {"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}
     path = write_tasks(tmp_path / "t.jsonl", [{"prompt": "2 + 2?", "messages": [user, answer]}])
-    with pytest.raises(InputError, match="both `prompt` and `messages`, and they differ; .* `column: prompt` or"):
+    with pytest.raises(InputError, match=r"both `prompt` and `messages`, and they differ; .* `column: prompt` or"):
         rows(path)
     assert prompts(rows(path, column="prompt")) == ["2 + 2?"]
     [bad] = rows(path, column="messages")

@@ -69,12 +69,13 @@ def print_export(summary: ExportSummary, out: Path) -> None:
     for recipe, split in summary.missing_splits.items():
         ways = "a larger --test-fraction" if split == "test" else "a smaller --test-fraction"
         typer.echo(
-            f"{plain_line(recipe)} has no row in {split}: with --test-fraction {summary.test_fraction:g} and --seed {summary.seed}, "
-            f"none of its tasks falls there; give {ways}, or another --seed"
+            f"{plain_line(recipe)} has no row in {split}: with --test-fraction {summary.test_fraction:g} and --seed "
+            f"{summary.seed}, none of its tasks falls there; give {ways}, or another --seed"
         )
     if summary.pending:
         counts = ", ".join(f"{count:,} of {plain_line(recipe)}" for recipe, count in summary.pending.items())
         typer.echo(
-            f"The run is not finished; pairs still to be made: {counts}. Run clairgen generate again, then export with --overwrite"
+            f"The run is not finished; pairs still to be made: {counts}. Run clairgen generate again, then export with "
+            "--overwrite"
         )
     typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")

@@ -107,7 +107,7 @@ def print_summary(summary: Summary, again: str) -> None:
     if tasks.doubts:
         typer.echo(
             f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
-            "`scores: fine-grained_score` under `tasks` avoids it."
+            "name another with `scores` under `tasks` if the data set has one."
         )
     Console().print(pairs_table(summary.statuses, summary.dropped))
     for recipe, dropped in summary.dropped.items():

@@ -13,7 +13,7 @@ from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 
-_RANK = re.compile(r"(?<![a-z])ranks?(?![a-z])|^ranking$", re.IGNORECASE)
+_RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 
@@ -72,8 +72,8 @@ class TaskSource(Strict):
     )
     scores: str | list[str] | None = Field(
         None,
-        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by default, "
-        "`overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
+        description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by "
+        "default, `overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
@@ -86,10 +86,10 @@ class TaskSource(Strict):
         ):
             raise ValueError("`scores` may be a list only if `answers` is one of the same length")
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
-            if _RANK.search(name):
+            if _RANK.match(name):
                 raise ValueError(
-                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so name "
-                    "one with scores, or write one as minus the rank"
+                    f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
+                    "name one with scores, or write one as minus the rank"
                 )
         return self
 

@@ -231,7 +231,9 @@ def _require_free(folder: Path, *, overwrite: bool) -> None:
     if not any(folder.iterdir()):
         return
     if not overwrite:
-        raise InputError(f"The folder {folder} is not empty; name another one, or pass --overwrite (in Python, overwrite=True)")
+        raise InputError(
+            f"The folder {folder} is not empty; name another one, or pass --overwrite (in Python, overwrite=True)"
+        )
     readme = folder / "README.md"
     if not readme.is_file() or CARD_MARK not in readme.read_text(encoding="utf-8", errors="replace"):
         raise InputError(f"The folder {folder} contains something that is not an export of clairgen; name another one.")

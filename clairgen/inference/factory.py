@@ -114,7 +114,7 @@ def _most_at_each(roles: Mapping[str, Role], note: Callable[[str], None]) -> int
     limits = [_configured(role, endpoint) for role in roles.values() for endpoint in role.endpoints]
     left = connections_left()
     if sum(limit or MAX_CONCURRENCY for limit in limits) <= left:
-        return max(MAX_CONCURRENCY, *(limit or 0 for limit in limits))
+        return max(MAX_CONCURRENCY, max((limit or 0 for limit in limits), default=0))
     most = max(1, left // len(limits))
     if any(limit is not None and limit > most for limit in limits) or most < _FEW:
         note(

@@ -60,10 +60,18 @@ def same_source(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 async def ingest(
-    store: Store, source: TaskSource, seed: int, facts: dict[str, Any], *, skip_bad_lines: bool, stop: asyncio.Event
+    store: Store,
+    source: TaskSource,
+    seed: int,
+    facts: dict[str, Any],
+    *,
+    skip_bad_lines: bool,
+    stop: asyncio.Event,
+    compared_by: Sequence[str] = (),
 ) -> IngestState:
     """Read all rows that were not read yet into the store.
 
+    `compared_by` are the recipes that choose between recorded answers: their pairs become pending where those changed.
     Raises InputError for a bad row unless those are skipped, DrainedError once `stop` is set; the next call continues.
     """
     state = await ingest_state(store)
@@ -78,7 +86,7 @@ async def ingest(
     for start in range(0, state.rows, _ROWS_PER_COMMIT):
         await _add_merged(store, list(islice(rows, min(_ROWS_PER_COMMIT, state.rows - start))), merged)
     while group := list(islice(rows, _ROWS_PER_COMMIT)):
-        state = await _commit(store, group, merged, state, skip_bad_lines=skip_bad_lines)
+        state = await _commit(store, group, merged, state, skip_bad_lines=skip_bad_lines, compared_by=compared_by)
         await _add_merged(store, group, merged)
         if stop.is_set():
             raise DrainedError
@@ -105,7 +113,13 @@ def no_tasks_error(source: TaskSource) -> InputError:
 
 
 async def _commit(
-    store: Store, group: Sequence[Row | BadRow], merged: Mapping[str, str], state: IngestState, *, skip_bad_lines: bool
+    store: Store,
+    group: Sequence[Row | BadRow],
+    merged: Mapping[str, str],
+    state: IngestState,
+    *,
+    skip_bad_lines: bool,
+    compared_by: Sequence[str],
 ) -> IngestState:
     """Commit a group of rows together with the state after it."""
     after = state
@@ -128,7 +142,7 @@ async def _commit(
         )
         return metadata_row(_KEY, _json(after))
 
-    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, state.known, merged)
+    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, state.known, merged, compared_by)
     return after
 
 

@@ -105,7 +105,10 @@ async def accepted_changes(
         for change, pairs in recipes_by_change.items()
     ]
     if other_tasks:
-        meanings.append("the tasks changed: prompts that the run does not have yet are added, those it has stay")
+        meanings.append(
+            "the tasks changed: prompts that the run does not have yet are added, those it has stay, and pairs of recorded "
+            "answers are made again where the answers or their scores changed"
+        )
     if meanings and not accepted:
         raise RunError(
             f"the configuration differs from the one this run was made with ({'; '.join(meanings)}); every answer so far is "
@@ -142,7 +145,15 @@ async def prepare(
     changed = await accepted_changes(
         store, planned, progress.note, other_tasks=has_other_tasks(state, source), accepted=accept_changes
     )
-    state = await ingest(store, config.tasks, config.seed, source, skip_bad_lines=skip_bad_lines, stop=stop)
+    state = await ingest(
+        store,
+        config.tasks,
+        config.seed,
+        source,
+        skip_bad_lines=skip_bad_lines,
+        stop=stop,
+        compared_by=await _comparing_recorded(store, planned),
+    )
     await store.metadata.record_templates(
         template for entry in planned for template in entry.context.templates.values()
     )
@@ -191,6 +202,12 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
     options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
     return facts | {f"recipes.{recipe.name}.{option}": value for option, value in options.items()}
+
+
+async def _comparing_recorded(store: Store, planned: list[PlannedRecipe]) -> list[str]:
+    """The recipes, also those of earlier configurations, that choose between answers of the data set."""
+    earlier = {name for name, plan in (await store.metadata.plans()).items() if "tasks" in plan.facts}
+    return sorted(earlier | {entry.recipe.name for entry in planned if entry.context.recorded})
 
 
 def _pairs(recipe: str, counts: Mapping[str, int]) -> str:

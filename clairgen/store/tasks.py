@@ -46,10 +46,12 @@ class Tasks:
         counted: Callable[[int, Sequence[Row]], Statement],
         before: int,
         merged: Mapping[str, str],
+        compared_by: Sequence[str] = (),
     ) -> None:
         """Commit the tasks that are new, at the next positions.
 
-        The first `before` tasks are from an earlier source and get the recorded answers of this one. Of rows with the same
+        The first `before` tasks are from an earlier source and get the recorded answers of this one; where those changed, pairs
+        of the recipes `compared_by`, which choose between recorded answers, become pending again. Of rows with the same
         prompt the first counts; `merged` has the ids of the others, as `ids_not_stored` returned them for earlier rows.
 
         `counted` is called with the number of duplicates (rows whose messages the run has) and the conflicts (rows whose id
@@ -61,16 +63,14 @@ class Tasks:
         known = set((await self._stored("messages", [messages_hash for _, messages_hash, _ in hashed])).values())
         position = await self.last_position()
         statements: list[Statement] = []
-        renewed: dict[str, Statement] = {}
+        renewed: dict[str, list[Statement]] = {}
         conflicts: list[Row] = []
         for row, messages_hash, statement in hashed:
             if by_id.setdefault(row.task.id, messages_hash) != messages_hash:
                 conflicts.append(row)
             elif messages_hash in known:
-                if row.task.answers and messages_hash not in renewed:
-                    renewal = "UPDATE tasks SET answers = ? WHERE messages = ? AND position <= ? AND answers IS NOT ?"
-                    body = answers_body(row.task.answers)
-                    renewed[messages_hash] = (renewal, (body, messages_hash, before, body))
+                if before and row.task.answers and messages_hash not in renewed:
+                    renewed[messages_hash] = _renewal(row.task, messages_hash, before, compared_by)
             else:
                 known.add(messages_hash)
                 position += 1
@@ -78,7 +78,8 @@ class Tasks:
                 values = (position, row.task.id, messages_hash, answers_body(row.task.answers))
                 statements += [statement, (new_task, values)]
         duplicates = len(rows) - len(conflicts) - len(statements) // 2
-        await self._write(*statements, *renewed.values(), counted(duplicates, conflicts))
+        renewals = (statement for group in renewed.values() for statement in group)
+        await self._write(*statements, *renewals, counted(duplicates, conflicts))
 
     async def ids_not_stored(self, rows: Sequence[Row]) -> dict[str, str]:
         """Ids that the source gave to rows and the run does not have, with the hash of their messages; the first row counts."""
@@ -190,3 +191,17 @@ class Tasks:
         marks = ", ".join("?" * len(values))
         sql = f"SELECT id, messages FROM tasks WHERE {column} IN ({marks})"
         return {row["id"]: row["messages"] for row in await self._reader.rows(sql, values)}
+
+
+def _renewal(task: Task, messages_hash: str, before: int, compared_by: Sequence[str]) -> list[Statement]:
+    """Statements that give a stored task other recorded answers, and make the pairs that rest on its former ones pending."""
+    body = answers_body(task.answers)
+    changed = "messages = ? AND position <= ? AND answers IS NOT ?"
+    outdated = (
+        "UPDATE pairs SET status = 'pending' WHERE recipe = ? AND status IN ('made', 'failed') "
+        f"AND position = (SELECT position FROM tasks WHERE {changed})"
+    )
+    return [
+        *((outdated, (recipe, messages_hash, before, body)) for recipe in compared_by),
+        (f"UPDATE tasks SET answers = ? WHERE {changed}", (body, messages_hash, before, body)),
+    ]

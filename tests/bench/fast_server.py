@@ -13,15 +13,21 @@ TEXT = (
     "{teacher_reasoning}: It could be clearer.\n\n{corrected_student_solution}: "
     + "A plain sentence with some words in it. " * 8
 )
-BODY = json.dumps(
-    {
+
+
+def answer(text: str) -> bytes:
+    """The whole response that says `text`."""
+    content = {
         "id": "chatcmpl-0",
         "object": "chat.completion",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 150, "completion_tokens": 100, "total_tokens": 250},
     }
-).encode()
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+    body = json.dumps(content).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+ANSWER, OF_THE_STRONGER = answer(TEXT), answer(TEXT.replace("plain", "better and longer"))
 
 
 class Server(asyncio.Protocol):
@@ -49,19 +55,19 @@ class Server(asyncio.Protocol):
                 length = int(head[at + 15 :].split(b"\r\n", 1)[0])
             if len(self._received) < end + 4 + length:
                 return
-            self._received = self._received[end + 4 + length :]
-            self._answer(head)
+            body, self._received = self._received[end + 4 : end + 4 + length], self._received[end + 4 + length :]
+            self._answer(head, body)
 
-    def _answer(self, head: bytes) -> None:
+    def _answer(self, head: bytes, body: bytes) -> None:
         assert self._transport is not None
         if head.startswith(b"post"):
             Server.count += 1
             Server.first = Server.first or time.time()
-            self._transport.write(ANSWER)
+            self._transport.write(OF_THE_STRONGER if b'"stronger"' in body else ANSWER)
             return
-        body = json.dumps({"count": Server.count, "first": Server.first}).encode()
+        counted = json.dumps({"count": Server.count, "first": Server.first}).encode()
         Server.count, Server.first = 0, 0.0
-        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body))
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(counted), counted))
 
 
 async def _main(port: int) -> None:

@@ -2,6 +2,7 @@
 
 python -m tests.bench.scale --tasks 10000 --tasks 100000
 python -m tests.bench.scale --tasks 1000000 --half-done
+python -m tests.bench.scale --tasks 20000 --tasks 100000 --commands
 """
 
 import contextlib
@@ -21,12 +22,19 @@ from typing import Annotated
 import typer
 import yaml
 
+BARE_SCAN = """
+import sqlite3, sys
+from clairgen.store.pair_rows import SELECT_PAIRS
+rows = sqlite3.connect(sys.argv[1]).execute(f"{SELECT_PAIRS} WHERE p.status = 'made' ORDER BY p.position")
+print(sum(1 for row in rows))
+"""
 FILLER = "some words that make the prompt as long as prompts are " * 10
 
 
 def main(
     tasks: Annotated[list[int], typer.Option(help="Numbers of tasks.")],
     half_done: Annotated[bool, typer.Option("--half-done", help="Restart with half of the pairs made.")] = False,
+    commands: Annotated[bool, typer.Option("--commands", help="Time status, filter and export afterwards.")] = False,
     concurrency: Annotated[int, typer.Option(help="Requests in flight a role.")] = 64,
     seconds: Annotated[float | None, typer.Option(help="Press Ctrl-C after this many seconds.")] = None,
 ) -> None:
@@ -39,6 +47,8 @@ def main(
                 restart(folder, config, port, count)
             else:
                 whole_run(folder, config, count, seconds)
+            if commands:
+                time_commands(folder, count)
 
 
 def whole_run(folder: Path, config: Path, count: int, until: float | None) -> None:
@@ -58,6 +68,31 @@ def whole_run(folder: Path, config: Path, count: int, until: float | None) -> No
         f"{count:,} tasks: exit code {os.waitstatus_to_exitcode(code)}, {seconds:.1f} s, {answered / seconds:,.0f} requests/s, "
         f"peak {peak:.0f} MB, database {(folder / 'run' / 'run.db').stat().st_size / 1e6:.0f} MB"
     )
+
+
+def time_commands(folder: Path, count: int) -> None:
+    """Processor seconds of what reads a whole run, beside a process that reads the same rows and does nothing with them."""
+    run = str(folder / "run")
+    scan = processor_seconds(sys.executable, "-c", BARE_SCAN, str(folder / "run" / "run.db"))
+    typer.echo(f"{count:,} pairs: bare scan {scan:.1f} s")
+    for name, *rest in (
+        ("status", run),
+        ("filter", run, "--length-ratio", "0.3:3"),
+        ("report", run),
+        ("export", run, str(folder / "out")),
+    ):
+        taken = processor_seconds(sys.executable, "-m", "clairgen", name, *rest)
+        typer.echo(
+            f"{count:,} pairs: {name} {taken:.1f} s, {taken / scan:.1f} x the scan, {1e6 * taken / count:,.0f} µs a pair"
+        )
+
+
+def processor_seconds(*command: str) -> float:
+    """What a process took of the processor, user and system."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, code, usage = os.wait4(process.pid, 0)
+    assert code == 0, command
+    return usage.ru_utime + usage.ru_stime
 
 
 def restart(folder: Path, config: Path, port: int, count: int) -> None:

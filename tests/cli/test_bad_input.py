@@ -1,5 +1,6 @@
 """Each mistake gets one sentence, the right exit code, and a run that can be continued."""
 
+import json
 import os
 import sqlite3
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from clairgen.data.classroom.kinds import KINDS
+from clairgen.data.classroom.questions import split_of
 from tests.cli.commands import Done, clairgen, pairs_in, process
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
@@ -267,6 +270,20 @@ async def test_damaged_database(tmp_path: Path) -> None:
         one_sentence(await generated(tmp_path, endpoint.url), 2, "damaged")
     for command in ("status", "report", "show"):
         one_sentence(await clairgen(command, tmp_path / "run"), 2, "damaged")
+
+
+@pytest.mark.slow
+async def test_the_demo_asks_no_question_that_models_are_tested_on(tmp_path: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    done = await clairgen("demo", tmp_path / "demo", "--questions", "14")
+    assert done.code in (0, 1), done
+    rows = [json.loads(line) for line in (tmp_path / "demo" / "questions.jsonl").read_text().splitlines()]
+    shipped = (Path(__file__).parents[2] / "data" / "examples" / "classroom.jsonl").read_text(encoding="utf-8")
+    rows += [json.loads(line) for line in shipped.splitlines()]
+    assert len(rows) == 114
+    for row in rows:
+        [split] = {split_of(kind, found) for kind in KINDS if (found := kind.fields(row["prompt"])) is not None}
+        assert split == "train", row
 
 
 async def test_demo_writes_over_nothing_of_the_users(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import yaml
 from clairgen import api
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.models import RunConfig
-from clairgen.errors import ConfigError, InputError
+from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.reparse import reparse
 from clairgen.records import Pair, StoredPair, Undecided
@@ -375,6 +375,32 @@ async def test_answers_that_the_data_set_has_later_are_taken(tmp_path: Path) -> 
         await generate(other, tmp_path / "run", Options(accept_changes=True))
     for stored in await api.made_pairs(tmp_path / "run", "judge-off-policy"):
         assert set(models_of(stored)) == {"b", "prompt"}
+
+
+async def test_pairs_by_recorded_scores_are_made_again_where_the_scores_changed(tmp_path: Path) -> None:
+    def rows(scores: tuple[int, int]) -> list[object]:
+        return [
+            {"prompt": f"Question number {number}", "a": "one", "b": "two", "sa": sa, "sb": sb}
+            for number, (sa, sb) in enumerate([(1, 2), scores, (2, 1)])
+        ]
+
+    async def chosen() -> list[str]:
+        pairs = await api.made_pairs(tmp_path / "run", "judge-off-policy")
+        return [models_of(stored)[0] for stored in pairs]
+
+    path = write_tasks(tmp_path / "tasks.jsonl", rows((1, 2)))
+    source = {"path": str(path), "answers": ["a", "b"], "scores": ["sa", "sb"]}
+    recipe = {"name": "judge-off-policy", "by": "scores"}
+    async with ScriptedEndpoint(all_played) as endpoint:
+        await made(tmp_path, endpoint, [recipe], tasks=source)
+        assert await chosen() == ["b", "b", "a"]
+        write_tasks(path, [*rows((5, 2)), {"prompt": "another", "a": "one", "b": "two", "sa": 2, "sb": 1}])
+        given = await given_for(tmp_path, endpoint, [recipe], tasks=source)
+        with pytest.raises(RunError, match="made again where the answers or their scores changed"):
+            await generate(given, tmp_path / "run")
+        summary = await generate(given, tmp_path / "run", Options(accept_changes=True))
+    assert sum(summary.progress.made.values()) == 2
+    assert await chosen() == ["b", "a", "a", "a"]
 
 
 async def test_of_rows_with_one_prompt_the_first_ones_answers_count(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ LINES = [json.dumps(pair(number)) for number in range(4)]
             r"torn.jsonl line 4: it is not valid JSON \(.*cut off; correct or remove",
         ),
         ("middle.jsonl", "\n".join([*LINES, LINES[0][:40], *LINES]), "middle.jsonl line 5: it is not valid JSON"),
-        ("surrogate.jsonl", "\n".join([*LINES, LINES[0].replace("It is", "\\ud83d")]), "cannot be read"),
+        ("surrogate.jsonl", "\n".join([*LINES, LINES[0].replace("It is", "\\ud83d")]), "line 5: it contains half"),
         ("empty.jsonl", "", "is empty"),
         ("pairs.csv", "prompt,chosen,rejected\n", "is not a data set that can be read; give a folder"),
     ],
@@ -54,6 +54,21 @@ def test_a_file_in_another_form_is_refused_with_the_way_out(
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=said):
         read_split(str(tmp_path / name), None, "train")
+
+
+def test_a_torn_line_in_a_folder_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "train-1.jsonl").write_text("\n".join(LINES))
+    (tmp_path / "train-2.jsonl").write_text("\n".join([*LINES, LINES[0][:40], *LINES]))
+    with pytest.raises(InputError, match=r"train-2.jsonl line 5: it is not valid JSON"):
+        read_split(str(tmp_path), None, "train")
+
+
+def test_a_data_set_without_a_split_to_train_on_names_those_that_it_has(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for split in ("train_prefs", "test_prefs"):
+        Dataset.from_list([pair(1)]).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
+    with pytest.raises(InputError, match="no split `train`; it has test_prefs, train_prefs: put the files"):
+        read_split(str(tmp_path), None, "train")
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Loading a data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from clairgen.errors import InputError
 from clairgen.row_files import json_lines, require_readable_rows, require_regular_file
+from clairgen.text import is_encodable
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -19,12 +21,10 @@ _HASHED = {*_FILES, ".arrow", ".csv", ".gz", ".zst"}
 
 
 def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
-    """One split of a data set, or None if it does not have that split; a split without rows counts only as `train`.
+    """One split of a data set, or None if it does not have that split, or no row in it, unless it is `train`.
 
     Raises InputError, one sentence, for a data set that does not exist, has several subsets and none named, or has no pairs.
     """
-    import datasets
-
     # its warnings about files that it cannot read are repeated in the exception
     logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
@@ -34,15 +34,12 @@ def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
         raise InputError(
             f"there is no data set {data}; give a folder that clairgen export wrote, or owner/name of the hub"
         )
-    name = _subset(data, subset)
-    if split not in _readable(data, lambda: datasets.get_dataset_split_names(data, name)):
-        return None
     try:
-        return _require_pairs(_loaded(data, data, name=name, split=split), data)
-    except _EmptyError:
-        if split == "train":
-            raise
-        return None
+        return _from_folder_or_hub(data, subset, split)
+    except _UnreadableError:
+        for file in sorted(path.rglob("*.jsonl")):
+            _require_valid_lines(file)
+        raise
 
 
 def data_hash(data: str) -> str | None:
@@ -82,23 +79,45 @@ def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Datase
         return None
     try:
         rows = _loaded(data, _FILES[path.suffix], data_files=str(path), split="train")
-    except _EmptyError:
-        raise
-    except InputError as error:
+    except _UnreadableError:
         _require_valid_lines(path)
-        raise error
+        raise
     return _require_pairs(rows, data)
+
+
+def _from_folder_or_hub(data: str, subset: str | None, split: str) -> "Dataset | None":
+    import datasets
+
+    name = _subset(data, subset)
+    names: list[str] = _readable(data, lambda: datasets.get_dataset_split_names(data, name))
+    if split not in names:
+        if split != "train":
+            return None
+        raise InputError(
+            f"{data} has no split `train`; it has {', '.join(names)}: put the files of one of them alone into a folder, "
+            "or name one file"
+        )
+    try:
+        return _require_pairs(_loaded(data, data, name=name, split=split), data)
+    except _EmptyError:
+        if split == "train":
+            raise
+        return None
 
 
 def _require_valid_lines(path: Path) -> None:
     """Raise InputError with the number of the line that is at fault, which the library's message often lacks."""
-    if path.suffix == ".parquet":
+    if path.suffix == ".parquet" or not path.is_file():
         return
     for number, content in json_lines(path):
         if isinstance(content, str):
             if path.suffix == ".json" and number == 1:
                 return  # one array over several lines
             raise InputError(f"{path} line {number:,}: {content}; correct or remove that line")
+        if not is_encodable(json.dumps(content, ensure_ascii=False)):
+            raise InputError(
+                f"{path} line {number:,}: it contains half a surrogate pair, which is not text; correct or remove that line"
+            )
 
 
 def _subset(data: str, subset: str | None) -> str:
@@ -118,6 +137,10 @@ class _EmptyError(InputError):
 
     def __init__(self, data: str) -> None:
         super().__init__(f"{data} is empty; make more pairs or loosen the filters")
+
+
+class _UnreadableError(InputError):
+    """A data set that the library cannot read."""
 
 
 def _loaded(data: str, builder: str, **choice: str) -> "Dataset":
@@ -141,8 +164,12 @@ def _readable(data: str, read: Callable[[], T]) -> T:
     except (OSError, ValueError, RuntimeError, DatasetsError) as error:
         if "corresponds to no data" in str(error):  # what it says of a split whose files have no rows
             raise _EmptyError(data) from error
+        if "save_to_disk" in str(error):
+            raise InputError(
+                f"the data set {data} was saved with save_to_disk, which is not read; write it with to_parquet and name that file"
+            ) from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
-        raise InputError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
+        raise _UnreadableError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 
 
 def _require_pairs(rows: "Dataset", data: str) -> "Dataset":
