@@ -89,7 +89,7 @@ def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Su
 
     async def work(stop: asyncio.Event) -> Summary:
         progress = Progress()
-        async with showing(progress, Console(file=progress_stream())):
+        async with showing(progress, Console(file=progress_stream()), stop):
             return await generate(config, run, options, progress=progress, stop=stop)
 
     return run_drainable(work, options.drain_seconds)
