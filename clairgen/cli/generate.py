@@ -140,7 +140,7 @@ def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
     Console().print(_estimate_table(found.roles))
     if found.answers_found:
         typer.echo(f"{found.answers_found:,} answers that these pairs need are stored already and not requested again.")
-    if not all(role.measured for role in found.roles):
+    if any(role.calls and not role.measured for role in found.roles):
         typer.echo(
             f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
             "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured, with low and high ends."
@@ -206,7 +206,7 @@ def _print_sum(found: CostEstimate) -> None:
         typer.echo(spent_line(found.spent))
     if found.budget_usd is not None:
         left = found.budget_usd - found.spent_usd
-        enough = "" if expected <= left else ": not enough for what is expected"
+        enough = "" if expected <= max(left, 0.0) else ": not enough for what is expected"
         typer.echo(f"Budget: {dollars(found.budget_usd)}, of which {dollars(found.spent_usd)} are spent{enough}")
 
 
