@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from clairgen.config.prices import unpriced_sentence
 from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import StoreError
@@ -158,12 +159,13 @@ class Session:
             pairs_to_make=self.progress.pairs_to_make,
             **facts,
         )
-        for name, role in roles.items():
-            if (role.api_key_env is not None or role.headers) and role.price_per_million is None:
-                self.progress.note(
-                    f"no price is known for models.{name} ({role.model}), so its dollars are not counted; "
-                    "give it price_per_million"
-                )
+        unpriced = {
+            name: role.model
+            for name, role in roles.items()
+            if (role.api_key_env is not None or role.headers) and role.price_per_million is None
+        }
+        if unpriced:
+            self.progress.note(unpriced_sentence(unpriced))
 
 
 @asynccontextmanager
