@@ -7,7 +7,9 @@ Nothing is recognised that the prompt itself speaks of. Everything here is linea
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 _PAIRS = (
     ("<think>", "</think>"),
@@ -77,7 +79,7 @@ _CONTROL_TOKENS = (
     ),
     (_END_OF_SEQUENCE := "</s>"),
 )
-_HARMONY = re.compile(r"<\|channel\|>([a-z]+)[^<\n]{0,200}<\|message\|>")
+_HARMONY = re.compile(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 _BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
 _BARE_FINAL = "assistantfinal"
@@ -136,8 +138,8 @@ def _without_thinking(text: str, known: str) -> tuple[str, str, bool]:
     lowered = (
         text.lower() if len(text.lower()) == len(text) else text
     )  # a few letters change their length in lower case
-    position = 0
-    while (pair := _opening_at(lowered, position, known)) is not None:
+    position, is_known = 0, cache(known.__contains__)  # an answer may repeat what it is searched for
+    while (pair := _opening_at(lowered, position, is_known)) is not None:
         start, closing = pair
         end = lowered.find(closing, start)
         if end < 0 and closing == _PAIRS[-1][1]:
@@ -156,12 +158,12 @@ def _without_thinking(text: str, known: str) -> tuple[str, str, bool]:
     return rest, "\n\n".join(thought for thought in thoughts if thought), False
 
 
-def _opening_at(lowered: str, position: int, known: str) -> tuple[int, str] | None:
+def _opening_at(lowered: str, position: int, is_known: Callable[[str], bool]) -> tuple[int, str] | None:
     """Where the thinking that opens here begins, and what closes it; None if there is none."""
     while position < len(lowered) and lowered[position].isspace():
         position += 1
     for opening, closing in _PAIRS:
-        if lowered.startswith(opening, position) and opening not in known:
+        if lowered.startswith(opening, position) and not is_known(opening):
             return position + len(opening), closing
     return None
 
@@ -206,13 +208,13 @@ def _without_control_tokens(text: str, known: str) -> tuple[str, tuple[str, ...]
     lowered = text.lower() if len(text.lower()) == len(text) else text
     strikes = "<s>" in lowered  # struck-through text in HTML, whose closing tag looks like an end token
     stripped: list[str] = []
-    end = len(text)
+    end, is_known = len(text), cache(known.__contains__)
     while True:
         last = end
         while last and lowered[last - 1].isspace():
             last -= 1
         token = next((token for token in _CONTROL_TOKENS if lowered.endswith(token, 0, last)), None)
-        if token is None or token in known or (strikes and token == _END_OF_SEQUENCE):
+        if token is None or is_known(token) or (strikes and token == _END_OF_SEQUENCE):
             return text[:end], tuple(stripped)
         stripped.append(token)
         end = last - len(token)

@@ -6,16 +6,16 @@ from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import fenced, prose
 
-_NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*(?:/\d+)?"
+_NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*+(?:/\d++)?"
 _STATED = re.compile(
-    r"\\boxed\{(?P<box>[^{}]*(?:\{[^{}]*\}[^{}]*)*)\}|^####[ \t]*(?P<hash>\S[^\n]*)$"
-    r"|\b(?:answer|result|total|sum|product|solution|value)\b[^\n.:=?]{0,60}?(?:\bis|\bare|:|=|\bequals)\s*\**\s*"
+    r"\\boxed\{(?P<box>[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+)\}|^####[ \t]*+(?P<hash>\S[^\n]*)$"
+    r"|\b(?:answer|result|total|sum|product|solution|value)\b[^\n.:=?]{0,60}?(?:\bis|\bare|:|=|\bequals)\s*+\**+\s*+"
     rf"(?P<said>{_NUMBER})"
-    rf"|(?:=|≈)\s*\**(?P<equals>{_NUMBER})[^\n=]{{0,30}}\Z",
+    rf"|(?:=|≈)\s*+\**+(?P<equals>{_NUMBER})[^\n=]{{0,30}}\Z",
     re.IGNORECASE | re.MULTILINE,
 )
 _SHORT = 60
-_LIST_MARK = re.compile(r"^[ \t>*#-]*(?:step )?\d+[.):]", re.IGNORECASE | re.MULTILINE)
+_LIST_MARK = re.compile(r"^[ \t>*#-]*+(?:step )?\d++[.):]", re.IGNORECASE | re.MULTILINE)
 _ANY_NUMBER = re.compile(
     r"\d|[½¼¾²³π∞√]|\b(?:zero|none|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|"
     r"fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|half|once|twice|dozen|infinity|infinite)\b",
@@ -31,6 +31,8 @@ _CODE_LINE = re.compile(
 _PLAIN = ("text", "txt", "plaintext", "plain", "markdown", "md")
 _FEW_CODE_LINES = 3
 _LONGEST_CODE_LINE = 300
+_LINES_LOOKED_FOR = 200
+"""So many lines of code are looked for inside the lines of the revision, which keeps the filter linear in the text."""
 
 
 def loses_answer(candidate: Candidate) -> Fault | None:
@@ -46,7 +48,7 @@ def _lost_code(rejected: str, chosen: str) -> str | None:
     if fenced(chosen) or _code_lines(chosen):
         return None
     blocks = [block for tag, block in fenced(rejected) if (tag and tag not in _PLAIN) or _code_lines(block)]
-    if any(_mostly_kept(_lines(block), chosen) for block in blocks):
+    if _any_mostly_kept(blocks, chosen):
         return None  # only the fence was removed
     return "code" if blocks or _code_lines(rejected) >= _FEW_CODE_LINES else None
 
@@ -80,8 +82,18 @@ def _lines(block: str) -> list[str]:
     return [line.strip() for line in block.splitlines() if line.strip()]
 
 
-def _mostly_kept(lines: list[str], chosen: str) -> bool:
-    return sum(line in chosen for line in lines) * 2 >= len(lines)
+def _any_mostly_kept(blocks: list[str], chosen: str) -> bool:
+    """Whether half of the lines of a block are in the revision, as lines of its own or inside of one."""
+    kept = dict.fromkeys(_lines(chosen), True)
+    looked_for = 0
+    for lines in map(_lines, blocks):
+        for line in lines:
+            if line not in kept:
+                kept[line] = looked_for < _LINES_LOOKED_FOR and line in chosen
+                looked_for += 1
+        if sum(kept[line] for line in lines) * 2 >= len(lines):
+            return True
+    return False
 
 
 LOST_ANSWER = Filter(

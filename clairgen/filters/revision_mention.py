@@ -7,6 +7,7 @@ asks for a text to be revised.
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
@@ -92,6 +93,8 @@ _ASKS_FOR_REVISION = phrase_pattern(
     _TASKS,
 )
 _ASKS_FOR_CHANGE = re.compile(r"\b(?:modify|update|extend|refactor|optimi[sz]e|change|adapt|expand|simplify|add)\b")
+_PHRASES_COMPARED = 200
+"""So many different phrases are looked for in the rejected answer, which keeps the filter linear in the text."""
 _OPENING = re.compile(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|this|these) )?")
 
 
@@ -103,7 +106,7 @@ def mentions_revision(candidate: Candidate) -> Fault | None:
         return None
     asks_for_change = _ASKS_FOR_CHANGE.search(task) is not None
     students = straight(pair.rejected.text)
-    for phrase in _phrases(pair.chosen.text):
+    for phrase in islice(dict.fromkeys(_phrases(pair.chosen.text)), _PHRASES_COMPARED):
         # A task that asks for a change may get "the updated code"; but it asked for no correction.
         if asks_for_change and not _SPEAKS_OF_CORRECTION.search(phrase):
             continue

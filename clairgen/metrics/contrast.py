@@ -14,12 +14,16 @@ from typing import Final
 from rapidfuzz.distance import Levenshtein
 from rapidfuzz.process import cpdist
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, RequestFailedError
+from clairgen.long_texts import TOO_LONG
 from clairgen.metrics.metric import Metric
 from clairgen.metrics.treebank import treebank_set
 from clairgen.records import Contrast
 
 DEFAULT_TOKENIZER: Final = "treebank"
+
+MOST_CHARACTER_PAIRS: Final = 250_000_000_000
+"""Two texts of half a million characters: Levenshtein takes time for each pair of characters, here about 20 seconds."""
 
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs are measured again."""
@@ -50,6 +54,13 @@ def character_levenshtein(chosen: str, rejected: str) -> int:
     return Levenshtein.distance(chosen, rejected)
 
 
+def check_length(chosen: str, rejected: str) -> None:
+    """Raise RequestFailedError for answers of more than `MOST_CHARACTER_PAIRS`, whose edits would take minutes to count."""
+    if len(chosen) * len(rejected) > MOST_CHARACTER_PAIRS:
+        sizes = f"{len(chosen):,} and {len(rejected):,} characters"
+        raise RequestFailedError(TOO_LONG, f"the answers have {sizes}; lower max_tokens or leave the task out")
+
+
 def length_ratio(chosen: str, rejected: str) -> float | None:
     """Code points of chosen over those of rejected; None when rejected is empty."""
     return len(chosen) / len(rejected) if rejected else None
@@ -65,7 +76,8 @@ LENGTH_RATIO = Metric("length_ratio", length_ratio, "Characters of chosen over c
 
 
 def contrast(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> Contrast:
-    """All measures of one pair."""
+    """All measures of one pair. Raises RequestFailedError where `check_length` does."""
+    check_length(chosen, rejected)
     return Contrast(
         levenshtein=character_levenshtein(chosen, rejected),
         jaccard=token_jaccard(chosen, rejected, tokenizer),

@@ -28,7 +28,7 @@ _VERDICT_KEY = re.compile(
 _REASONING_KEY = re.compile(r"(?:teacher)?(?:reasoning|explanation|rationale|analysis|thoughts?|reasons?)")
 _MEMBER = re.compile(r'"(?P<key>[a-z _]{4,24})"[ \t]*+:[ \t]*+"?(?P<value>\[?[12]\]?)"?\s*+(?=[,}]|\Z)', re.IGNORECASE)
 _VALUE = re.compile(
-    r"\W*(?:the )?(?:(?:student)?[ _]?(?:solution|answer|student)[ _]?)?\W*(?:(?P<first>1|one|first)|2|two|second)\W*",
+    r"\W*+(?:the )?(?:(?:student)?[ _]?(?:solution|answer|student)[ _]?)?\W*+(?:(?P<first>1|one|first)|2|two|second)\W*+",
     re.IGNORECASE,
 )
 _MEMBERS_READ = 8

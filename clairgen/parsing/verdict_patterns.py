@@ -1,11 +1,14 @@
-"""The vocabulary of a judge's verdict, as parts of patterns: how judges label it, name the solutions and mark them up."""
+"""The vocabulary of a judge's verdict, as parts of patterns: how judges label it, name the solutions and mark them up.
+
+Runs are matched possessively (`*+`), so that no two of them share characters and reading stays linear in the text.
+"""
 
 import re
 
 _LETTERS = str.maketrans("*{}\u00a0\r’‘“”［］【】１２", "     ''\"\"[][]12")
 _ESCAPE = re.compile(r"\\(?=[_\[\](){}])")
 
-DRESS = r"[\s>#\"'_`~.()|•+:$!-]*"
+DRESS = r"[\s>#\"'_`~.()|•+:$!-]*+"
 MARK = r"\[{1,2}[ ]?(?P<mark>[12])[ ]?\]{1,2}"
 BEST = r"(?:best|better|superior|stronger|strongest|preferable|preferred|winner|winning|favou?rite)"
 SOLUTION = r"(?:solution|answer|response|submission|option|candidate|choice|student|one)"
@@ -16,7 +19,7 @@ LABEL = (
 )
 COLON = r"[ _\"]*(?:[:=→–—]|->|=>|\b(?:is|was|would be|will be|must be|should be|has to be)\b:?)"
 
-_VERDICT_LINE = re.compile(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}})?{DRESS}", re.IGNORECASE)
+_VERDICT_LINE = re.compile(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}}{DRESS})?", re.IGNORECASE)
 
 
 def plain_letters(text: str) -> str:

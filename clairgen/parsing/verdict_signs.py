@@ -23,14 +23,15 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _OTHER_MARK = re.compile(
-    rf"[ ]*(?:,|/|&|\||and/or\b|or\b|and\b)?[ ]*(?:(?:maybe|perhaps|possibly)[ ])?{MARK}(?![ ]+(?:is|was|has|lacks|does)\b)",
+    rf"[ ]*+(?:(?:,|/|&|\||and/or\b|or\b|and\b)[ ]*+)?(?:(?:maybe|perhaps|possibly)[ ])?{MARK}"
+    r"(?![ ]+(?:is|was|has|lacks|does)\b)",
     re.IGNORECASE,
 )
 _BOXED = re.compile(r"\\(?:boxed|fbox)[ ]*(?:\\text(?:bf)?[ ]*)?\[?[ ]?(?P<digit>[12])(?!\w)[ ]?\]?")
 
 _DIGIT_LINE = re.compile(rf"{DRESS}(?P<digit>[12]){DRESS}")
 _LABELLED_DIGIT = re.compile(
-    rf"{LABEL}(?:{COLON}|>)[ ]*[\"'(]*(?P<digit>[12])(?=[\"')]*[ ]*(?:[.;!]?[ ]*$|</|(?:because|since)\b))",
+    rf"{LABEL}(?:{COLON}|>)[ ]*[\"'(]*(?P<digit>[12])(?=[\"')]*+[ ]*+(?:(?:[.;!][ ]*+)?$|</|(?:because|since)\b))",
     re.IGNORECASE | re.MULTILINE,
 )
 _TIE_LINE = re.compile(rf"{DRESS}{_NO_CHOICE}{DRESS}", re.IGNORECASE)

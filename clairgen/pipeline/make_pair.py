@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
+from clairgen.long_texts import in_thread, off_loop
 from clairgen.metrics.contrast import contrast
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
@@ -86,9 +88,15 @@ async def save_pair(
     `prompt` is what the target was sent, `request_keys` are those of all completions that the recipe took.
     """
     measured = None
+    texts = [message.content for message in prompt]
     if isinstance(outcome, Pair):
-        measured = contrast(outcome.chosen.text, outcome.rejected.text, filters.tokenizer)
-    findings = filters.pipeline.apply(outcome, measured, revises=revises, prompt=prompt)
+        chosen, rejected = outcome.chosen.text, outcome.rejected.text
+        measured = await off_loop(contrast, chosen, rejected, filters.tokenizer)
+        texts += chosen, rejected
+    findings = await in_thread(
+        partial(filters.pipeline.apply, outcome, measured, revises=revises, prompt=prompt),
+        *texts,
+    )
     made = MadePair(outcome, tuple(prompt), measured, findings, tuple(request_keys))
     await store.pairs.save(made, filters.filter_set)
 

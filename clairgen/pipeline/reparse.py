@@ -10,6 +10,7 @@ from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RunError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.settings import FilterSettings
+from clairgen.long_texts import close_workers
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
@@ -43,7 +44,10 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
             config = parse_config(configuration, "the run's configuration")
-            summary = await _reparse(store, config, filters, every=every)
+            try:
+                summary = await _reparse(store, config, filters, every=every)
+            finally:
+                await close_workers()
             await settle_run_filters(store, in_force[0], settings)
             return summary
 

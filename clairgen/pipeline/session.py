@@ -13,6 +13,7 @@ from clairgen.errors import StoreError
 from clairgen.inference.factory import open_pools
 from clairgen.inference.open_files import raise_open_file_limit
 from clairgen.inference.runtime import Runtime
+from clairgen.long_texts import close_workers
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completions import CompletionClient
 from clairgen.pipeline.progress import Progress
@@ -184,6 +185,7 @@ async def session(
         async with AsyncExitStack() as stack:
             log = RunLog(directory.events)
             stack.callback(log.close)
+            stack.push_async_callback(close_workers)
             progress.log_event, progress.log_texts = log.event, log_texts
             store = await stack.enter_async_context(writing(directory))
             yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.keys import canonical_json, digest
+from clairgen.long_texts import off_loop
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION, VerdictStatus, parse_verdict
 from clairgen.recipes.recipe import Ask, RecipeContext, as_user
 from clairgen.records import Answer, Judgement, Pair, ParseStatus, SampleRange, Task, Undecided
@@ -115,7 +116,7 @@ async def _judgement(
     shown = (answers[order[0] - 1].text, answers[order[1] - 1].text)
     prompt = template.fill(task=transcript(task.messages), student_solution_1=shown[0], student_solution_2=shown[1])
     answer = await ask(role, as_user(prompt), sample=sample, template=template)
-    verdict = parse_verdict(answer.text, shown)
+    verdict = await off_loop(parse_verdict, answer.text, shown)
     if finish_kind(answer.finish_reason) is FinishKind.LENGTH:  # the rest might have changed the verdict
         verdict = replace(verdict, choice=None, status=VerdictStatus.NO_VERDICT)
     return Judgement(

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from clairgen.config.models import RevisionCheck
-from clairgen.metrics.contrast import character_levenshtein, length_ratio
+from clairgen.long_texts import off_loop
+from clairgen.metrics.contrast import character_levenshtein, check_length, length_ratio
 from clairgen.parsing.revision import PARSER_VERSION, parse_revision
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of, as_user
 from clairgen.records import Answer, Pair, SampleRange, Task, Undecided
@@ -33,21 +34,21 @@ async def revised(
     revise = context.templates["reviser"]
     prompt = as_user(revise.fill(task=transcript(task.messages), student_solution=rejected.text, **more))
     revision = await ask("reviser", prompt, sample=sample, template=revise)
-    first = read_revision(task, recipe, rejected, answer_of(revision))
+    first = await read_revision(task, recipe, rejected, answer_of(revision))
     check = context.choice.check or CHECKS.get(revise.name)
-    if check is None or (failed := failed_check(first, check)) is None:
+    if check is None or (failed := await failed_check(first, check)) is None:
         return first
     if "reviser" in context.deterministic:
         return replace(first, failed_check=failed)
     again = await ask("reviser", prompt, sample=SampleRange.RETRY + sample, template=revise)
-    second = read_revision(task, recipe, rejected, answer_of(again))
-    failed_again = failed_check(second, check)
+    second = await read_revision(task, recipe, rejected, answer_of(again))
+    failed_again = await failed_check(second, check)
     if failed_again is None or isinstance(first, Undecided):
         return replace(second, retried=True, failed_check=failed_again)
     return replace(first, retried=True, failed_check=failed)
 
 
-def failed_check(outcome: Pair | Undecided, check: RevisionCheck) -> str | None:
+async def failed_check(outcome: Pair | Undecided, check: RevisionCheck) -> str | None:
     """The name of the first check that a revision fails, or why there is no revision; None if it passes."""
     if isinstance(outcome, Undecided):
         return outcome.reason.value
@@ -56,19 +57,24 @@ def failed_check(outcome: Pair | Undecided, check: RevisionCheck) -> str | None:
         ratio = length_ratio(chosen, rejected)
         if ratio is None or not check.length_ratio[0] <= ratio <= check.length_ratio[1]:
             return "length-ratio"
-    if check.edit_share is not None and not check.edit_share[0] <= edit_share(chosen, rejected) <= check.edit_share[1]:
-        return "edit-share"
+    if check.edit_share is not None:
+        low, high = check.edit_share
+        return None if low <= await off_loop(edit_share, chosen, rejected) <= high else "edit-share"
     return None
 
 
 def edit_share(chosen: str, rejected: str) -> float:
-    """Character edits over the characters of the longer answer: 0 for equal answers, 1 for entirely different ones."""
+    """Character edits over the characters of the longer answer: 0 for equal answers, 1 for entirely different ones.
+
+    Raises RequestFailedError where `check_length` does.
+    """
+    check_length(chosen, rejected)
     return character_levenshtein(chosen, rejected) / max(len(chosen), len(rejected), 1)
 
 
-def read_revision(task: Task, recipe: str, rejected: Answer, reply: Answer) -> Pair | Undecided:
+async def read_revision(task: Task, recipe: str, rejected: Answer, reply: Answer) -> Pair | Undecided:
     """The pair of an answer and the revision that the parser reads in the reviser's whole reply."""
-    parsed = parse_revision(reply.text, rejected=rejected.text)
+    parsed = await off_loop(parse_revision, reply.text, rejected=rejected.text)
     if parsed.solution is None:
         return Undecided(
             task.id,

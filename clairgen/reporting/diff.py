@@ -64,20 +64,23 @@ def _tokens(rejected: str, chosen: str, most_token_pairs: int) -> tuple[list[str
 
 def _changes(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Each edit as the text it removed, the text it added, and the kept text up to the next edit."""
-    removed = added = kept = ""
+    removed: list[str] = []
+    added: list[str] = []
+    kept = ""
     for step in Indel.opcodes(*_numbered(before, after)):
         if step.tag == "equal":
             kept = "".join(before[step.src_start : step.src_end])
             continue
         if kept.isspace() and "\n" not in kept and (removed or added):
-            removed, added = removed + kept, added + kept
+            removed.append(kept)
+            added.append(kept)
         elif kept:
-            yield removed, added, kept
-            removed = added = ""
+            yield "".join(removed), "".join(added), kept
+            removed, added = [], []
         kept = ""
-        removed += "".join(before[step.src_start : step.src_end])
-        added += "".join(after[step.dest_start : step.dest_end])
-    yield removed, added, kept
+        removed += before[step.src_start : step.src_end]
+        added += after[step.dest_start : step.dest_end]
+    yield "".join(removed), "".join(added), kept
 
 
 def _without_shared_space(removed: str, added: str) -> tuple[str, str, str, str]:

@@ -53,14 +53,14 @@ def test_every_variant_keeps_the_papers_frame() -> None:
         ("abcdefghij", RevisionCheck(edit_share=(0.3, 1.0)), "edit-share"),
     ],
 )
-def test_what_a_revision_misses_is_measured(chosen: str, check: RevisionCheck, failed: str | None) -> None:
+async def test_what_a_revision_misses_is_measured(chosen: str, check: RevisionCheck, failed: str | None) -> None:
     student = Answer("abcdefghij", "stop", "k")
-    assert failed_check(Pair("t", "clair", Answer(chosen, "stop", "k"), student), check) == failed
+    assert await failed_check(Pair("t", "clair", Answer(chosen, "stop", "k"), student), check) == failed
 
 
-def test_what_is_no_revision_fails_for_the_parser_s_reason() -> None:
+async def test_what_is_no_revision_fails_for_the_parser_s_reason() -> None:
     broken = Undecided("t", "clair", ParseStatus.BROKEN_JSON, (Answer("abc", "stop", "k"),), Answer("{", "stop", "k"))
-    assert failed_check(broken, RevisionCheck()) == "broken-json"
+    assert await failed_check(broken, RevisionCheck()) == "broken-json"
 
 
 def test_edit_share_goes_from_equal_to_all_different() -> None:

@@ -1,0 +1,217 @@
+"""Parsers, filters and metrics take time in proportion to their texts, whatever these repeat.
+
+Each function reads texts of repeated fragments, ten times as long the second time. The ratio of the processor times is about 10
+where time is in proportion to length, 100 where it grows with its square; bounds on time itself would fail on a busy machine.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import product
+from types import FrameType
+
+import pytest
+
+from clairgen.filters.embedded_markup import embedded_markup
+from clairgen.filters.filter import Candidate, Check
+from clairgen.filters.language import changes_language
+from clairgen.filters.lost_answer import loses_answer
+from clairgen.filters.refusal import refuses
+from clairgen.filters.revision_mention import mentions_revision
+from clairgen.metrics.contrast import TOKENIZERS, token_jaccard
+from clairgen.parsing.revision import parse_revision
+from clairgen.parsing.verdict import parse_verdict
+from clairgen.parsing.verdict_patterns import is_verdict_line
+from clairgen.records import Answer, Message, Pair
+from clairgen.reporting.sanitize import plain_text
+from clairgen.reporting.surface_features import surface_features
+from clairgen.thinking import separate, without_thinking
+
+LENGTHS = 10_000, 100_000
+LENGTHS_OF_VERDICTS = 1_000, 10_000
+"""Of longer replies only so much is read."""
+MOST_RATIO = 40
+SECONDS_NOT_COMPARED = 0.05
+"""A long text that takes less is fast enough; the ratio of two such times is noise."""
+SECONDS = 10.0
+"""The processor time after which a long text is given up: linear functions take less than one second."""
+
+Read = Callable[[str], object]
+
+RUNS = (
+    "-",
+    " ",
+    "\n",
+    "\t",
+    "x",
+    "1",
+    "=",
+    "`",
+    "*",
+    "_",
+    "[",
+    "{",
+    "}",
+    '"',
+    "'",
+    ".",
+    ">",
+    "#",
+    ":",
+    "(",
+    "|",
+    ",",
+    "$",
+    "<",
+)
+WORDS = (
+    "[1] ",
+    "```\n",
+    "x\n",
+    "answer is ",
+    "The answer:",
+    "final ",
+    "better ",
+    "the revised ",
+    '{"',
+    "\\boxed{",
+    "\\boxed{}",
+)
+
+
+def unlike(chosen: str, rejected: str, prompt: str = "A question.") -> Candidate:
+    """A pair of two texts."""
+    pair = Pair("t", "clair", Answer(chosen, "stop", "k"), Answer(rejected, "stop", "k"))
+    return Candidate(pair, prompt=[Message("user", prompt)])
+
+
+def either(check: Check, other: str) -> Read:
+    """A check of the text as each answer of a pair beside another answer."""
+    return lambda text: (check(unlike(text, other)), check(unlike(other, text)), check(unlike(text, text, text)))
+
+
+READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
+    "parse_revision": (
+        lambda text: (parse_revision(text, ""), parse_revision("{corrected_student_solution}:\n" + text, text)),
+        ("",),
+        (
+            "{teacher_reasoning}: ",
+            "{corrected_student_solution}:\n",
+            "</teacher_reasoning>",
+            '{"teacher_reasoning": ',
+            "~~~\n",
+        ),
+    ),
+    "parse_verdict": (
+        lambda text: (parse_verdict(text), parse_verdict(text, (text, text))),
+        ("", "> ", "answer: 1", "[1]"),
+        ("[1] or ", "either ", "references\n", "solution 1 ", "\\boxed ", '"1": "'),
+    ),
+    "parse_verdict of a member": (
+        lambda text: parse_verdict('{"verdict": "' + text.replace("\\", "").replace('"', "") + '"}'),
+        ("", "answer: 1", "[1]"),
+        ("solution ", "the "),
+    ),
+    "is_verdict_line": (is_verdict_line, ("", "> ", "answer:"), ()),
+    "without_thinking": (
+        lambda text: without_thinking(text, text),
+        ("", "<think>"),
+        ("<think>", "</think>", "<think></think>"),
+    ),
+    "separate": (
+        lambda text: (separate(text), separate(text, text), separate(text, "y" * len(text))),
+        ("", "<|channel|>"),
+        ("<think>", "</think>", "<think></think>", "<|channel|>final<|message|>", "<|im_end|>", "<|channel|>a"),
+    ),
+    "lost_answer": (
+        either(loses_answer, "The answer is 42."),
+        ("", "The answer is:", "#### ", "="),
+        ("= 1", "1, ", "def f(x):\n", "```x\ny\n```\n"),
+    ),
+    "refusal": (either(refuses, "I can't help with that. "), ("", "I can't help. "), ("but ", "A ", "it is wrong or ")),
+    "revision_mention": (
+        either(mentions_revision, "A fine text."),
+        ("", "here is "),
+        ("here is the revised answer ", "this revised x ", "find a "),
+    ),
+    "language": (either(changes_language, "Ein Satz."), ("",), ("https://", "www.")),
+    "embedded_markup": (either(embedded_markup, "A fine text."), ("",), ("<|im_end|>", "</s>", "<s>", "`</think>")),
+    "token_jaccard": (
+        lambda text: [token_jaccard(text, text[1:], tokenizer) for tokenizer in TOKENIZERS],
+        ("",),
+        ("cannot", "n't ", "...", "--", "'' "),
+    ),
+    "surface_features": (surface_features, ("", "|"), ("| ", "|x", "**x", "- ")),
+    "plain_text": (plain_text, ("",), ("\u200d", "\x1b")),
+}
+
+
+def seconds(read: Read, text: str) -> float:
+    """Processor seconds, given up at `SECONDS` where the platform has such a timer."""
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    if sys.platform != "win32":
+        signal.signal(signal.SIGPROF, give_up)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    start = time.process_time()
+    try:
+        read(text)
+    except TimeoutError:
+        return float("inf")
+    finally:
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    return time.process_time() - start
+
+
+def is_linear(read: Read, short: str, long: str) -> bool:
+    """Whether ten times the text takes about ten times the time."""
+    for _ in range(3):  # a busy machine may disturb one measurement, not all
+        taken = seconds(read, long)
+        if taken == float("inf"):
+            return False
+        if taken <= SECONDS_NOT_COMPARED or taken <= MOST_RATIO * seconds(read, short):
+            return True
+    return False
+
+
+def superlinear(name: str, fragments: tuple[str, ...], ends: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    """The texts (start, fragment, end) on which a reader is not linear."""
+    read, starts, _ = READERS[name]
+    lengths = LENGTHS_OF_VERDICTS if name == "parse_verdict" else LENGTHS
+    for start, fragment, end in product(starts, fragments, ends):
+        short, long = (start + fragment * (length // len(fragment)) + end for length in lengths)
+        if not is_linear(read, short, long):
+            yield start, fragment, end
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_time_is_in_proportion_to_repeated_characters(name: str) -> None:
+    assert next(superlinear(name, ("-", " ", "\n"), ("x",)), None) is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", READERS)
+def test_time_is_in_proportion_to_repeated_fragments(name: str) -> None:
+    pairs = tuple(first + second for first in ("-", " ", "\n", "[1]") for second in ("x", "answer: ", "`"))
+    assert next(superlinear(name, (*RUNS, *WORDS, *pairs, *READERS[name][2]), ("", "x", "\n[1]")), None) is None
+
+
+@pytest.mark.parametrize("text", ["> " + "-" * 6000 + "x\n[1]", '{"verdict": "' + " " * 20_000 + 'x"}'])
+def test_no_judge_s_reply_takes_longer_than_a_second(text: str) -> None:
+    assert seconds(parse_verdict, text) < 1
+
+
+def test_lines_of_code_are_looked_for_in_linear_time() -> None:
+    def read(text: str) -> object:
+        return loses_answer(unlike("x" + text.replace("\n", "x"), f"```python\n{text}```"))
+
+    def numbered(count: int) -> str:
+        return "".join(f"{number}y\n" for number in range(count))
+
+    short, long = numbered(1_500), numbered(15_000)
+    assert seconds(read, long) < SECONDS_NOT_COMPARED + MOST_RATIO * seconds(read, short)
