@@ -53,7 +53,7 @@ class Status:
 async def status(run: Path | str) -> Status:
     """Where a run stands now."""
     directory = RunDirectory(Path(run))
-    async with reading(directory) as store:
+    async with reading(directory, snapshot=True) as store:
         in_force = await store.filter_sets.in_force()
         return Status(
             directory.path,
@@ -87,7 +87,7 @@ class Snapshot:
 async def snapshot(run: Path | str) -> Snapshot:
     """Where a run stands now, from its indexes and its log alone."""
     directory = RunDirectory(Path(run))
-    async with reading(directory) as store:
+    async with reading(directory, snapshot=True) as store:
         return Snapshot(
             directory.path,
             await store.pairs.statuses(),
@@ -108,7 +108,7 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
     samples: list[pairs_page.PairSample] = []
     for run in runs:
         _refuse_training(Path(run))
-        async with reading(RunDirectory(Path(run))) as store:
+        async with reading(RunDirectory(Path(run)), snapshot=True) as store:
             named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
             for recipe in await store.metadata.plans():
@@ -162,7 +162,7 @@ async def export(
     with pairs that its filters were not applied to, InputError for a recipe that the run does not have.
     """
     directory = RunDirectory(Path(run))
-    async with reading(directory) as store:
+    async with reading(directory, snapshot=True) as store:
         plans = await store.metadata.plans()
         for recipe in recipes:
             if recipe not in plans:
@@ -189,7 +189,7 @@ async def export(
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
     """Made pairs whose id begins with `start` or whose task has that id; without `start` the first pair, of `recipe` if named."""
     directory = RunDirectory(Path(run))
-    async with reading(directory) as store:
+    async with reading(directory, snapshot=True) as store:
         if start is not None:
             return [
                 stored
@@ -243,7 +243,7 @@ async def marks(run: Path | str) -> dict[str, dict[str, int]]:
 
 async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
     """All made pairs of a recipe as a list in memory; for small runs."""
-    async with reading(RunDirectory(Path(run))) as store:
+    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
         return [stored async for stored in store.pairs.made(recipe)]
 
 

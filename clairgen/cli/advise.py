@@ -137,7 +137,7 @@ def _advise_with_progress(
 
     async def work(stop: asyncio.Event) -> AdviseSummary:
         progress = Progress()
-        async with showing(progress, Console(file=progress_stream())):
+        async with showing(progress, Console(file=progress_stream()), stop):
             return await advise(run, options, config=config, reward_model=scorer, progress=progress, stop=stop)
 
     return run_drainable(work)

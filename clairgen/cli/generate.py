@@ -2,6 +2,7 @@
 
 import asyncio
 import shlex
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,7 @@ from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.cli.spending import spent_line
 from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
-from clairgen.config.prices import dollars, plain_figure
+from clairgen.config.prices import dollars, plain_figure, unpriced_sentence
 from clairgen.errors import BudgetError
 from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
 from clairgen.pipeline.generate import Options, Summary, generate
@@ -88,7 +89,7 @@ def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Su
 
     async def work(stop: asyncio.Event) -> Summary:
         progress = Progress()
-        async with showing(progress, Console(file=progress_stream())):
+        async with showing(progress, Console(file=progress_stream()), stop):
             return await generate(config, run, options, progress=progress, stop=stop)
 
     return run_drainable(work, options.drain_seconds)
@@ -139,13 +140,12 @@ def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
     Console().print(_estimate_table(found.roles))
     if found.answers_found:
         typer.echo(f"{found.answers_found:,} answers that these pairs need are stored already and not requested again.")
-    if not all(role.measured for role in found.roles):
+    if any(role.calls and not role.measured for role in found.roles):
         typer.echo(
             f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
             "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured, with low and high ends."
         )
-    for role in found.roles:
-        _print_price(role)
+    _print_prices(found.roles)
     _print_sum(found)
 
 
@@ -178,15 +178,20 @@ def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
     return table
 
 
-def _print_price(role: RoleEstimate) -> None:
-    """Print a price that comes from the shipped table, or that none is known."""
-    named = f"{role.role} ({plain_line(role.model)})"
-    quote = role.price_quote
-    if quote is None:
-        typer.echo(f"No price is known for {named}, so its dollars are not counted; give it price_per_million.")
-    elif quote.source != "price_per_million":
-        price = quote.price
-        typer.echo(f"Price of {named}: ${price.input:g} in, ${price.output:g} out per million tokens ({quote.source})")
+def _print_prices(roles: Sequence[RoleEstimate]) -> None:
+    """Print the prices that come from the shipped table, and for which models none is known."""
+    unpriced = {role.role: role.model for role in roles if role.price_quote is None}
+    if unpriced:
+        sentence = plain_line(unpriced_sentence(unpriced))
+        typer.echo(f"{sentence[0].upper()}{sentence[1:]}.")
+    by_price = defaultdict[str, list[str]](list)
+    for role in roles:
+        if role.price_quote is not None and role.price_quote.source != "price_per_million":
+            price = role.price_quote.price
+            quoted = f"${price.input:g} in, ${price.output:g} out per million tokens ({role.price_quote.source})"
+            by_price[quoted].append(f"{role.role} ({plain_line(role.model)})")
+    for quoted, named in by_price.items():
+        typer.echo(f"Price of {', '.join(named)}: {quoted}")
 
 
 def _print_sum(found: CostEstimate) -> None:
@@ -201,7 +206,7 @@ def _print_sum(found: CostEstimate) -> None:
         typer.echo(spent_line(found.spent))
     if found.budget_usd is not None:
         left = found.budget_usd - found.spent_usd
-        enough = "" if expected <= left else ": not enough for what is expected"
+        enough = "" if expected <= max(left, 0.0) else ": not enough for what is expected"
         typer.echo(f"Budget: {dollars(found.budget_usd)}, of which {dollars(found.spent_usd)} are spent{enough}")
 
 

@@ -73,10 +73,13 @@ def reliable_output() -> Iterator[None]:
 
 def output_failure() -> OSError | None:
     """Why standard output could not be written, unless its reader only went away."""
-    if sys.stdout is None or not isinstance(raw := _raw(sys.stdout), _Descriptor):
-        return None
-    sys.stdout.flush()
-    return None if raw.failure is None or raw.failure.errno == errno.EPIPE else raw.failure
+    failure = _failure()
+    return None if failure is None or failure.errno == errno.EPIPE else failure
+
+
+def output_has_ended() -> bool:
+    """Whether nothing more can be written to standard output, as when its reader went away."""
+    return _failure() is not None
 
 
 def progress_stream() -> TextIO:
@@ -116,7 +119,7 @@ def _reliable(stream: TextIO) -> TextIO:
     return _text(_Descriptor(descriptor, wait=True), stream)
 
 
-def _text(raw: _Descriptor, like: TextIO) -> TextIO:
+def _text(raw: io.RawIOBase, like: TextIO) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=like.encoding,
@@ -125,5 +128,12 @@ def _text(raw: _Descriptor, like: TextIO) -> TextIO:
     )
 
 
-def _raw(stream: TextIO) -> object:
+def _failure() -> OSError | None:
+    if not isinstance(raw := _raw(sys.stdout), _Descriptor):
+        return None
+    sys.stdout.flush()
+    return raw.failure
+
+
+def _raw(stream: TextIO | None) -> object:
     return getattr(getattr(stream, "buffer", None), "raw", None)

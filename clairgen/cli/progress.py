@@ -17,6 +17,7 @@ from clairgen.reporting.sanitize import plain_text, safe_line
 
 _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
+_STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
 _TITLES = (
     "answered",
     "stored",
@@ -32,11 +33,11 @@ _TITLES = (
 
 
 @contextlib.asynccontextmanager
-async def showing(progress: Progress, console: Console) -> AsyncIterator[None]:
-    """Show `progress` on `console` while the block runs."""
+async def showing(progress: Progress, console: Console, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Show `progress` on `console` while the block runs, and that it is coming to an end once `stop` is set."""
     start = time.monotonic()
     display = asyncio.create_task(
-        _live(progress, console, start) if console.is_terminal else _lines(progress, console, start)
+        _live(progress, console, start, stop) if console.is_terminal else _lines(progress, console, start)
     )
     try:
         yield
@@ -77,11 +78,12 @@ def counters_table(counters: Counters) -> Group:
     return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
 
 
-async def _live(progress: Progress, console: Console, start: float) -> None:
+async def _live(progress: Progress, console: Console, start: float, stop: asyncio.Event) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             _print_notes(progress, live.console)
-            live.update(counters_table(progress.counters(time.monotonic() - start)), refresh=True)
+            view = counters_table(progress.counters(time.monotonic() - start))
+            live.update(Group(view, Text(_STOPPING, style="yellow")) if stop.is_set() else view, refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen import api
+from clairgen.cli.output import output_has_ended
 from clairgen.cli.pairs_table import pairs_table
 from clairgen.cli.progress import counters_line, counters_table
 from clairgen.cli.signals import run_coroutine
@@ -50,13 +51,13 @@ def status_command(
 async def watch_run(run: Path, console: Console) -> None:
     """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
     if not console.is_terminal:
-        while (seen := await api.snapshot(run)).running:
+        while (seen := await api.snapshot(run)).running and not output_has_ended():
             console.print(Text(_line(seen)), soft_wrap=True)
             await asyncio.sleep(_LINE_SECONDS)
         console.print(Text(_line(seen)), soft_wrap=True)
         return
     with Live(console=console, auto_refresh=False) as live:
-        while (seen := await api.snapshot(run)).running:
+        while (seen := await api.snapshot(run)).running and not output_has_ended():
             live.update(_view(seen), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
         live.update(_view(seen), refresh=True)

@@ -5,10 +5,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from clairgen.config.secrets import contains_key, has_user_info, is_variable_name, secret_field
+from clairgen.config.urls import check_url
 from clairgen.records import Sampling
 from clairgen.text import is_encodable
 
@@ -18,7 +19,6 @@ _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-_QUERY: Final = "api-version"  # Azure's; nothing else is known to belong into a base URL, and a key must not
 _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model"}
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream", "n"}
 
@@ -34,6 +34,11 @@ class Strict(BaseModel):
         for text in value if isinstance(value, list) else [value]:
             if isinstance(text, str | Path) and ("\0" in str(text) or not is_encodable(str(text))):
                 raise ValueError("it contains a NUL character or half a surrogate pair, which is not text; remove it")
+            if isinstance(text, str) and contains_key(text):
+                raise ValueError(
+                    "it contains what looks like an API key, which must not stand in a file; revoke the key if others saw it, "
+                    "export a new one and name its variable in api_key_env"
+                )
         return value
 
 
@@ -137,6 +142,16 @@ class Role(Strict):
             raise ValueError(f"{' and '.join(given)} are the same limit; give one of them")
         return self
 
+    @field_validator("api_key_env")
+    @classmethod
+    def _key_is_named(cls, variable: str | None) -> str | None:
+        if variable is not None and not is_variable_name(variable):
+            raise ValueError(
+                "it is not the name of an environment variable but looks like an API key itself, which must not stand in a "
+                "file; export the key and give the variable's name, such as OPENAI_API_KEY"
+            )
+        return variable
+
     @field_validator("headers")
     @classmethod
     def _headers_can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
@@ -145,7 +160,12 @@ class Role(Strict):
                 raise ValueError(f"{name!r} is not a header that can be sent: use letters, digits and - in its name")
             if name.lower() in _OWN_HEADERS:
                 raise ValueError(f"the header {name!r} is set by clairgen; leave it out")
-            if _SECRET_HEADER.search(name) and not _VARIABLE.search(value):
+            named = _VARIABLE.findall(value)
+            if (
+                contains_key(value)
+                or not all(map(is_variable_name, named))
+                or (_SECRET_HEADER.search(name) and not named)
+            ):
                 raise ValueError(
                     f"the header {name!r} holds a secret, which must not stand in a file; "
                     "export it and write ${NAME} with the variable's name"
@@ -156,13 +176,17 @@ class Role(Strict):
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
         for endpoint in endpoints:
+            if not endpoint.startswith(("gguf:", "classroom:")) and has_user_info(endpoint):
+                raise ValueError(
+                    "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
+                )
             if not endpoint.startswith(_URL_SCHEMES):
                 raise ValueError(
                     f"{endpoint!r} is not an endpoint: give a base URL such as http://localhost:8000/v1, "
                     "gguf:PATH for a file that clairgen serves, or classroom:student"
                 )
             if endpoint.startswith(("http://", "https://")):
-                _check_url(endpoint)
+                check_url(endpoint)
         return [endpoint.rstrip("/") for endpoint in endpoints]
 
     @field_validator("extra", mode="before")
@@ -172,9 +196,15 @@ class Role(Strict):
             instead = "use the key beside `extra`" if name in _SETTABLE else "leave it out"
             raise ValueError(f"{name!r} is set by clairgen; {instead}")
         try:
-            return json.loads(json.dumps(extra, allow_nan=False))
+            content = json.loads(json.dumps(extra, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"it contains what JSON cannot express: {error}") from error
+        if isinstance(content, dict) and (secret := secret_field(content)) is not None:
+            raise ValueError(
+                f"{secret!r} holds a secret or HTTP headers, which must not stand in a request's body or in a file; name the "
+                "key's variable in api_key_env, or give `headers` beside `extra`"
+            )
+        return content
 
     def sampling(self, run_seed: int) -> Sampling:
         """How this role's answers are drawn; the seed is part of their content key."""
@@ -204,21 +234,3 @@ class Role(Strict):
         """Most tokens of an answer, whichever name the limit is sent by; reasoning models take `max_completion_tokens`."""
         limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
-
-
-def _check_url(endpoint: str) -> None:
-    """Raise ValueError for a base URL that no request can be sent to, or that contains a secret."""
-    try:
-        parts = urlsplit(endpoint)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"{endpoint!r} is not a URL: {error}") from error
-    if "@" in parts.netloc:
-        raise ValueError("an endpoint must not hold a user name or password; name the key's variable in api_key_env")
-    if parts.fragment or set(parse_qs(parts.query, keep_blank_values=True)) - {_QUERY}:
-        raise ValueError(
-            "an endpoint is a base URL, without # and with no query but Azure's ?api-version=...; "
-            "other fields of the request go into `extra`, keys into api_key_env or `headers`"
-        )
-    if not host or any(character.isspace() for character in endpoint):
-        raise ValueError(f"{endpoint!r} has no host; give a base URL such as http://localhost:8000/v1")

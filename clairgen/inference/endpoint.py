@@ -10,7 +10,8 @@ from clairgen.inference.circuit_breaker import CircuitBreaker
 from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.openai_format import ChatAnswer, read_response
 from clairgen.inference.rate_limit import RateLimiter
-from clairgen.inference.transport import Response, Timeouts, Transport
+from clairgen.inference.redaction import Redaction
+from clairgen.inference.transport import Timeouts, Transport
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
 _NEWEST = 0.05  # weight of one answer in the moving average of their seconds
@@ -68,6 +69,7 @@ class Endpoint:
         self._address = address
         self._chat_url = address.page("/chat/completions")
         self._headers = address.headers()
+        self._redaction = Redaction.of([address.key, *address.secrets])
         self._transport = transport
         self._clock = clock
         self._wall_clock = wall_clock
@@ -119,8 +121,11 @@ class Endpoint:
             now = self._wall_clock()
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
-            answer = read_response(self._without_key(response), now_seconds=now)
+            # Once as it came, before a part of it is quoted, and once as it is understood.
+            answer = read_response(replace(response, body=self._redaction.body(response.body)), now_seconds=now)
+            answer = _without_keys(answer, self._redaction)
         except RequestError as error:
+            self._redaction.error(error)
             self.rate_limiter.adjust(-expected_tokens)
             self._note_failure(error, start, adapts=adapts)
             error.endpoint = self.name
@@ -150,14 +155,6 @@ class Endpoint:
                 return 400
             raise
 
-    def _without_key(self, response: Response) -> Response:
-        """A response that quotes a key must not carry it into a file, a log or an error."""
-        body = response.body
-        for key in (self._address.key, *self._address.secrets):
-            if key:
-                body = body.replace(key.encode(), b"[key]")
-        return response if body is response.body else replace(response, body=body)
-
     def _note_answer(self, answer: ChatAnswer, sent_at: float, expected_tokens: int) -> None:
         self.circuit_breaker.succeeded()
         self.concurrency.answered(saturated=not self.has_slot)
@@ -182,3 +179,10 @@ class Endpoint:
         limiter = self.rate_limiter
         if adapts and error.reason == "rate-limited" and limiter.rate_limited(error.retry_after_seconds, sent_at):
             self.concurrency.rate_limited(needed=(limiter.requests_per_minute or 0.0) / 60 * self._answer_seconds)
+
+
+def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:
+    name = None if answer.response_id is None else redaction.text(answer.response_id)
+    return replace(
+        answer, text=redaction.text(answer.text), finish_reason=redaction.text(answer.finish_reason), response_id=name
+    )

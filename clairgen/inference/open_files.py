@@ -1,8 +1,8 @@
 """How many files and connections this process may have open, which bounds how many requests can be in flight."""
 
 import contextlib
-import os
 import resource
+from pathlib import Path
 from typing import Final
 
 _WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
@@ -23,4 +23,4 @@ def connections_left() -> int:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return _WANTED
-    return max(1, soft - len(os.listdir("/dev/fd")) - _RESERVED)
+    return max(1, soft - sum(1 for _ in Path("/dev/fd").iterdir()) - _RESERVED)

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import random
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from clairgen.inference.transport import Transport
 
@@ -30,7 +32,8 @@ class Runtime:
     """Passed down instead of imported, so that tests need not wait.
 
     `transport` opens a transport and is given a function that takes sentences for the user. `clock` measures durations in
-    seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1).
+    seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of
+    a folder still takes.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -39,3 +42,4 @@ class Runtime:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     random: Callable[[], float] = random.random
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clairgen.config.prices import cost_usd, costs
@@ -32,6 +32,7 @@ class CompletionClient:
     """Implements `Ask` for a run; requests that are equal are sent once.
 
     `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost.
+    `check_space` raises StoreError where what is sent could not be kept.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class CompletionClient:
         stop: asyncio.Event,
         progress: Progress,
         budget: Budget | None = None,
+        check_space: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
@@ -53,6 +55,7 @@ class CompletionClient:
         self._stop = stop
         self._progress = progress
         self._budget = budget
+        self._check_space = check_space
         self._uncounted = set[tuple[str, str]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
@@ -136,6 +139,7 @@ class CompletionClient:
                 with Charge(self._budget, role.name, role.settings, body) as charge:
                     endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve, urgent=request.is_probe)
                     try:
+                        self._check_space()
                         await charge.commit()
                         self._progress.role(role.name).sent += 1
                         start = pool.clock()

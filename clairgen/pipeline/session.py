@@ -6,8 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from clairgen.config.prices import unpriced_sentence
 from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
+from clairgen.errors import StoreError
 from clairgen.inference.factory import open_pools
 from clairgen.inference.open_files import raise_open_file_limit
 from clairgen.inference.runtime import Runtime
@@ -21,6 +23,7 @@ from clairgen.version import __version__
 
 TASKS_QUEUED = 64
 """Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""
+_LEAST_FREE_BYTES = 50_000_000  # for a thousand answers of 20 kB, which are first written beside the database
 DRAIN_SECONDS = 60.0
 """Default of how long tasks in flight may take once a session is to stop."""
 
@@ -114,7 +117,17 @@ class Session:
             stop=self.stop,
             progress=self.progress,
             budget=budget,
+            check_space=self.check_space,
         )
+
+    def check_space(self) -> None:
+        """Raise StoreError while so little space is left that the answers in flight may not find room."""
+        folder = self.directory.path
+        if (free := self.runtime.free_bytes(folder)) < _LEAST_FREE_BYTES:
+            raise StoreError(
+                f"only {free / 1e6:,.1f} MB are free on the disk that holds {folder}, and answers in flight may need up to "
+                f"{_LEAST_FREE_BYTES / 1e6:.0f} MB, so nothing more is sent; free some space and run the same command again"
+            )
 
     async def run_tasks(
         self,
@@ -147,12 +160,13 @@ class Session:
             pairs_to_make=self.progress.pairs_to_make,
             **facts,
         )
-        for name, role in roles.items():
-            if (role.api_key_env is not None or role.headers) and role.price_per_million is None:
-                self.progress.note(
-                    f"no price is known for models.{name} ({role.model}), so its dollars are not counted; "
-                    "give it price_per_million"
-                )
+        unpriced = {
+            name: role.model
+            for name, role in roles.items()
+            if (role.api_key_env is not None or role.headers) and role.price_per_million is None
+        }
+        if unpriced:
+            self.progress.note(unpriced_sentence(unpriced))
 
 
 @asynccontextmanager

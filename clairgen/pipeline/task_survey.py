@@ -1,6 +1,6 @@
 """The tasks that a run would have once its source is read, and those whose pairs are to be made, without writing anything."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -54,11 +54,17 @@ class TaskSurvey:
             self._positions = await self._store.tasks.last_position()
             async for pending in self._store.tasks.undone(self._done, self._limit):
                 yield pending.task, pending.recipes
-        if self._state.complete:
-            return
-        by_id = dict[str, bytes]()
-        if self._store is not None:
-            by_id = {name: bytes.fromhex(messages) async for name, messages in self._store.tasks.identities()}
+        if not self._state.complete:
+            for task in self._new_tasks(await self._stored()):
+                yield task, tuple(self._done)
+
+    async def _stored(self) -> dict[str, bytes]:
+        """Hashes of the messages of the tasks that the store has, by id."""
+        if self._store is None:
+            return {}
+        return {name: bytes.fromhex(messages) async for name, messages in self._store.tasks.identities()}
+
+    def _new_tasks(self, by_id: dict[str, bytes]) -> Iterator[Task]:
         known = set(by_id.values())
         rows = read_tasks(self._config.tasks, self._config.seed)
         for row in islice(rows, self._state.rows):
@@ -68,7 +74,7 @@ class TaskSurvey:
             if self._is_new(row, by_id, known) and isinstance(row, Row):
                 self._positions += 1
                 if self._positions <= self._limit:
-                    yield row.task, tuple(self._done)
+                    yield row.task
         if not self._positions:
             raise no_tasks_error(self._config.tasks)
 

@@ -42,21 +42,17 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
     return connection
 
 
-async def open_reader(path: Path) -> aiosqlite.Connection:
-    """Open for reading only. Reading never migrates: an older schema is refused with the command that does."""
+async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connection:
+    """Open for reading only. Reading never migrates: an older schema is refused with the command that does.
+
+    A `snapshot` is one read transaction, which sees the database as it is now until the connection is closed.
+    """
     if not is_file(path):
         raise RunError(
             f"{path.parent} is not a run directory: it has no {path.name}; name the folder given to generate --run"
         )
     with store_errors(path):
-        connection = await aiosqlite.connect(
-            f"{path.resolve().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS
-        )
-        try:
-            version = await version_of(connection)
-        except BaseException:
-            await connection.close()
-            raise
+        connection, version = await _opened_for_reading(path, snapshot=snapshot)
     if version != VERSION:
         await connection.close()
         _refuse_newer(version, path)
@@ -64,6 +60,37 @@ async def open_reader(path: Path) -> aiosqlite.Connection:
             f"{path.parent} was written by an older version; bring it up to date with: clairgen migrate {path.parent}"
         )
     return connection
+
+
+async def _opened_for_reading(path: Path, *, snapshot: bool) -> tuple[aiosqlite.Connection, int]:
+    """A connection that only reads, and the schema's version.
+
+    Beside a database in WAL mode SQLite makes a file, even to read it. Where it cannot, as on a disk that is read-only, nobody
+    can write either: without a write-ahead log the database is then whole and stays as it is.
+    """
+    try:
+        return await _connected(path, "mode=ro", snapshot=snapshot)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_log(path):
+            raise
+    return await _connected(path, "mode=ro&immutable=1", snapshot=snapshot)
+
+
+async def _connected(path: Path, options: str, *, snapshot: bool) -> tuple[aiosqlite.Connection, int]:
+    uri = f"{path.resolve().as_uri()}?{options}"
+    connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
+    try:
+        if snapshot:
+            await connection.execute("BEGIN")
+        return connection, await version_of(connection)  # with its first read a transaction begins to see
+    except BaseException:
+        await connection.close()
+        raise
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 async def version_of(connection: aiosqlite.Connection) -> int:

@@ -1,4 +1,7 @@
-"""A run's directory: `run.db`, the resolved `config.yaml`, `run.log`, and a lock that one writing command holds at a time."""
+"""A run's directory: `run.db`, the resolved `config.yaml`, `run.log`, and a lock that one writing command holds at a time.
+
+The lock is on the directory itself and on the file `lock` in it, which says who holds it and may be deleted.
+"""
 
 import contextlib
 import fcntl
@@ -52,6 +55,7 @@ class RunDirectory:
             raise RunError(
                 f"{self.path} is not a run directory and not empty (it contains {min(others)}); name a new folder for --run"
             )
+        self.refuse_emptied()
 
     def save_config(self, yaml: str) -> None:
         """Write the resolved configuration next to the database, for people to read."""
@@ -71,6 +75,25 @@ class RunDirectory:
                 f"{self.path} is not a run directory: it has no run.db; name the folder that was given to generate --run"
             )
 
+    def refuse_emptied(self) -> None:
+        """Raise RunError if run.db was emptied: taken for a new run, everything would be requested and paid for again."""
+        try:
+            if self.database.stat().st_size > 0:
+                return
+            traces = [path.name for path in self._traces if path.exists() and path.stat().st_size > 0]
+        except (OSError, ValueError):
+            return  # there is none, as whoever opens it says
+        if traces:
+            raise RunError(
+                f"{self.database} is empty although {traces[0]} shows that the run has begun, so something has emptied it; "
+                "restore it from a backup, or begin again in a new folder"
+            )
+
+    @property
+    def _traces(self) -> tuple[Path, ...]:
+        """Files that exist, and are not empty, only once something was written into the database."""
+        return (self.config, self.events, self.log, self.path / "run.db-wal")
+
     @contextmanager
     def _usable(self) -> Iterator[None]:
         try:
@@ -85,27 +108,33 @@ class RunDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run's lock, which the kernel releases even after `kill -9`. Raises RunError if another process holds it."""
-        try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise RunError(
-                f"the run directory {self.path} cannot be written: {error.strerror}; check its permissions"
-            ) from error
-        try:
-            self._acquire(handle)
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, folder)
+                file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+                stack.callback(os.close, file)
+            except OSError as error:
+                raise RunError(
+                    f"the run directory {self.path} cannot be written: {error.strerror}; check its permissions"
+                ) from error
+            for handle in (folder, file):
+                self._acquire(handle, file)
             # On a full disk the lock holds all the same; it only does not say who has it.
             with contextlib.suppress(OSError):
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
             yield
-        finally:
-            os.close(handle)
 
-    def _acquire(self, handle: int) -> None:
+    def _acquire(self, handle: int, file: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             raise RunError(
                 f"{self.path} is in use by process {holder}; wait until it ends, or stop it with Ctrl-C there"
+            ) from error
+        except OSError as error:
+            raise RunError(
+                f"the run directory {self.path} cannot be locked: {error.strerror}; choose a folder on a local disk for --run"
             ) from error

@@ -47,9 +47,13 @@ async def writing(run: RunDirectory) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def reading(run: RunDirectory) -> AsyncIterator[Store]:
-    """The store for reading, also while another process writes it."""
-    reader = Reader(await open_reader(run.database), run.database)
+async def reading(run: RunDirectory, *, snapshot: bool = False) -> AsyncIterator[Store]:
+    """The store for reading, also while another process writes it.
+
+    As a `snapshot`, all that is read is of one moment, whatever is written meanwhile.
+    """
+    run.refuse_emptied()
+    reader = Reader(await open_reader(run.database, snapshot=snapshot), run.database)
     try:
         yield _store(reader, None)
     finally:
@@ -60,6 +64,7 @@ async def migrate(path: Path | str) -> tuple[int, int]:
     """Bring a run's database up to this version's schema; its version before and after."""
     run = RunDirectory(Path(path))
     run.require()
+    run.refuse_emptied()
     with run.locked():
         before = await schema_version(run.database)
         async with writing(run):

@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ async def test_progress_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> No
     async with ScriptedEndpoint(slowly) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=6)
         with pipe_that_is_full() as pipe:
-            code = await run_with(asyncio.subprocess.DEVNULL, pipe, "generate", config, "--run", run, environment=LIVE)
+            code = await run_with(DEVNULL, pipe, "generate", config, "--run", run, environment=LIVE)
     assert code == 0
     assert await made(run) == {"clair": {"made": 6}, "stronger-preferred": {"made": 6}}
 
@@ -135,3 +136,27 @@ async def test_closed_streams_are_never_taken_for_a_file_of_the_run(tmp_path: Pa
     assert await made(run) == {"clair": {"made": 3}, "stronger-preferred": {"made": 3}}
     assert (run / "lock").read_bytes().strip().isdigit()
     assert b"pairs made" not in b"".join(file.read_bytes() for file in run.iterdir())
+
+
+@pytest.mark.process
+async def test_watching_ends_when_nobody_reads_it(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    def never(request: dict[str, Any]) -> Reply:
+        begun.set()
+        return replace(played(request), delay_seconds=600)
+
+    async with ScriptedEndpoint(never) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, count=1)
+        generating = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "clairgen", "generate", config, "--run", run, "--drain-seconds", "0"),
+            stderr=DEVNULL,
+        )
+        try:
+            await asyncio.wait_for(begun.wait(), 60)
+            with pipe_without_a_reader() as pipe:
+                assert await run_with(pipe, DEVNULL, "status", run, "--watch", environment=LIVE) == 0
+            assert generating.returncode is None
+        finally:
+            generating.kill()
+            await generating.wait()

@@ -80,11 +80,15 @@ async def test_an_answer_without_end_is_read_up_to_the_limit(transport: Transpor
     async with server:
         port = server.sockets[0].getsockname()[1]
         before = memory_bytes("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
+        count_peak_from_here()
         response = await transport.get(f"http://127.0.0.1:{port}/", {}, Timeouts())
         assert memory_bytes("VmHWM") - before < 5 * MAX_BODY_BYTES
         await gone.wait()
     assert response.body == b"x" * (MAX_BODY_BYTES + 1)
+
+
+def count_peak_from_here() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def memory_bytes(name: str) -> int:

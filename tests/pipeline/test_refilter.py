@@ -1,3 +1,5 @@
+import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,26 @@ async def test_limit_means_the_first_tasks_of_the_run(tmp_path: Path) -> None:
         for _ in range(2):
             summary = await generate(config(endpoint.url, tasks), tmp_path / "run", Options(limit=2))
     assert summary.statuses == {"clair": {"made": 2, "pending": 4}, "stronger-preferred": {"made": 2, "pending": 4}}
+
+
+class Meanwhile(os.PathLike[str]):
+    """A path that is asked for its text while an export is under way, when findings that drop all pairs are committed."""
+
+    def __init__(self, folder: Path, run: Path) -> None:
+        self._folder = folder
+        self._run = run
+
+    def __fspath__(self) -> str:
+        with sqlite3.connect(RunDirectory(self._run).database) as database:
+            database.execute(
+                "INSERT INTO filter_results SELECT filter_set, id, 9, 'format', 'drop', 'no', NULL FROM pairs"
+            )
+        database.close()
+        return str(self._folder)
+
+
+async def test_an_export_is_of_the_moment_when_it_began(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    summary = await api.export(run, Meanwhile(tmp_path / "out", run))  # type: ignore[arg-type]  # any path will do
+    assert summary.row_count == 12
+    assert [report.kept for report in await api.report(run)] == [0, 0]

@@ -1,9 +1,13 @@
+import contextlib
+import os
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from clairgen.errors import RunError
+from clairgen.errors import RunError, StoreError
 from clairgen.store import RunDirectory, migrate, reading, writing
 from clairgen.store.connection import open_reader, refuse_network_file_system
 from clairgen.store.schema import MIGRATIONS, VERSION
@@ -89,3 +93,90 @@ def test_network_file_systems_are_refused(tmp_path: Path) -> None:
     refuse_network_file_system(tmp_path / "run" / "run.db", mounts)
     with pytest.raises(RunError, match=r"is on a network file system \(nfs4\)"):
         refuse_network_file_system(shared / "run" / "run.db", mounts)
+
+
+async def test_a_deleted_lock_file_lets_nobody_in(tmp_path: Path) -> None:
+    run = await made(tmp_path / "run")
+    with run.locked():
+        (run.path / "lock").unlink()
+        with pytest.raises(RunError, match="is in use by process"), run.locked():
+            pass
+    with run.locked():
+        assert (run.path / "lock").exists()
+
+
+@pytest.mark.parametrize("trace", ["config.yaml", "run.log", "run.db-wal"])
+async def test_an_emptied_database_is_not_taken_for_a_new_run(trace: str, tmp_path: Path) -> None:
+    run = await made(tmp_path / "run")
+    os.truncate(run.database, 0)
+    (run.path / trace).write_text("written by a run")
+    for use in (run.create, run.refuse_emptied):
+        with pytest.raises(RunError, match=rf"run\.db is empty although {trace} shows that the run has begun"):
+            use()
+    with pytest.raises(RunError, match=r"run\.db is empty"):
+        await migrate(run.path)
+    with pytest.raises(RunError, match=r"run\.db is empty"):
+        async with reading(run):
+            pass
+
+
+async def test_a_run_that_was_killed_before_its_first_page_is_begun_again(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    run.create()
+    run.database.touch()
+    (run.path / "lock").touch()
+    run.create()
+    async with writing(run) as store:
+        assert await store.tasks.count() == 0
+
+
+@contextlib.contextmanager
+def folder_for_all() -> Iterator[Path]:
+    """A folder that other users may enter, as they may not pytest's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nothing can be written into a folder; root, who may do anything, becomes somebody else meanwhile."""
+    folder.chmod(0o555)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+async def test_a_finished_run_in_a_folder_that_is_read_only_can_be_read() -> None:
+    with folder_for_all() as folder:
+        run = await made(folder / "run")
+        with read_only(run.path):
+            for snapshot in (False, True):
+                async with reading(run, snapshot=snapshot) as store:
+                    assert await store.tasks.count() == 0
+        assert {path.name for path in run.path.iterdir()} == {"run.db"}
+
+
+async def test_an_unfinished_run_in_a_folder_that_is_read_only_is_not_read_without_its_log() -> None:
+    with folder_for_all() as folder:
+        run = await made(folder / "run")
+        (run.path / "run.db-wal").write_bytes(b"what was not merged yet")
+        with read_only(run.path), pytest.raises(StoreError, match="check the folder's permissions"):
+            async with reading(run):
+                pass
+
+
+async def test_a_snapshot_is_of_one_moment_and_other_reading_is_not(tmp_path: Path) -> None:
+    run = await made(tmp_path / "run")
+    async with writing(run) as writer, reading(run, snapshot=True) as snapshot, reading(run) as store:
+        await writer.metadata.put("run_id", "later")
+        assert await snapshot.metadata.get("run_id") is None
+        assert await store.metadata.get("run_id") == "later"
+        async with reading(run, snapshot=True) as later:
+            assert await later.metadata.get("run_id") == "later"
