@@ -60,7 +60,7 @@ def export_command(
 def print_export(summary: ExportSummary, out: Path) -> None:
     """Print what an export holds and what it left out."""
     for name, splits in summary.rows.items():
-        rows = ", ".join(f"{count:,} rows in {split}" for split, count in splits.items())
+        rows = ", ".join(f"{count:,} row{'' if count == 1 else 's'} in {split}" for split, count in splits.items())
         typer.echo(f"{plain_line(name)}: {rows}")
     if summary.skipped:
         typer.echo(

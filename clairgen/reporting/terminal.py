@@ -45,7 +45,7 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
     for name, metric in report.metrics.items():
         console.print()
         console.print(_metric_words(report, name, metric, reports))
-    if report.retried:
+    if report.retried or report.failed_checks:
         console.print()
         console.print(_reask_words(report, reports))
     for judge in report.judges:
@@ -95,7 +95,7 @@ def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
     failing = ", ".join(f"{count:,} {plain_line(what)}" for what, count in report.failed_checks.items()) or "none"
     words = Text("Revisions of ").append_text(_name(report, reports))
     return words.append(
-        f": {report.retried:,} failed their check and were requested once more; still failing: {failing}."
+        f": {report.retried:,} were requested once more because they failed their check; still failing: {failing}."
     )
 
 

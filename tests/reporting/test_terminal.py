@@ -149,3 +149,8 @@ def test_metrics_of_plugins_are_stated_with_their_errors() -> None:
     saved = MetricEstimates("Words that the chosen answer saves", Estimate(1.25, 0.5, 40), Estimate(2.0, None, 1))
     text = " ".join(printed(replace(report_of("clair"), metrics={"words_saved": saved})).split())
     assert "words_saved of clair: 1.250 ± 0.500 (all, n = 40); 2.000 (kept, n = 1). Words that the chosen" in text
+
+
+def test_failed_checks_are_said_also_where_nothing_was_requested_once_more() -> None:
+    text = printed(replace(report_of("clair"), retried=0, failed_checks={"edit_share 0.9": 3}), width=200)
+    assert "0 were requested once more because they failed their check; still failing: 3 edit_share 0.9." in text
