@@ -81,6 +81,9 @@ _CONTROL_TOKENS = (
 )
 _HARMONY = re.compile(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_SIGNS = ("<", "[", "◁")  # one of them is in every tag and control token
+_WORDS = (_PAIRS[-1][0], "analysis")
+_LONGEST_WORDS = max(map(len, _WORDS))
 _BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
 _BARE_FINAL = "assistantfinal"
 _CONTROL = re.compile("|".join(map(re.escape, _CONTROL_TOKENS)), re.IGNORECASE)
@@ -104,6 +107,8 @@ class Separated:
 
 def separate(text: str, prompt: str = "") -> Separated:
     """Separate a model's output. `prompt` is what it was asked: forms that stand there are part of the subject, and stay."""
+    if _is_plain(text):
+        return Separated(text)
     known = prompt.lower()
     answer, thinking, unclosed = _without_thinking(text, known)
     if unclosed:
@@ -120,8 +125,15 @@ def separate(text: str, prompt: str = "") -> Separated:
     return Separated(answer, thinking, stripped=stripped, embedded=tuple(embedded))
 
 
+def _is_plain(text: str) -> bool:
+    """Whether nothing in a text can begin a tag, a control token or words that open thinking, as in most answers."""
+    return not any(sign in text for sign in _SIGNS) and not text.lstrip()[:_LONGEST_WORDS].lower().startswith(_WORDS)
+
+
 def without_thinking(text: str, prompt: str = "") -> str | None:
     """The answer after the thinking, its control tokens left in; None where thinking began and never ended."""
+    if _is_plain(text):
+        return text
     answer, _, unclosed = _without_thinking(text, prompt.lower())
     return None if unclosed else answer
 

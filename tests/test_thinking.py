@@ -2,7 +2,15 @@ import time
 
 import pytest
 
-from clairgen.thinking import Separated, separate
+from clairgen.thinking import (
+    _CLOSING_ALONE,
+    _CONTROL_TOKENS,
+    _PAIRS,
+    _SIGNS,
+    _WRAPPERS,
+    Separated,
+    separate,
+)
 
 ANSWER = "Paris is the capital of France."
 THOUGHT = "The user asks for a capital. I know it."
@@ -126,3 +134,9 @@ def test_it_is_linear_in_the_text(piece: str) -> None:
         return best
 
     assert seconds(200_000) < 40 * max(seconds(20_000), 1e-4)
+
+
+def test_every_form_has_a_sign_or_words_by_which_it_is_looked_for() -> None:
+    tags = [*(tag for pair in (*_PAIRS[:-1], *_WRAPPERS) for tag in pair), *_CLOSING_ALONE, *_CONTROL_TOKENS]
+    assert [tag for tag in tags if not any(sign in tag for sign in _SIGNS)] == []
+    assert separate("A plain answer, analysis included.\n") == Separated("A plain answer, analysis included.\n")
