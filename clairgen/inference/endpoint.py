@@ -122,7 +122,10 @@ class Endpoint:
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
             # Once as it came, before a part of it is quoted, and once as it is understood.
-            answer = read_response(replace(response, body=self._redaction.body(response.body)), now_seconds=now)
+            received = self._redaction.body(response.body)
+            answer = read_response(
+                response if received is response.body else replace(response, body=received), now_seconds=now
+            )
             answer = _without_keys(answer, self._redaction)
         except RequestError as error:
             self._redaction.error(error)
@@ -182,6 +185,8 @@ class Endpoint:
 
 
 def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:
+    if redaction.is_empty:
+        return answer
     name = None if answer.response_id is None else redaction.text(answer.response_id)
     return replace(
         answer, text=redaction.text(answer.text), finish_reason=redaction.text(answer.finish_reason), response_id=name

@@ -33,6 +33,11 @@ class Redaction:
         longest_first = tuple(sorted(secrets, key=lambda key: (-len(key), key)))
         return cls(tuple(key[:_CUT_AFTER] for key in longest_first), _spellings_of(longest_first))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no key to take out."""
+        return not self._beginnings
+
     def body(self, body: bytes) -> bytes:
         """A body without the keys, before a part of it is quoted."""
         if not self._beginnings:
