@@ -170,7 +170,9 @@ def _usage(content: Mapping[str, Any]) -> Usage:
     prompt, answer, total = (_count(usage.get(f"{kind}_tokens")) for kind in ("prompt", "completion", "total"))
     if prompt is not None and answer is not None and total is not None:
         answer = max(answer, total - prompt)  # some providers bill reasoning that they leave out of the completion
-    return Usage(prompt or None, answer or None) if _is_written(content.get("choices")) else Usage(prompt, answer)
+    if 0 in (prompt, answer) and _is_written(content.get("choices")):
+        return Usage(prompt or None, answer or None)
+    return Usage(prompt, answer)
 
 
 def _is_written(choices: Any) -> bool:  # noqa: ANN401 - parsed JSON

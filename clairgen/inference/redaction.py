@@ -40,7 +40,7 @@ class Redaction:
 
     def body(self, body: bytes) -> bytes:
         """A body without the keys, before a part of it is quoted."""
-        if not self._beginnings:
+        if self.is_empty:
             return body
         if _ESCAPE.search(body) is None and not any(beginning.encode() in body for beginning in self._beginnings):
             return body  # as nearly always, and much faster
