@@ -114,13 +114,14 @@ def separate(text: str, prompt: str = "") -> Separated:
     if unclosed:
         return Separated("", thinking, unclosed=True)
     answer, stripped = _without_control_tokens(answer, known)
+    lowered = answer.lower()
     found = {match[0].lower() for pattern in (_CONTROL, _ANY_THINKING) for match in pattern.finditer(answer)}
-    if "<s>" in answer.lower():
+    if "<s>" in lowered:
         found.discard(_END_OF_SEQUENCE)
     embedded = sorted(
         token
         for token in found
-        if token not in known and token.replace("/", "") not in known and f"`{token}" not in answer.lower()
+        if token not in known and token.replace("/", "") not in known and f"`{token}" not in lowered
     )
     return Separated(answer, thinking, stripped=stripped, embedded=tuple(embedded))
 
@@ -147,9 +148,7 @@ def _without_thinking(text: str, known: str) -> tuple[str, str, bool]:
         if mark:
             return answer.lstrip(), thinking, False
     thoughts: list[str] = []
-    lowered = (
-        text.lower() if len(text.lower()) == len(text) else text
-    )  # a few letters change their length in lower case
+    lowered = _lowered(text)
     position, is_known = 0, cache(known.__contains__)  # an answer may repeat what it is searched for
     while (pair := _opening_at(lowered, position, is_known)) is not None:
         start, closing = pair
@@ -215,9 +214,15 @@ def _harmony(text: str) -> tuple[str, str, bool]:
     return ("", thinking or text, True) if answer is None else (answer, thinking, False)
 
 
+def _lowered(text: str) -> str:
+    """The text in lower case with every character in its place; as it is where one of its letters would change its length."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text
+
+
 def _without_control_tokens(text: str, known: str) -> tuple[str, tuple[str, ...]]:
     """The text without the control tokens at its end, and which they were."""
-    lowered = text.lower() if len(text.lower()) == len(text) else text
+    lowered = _lowered(text)
     strikes = "<s>" in lowered  # struck-through text in HTML, whose closing tag looks like an end token
     stripped: list[str] = []
     end, is_known = len(text), cache(known.__contains__)
