@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from clairgen.parsing.revision import PARSER_VERSION, Revision, parse_revision
 from clairgen.records import ParseStatus
+from clairgen.thinking import without_thinking
 
 STUDENT = "Water boils at 100."
 WHY = "The student forgets the unit."
@@ -344,7 +345,10 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
 _HEADER_WORDS = re.compile(r"teacher\W*_?\W*reasoning|corrected\W*_?\W*student\W*_?\W*solution", re.IGNORECASE)
 WITHOUT_WRAPPING = ANY_TEXT.filter(
     lambda text: (
-        not text.rstrip().endswith(("---", "```", "~~~")) and text.strip() != "" and not _HEADER_WORDS.search(text)
+        not text.rstrip().endswith(("---", "```", "~~~"))
+        and text.strip() != ""
+        and not _HEADER_WORDS.search(text)
+        and without_thinking(f"{WHY}\n{text}") == f"{WHY}\n{text}"
     )
 )
 

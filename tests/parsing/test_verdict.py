@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION, Verdict, VerdictStatus, parse_verdict
 from clairgen.templates import load_template
+from clairgen.thinking import without_thinking
 
 WHY = "Both students know the rule, but the second one forgets the unit."
 SOLUTIONS = (
@@ -172,6 +173,7 @@ REFUSED = {
     "neither_is_better": ("Neither of them is better.", VerdictStatus.TIE),
     "ranked_equally": ("[1] adds a summary, but I have ranked both equally.", VerdictStatus.TIE),
     "tie_in_json": ('{"reasoning": "Same text.", "verdict": "tie"}', VerdictStatus.TIE),
+    "thinking_that_never_ends_in_other_signs": ("◁THINK▷\nSo it is the first.\n\n[1]", VerdictStatus.UNCLOSED_THINKING),
     "thinking_that_never_ends": ("<think>\nSo [1] it is.\n\n[1]", VerdictStatus.UNCLOSED_THINKING),
     "broken_off_json": ('{"teacher_reasoning": "[1] is clear', VerdictStatus.BROKEN_JSON),
 }
@@ -278,7 +280,9 @@ def test_never_raises_and_has_a_choice_only_when_ok(answer: str, solutions: tupl
 
 
 CHOICES_OF_TWO: tuple[Literal[1], Literal[2]] = (1, 2)
-ANY_TEXT = st.text(st.characters(exclude_categories=["Nd", "No", "Nl"], exclude_characters="[]{}<>【】［］"))
+ANY_TEXT = st.text(st.characters(exclude_categories=["Nd", "No", "Nl"], exclude_characters="[]{}<>【】［］")).filter(
+    lambda text: without_thinking(text) == text
+)
 
 
 @given(ANY_TEXT, st.sampled_from(CHOICES_OF_TWO))
