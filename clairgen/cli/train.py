@@ -9,6 +9,7 @@ import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
+from clairgen_train.card import noun
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
 from clairgen_train.launch import launch
@@ -20,7 +21,11 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "
 
 def train_command(
     data: Annotated[
-        str, typer.Argument(help="A folder of `clairgen export`, a file, or owner/name on the hub.", show_default=False)
+        str,
+        typer.Argument(
+            help="A folder of `clairgen export`, a file, owner/name on the hub, or a mixture (YAML).",
+            show_default=False,
+        ),
     ],
     out: Annotated[
         Path, typer.Argument(help="The folder for the model: created if new, else continued.", show_default=False)
@@ -109,16 +114,21 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
 def _print_data(folder: Path) -> None:
     """Print how many pairs are trained on and held out, and what became of the rest."""
     facts = data_facts(folder)
+    for part in facts.get("data_sets", ()):
+        left_out = f", and {part['left_out']:,} left out for its ratio" if part["left_out"] else ""
+        typer.echo(f"{plain_line(part['path'])}: {part['rows']:,} rows{left_out}")
     for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):
         counts = facts.get(name)
         if counts is None:
             continue
         typer.echo(
-            f"{counts['kept']:,} pairs {title}"
+            f"{counts['kept']:,} {noun(counts)} {title}"
             + _listed(" dropped", counts["dropped"])
             + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
+    if noun(train) != "pairs":
+        typer.echo("None are held out: single answers have no margin to follow")
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{count:,} rows were {SHAPES[shape]}")

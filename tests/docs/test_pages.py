@@ -21,6 +21,7 @@ from clairgen.config.schema import configuration_schema
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES
 from clairgen.records import ParseStatus
+from clairgen_train.data.mixture import Mixture
 from clairgen_train.settings import load_settings
 from docs.generator.__main__ import PAGES, pages
 from docs.generator.commands import all_commands
@@ -121,6 +122,9 @@ def test_configurations_load(name: str, block: Block, tmp_path: Path) -> None:
     if block.title == "training.yaml":
         file.write_text(block.text)
         load_settings(file, {"model": "a/model"})
+        return
+    if block.title == "mixture.yaml":
+        Mixture.model_validate(content)
         return
     base = {"recipes": ["clair"], "tasks": {"path": "prompts.jsonl"}, "models": {}}
     whole = content if "recipes" in content else base | content

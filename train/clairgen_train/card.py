@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from clairgen_train.data.rows import SINGLE_ANSWERS
 from clairgen_train.objectives import Objective
 from clairgen_train.settings import TrainingSettings
 
@@ -56,9 +57,10 @@ def card(
         "",
         "## Data",
         "",
-        f"{train['kept']:,} pairs of {_code(facts['data'])}"
+        f"{train['kept']:,} {noun(train)} of {_code(facts['data'])}"
         + (f", subset {_code(facts['subset'])}" if facts["subset"] else "")
         + ".",
+        *(f"- {_code(each['path'])}: {each['rows']:,} rows" for each in facts.get("data_sets", ())),
         *_counts("Dropped", train["dropped"]),
         *_counts("Truncated", train["truncated"]),
         *_counts("By objective", train["objectives"] if len(train["objectives"]) > 1 else {}),
@@ -79,6 +81,11 @@ def card(
         _CITATION,
     ]
     return "\n".join(lines)
+
+
+def noun(counts: Mapping[str, Any]) -> str:
+    """What was counted: pairs, or single answers where there are no pairs."""
+    return "answers" if counts["shapes"] and set(counts["shapes"]) <= SINGLE_ANSWERS else "pairs"
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> list[str]:

@@ -5,6 +5,7 @@ the same forward pass. TRL's metrics are logged either way.
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from random import Random
@@ -32,6 +33,7 @@ TRL_PAIR_LOSSES = {
 }
 """The objectives for pairs that TRL has a loss for, by TRL's names."""
 
+_OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
 ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 
 
@@ -65,6 +67,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         validate_loss_options(args)
         validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
         self.objective, self.anchor = objective, anchor
+        rejected = train_dataset["rejected_ids"] if "rejected_ids" in train_dataset.column_names else [[0]]
+        self._has_rejected = any(len(ids) for ids in rejected)
         args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
@@ -94,6 +98,14 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if self._reference_pass is not None:
             return self._reference_pass(self, dataset)
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
+
+    def log(self, logs: dict[str, float], *args: object, **kwargs: object) -> None:
+        """TRL's log, without the metrics of a rejected answer where no row has one."""
+        if not self._has_rejected:
+            for metrics in self._metrics.values():
+                for name in [name for name in metrics if _OF_BOTH.search(name)]:
+                    del metrics[name]
+        super().log(logs, *args, **kwargs)
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """Write no card: a run writes its own once it is finished."""

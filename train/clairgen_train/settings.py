@@ -73,6 +73,8 @@ class TrainingSettings(_Strict):
     )
     beta: float = Field(0.1, gt=0, description="Scale of rewards: beta * log(policy / reference).")
     subset: str | None = Field(None, description="The subset (recipe) of the data set; needed if it has several.")
+    data_revision: str | None = Field(None, description="Branch, tag or commit of a data set from the hub.")
+    train_split: str = Field("train", min_length=1, description="The split to train on.")
     test_split: str = Field("test", description="The split whose pairs are held out for the trajectories.")
     held_out_pairs: int = Field(
         100,

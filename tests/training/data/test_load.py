@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,8 +68,11 @@ def test_a_data_set_without_a_split_to_train_on_names_those_that_it_has(tmp_path
     (tmp_path / "data").mkdir()
     for split in ("train_prefs", "test_prefs"):
         Dataset.from_list([pair(1)]).to_parquet(tmp_path / "data" / f"{split}-00000-of-00001.parquet")
-    with pytest.raises(InputError, match="no split `train`; it has test_prefs, train_prefs: put the files"):
+    with pytest.raises(InputError, match="no split `train`; it has test_prefs, train_prefs: name the one"):
         read_split(str(tmp_path), None, "train")
+    rows = read_split(str(tmp_path), None, "train_prefs", required=True)
+    assert rows is not None
+    assert len(rows) == 1
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -94,3 +98,23 @@ def test_text_in_another_encoding_is_an_error_that_names_the_row(tmp_path: Path)
     assert data is not None
     with pytest.raises(InputError, match="row 5 of the data set is not UTF-8 text; convert the file to UTF-8"):
         list(PairTokenizer(byte_tokenizer(), 300, TokenLimits(64, 64)).pairs(data))
+
+
+def test_the_revision_of_a_data_set_on_the_hub_is_the_one_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    rows = Dataset.from_list([pair(1)])
+    asked: list[object] = []
+
+    def answering(answer: object) -> Callable[..., object]:
+        def call(*_: object, revision: object = None, **__: object) -> object:
+            asked.append(revision)
+            return answer
+
+        return call
+
+    monkeypatch.setattr(datasets, "get_dataset_config_names", answering(["default"]))
+    monkeypatch.setattr(datasets, "get_dataset_split_names", answering(["train_prefs"]))
+    monkeypatch.setattr(datasets, "load_dataset", answering(rows))
+    assert read_split("owner/name", None, "train_prefs", revision="abc123", required=True) is rows
+    assert asked == ["abc123"] * 3

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clairgen.errors import InputError
-from clairgen_train.data.rows import pair_row
+from clairgen_train.data.rows import answer_row, pair_row, row_kind
 from clairgen_train.objectives import Objective
 
 USER = {"role": "user", "content": "2 + 2?"}
@@ -56,8 +56,8 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
         ({"prompt": [RIGHT]}, "the prompt in row 7 of the data set has no user message"),
         ({"chosen": [USER, RIGHT], "rejected": [WRONG]}, "do not begin with the same prompt"),
         ({"chosen": [USER, USER], "rejected": [USER, WRONG]}, "does not end with an assistant's message"),
-        ({"chosen": "4", "rejected": [WRONG]}, "`chosen` in row 7 .* is text and the other answer is messages"),
-        ({"chosen": "4", "rejected": json.dumps([WRONG])}, "is text and the other answer is messages"),
+        ({"chosen": "4", "rejected": [WRONG]}, "`chosen` in row 7 .* is text and `rejected` is messages"),
+        ({"chosen": "4", "rejected": json.dumps([WRONG])}, "is text and `rejected` is messages"),
         ({"chosen": str([RIGHT])}, "`chosen` in row 7 .* is a list of messages as text, but not valid JSON"),
         ({"chosen": [RIGHT | {"tool_calls": [{"id": "c1"}]}]}, "`chosen` in row 7 .* has a message with `tool_calls`"),
         ({"chosen": [RIGHT | {"reasoning_content": "hm"}]}, "has a message with `reasoning_content`; thinking"),
@@ -73,3 +73,57 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
 def test_a_row_that_is_not_a_pair_is_an_error_that_names_the_row(columns: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         pair_row({"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG]} | columns, 7)
+
+
+@pytest.mark.parametrize(
+    ("row", "shape", "prompt", "answer", "label"),
+    [
+        ({"prompt": [USER], "completion": [RIGHT], "label": True}, "labeled answers", [USER], RIGHT, True),
+        ({"prompt": [USER], "completion": json.dumps([WRONG]), "label": 0}, "labeled answers", [USER], WRONG, False),
+        ({"prompt": USER["content"], "completion": RIGHT["content"]}, "answers", [USER], RIGHT, None),
+        ({"messages": [USER, WRONG, USER, RIGHT]}, "conversations", [USER, WRONG, USER], RIGHT, None),
+    ],
+)
+def test_single_answers_are_read_in_trls_shapes(
+    row: dict[str, object], shape: str, prompt: object, answer: dict[str, str], label: bool | None
+) -> None:
+    read = answer_row(row, 1)
+    assert (read.shape, read.prompt, read.chosen, read.label) == (shape, prompt, answer["content"], label)
+    assert read.rejected is None
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt": [USER], "completion": None}, "row 7 of the data set has no `completion`"),
+        ({"prompt": "2?", "completion": [RIGHT]}, "`prompt` in row 7 .* is text and `completion` is messages"),
+        ({"prompt": [USER], "completion": [RIGHT, USER, RIGHT]}, "has 3 messages; give one assistant message"),
+        ({"prompt": [USER], "completion": [USER]}, "`completion` in row 7 .* does not end with an assistant's message"),
+        ({"prompt": [USER], "completion": [RIGHT], "label": "good"}, "`label` in row 7 of the data set is 'good'"),
+        ({"prompt": [USER], "completion": [RIGHT], "label": None}, "`label` in row 7 of the data set is None"),
+        ({"messages": [RIGHT]}, "has no user message"),
+        ({"messages": []}, "has no `messages`"),
+        ({"messages": "hello"}, "`messages` in row 7 .* is neither text nor a list"),
+        ({"messages": [USER, RIGHT], "tools": "[{}]"}, "has the column `tools`"),
+    ],
+)
+def test_a_row_that_is_not_a_single_answer_is_an_error_that_names_the_row(row: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        answer_row(row, 7)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (
+            ["text"],
+            "has the columns text; pairs need prompt, chosen and rejected, single answers prompt and completion",
+        ),
+        (["prompt", "chosen"], "has no column rejected"),
+        (["completion", "messages", "prompt"], "completion and messages, either of which may be the answer"),
+    ],
+)
+def test_columns_of_no_kind_are_refused(columns: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        row_kind(columns, "data")

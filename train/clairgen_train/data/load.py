@@ -1,4 +1,4 @@
-"""Loading a data set of pairs: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
+"""Loading a data set: a folder that `clairgen export` wrote, a parquet or JSON Lines file, or one on the hub."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from clairgen.errors import InputError
 from clairgen.row_files import json_lines, require_readable_rows, require_regular_file
 from clairgen.text import is_encodable
+from clairgen_train.data.rows import row_kind
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -20,22 +21,28 @@ _FILES = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 _HASHED = {*_FILES, ".arrow", ".csv", ".gz", ".zst"}
 
 
-def read_split(data: str, subset: str | None, split: str) -> "Dataset | None":
-    """One split of a data set, or None if it does not have that split, or no row in it, unless it is `train`.
+def read_split(
+    data: str, subset: str | None, split: str, *, revision: str | None = None, required: bool | None = None
+) -> "Dataset | None":
+    """One split of a data set; None if it does not have that split, or no row in it.
 
-    Raises InputError, one sentence, for a data set that does not exist, has several subsets and none named, or has no pairs.
+    `revision` is of a data set on the hub. A split that is `required` (by default `train`) is never None. Raises InputError, one
+    sentence, for a data set that does not exist, has several subsets and none named, or lacks a required split.
     """
+    needed = split == "train" if required is None else required
     # its warnings about files that it cannot read are repeated in the exception
     logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
+    if path.exists() and revision is not None:
+        raise InputError(f"{data} is on this machine and has no revision {revision!r}; leave the revision out")
     if path.exists() and not path.is_dir():
-        return _from_file(path, data, subset, split)
+        return _from_file(path, data, subset, split, required=needed)
     if not path.is_dir() and (data.startswith((".", "/", "~")) or data.count("/") != 1):
         raise InputError(
             f"there is no data set {data}; give a folder that clairgen export wrote, or owner/name of the hub"
         )
     try:
-        return _from_folder_or_hub(data, subset, split)
+        return _from_folder_or_hub(data, subset, split, revision, required=needed)
     except _UnreadableError:
         for file in sorted(path.rglob("*.jsonl")):
             _require_valid_lines(file)
@@ -66,7 +73,7 @@ def data_hash(data: str) -> str | None:
     return found.hexdigest()
 
 
-def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Dataset | None":
+def _from_file(path: Path, data: str, subset: str | None, split: str, *, required: bool) -> "Dataset | None":
     if path.suffix not in _FILES:
         unpack = f": unpack it, for instance with gunzip --keep {path.name}" if path.suffix == ".gz" else ""
         raise InputError(
@@ -76,31 +83,36 @@ def _from_file(path: Path, data: str, subset: str | None, split: str) -> "Datase
     if subset is not None:
         raise InputError(f"{data} is a file and has no subset {subset!r}; leave --subset out")
     if split != "train":
-        return None
+        if not required:
+            return None
+        raise InputError(
+            f"{data} is a file, which has the split `train` alone and no split {split!r}; leave train_split out"
+        )
     try:
         rows = _loaded(data, _FILES[path.suffix], data_files=str(path), split="train")
     except _UnreadableError:
         _require_valid_lines(path)
         raise
-    return _require_pairs(rows, data)
+    return _require_rows(rows, data)
 
 
-def _from_folder_or_hub(data: str, subset: str | None, split: str) -> "Dataset | None":
+def _from_folder_or_hub(
+    data: str, subset: str | None, split: str, revision: str | None, *, required: bool
+) -> "Dataset | None":
     import datasets
 
-    name = _subset(data, subset)
-    names: list[str] = _readable(data, lambda: datasets.get_dataset_split_names(data, name))
+    name = _subset(data, subset, revision)
+    names: list[str] = _readable(data, lambda: datasets.get_dataset_split_names(data, name, revision=revision))
     if split not in names:
-        if split != "train":
+        if not required:
             return None
         raise InputError(
-            f"{data} has no split `train`; it has {', '.join(names)}: put the files of one of them alone into a folder, "
-            "or name one file"
+            f"{data} has no split `{split}`; it has {', '.join(names)}: name the one to train on with --set train_split=NAME"
         )
     try:
-        return _require_pairs(_loaded(data, data, name=name, split=split), data)
+        return _require_rows(_loaded(data, data, name=name, split=split, revision=revision), data)
     except _EmptyError:
-        if split == "train":
+        if required:
             raise
         return None
 
@@ -120,11 +132,11 @@ def _require_valid_lines(path: Path) -> None:
             )
 
 
-def _subset(data: str, subset: str | None) -> str:
+def _subset(data: str, subset: str | None, revision: str | None) -> str:
     """The name of the subset to read: `subset`, or the only one."""
     import datasets
 
-    names: list[str] = _readable(data, lambda: datasets.get_dataset_config_names(data))
+    names: list[str] = _readable(data, lambda: datasets.get_dataset_config_names(data, revision=revision))
     if subset is None and len(names) > 1:
         raise InputError(f"{data} has the subsets {', '.join(names)}; name one with --subset")
     if subset is not None and subset not in names:
@@ -143,7 +155,7 @@ class _UnreadableError(InputError):
     """A data set that the library cannot read."""
 
 
-def _loaded(data: str, builder: str, **choice: str) -> "Dataset":
+def _loaded(data: str, builder: str, **choice: str | None) -> "Dataset":
     import datasets
 
     return _readable(data, lambda: datasets.load_dataset(builder, **choice))
@@ -172,17 +184,9 @@ def _readable(data: str, read: Callable[[], T]) -> T:
         raise _UnreadableError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
 
 
-def _require_pairs(rows: "Dataset", data: str) -> "Dataset":
-    """`rows`, if they have the columns of pairs."""
-    columns = set(rows.column_names)
-    if "completion" in columns and "chosen" not in columns:
-        raise InputError(
-            f"{data} holds single answers; every objective is trained on pairs, so export it with --format preference"
-        )
-    if missing := {"chosen", "rejected"} - columns:
-        raise InputError(
-            f"{data} has no column {' and no column '.join(sorted(missing))}; it has {', '.join(sorted(columns)) or 'none'}"
-        )
+def _require_rows(rows: "Dataset", data: str) -> "Dataset":
+    """`rows`, if there are any and their columns are of a kind that can be trained on."""
+    row_kind(rows.column_names, data)
     if not len(rows):
         raise _EmptyError(data)
     return rows

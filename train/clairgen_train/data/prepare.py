@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError, RunError
 from clairgen_train.data.load import data_hash, read_split
+from clairgen_train.data.mixture import DataSource, data_sources, is_mixture, rows_of_each
+from clairgen_train.data.rows import RowKind, row_kind
 from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair
 from clairgen_train.data.truncate import TokenLimits
 from clairgen_train.objectives import Objective
@@ -34,7 +36,8 @@ class PreparedPairs:
     """The pairs to train on and those held out; `facts` is what data.json holds, with the counts of both.
 
     The columns: `pair_id`; `prompt_ids`, `chosen_ids`, `rejected_ids` within the limits; `objective`, an index into
-    `list(Objective)`; `weight`.
+    `list(Objective)`; `weight`; for objectives that train on single answers `label`. A single answer has no `rejected_ids`, and
+    its own `label`, which is null for a pair.
     """
 
     train: "Dataset"
@@ -49,25 +52,32 @@ def prepare_pairs(
 
     Raises InputError where none can be used, RunError where `data` has changed since.
     """
-    digest = data_hash(data)
+    sources = data_sources(data, settings)
+    digest = _hash_of(data, sources)
     if (out / _FACTS_FILE).is_file():
         if data_facts(out).get("files_sha256", digest) != digest:  # earlier versions did not record it
             raise RunError(f"the data set {data} has changed since {out} was begun; train on it in another folder")
         return
-    train, held_out, held_out_from = _splits(data, settings)
+    parts = _parts(sources, settings)
     limits = TokenLimits(settings.prompt_tokens, settings.response_tokens, settings.truncation)
     (out / "pairs").mkdir(parents=True, exist_ok=True)
     facts: dict[str, Any] = {
         "data": data,
         "subset": settings.subset,
-        "held_out_from": held_out_from,
+        "held_out_from": ", ".join(dict.fromkeys(part.held_out_from for part in parts)),
         "files_sha256": digest,
     }
-    for name, split in (("train", train), ("held_out", held_out)):
-        if split is not None:
+    if is_mixture(data):
+        facts["data_sets"] = [
+            {"path": part.source.data, "rows": len(part.train), "left_out": part.left_out} for part in parts
+        ]
+    for name in ("train", "held_out"):
+        splits = [(split, part.kind) for part in parts if (split := getattr(part, name)) is not None]
+        if splits:
             pair_tokenizer = PairTokenizer(tokenizer, vocabulary, limits)
             counts = pair_tokenizer.counts
-            ids_digest = _write(pair_tokenizer.pairs(split), counts, settings, out / "pairs" / f"{name}.arrow")
+            pairs = chain.from_iterable(pair_tokenizer.pairs(split, kind) for split, kind in splits)
+            ids_digest = _write(pairs, counts, settings, out / "pairs" / f"{name}.arrow")
             facts[name] = counts.facts() | {"sha256": ids_digest}
             if name == "train" and not counts.kept:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts.dropped.items())
@@ -101,20 +111,70 @@ def data_facts(out: Path) -> dict[str, Any]:
     return facts
 
 
-def _splits(data: str, settings: TrainingSettings) -> "tuple[Dataset, Dataset | None, str]":
-    """The rows to train on, those to hold out, and the split that the latter come from."""
-    rows = read_split(data, settings.subset, "train")
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of one data set; `left_out` of those to train on for its ratio."""
+
+    source: DataSource
+    kind: RowKind
+    train: "Dataset"
+    held_out: "Dataset | None"
+    held_out_from: str
+    left_out: int = 0
+
+
+def _parts(sources: Sequence[DataSource], settings: TrainingSettings) -> list[_Part]:
+    """The rows of all data sets, in the shares that their ratios give."""
+    parts = []
+    for source in sources:
+        held_out_pairs = settings.held_out_pairs
+        if source.ratio is not None:
+            held_out_pairs = round(held_out_pairs * source.ratio / sum(each.ratio or 0 for each in sources))
+        elif len(sources) > 1:
+            held_out_pairs = -(-held_out_pairs // len(sources))
+        parts.append(_part(source, held_out_pairs, settings))
+    counts = rows_of_each(sources, [len(part.train) for part in parts])
+    return [
+        part
+        if count == len(part.train)
+        else replace(
+            part,
+            train=part.train.select(sorted(_sample(len(part.train), count, settings.seed))),
+            left_out=len(part.train) - count,
+        )
+        for part, count in zip(parts, counts, strict=True)
+    ]
+
+
+def _part(source: DataSource, wanted: int, settings: TrainingSettings) -> _Part:
+    """The rows of a data set to train on, and up to `wanted` pairs to hold out; single answers, without a margin, never are."""
+    rows = read_split(source.data, source.subset, source.split, revision=source.revision, required=True)
     if rows is None:
-        raise InputError(f"{data} has no split `train`; name a data set that holds the pairs to train on")
-    wanted = settings.held_out_pairs
-    if not wanted:
-        return rows, None, settings.test_split
-    held_out = read_split(data, settings.subset, settings.test_split)
-    if held_out is not None:
-        return rows, held_out.select(sorted(_sample(len(held_out), wanted, settings.seed))), settings.test_split
+        raise InputError(f"{source.data} has no split `{source.split}`; name one that holds the rows to train on")
+    kind = row_kind(rows.column_names, source.data)
+    if settings.objective not in kind.objectives():
+        raise InputError(
+            f"{source.data} holds {kind.value}, which can be trained with --objective {' or '.join(kind.objectives())} and not "
+            f"with {settings.objective}; give pairs (export with --format preference), or that objective"
+        )
+    if not wanted or kind is not RowKind.PAIRS:
+        return _Part(source, kind, rows, None, source.test_split)
+    if source.test_split != source.split:
+        held_out = read_split(source.data, source.subset, source.test_split, revision=source.revision, required=False)
+        if held_out is not None:
+            chosen = sorted(_sample(len(held_out), wanted, settings.seed))
+            return _Part(source, kind, rows, held_out.select(chosen), source.test_split)
     sample = _sample(len(rows), min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings.seed)
     train = rows.select([number for number in range(len(rows)) if number not in sample])
-    return train, rows.select(sorted(sample)), "train"
+    return _Part(source, kind, train, rows.select(sorted(sample)), source.split)
+
+
+def _hash_of(data: str, sources: Sequence[DataSource]) -> str | None:
+    """The hash of the files of a data set, or of a mixture and all of its data sets; None for a data set on the hub."""
+    if not is_mixture(data):
+        return data_hash(data)
+    of_each = [[str(source), data_hash(source.data)] for source in sources]
+    return hashlib.sha256(json.dumps(of_each).encode()).hexdigest()
 
 
 def _sample(of: int, count: int, seed: int) -> set[int]:
@@ -136,6 +196,9 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
             ("weight", pa.float32()),
         ]
     )
+    labeled = not settings.objective.is_paired
+    if labeled:
+        schema = schema.append(pa.field("label", pa.bool_()))
     default = settings.objective
     per_pair = settings.pair_objectives == "use" and default.is_paired and default is not Objective.SFT
     digest = hashlib.sha256()
@@ -152,6 +215,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
                     [pair.ids.rejected for pair in batch],
                     [objective.code for objective in objectives],
                     [pair.row.weight for pair in batch],
+                    *([[pair.row.label for pair in batch]] if labeled else []),
                 ],
                 schema=schema,
             )

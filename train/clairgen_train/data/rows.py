@@ -1,9 +1,10 @@
-"""A row of preference data, in any of the usual shapes, as a pair of conversations."""
+"""A row of a data set, in any of the usual shapes: a pair of answers to one prompt, or a single answer."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from clairgen.conversations import messages_in, unsupported_column, unsupported_message
@@ -16,24 +17,68 @@ SHAPES = {
     "messages": "prompt, chosen and rejected as messages",
     "whole conversations": "chosen and rejected as whole conversations, split into prompt and answer",
     "text": "plain text, taken as one user message and one assistant answer",
+    "labeled answers": "single answers with a label",
+    "answers": "single answers",
+    "conversations": "conversations, of which the last answer is trained on",
 }
 """The shapes of a row, by name, each with a description for the user; the first needs no conversion."""
 
 
+SINGLE_ANSWERS = frozenset({"labeled answers", "answers", "conversations"})
+"""The shapes of rows with one answer."""
+
+
+class RowKind(StrEnum):
+    """What the rows of a data set hold, by their columns; the value names it for the user."""
+
+    PAIRS = "pairs of answers"
+    LABELED = "single answers with a label"
+    ANSWERS = "single answers"
+
+    def objectives(self) -> list[Objective]:
+        """The objectives that rows of this kind can be trained with."""
+        if self is RowKind.PAIRS:
+            return list(Objective)
+        return [Objective.SFT] if self is RowKind.ANSWERS else [each for each in Objective if not each.is_paired]
+
+
+def row_kind(columns: Collection[str], data: str) -> RowKind:
+    """The kind of a data set's rows. Raises InputError, which names the columns that are missing."""
+    if {"chosen", "rejected"} <= set(columns):
+        return RowKind.PAIRS
+    if half := {"chosen", "rejected"} & set(columns):
+        missing = ({"chosen", "rejected"} - half).pop()
+        raise InputError(f"{data} has no column {missing}; it has {', '.join(sorted(columns))}")
+    if "completion" in columns and "messages" in columns:
+        raise InputError(
+            f"{data} has the columns completion and messages, either of which may be the answer; remove one"
+        )
+    if "completion" in columns:
+        return RowKind.LABELED if "label" in columns else RowKind.ANSWERS
+    if "messages" in columns:
+        return RowKind.ANSWERS
+    raise InputError(
+        f"{data} has the columns {', '.join(sorted(columns)) or 'none'}; pairs need prompt, chosen and rejected, single answers "
+        "prompt and completion (with label for KTO), or messages"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """A pair to train on: the prompt's messages and the text of both answers.
+    """What one row trains on: the prompt's messages and the text of both answers.
 
-    `objective` and `weight` are the row's own, where the data has those columns; `shape` is a key of SHAPES.
+    A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective` and `weight` are
+    the row's own, where the data has those columns; `shape` is a key of SHAPES.
     """
 
     pair_id: str
     prompt: Messages
     chosen: str
-    rejected: str
+    rejected: str | None
     shape: str
     objective: Objective | None = None
     weight: float = 1.0
+    label: bool | None = None
 
 
 def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
@@ -71,6 +116,57 @@ def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
     )
 
 
+def answer_row(row: Mapping[str, Any], number: int) -> PairRow:
+    """Read row `number` of a data set of single answers. Raises InputError, one sentence, for a row that is not one."""
+    where = f"row {number:,} of the data set"
+    lost = unsupported_column(row)
+    if lost:
+        raise InputError(f"{where} {lost}; fix or remove that row")
+    if "completion" in row:
+        prompt, answer = _prompt_and_completion(row, where)
+        shape = "labeled answers" if "label" in row else "answers"
+    else:
+        messages = _parsed({"messages": row.get("messages")}, where)["messages"]
+        whole = _conversation(messages, f"`messages` in {where}")
+        if not whole:
+            raise InputError(f"{where} has no `messages`; fix or remove that row")
+        prompt, answer, shape = whole[:-1], _answer(whole, f"`messages` in {where}"), "conversations"
+    if not any(message["role"] == "user" for message in prompt):
+        raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
+    return PairRow(
+        pair_id=str(row.get("pair_id") or _row_hash(prompt, answer)),
+        prompt=prompt,
+        chosen=answer,
+        rejected=None,
+        shape=shape,
+        weight=_weight(row.get("weight"), where),
+        label=_label(row["label"], where) if shape == "labeled answers" else None,
+    )
+
+
+def _prompt_and_completion(row: Mapping[str, Any], where: str) -> tuple[Messages, str]:
+    for name in ("prompt", "completion"):
+        if row.get(name) is None or row.get(name) == []:
+            raise InputError(f"{where} has no `{name}`; every row needs a prompt and a completion")
+    given = _parsed({name: row[name] for name in ("prompt", "completion")}, where)
+    if all(isinstance(cell, str) for cell in given.values()):
+        return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"])
+    completion = _conversation(given["completion"], f"`completion` in {where}")
+    if len(completion) != 1:
+        raise InputError(
+            f"`completion` in {where} has {len(completion)} messages; give one assistant message, and those before it in `prompt`"
+        )
+    return _conversation(given["prompt"], f"`prompt` in {where}"), _answer(completion, f"`completion` in {where}")
+
+
+def _label(value: object, where: str) -> bool:
+    if value not in (True, False, 0, 1):
+        raise InputError(
+            f"`label` in {where} is {value!r}; it must be true for a desirable answer and false for another"
+        )
+    return bool(value)
+
+
 def _parsed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The cells, those that are messages as JSON text as lists; either all texts among them are, or none."""
     parsed: dict[str, Any] = {}
@@ -82,7 +178,8 @@ def _parsed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     found = {name: messages if messages is not None else cells[name] for name, messages in parsed.items()}
     texts = [name for name, cell in found.items() if isinstance(cell, str)]
     if texts and len(texts) < len(found):
-        raise InputError(f"`{texts[0]}` in {where} is text and the other answer is messages; give both in one form")
+        other = next(name for name in found if name not in texts)
+        raise InputError(f"`{texts[0]}` in {where} is text and `{other}` is messages; give both in one form")
     return found
 
 
@@ -126,8 +223,8 @@ def _answer(conversation: Messages, where: str) -> str:
     return last["content"]
 
 
-def _row_hash(prompt: Messages, chosen: str, rejected: str) -> str:
-    content = json.dumps([prompt, chosen, rejected], sort_keys=True)
+def _row_hash(prompt: Messages, *answers: str) -> str:
+    content = json.dumps([prompt, *answers], sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

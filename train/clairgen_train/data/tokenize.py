@@ -7,7 +7,7 @@ from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen_train.data.rows import PairRow, pair_row
+from clairgen_train.data.rows import PairRow, RowKind, answer_row, pair_row
 from clairgen_train.data.truncate import PairIds, TokenLimits
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class DataCounts:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPair:
-    """A pair to train on, as ids within the limits."""
+    """What one row trains on, as ids within the limits; a single answer is `chosen`, and its `rejected` is empty."""
 
     row: PairRow
     ids: PairIds
@@ -61,21 +61,25 @@ class PairTokenizer:
         self._limits = limits
         self.counts = DataCounts()
 
-    def pairs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenizedPair]:
-        """The usable pairs of `rows`, in order. Raises InputError for a row that is not a pair."""
+    def pairs(self, rows: Iterable[Mapping[str, Any]], kind: RowKind = RowKind.PAIRS) -> Iterator[TokenizedPair]:
+        """The usable pairs or single answers of `rows`, in order. Raises InputError for a row that is not of its `kind`."""
         numbered = _numbered(rows)
-        while batch := [(number, pair_row(row, number)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
+        read = pair_row if kind is RowKind.PAIRS else answer_row
+        while batch := [(number, read(row, number)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
             yield from self._tokenized(batch)
 
     def _tokenized(self, batch: list[tuple[int, PairRow]]) -> Iterator[TokenizedPair]:
         texts = [text for number, row in batch for text in self._rendered(row, number)]
-        ids = self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
-        for position, (number, row) in enumerate(batch):
+        ids = iter(self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"])
+        for number, row in batch:
             self.counts.rows += 1
             self.counts.shapes[row.shape] += 1
-            prompt, chosen, rejected = ids[3 * position : 3 * position + 3]
-            shared = min(_shared_length(prompt, chosen), _shared_length(prompt, rejected))
-            whole = PairIds(prompt[:shared], chosen[shared:], rejected[shared:])
+            prompt, chosen = next(ids), next(ids)
+            rejected = None if row.rejected is None else next(ids)
+            shared = _shared_length(prompt, chosen)
+            if rejected is not None:
+                shared = min(shared, _shared_length(prompt, rejected))
+            whole = PairIds(prompt[:shared], chosen[shared:], [] if rejected is None else rejected[shared:])
             self._require_known(whole, number)
             pair = self._limits.truncate(whole, self._tokenizer.bos_token_id)
             reason = _reason_to_drop(row, whole, pair)
@@ -91,12 +95,14 @@ class PairTokenizer:
             yield TokenizedPair(row, pair)
 
     def _rendered(self, row: PairRow, number: int) -> Iterator[str]:
-        """The prompt as the model sees it before it answers, then the two whole conversations."""
+        """The prompt as the model sees it before it answers, then the whole conversation with each answer."""
         from jinja2 import TemplateError
 
         try:
             yield str(self._tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True))
             for answer in (row.chosen, row.rejected):
+                if answer is None:
+                    continue
                 conversation = [*row.prompt, {"role": "assistant", "content": answer}]
                 yield str(self._tokenizer.apply_chat_template(conversation, tokenize=False))
         except (TemplateError, TypeError) as error:
@@ -146,10 +152,12 @@ def _shared_length(first: list[int], second: list[int]) -> int:
 
 def _reason_to_drop(row: PairRow, whole: PairIds, pair: PairIds) -> str | None:
     """Why a pair is not trained on; identical answers have a constant loss under APO-zero and are pushed down by APO-down."""
-    if whole.chosen == whole.rejected:
+    if row.rejected is not None and whole.chosen == whole.rejected:
         return "identical"
-    if pair.chosen == pair.rejected:
+    if row.rejected is not None and pair.chosen == pair.rejected:
         return "identical_after_truncation"
-    if not pair.chosen or not pair.rejected or not pair.prompt or not row.chosen.strip() or not row.rejected.strip():
+    if not pair.chosen or not pair.prompt or not row.chosen.strip():
+        return "empty"
+    if row.rejected is not None and (not pair.rejected or not row.rejected.strip()):
         return "empty"
     return "weight_zero" if row.weight == 0 else None

@@ -7,6 +7,7 @@ answer, or all desirable answers would come before all undesirable ones.
 import heapq
 import random
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
 
 import torch
 from datasets import Dataset, concatenate_datasets
@@ -18,6 +19,8 @@ from clairgen.errors import InputError
 def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
     """Two rows per prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
 
+    A single answer, whose own `label` is not null, is one row.
+
     `with_kl` orders them in blocks of `block` rows (a micro-batch) without two answers to one prompt, and adds
     `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be computed again,
     together with those of the KL answers. Raises `InputError` for pairs with weights.
@@ -27,12 +30,11 @@ def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> 
             "The pairs have weights, which training on single answers cannot use; use an objective for pairs, or remove the "
             "column `weight`."
         )
-    numbers: dict[tuple[int, ...], int] = {}
-    prompts = [numbers.setdefault(tuple(ids), len(numbers)) for ids in pairs["prompt_ids"]]
     rows = pairs.map(_unpaired, batched=True, remove_columns=pairs.column_names, desc="Unpairing")
     if "ref_logps" in rows.column_names and with_kl:
         rows = rows.remove_columns("ref_logps")
-    of_row = [prompt for prompt in prompts for _ in range(2)]
+    numbers: dict[tuple[int, ...], int] = {}
+    of_row = [numbers.setdefault(tuple(ids), len(numbers)) for ids in rows["prompt_ids"]]
     order = arrangement(of_row, block if with_kl else 1, seed)
     rows = rows.select(order)
     if not with_kl:
@@ -118,16 +120,19 @@ def _rows_by_prompt(prompts: Sequence[Hashable], chance: random.Random) -> list[
     return sorted(groups, key=len, reverse=True)
 
 
-def _unpaired(pairs: dict[str, list[object]]) -> dict[str, list[object]]:
-    def both(chosen: Sequence[object], rejected: Sequence[object]) -> list[object]:
-        return [each for pair in zip(chosen, rejected, strict=True) for each in pair]
-
+def _unpaired(pairs: dict[str, list[Any]]) -> dict[str, list[object]]:
     count = len(pairs["prompt_ids"])
-    rows = {
-        "prompt_ids": both(pairs["prompt_ids"], pairs["prompt_ids"]),
-        "completion_ids": both(pairs["chosen_ids"], pairs["rejected_ids"]),
-        "label": both([True] * count, [False] * count),
+    labels = pairs.get("label") or [None] * count
+    answers = [
+        (row, side, side == "chosen" if labels[row] is None else labels[row])
+        for row in range(count)
+        for side in (("chosen", "rejected") if labels[row] is None else ("chosen",))
+    ]
+    rows: dict[str, list[object]] = {
+        "prompt_ids": [pairs["prompt_ids"][row] for row, _, _ in answers],
+        "completion_ids": [pairs[f"{side}_ids"][row] for row, side, _ in answers],
+        "label": [label for _, _, label in answers],
     }
     if "ref_chosen_logps" in pairs:
-        rows["ref_logps"] = both(pairs["ref_chosen_logps"], pairs["ref_rejected_logps"])
+        rows["ref_logps"] = [pairs[f"ref_{side}_logps"][row] for row, side, _ in answers]
     return rows
