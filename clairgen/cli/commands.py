@@ -1,6 +1,6 @@
 """The commands in the order of work, each imported when it runs, so that `clairgen --help` starts fast.
 
-The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, and its line in COMMANDS is the first one of
+The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME` (with _ for -). Its line in COMMANDS is the first one of
 that function's docstring.
 """
 
@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the "
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
+    "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
     "migrate": "Bring the database of a run up to this version's schema. Nothing that was paid for is lost.",
 }
 
@@ -58,7 +59,8 @@ class LazyCommand(TyperCommand):
 
 def load_command(name: str) -> "Command":
     """A command with its options, from its module."""
-    module = import_module(f"clairgen.cli.{name}")
+    own_name = name.replace("-", "_")
+    module = import_module(f"clairgen.cli.{own_name}")
     app = typer.Typer(add_completion=False)
-    app.command(name)(getattr(module, f"{name}_command"))
+    app.command(name)(getattr(module, f"{own_name}_command"))
     return typer.main.get_command(app)

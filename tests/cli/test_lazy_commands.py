@@ -27,12 +27,13 @@ NOT_COMMANDS = {
 
 
 def docstring(name: str) -> str:
-    return inspect.getdoc(getattr(import_module(f"clairgen.cli.{name}"), f"{name}_command")) or ""
+    own_name = name.replace("-", "_")
+    return inspect.getdoc(getattr(import_module(f"clairgen.cli.{own_name}"), f"{own_name}_command")) or ""
 
 
 def test_every_module_of_the_command_line_is_a_command_or_serves_them() -> None:
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - {"__init__"}
-    assert modules - NOT_COMMANDS == set(COMMANDS)
+    assert {name.replace("_", "-") for name in modules - NOT_COMMANDS} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -5,7 +5,6 @@ import re
 from transformers import GenerationConfig
 
 from clairgen.errors import InputError
-from clairgen_train.settings import TrainingSettings
 
 _NAMED = re.compile(r"^- `(\w+)`:", re.MULTILINE)
 
@@ -30,18 +29,18 @@ def repair_generation_config(config: GenerationConfig, model: str) -> list[str]:
             return unset
 
 
-def check_generation_config(settings: TrainingSettings) -> list[str]:
+def check_generation_config(model: str, revision: str | None) -> list[str]:
     """The names that `repair_generation_config` will unset, from the model's files alone; empty if it has no such file.
 
     Raises InputError for generation settings that cannot be loaded or saved.
     """
     try:
-        config = GenerationConfig.from_pretrained(settings.model, revision=settings.revision or "main")
+        config = GenerationConfig.from_pretrained(model, revision=revision or "main")
     except OSError:
         return []
     except ValueError as error:
-        raise InputError(_refusal(settings.model, error)) from error
-    return repair_generation_config(config, settings.model)
+        raise InputError(_refusal(model, error)) from error
+    return repair_generation_config(config, model)
 
 
 def _refusal(model: str, error: ValueError) -> str:

@@ -1,10 +1,13 @@
 """The model to train and its tokenizer, loaded from a folder or the hub, and the adapters it may get."""
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
+from clairgen_train.adapters import load_weights, model_source, save_whole, tokenizer_places
 from clairgen_train.generation_config import repair_generation_config
 from clairgen_train.settings import Lora, TrainingSettings
 
@@ -17,9 +20,10 @@ def vocabulary_size(settings: TrainingSettings) -> int:
     """How many token ids the model knows, from its configuration alone. Raises InputError if there is no such model."""
     from transformers import AutoConfig
 
+    source = model_source(settings.model, settings.revision)
     try:
         config = AutoConfig.from_pretrained(
-            settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+            source.base, revision=source.revision, trust_remote_code=settings.trust_remote_code
         )
     except (OSError, ValueError) as error:
         raise InputError(_not_loaded(settings, error)) from error
@@ -31,17 +35,7 @@ def load_tokenizer(settings: TrainingSettings, vocabulary: int) -> "PreTrainedTo
 
     Raises InputError where the tokenizer or the template is missing.
     """
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
-        )
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"the tokenizer of {settings.model} cannot be loaded; give a folder or hub name that has one "
-            f"({' '.join(str(error).split())[:300]})"
-        ) from error
+    tokenizer = _tokenizer(settings)
     if settings.chat_template is not None:
         try:
             tokenizer.chat_template = settings.chat_template.read_text(encoding="utf-8")
@@ -64,25 +58,44 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     For full fine-tuning they are held in fp32, whatever the arithmetic: steps of 2e-7 would be lost in bfloat16. Below adapters
     they are frozen and held in the type of the arithmetic. Raises InputError if they cannot be loaded.
     """
-    from transformers import AutoModelForCausalLM
-
     lora = settings.lora
+    source = model_source(settings.model, settings.revision)
     frozen = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-    quantization = _four_bits() if lora is not None and lora.quantize_4bit else None
-    try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            settings.model,
-            revision=settings.revision,
-            trust_remote_code=settings.trust_remote_code,
-            dtype=torch.float32 if lora is None else frozen,
-            use_safetensors=True,
-            **({} if quantization is None else {"quantization_config": quantization}),
+    if lora is not None and lora.quantize_4bit and source.adapter is not None:
+        raise ConfigError(
+            f"{settings.model} is an adapter, which cannot be merged into weights in four bits; merge it first: clairgen "
+            f"merge-adapter {settings.model} OUT"
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(_not_loaded(settings, error)) from error
+    quantization = _four_bits() if lora is not None and lora.quantize_4bit else None
+    model = load_weights(
+        source,
+        trust_remote_code=settings.trust_remote_code,
+        dtype=torch.float32 if lora is None else frozen,
+        **({} if quantization is None else {"quantization_config": quantization}),
+    )
     if model.generation_config is not None:
         repair_generation_config(model.generation_config, settings.model)
     return model
+
+
+def name_base(model: "PreTrainedModel", settings: TrainingSettings, folder: Path, *, write: bool) -> None:
+    """Give the model the name by which a new adapter is to find its base again.
+
+    That is where it was loaded from, a path made absolute; if it is an adapter merged into its base, which is in no folder yet,
+    it is `folder`, into which the process that may `write` writes it.
+    """
+    if settings.lora is None:
+        return
+    source = model_source(settings.model, settings.revision)
+    if source.adapter is None:
+        model.name_or_path = str(Path(source.base).resolve()) if Path(source.base).exists() else source.base
+        return
+    if write and not folder.is_dir():
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        save_whole(model, source, partial, trust_remote_code=settings.trust_remote_code)
+        partial.rename(folder)
+    model.name_or_path = str(folder)
 
 
 def lora_config(lora: Lora) -> "LoraConfig":
@@ -96,6 +109,26 @@ def lora_config(lora: Lora) -> "LoraConfig":
         target_modules=lora.target_modules,
         task_type=TaskType.CAUSAL_LM,
     )
+
+
+def _tokenizer(settings: TrainingSettings) -> "PreTrainedTokenizerBase":
+    """The tokenizer beside the model, or that of an adapter's base. Raises InputError if there is none."""
+    from transformers import AutoTokenizer
+
+    reasons: list[Exception] = []
+    for place, revision in tokenizer_places(model_source(settings.model, settings.revision)):
+        try:
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                place, revision=revision, trust_remote_code=settings.trust_remote_code
+            )
+        except (OSError, ValueError) as error:
+            reasons.append(error)
+        else:
+            return tokenizer
+    raise InputError(
+        f"the tokenizer of {settings.model} cannot be loaded; give a folder or hub name that has one "
+        f"({' '.join(str(reasons[-1]).split())[:300]})"
+    ) from reasons[-1]
 
 
 def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:

@@ -12,13 +12,14 @@ import transformers
 from accelerate import PartialState
 
 from clairgen.errors import DrainedError
+from clairgen_train.adapters import model_source
 from clairgen_train.card import card
 from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.divergence import StopOnDivergence
 from clairgen_train.generation_config import check_generation_config
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
-from clairgen_train.model import load_model, load_tokenizer, lora_config, vocabulary_size
+from clairgen_train.model import load_model, load_tokenizer, lora_config, name_base, vocabulary_size
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
@@ -43,7 +44,7 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
 
     All mistakes in settings and data are raised here, before a model is trained.
     """
-    _silence_libraries()
+    silence_libraries()
     folder = RunFolder(out)
     if settings.precision == "auto":
         precision = folder.settings().precision if folder.is_begun else default_precision()
@@ -51,12 +52,15 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
     trl_config(settings, out, settings.gpus or 1)
     vocabulary = vocabulary_size(settings)
     tokenizer = load_tokenizer(settings, vocabulary)
-    ineffective = check_generation_config(settings)
+    source = model_source(settings.model, settings.revision)
+    if source.adapter is not None:
+        say(f"{settings.model} is an adapter; what is trained, and the reference, is {source.base} with it merged in")
+    ineffective = check_generation_config(source.base, source.revision)
     for note in folder.open(settings, data):
         say(note)
     if ineffective:
         say(
-            f"the generation_config.json of {settings.model} sets {', '.join(ineffective)} without effect; the trained model's "
+            f"the generation_config.json of {source.base} sets {', '.join(ineffective)} without effect; the trained model's "
             "leaves that out"
         )
     with resource_errors(settings, folder.path):
@@ -71,7 +75,7 @@ def run(folder: RunFolder) -> None:
     Raises DrainedError if a signal ended it early, RunStoppedError if it diverged, ConfigError where memory does not suffice,
     InputError where the disk is full.
     """
-    _silence_libraries()
+    silence_libraries()
     settings, state = folder.settings(), PartialState(cpu=not torch.accelerator.is_available())
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
@@ -113,6 +117,7 @@ def _trainer(
     config = trl_config(settings, folder.path, ranks)
     require_batch_size(config, settings, ranks)
     model = load_model(settings)
+    name_base(model, settings, folder.path / "base", write=PartialState().is_main_process)
     peft_config = lora_config(settings.lora) if settings.lora else None
     if not settings.objective.is_paired:
         return UnpairedTrainer(
@@ -170,7 +175,7 @@ def _add_callbacks(
         trainer.add_callback(held_out_recorder(trainer, settings, folder.trajectories, pairs, tokenizer.pad_token_id))
 
 
-def _silence_libraries() -> None:
+def silence_libraries() -> None:
     """Turn off the libraries' progress bars and those of their warnings that a user can do nothing about."""
     for silence in (transformers.logging.set_verbosity_error, transformers.utils.logging.disable_progress_bar):
         silence()  # type: ignore[no-untyped-call]  # transformers leaves them so

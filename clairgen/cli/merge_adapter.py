@@ -1,0 +1,44 @@
+"""`clairgen merge-adapter`: a trained adapter and its base as one model."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clairgen.errors import MissingExtraError
+
+
+def merge_adapter_command(
+    adapter: Annotated[
+        str,
+        typer.Argument(
+            help="A folder that `clairgen train` wrote with lora, or a name on the hub.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(help="A new folder for the merged model.", show_default=False)],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit of an adapter on the hub.", show_default=False)
+    ] = None,
+    trust_remote_code: Annotated[
+        bool, typer.Option("--trust-remote-code", help="Run code from the base's repository. Only if you trust it.")
+    ] = False,
+) -> None:
+    """Merge an adapter that was trained into its base, as a model of its own.
+
+    The written model is loaded again, and its logits must be those of base and adapter.
+
+    Example: clairgen merge-adapter models/first models/merged
+    """
+    if any(find_spec(package) is None for package in ("torch", "transformers", "peft")):
+        raise MissingExtraError("Merging an adapter", "train")
+    from clairgen_train.adapters import merge_adapter  # needs torch, an optional package that takes seconds to load
+    from clairgen_train.run import silence_libraries
+
+    silence_libraries()
+    merged = merge_adapter(adapter, out, revision=revision, trust_remote_code=trust_remote_code)
+    typer.echo(
+        f"{adapter} is merged into its base {merged.base}; the logits differ by at most {merged.difference:.2g} (the largest is "
+        f"{merged.largest_logit:.3g})"
+    )
+    typer.echo(f"The model is in {out}.")
