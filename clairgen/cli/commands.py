@@ -1,7 +1,7 @@
 """The commands in the order of work, each imported when it runs, so that `clairgen --help` starts fast.
 
-The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME` (with _ for -). Its line in COMMANDS is the first one of
-that function's docstring.
+The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for -; its line in COMMANDS is the
+first one of that function's docstring.
 """
 
 from collections.abc import Mapping

@@ -18,6 +18,9 @@ from clairgen_train.settings import load_settings, settings_yaml
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
+MOST_DROPPED = 0.1
+"""The share of rows that may be dropped without a warning."""
+
 
 def train_command(
     data: Annotated[
@@ -81,7 +84,7 @@ def train_command(
             if folder.is_finished:
                 typer.echo(f"{out} is trained already; nothing is left to do.")
                 return
-            _print_data(folder.path)
+            print_data(folder.path)
             if settings.gpus is None:
                 run(folder)
             else:
@@ -111,7 +114,7 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
     return given
 
 
-def _print_data(folder: Path) -> None:
+def print_data(folder: Path) -> None:
     """Print how many pairs are trained on and held out, and what became of the rest."""
     facts = data_facts(folder)
     for part in facts.get("data_sets", ()):
@@ -127,6 +130,13 @@ def _print_data(folder: Path) -> None:
             + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
+    dropped = sum(train["dropped"].values())
+    if dropped > MOST_DROPPED * train["rows"]:
+        typer.echo(
+            f"warning: {dropped / train['rows']:.0%} of the rows are not trained on (more than {MOST_DROPPED:.0%}); look at the "
+            "reasons above before you trust this run",
+            err=True,
+        )
     if noun(train) != "pairs":
         typer.echo("None are held out: single answers have no margin to follow")
     for shape, count in train["shapes"].items():

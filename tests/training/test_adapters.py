@@ -8,13 +8,13 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from clairgen.errors import ClairgenError, ConfigError, RunError
 from clairgen_train.adapters import merge_adapter
 from clairgen_train.run import prepare
 from tests.cli.commands import clairgen
-from tests.training.small_run import pair, settings, trained, written
+from tests.training.small_run import pair, saved_model, settings, trained, written
 
 IDS = torch.arange(3, 35)[None]
 
@@ -122,3 +122,31 @@ def test_four_bits_below_an_adapter_are_refused(adapter: Path, tmp_path: Path) -
 
     with pytest.raises(ConfigError, match="four bits; merge it first: clairgen merge-adapter"):
         load_model(settings(tmp_path, model=str(adapter), lora={"quantize_4bit": True}))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_whole_modules_train_beside_adapters_and_the_reference_keeps_the_old_ones(tmp_path: Path, tied: bool) -> None:
+    if tied:
+        config = AutoConfig.from_pretrained(saved_model(tmp_path / "model"), tie_word_embeddings=True)
+        LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
+    modules = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
+    lora = {"rank": 2, "alpha": 4, "modules_to_save": modules}
+    out = trained(tmp_path, "whole", lora=lora, epochs=1, learning_rate=0.01)
+    first = json.loads(out.log.read_text().splitlines()[0])
+    assert first["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    saved = load_file(out.path / "adapter_model.safetensors")
+    start = load_file(tmp_path / "model" / "model.safetensors")
+    for module in modules:
+        (name,) = [name for name in saved if name.endswith(f"{module}.weight")]
+        (old,) = [tensor for name, tensor in start.items() if name.endswith(f"{module}.weight")]
+        assert not torch.equal(saved[name], old)
+    merge_adapter(str(out.path), tmp_path / "merged")
+    torch.testing.assert_close(logits(tmp_path / "merged"), logits(out.path), rtol=1e-4, atol=1e-4)
+    if tied:
+        with pytest.raises(ConfigError, match=r"lm_head of this model is its embed_tokens; name"):
+            trained(tmp_path, "head", lora=lora | {"modules_to_save": ["lm_head"]})
+
+
+def test_a_module_that_the_model_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the model has no module 'embedding'; it has .*embed_tokens"):
+        trained(tmp_path, lora={"modules_to_save": ["embedding"]})

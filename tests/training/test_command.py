@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clairgen.cli.train import print_data
 from clairgen.errors import UserError
 from clairgen_train.run import prepare
 from tests.cli.commands import Done, clairgen, process
@@ -130,3 +131,14 @@ async def test_the_settings_and_data_of_a_run_are_saved(tmp_path: Path) -> None:
     text = (tmp_path / "out" / "data.json").read_text()
     assert str(data) in text
     assert json.loads(text)["train"]["rows"] == 8
+
+
+def test_dropping_more_than_a_tenth_of_the_rows_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identical = pair(9, rejected=pair(9)["chosen"])
+    for dropped, warned in ((1, 0), (2, 1)):
+        data = written(tmp_path / f"{dropped}.jsonl", [pair(number) for number in range(9)] + [identical] * dropped)
+        folder = prepare(str(data), tmp_path / f"out-{dropped}", settings(tmp_path, held_out_pairs=0))
+        print_data(folder.path)
+        assert capsys.readouterr().err.count("of the rows are not trained on (more than 10%)") == warned

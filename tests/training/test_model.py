@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import InputError
-from clairgen_train.model import load_tokenizer
+from clairgen_train.model import load_model, load_tokenizer
 from clairgen_train.settings import load_settings
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import saved_model, trained
@@ -47,3 +47,11 @@ def test_a_padding_token_without_an_embedding_does_not_stop_training(tmp_path: P
     tokenizer.add_special_tokens({"pad_token": "<|beyond|>"})
     tokenizer.save_pretrained(saved_model(tmp_path / "model"))
     assert trained(tmp_path, objective=objective, epochs=1).is_finished
+
+
+def test_attention_is_the_one_that_is_named(tmp_path: Path) -> None:
+    given = {"model": str(saved_model(tmp_path / "model")), "precision": "fp32"}
+    model = load_model(load_settings(None, given | {"attn_implementation": "eager"}))
+    assert model.config._attn_implementation == "eager"
+    with pytest.raises(InputError, match=r"cannot be loaded; .*fast_attention"):
+        load_model(load_settings(None, given | {"attn_implementation": "fast_attention"}))

@@ -105,7 +105,12 @@ def _held_out(metrics: Mapping[str, Any]) -> list[str]:
         )
     ]
     return [
-        f"{metrics['held_out_pairs']} pairs, mean ± standard error at the last step:",
+        f"{metrics['held_out_pairs']} pairs, mean ± standard error at "
+        + (
+            f"step {metrics['best_step']:,}, which had the highest margin:"
+            if "best_step" in metrics
+            else "the last step:"
+        ),
         "",
         "| | |",
         "|---|---|",

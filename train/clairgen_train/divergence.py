@@ -13,18 +13,22 @@ from clairgen_train.run_folder import RunFolder
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-_LOGGED = ("loss", "grad_norm")
+_MOST_SKIPPED = 20
+"""Steps that fp16's scaler may skip one after the other; it halves the loss's scale each time, from 65,536."""
 
 
 class StopOnDivergence(TrainerCallback):
     """Raises RunStoppedError where a gradient was not finite, at the latest before the next log line or checkpoint.
 
     The gradients of every optimizer step are checked on the device; the result is read, which waits for the device, only where
-    the trainer is about to log, save or end an epoch.
+    the trainer is about to log, save or end an epoch. In fp16 a gradient that is not finite makes the scaler skip the step, which
+    is usual until it has found its scale: there only more than `_MOST_SKIPPED` of them in a row count.
     """
 
     def __init__(self, accelerator: "Accelerator", folder: RunFolder) -> None:
         self._accelerator, self._folder = accelerator, folder
+        self._tolerated = _MOST_SKIPPED if accelerator.mixed_precision == "fp16" else 0
+        self._bad_in_a_row: Tensor | int = 0
         self._bad_step: Tensor | None = None  # the first step with a bad gradient, infinite while there is none
 
     def on_pre_optimizer_step(
@@ -41,7 +45,8 @@ class StopOnDivergence(TrainerCallback):
             return
         norm = torch.nn.utils.get_total_norm(gradients)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        step = torch.where(norm.isfinite(), torch.inf, float(state.global_step + 1))
+        self._bad_in_a_row = torch.where(norm.isfinite(), 0, self._bad_in_a_row + 1)
+        step = torch.where(self._bad_in_a_row <= self._tolerated, torch.inf, float(state.global_step + 1))
         self._bad_step = step if self._bad_step is None else torch.minimum(self._bad_step, step)
 
     def on_step_end(
@@ -66,7 +71,8 @@ class StopOnDivergence(TrainerCallback):
         **kwargs: object,
     ) -> None:
         """Check the logged loss and gradient norm, which every rank has."""
-        logged = torch.tensor([(logs or {}).get(name, 0.0) for name in _LOGGED])
+        names = ("loss",) if self._tolerated else ("loss", "grad_norm")
+        logged = torch.tensor([(logs or {}).get(name, 0.0) for name in names])
         if not bool(logged.isfinite().all()):
             raise RunStoppedError(self._sentence(state.global_step, state.max_steps))
 

@@ -1,11 +1,12 @@
 """How held-out pairs are measured during a run: their log-likelihoods, and the lengths of sampled answers to their prompts."""
 
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clairgen_train.best_model import HeldOutWatch
 from clairgen_train.pair_log_probs import pair_log_probs, policy_score
 from clairgen_train.progress import say
+from clairgen_train.run_folder import RunFolder
 from clairgen_train.sampling import sampled_answers
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.trajectories import HeldOutMeasurement, TrajectoryRecorder
@@ -20,9 +21,14 @@ if TYPE_CHECKING:
 
 
 def held_out_recorder(
-    trainer: "Trainer", settings: TrainingSettings, file: Path, pairs: "PreparedPairs", pad_token_id: int
+    trainer: "Trainer",
+    settings: TrainingSettings,
+    folder: RunFolder,
+    pairs: "PreparedPairs",
+    pad_token_id: int,
+    watch: HeldOutWatch,
 ) -> TrajectoryRecorder:
-    """The callback that measures a run's held-out pairs into `file`. Raises ValueError if there are none."""
+    """The callback that measures a run's held-out pairs into its trajectories. Raises ValueError if there are none."""
     held_out, is_first = pairs.held_out, trainer.accelerator.is_main_process
     if held_out is None:
         raise ValueError("no pairs are held out")
@@ -50,7 +56,10 @@ def held_out_recorder(
         "model": settings.model,
         "version": version("clairgen"),
     }
-    return TrajectoryRecorder(file, held_out, facts, measure, write=is_first)
+    every = None if settings.measure == "epoch" else settings.measure
+    return TrajectoryRecorder(
+        folder.trajectories, held_out, facts, measure, write=is_first, every=every, measured=watch.measured
+    )
 
 
 def _answer_lengths(

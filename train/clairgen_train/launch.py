@@ -85,7 +85,7 @@ def _launcher(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]
         raise ConfigError(
             f"parallel: {settings.parallel.value} needs deepspeed; install it with: pip install deepspeed"
         )
-    precision = "bf16" if settings.precision == "bf16" else "no"
+    precision = settings.precision if settings.precision in ("bf16", "fp16") else "no"
     options = ["--config_file", str(file), "--num_processes", str(ranks), "--mixed_precision", precision]
     return ["-m", "accelerate.commands.launch", *options]
 

@@ -60,7 +60,7 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     """
     lora = settings.lora
     source = model_source(settings.model, settings.revision)
-    frozen = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    frozen = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(settings.precision, torch.float32)
     if lora is not None and lora.quantize_4bit and source.adapter is not None:
         raise ConfigError(
             f"{settings.model} is an adapter, which cannot be merged into weights in four bits; merge it first: clairgen "
@@ -72,6 +72,7 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
         trust_remote_code=settings.trust_remote_code,
         dtype=torch.float32 if lora is None else frozen,
         **({} if quantization is None else {"quantization_config": quantization}),
+        **({} if settings.attn_implementation is None else {"attn_implementation": settings.attn_implementation}),
     )
     if model.generation_config is not None:
         repair_generation_config(model.generation_config, settings.model)
@@ -98,15 +99,19 @@ def name_base(model: "PreTrainedModel", settings: TrainingSettings, folder: Path
     model.name_or_path = str(folder)
 
 
-def lora_config(lora: Lora) -> "LoraConfig":
-    """The adapter settings as PEFT's configuration."""
+def lora_config(lora: Lora, model: "PreTrainedModel") -> "LoraConfig":
+    """The adapter settings as PEFT's configuration. Raises ConfigError for modules to save that `model` cannot train so."""
     from peft import LoraConfig, TaskType
 
+    _require_modules(model, lora.modules_to_save)
+    is_tied = model.config.get_text_config().tie_word_embeddings
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.target_modules,
+        modules_to_save=lora.modules_to_save or None,
+        ensure_weight_tying=is_tied and "embed_tokens" in lora.modules_to_save,
         task_type=TaskType.CAUSAL_LM,
     )
 
@@ -141,6 +146,19 @@ def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> N
         end = tokenizer.eos_token_id
         padding = end if isinstance(end, int) and end in known else 0
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
+
+
+def _require_modules(model: "PreTrainedModel", names: list[str]) -> None:
+    """Raise ConfigError for a name that PEFT would look for in vain."""
+    known = {name.rpartition(".")[2] for name, _ in model.named_modules()} - {""}
+    for name in names:
+        if name.rpartition(".")[2] not in known:
+            modules = ", ".join(sorted(part for part in known if not part.isdigit()))
+            raise ConfigError(f"lora.modules_to_save: the model has no module {name!r}; it has {modules}")
+    if "lm_head" in names and "embed_tokens" not in names and model.config.get_text_config().tie_word_embeddings:
+        raise ConfigError(
+            "lora.modules_to_save: the lm_head of this model is its embed_tokens; name embed_tokens instead"
+        )
 
 
 def _four_bits() -> object:

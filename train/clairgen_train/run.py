@@ -11,8 +11,9 @@ import torch
 import transformers
 from accelerate import PartialState
 
-from clairgen.errors import DrainedError
+from clairgen.errors import ConfigError, DrainedError
 from clairgen_train.adapters import model_source
+from clairgen_train.best_model import HeldOutWatch
 from clairgen_train.card import card
 from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.divergence import StopOnDivergence
@@ -65,6 +66,11 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
         )
     with resource_errors(settings, folder.path):
         prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
+        if (settings.early_stopping or settings.keep_best) and prepared_pairs(folder.path).held_out is None:
+            raise ConfigError(
+                "early_stopping and keep_best go by the margin of held-out pairs, and none are held out of this data; leave them "
+                "out"
+            )
         folder.save(settings, data)
     return folder
 
@@ -83,25 +89,42 @@ def run(folder: RunFolder) -> None:
         stop = StopOnSignal(trainer.accelerator)
         trainer.add_callback(stop)
         trainer.add_callback(StopOnDivergence(trainer.accelerator, folder))
-        _add_callbacks(trainer, settings, folder, pairs, tokenizer)
+        watch = HeldOutWatch(folder, settings, is_main=state.is_main_process)
+        _add_callbacks(trainer, settings, folder, pairs, tokenizer, watch)
         checkpoint = folder.newest_checkpoint(state.num_processes)
         with stop.handling_signals():
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            _train(trainer, checkpoint, watch if pairs.held_out is not None else None)
         if stop.stopped:
             raise DrainedError(
                 f"Stopped after step {trainer.state.global_step:,} of {trainer.state.max_steps:,} because a signal came; a "
                 "checkpoint is saved, run the same command to continue."
             )
+        best = watch.best_checkpoint(trainer.state.global_step) if pairs.held_out is not None else None
+        if best is not None:
+            trainer.state.best_model_checkpoint = str(best[1])
+            trainer._load_best_model()  # noqa: SLF001 - transformers does so itself only where it has evaluated
         trainer.save_model(str(folder.path))
         if state.is_main_process:
-            _finish(folder, settings, pairs, trainer.state.global_step)
+            _finish(folder, settings, pairs, trainer.state.global_step, None if best is None else best[0])
     state.wait_for_everyone()
 
 
-def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs, steps: int) -> None:
-    """Write the card and the final metrics beside the model."""
+def _train(trainer: PairTrainer | UnpairedTrainer, checkpoint: Path | None, watch: HeldOutWatch | None) -> None:
+    """Train from a checkpoint on, unless the run stopped early there and was killed before it saved its model."""
+    if checkpoint is not None and watch is not None:
+        state = transformers.TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        if watch.has_stopped(state.global_step):
+            trainer._load_from_checkpoint(str(checkpoint))  # noqa: SLF001 - as `train` does
+            trainer.state = state
+            return
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs, steps: int, best: int | None) -> None:
+    """Write the card and the metrics of the saved model beside it; `best` is its step, where it is not the last one."""
     (folder.path / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.yaml says the same
-    metrics = final_metrics(folder.trajectories, settings.beta) | {"steps": steps}
+    metrics = final_metrics(folder.trajectories, settings.beta, best) | {"steps": steps}
+    metrics |= {} if best is None else {"best_step": best}
     versions = {name: version(name) for name in _LIBRARIES}
     (folder.path / "README.md").write_text(card(settings, pairs.facts, metrics, versions), encoding="utf-8")
     folder.finish(metrics)
@@ -118,7 +141,7 @@ def _trainer(
     require_batch_size(config, settings, ranks)
     model = load_model(settings)
     name_base(model, settings, folder.path / "base", write=PartialState().is_main_process)
-    peft_config = lora_config(settings.lora) if settings.lora else None
+    peft_config = lora_config(settings.lora, model) if settings.lora else None
     if not settings.objective.is_paired:
         return UnpairedTrainer(
             model,
@@ -167,12 +190,13 @@ def _add_callbacks(
     folder: RunFolder,
     pairs: PreparedPairs,
     tokenizer: "PreTrainedTokenizerBase",
+    watch: HeldOutWatch,
 ) -> None:
     trainer.remove_callback(transformers.PrinterCallback)
     if trainer.accelerator.is_main_process:
         trainer.add_callback(ProgressLog(folder.log))
     if pairs.held_out is not None:
-        trainer.add_callback(held_out_recorder(trainer, settings, folder.trajectories, pairs, tokenizer.pad_token_id))
+        trainer.add_callback(held_out_recorder(trainer, settings, folder, pairs, tokenizer.pad_token_id, watch))
 
 
 def silence_libraries() -> None:

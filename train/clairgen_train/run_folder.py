@@ -96,7 +96,15 @@ class RunFolder:
             f"{name} was {_text(before, name)} and is {_text(settings, name)} from now on; the rest of the run may differ in "
             "the last digits"
             for name in changed
-            if name in ("device_batch_size", "gpus", "gradient_checkpointing", "parallel", "shared_prompt")
+            if name
+            in (
+                "attn_implementation",
+                "device_batch_size",
+                "gpus",
+                "gradient_checkpointing",
+                "parallel",
+                "shared_prompt",
+            )
         ]
 
     @property

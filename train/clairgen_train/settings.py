@@ -44,6 +44,10 @@ class Lora(_Strict):
     target_modules: Literal["all-linear"] | list[str] = Field(
         "all-linear", description="Which layers get adapters; never lm_head."
     )
+    modules_to_save: list[str] = Field(
+        default_factory=list,
+        description="Modules that are trained whole beside the adapters and saved with them, such as embed_tokens or lm_head.",
+    )
     quantize_4bit: bool = Field(
         False, description="QLoRA: hold the frozen weights in four bits (NVIDIA, bitsandbytes)."
     )
@@ -98,15 +102,33 @@ class TrainingSettings(_Strict):
     optimizer: str = Field("rmsprop", description="The optimizer, by transformers' name (rmsprop, adamw_torch, ...).")
     scheduler: str = Field("linear", description="The learning-rate schedule, by transformers' name.")
     warmup_steps: int = Field(0, ge=0, description="Steps until the peak learning rate.")
+    warmup_ratio: float | None = Field(
+        None, gt=0, lt=1, description="The same as a share of all steps; in place of warmup_steps."
+    )
     weight_decay: float = Field(0.0, ge=0, description="Weight decay, where the optimizer has it.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="bf16: weights in fp32, arithmetic in bfloat16; auto: bf16 where a GPU has it, else fp32; kept for the run.",
+        description="bf16: weights in fp32, arithmetic in bfloat16; fp16: arithmetic in float16, for GPUs without bfloat16; "
+        "auto: bf16 where a GPU has it, else fp32; kept for the run.",
+    )
+    attn_implementation: str | None = Field(
+        None,
+        description="Attention, by transformers' name (sdpa, eager, flash_attention_2, ...); its choice if left out.",
     )
     seed: int = Field(0, ge=0, description="Seed for the order of pairs, the choice of held-out pairs, and samples.")
     lora: Lora | None = Field(None, description="Train adapters instead of all weights.")
     kto_pair: KtoPair = Field(KtoPair(), description="The anchor of KTO-pair.")
+    measure: Literal["epoch"] | Positive = Field(
+        "epoch", description="When to measure the held-out pairs: after every epoch, or every N steps and at the end."
+    )
+    early_stopping: Positive | None = Field(
+        None, description="Stop when the mean held-out margin was not the highest so far for this many measurements."
+    )
+    keep_best: bool = Field(
+        False,
+        description="Save the model of the measurement with the highest mean held-out margin in place of the last one.",
+    )
     sampled_answers: int = Field(
         0,
         ge=0,
@@ -134,6 +156,10 @@ class TrainingSettings(_Strict):
     reference_cache: Path | None = Field(
         None, description="Folder that caches reference log-probabilities; the user's cache folder if left out."
     )
+    trl: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Any other field of TRL's configuration (DPOConfig, or KTOConfig for single answers), by its name there.",
+    )
     trust_remote_code: bool = Field(False, description="Run code from the model's repository. Only if you trust it.")
 
     @model_validator(mode="after")
@@ -144,6 +170,10 @@ class TrainingSettings(_Strict):
             )
         if self.objective is Objective.KTO and self.device_batch_size < 2:
             raise ValueError("kto compares the answers in a device's batch; set device_batch_size to 2 or more")
+        if self.warmup_ratio is not None and self.warmup_steps:
+            raise ValueError("warmup_steps and warmup_ratio say the same; give one of them")
+        if (self.early_stopping or self.keep_best) and not self.held_out_pairs:
+            raise ValueError("early_stopping and keep_best go by the held-out margin; set held_out_pairs above 0")
         if self.lora is not None and "lm_head" in self.lora.target_modules:
             raise ValueError("lora.target_modules: an adapter on lm_head would not be trained; leave it out")
         return self
@@ -151,6 +181,7 @@ class TrainingSettings(_Strict):
 
 MACHINE_SETTINGS = frozenset(
     {
+        "attn_implementation",
         "checkpoints",
         "device_batch_size",
         "gpus",

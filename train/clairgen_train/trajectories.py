@@ -30,10 +30,10 @@ class HeldOutMeasurement:
 
 
 class TrajectoryRecorder(TrainerCallback):
-    """Measures the held-out pairs before the first step and after every epoch, and adds the rows to a file.
+    """Measures the held-out pairs before the first step and after every epoch or every `every` steps, and adds rows to a file.
 
-    `measure(step)` is called on every rank; `write` is true on the rank that writes. At step 0 the model is the reference, so the
-    measurement there is the reference of all later rows. A continued run drops the rows after its checkpoint.
+    `measure(step)` is called on every rank, and then `measured`; `write` is true on the rank that writes. At step 0 the model is
+    the reference, so the measurement there is the reference of all later rows. A continued run drops rows after its checkpoint.
     """
 
     def __init__(
@@ -44,7 +44,10 @@ class TrajectoryRecorder(TrainerCallback):
         measure: Callable[[int], HeldOutMeasurement],
         *,
         write: bool,
+        every: int | None = None,
+        measured: Callable[[TrainerState, TrainerControl], None] | None = None,
     ) -> None:
+        self._every, self._measured = every, measured
         self._file, self._pairs, self._facts, self._measure, self._write = file, pairs, facts, measure, write
 
     def on_train_begin(
@@ -65,8 +68,22 @@ class TrajectoryRecorder(TrainerCallback):
     ) -> None:
         """Measure after a whole epoch; an epoch that a stop cut short is not measured."""
         epoch = state.epoch or 0.0
+        if self._every is not None:
+            return
         if abs(epoch - round(epoch)) < _EPOCH_TOLERANCE or state.global_step >= state.max_steps:
             self._add(state.global_step, epoch)
+            if self._measured is not None:
+                self._measured(state, control)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Measure after every so many steps and after the last one."""
+        if self._every is None or (state.global_step % self._every and state.global_step < state.max_steps):
+            return
+        self._add(state.global_step, state.epoch or 0.0)
+        if self._measured is not None:
+            self._measured(state, control)
 
     def _add(self, step: int, epoch: float) -> None:
         measured = self._measure(step)
@@ -111,15 +128,33 @@ def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
     return pa.schema(columns, metadata={f"clairgen_{name}": value for name, value in facts.items()})
 
 
-def final_metrics(trajectories: Path, beta: float) -> dict[str, object]:
-    """Means and standard errors at the last step: reward margin, and the change of both log-likelihoods; {} without a file."""
+def mean_margins(trajectories: Path, beta: float) -> dict[int, float]:
+    """The mean reward margin at each step that was measured; a margin that is not a number counts as the lowest."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(trajectories).to_pydict()
+    margins: dict[int, list[float]] = {}
+    for row, step in enumerate(table["step"]):
+        up, down = (table[f"{side}_logps"][row] - table[f"ref_{side}_logps"][row] for side in ("chosen", "rejected"))
+        margins.setdefault(step, []).append(beta * (up - down))
+    means = {step: math.fsum(values) / len(values) for step, values in margins.items()}
+    return {step: mean if math.isfinite(mean) else -math.inf for step, mean in means.items()}
+
+
+def final_metrics(trajectories: Path, beta: float, step: int | None = None) -> dict[str, object]:
+    """Means and standard errors at `step`, the last one by default: reward margin, change of both log-likelihoods.
+
+    {} without a file.
+    """
     if not trajectories.is_file():
         return {}
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     table = pq.read_table(trajectories)
-    last = table.filter(pc.equal(table["step"], pc.max(table["step"]))).to_pydict()
+    at = pc.max(table["step"]) if step is None else pa.scalar(step)
+    last = table.filter(pc.equal(table["step"], at)).to_pydict()
     chosen = [now - before for now, before in zip(last["chosen_logps"], last["ref_chosen_logps"], strict=True)]
     rejected = [now - before for now, before in zip(last["rejected_logps"], last["ref_rejected_logps"], strict=True)]
     margins = [beta * (up - down) for up, down in zip(chosen, rejected, strict=True)]

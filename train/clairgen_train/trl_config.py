@@ -1,16 +1,86 @@
 """The settings as TRL's configuration, and what of it depends on this machine."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import torch
+from pydantic import TypeAdapter, ValidationError
+from rapidfuzz import process
 from transformers import TrainingArguments
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError, RunStoppedError
 from clairgen_train.settings import TrainingSettings
+from clairgen_train.validation import validate_loss_options
+
+_OTHER_NAMES = {
+    "output_dir": "the argument OUT",
+    "per_device_train_batch_size": "device_batch_size",
+    "gradient_accumulation_steps": "batch_size",
+    "num_train_epochs": "epochs",
+    "optim": "optimizer",
+    "lr_scheduler_type": "scheduler",
+    "warmup_steps": "warmup_steps or warmup_ratio",
+    "bf16": "precision",
+    "fp16": "precision",
+    "data_seed": "seed",
+    "max_length": "prompt_tokens and response_tokens",
+    "save_strategy": "checkpoints",
+    "save_steps": "checkpoints",
+    "save_total_limit": "keep_checkpoints",
+    "logging_steps": "log_every",
+    "eval_strategy": "measure",
+    "eval_steps": "measure",
+    "load_best_model_at_end": "keep_best",
+    "loss_type": "objective",
+    "model_init_kwargs": "attn_implementation or precision",
+    "deepspeed": "parallel",
+    "fsdp": "parallel",
+    "fsdp_config": "parallel",
+    "parallelism_config": "parallel",
+    "activation_checkpointing": "gradient_checkpointing",
+    "push_to_hub": "--push-to-hub",
+}
+"""Fields of TRL's that a setting, an argument or an option of ours sets."""
+_UNUSED_BEGINNINGS = ("eval_", "hub_", "do_", "trackio_")
+_UNUSED = frozenset(
+    {
+        "auto_find_batch_size",
+        "batch_eval_metrics",
+        "bf16_full_eval",
+        "dataset_num_proc",
+        "discopop_tau",
+        "enable_jit_checkpoint",
+        "f_alpha_divergence_coef",
+        "fp16_full_eval",
+        "greater_is_better",
+        "ignore_data_skip",
+        "include_for_metrics",
+        "label_names",
+        "label_smoothing_factor",
+        "length_column_name",
+        "local_rank",
+        "metric_for_best_model",
+        "pad_to_multiple_of",
+        "pad_token",
+        "padding_free",
+        "per_device_eval_batch_size",
+        "precompute_ref_batch_size",
+        "prediction_loss_only",
+        "ref_model_mixup_alpha",
+        "ref_model_sync_steps",
+        "remove_unused_columns",
+        "restore_callback_states_from_checkpoint",
+        "resume_from_checkpoint",
+        "save_only_model",
+        "sync_ref_model",
+        "train_sampling_strategy",
+        "truncation_mode",
+    }
+)
 
 
 def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig | KTOConfig:
@@ -26,15 +96,50 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
         raise ConfigError(
             f"the tracker {missing[0]!r} in report_to is not installed; install it, or use: {', '.join(available) or 'none'}"
         )
+    if settings.precision == "fp16" and not torch.cuda.is_available():
+        raise ConfigError("precision fp16 needs a GPU, and none is found here; use fp32")
+    kind = DPOConfig if settings.objective.is_paired else KTOConfig
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
+    common |= _checked_fields(settings.trl, kind, common)
     try:
         if settings.objective.is_paired:
-            return DPOConfig(**common)
+            config = DPOConfig(**common)
+            validate_loss_options(config)
+            return config
         return KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def _checked_fields(given: Mapping[str, Any], kind: type[Any], ours: Mapping[str, object]) -> dict[str, Any]:
+    """The fields that the user sets, of TRL's types; ConfigError for one that there is not, that is ours, or without effect."""
+    types = get_type_hints(kind)
+    known = [each.name for each in fields(kind) if each.init]
+    checked = {}
+    for name, value in given.items():
+        if name not in known:
+            near = process.extractOne(name, known, score_cutoff=60)
+            raise ConfigError(
+                f"trl.{name}: {kind.__name__} has no such field; "
+                + (f"did you mean {near[0]}?" if near else "see TRL's documentation")
+            )
+        if name in _OTHER_NAMES:
+            raise ConfigError(f"trl.{name} is set by clairgen; use {_OTHER_NAMES[name]}")
+        if name in ours and name in TrainingSettings.model_fields:
+            raise ConfigError(f"trl.{name} is a setting of its own; use --set {name}=VALUE")
+        if name in ours:
+            raise ConfigError(f"trl.{name} is set by clairgen; leave it out")
+        if name.startswith(_UNUSED_BEGINNINGS) or name in _UNUSED:
+            raise ConfigError(f"trl.{name} has no effect here, or would break what clairgen does itself; leave it out")
+        try:
+            checked[name] = TypeAdapter(types[name]).validate_python(value)
+        except ValidationError as error:
+            raise ConfigError(
+                f"trl.{name} is {value!r}: {error.errors()[0]['msg']}; give a value of TRL's type"
+            ) from error
+    return checked
 
 
 def require_batch_size(config: TrainingArguments, settings: TrainingSettings, ranks: int) -> None:
@@ -69,12 +174,13 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         "optim": settings.optimizer,
         "lr_scheduler_type": settings.scheduler,
-        "warmup_steps": settings.warmup_steps,
+        "warmup_steps": settings.warmup_steps if settings.warmup_ratio is None else settings.warmup_ratio,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
         "seed": settings.seed,
         "data_seed": settings.seed,
         "bf16": settings.precision == "bf16",
+        "fp16": settings.precision == "fp16",
         "use_cpu": not torch.accelerator.is_available(),
         "dataloader_pin_memory": torch.cuda.is_available(),
         "gradient_checkpointing": settings.gradient_checkpointing,

@@ -1,0 +1,92 @@
+"""Settings as TRL's configuration: fields of TRL's own by name and type, warm-up as a share, and half precision."""
+
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from trl import DPOConfig, KTOConfig
+
+from clairgen.errors import ConfigError
+from clairgen_train import trl_config as configuration
+from clairgen_train.divergence import StopOnDivergence
+from clairgen_train.settings import TrainingSettings, load_settings
+from clairgen_train.trl_config import trl_config
+from tests.cli.commands import clairgen
+
+
+def chosen(**given: object) -> TrainingSettings:
+    return load_settings(None, {"model": "m", "precision": "fp32"} | given)
+
+
+def test_any_field_of_trls_configuration_can_be_set_with_its_type() -> None:
+    config = trl_config(chosen(trl={"adam_beta2": "0.95", "max_steps": 7, "neftune_noise_alpha": 5}), Path("out"), 1)
+    assert (config.adam_beta2, config.max_steps, config.neftune_noise_alpha) == (0.95, 7, 5.0)
+    single = trl_config(chosen(objective="kto", trl={"desirable_weight": 1.5}), Path("out"), 1)
+    assert single.desirable_weight == 1.5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"adam_beta_2": 0.9}, "trl.adam_beta_2: DPOConfig has no such field; did you mean adam_beta2?"),
+        ({"desirable_weight": 2}, "trl.desirable_weight: DPOConfig has no such field"),
+        ({"zzz": 1}, "trl.zzz: DPOConfig has no such field; see TRL's documentation"),
+        ({"max_steps": "many"}, "trl.max_steps is 'many': Input should be a valid integer"),
+        (
+            {"per_device_train_batch_size": 2},
+            "trl.per_device_train_batch_size is set by clairgen; use device_batch_size",
+        ),
+        ({"learning_rate": 1}, "trl.learning_rate is a setting of its own; use --set learning_rate=VALUE"),
+        ({"loss_type": "ipo"}, "trl.loss_type is set by clairgen; use objective"),
+        ({"disable_tqdm": False}, "trl.disable_tqdm is set by clairgen; leave it out"),
+        ({"hub_token": "hf_secret"}, "trl.hub_token has no effect here"),
+        ({"padding_free": True}, "trl.padding_free has no effect here"),
+        ({"label_smoothing": 0.1}, "label_smoothing changes TRL's losses but not the paper's equations"),
+    ],
+)
+def test_a_field_that_cannot_be_set_is_refused_by_name(given: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        trl_config(chosen(trl=given), Path("out"), 1)
+    assert said in str(caught.value)
+    assert "hf_secret" not in str(caught.value)
+
+
+def test_every_field_that_is_listed_is_one_of_trls() -> None:
+    known = {each.name for kind in (DPOConfig, KTOConfig) for each in fields(kind)}
+    assert set(configuration._OTHER_NAMES) | configuration._UNUSED <= known
+
+
+async def test_fields_come_from_the_command_line_too() -> None:
+    done = await clairgen("train", "data", "out", "--model", "m", "--set", "trl.adam_beta2=0.95", "--settings")
+    assert (done.code, "trl:\n  adam_beta2: 0.95" in done.out) == (0, True)
+
+
+def test_warm_up_is_a_number_of_steps_or_a_share_of_them() -> None:
+    assert trl_config(chosen(warmup_steps=5), Path("out"), 1).get_warmup_steps(200) == 5
+    assert trl_config(chosen(warmup_ratio=0.1), Path("out"), 1).get_warmup_steps(200) == 20
+    with pytest.raises(ConfigError, match="warmup_steps and warmup_ratio say the same"):
+        chosen(warmup_steps=5, warmup_ratio=0.1)
+
+
+def test_fp16_is_refused_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="precision fp16 needs a GPU, and none is found here; use fp32"):
+        trl_config(chosen(precision="fp16"), Path("out"), 1)
+
+
+@pytest.mark.parametrize(
+    ("precision", "bad_steps", "stops"), [("no", 1, True), ("fp16", 20, False), ("fp16", 21, True)]
+)
+def test_steps_that_the_scaler_of_fp16_skips_are_no_divergence_at_first(
+    precision: str, bad_steps: int, stops: bool
+) -> None:
+    accelerator = SimpleNamespace(mixed_precision=precision, gather=lambda tensor: tensor)
+    watch = StopOnDivergence(accelerator, SimpleNamespace())  # type: ignore[arg-type]
+    weight = torch.nn.Linear(1, 1, bias=False)
+    for step in range(30):
+        weight.weight.grad = torch.full((1, 1), torch.inf if step < bad_steps else 1.0)
+        watch.on_pre_optimizer_step(None, SimpleNamespace(global_step=step), None, model=weight)  # type: ignore[arg-type]
+    assert watch._bad_step is not None
+    assert bool(watch._bad_step.isfinite()) is stops
