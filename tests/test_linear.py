@@ -13,10 +13,10 @@ from types import FrameType
 
 import pytest
 
-from clairgen.filters.embedded_markup import embedded_markup
 from clairgen.filters.filter import Candidate, Check
 from clairgen.filters.language import changes_language
 from clairgen.filters.lost_answer import loses_answer
+from clairgen.filters.markup import embedded_markup
 from clairgen.filters.refusal import refuses
 from clairgen.filters.revision_mention import mentions_revision
 from clairgen.metrics.contrast import TOKENIZERS, token_jaccard

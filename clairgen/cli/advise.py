@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clairgen.cli.display import showing
 from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.output import progress_stream
-from clairgen.cli.progress import showing
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_drainable
 from clairgen.cli.spending import spent_line

@@ -45,7 +45,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from clairgen.version import __version__  # reads the installation's metadata
+        from clairgen.installed import __version__  # reads the installation's metadata
 
         typer.echo(f"clairgen {__version__}")
         raise typer.Exit

@@ -8,8 +8,8 @@ import typer
 from clairgen import api
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
+from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.hub import push
-from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.reporting.sanitize import plain_line
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clairgen.config.key_reference import resolved
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import resolved
 
 ROLES: Mapping[str, str] = {
     "target": "The model to be aligned.",

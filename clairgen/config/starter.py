@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from clairgen.config.key_reference import Group, Key, groups
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import Group, Key, groups
 from clairgen.config.schema import ROLES
 
 PROMPTS = """\

@@ -5,8 +5,8 @@ from typing import Any, TypeVar
 
 from clairgen.errors import RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.registry import FILTERS
-from clairgen.filters.settings import FilterSettings
 from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, Undecided
 
 Seen = TypeVar("Seen", Candidate, Undecided)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from clairgen.parsing.quotations import FENCE, without_quotations
+from clairgen.parsing.judge_language import FENCE, without_quotations
 from clairgen.parsing.verdict_patterns import plain_letters
 from clairgen.parsing.verdict_signs import Says, Sign, Strength, signs
 from clairgen.text import encodable

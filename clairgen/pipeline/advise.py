@@ -19,7 +19,7 @@ from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import AdviseConfig, advise_config
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from clairgen.errors import RequestFailedError, RunStoppedError, UserError
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Compare, Outcome, compare_with_fresh

@@ -13,7 +13,8 @@ from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.config.renamed import with_new_names
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError, RunError
-from clairgen.filters.settings import FilterSettings
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.installed import __version__
 from clairgen.keys import sampling_facts
 from clairgen.pipeline.differences import Difference, differences, may_change_requests, sentence
 from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, same_source, source_facts
@@ -23,7 +24,6 @@ from clairgen.recipes.recipe import Recipe, RecipeContext
 from clairgen.recipes.registry import recipe_named
 from clairgen.store import Plan, Store
 from clairgen.templates import load_template
-from clairgen.version import __version__
 
 _CONFIGURED_FILTERS = "configured_filters"
 _TEMPLATE = "template of the "

@@ -34,7 +34,7 @@ from clairgen.metrics.registry import METRICS
 from clairgen.metrics.stream import measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.former_names import with_former_names
-from clairgen.reporting.histograms import Histogram, Histograms
+from clairgen.reporting.pair_metrics import Histogram, Histograms
 from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences

@@ -19,7 +19,7 @@ NOT_COMMANDS = {
     "exit_codes",
     "output",
     "pairs_table",
-    "progress",
+    "display",
     "recipe_names",
     "signals",
     "spending",

@@ -15,7 +15,7 @@ from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
 from clairgen.recipes.registry import RECIPES
-from clairgen.recipes.revision import CHECKS, edit_share, failed_check
+from clairgen.recipes.reviser import CHECKS, edit_share, failed_check
 from clairgen.records import Answer, Pair, ParseStatus, Undecided
 from clairgen.templates import load_template, shipped_templates
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks

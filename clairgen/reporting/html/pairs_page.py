@@ -16,7 +16,7 @@ from clairgen.records import Pair, StoredPair
 from clairgen.reporting import paper
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
-from clairgen.reporting.html.page import asset, rendered, write_html
+from clairgen.reporting.html.frame import asset, rendered, write_html
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from clairgen.reporting.html.page import asset, rendered, write_html
+from clairgen.reporting.html.frame import asset, rendered, write_html
 from clairgen.reporting.training.charts import CURVES, curve_svgs
 from clairgen.reporting.training.diagnostics.diagnostic import figure
 from clairgen.reporting.training.diagnostics.registry import cautions, differing_settings

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from clairgen.config.field_checks import contains_key, is_variable_name
 from clairgen.config.file import load_config
-from clairgen.config.secrets import contains_key, is_variable_name
 from clairgen.errors import ConfigError
 
 SECRET = "S3cr3tS3cr3tS3cr3t"  # noqa: S105 - of nobody

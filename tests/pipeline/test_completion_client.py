@@ -17,7 +17,7 @@ from clairgen.inference.pool import Pool
 from clairgen.inference.runtime import Runtime, open_transport
 from clairgen.inference.transport import Response, Timeouts
 from clairgen.pipeline.budget import Budget
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Message, SampleRange

@@ -1,6 +1,6 @@
 """The card states what was trained on what, and a name cannot inject Markdown."""
 
-from clairgen_train.card import card
+from clairgen_train.model_card import card
 from clairgen_train.settings import load_settings
 
 FACTS = {

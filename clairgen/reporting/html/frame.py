@@ -15,8 +15,8 @@ from jinja2 import ChoiceLoader, Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from clairgen.errors import InputError
+from clairgen.installed import __version__
 from clairgen.reporting.sanitize import plain_line, plain_text
-from clairgen.version import __version__
 
 OWN_PACKAGE = __package__
 

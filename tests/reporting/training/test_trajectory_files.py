@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clairgen.errors import InputError
-from clairgen.reporting.training.load import FILE, read_trajectory, run_settings
+from clairgen.reporting.training.trajectory_files import FILE, read_trajectory, run_settings
 from tests.reporting.training.made import HEALTHY, Planned, columns, write
 
 SMALL = Planned(pairs=3, measurements=2)

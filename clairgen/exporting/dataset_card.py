@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from clairgen.exporting.rows import ExportFormat, ExportSummary, columns
+from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$@:])")
 

@@ -5,7 +5,7 @@ import io
 
 from rich.console import Console
 
-from clairgen.cli.progress import showing
+from clairgen.cli.display import showing
 from clairgen.pipeline.progress import Progress
 
 

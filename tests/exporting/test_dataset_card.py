@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 from markdown_it import MarkdownIt
 
-from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow, card, escaped
-from clairgen.exporting.rows import ExportFormat, ExportSummary
+from clairgen.exporting.columns import ExportFormat, ExportSummary
+from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow, card, escaped
 
 SUMMARY = ExportSummary(
     export_format=ExportFormat.PREFERENCE,

@@ -8,10 +8,10 @@ import yaml
 from pydantic import ValidationError
 
 from clairgen.errors import ConfigError
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.length_ratio import LengthRatio
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.registry import FILTERS
-from clairgen.filters.settings import FilterSettings
 from clairgen.records import FilterAction
 
 MEASURES = ["length_ratio", "jaccard", "levenshtein"]
