@@ -15,9 +15,9 @@ from clairgen.errors import InputError, RunError
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
-from clairgen.extras import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.filters.filter_settings import FilterSettings
-from clairgen.filters.skip import reason_to_skip
+from clairgen.filters.pipeline import reason_to_skip
+from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.commands import CommandGroup
-from clairgen.cli.exit_codes import USER, exit_code
-from clairgen.cli.output import output_failure, reliable_output
+from clairgen.cli.output import USER, exit_code, output_failure, reliable_output
 from clairgen.errors import BudgetError, ClairgenError, DrainedError
 
 app = typer.Typer(

@@ -1,9 +1,9 @@
-"""The progress of a session on stderr: a live table in a terminal, a plain line now and then elsewhere."""
+"""How commands show a run: its progress on stderr, live or a line now and then, its pairs by recipe, what it has spent."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,9 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.config.prices import dollars
-from clairgen.pipeline.progress import Counters, Progress, RoleCounters
+from clairgen.config.prices import PICODOLLARS, dollars
+from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
 from clairgen.reporting.sanitize import plain_text, safe_line
+from clairgen.store import Spent
 
 _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
@@ -78,6 +79,38 @@ def counters_table(counters: Counters) -> Group:
     return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
 
 
+def pairs_table(
+    statuses: Mapping[str, Mapping[str, int]], dropped: Mapping[str, Mapping[str, int]] | None = None
+) -> Table:
+    """A row for each recipe; without the counts of `dropped` pairs the columns kept and dropped are left out."""
+    pairs = Table(box=None, pad_edge=False)
+    pairs.add_column("recipe")
+    filtered = ("kept", "dropped") if dropped is not None else ()
+    for title in ("made", *filtered, "failed", "to be made"):
+        pairs.add_column(title, justify="right", no_wrap=True)
+    for recipe, counts in statuses.items():
+        made, lost = counts.get("made", 0), sum((dropped or {}).get(recipe, {}).values())
+        kept_and_dropped = (made - lost, lost) if dropped is not None else ()
+        figures = (made, *kept_and_dropped, counts.get("failed", 0), counts.get("pending", 0))
+        pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
+    return pairs
+
+
+def spent_line(spent: Spent | Money) -> str:
+    """What a run can have cost so far, and how much of it is not certain."""
+    if isinstance(spent, Spent):
+        spent = Money(spent.total / PICODOLLARS, spent.unsettled / PICODOLLARS, spent.open_calls, spent.uncounted_calls)
+    parts = [f"Spent: {dollars(spent.spent_usd)}, failed attempts included"]
+    if counted := spent.uncertain_calls - spent.uncounted_calls:
+        parts.append(
+            f"{dollars(spent.uncertain_usd)} of it is not certain: the most that {_requests(counted)} in flight or of unknown "
+            "cost can have cost"
+        )
+    if spent.uncounted_calls:
+        parts.append(f"not counted: {_requests(spent.uncounted_calls)} of unknown cost without max_tokens")
+    return "; ".join(parts)
+
+
 async def _live(progress: Progress, console: Console, start: float, stop: asyncio.Event) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
@@ -126,3 +159,7 @@ def _time_left(counters: Counters) -> str:
         return "no time estimate yet"
     left = int((counters.pairs_to_make - counters.done) * counters.seconds / counters.done)
     return f"about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"

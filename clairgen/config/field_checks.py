@@ -1,5 +1,6 @@
-"""Secrets that stand in a configuration: recognised by their look and by the names of fields, and refused without being printed.
+"""Checks of single fields: base URLs that a request can be sent to, and secrets, which are refused without being printed.
 
+Secrets are recognised by their look and by the names of fields.
 A configuration is saved with its run and its parts go into logs and cards, so that a key in it would be published with the data.
 """
 
@@ -7,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 _KEY: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -40,6 +41,7 @@ _FIELDS: Final = frozenset(
 """Names of fields that hold secrets, in lower case and without `-` and `_`."""
 _SHORTEST_KEY = 24
 _SHORTEST_WORD = 3  # letters or digits, on average, in a name that a person made up
+_QUERY: Final = "api-version"  # Azure's; nothing else is known to belong into a base URL, and a key must not
 
 
 def contains_key(text: str) -> bool:
@@ -62,6 +64,24 @@ def has_user_info(url: str) -> bool:
 def secret_field(content: Mapping[str, Any]) -> str | None:
     """The name of a field, however deep, that holds a secret by its name or by the look of its value."""
     return next(_secret_fields(content, ""), None)
+
+
+def check_url(endpoint: str) -> None:
+    """Raise ValueError for a base URL that no request can be sent to, or that contains a secret."""
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f"{endpoint!r} is not a URL: {error}") from error
+    if parts.fragment or set(parse_qs(parts.query, keep_blank_values=True)) - {_QUERY}:
+        raise ValueError(
+            "an endpoint is a base URL, without # and with no query but Azure's ?api-version=...; "
+            "other fields of the request go into `extra`, keys into api_key_env or `headers`"
+        )
+    if not host or any(character.isspace() for character in endpoint):
+        raise ValueError(f"{endpoint!r} has no host; give a base URL such as http://localhost:8000/v1")
+    if (why := _transport_refuses(endpoint)) is not None:
+        raise ValueError(f"no request can be sent to {endpoint!r}: {why}; check its host and port")
 
 
 def _secret_fields(content: Any, name: str) -> Iterator[str]:  # noqa: ANN401 - any JSON
@@ -91,3 +111,22 @@ def _is_random(name: str) -> bool:
         return False
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+", name)
     return len(words) * _SHORTEST_WORD > len(name.replace("_", ""))
+
+
+def _transport_refuses(url: str) -> str | None:
+    """Why the transport that is installed cannot send to a URL, as far as its parser knows; see `open_transport`."""
+    try:
+        from pyreqwest.http import Url
+    except ImportError:
+        import httpx
+
+        try:
+            httpx.URL(url)
+        except (ValueError, httpx.InvalidURL) as error:
+            return str(error)
+        return None
+    try:
+        Url(url)
+    except ValueError as error:
+        return str(error)
+    return None

@@ -1,16 +1,18 @@
-"""The keys of a configuration model as rows for people: name, type, limits, default and what the key does.
+"""The keys of the configuration: as rows for people (type, limits, default, meaning), and as a JSON schema for editors.
 
-Read from the model's JSON schema, so that the reference, `clairgen init` and the editor's schema cannot differ.
+The schema is what the models say, with the short forms that the file may use. The rows are read from the same models' schema, so
+that the reference, `clairgen init` and the editor's schema cannot differ.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-Schema = Mapping[str, Any]
+from clairgen.config.models import RunConfig
 
+Schema = Mapping[str, Any]
 _TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
 _EMPTY: Mapping[str, Any] = {"array": [], "object": {}}  # a schema does not state the default of a list or a mapping
 _LIMITS = {
@@ -19,6 +21,14 @@ _LIMITS = {
     "exclusiveMaximum": "below {}",
     "maximum": "at most {}",
 }
+ROLES: Mapping[str, str] = {
+    "target": "The model to be aligned.",
+    "reviser": "Revises an answer.",
+    "stronger": "Answers the prompt itself.",
+    "judge": "Prefers one of two answers; one role, or a list of judges.",
+    "others": "The two models whose answers judge-off-policy compares.",
+}
+"""The roles as a configuration names them, and what each does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,28 @@ def resolved(reference: str, models: Mapping[str, Any]) -> str:
     name = reference.rpartition("/")[2]
     further = models[name].get("$ref")
     return name if further is None else resolved(further, models)
+
+
+def configuration_schema(recipes: Sequence[str]) -> dict[str, Any]:
+    """The schema (draft 2020-12) of a configuration; `recipes` are the names that are completed."""
+    schema = RunConfig.model_json_schema()
+    groups = schema["$defs"]
+    for group in (schema, *groups.values()):
+        for value in group.get("properties", {}).values():
+            value.pop("title", None)
+    groups["RecipeChoice"]["properties"]["name"]["enum"] = list(recipes)
+    groups["TaskSource"]["oneOf"] = [{"required": ["path"]}, {"required": ["hub"]}]
+    properties = schema["properties"]
+    _allow_names_of_recipes(properties["recipes"], recipes)
+    _allow_lists_of_roles(properties["models"])
+    filters = groups[resolved(properties["filters"]["$ref"], groups)]
+    for value in filters["properties"].values():
+        _allow_short_filters(value, groups)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "The configuration of a clairgen run",
+    }
 
 
 def _group(name: str, schema: Schema, models: Mapping[str, Schema]) -> Group:
@@ -132,3 +164,28 @@ def _limits(schema: Schema) -> Iterator[str]:
         yield from _limits(option)
     if isinstance(items := schema.get("items"), Mapping):
         yield from (f"each {limit}" for limit in _limits(items))
+
+
+def _allow_names_of_recipes(schema: dict[str, Any], recipes: Sequence[str]) -> None:
+    schema["items"] = {"anyOf": [{"enum": list(recipes)}, schema["items"]]}
+
+
+def _allow_lists_of_roles(schema: dict[str, Any]) -> None:
+    [role] = schema.pop("patternProperties").values()
+    several = {"type": "array", "items": role, "minItems": 1}
+    forms = {"judge": {"anyOf": [role, several]}, "others": {"anyOf": [role, several]}}
+    schema |= {
+        "properties": {name: {**forms.get(name, role), "description": does} for name, does in ROLES.items()},
+        "patternProperties": {r"^(judge|other)-\d+$": role},
+        "additionalProperties": False,
+    }
+
+
+def _allow_short_filters(schema: dict[str, Any], groups: Mapping[str, Any]) -> None:
+    """A filter may be its action alone, of which YAML 1.1 reads `off` as false, or its bounds alone."""
+    reference = schema.pop("$ref")
+    options: list[dict[str, Any]] = [{"$ref": reference}, {"enum": ["drop", "mark", "off", False]}]
+    bounds = groups[resolved(reference, groups)]["properties"].get("bounds")
+    if bounds is not None:
+        options += [option for option in bounds["anyOf"] if option.get("type") == "array"]
+    schema["anyOf"] = options

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.columns import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
-from clairgen.extras import require_data_extra
-from clairgen.filters.skip import reason_to_skip
+from clairgen.filters.pipeline import reason_to_skip
+from clairgen.installed import require_data_extra
 from clairgen.records import StoredPair
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from clairgen.errors import (
     UnusableEndpointError,
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
+from clairgen.inference.announced_limits import retry_after_seconds
 from clairgen.inference.rejection_rules import Fault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
-from clairgen.inference.waits import retry_after_seconds
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200

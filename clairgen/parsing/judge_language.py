@@ -1,9 +1,11 @@
-"""What a judge quotes rather than says: code, quotations, references, lines of the solutions, the judge's instruction."""
+"""How judges write: the vocabulary of a verdict, as parts of patterns, and what a judge quotes rather than says.
+
+Runs are matched possessively (`*+`), so that no two of them share characters and reading stays linear in the text.
+"""
 
 import re
 from collections.abc import Iterator
 
-from clairgen.parsing.verdict_patterns import is_verdict_line, plain_letters
 from clairgen.parsing.wrapping import PLAIN_FENCES
 
 FENCE = re.compile(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
@@ -14,6 +16,29 @@ _REFERENCES = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _INSTRUCTION = re.compile(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer \[1\] or \[2\]", re.IGNORECASE)
+_LETTERS = str.maketrans("*{}\u00a0\r’‘“”［］【】１２", "     ''\"\"[][]12")
+_ESCAPE = re.compile(r"\\(?=[_\[\](){}])")
+DRESS = r"[\s>#\"'_`~.()|•+:$!-]*+"
+MARK = r"\[{1,2}[ ]?(?P<mark>[12])[ ]?\]{1,2}"
+BEST = r"(?:best|better|superior|stronger|strongest|preferable|preferred|winner|winning|favou?rite)"
+SOLUTION = r"(?:solution|answer|response|submission|option|candidate|choice|student|one)"
+LABEL = (
+    rf"(?<![\w'])(?:(?:final|overall|chosen|{BEST})[ _-]+)?"
+    rf"(?:answer|verdict|choice|decision|conclusion|pick|selection|judge?ment|preference|{BEST})"
+    rf"(?:[ ]+{SOLUTION})?(?:[ ]+(?:here|overall|of the two))?"
+)
+COLON = r"[ _\"]*(?:[:=→–—]|->|=>|\b(?:is|was|would be|will be|must be|should be|has to be)\b:?)"
+_VERDICT_LINE = re.compile(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}}{DRESS})?", re.IGNORECASE)
+
+
+def plain_letters(text: str) -> str:
+    """The text with spaces for emphasis, braces and escapes and with plain quotes; all positions stay the same."""
+    return _ESCAPE.sub(" ", text.translate(_LETTERS))
+
+
+def is_verdict_line(line: str) -> bool:
+    """Whether a line is nothing but a verdict, perhaps with its label: `Answer: [1]`."""
+    return _VERDICT_LINE.fullmatch(line) is not None
 
 
 def without_quotations(plain: str, solutions: tuple[str, str]) -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
-from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.metrics.stream import measured
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"

@@ -11,8 +11,7 @@ from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import StoreError
 from clairgen.inference.factory import open_pools
-from clairgen.inference.open_files import raise_open_file_limit
-from clairgen.inference.runtime import Runtime
+from clairgen.inference.runtime import Runtime, raise_open_file_limit
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
 from clairgen.pipeline.budget import Budget

@@ -1,10 +1,17 @@
-"""Histograms of contrast and length ratio over a recipe's pairs, with fixed bins so that recipes can be compared."""
+"""Metrics over a recipe's pairs: histograms of the contrast, means of plugin metrics, and the paper's figures beside them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from clairgen.records import Contrast
+from clairgen.errors import ConfigError
+from clairgen.metrics.contrast import Metric
+from clairgen.records import Contrast, Pair, StoredPair
+from clairgen.stats import Estimate, Mean
+
+TABLE_1_SOURCE = "Table 1 of arXiv 2408.06266"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +69,79 @@ class Histograms:
             Histogram(scale, tuple(kept), tuple(dropped))
             for scale, (kept, dropped) in zip(SCALES, self._counts, strict=True)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEstimates:
+    """The mean of one metric; `summary` is the metric's own."""
+
+    summary: str
+    of_all: Estimate
+    of_kept: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimates as an object."""
+        return {"summary": self.summary, "all": self.of_all.to_json(), "kept": self.of_kept.to_json()}
+
+
+class PluginMetrics:
+    """Accumulates the metrics of a recipe's pairs, one pair at a time."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self._metrics = metrics
+        self._all = {name: Mean() for name in metrics}
+        self._kept = {name: Mean() for name in metrics}
+
+    def add(self, stored: StoredPair, *, kept: bool) -> None:
+        """Measure a pair, if it has a chosen answer. Raises ConfigError for a metric that fails."""
+        pair = stored.outcome
+        if not isinstance(pair, Pair):
+            return
+        for name, metric in self._metrics.items():
+            value = _value(metric, pair.chosen.text, pair.rejected.text, stored.id)
+            if value is not None:
+                self._all[name].add(value)
+            if value is not None and kept:
+                self._kept[name].add(value)
+
+    def estimates(self) -> dict[str, MetricEstimates]:
+        """The estimates so far, by the metric's name."""
+        return {
+            name: MetricEstimates(metric.summary, self._all[name].estimate(), self._kept[name].estimate())
+            for name, metric in self._metrics.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PaperContrast:
+    """One row of Table 1: mean token Jaccard x100, mean character Levenshtein; `n` is rounded as Section 5.1 states it.
+
+    The paper does not name the tokenizer of its Jaccard; a Treebank-like one comes closest to its figures.
+    """
+
+    jaccard: float
+    levenshtein: float
+    n: int
+
+
+TABLE_1: Mapping[str, PaperContrast] = MappingProxyType(
+    {
+        "clair": PaperContrast(jaccard=43.11, levenshtein=1108, n=29_000),
+        "judge-on-policy": PaperContrast(jaccard=39.06, levenshtein=1258, n=32_000),
+        "judge-off-policy": PaperContrast(jaccard=18.05, levenshtein=1203, n=29_000),
+        "stronger-preferred": PaperContrast(jaccard=24.35, levenshtein=1607, n=29_000),
+    }
+)
+
+
+def _value(metric: Metric, chosen: str, rejected: str, pair_id: str) -> float | None:
+    try:
+        value = metric.measure(chosen, rejected)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"it returned {value}, which is not a finite number")
+    except Exception as error:
+        raise ConfigError(
+            f"the metric {metric.name!r} failed on the pair {pair_id} ({type(error).__name__}: {error}); fix or uninstall its "
+            "plugin"
+        ) from error
+    return None if value is None else float(value)

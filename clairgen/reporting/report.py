@@ -29,13 +29,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clairgen.config.renamed import with_former_names
 from clairgen.metrics import contrast as metrics
-from clairgen.metrics.registry import METRICS
-from clairgen.metrics.stream import measured
+from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
-from clairgen.reporting.former_names import with_former_names
-from clairgen.reporting.pair_metrics import Histogram, Histograms
-from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
+from clairgen.reporting.pair_metrics import Histogram, Histograms, MetricEstimates, PluginMetrics
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
 from clairgen.stats import Estimate, Mean

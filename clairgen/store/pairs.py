@@ -21,8 +21,7 @@ from clairgen.store.pair_rows import (
     update_row,
 )
 from clairgen.store.reader import Reader
-from clairgen.store.statement import Write
-from clairgen.store.statements import messages_row
+from clairgen.store.statements import Write, messages_row
 
 _PAGE = 512
 

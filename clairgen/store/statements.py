@@ -1,15 +1,27 @@
-"""Messages as they are stored: canonical JSON, once per content hash, compressed; recorded answers likewise, by task."""
+"""What the store's modules hand to the writer: statements, and the values in them as they are stored.
+
+Messages are canonical JSON, stored once per content hash, compressed; recorded answers likewise, by task.
+"""
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from clairgen.keys import digest, messages_json
 from clairgen.records import Message, RecordedAnswer
-from clairgen.store.statement import Statement
 
 COMPRESSED = "compressed"
 _FAST = 1  # zlib's level: most of the compression in a third of the time
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""SQL with its parameters."""
+
+
+class Write(Protocol):
+    """Commits statements together and returns when they are durable; see `clairgen.store.writer.Writer.write`."""
+
+    def __call__(self, *statements: Statement) -> Awaitable[None]:
+        """Raises StoreError."""
 
 
 def messages_row(messages: Sequence[Message]) -> tuple[str, Statement]:

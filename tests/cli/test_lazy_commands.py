@@ -16,13 +16,9 @@ from tests.cli.commands import clairgen
 NOT_COMMANDS = {
     "app",
     "commands",
-    "exit_codes",
     "output",
-    "pairs_table",
     "display",
-    "recipe_names",
     "signals",
-    "spending",
 }
 
 

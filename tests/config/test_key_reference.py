@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from clairgen.config.file import parse_config
-from clairgen.config.schema import ROLES, configuration_schema
+from clairgen.config.key_reference import ROLES, configuration_schema
 from clairgen.errors import ConfigError
 from clairgen.recipes.registry import RECIPES
 from tests.cli.commands import clairgen

@@ -9,7 +9,7 @@ import pytest
 
 from clairgen import api
 from clairgen.config.models import RevisionCheck
-from clairgen.embedded.address import embedded_address
+from clairgen.embedded.gguf import embedded_address
 from clairgen.embedded.server import serve
 from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate

@@ -5,8 +5,7 @@ from typing import Any
 
 import yaml
 
-from clairgen_train.objectives import Objective
-from clairgen_train.settings import TrainingSettings
+from clairgen_train.settings import Objective, TrainingSettings
 
 EQUATIONS = {
     Objective.DPO: "equation 6",

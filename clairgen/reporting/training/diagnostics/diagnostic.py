@@ -6,8 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
 
 CONFIDENCE = 0.99
 """The confidence of each rule's interval: with about eight rules, noise raises a finding in fewer than one run of twenty."""

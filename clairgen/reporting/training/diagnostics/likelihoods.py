@@ -12,8 +12,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     interval_words,
     overall,
 )
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
 
 MOST_FROM_ONE_SIDE = 0.9
 """A margin is one-sided if clearly more than nine tenths of it come from one side; under APO-zero both sides are pushed

@@ -3,8 +3,7 @@
 import numpy as np
 
 from clairgen.reporting.training.diagnostics.diagnostic import CONFIDENCE, Diagnostic, Kind, figure, interval_words
-from clairgen.reporting.training.paired import mean_change
-from clairgen.reporting.training.trajectory import Trajectory
+from clairgen.reporting.training.trajectory import Trajectory, mean_change
 
 FEWEST_PAIRS = 10
 """With fewer pairs, a t interval depends on every single one."""
