@@ -32,7 +32,7 @@ from pydantic.json_schema import JsonSchemaValue
 
 from clairgen.errors import ConfigError
 from clairgen.filters.filter import Check, Filter
-from clairgen.filters.options import Action, Bounds, Options, Range
+from clairgen.filters.options import Action, Bounds, FilterOptions, Range
 from clairgen.filters.registry import FILTERS, RENAMED, current_name
 from clairgen.records import FilterAction
 
@@ -112,7 +112,7 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
         return "; ".join(self.phrases) or "no filter"
 
     def _phrase(self, one: Filter[Any]) -> str:
-        options: Options = self[one.name]
+        options: FilterOptions = self[one.name]
         revision, other = one.action(options, revises=True), one.action(options, revises=False)
         if revision is None:
             return ""
@@ -136,7 +136,7 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
         return handler(_fields(tuple(FILTERS.from_plugins.values())).__pydantic_core_schema__)
 
 
-class Uninstalled(Options):
+class Uninstalled(FilterOptions):
     """The options of a filter that a run was filtered with and that is not installed any more."""
 
     model_config = ConfigDict(extra="allow")

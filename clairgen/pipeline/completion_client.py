@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from clairgen.config.prices import cost_usd, costs
 from clairgen.config.role import Role
@@ -14,15 +14,14 @@ from clairgen.errors import (
     RetryableError,
     UnclearRejectionError,
 )
-from clairgen.inference.openai_format import ChatAnswer, request_body
+from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
-from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.pipeline.budget import Budget, Charge
+from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, with_system
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Message, SampleRange
-from clairgen.store import Attempt, Sent, Store, now
+from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
-from clairgen.thinking import separate
 
 _LONG_WAIT_SECONDS = 60
 _PROBE = (Message("user", "Answer with the word yes."),)
@@ -89,7 +88,7 @@ class CompletionClient:
         """How many requests can be in flight at once, over all roles."""
         return sum(pool.capacity for pool in self._pools.values())
 
-    async def _shared(self, request: "Request") -> Completion:
+    async def _shared(self, request: Request) -> Completion:
         """Get a completion while others who want the same one wait for it."""
         running = self._running[request.key] = asyncio.get_running_loop().create_future()
         try:
@@ -110,7 +109,7 @@ class CompletionClient:
         finally:
             del self._running[request.key]
 
-    async def _stored(self, request: "Request") -> Completion | None:
+    async def _stored(self, request: Request) -> Completion | None:
         completion = await self._store.completions.find(request.key)
         if completion is None:
             for name, other in self._reused.items():
@@ -121,7 +120,7 @@ class CompletionClient:
             self._progress.role(request.role.name).stored += 1
         return completion
 
-    async def _fetched(self, request: "Request") -> Completion:
+    async def _fetched(self, request: Request) -> Completion:
         """Send a request until it is answered or given up: the whole life of a request, in one loop.
 
         It has a slot from the moment when it may be sent until it is answered, or its failure is recorded, so that an endpoint
@@ -161,7 +160,7 @@ class CompletionClient:
                 await pool.sleep(delay)
 
     async def _clarify(
-        self, request: "Request", error: UnclearRejectionError, rejected_at: Collection[str], sent_at: float
+        self, request: Request, error: UnclearRejectionError, rejected_at: Collection[str], sent_at: float
     ) -> None:
         """Find out whether this request or every request is rejected, where the server's words leave it open.
 
@@ -175,7 +174,7 @@ class CompletionClient:
         if is_its_own is False:
             pool.disable(rejected_at, error)
 
-    async def _probe(self, role: "RoleRequests", after: float) -> bool | None:
+    async def _probe(self, role: RoleRequests, after: float) -> bool | None:
         """Whether a harmless request, sent later than at `after`, is answered; None if it failed without being rejected.
 
         Requests that are rejected meanwhile share one probe.
@@ -188,7 +187,7 @@ class CompletionClient:
             self._probes[role.name] = self._pools[role.name].clock(), probe
         return await asyncio.shield(probe)
 
-    async def _answered(self, request: "Request") -> bool | None:
+    async def _answered(self, request: Request) -> bool | None:
         """Whether a probe is answered; False if it is rejected, None if it fails otherwise."""
         try:
             await self._fetched(request)
@@ -196,7 +195,7 @@ class CompletionClient:
             return False if isinstance(error.__cause__, UnclearRejectionError) else None
         return True
 
-    async def _save(self, request: "Request", answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
+    async def _save(self, request: Request, answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
         """Commit and count a completion."""
         role, counters = request.role, self._progress.role(request.role.name)
         completion = Completion(
@@ -235,7 +234,7 @@ class CompletionClient:
             "known, and each counts as the most that it can cost"
         )
 
-    async def _save_failure(self, request: "Request", error: RequestError, endpoint: str, seconds: float) -> None:
+    async def _save_failure(self, request: Request, error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""
         role = request.role
         self._progress.role(role.name).refused[error.reason] += 1
@@ -263,70 +262,3 @@ class CompletionClient:
             latency_seconds=seconds,
         )
         await self._store.completions.save_attempt(attempt)
-
-
-def with_system(messages: Sequence[Message], system: str | None) -> tuple[Message, ...]:
-    """Messages after a role's system message, if it has one and they contain none."""
-    if system is None or any(message.role == "system" for message in messages):
-        return tuple(messages)
-    return (Message("system", system), *messages)
-
-
-def answer_in(completion: Completion, request: "Request") -> Completion:
-    """The completion with nothing but the answer. Raises RequestFailedError where the model thought to the end of its tokens.
-
-    What reviser and judges write goes through parsers, which name that themselves.
-    """
-    role = request.role.name
-    found = separate(completion.text, "\n".join(message.content for message in request.messages))
-    if found.unclosed:
-        if role == "reviser" or role.startswith("judge"):
-            return completion
-        detail = f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
-        error = RequestFailedError("truncated", detail, status=200, billed=True)
-        error.role = role
-        raise error
-    if found.answer == completion.text:
-        return completion
-    thinking = () if completion.text.startswith(found.answer) else ("thinking",)
-    return replace(completion, text=found.answer, removed=(*thinking, *found.stripped))
-
-
-class RoleRequests:
-    """What all requests of a role have in common."""
-
-    def __init__(self, name: str, settings: Role, run_seed: int) -> None:
-        self.name = name
-        self.settings = settings
-        self.sampling = settings.sampling(run_seed)
-        self._parameters = canonical_json(sampling_facts(self.sampling))
-        self._keys = ContentKeys(settings.model, settings.revision, self.sampling)
-
-    def request(self, messages: Sequence[Message], sample: int, template: Template | None) -> "Request":
-        """The request for one sample of an answer to these messages, as they are sent."""
-        content = messages_json(messages)
-        sent = Sent(content, self._parameters, template.content_hash if template else None)
-        return Request(self._keys.key(content, sample), self, messages, sample, sent)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request to a model, identified by its content key; `is_probe` is whether it only finds out if any is accepted."""
-
-    key: str
-    role: RoleRequests
-    messages: Sequence[Message]
-    sample: int
-    sent: Sent
-    is_probe: bool = False
-
-    @property
-    def prompt(self) -> str:
-        """The text of all its messages."""
-        return "\n".join(message.content for message in self.messages)
-
-    def body(self, redraws: int) -> bytes:
-        """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
-        sampling, settings = self.role.sampling, self.role.settings
-        seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
-        return request_body(settings.model, self.messages, sampling, seed)

@@ -2,16 +2,66 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from clairgen.errors import ConfigError
-from clairgen.metrics.contrast import Metric
+from clairgen.metrics.contrast import Metric, contrast, token_jaccard
 from clairgen.records import Contrast, Pair, StoredPair
 from clairgen.stats import Estimate, Mean
 
 TABLE_1_SOURCE = "Table 1 of arXiv 2408.06266"
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastEstimates:
+    """Mean contrast over some pairs: token Jaccard x100, character edits, and the ratio of characters, chosen to rejected."""
+
+    jaccard: Estimate
+    levenshtein: Estimate
+    length_ratio: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """The three estimates as an object."""
+        return {
+            "jaccard": self.jaccard.to_json(),
+            "levenshtein": self.levenshtein.to_json(),
+            "length_ratio": self.length_ratio.to_json(),
+        }
+
+
+@dataclass(slots=True)
+class ContrastMeans:
+    """Accumulates contrasts, one pair at a time."""
+
+    jaccard: Mean = field(default_factory=Mean)
+    levenshtein: Mean = field(default_factory=Mean)
+    length_ratio: Mean = field(default_factory=Mean)
+
+    def add(self, contrast: Contrast) -> None:
+        """Count one pair's contrast; an undefined length ratio is skipped."""
+        self.jaccard.add(100 * contrast.jaccard)
+        self.levenshtein.add(contrast.levenshtein)
+        if contrast.length_ratio is not None:
+            self.length_ratio.add(contrast.length_ratio)
+
+    def estimates(self) -> ContrastEstimates:
+        """The means so far."""
+        return ContrastEstimates(self.jaccard.estimate(), self.levenshtein.estimate(), self.length_ratio.estimate())
+
+
+def contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
+    """The pair's contrast; computed again if the stored Jaccard uses another tokenizer."""
+    if not isinstance(stored.outcome, Pair):
+        return None
+    chosen, rejected = stored.outcome.chosen, stored.outcome.rejected
+    if stored.contrast is None:
+        return contrast(chosen.text, rejected.text, tokenizer)
+    if stored.contrast.tokenizer != tokenizer:
+        jaccard = token_jaccard(chosen.text, rejected.text, tokenizer)
+        return replace(stored.contrast, jaccard=jaccard, tokenizer=tokenizer)
+    return stored.contrast
 
 
 @dataclass(frozen=True, slots=True)

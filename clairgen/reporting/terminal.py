@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE, MetricEstimates
+from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
-from clairgen.reporting.report import ContrastEstimates, RecipeReport
+from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
 from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureShift
 from clairgen.stats import Estimate

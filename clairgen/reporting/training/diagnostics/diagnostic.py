@@ -15,7 +15,7 @@ LEAST_NATS = 0.5
 significant only because there are many pairs."""
 
 
-class Kind(StrEnum):
+class DiagnosticKind(StrEnum):
     """A warning contradicts the purpose of the objective; a remark is worth knowing and may be intended."""
 
     WARNING = "warning"
@@ -32,7 +32,7 @@ class Diagnostic:
     to_try: str
     step: int
     figures: Mapping[str, float]
-    kind: Kind = Kind.WARNING
+    kind: DiagnosticKind = DiagnosticKind.WARNING
 
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --training --json`."""

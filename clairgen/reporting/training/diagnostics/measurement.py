@@ -2,7 +2,13 @@
 
 import numpy as np
 
-from clairgen.reporting.training.diagnostics.diagnostic import CONFIDENCE, Diagnostic, Kind, figure, interval_words
+from clairgen.reporting.training.diagnostics.diagnostic import (
+    CONFIDENCE,
+    Diagnostic,
+    DiagnosticKind,
+    figure,
+    interval_words,
+)
 from clairgen.reporting.training.trajectory import Trajectory, mean_change
 
 FEWEST_PAIRS = 10
@@ -44,7 +50,7 @@ def too_few(trajectory: Trajectory) -> Diagnostic | None:
         "Try more held-out pairs (the paper has 100), and a run that reaches the end of an epoch.",
         trajectory.steps[-1],
         {"measurements": steps, "pairs": pairs},
-        Kind.REMARK,
+        DiagnosticKind.REMARK,
     )
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from clairgen.config.role import Role
-from clairgen.pipeline.differences import Difference, differences, may_change_requests, sentence
+from clairgen.pipeline.config_changes import Difference, differences, may_change_requests, sentence
 from clairgen.pipeline.plans import role_facts
 
 
