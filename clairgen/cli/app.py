@@ -1,4 +1,4 @@
-"""The root of the command line; it turns errors into one sentence on stderr and an exit code (see `exit_codes`)."""
+"""The root of the command line; it turns errors into one sentence on stderr and an exit code (see `output`)."""
 
 import sys
 from typing import Annotated
