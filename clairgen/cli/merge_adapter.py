@@ -32,7 +32,7 @@ def merge_adapter_command(
     """
     if any(find_spec(package) is None for package in ("torch", "transformers", "peft")):
         raise MissingExtraError("Merging an adapter", "train")
-    from clairgen_train.adapters import merge_adapter  # needs torch, an optional package that takes seconds to load
+    from clairgen_train.merging import merge_adapter  # needs torch, an optional package that takes seconds to load
     from clairgen_train.run import silence_libraries
 
     silence_libraries()

@@ -9,10 +9,10 @@ import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
-from clairgen_train.card import noun
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
 from clairgen_train.launch import launch
+from clairgen_train.model_card import noun
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import load_settings, settings_yaml
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from clairgen.errors import ClairgenError, ConfigError, RunError
-from clairgen_train.adapters import merge_adapter
+from clairgen_train.merging import merge_adapter
 from clairgen_train.run import prepare
 from tests.cli.commands import clairgen
 from tests.training.small_run import pair, saved_model, settings, trained, written
@@ -70,16 +70,16 @@ def test_a_run_over_an_adapter_begins_at_base_and_adapter(
 def test_a_merge_that_changes_the_model_is_not_kept(
     adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import clairgen_train.adapters as adapters
+    import clairgen_train.merging as merging
 
-    save = adapters.save_whole
+    save = merging.save_whole
 
     def damaging(model: torch.nn.Module, *more: object, **options: object) -> None:
         with torch.no_grad():
             model.get_input_embeddings().weight.mul_(2)  # type: ignore[operator]
         save(model, *more, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(adapters, "save_whole", damaging)
+    monkeypatch.setattr(merging, "save_whole", damaging)
     with pytest.raises(RunError, match="the merged model's logits differ from those of base and adapter by"):
         merge_adapter(str(adapter), tmp_path / "merged")
     assert list(tmp_path.iterdir()) == []

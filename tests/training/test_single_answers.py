@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from clairgen.errors import InputError
+from clairgen.exporting.columns import ExportFormat
 from clairgen.exporting.dataset import DatasetWriter
-from clairgen.exporting.rows import ExportFormat
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder

@@ -10,7 +10,7 @@ from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError
 from clairgen_train import trl_config as configuration
-from clairgen_train.divergence import StopOnDivergence
+from clairgen_train.interruptions import StopOnDivergence
 from clairgen_train.settings import TrainingSettings, load_settings
 from clairgen_train.trl_config import trl_config
 from tests.cli.commands import clairgen

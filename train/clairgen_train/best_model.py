@@ -6,10 +6,9 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerControl, TrainerState
 
 from clairgen.errors import RunStoppedError
-from clairgen_train.objectives import Objective
-from clairgen_train.progress import say
+from clairgen_train.metrics_log import say
 from clairgen_train.run_folder import RunFolder
-from clairgen_train.settings import TrainingSettings
+from clairgen_train.settings import Objective, TrainingSettings
 from clairgen_train.trajectories import final_metrics, mean_margins
 
 LEAST_FALL_NATS = 0.5

@@ -4,8 +4,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from clairgen_train.best_model import HeldOutWatch
+from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import pair_log_probs, policy_score
-from clairgen_train.progress import say
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.sampling import sampled_answers
 from clairgen_train.settings import TrainingSettings

@@ -1,19 +1,24 @@
-"""The model to train and its tokenizer, loaded from a folder or the hub, and the adapters it may get."""
+"""The model to train, its tokenizer and generation settings, loaded from a folder or the hub, and the adapters it may get.
 
-import shutil
-from pathlib import Path
+Generation settings that transformers would refuse to save are repaired or refused before training.
+"""
+
+import re
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import GenerationConfig
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
-from clairgen_train.adapters import load_weights, model_source, save_whole, tokenizer_places
-from clairgen_train.generation_config import repair_generation_config
+from clairgen_train.adapters import load_weights, model_source, tokenizer_places
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_NAMED = re.compile(r"^- `(\w+)`:", re.MULTILINE)
 
 
 def vocabulary_size(settings: TrainingSettings) -> int:
@@ -79,26 +84,6 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     return model
 
 
-def name_base(model: "PreTrainedModel", settings: TrainingSettings, folder: Path, *, write: bool) -> None:
-    """Give the model the name by which a new adapter is to find its base again.
-
-    That is where it was loaded from, a path made absolute; if it is an adapter merged into its base, which is in no folder yet,
-    it is `folder`, into which the process that may `write` writes it.
-    """
-    if settings.lora is None:
-        return
-    source = model_source(settings.model, settings.revision)
-    if source.adapter is None:
-        model.name_or_path = str(Path(source.base).resolve()) if Path(source.base).exists() else source.base
-        return
-    if write and not folder.is_dir():
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        save_whole(model, source, partial, trust_remote_code=settings.trust_remote_code)
-        partial.rename(folder)
-    model.name_or_path = str(folder)
-
-
 def lora_config(lora: Lora, model: "PreTrainedModel") -> "LoraConfig":
     """The adapter settings as PEFT's configuration. Raises ConfigError for modules to save that `model` cannot train so."""
     from peft import LoraConfig, TaskType
@@ -134,6 +119,40 @@ def _tokenizer(settings: TrainingSettings) -> "PreTrainedTokenizerBase":
         f"the tokenizer of {settings.model} cannot be loaded; give a folder or hub name that has one "
         f"({' '.join(str(reasons[-1]).split())[:300]})"
     ) from reasons[-1]
+
+
+def repair_generation_config(config: GenerationConfig, model: str) -> list[str]:
+    """Unset what has no effect in `config`, such as a temperature without sampling; the names of what was unset.
+
+    Raises InputError where it could not be saved even then; `model` names it in the sentence.
+    """
+    unset: list[str] = []
+    while True:
+        try:
+            config.validate(strict=True)
+        except ValueError as error:
+            names = [name for name in _NAMED.findall(str(error)) if getattr(config, name, None) is not None]
+            if not names:
+                raise InputError(_refusal(model, error)) from error
+            for name in names:
+                setattr(config, name, None)
+            unset += names
+        else:
+            return unset
+
+
+def check_generation_config(model: str, revision: str | None) -> list[str]:
+    """The names that `repair_generation_config` will unset, from the model's files alone; empty if it has no such file.
+
+    Raises InputError for generation settings that cannot be loaded or saved.
+    """
+    try:
+        config = GenerationConfig.from_pretrained(model, revision=revision or "main")
+    except OSError:
+        return []
+    except ValueError as error:
+        raise InputError(_refusal(model, error)) from error
+    return repair_generation_config(config, model)
 
 
 def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:
@@ -183,4 +202,11 @@ def _not_loaded(settings: TrainingSettings, error: Exception) -> str:
     return (
         f"the model {settings.model} cannot be loaded; give a folder with config.json and safetensors, or a name on the hub "
         f"({reason})"
+    )
+
+
+def _refusal(model: str, error: ValueError) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"the trained model could not be saved with the generation_config.json of {model}; correct that file ({reason})"
     )
