@@ -19,8 +19,9 @@ from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
+from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, with_micro_batches
 from clairgen_train.objectives import Objective
-from clairgen_train.pair_log_probs import PairCollator
+from clairgen_train.pair_log_probs import KeptOutputs, PairCollator
 from clairgen_train.sampling import sampled_pairs
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
@@ -46,6 +47,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """
 
     precompute_ref_logps: bool  # TRL's: whether a batch holds the reference's log-probs
+    loss_is_scaled_for_ga = True  # transformers need not divide by the number of micro-batches
 
     def __init__(
         self,
@@ -65,6 +67,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         validate_loss_options(args)
         validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
         self.objective, self.anchor = objective, anchor
+        codes = train_dataset.unique("objective") if "objective" in train_dataset.column_names else []
+        self._has_sft = objective is Objective.SFT or Objective.SFT.code in codes
         args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
@@ -112,34 +116,70 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         return loss
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], object]:
+        """The micro-batches of an optimizer step, each with its part in the step; see `micro_batches`."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = with_micro_batches(self, batches, len(self.train_dataset))
+        if self._has_sft and batches:
+            tokens = self._mean_sft_tokens(batches)
+            batches = [batch | {"sft_tokens": tokens} for batch in batches]
+        return batches, items
+
+    def _mean_sft_tokens(self, batches: Sequence[Mapping[str, Any]]) -> Tensor:
+        """Mean tokens of the chosen answers of the step that are trained under SFT, over all micro-batches and ranks."""
+        totals = torch.zeros(2, device=self.accelerator.device)
+        for batch in batches:
+            counted = batch[MICRO_BATCH].counted
+            tokens = batch["completion_mask"][:, 1:].sum(dim=1).chunk(2)[0][:counted]
+            rows = torch.ones_like(tokens)
+            if "objective" in batch:
+                rows = (batch["objective"][:counted] == Objective.SFT.code).to(tokens)
+            totals += torch.stack([(tokens * rows).sum(), rows.sum()]).to(totals)
+        tokens, count = self.accelerator.reduce(totals, reduction="sum").unbind()
+        return tokens / count.clamp(min=1)
+
     def _compute_loss(
-        self, model: Callable[..., Any], inputs: Mapping[str, Tensor], return_outputs: bool
+        self, model: Callable[..., Any], inputs: Mapping[str, Any], return_outputs: bool
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
-        if self._trl_computes(objective, weight):
-            trl_loss: Tensor | tuple[Tensor, object] = super()._compute_loss(model, inputs, return_outputs)
-            return trl_loss
+        part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
+        if self._trl_computes(objective, weight, part):
+            result = super()._compute_loss(model, inputs, return_outputs)
+            if part is None:
+                return result  # type: ignore[no-any-return]  # trl is Any to mypy
+            return (result[0] * part.fraction, result[1]) if return_outputs else result * part.fraction
         if "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
-        forward = _KeptOutputs(model)
+        forward = KeptOutputs(model)
         with self._reference_in_batch():
             result = super()._compute_loss(forward, inputs, return_outputs)
         scores = _scores(forward.outputs.log_probs, inputs)
-        loss = self._pair_loss(scores, objective, weight)
+        losses = self._pair_losses(scores, objective, weight, sft_tokens)
+        loss = losses.mean() if part is None else part.step_mean(losses)
         if self.aux_loss_enabled:
-            loss = loss + self.router_aux_loss_coef * forward.outputs.aux_loss
+            fraction = 1.0 if part is None else part.fraction
+            loss = loss + self.router_aux_loss_coef * fraction * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
 
-    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None) -> bool:
-        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, and no weights."""
+    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None, part: MicroBatch | None = None) -> bool:
+        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, no weights, and every row counts.
+
+        TRL's mean over the tokens of a micro-batch is no part of the mean over the step's.
+        """
         if self.objective not in TRL_PAIR_LOSSES:
+            return False
+        if part is not None and (self.objective is Objective.SFT or part.repeats):
             return False
         uniform = objective is None or bool((objective == self.objective.code).all())
         return uniform and (weight is None or bool((weight == 1).all()))
 
-    def _pair_loss(self, scores: PairScores, objective: Tensor | None, weight: Tensor | None) -> Tensor:
+    def _pair_losses(
+        self, scores: PairScores, objective: Tensor | None, weight: Tensor | None, sft_tokens: Tensor | None
+    ) -> Tensor:
         if objective is None:
             objective = torch.full_like(scores.chosen_tokens, self.objective.code)
         if weight is None:
@@ -150,7 +190,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             kl = anchor.kl(scores, objective == Objective.KTO_PAIR.code)
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
-        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl).mean()
+        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, sft_tokens=sft_tokens)
 
     @contextmanager
     def _reference_in_batch(self) -> Iterator[None]:
@@ -197,21 +237,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             rows = [row for row, objective in enumerate(pairs["objective"]) if objective == code] or rows
         chosen = Random(seed).choices(rows, k=count)  # noqa: S311 - a sample of prompts, not a secret
         return [pairs[row]["prompt_ids"] for row in chosen]
-
-
-class _KeptOutputs:
-    """Calls the model and keeps its last outputs with log-probs, whose graph is still alive."""
-
-    outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
-
-    def __init__(self, model: Callable[..., Any]) -> None:
-        self._model = model
-
-    def __call__(self, **kwargs: object) -> object:
-        outputs = self._model(**kwargs)
-        if kwargs.get("fused_lm_head"):
-            self.outputs = outputs
-        return outputs
 
 
 def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:

@@ -141,7 +141,7 @@ class TrainingSettings(_Strict):
                 f"batch_size {self.batch_size} is not a multiple of device_batch_size {self.device_batch_size}; change one"
             )
         if self.objective is Objective.KTO and self.device_batch_size < 2:
-            raise ValueError("kto compares the answers in a device's batch; set device_batch_size to 2 or more")
+            raise ValueError("TRL's trainer for kto takes no batch of one answer; set device_batch_size to 2 or more")
         if self.lora is not None and "lm_head" in self.lora.target_modules:
             raise ValueError("lora.target_modules: an adapter on lm_head would not be trained; leave it out")
         return self
