@@ -69,6 +69,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         self.objective, self.anchor = objective, anchor
         codes = train_dataset.unique("objective") if "objective" in train_dataset.column_names else []
         self._has_sft = objective is Objective.SFT or Objective.SFT.code in codes
+        self._only_sft = objective is Objective.SFT and {*codes, objective.code} == {objective.code}
         args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
@@ -98,6 +99,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if self._reference_pass is not None:
             return self._reference_pass(self, dataset)
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
+
+    def reference_log_probs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The reference's sums over response tokens for a batch of rows, chosen first, [rows], nats."""
+        return torch.cat(self.compute_ref_log_probs(model, batch))
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """Write no card: a run writes its own once it is finished."""
@@ -151,12 +156,18 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             if part is None:
                 return result  # type: ignore[no-any-return]  # trl is Any to mypy
             return (result[0] * part.fraction, result[1]) if return_outputs else result * part.fraction
-        if "ref_chosen_logps" not in inputs:
+        has_reference = "ref_chosen_logps" in inputs or not self._only_sft
+        if not has_reference:
+            zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)
+            inputs |= {"ref_chosen_logps": zeros, "ref_rejected_logps": zeros}
+        elif "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
         forward = KeptOutputs(model)
         with self._reference_in_batch():
             result = super()._compute_loss(forward, inputs, return_outputs)
+        if not has_reference:
+            self._drop_rewards()
         scores = _scores(forward.outputs.log_probs, inputs)
         losses = self._pair_losses(scores, objective, weight, sft_tokens)
         loss = losses.mean() if part is None else part.step_mean(losses)
@@ -164,6 +175,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             fraction = 1.0 if part is None else part.fraction
             loss = loss + self.router_aux_loss_coef * fraction * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
+
+    def _drop_rewards(self) -> None:
+        """Log no rewards where there is no reference."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        for name in [name for name in metrics if name.startswith("rewards/")]:
+            del metrics[name]
 
     def _trl_computes(self, objective: Tensor | None, weight: Tensor | None, part: MicroBatch | None = None) -> bool:
         """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, no weights, and every row counts.

@@ -23,7 +23,7 @@ from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.progress import ProgressLog, say
-from clairgen_train.reference import CachedReferences, cache_folder
+from clairgen_train.reference import CachedReferences, NoReferences, cache_folder, weights_hash
 from clairgen_train.resources import resource_errors
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings
@@ -76,6 +76,8 @@ def run(folder: RunFolder) -> None:
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
+        if state.is_main_process:
+            folder.require_model(weights_hash(trainer), settings.model)
         stop = StopOnSignal(trainer.accelerator)
         trainer.add_callback(stop)
         trainer.add_callback(StopOnDivergence(trainer.accelerator, folder))
@@ -114,6 +116,7 @@ def _trainer(
     require_batch_size(config, settings, ranks)
     model = load_model(settings)
     peft_config = lora_config(settings.lora) if settings.lora else None
+    references = _references(settings, pairs.facts["train"]["sha256"], tokenizer.pad_token_id)
     if not settings.objective.is_paired:
         return UnpairedTrainer(
             model,
@@ -122,6 +125,7 @@ def _trainer(
             objective=settings.objective,
             processing_class=tokenizer,
             peft_config=peft_config,
+            reference_pass=references,
         )
     return PairTrainer(
         model,
@@ -132,13 +136,18 @@ def _trainer(
         processing_class=tokenizer,
         peft_config=peft_config,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
-        reference_pass=CachedReferences(
-            cache_folder(settings.reference_cache),
-            pairs.facts["train"]["sha256"],
-            share=settings.shared_prompt,
-            pad_token_id=tokenizer.pad_token_id,
-        ),
+        reference_pass=references,
     )
+
+
+def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) -> CachedReferences | NoReferences:
+    """Where the reference's log-probabilities come from; SFT has none."""
+    share = settings.shared_prompt and settings.objective.is_paired
+    if settings.objective is Objective.SFT:
+        return NoReferences(share=share)
+    if settings.objective is Objective.KTO:  # its KL answers depend on these
+        ids_hash = f"{ids_hash}, {settings.seed}, {settings.batch_size}"
+    return CachedReferences(cache_folder(settings.reference_cache), ids_hash, share=share, pad_token_id=pad_token_id)
 
 
 def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:

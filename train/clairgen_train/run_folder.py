@@ -14,6 +14,7 @@ from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings
 
 _SETTINGS = "training.yaml"
 _RESULT = "result.json"
+_MODEL = "model.json"
 _STATE = "trainer_state.json"
 _LOCK = "lock"
 _UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
@@ -22,8 +23,8 @@ _UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.pa
 class RunFolder:
     """OUT of `clairgen train DATA OUT`.
 
-    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; the pairs in `data.json` and
-    `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and `result.json` once the run is finished.
+    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; what it began with in `model.json`;
+    the pairs in `data.json` and `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and `result.json` once the run is finished.
     """
 
     def __init__(self, path: Path) -> None:
@@ -117,6 +118,16 @@ class RunFolder:
     def save(self, settings: TrainingSettings, data: str) -> None:
         """Write the resolved settings."""
         write_atomically(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
+
+    def require_model(self, weights_sha256: str, model: str) -> None:
+        """Record the weights that the run begins with. Raises RunError where it was begun with others, of which its reference is."""
+        file = self.path / _MODEL
+        if not file.is_file():
+            write_atomically(file, json.dumps({"model": model, "weights_sha256": weights_sha256}, indent=2) + "\n")
+        elif json.loads(file.read_text(encoding="utf-8"))["weights_sha256"] != weights_sha256:
+            raise RunError(
+                f"the model {model} has changed since {self.path} was begun, and with it the reference; train it in another folder"
+            )
 
     def finish(self, metrics: dict[str, object]) -> None:
         """Record that the run is finished, with its final metrics."""

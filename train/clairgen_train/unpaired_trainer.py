@@ -5,10 +5,10 @@ TRL runs the model and logs its metrics; the loss is this package's, since TRL's
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from torch import Tensor, nn
 from torch.utils.data import Sampler
 from trl import KTOConfig, KTOTrainer
@@ -20,6 +20,9 @@ from clairgen_train.micro_batches import MICRO_BATCH, with_micro_batches
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import KeptOutputs
 from clairgen_train.validation import require_map_style
+
+if TYPE_CHECKING:
+    from clairgen_train.pair_trainer import ReferencePass
 
 TRL_UNPAIRED_LOSSES = {Objective.KTO: "kto", Objective.APO_ZERO_UNPAIRED: "apo_zero_unpaired"}
 """The objectives for single answers, by TRL's names."""
@@ -44,8 +47,10 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         args: KTOConfig,
         train_dataset: Dataset,
         objective: Objective = Objective.KTO,
+        reference_pass: "ReferencePass | None" = None,
         **kwargs: object,
     ) -> None:
+        self._reference_pass = reference_pass
         if objective not in TRL_UNPAIRED_LOSSES:
             raise ConfigError(f"{objective.value} trains on pairs; it needs PairTrainer, not UnpairedTrainer.")
         require_map_style(train_dataset)
@@ -67,6 +72,8 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if "chosen_ids" not in dataset.column_names:
             return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
         is_train = dataset_name == "train"
+        if is_train:
+            self._pairs = dataset
         block = _rows_per_step(args) if is_train else max(args.per_device_eval_batch_size, 2)
         with args.main_process_first(desc=f"unpairing the {dataset_name} data"):
             return labeled_answers(dataset, block=block, seed=args.seed, with_kl=self.calculate_KL)
@@ -74,7 +81,25 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     def _precompute_ref_logps(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
         if "ref_logps" in dataset.column_names and ("ref_KL_logps" in dataset.column_names or not self.calculate_KL):
             return dataset
-        return super()._precompute_ref_logps(dataset, *args, **kwargs)
+        if self._reference_pass is None or dataset is not self.train_dataset:
+            return super()._precompute_ref_logps(dataset, *args, **kwargs)
+        if not self.calculate_KL:
+            pairs = self._reference_pass(self, self._pairs)
+            return labeled_answers(pairs, block=1, seed=self.args.seed, with_kl=False)
+        names = {"completion_ids": "chosen_ids", "KL_completion_ids": "rejected_ids"}
+        found = self._reference_pass(self, dataset.select_columns(["prompt_ids", *names]).rename_columns(names))
+        columns = {"ref_chosen_logps": "ref_logps", "ref_rejected_logps": "ref_KL_logps"}
+        references = found.select_columns([*columns]).rename_columns(columns)
+        return concatenate_datasets([dataset, references], axis=1)
+
+    def reference_log_probs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The reference's sums over response tokens for a batch of rows, [rows], nats; under kto the second half are KL answers."""
+        if not self.calculate_KL:
+            answers: Tensor = self.compute_ref_log_probs(model, batch)[0]
+            return answers
+        halves = {name: tensor.chunk(2) for name, tensor in batch.items()}
+        inputs = {name: half[0] for name, half in halves.items()} | {f"KL_{name}": half[1] for name, half in halves.items()}
+        return torch.cat(self.compute_ref_log_probs(model, inputs))
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """Write no card: a run writes its own once it is finished."""
