@@ -127,6 +127,15 @@ def _print_data(folder: Path) -> None:
             f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
             "follows; the differing end is left out"
         )
+    for field, count in train.get("unused_fields", {}).items():
+        typer.echo(plain_line(f"{count:,} rows have messages with the field {field!r}, which is not used"))
+    if train.get("without_end_token"):
+        typer.echo(
+            f"{train['without_end_token']:,} pairs have an answer that the chat template renders without a token at which the "
+            "model stops, so training does not teach it to stop; check the template, or the model's eos_token_id"
+        )
+    if train.get("unused_objectives"):
+        typer.echo(f"{train['unused_objectives']:,} pairs name an objective of their own, which this run does not use")
     if len(train["objectives"]) > 1:
         typer.echo(
             "By pair: " + plain_line(", ".join(f"{count:,} {name}" for name, count in train["objectives"].items()))

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
+from clairgen_train.micro_batches import MicroBatch
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
 from tests.training.tiny import pair_trainer, prepared_pairs
@@ -16,8 +17,8 @@ BY_TRL: list[bool] = []
 class LossSourceRecorder(PairTrainer):
     """Records whether TRL computed each micro-batch's loss."""
 
-    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None) -> bool:
-        BY_TRL.append(super()._trl_computes(objective, weight))
+    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None, part: MicroBatch | None = None) -> bool:
+        BY_TRL.append(super()._trl_computes(objective, weight, part))
         return BY_TRL[-1]
 
 

@@ -32,9 +32,7 @@ def trained(folder: Path, objective: Objective, size: int, *, resume: str | None
         if objective is Objective.KTO_PAIR:
             anchor = RunningAnchor(every=1000)
             anchor.add(2.0, 0)
-        trainer = pair_trainer(
-            folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=settings
-        )
+        trainer = pair_trainer(folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=settings)
     else:
         trainer = unpaired_trainer(
             folder, prepared_pairs(PAIRS), objective, model=model, ref_model=tiny_llama(1 - seed), settings=settings
@@ -56,7 +54,7 @@ def test_a_step_is_the_same_for_every_size_of_micro_batches(tmp_path: Path, obje
 
 @pytest.mark.parametrize("objective", [Objective.SFT, Objective.KTO])
 def test_a_run_that_goes_on_with_other_micro_batches_sees_the_same_rows(tmp_path: Path, objective: Objective) -> None:
-    settings = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "learning_rate": 0.05}
+    settings: dict[str, Any] = {"max_steps": 6, "save_strategy": "steps", "save_steps": 3, "learning_rate": 0.05}
     whole = trained(tmp_path, objective, 4, **settings)
     for size in (2, 8):
         other = trained(tmp_path, objective, size, resume=str(tmp_path / "checkpoint-3"), **settings)

@@ -6,7 +6,6 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -155,49 +154,6 @@ def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixtu
     prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, device_batch_size=1, log_every=5))
     assert "device_batch_size was 2 and is 1 from now on" in capsys.readouterr().err
     assert out.settings().device_batch_size == 1
-
-
-def test_references_are_computed_once_for_all_runs_over_the_same_pairs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(tmp_path, "first")
-    assert "computing the reference" in capsys.readouterr().err
-    trained(tmp_path, "second", objective="dpo", seed=0)
-    assert "computing the reference" not in capsys.readouterr().err
-    trained(tmp_path, "third", precision="bf16")
-    assert "computing the reference" in capsys.readouterr().err
-
-
-def test_references_are_not_reused_for_the_same_weights_under_another_configuration(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(tmp_path, "first", epochs=1)
-    file = tmp_path / "model" / "config.json"
-    config = json.loads(file.read_text())
-    config["rope_parameters"] = config["rope_parameters"] | {"rope_theta": 50.0}
-    file.write_text(json.dumps(config))
-    capsys.readouterr()
-    other = trained(tmp_path, "other", epochs=1)
-    assert "computing the reference" in capsys.readouterr().err
-    assert json.loads(other.log.read_text().splitlines()[0])["rewards/margins"] == pytest.approx(0, abs=1e-5)
-
-
-def test_a_cached_reference_that_does_not_match_the_model_is_computed_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(tmp_path, "first", epochs=1)
-    (file,) = (tmp_path / "references").glob("*.arrow")
-    with pa.OSFile(str(file), "rb") as source, pa.ipc.open_stream(source) as stream:
-        table = stream.read_all()
-    stale = pa.table({name: pc.add(table[name], pa.scalar(6.0, pa.float32())) for name in table.column_names})
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, stale.schema) as stream:
-        stream.write_table(stale)
-    capsys.readouterr()
-    trained(tmp_path, "second", epochs=1)
-    said = capsys.readouterr().err
-    assert "the cached reference log-probabilities do not match the model" in said
-    assert "computing the reference" in said
-    assert same(tmp_path / "first", tmp_path / "second")
 
 
 def test_sharing_changes_nothing_but_speed(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
-"""A model's generation settings that transformers would refuse to save: repaired or refused before training."""
+"""A model's generation settings: what transformers would refuse to save, repaired or refused before training; where it stops."""
 
 import re
+from typing import TYPE_CHECKING
 
-from transformers import GenerationConfig
+from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 
 from clairgen.errors import InputError
 from clairgen_train.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _NAMED = re.compile(r"^- `(\w+)`:", re.MULTILINE)
 
@@ -42,6 +46,20 @@ def check_generation_config(settings: TrainingSettings) -> list[str]:
     except ValueError as error:
         raise InputError(_refusal(settings.model, error)) from error
     return repair_generation_config(config, settings.model)
+
+
+def stop_tokens(settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
+    """The ids of the tokens at which the model stops generating: by its files, and the tokenizer's end token."""
+    config: GenerationConfig | PreTrainedConfig
+    try:
+        config = GenerationConfig.from_pretrained(settings.model, revision=settings.revision or "main")
+    except OSError:  # transformers then takes them from the model's own configuration
+        config = AutoConfig.from_pretrained(
+            settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    found = [getattr(config, "eos_token_id", None), tokenizer.eos_token_id]
+    ids = (each for ends in found for each in (ends if isinstance(ends, list) else [ends]))
+    return frozenset(each for each in ids if isinstance(each, int))
 
 
 def _refusal(model: str, error: ValueError) -> str:

@@ -20,7 +20,8 @@ class MicroBatch:
     """The part of one micro-batch in an optimizer step.
 
     The first `counted` of its rows count; where it `repeats` rows, the others do not: accelerate fills the last batches of an
-    epoch until all ranks have equally many. `step_rows` is the number of rows that count in the step, over all micro-batches and ranks.
+    epoch until all ranks have equally many. `step_rows` is the number of rows that count in the step, over all of its
+    micro-batches and ranks.
     """
 
     counted: int

@@ -94,6 +94,7 @@ class KeptOutputs:
         self._model = model
 
     def __call__(self, **kwargs: object) -> object:
+        """The model's outputs."""
         outputs = self._model(**kwargs)
         if kwargs.get("fused_lm_head"):
             self.outputs = outputs

@@ -142,8 +142,9 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             if "objective" in batch:
                 rows = (batch["objective"][:counted] == Objective.SFT.code).to(tokens)
             totals += torch.stack([(tokens * rows).sum(), rows.sum()]).to(totals)
-        tokens, count = self.accelerator.reduce(totals, reduction="sum").unbind()
-        return tokens / count.clamp(min=1)
+        totals = self.accelerator.reduce(totals, reduction="sum")
+        mean: Tensor = totals[0] / totals[1].clamp(min=1)
+        return mean
 
     def _compute_loss(
         self, model: Callable[..., Any], inputs: Mapping[str, Any], return_outputs: bool
@@ -153,9 +154,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
         if self._trl_computes(objective, weight, part):
             result = super()._compute_loss(model, inputs, return_outputs)
-            if part is None:
-                return result  # type: ignore[no-any-return]  # trl is Any to mypy
-            return (result[0] * part.fraction, result[1]) if return_outputs else result * part.fraction
+            fraction = 1.0 if part is None else part.fraction
+            return (result[0] * fraction, result[1]) if return_outputs else result * fraction
         has_reference = "ref_chosen_logps" in inputs or not self._only_sft
         if not has_reference:
             zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, is_peft_model
@@ -21,6 +21,7 @@ from clairgen_train.progress import say
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from peft import PeftModel
 
     from clairgen_train.pair_trainer import PairTrainer
     from clairgen_train.unpaired_trainer import UnpairedTrainer
@@ -115,9 +116,7 @@ class CachedReferences:
             )
             raise RunStoppedError(f"before the first step the model's log-probabilities {what}")
 
-    def _difference(
-        self, references: "Dataset", pairs: "Dataset", trainer: "Trainer", score: Score
-    ) -> "_Difference":
+    def _difference(self, references: "Dataset", pairs: "Dataset", trainer: "Trainer", score: Score) -> "_Difference":
         """How far the stored values of the first pairs are from those of `score` now."""
         count = min(len(pairs), trainer.args.per_device_train_batch_size * trainer.accelerator.num_processes)
         now = self._log_probs(pairs.select(range(count)), trainer, score)
@@ -187,7 +186,8 @@ def weights_hash(trainer: "Trainer") -> str:
 
 def _code_hash(model: nn.Module) -> str:
     """The hash of a model's own code, which came with its weights; transformers' is known by its version."""
-    module = inspect.getmodule(type(model.get_base_model() if is_peft_model(model) else model))
+    base = cast("PeftModel", model).get_base_model() if is_peft_model(model) else model
+    module = inspect.getmodule(type(base))
     if module is None or module.__file__ is None or module.__name__.startswith("transformers.models."):
         return ""
     return hashlib.sha256(Path(module.__file__).read_bytes()).hexdigest()

@@ -15,7 +15,7 @@ from clairgen.errors import DrainedError
 from clairgen_train.card import card
 from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.divergence import StopOnDivergence
-from clairgen_train.generation_config import check_generation_config
+from clairgen_train.generation_config import check_generation_config, stop_tokens
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
 from clairgen_train.model import load_model, load_tokenizer, lora_config, vocabulary_size
@@ -60,7 +60,7 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
             "leaves that out"
         )
     with resource_errors(settings, folder.path):
-        prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
+        prepare_pairs(data, settings, tokenizer, vocabulary, stop_tokens(settings, tokenizer), folder.path)
         folder.save(settings, data)
     return folder
 

@@ -23,8 +23,9 @@ _UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.pa
 class RunFolder:
     """OUT of `clairgen train DATA OUT`.
 
-    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; what it began with in `model.json`;
-    the pairs in `data.json` and `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and `result.json` once the run is finished.
+    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; the weights that it began with, as a
+    hash, in `model.json`; the pairs in `data.json` and `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and
+    `result.json` once the run is finished.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,13 +121,14 @@ class RunFolder:
         write_atomically(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
 
     def require_model(self, weights_sha256: str, model: str) -> None:
-        """Record the weights that the run begins with. Raises RunError where it was begun with others, of which its reference is."""
+        """Record the weights that the run begins with. Raises RunError where it was begun with others, its reference's."""
         file = self.path / _MODEL
         if not file.is_file():
             write_atomically(file, json.dumps({"model": model, "weights_sha256": weights_sha256}, indent=2) + "\n")
         elif json.loads(file.read_text(encoding="utf-8"))["weights_sha256"] != weights_sha256:
             raise RunError(
-                f"the model {model} has changed since {self.path} was begun, and with it the reference; train it in another folder"
+                f"the model {model} has changed since {self.path} was begun, and with it the reference; train it in another "
+                "folder"
             )
 
     def finish(self, metrics: dict[str, object]) -> None:

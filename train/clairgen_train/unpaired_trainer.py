@@ -33,8 +33,9 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
 
     Rows are shuffled by `args.seed` and the order of batches changes each epoch. Under `kto` the batch of an optimizer step keeps
     its answers over the epochs, because the KL answers and their reference log-probs are stored with the rows, and the KL is
-    estimated from the whole batch; under `apo-zero-unpaired` every row moves. Raises `ConfigError` for an objective for pairs, and
-    for KTO with batches of one.
+    estimated from the whole batch; under `apo-zero-unpaired` every row moves. `reference_pass` adds the reference log-probs in
+    place of TRL's pass. Raises `ConfigError` for an objective for pairs, and for KTO with micro-batches of one, which TRL
+    refuses.
     """
 
     precompute_ref_logps: bool  # TRL's: whether a batch holds the reference's log-probs
@@ -93,12 +94,14 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         return concatenate_datasets([dataset, references], axis=1)
 
     def reference_log_probs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-        """The reference's sums over response tokens for a batch of rows, [rows], nats; under kto the second half are KL answers."""
+        """The reference's sums over response tokens of a batch, [rows], nats; under kto its second half are KL answers."""
         if not self.calculate_KL:
             answers: Tensor = self.compute_ref_log_probs(model, batch)[0]
             return answers
         halves = {name: tensor.chunk(2) for name, tensor in batch.items()}
-        inputs = {name: half[0] for name, half in halves.items()} | {f"KL_{name}": half[1] for name, half in halves.items()}
+        inputs = {name: half[0] for name, half in halves.items()} | {
+            f"KL_{name}": half[1] for name, half in halves.items()
+        }
         return torch.cat(self.compute_ref_log_probs(model, inputs))
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:

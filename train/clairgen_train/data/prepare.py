@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError, RunError
 from clairgen_train.data.load import data_hash, read_split
-from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair
+from clairgen_train.data.rows import pair_row
+from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, numbered_rows
 from clairgen_train.data.truncate import TokenLimits
 from clairgen_train.objectives import Objective
 from clairgen_train.run_folder import write_atomically
@@ -43,9 +44,14 @@ class PreparedPairs:
 
 
 def prepare_pairs(
-    data: str, settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, out: Path
+    data: str,
+    settings: TrainingSettings,
+    tokenizer: "PreTrainedTokenizerBase",
+    vocabulary: int,
+    end_tokens: Collection[int],
+    out: Path,
 ) -> None:
-    """Load, tokenize, truncate and write the pairs of `data` into `out`, once.
+    """Load, tokenize, truncate and write the pairs of `data` into `out`, once; the model stops generating at `end_tokens`.
 
     Raises InputError where none can be used, RunError where `data` has changed since.
     """
@@ -65,7 +71,13 @@ def prepare_pairs(
     }
     for name, split in (("train", train), ("held_out", held_out)):
         if split is not None:
-            pair_tokenizer = PairTokenizer(tokenizer, vocabulary, limits)
+            pair_tokenizer = PairTokenizer(
+                tokenizer,
+                vocabulary,
+                limits,
+                end_tokens=end_tokens,
+                own_objectives=settings.pair_objectives == "use",
+            )
             counts = pair_tokenizer.counts
             ids_digest = _write(pair_tokenizer.pairs(split), counts, settings, out / "pairs" / f"{name}.arrow")
             facts[name] = counts.facts() | {"sha256": ids_digest}
@@ -112,13 +124,30 @@ def _splits(data: str, settings: TrainingSettings) -> "tuple[Dataset, Dataset | 
     held_out = read_split(data, settings.subset, settings.test_split)
     if held_out is not None:
         return rows, held_out.select(sorted(_sample(len(held_out), wanted, settings.seed))), settings.test_split
-    sample = _sample(len(rows), min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings.seed)
+    sample = _whole_prompts(rows, min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings)
     train = rows.select([number for number in range(len(rows)) if number not in sample])
     return train, rows.select(sorted(sample)), "train"
 
 
 def _sample(of: int, count: int, seed: int) -> set[int]:
     return set(Random(seed).sample(range(of), min(count, of)))  # noqa: S311 - a sample of pairs, not a secret
+
+
+def _whole_prompts(rows: "Dataset", most: int, settings: TrainingSettings) -> set[int]:
+    """At most that many random rows, all or none of each prompt's, so that no held-out prompt is trained on."""
+    if not most:
+        return set()
+    by_prompt: dict[str, list[int]] = {}
+    for number, row in numbered_rows(rows):
+        prompt = pair_row(row, number, own_objective=settings.pair_objectives == "use").prompt
+        by_prompt.setdefault(json.dumps(prompt), []).append(number - 1)
+    groups = list(by_prompt.values())
+    Random(settings.seed).shuffle(groups)  # noqa: S311 - a sample of pairs, not a secret
+    found: set[int] = set()
+    for group in groups:
+        if len(found) + len(group) <= most:
+            found.update(group)
+    return found
 
 
 def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: TrainingSettings, path: Path) -> str:
@@ -144,6 +173,10 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
         for batch in _batches(pairs):
             objectives = [(pair.row.objective if per_pair else None) or default for pair in batch]
             counts.objectives.update(objective.value for objective in objectives)
+            counts.unused_objectives += sum(
+                pair.row.objective not in (None, objective) for pair, objective in zip(batch, objectives, strict=True)
+            )
+            _require_usable_weights(batch, default)
             record = pa.record_batch(
                 [
                     [pair.row.pair_id for pair in batch],
@@ -159,6 +192,14 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
             digest.update(record.select(["prompt_ids", "chosen_ids", "rejected_ids"]).serialize())
     partial.rename(path)
     return digest.hexdigest()
+
+
+def _require_usable_weights(batch: list[TokenizedPair], objective: Objective) -> None:
+    if not objective.is_paired and any(pair.row.weight != 1 for pair in batch):
+        raise InputError(
+            f"the pairs have weights, which {objective.value} cannot use, since it trains on single answers; use an objective "
+            "for pairs, or remove the column `weight`"
+        )
 
 
 def _batches(pairs: Iterable[TokenizedPair]) -> Iterator[list[TokenizedPair]]:

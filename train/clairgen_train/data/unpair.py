@@ -18,9 +18,9 @@ from clairgen.errors import InputError
 def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
     """Two rows per prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
 
-    `with_kl` orders them in blocks of `block` rows (the batch of an optimizer step) without two answers to one prompt, as far as
-    that is possible, and adds `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be computed again,
-    together with those of the KL answers. Raises `InputError` for pairs with weights.
+    `with_kl` orders them in blocks of `block` rows (the batch of an optimizer step), as far as possible without two answers to
+    one prompt, and adds `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be
+    computed again, together with those of the KL answers. Raises `InputError` for pairs with weights.
     """
     if "weight" in pairs.column_names and any(weight != 1 for weight in pairs.unique("weight")):
         raise InputError(
@@ -68,9 +68,9 @@ def arrangement(prompts: Sequence[Hashable], block: int, seed: int) -> list[int]
 def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
     """For each row the row whose answer it gets for the KL: the nearest before it in its block that has another prompt.
 
-    The last row of the block comes before the first; where all rows have one prompt, it is the row before. A last block of one row
-    would get its own answer, so that the KL were its own log-ratio: it gets the answer of the nearest earlier row with another
-    prompt.
+    The last row of the block comes before the first; where all rows have one prompt, it is the row before. A last block of one
+    row would get its own answer, so that the KL were its own log-ratio: it gets the answer of the nearest earlier row with
+    another prompt.
     """
     partners: list[int] = []
     for start in range(0, len(prompts), block):
