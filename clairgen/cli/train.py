@@ -17,6 +17,17 @@ from clairgen_train.settings import load_settings, settings_yaml
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
+_NOTES = {
+    "prompts_rendered_differently": "prompts are rendered differently by the chat template once an answer follows; the differing "
+    "end is left out",
+    "answers_rendered_differently": "pairs have an answer that the chat template does not render as it is, such as without its "
+    "thinking; only what it renders is trained on",
+    "without_end_token": "pairs have an answer that the chat template renders without a token at which the model stops, so "
+    "training does not teach it to stop; check the template, and eos_token_id in the model's generation_config.json",
+    "unused_objectives": "pairs name an objective of their own, which this run does not use",
+}
+"""What the user is told of the counts of data.json."""
+
 
 def train_command(
     data: Annotated[
@@ -122,20 +133,11 @@ def _print_data(folder: Path) -> None:
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{count:,} rows were {SHAPES[shape]}")
-    if train["prompts_rendered_differently"]:
-        typer.echo(
-            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
-            "follows; the differing end is left out"
-        )
     for field, count in train.get("unused_fields", {}).items():
         typer.echo(plain_line(f"{count:,} rows have messages with the field {field!r}, which is not used"))
-    if train.get("without_end_token"):
-        typer.echo(
-            f"{train['without_end_token']:,} pairs have an answer that the chat template renders without a token at which the "
-            "model stops, so training does not teach it to stop; check the template, or the model's eos_token_id"
-        )
-    if train.get("unused_objectives"):
-        typer.echo(f"{train['unused_objectives']:,} pairs name an objective of their own, which this run does not use")
+    for name, note in _NOTES.items():
+        if train.get(name):  # earlier versions did not count all of these
+            typer.echo(f"{train[name]:,} {note}")
     if len(train["objectives"]) > 1:
         typer.echo(
             "By pair: " + plain_line(", ".join(f"{count:,} {name}" for name, count in train["objectives"].items()))

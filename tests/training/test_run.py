@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import run as training
@@ -105,6 +105,13 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(
     stopped = trained(whole.folder, out, **whole.given)
     assert same(whole.run.path, stopped.path)
     assert pq.read_table(whole.run.trajectories).equals(pq.read_table(stopped.trajectories))
+    assert logged(whole.run) == logged(stopped)
+
+
+def logged(run: RunFolder) -> list[dict[str, object]]:
+    """The lines of a run's log, without its summary and `num_tokens`, which TRL counts from the last start."""
+    lines = [json.loads(line) for line in run.log.read_text().splitlines()]
+    return [line | {"num_tokens": 0} for line in lines if "train_runtime" not in line]
 
 
 def test_a_checkpoint_that_a_kill_left_incomplete_is_skipped(tmp_path: Path) -> None:
@@ -169,7 +176,7 @@ def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> N
     written(tmp_path / "pairs.jsonl", rows)
     out = trained(tmp_path)
     counts = json.loads((out.path / "data.json").read_text())["train"]["objectives"]
-    assert counts == {"apo-zero": 20, "apo-down": 7}  # three are held out
+    assert counts == {"apo-zero": 19, "apo-down": 8}  # three are held out
     assert pq.read_schema(out.trajectories).metadata[b"clairgen_objective"] == b"mixed"
     assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
 
@@ -205,6 +212,28 @@ def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ClairgenError, match="name another folder with --set reference_cache"):
         trained(tmp_path, reference_cache=str(tmp_path / "file"))
+
+
+def test_a_model_is_saved_in_the_type_that_is_asked_for_and_checkpoints_stay_exact(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(30)])
+    exact = trained(tmp_path, "exact", epochs=1)
+    rounded = trained(tmp_path, "rounded", epochs=1, save_dtype="bf16")
+    before, after = weights(exact.path), weights(rounded.path)
+    assert {tensor.dtype for tensor in before.values()} == {torch.float32}
+    assert all(torch.equal(before[name].bfloat16(), after[name]) for name in before)
+    assert AutoModelForCausalLM.from_pretrained(rounded.path).dtype == torch.bfloat16
+    assert same(exact.path / "checkpoint-7", rounded.path / "checkpoint-7")
+    assert prepare(str(data), exact.path, settings(tmp_path, epochs=1, save_dtype="bf16")).is_finished
+    adapter = trained(tmp_path, "adapter", epochs=1, lora={"rank": 2}, save_dtype="bf16")
+    saved = load_file(adapter.path / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+
+
+def test_a_schedule_with_arguments_is_followed(tmp_path: Path) -> None:
+    out = trained(tmp_path, epochs=1, scheduler="cosine_with_min_lr", scheduler_kwargs={"min_lr_rate": 0.5})
+    rates = [entry["learning_rate"] for entry in map(json.loads, out.log.read_text().splitlines()) if "loss" in entry]
+    assert rates[0] == pytest.approx(1e-3)
+    assert 0.5e-3 < rates[-1] < 0.6e-3
 
 
 def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:

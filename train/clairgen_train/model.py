@@ -1,11 +1,14 @@
-"""The model to train and its tokenizer, loaded from a folder or the hub, and the adapters it may get."""
+"""The model to train and its tokenizer, loaded from a folder or the hub, the adapters it may get, and its weights in bfloat16."""
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
 from clairgen_train.generation_config import repair_generation_config
+from clairgen_train.run_folder import write_atomically
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
@@ -96,6 +99,33 @@ def lora_config(lora: Lora) -> "LoraConfig":
         target_modules=lora.target_modules,
         task_type=TaskType.CAUSAL_LM,
     )
+
+
+def round_to_bf16(folder: Path) -> None:
+    """Rewrite the saved weights of a model or an adapter in bfloat16, file by file, each of them whole or not at all."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    size = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as opened:
+            metadata = opened.metadata()
+        weights = {
+            name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
+            for name, tensor in load_file(file).items()
+        }
+        size += sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+        partial = file.with_suffix(".partial")
+        save_file(weights, partial, metadata=metadata)
+        partial.replace(file)
+    index, config = folder / "model.safetensors.index.json", folder / "config.json"
+    if index.is_file():
+        content = json.loads(index.read_text(encoding="utf-8"))
+        content["metadata"]["total_size"] = size
+        write_atomically(index, json.dumps(content, indent=2) + "\n")
+    if config.is_file():
+        content = json.loads(config.read_text(encoding="utf-8")) | {"dtype": "bfloat16"}
+        write_atomically(config, json.dumps(content, indent=2) + "\n")
 
 
 def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:

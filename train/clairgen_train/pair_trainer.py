@@ -86,7 +86,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if isinstance(anchor, RunningAnchor):
             self.add_callback(anchor)
         if data_collator is None:  # TRL's own drops the pairs' objectives and weights
-            self.data_collator = PairCollator(self._tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
+            self.data_collator = PairCollator(
+                self._tokenizer.pad_token_id,
+                max_length=args.max_length,
+                truncation_mode=args.truncation_mode,
+                pad_to_multiple_of=args.pad_to_multiple_of,
+            )
 
     def _prepare_dataset(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
         if "prompt_ids" in dataset.column_names:

@@ -18,7 +18,7 @@ from clairgen_train.divergence import StopOnDivergence
 from clairgen_train.generation_config import check_generation_config, stop_tokens
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
-from clairgen_train.model import load_model, load_tokenizer, lora_config, vocabulary_size
+from clairgen_train.model import load_model, load_tokenizer, lora_config, round_to_bf16, vocabulary_size
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
@@ -98,6 +98,8 @@ def run(folder: RunFolder) -> None:
 
 def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs, steps: int) -> None:
     """Write the card and the final metrics beside the model."""
+    if settings.save_dtype == "bf16":
+        round_to_bf16(folder.path)
     (folder.path / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.yaml says the same
     metrics = final_metrics(folder.trajectories, settings.beta) | {"steps": steps}
     versions = {name: version(name) for name in _LIBRARIES}

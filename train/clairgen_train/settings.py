@@ -95,12 +95,21 @@ class TrainingSettings(_Strict):
     learning_rate: float = Field(2e-7, gt=0, description="Peak learning rate.")
     optimizer: str = Field("rmsprop", description="The optimizer, by transformers' name (rmsprop, adamw_torch, ...).")
     scheduler: str = Field("linear", description="The learning-rate schedule, by transformers' name.")
+    scheduler_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of the schedule, by transformers' names: {num_cycles: 2}, {min_lr_rate: 0.1}, ...",
+    )
     warmup_steps: int = Field(0, ge=0, description="Steps until the peak learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay, where the optimizer has it.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
         description="bf16: weights in fp32, arithmetic in bfloat16; auto: bf16 where a GPU has it, else fp32; kept for the run.",
+    )
+    save_dtype: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="Type of the trained model's weights. bf16 halves the files and rounds to about 3 digits, in which small "
+        "changes get lost. Checkpoints always keep fp32.",
     )
     seed: int = Field(0, ge=0, description="Seed for the order of pairs, the choice of held-out pairs, and samples.")
     lora: Lora | None = Field(None, description="Train adapters instead of all weights.")
@@ -158,6 +167,7 @@ MACHINE_SETTINGS = frozenset(
         "parallel",
         "reference_cache",
         "report_to",
+        "save_dtype",
         "shared_prompt",
     }
 )

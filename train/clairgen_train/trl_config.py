@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TrainingArguments
+from transformers import TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
@@ -26,6 +26,7 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
         raise ConfigError(
             f"the tracker {missing[0]!r} in report_to is not installed; install it, or use: {', '.join(available) or 'none'}"
         )
+    _require_schedule(settings)
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
     try:
         if settings.objective.is_paired:
@@ -34,6 +35,21 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def _require_schedule(settings: TrainingSettings) -> None:
+    """Raise ConfigError for arguments of the schedule that it lacks, does not take, or would not use."""
+    if settings.scheduler in ("constant", "constant_with_warmup") and settings.scheduler_kwargs:
+        raise ConfigError(f"the schedule {settings.scheduler} takes no scheduler_kwargs; leave them out")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.learning_rate)
+    kwargs = dict(settings.scheduler_kwargs)
+    try:
+        get_scheduler(settings.scheduler, optimizer, settings.warmup_steps, settings.warmup_steps + 1, kwargs)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"the schedule {settings.scheduler} cannot be used with scheduler_kwargs {settings.scheduler_kwargs}; correct them: "
+            f"{' '.join(str(error).split())[:300]}"
         ) from error
 
 
@@ -69,6 +85,7 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         "optim": settings.optimizer,
         "lr_scheduler_type": settings.scheduler,
+        "lr_scheduler_kwargs": settings.scheduler_kwargs,
         "warmup_steps": settings.warmup_steps,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,

@@ -23,7 +23,8 @@ class DataCounts:
     `prompts_rendered_differently` counts kept pairs whose generation header (the end of a prompt) the chat template renders
     differently once an answer follows: the differing end is left out, as in TRL. Where the messages of the prompt themselves are
     rendered differently, the pair is dropped, since a part of the prompt would be trained on as if it were the answer.
-    `without_end_token` counts kept pairs with an answer that is rendered without any token at which the model stops;
+    `answers_rendered_differently` counts kept pairs with an answer whose text the template changes, such as by leaving its
+    thinking out; `without_end_token` kept pairs with an answer that is rendered without any token at which the model stops;
     `unused_objectives` those with an objective of their own that the run does not use; `unused_fields` rows by what their
     messages hold beside role and content.
     """
@@ -36,6 +37,7 @@ class DataCounts:
     objectives: Counter[str] = field(default_factory=Counter)
     unused_fields: Counter[str] = field(default_factory=Counter)
     prompts_rendered_differently: int = 0
+    answers_rendered_differently: int = 0
     without_end_token: int = 0
     unused_objectives: int = 0
     prompt_tokens: int = 0
@@ -110,6 +112,8 @@ class PairTokenizer:
                 self.counts.dropped[reason] += 1
                 continue
             self._count(whole, pair)
+            rendered = zip((row.chosen, row.rejected), texts[3 * position + 1 : 3 * position + 3], strict=True)
+            self.counts.answers_rendered_differently += any(answer.strip() not in text for answer, text in rendered)
             yield TokenizedPair(row, pair)
 
     def _rendered(self, row: PairRow, number: int) -> Iterator[str]:
@@ -177,7 +181,7 @@ def _shared_length(first: list[int], second: list[int]) -> int:
 def _reason_to_drop(row: PairRow, whole: PairIds, pair: PairIds) -> str | None:
     """Why a pair is not trained on; identical answers have a constant loss under APO-zero and are pushed down by APO-down."""
     if whole.chosen == whole.rejected:
-        return "identical"
+        return "identical" if row.chosen.strip() == row.rejected.strip() else "made_identical_by_template"
     if pair.chosen == pair.rejected:
         return "identical_after_truncation"
     if not pair.chosen or not pair.rejected or not pair.prompt or not row.chosen.strip() or not row.rejected.strip():
