@@ -1,46 +1,16 @@
-"""An optimizer step does not depend on how its batch is divided into micro-batches, nor does a run that changes the division."""
+"""An optimizer step does not depend on how its batch is divided into micro-batches and ranks, nor a run that changes that."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from clairgen.errors import InputError
-from clairgen_train.kl_anchor import RunningAnchor
 from clairgen_train.objectives import Objective
+from tests.training.on_ranks import BATCH, PAIRS, train_each, trained
+from tests.training.ranks import on_ranks
 from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer
-
-BATCH, PAIRS = 8, 7  # a last batch of 7 pairs, or of 6 answers, that no micro-batch of 2 or 4 divides
-
-
-def trained(folder: Path, objective: Objective, size: int, *, resume: str | None = None, **given: Any) -> Tensor:  # noqa: ANN401 - settings
-    """The weights after two steps (or `given` settings) with micro-batches of `size`, as one vector."""
-    seed = 1 if objective is Objective.KTO else 0  # the reference is another model, under which KTO's KL is above 0
-    model = tiny_llama(seed)
-    settings = {
-        "per_device_train_batch_size": size,
-        "gradient_accumulation_steps": BATCH // size,
-        "optim": "sgd",
-        "learning_rate": 0.5,
-        "lr_scheduler_type": "constant",
-        "max_grad_norm": 1e9,
-    } | given
-    if objective.is_paired:
-        anchor = None
-        if objective is Objective.KTO_PAIR:
-            anchor = RunningAnchor(every=1000)
-            anchor.add(2.0, 0)
-        trainer = pair_trainer(folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=settings)
-    else:
-        trainer = unpaired_trainer(
-            folder, prepared_pairs(PAIRS), objective, model=model, ref_model=tiny_llama(1 - seed), settings=settings
-        )
-    trainer.train(resume_from_checkpoint=resume)
-    if objective is Objective.KTO:
-        assert trainer.state.log_history[0]["kl"] > 1
-    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
 @pytest.mark.parametrize("objective", list(Objective))
@@ -50,6 +20,17 @@ def test_a_step_is_the_same_for_every_size_of_micro_batches(tmp_path: Path, obje
     for size in (2, 4) if objective is Objective.KTO else (1, 2, 4):
         difference = (trained(tmp_path, objective, size) - whole).abs().max()
         assert difference < 1e-5 * moved, (size, difference / moved)
+
+
+def test_two_ranks_take_the_steps_of_one_process_under_every_objective(tmp_path: Path) -> None:
+    on_ranks(train_each, tmp_path)
+    one, other = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))
+    for objective in Objective:
+        assert torch.equal(one[objective.value], other[objective.value]), objective
+        alone = trained(tmp_path, objective, BATCH)
+        moved = (alone - trained(tmp_path, objective, BATCH, learning_rate=0.0)).abs().max()
+        difference = (one[objective.value] - alone).abs().max()
+        assert difference < 1e-5 * moved, (objective, difference / moved)
 
 
 @pytest.mark.parametrize("objective", [Objective.SFT, Objective.KTO])
