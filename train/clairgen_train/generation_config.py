@@ -49,7 +49,10 @@ def check_generation_config(settings: TrainingSettings) -> list[str]:
 
 
 def stop_tokens(settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase") -> frozenset[int]:
-    """The ids of the tokens at which the model stops generating: by its files, and the tokenizer's end token."""
+    """The ids of the tokens at which the model stops generating: by its files, and the tokenizer's end token.
+
+    Raises InputError where the files give something else.
+    """
     config: GenerationConfig | PreTrainedConfig
     try:
         config = GenerationConfig.from_pretrained(settings.model, revision=settings.revision or "main")
@@ -58,8 +61,12 @@ def stop_tokens(settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase"
             settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
     found = [getattr(config, "eos_token_id", None), tokenizer.eos_token_id]
-    ids = (each for ends in found for each in (ends if isinstance(ends, list) else [ends]))
-    return frozenset(each for each in ids if isinstance(each, int))
+    ids = [each for ends in found for each in (ends if isinstance(ends, list) else [ends]) if each is not None]
+    if wrong := [each for each in ids if not isinstance(each, int)]:
+        raise InputError(
+            f"eos_token_id of {settings.model} is {wrong[0]!r}, which is no token id; correct its generation_config.json"
+        )
+    return frozenset(ids)
 
 
 def _refusal(model: str, error: ValueError) -> str:

@@ -1,14 +1,15 @@
-"""The model to train and its tokenizer, loaded from a folder or the hub, the adapters it may get, and its weights in bfloat16."""
+"""The model to train and its tokenizer, loaded from a folder or the hub, and the adapters it may get."""
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, cast
 
 import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
 from clairgen_train.generation_config import repair_generation_config
-from clairgen_train.run_folder import write_atomically
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
@@ -73,19 +74,36 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     frozen = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     quantization = _four_bits() if lora is not None and lora.quantize_4bit else None
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             settings.model,
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
             dtype=torch.float32 if lora is None else frozen,
             use_safetensors=True,
+            output_loading_info=True,
             **({} if quantization is None else {"quantization_config": quantization}),
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise InputError(_not_loaded(settings, error)) from error
+    model, loading = cast("tuple[PreTrainedModel, dict[str, list[str]]]", loaded)  # with output_loading_info
+    _require_whole(settings, loading)
+    _require_causal(settings, model)
     if model.generation_config is not None:
         repair_generation_config(model.generation_config, settings.model)
     return model
+
+
+def require_target_modules(model: "PreTrainedModel", lora: Lora) -> None:
+    """Raise ConfigError for a layer to adapt that the model lacks; PEFT passes over it if the model has another of the list."""
+    names = {
+        name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)
+    }
+    paths = [name for name, _ in model.named_modules()]
+    for target in [] if isinstance(lora.target_modules, str) else lora.target_modules:
+        if not any(path == target or path.endswith(f".{target}") for path in paths):
+            raise ConfigError(
+                f"lora.target_modules: the model has no layer {target!r}; use all-linear, or of: {', '.join(sorted(names))}"
+            )
 
 
 def lora_config(lora: Lora) -> "LoraConfig":
@@ -101,31 +119,26 @@ def lora_config(lora: Lora) -> "LoraConfig":
     )
 
 
-def round_to_bf16(folder: Path) -> None:
-    """Rewrite the saved weights of a model or an adapter in bfloat16, file by file, each of them whole or not at all."""
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
+def _require_whole(settings: TrainingSettings, loading: Mapping[str, Collection[str]]) -> None:
+    """Raise InputError where weights are missing, which transformers fills with random numbers."""
+    if missing := sorted(loading["missing_keys"]):
+        raise InputError(
+            f"the files of {settings.model} lack weights that its config.json asks for ({len(missing)}, such as {missing[0]}), "
+            "which would be random; get the model again, or correct its config.json"
+        )
 
-    size = 0
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata()
-        weights = {
-            name: tensor.to(torch.bfloat16) if tensor.is_floating_point() else tensor
-            for name, tensor in load_file(file).items()
-        }
-        size += sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
-        partial = file.with_suffix(".partial")
-        save_file(weights, partial, metadata=metadata)
-        partial.replace(file)
-    index, config = folder / "model.safetensors.index.json", folder / "config.json"
-    if index.is_file():
-        content = json.loads(index.read_text(encoding="utf-8"))
-        content["metadata"]["total_size"] = size
-        write_atomically(index, json.dumps(content, indent=2) + "\n")
-    if config.is_file():
-        content = json.loads(config.read_text(encoding="utf-8")) | {"dtype": "bfloat16"}
-        write_atomically(config, json.dumps(content, indent=2) + "\n")
+
+def _require_causal(settings: TrainingSettings, model: "PreTrainedModel") -> None:
+    """Raise InputError for a model whose tokens see later ones, such as BERT's, which no log-probability is of an answer."""
+    if getattr(model.config, "is_decoder", True) or any(parameter.is_meta for parameter in model.parameters()):
+        return
+    ids = torch.tensor([[5, 6, 7, 8], [5, 6, 7, 9]], device=model.device) % model.config.get_text_config().vocab_size
+    with torch.no_grad():
+        first, other = model(input_ids=ids).logits[:, :3].float()
+    if not torch.allclose(first, other, rtol=1e-2, atol=1e-2):
+        raise InputError(
+            f"{settings.model} is no causal language model: its tokens see later ones; train one that generates text"
+        )
 
 
 def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:
@@ -159,6 +172,8 @@ def _four_bits() -> object:
 
 def _not_loaded(settings: TrainingSettings, error: Exception) -> str:
     reason = " ".join(str(error).split())[:300]
+    if "ignore_mismatched_sizes" in reason:  # transformers printed the shapes, which are silenced
+        reason = "its weights have other shapes than its config.json says"
     return (
         f"the model {settings.model} cannot be loaded; give a folder with config.json and safetensors, or a name on the hub "
         f"({reason})"

@@ -65,10 +65,10 @@ class CachedReferences:
         forward = _install_shared_forward(trainer) if self._share else "trl"
         accelerator = trainer.accelerator
         file = self._file(trainer, forward)
-        cached = torch.tensor([int(file.is_file())], device=accelerator.device)
-        is_cached = bool(accelerator.gather(cached).min())
+        stored = _stored(file, len(pairs))
+        is_cached = bool(accelerator.gather(torch.tensor([int(stored is not None)], device=accelerator.device)).min())
         score = _reference_score(trainer)
-        if is_cached and self._difference(Dataset.from_file(str(file)), pairs, trainer, score).is_too_large:
+        if stored is not None and is_cached and self._difference(stored, pairs, trainer, score).is_too_large:
             is_cached = False
             if accelerator.is_main_process:
                 say(f"the cached reference log-probabilities do not match the model ({file})")
@@ -211,6 +211,20 @@ def _install_shared_forward(trainer: "Trainer") -> str:
                 say(f"the prefix that two answers share is computed twice: {reason}")
             return "trl"
     return "shared"
+
+
+def _stored(file: Path, count: int) -> "Dataset | None":
+    """The cached values of `count` pairs; None where there are none, or the file is damaged."""
+    import pyarrow as pa
+    from datasets import Dataset
+
+    if not file.is_file():
+        return None
+    try:
+        stored = Dataset.from_file(str(file))
+    except (OSError, pa.ArrowException):
+        return None
+    return stored if len(stored) == count and set(_COLUMNS) <= set(stored.column_names) else None
 
 
 def _write(log_probs: PairLogProbs, file: Path) -> None:

@@ -18,7 +18,7 @@ from clairgen_train.divergence import StopOnDivergence
 from clairgen_train.generation_config import check_generation_config, stop_tokens
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
-from clairgen_train.model import load_model, load_tokenizer, lora_config, round_to_bf16, vocabulary_size
+from clairgen_train.model import load_model, load_tokenizer, lora_config, require_target_modules, vocabulary_size
 from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
@@ -26,6 +26,7 @@ from clairgen_train.progress import ProgressLog, say
 from clairgen_train.reference import CachedReferences, NoReferences, cache_folder, weights_hash
 from clairgen_train.resources import resource_errors
 from clairgen_train.run_folder import RunFolder
+from clairgen_train.saved_weights import round_to_bf16
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.signals import StopOnSignal
 from clairgen_train.trajectories import final_metrics
@@ -117,6 +118,8 @@ def _trainer(
     config = trl_config(settings, folder.path, ranks)
     require_batch_size(config, settings, ranks)
     model = load_model(settings)
+    if settings.lora:
+        require_target_modules(model, settings.lora)
     peft_config = lora_config(settings.lora) if settings.lora else None
     references = _references(settings, pairs.facts["train"]["sha256"], tokenizer.pad_token_id)
     if not settings.objective.is_paired:

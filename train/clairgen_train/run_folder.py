@@ -7,9 +7,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import InputError, RunError
+from clairgen_train.saved_weights import is_whole
 from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings_yaml
 
 _SETTINGS = "training.yaml"
@@ -125,7 +127,7 @@ class RunFolder:
         file = self.path / _MODEL
         if not file.is_file():
             write_atomically(file, json.dumps({"model": model, "weights_sha256": weights_sha256}, indent=2) + "\n")
-        elif json.loads(file.read_text(encoding="utf-8"))["weights_sha256"] != weights_sha256:
+        elif read_record(file).get("weights_sha256") != weights_sha256:
             raise RunError(
                 f"the model {model} has changed since {self.path} was begun, and with it the reference; train it in another "
                 "folder"
@@ -158,6 +160,25 @@ class RunFolder:
         (self.path / "data.json").unlink(missing_ok=True)
 
 
+def read_record(file: Path) -> dict[str, Any]:
+    """A JSON object that `write_atomically` wrote. Raises RunError where something else has damaged it."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(damaged(file, error)) from error
+    if not isinstance(content, dict):
+        raise RunError(damaged(file, "it is no JSON object"))
+    return content
+
+
+def damaged(file: Path, reason: object) -> str:
+    """The sentence about a file of a run that cannot be read."""
+    return (
+        f"{file} is damaged, so the run cannot go on ({' '.join(str(reason).split())[:200]}); restore the file, or train in "
+        "another folder"
+    )
+
+
 def write_atomically(file: Path, text: str) -> None:
     """Write a file completely or not at all."""
     partial = file.with_name(f".{file.name}.partial")
@@ -171,9 +192,11 @@ def _text(settings: TrainingSettings, name: str) -> str:
 
 
 def _is_complete(checkpoint: Path, ranks: int) -> bool:
-    """Whether the state, which the trainer writes last, and the random state of every rank are there."""
+    """Whether the state, which the trainer writes last, and the random state of every rank are there, and no file is cut off."""
     try:
         json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return ranks == 1 or all((checkpoint / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
+    random = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
+    files = [file for file in checkpoint.iterdir() if file.suffix in (".safetensors", ".pt", ".pth")]
+    return all((checkpoint / name).is_file() for name in random) and all(map(is_whole, files))

@@ -111,7 +111,9 @@ class TrainingSettings(_Strict):
         description="Type of the trained model's weights. bf16 halves the files and rounds to about 3 digits, in which small "
         "changes get lost. Checkpoints always keep fp32.",
     )
-    seed: int = Field(0, ge=0, description="Seed for the order of pairs, the choice of held-out pairs, and samples.")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Seed for the order of pairs, the choice of held-out pairs, and samples."
+    )
     lora: Lora | None = Field(None, description="Train adapters instead of all weights.")
     kto_pair: KtoPair = Field(KtoPair(), description="The anchor of KTO-pair.")
     sampled_answers: int = Field(

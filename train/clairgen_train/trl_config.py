@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TrainingArguments, get_scheduler
+from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
@@ -30,12 +30,15 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
     try:
         if settings.objective.is_paired:
-            return DPOConfig(**common)
-        return KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+            config = DPOConfig(**common)
+        else:
+            config = KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+        Trainer.get_optimizer_cls_and_kwargs(config)  # may need a package that is not installed
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
         ) from error
+    return config
 
 
 def _require_schedule(settings: TrainingSettings) -> None:

@@ -15,7 +15,7 @@ from clairgen_train.data.rows import pair_row
 from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, numbered_rows
 from clairgen_train.data.truncate import TokenLimits
 from clairgen_train.objectives import Objective
-from clairgen_train.run_folder import write_atomically
+from clairgen_train.run_folder import damaged, read_record, write_atomically
 from clairgen_train.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -92,19 +92,27 @@ def prepare_pairs(
 
 def prepared_pairs(out: Path) -> PreparedPairs:
     """The pairs that `prepare_pairs` wrote, memory-mapped."""
-    from datasets import Dataset
-
     facts = data_facts(out)
     train, held_out = (out / "pairs" / f"{name}.arrow" for name in ("train", "held_out"))
     has_held_out = bool(facts.get("held_out", {}).get("kept"))
-    return PreparedPairs(
-        Dataset.from_file(str(train)), Dataset.from_file(str(held_out)) if has_held_out else None, facts
-    )
+    return PreparedPairs(_rows(train), _rows(held_out) if has_held_out else None, facts)
+
+
+def _rows(file: Path) -> "Dataset":
+    import pyarrow as pa
+    from datasets import Dataset
+
+    try:
+        return Dataset.from_file(str(file))
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(damaged(file, error)) from error
 
 
 def data_facts(out: Path) -> dict[str, Any]:
     """What data.json says of the pairs in `out`; names that earlier versions wrote are given their present names."""
-    facts: dict[str, Any] = json.loads((out / _FACTS_FILE).read_text(encoding="utf-8"))
+    facts = read_record(out / _FACTS_FILE)
+    if "train" not in facts:
+        raise RunError(damaged(out / _FACTS_FILE, "it has no key `train`"))
     for name in ("train", "held_out"):
         if name in facts:
             counts = {_OLD_COUNTS.get(key, key): value for key, value in facts[name].items()}

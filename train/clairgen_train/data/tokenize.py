@@ -125,7 +125,7 @@ class PairTokenizer:
             for answer in (row.chosen, row.rejected):
                 conversation = [*row.prompt, {"role": "assistant", "content": answer}]
                 yield self._text(row, conversation, add_generation_prompt=False)
-        except (TemplateError, TypeError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise InputError(
                 f"the model's chat template cannot render row {number:,} of the data set: {' '.join(str(error).split())}; "
                 "fix or remove that row, or give another template with --chat-template FILE"
