@@ -8,8 +8,8 @@ from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
 from clairgen_train.micro_batches import MicroBatch
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.settings import Objective
 from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer
 
 BATCH, PAIRS = 8, 7  # a last batch of 7 pairs, or of 6 answers, that no micro-batch of 2 or 4 divides

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from clairgen.errors import InputError
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 from tests.training.on_ranks import BATCH, PAIRS, train_each, trained
 from tests.training.ranks import on_ranks
 from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer

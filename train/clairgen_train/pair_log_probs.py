@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Score = Callable[[dict[str, Tensor]], Tensor]
 """From a batch of rows, chosen first, to their sums over response tokens [rows], nats; the batch as TRL collates it."""
 
+ReferencePass = Callable[[Any, "Dataset"], "Dataset"]
+"""From a trainer and its pairs to the pairs with `ref_chosen_logps` and `ref_rejected_logps`, in place of TRL's own pass."""
+
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
     """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] int64 and `weight` [B] float32."""

@@ -20,9 +20,9 @@ from trl import DPOConfig, DPOTrainer
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
 from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, with_micro_batches
-from clairgen_train.objectives import Objective
-from clairgen_train.pair_log_probs import KeptOutputs, PairCollator
+from clairgen_train.pair_log_probs import KeptOutputs, PairCollator, ReferencePass
 from clairgen_train.sampling import sampled_pairs
+from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
 TRL_PAIR_LOSSES = {
@@ -32,8 +32,6 @@ TRL_PAIR_LOSSES = {
     Objective.SFT: "sft",
 }
 """The objectives for pairs that TRL has a loss for, by TRL's names."""
-
-ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 
 
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy

@@ -16,8 +16,8 @@ from torch import nn
 from trl.models import prepare_deepspeed
 
 from clairgen.errors import InputError, RunStoppedError
+from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import PairLogProbs, Score, pair_log_probs, policy_score
-from clairgen_train.progress import say
 
 if TYPE_CHECKING:
     from datasets import Dataset

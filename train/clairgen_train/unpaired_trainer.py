@@ -5,7 +5,7 @@ TRL runs the model and logs its metrics; the loss is this package's, since TRL's
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from datasets import Dataset, concatenate_datasets
@@ -17,12 +17,9 @@ from clairgen.errors import ConfigError
 from clairgen_train.data.unpair import BlockSampler, labeled_answers
 from clairgen_train.losses import apo_zero_unpaired, kto
 from clairgen_train.micro_batches import MICRO_BATCH, with_micro_batches
-from clairgen_train.objectives import Objective
-from clairgen_train.pair_log_probs import KeptOutputs
+from clairgen_train.pair_log_probs import KeptOutputs, ReferencePass
+from clairgen_train.settings import Objective
 from clairgen_train.validation import require_map_style
-
-if TYPE_CHECKING:
-    from clairgen_train.pair_trainer import ReferencePass
 
 TRL_UNPAIRED_LOSSES = {Objective.KTO: "kto", Objective.APO_ZERO_UNPAIRED: "apo_zero_unpaired"}
 """The objectives for single answers, by TRL's names."""
@@ -48,7 +45,7 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         args: KTOConfig,
         train_dataset: Dataset,
         objective: Objective = Objective.KTO,
-        reference_pass: "ReferencePass | None" = None,
+        reference_pass: ReferencePass | None = None,
         **kwargs: object,
     ) -> None:
         self._reference_pass = reference_pass

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 from clairgen.errors import InputError, RunError
 from clairgen_train.data.load import data_hash, read_split
 from clairgen_train.data.rows import pair_row
-from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, numbered_rows
-from clairgen_train.data.truncate import TokenLimits
-from clairgen_train.objectives import Objective
+from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, TokenLimits, numbered_rows
 from clairgen_train.run_folder import damaged, read_record, write_atomically
-from clairgen_train.settings import TrainingSettings
+from clairgen_train.settings import Objective, TrainingSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset
