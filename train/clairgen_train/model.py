@@ -26,15 +26,23 @@ _NAMED = re.compile(r"^- `(\w+)`:", re.MULTILINE)
 
 def vocabulary_size(settings: TrainingSettings) -> int:
     """How many token ids the model knows, from its configuration alone. Raises InputError if there is no such model."""
-    from transformers import AutoConfig
+    return int(_text_config(settings).vocab_size)
 
+
+def context_tokens(settings: TrainingSettings) -> int | None:
+    """The most tokens that the model takes, from its configuration alone; None where it sets no limit."""
+    most = getattr(_text_config(settings), "max_position_embeddings", None)
+    return most if isinstance(most, int) and most > 0 else None
+
+
+def _text_config(settings: TrainingSettings) -> PreTrainedConfig:
     try:
         config = AutoConfig.from_pretrained(
             settings.model, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
     except (OSError, ValueError) as error:
         raise InputError(_not_loaded(settings, error)) from error
-    return int(config.get_text_config().vocab_size)
+    return cast("PreTrainedConfig", config.get_text_config())
 
 
 def load_tokenizer(settings: TrainingSettings, vocabulary: int) -> "PreTrainedTokenizerBase":

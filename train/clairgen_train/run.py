@@ -12,13 +12,14 @@ import transformers
 from accelerate import PartialState
 
 from clairgen.errors import DrainedError
-from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
+from clairgen_train.data.prepare import ModelFacts, PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.interruptions import StopOnDivergence, StopOnSignal, resource_errors
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
 from clairgen_train.metrics_log import ProgressLog, say
 from clairgen_train.model import (
     check_generation_config,
+    context_tokens,
     load_model,
     load_tokenizer,
     lora_config,
@@ -65,7 +66,8 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
             "leaves that out"
         )
     with resource_errors(settings, folder.path):
-        prepare_pairs(data, settings, tokenizer, vocabulary, stop_tokens(settings, tokenizer), folder.path)
+        facts = ModelFacts(vocabulary, context_tokens(settings), stop_tokens(settings, tokenizer))
+        prepare_pairs(data, settings, tokenizer, facts, folder.path)
         folder.save(settings, data)
     return folder
 

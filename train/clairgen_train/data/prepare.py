@@ -41,15 +41,23 @@ class PreparedPairs:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What of a model its data must fit: how many token ids it knows, the most tokens it takes, and those at which it stops."""
+
+    vocabulary: int
+    context: int | None
+    end_tokens: Collection[int]
+
+
 def prepare_pairs(
     data: str,
     settings: TrainingSettings,
     tokenizer: "PreTrainedTokenizerBase",
-    vocabulary: int,
-    end_tokens: Collection[int],
+    model: ModelFacts,
     out: Path,
 ) -> None:
-    """Load, tokenize, truncate and write the pairs of `data` into `out`, once; the model stops generating at `end_tokens`.
+    """Load, tokenize, truncate and write the pairs of `data` into `out`, once.
 
     Raises InputError where none can be used, RunError where `data` has changed since.
     """
@@ -71,9 +79,10 @@ def prepare_pairs(
         if split is not None:
             pair_tokenizer = PairTokenizer(
                 tokenizer,
-                vocabulary,
+                model.vocabulary,
                 limits,
-                end_tokens=end_tokens,
+                context=model.context,
+                end_tokens=model.end_tokens,
                 own_objectives=settings.pair_objectives == "use",
             )
             counts = pair_tokenizer.counts

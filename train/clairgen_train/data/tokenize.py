@@ -102,8 +102,8 @@ class PairTokenizer:
     """Turns rows into ids with a model's tokenizer and counts what it truncates and drops.
 
     `vocabulary` is the model's number of embeddings: ids beyond it mean that tokenizer and model do not belong together.
-    `end_tokens` are the ids at which the model stops, by default the tokenizer's. Without `own_objectives` the column `objective`
-    is not read.
+    `context` is the most tokens that the model takes, if it has a limit. `end_tokens` are the ids at which the model stops, by
+    default the tokenizer's. Without `own_objectives` the column `objective` is not read.
     """
 
     def __init__(
@@ -112,12 +112,14 @@ class PairTokenizer:
         vocabulary: int,
         limits: TokenLimits,
         *,
+        context: int | None = None,
         end_tokens: Collection[int] | None = None,
         own_objectives: bool = True,
     ) -> None:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._limits = limits
+        self._context = context
         self._end_tokens = {tokenizer.eos_token_id} if end_tokens is None else set(end_tokens)
         self._own_objectives = own_objectives
         self.counts = DataCounts()
@@ -152,6 +154,7 @@ class PairTokenizer:
             if reason is not None:
                 self.counts.dropped[reason] += 1
                 continue
+            self._require_room(pair, number)
             self._count(whole, pair)
             rendered = zip((row.chosen, row.rejected), texts[3 * position + 1 : 3 * position + 3], strict=True)
             self.counts.answers_rendered_differently += any(answer.strip() not in text for answer, text in rendered)
@@ -191,6 +194,15 @@ class PairTokenizer:
             raise InputError(
                 f"the tokenizer gives the id {highest} in row {number:,}, and the model knows only {self._vocabulary}: they do "
                 "not belong together; use the tokenizer that came with the model"
+            )
+
+    def _require_room(self, pair: PairIds, number: int) -> None:
+        tokens = len(pair.prompt) + max(len(pair.chosen), len(pair.rejected))
+        if self._context is not None and tokens > self._context:
+            raise InputError(
+                f"the prompt and an answer of row {number:,} have {tokens:,} tokens, and the model takes at most "
+                f"{self._context:,} (max_position_embeddings); lower prompt_tokens and response_tokens, so that they add up to "
+                "no more"
             )
 
     def _count(self, whole: PairIds, pair: PairIds) -> None:
