@@ -121,6 +121,8 @@ def test_a_damaged_file_of_a_run_is_named(
         ("model.safetensors", cut),
         ("optimizer.pt", cut),
         ("scheduler.pt", lambda file: file.write_bytes(b"cos\nsystem\n(S'true'\ntR.")),
+        ("optimizer.pt", lambda file: file.unlink()),
+        ("scheduler.pt", lambda file: file.unlink()),
         ("rng_state.pth", lambda file: file.unlink()),
     ],
 )

@@ -192,11 +192,20 @@ def _text(settings: TrainingSettings, name: str) -> str:
 
 
 def _is_complete(checkpoint: Path, ranks: int) -> bool:
-    """Whether the state, which the trainer writes last, and the random state of every rank are there, and no file is cut off."""
+    """Whether all that a run goes on from is there and not cut off: the trainer writes its state last, after weights, optimizer,
+    schedule and the random state of every rank.
+    """
     try:
         json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    random = ["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]
-    files = [file for file in checkpoint.iterdir() if file.suffix in (".safetensors", ".pt", ".pth")]
-    return all((checkpoint / name).is_file() for name in random) and all(map(is_whole, files))
+    wanted = {
+        "scheduler.pt",
+        *(["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]),
+    }
+    found = list(checkpoint.iterdir())
+    has_optimizer = any(
+        path.name.startswith(("optimizer", "global_step")) for path in found
+    )  # the second is DeepSpeed's
+    files = [path for path in found if path.suffix in (".safetensors", ".pt", ".pth") and path.is_file()]
+    return has_optimizer and wanted <= {path.name for path in files} and all(map(is_whole, files))
