@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
     "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
+    "to-gguf": "Write a trained model as a GGUF file, which the embedded server serves.",
     "migrate": "Bring the database of a run up to this version's schema. Nothing that was paid for is lost.",
 }
 

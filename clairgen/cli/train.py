@@ -1,5 +1,6 @@
 """`clairgen train`: from an exported data set to an aligned model."""
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,17 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "
 
 MOST_DROPPED = 0.1
 """The share of rows that may be dropped without a warning."""
+
+_NOTES = {
+    "prompts_rendered_differently": "prompts are rendered differently by the chat template once an answer follows; the differing "
+    "end is left out",
+    "answers_rendered_differently": "pairs have an answer that the chat template does not render as it is, such as without its "
+    "thinking; only what it renders is trained on",
+    "without_end_token": "pairs have an answer that the chat template renders without a token at which the model stops, so "
+    "training does not teach it to stop; check the template, and eos_token_id in the model's generation_config.json",
+    "unused_objectives": "pairs name an objective of their own, which this run does not use",
+}
+"""What the user is told of the counts of data.json."""
 
 
 def train_command(
@@ -129,7 +141,11 @@ def print_data(folder: Path) -> None:
             + _listed(" dropped", counts["dropped"])
             + _listed(" truncated", counts["truncated"])
         )
-    train = facts["train"]
+    _print_notes(facts["train"])
+
+
+def _print_notes(train: Mapping[str, Any]) -> None:
+    """Print what else the user should know of the rows to train on; `train` are their counts."""
     dropped = sum(train["dropped"].values())
     if dropped > MOST_DROPPED * train["rows"]:
         typer.echo(
@@ -142,11 +158,11 @@ def print_data(folder: Path) -> None:
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{count:,} rows were {SHAPES[shape]}")
-    if train["prompts_rendered_differently"]:
-        typer.echo(
-            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
-            "follows; the differing end is left out"
-        )
+    for field, count in train.get("unused_fields", {}).items():
+        typer.echo(plain_line(f"{count:,} rows have messages with the field {field!r}, which is not used"))
+    for name, note in _NOTES.items():
+        if train.get(name):  # earlier versions did not count all of these
+            typer.echo(f"{train[name]:,} {note}")
     if len(train["objectives"]) > 1:
         typer.echo(
             "By pair: " + plain_line(", ".join(f"{count:,} {name}" for name, count in train["objectives"].items()))

@@ -9,6 +9,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import MixtralConfig, MixtralForCausalLM, set_seed
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
@@ -200,6 +201,15 @@ def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2, weight=[1.0, 0.5] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None)
     assert {"objective", "weight"} <= batch_of(trainer, rows).keys()
+
+
+def test_rows_are_truncated_as_trls_own_collator_truncates_them(tmp_path: Path) -> None:
+    rows = prepared_pairs(4)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None, settings={"max_length": 6})
+    of_trl = DataCollatorForPreference(pad_token_id=PAD, max_length=6)(list(rows))
+    batch = batch_of(trainer, rows)
+    assert batch["input_ids"].size(1) == 6
+    assert all(torch.equal(batch[name], of_trl[name]) for name in of_trl)
 
 
 @pytest.mark.parametrize("code", [Objective.KTO.code, 99])

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from clairgen.errors import InputError
 
@@ -65,22 +65,30 @@ def tokenizer_places(source: ModelSource) -> list[tuple[str, str | None]]:
 
 def load_base(source: ModelSource, *, trust_remote_code: bool, **options: Any) -> "PreTrainedModel":  # noqa: ANN401
     """The base's weights alone; `options` are those of `from_pretrained`. Raises InputError if they cannot be loaded."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        loaded = AutoModelForCausalLM.from_pretrained(
             source.base,
             revision=source.revision,
             trust_remote_code=trust_remote_code,
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         of_adapter = "" if source.adapter is None else f", the base of the adapter {source.adapter},"
         raise InputError(
             f"the model {source.base}{of_adapter} cannot be loaded; give a folder with config.json and safetensors, or a name on "
             f"the hub ({' '.join(str(error).split())[:300]})"
         ) from error
+    model, loading = cast("tuple[PreTrainedModel, dict[str, list[str]]]", loaded)  # with output_loading_info
+    if missing := sorted(loading["missing_keys"]):  # transformers fills them with random numbers
+        raise InputError(
+            f"the files of {source.base} lack weights that its config.json asks for ({len(missing)}, such as {missing[0]}), "
+            "which would be random; get the model again, or correct its config.json"
+        )
     return model
 
 

@@ -20,7 +20,8 @@ from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.pair_log_probs import PairCollator
+from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, with_micro_batches
+from clairgen_train.pair_log_probs import KeptOutputs, PairCollator, ReferencePass
 from clairgen_train.sampling import sampled_pairs
 from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_loss_options, validate_pairs
@@ -34,7 +35,6 @@ TRL_PAIR_LOSSES = {
 """The objectives for pairs that TRL has a loss for, by TRL's names."""
 
 _OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
-ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 
 
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
@@ -48,6 +48,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """
 
     precompute_ref_logps: bool  # TRL's: whether a batch holds the reference's log-probs
+    loss_is_scaled_for_ga = True  # transformers need not divide by the number of micro-batches
 
     def __init__(
         self,
@@ -69,6 +70,9 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         self.objective, self.anchor = objective, anchor
         rejected = train_dataset["rejected_ids"] if "rejected_ids" in train_dataset.column_names else [[0]]
         self._has_rejected = any(len(ids) for ids in rejected)
+        codes = train_dataset.unique("objective") if "objective" in train_dataset.column_names else []
+        self._has_sft = objective is Objective.SFT or Objective.SFT.code in codes
+        self._only_sft = objective is Objective.SFT and {*codes, objective.code} == {objective.code}
         args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
@@ -85,7 +89,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if isinstance(anchor, RunningAnchor):
             self.add_callback(anchor)
         if data_collator is None:  # TRL's own drops the pairs' objectives and weights
-            self.data_collator = PairCollator(self._tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
+            self.data_collator = PairCollator(
+                self._tokenizer.pad_token_id,
+                max_length=args.max_length,
+                truncation_mode=args.truncation_mode,
+                pad_to_multiple_of=args.pad_to_multiple_of,
+            )
 
     def _prepare_dataset(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
         if "prompt_ids" in dataset.column_names:
@@ -107,6 +116,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
                     del metrics[name]
         super().log(logs, *args, **kwargs)
 
+    def reference_log_probs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The reference's sums over response tokens for a batch of rows, chosen first, [rows], nats."""
+        return torch.cat(self.compute_ref_log_probs(model, batch))
+
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """Write no card: a run writes its own once it is finished."""
 
@@ -124,34 +137,82 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         return loss
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], object]:
+        """The micro-batches of an optimizer step, each with its part in the step; see `micro_batches`."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = with_micro_batches(self, batches, len(self.train_dataset))
+        if self._has_sft and batches:
+            tokens = self._mean_sft_tokens(batches)
+            batches = [batch | {"sft_tokens": tokens} for batch in batches]
+        return batches, items
+
+    def _mean_sft_tokens(self, batches: Sequence[Mapping[str, Any]]) -> Tensor:
+        """Mean tokens of the chosen answers of the step that are trained under SFT, over all micro-batches and ranks."""
+        totals = torch.zeros(2, device=self.accelerator.device)
+        for batch in batches:
+            counted = batch[MICRO_BATCH].counted
+            tokens = batch["completion_mask"][:, 1:].sum(dim=1).chunk(2)[0][:counted]
+            rows = torch.ones_like(tokens)
+            if "objective" in batch:
+                rows = (batch["objective"][:counted] == Objective.SFT.code).to(tokens)
+            totals += torch.stack([(tokens * rows).sum(), rows.sum()]).to(totals)
+        totals = self.accelerator.reduce(totals, reduction="sum")
+        mean: Tensor = totals[0] / totals[1].clamp(min=1)
+        return mean
+
     def _compute_loss(
-        self, model: Callable[..., Any], inputs: Mapping[str, Tensor], return_outputs: bool
+        self, model: Callable[..., Any], inputs: Mapping[str, Any], return_outputs: bool
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
-        if self._trl_computes(objective, weight):
-            trl_loss: Tensor | tuple[Tensor, object] = super()._compute_loss(model, inputs, return_outputs)
-            return trl_loss
-        if "ref_chosen_logps" not in inputs:
+        part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
+        if self._trl_computes(objective, weight, part):
+            result = super()._compute_loss(model, inputs, return_outputs)
+            fraction = 1.0 if part is None else part.fraction
+            return (result[0] * fraction, result[1]) if return_outputs else result * fraction
+        has_reference = "ref_chosen_logps" in inputs or not self._only_sft
+        if not has_reference:
+            zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)
+            inputs |= {"ref_chosen_logps": zeros, "ref_rejected_logps": zeros}
+        elif "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
-        forward = _KeptOutputs(model)
+        forward = KeptOutputs(model)
         with self._reference_in_batch():
             result = super()._compute_loss(forward, inputs, return_outputs)
+        if not has_reference:
+            self._drop_rewards()
         scores = _scores(forward.outputs.log_probs, inputs)
-        loss = self._pair_loss(scores, objective, weight)
+        losses = self._pair_losses(scores, objective, weight, sft_tokens)
+        loss = losses.mean() if part is None else part.step_mean(losses)
         if self.aux_loss_enabled:
-            loss = loss + self.router_aux_loss_coef * forward.outputs.aux_loss
+            fraction = 1.0 if part is None else part.fraction
+            loss = loss + self.router_aux_loss_coef * fraction * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
 
-    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None) -> bool:
-        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, and no weights."""
+    def _drop_rewards(self) -> None:
+        """Log no rewards where there is no reference."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        for name in [name for name in metrics if name.startswith("rewards/")]:
+            del metrics[name]
+
+    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None, part: MicroBatch | None = None) -> bool:
+        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, no weights, and every row counts.
+
+        TRL's mean over the tokens of a micro-batch is no part of the mean over the step's.
+        """
         if self.objective not in TRL_PAIR_LOSSES:
+            return False
+        if part is not None and (self.objective is Objective.SFT or part.repeats):
             return False
         uniform = objective is None or bool((objective == self.objective.code).all())
         return uniform and (weight is None or bool((weight == 1).all()))
 
-    def _pair_loss(self, scores: PairScores, objective: Tensor | None, weight: Tensor | None) -> Tensor:
+    def _pair_losses(
+        self, scores: PairScores, objective: Tensor | None, weight: Tensor | None, sft_tokens: Tensor | None
+    ) -> Tensor:
         if objective is None:
             objective = torch.full_like(scores.chosen_tokens, self.objective.code)
         if weight is None:
@@ -162,7 +223,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             kl = anchor.kl(scores, objective == Objective.KTO_PAIR.code)
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
-        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl).mean()
+        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, sft_tokens=sft_tokens)
 
     @contextmanager
     def _reference_in_batch(self) -> Iterator[None]:
@@ -209,21 +270,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             rows = [row for row, objective in enumerate(pairs["objective"]) if objective == code] or rows
         chosen = Random(seed).choices(rows, k=count)  # noqa: S311 - a sample of prompts, not a secret
         return [pairs[row]["prompt_ids"] for row in chosen]
-
-
-class _KeptOutputs:
-    """Calls the model and keeps its last outputs with log-probs, whose graph is still alive."""
-
-    outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
-
-    def __init__(self, model: Callable[..., Any]) -> None:
-        self._model = model
-
-    def __call__(self, **kwargs: object) -> object:
-        outputs = self._model(**kwargs)
-        if kwargs.get("fused_lm_head"):
-            self.outputs = outputs
-        return outputs
 
 
 def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:

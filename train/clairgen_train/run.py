@@ -14,18 +14,28 @@ from accelerate import PartialState
 from clairgen.errors import ConfigError, DrainedError
 from clairgen_train.adapters import model_source
 from clairgen_train.best_model import HeldOutWatch
-from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
+from clairgen_train.data.prepare import ModelFacts, PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.interruptions import StopOnDivergence, StopOnSignal, resource_errors
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
 from clairgen_train.merging import name_base
 from clairgen_train.metrics_log import ProgressLog, say
-from clairgen_train.model import check_generation_config, load_model, load_tokenizer, lora_config, vocabulary_size
+from clairgen_train.model import (
+    check_generation_config,
+    context_tokens,
+    load_model,
+    load_tokenizer,
+    lora_config,
+    require_target_modules,
+    stop_tokens,
+    vocabulary_size,
+)
 from clairgen_train.model_card import card
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
-from clairgen_train.reference import CachedReferences, cache_folder
+from clairgen_train.reference import CachedReferences, NoReferences, cache_folder, weights_hash
 from clairgen_train.run_folder import RunFolder
+from clairgen_train.saved_weights import round_to_bf16
 from clairgen_train.settings import Objective, TrainingSettings
 from clairgen_train.trajectories import final_metrics
 from clairgen_train.trl_config import default_precision, require_batch_size, trl_config
@@ -62,7 +72,8 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
             "leaves that out"
         )
     with resource_errors(settings, folder.path):
-        prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
+        facts = ModelFacts(vocabulary, context_tokens(settings), stop_tokens(settings, tokenizer))
+        prepare_pairs(data, settings, tokenizer, facts, folder.path)
         if (settings.early_stopping or settings.keep_best) and prepared_pairs(folder.path).held_out is None:
             raise ConfigError(
                 "early_stopping and keep_best go by the margin of held-out pairs, and none are held out of this data; leave them "
@@ -83,6 +94,8 @@ def run(folder: RunFolder) -> None:
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
+        if state.is_main_process:
+            folder.require_model(weights_hash(trainer), settings.model)
         stop = StopOnSignal(trainer.accelerator)
         trainer.add_callback(stop)
         trainer.add_callback(StopOnDivergence(trainer.accelerator, folder))
@@ -119,6 +132,8 @@ def _train(trainer: PairTrainer | UnpairedTrainer, checkpoint: Path | None, watc
 
 def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs, steps: int, best: int | None) -> None:
     """Write the card and the metrics of the saved model beside it; `best` is its step, where it is not the last one."""
+    if settings.save_dtype == "bf16":
+        round_to_bf16(folder.path)
     (folder.path / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.yaml says the same
     metrics = final_metrics(folder.trajectories, settings.beta, best) | {"steps": steps}
     metrics |= {} if best is None else {"best_step": best}
@@ -138,7 +153,10 @@ def _trainer(
     require_batch_size(config, settings, ranks)
     model = load_model(settings)
     name_base(model, settings, folder.path / "base", write=PartialState().is_main_process)
+    if settings.lora:
+        require_target_modules(model, settings.lora)
     peft_config = lora_config(settings.lora, model) if settings.lora else None
+    references = _references(settings, pairs.facts["train"]["sha256"], tokenizer.pad_token_id)
     if not settings.objective.is_paired:
         return UnpairedTrainer(
             model,
@@ -147,6 +165,7 @@ def _trainer(
             objective=settings.objective,
             processing_class=tokenizer,
             peft_config=peft_config,
+            reference_pass=references,
         )
     return PairTrainer(
         model,
@@ -157,13 +176,18 @@ def _trainer(
         processing_class=tokenizer,
         peft_config=peft_config,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
-        reference_pass=CachedReferences(
-            cache_folder(settings.reference_cache),
-            pairs.facts["train"]["sha256"],
-            share=settings.shared_prompt,
-            pad_token_id=tokenizer.pad_token_id,
-        ),
+        reference_pass=references,
     )
+
+
+def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) -> CachedReferences | NoReferences:
+    """Where the reference's log-probabilities come from; SFT has none."""
+    share = settings.shared_prompt and settings.objective.is_paired
+    if settings.objective is Objective.SFT:
+        return NoReferences(share=share)
+    if settings.objective is Objective.KTO:  # its KL answers depend on these
+        ids_hash = f"{ids_hash}, {settings.seed}, {settings.batch_size}"
+    return CachedReferences(cache_folder(settings.reference_cache), ids_hash, share=share, pad_token_id=pad_token_id)
 
 
 def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from clairgen.errors import RunError
 from clairgen_train.pair_log_probs import PairLogProbs
+from clairgen_train.run_folder import damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,10 +59,14 @@ class TrajectoryRecorder(TrainerCallback):
         if state.global_step == 0:
             self._add(0, 0.0)
         elif self._write and self._file.is_file():
+            import pyarrow as pa
             import pyarrow.compute as pc
             import pyarrow.parquet as pq
 
-            table = pq.read_table(self._file)
+            try:
+                table = pq.read_table(self._file)
+            except (OSError, pa.ArrowException) as error:
+                raise RunError(damaged(self._file, error)) from error
             _replace(self._file, table.filter(pc.field("step") <= state.global_step))
 
     def on_epoch_end(

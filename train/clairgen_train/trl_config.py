@@ -8,7 +8,7 @@ from typing import Any, Literal, get_type_hints
 import torch
 from pydantic import TypeAdapter, ValidationError
 from rapidfuzz import process
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
@@ -23,6 +23,7 @@ _OTHER_NAMES = {
     "num_train_epochs": "epochs",
     "optim": "optimizer",
     "lr_scheduler_type": "scheduler",
+    "lr_scheduler_kwargs": "scheduler_kwargs",
     "warmup_steps": "warmup_steps or warmup_ratio",
     "bf16": "precision",
     "fp16": "precision",
@@ -99,17 +100,35 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
     if settings.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("precision fp16 needs a GPU, and none is found here; use fp32")
     kind = DPOConfig if settings.objective.is_paired else KTOConfig
+    _require_schedule(settings)
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
     common |= _checked_fields(settings.trl, kind, common)
     try:
         if settings.objective.is_paired:
             config = DPOConfig(**common)
             validate_loss_options(config)
-            return config
-        return KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+        else:
+            config = KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+        Trainer.get_optimizer_cls_and_kwargs(config)  # may need a package that is not installed
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return config
+
+
+def _require_schedule(settings: TrainingSettings) -> None:
+    """Raise ConfigError for arguments of the schedule that it lacks, does not take, or would not use."""
+    if settings.scheduler in ("constant", "constant_with_warmup") and settings.scheduler_kwargs:
+        raise ConfigError(f"the schedule {settings.scheduler} takes no scheduler_kwargs; leave them out")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.learning_rate)
+    kwargs = dict(settings.scheduler_kwargs)
+    try:
+        get_scheduler(settings.scheduler, optimizer, settings.warmup_steps, settings.warmup_steps + 1, kwargs)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"the schedule {settings.scheduler} cannot be used with scheduler_kwargs {settings.scheduler_kwargs}; correct them: "
+            f"{' '.join(str(error).split())[:300]}"
         ) from error
 
 
@@ -174,6 +193,7 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         "optim": settings.optimizer,
         "lr_scheduler_type": settings.scheduler,
+        "lr_scheduler_kwargs": settings.scheduler_kwargs,
         "warmup_steps": settings.warmup_steps if settings.warmup_ratio is None else settings.warmup_ratio,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,

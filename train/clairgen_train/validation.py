@@ -2,7 +2,7 @@
 
 import math
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from trl import DPOConfig
 
 from clairgen.errors import ConfigError, InputError
@@ -23,8 +23,18 @@ def validate_loss_options(args: DPOConfig) -> None:
         raise ConfigError(f"{found[0]} changes TRL's losses but not the paper's equations; leave it at its default.")
 
 
+def require_map_style(dataset: object) -> None:
+    """Raise InputError for a data set that is streamed: its length and its rows must be known before the first step."""
+    if isinstance(dataset, IterableDataset):
+        raise InputError(
+            "The training data is an IterableDataset, whose rows are not known in advance; load it as a Dataset "
+            "(load_dataset without streaming, or Dataset.from_generator)."
+        )
+
+
 def validate_pairs(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
     """Raise InputError for objectives or weights that pairs cannot have, ConfigError for a run that lacks what it needs."""
+    require_map_style(dataset)
     names = list(Objective)
     codes = dataset.unique("objective") if "objective" in dataset.column_names else []
     unknown = [code for code in codes if code not in range(len(names)) or not names[code].is_paired]

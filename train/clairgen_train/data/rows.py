@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -22,6 +22,24 @@ SHAPES = {
     "conversations": "conversations, of which the last answer is trained on",
 }
 """The shapes of a row, by name, each with a description for the user; the first needs no conversion."""
+
+_FIXED_OPTIONS = frozenset(
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "max_length",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "truncation",
+    }
+)
+"""Of `apply_chat_template`: what is no option of a template."""
 
 
 SINGLE_ANSWERS = frozenset({"labeled answers", "answers", "conversations"})
@@ -68,7 +86,8 @@ class PairRow:
     """What one row trains on: the prompt's messages and the text of both answers.
 
     A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective` and `weight` are
-    the row's own, where the data has those columns; `shape` is a key of SHAPES.
+    the row's own, where the data has those columns; `shape` is a key of SHAPES. `template_options` are for the chat template,
+    from the column `chat_template_kwargs`; `unused_fields` names what messages hold beside role and content.
     """
 
     pair_id: str
@@ -79,10 +98,15 @@ class PairRow:
     objective: Objective | None = None
     weight: float = 1.0
     label: bool | None = None
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+    unused_fields: frozenset[str] = frozenset()
 
 
-def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
-    """Read row `number` of a data set. Raises InputError, one sentence, for a row that is not a pair."""
+def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True) -> PairRow:
+    """Read row `number` of a data set, its column `objective` only with `own_objective`.
+
+    Raises InputError, one sentence, for a row that is not a pair.
+    """
     where = f"row {number:,} of the data set"
     lost = unsupported_column(row)
     if lost:
@@ -111,8 +135,10 @@ def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
         chosen=texts[0],
         rejected=texts[1],
         shape=shape,
-        objective=_objective(row.get("objective"), where),
+        objective=_objective(row.get("objective"), where) if own_objective else None,
         weight=_weight(row.get("weight"), where),
+        template_options=_template_options(row.get("chat_template_kwargs"), where),
+        unused_fields=_unused_fields(given, *answers.values()),
     )
 
 
@@ -123,7 +149,7 @@ def answer_row(row: Mapping[str, Any], number: int) -> PairRow:
     if lost:
         raise InputError(f"{where} {lost}; fix or remove that row")
     if "completion" in row:
-        prompt, answer = _prompt_and_completion(row, where)
+        prompt, answer, given = _prompt_and_completion(row, where)
         shape = "labeled answers" if "label" in row else "answers"
     else:
         messages = _parsed({"messages": row.get("messages")}, where)["messages"]
@@ -131,6 +157,7 @@ def answer_row(row: Mapping[str, Any], number: int) -> PairRow:
         if not whole:
             raise InputError(f"{where} has no `messages`; fix or remove that row")
         prompt, answer, shape = whole[:-1], _answer(whole, f"`messages` in {where}"), "conversations"
+        given = [messages]
     if not any(message["role"] == "user" for message in prompt):
         raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
     return PairRow(
@@ -140,23 +167,26 @@ def answer_row(row: Mapping[str, Any], number: int) -> PairRow:
         rejected=None,
         shape=shape,
         weight=_weight(row.get("weight"), where),
+        template_options=_template_options(row.get("chat_template_kwargs"), where),
+        unused_fields=_unused_fields(*given),
         label=_label(row["label"], where) if shape == "labeled answers" else None,
     )
 
 
-def _prompt_and_completion(row: Mapping[str, Any], where: str) -> tuple[Messages, str]:
+def _prompt_and_completion(row: Mapping[str, Any], where: str) -> tuple[Messages, str, list[Any]]:
     for name in ("prompt", "completion"):
         if row.get(name) is None or row.get(name) == []:
             raise InputError(f"{where} has no `{name}`; every row needs a prompt and a completion")
     given = _parsed({name: row[name] for name in ("prompt", "completion")}, where)
     if all(isinstance(cell, str) for cell in given.values()):
-        return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"])
+        return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"]), list(given.values())
     completion = _conversation(given["completion"], f"`completion` in {where}")
     if len(completion) != 1:
         raise InputError(
             f"`completion` in {where} has {len(completion)} messages; give one assistant message, and those before it in `prompt`"
         )
-    return _conversation(given["prompt"], f"`prompt` in {where}"), _answer(completion, f"`completion` in {where}")
+    prompt = _conversation(given["prompt"], f"`prompt` in {where}")
+    return prompt, _answer(completion, f"`completion` in {where}"), list(given.values())
 
 
 def _label(value: object, where: str) -> bool:
@@ -226,6 +256,29 @@ def _answer(conversation: Messages, where: str) -> str:
 def _row_hash(prompt: Messages, *answers: str) -> str:
     content = json.dumps([prompt, *answers], sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _template_options(value: object, where: str) -> dict[str, Any]:
+    """Options of the chat template, such as enable_thinking; those that a parquet file fills with null are left out."""
+    try:
+        options = json.loads(value) if isinstance(value, str) and value.strip() else value or {}
+    except ValueError:
+        options = value
+    if not isinstance(options, Mapping):
+        raise InputError(f"`chat_template_kwargs` in {where} is not an object with the template's options; correct it")
+    if fixed := sorted(_FIXED_OPTIONS & options.keys()):
+        raise InputError(
+            f"`chat_template_kwargs` in {where} sets `{fixed[0]}`, which training sets itself; leave it out"
+        )
+    return {name: option for name, option in options.items() if option is not None}
+
+
+def _unused_fields(*cells: object) -> frozenset[str]:
+    """The names of what messages hold beside their role and content and nobody reads."""
+    messages = (message for cell in cells if isinstance(cell, list) for message in cell if isinstance(message, Mapping))
+    return frozenset(
+        name for message in messages for name, value in message.items() if name not in ("role", "content") and value
+    )
 
 
 def _objective(value: object, where: str) -> Objective | None:
