@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from clairgen.errors import MissingExtraError
+from clairgen.exporting.hub import push_model, require_push
 
 
 def merge_adapter_command(
@@ -20,6 +21,13 @@ def merge_adapter_command(
     revision: Annotated[
         str | None, typer.Option(help="Branch, tag or commit of an adapter on the hub.", show_default=False)
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            help="Then upload the model to the Hugging Face hub as owner/name (token in HF_TOKEN).", show_default=False
+        ),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Make a new model on the hub public.")] = False,
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run code from the base's repository. Only if you trust it.")
     ] = False,
@@ -32,6 +40,8 @@ def merge_adapter_command(
     """
     if any(find_spec(package) is None for package in ("torch", "transformers", "peft")):
         raise MissingExtraError("Merging an adapter", "train")
+    if push_to_hub is not None:
+        require_push(push_to_hub)
     from clairgen_train.merging import merge_adapter  # needs torch, an optional package that takes seconds to load
     from clairgen_train.run import silence_libraries
 
@@ -42,3 +52,5 @@ def merge_adapter_command(
         f"{merged.largest_logit:.3g})"
     )
     typer.echo(f"The model is in {out}.")
+    if push_to_hub is not None:
+        typer.echo(push_model(out, push_to_hub, private=not public))

@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
+from clairgen.exporting.hub import push_model, require_push
 from clairgen.reporting.sanitize import plain_line
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
@@ -66,6 +67,13 @@ def train_command(
         list[str] | None,
         typer.Option("--set", help="Any other setting as KEY=VALUE (YAML); may be repeated.", show_default=False),
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            help="Then upload the model to the Hugging Face hub as owner/name (token in HF_TOKEN).", show_default=False
+        ),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Make a new model on the hub public.")] = False,
     list_settings: Annotated[bool, typer.Option("--settings", help="Print the settings and leave.")] = False,
 ) -> None:
     """Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.
@@ -88,6 +96,13 @@ def train_command(
         return
     if any(find_spec(package) is None for package in _PACKAGES):
         raise MissingExtraError("Training", "train")
+    if push_to_hub is not None:
+        require_push(push_to_hub)  # before the training, not after it
+        if settings.lora is not None and Path(settings.model).exists():
+            raise ConfigError(
+                f"an adapter over the folder {settings.model} cannot be loaded by others; leave --push-to-hub out, and push what "
+                f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
+            )
     from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
 
     try:
@@ -95,15 +110,17 @@ def train_command(
             folder = prepare(data, out, settings)
             if folder.is_finished:
                 typer.echo(f"{out} is trained already; nothing is left to do.")
-                return
-            print_data(folder.path)
-            if settings.gpus is None:
-                run(folder)
             else:
-                launch(folder, settings, pass_fds=(lock,))
+                print_data(folder.path)
+                if settings.gpus is None:
+                    run(folder)
+                else:
+                    launch(folder, settings, pass_fds=(lock,))
+                typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
-    typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+    if push_to_hub is not None:
+        typer.echo(push_model(folder.path, push_to_hub, private=not public))
 
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A push, against a stand-in of the Hub on a real socket."""
 
+import json
 import os
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from huggingface_hub import close_session
 
 from clairgen.errors import UserError
 from clairgen.exporting.dataset import DatasetWriter
-from clairgen.exporting.hub import push
+from clairgen.exporting.hub import push, push_model
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.exporting.stored_pairs import stored_pair
 
@@ -107,7 +108,7 @@ def test_token_comes_from_the_environment_alone(
 
 @pytest.mark.parametrize("repo_id", ["me/pairs/more", "me/--pairs", "a b", ""])
 def test_name_that_cannot_be_is_refused(repo_id: str, exported: Path, hub: HubStandIn) -> None:
-    with pytest.raises(UserError, match="cannot name a data set on the Hub"):
+    with pytest.raises(UserError, match="cannot name a repository on the Hub"):
         push(exported, repo_id, private=False, endpoint=hub.url)
 
 
@@ -119,6 +120,50 @@ def test_hub_out_of_reach_is_one_sentence(exported: Path, monkeypatch: pytest.Mo
         with pytest.raises(UserError, match=f"The Hub at {endpoint} cannot be reached"):
             push(exported, "me/pairs", private=False, endpoint=endpoint)
     close_session()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """What a training run leaves in its folder, by name."""
+    folder = tmp_path / "model"
+    (folder / "checkpoint-7").mkdir(parents=True)
+    (folder / "pairs").mkdir()
+    kept = "README.md model.safetensors config.json generation_config.json tokenizer.json tokenizer_config.json"
+    kept += " chat_template.jinja"
+    other = "checkpoint-7/model.safetensors checkpoint-7/config.json pairs/train.arrow data.json log.jsonl training.yaml lock"
+    for name in f"{kept} {other} result.json trajectories.parquet".split():
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_a_model_arrives_without_checkpoints_data_and_logs(model: Path, hub: HubStandIn) -> None:
+    hub.files["model-00001-of-00002.safetensors"] = b"old"
+    push_model(model, "me/model", private=True, endpoint=hub.url)
+    assert set(hub.files) == {
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    (created,) = hub.created
+    assert created.get("type") in (None, "model")
+    assert created["visibility"] == "private"
+
+
+def test_a_model_that_others_could_not_load_is_not_pushed(model: Path, hub: HubStandIn) -> None:
+    (model / "model.safetensors").rename(model / "adapter_model.safetensors")
+    (model / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "/home/me/base"}))
+    with pytest.raises(UserError, match="is the folder /home/me/base, which nobody else has; merge it"):
+        push_model(model, "me/model", private=True, endpoint=hub.url)
+    (model / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "owner/base"}))
+    push_model(model, "me/model", private=True, endpoint=hub.url)
+    assert {"adapter_model.safetensors", "adapter_config.json"} <= set(hub.files)
+    (model / "adapter_model.safetensors").unlink()
+    with pytest.raises(UserError, match="holds no trained model"):
+        push_model(model, "me/model", private=True, endpoint=hub.url)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from clairgen.cli import train as command
 from clairgen.cli.train import print_data
 from clairgen.errors import UserError
 from clairgen_train.run import prepare
@@ -142,3 +143,29 @@ def test_dropping_more_than_a_tenth_of_the_rows_is_a_warning(
         folder = prepare(str(data), tmp_path / f"out-{dropped}", settings(tmp_path, held_out_pairs=0))
         print_data(folder.path)
         assert capsys.readouterr().err.count("of the rows are not trained on (more than 10%)") == warned
+
+
+async def test_a_model_is_pushed_only_with_a_token_which_is_asked_for_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    done = await train(tmp_path, data, "--push-to-hub", "me/model")
+    assert (done.code, "set it in the environment as HF_TOKEN" in done.err) == (2, True)
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setenv("HF_TOKEN", "hf_made_up")
+    done = await train(tmp_path, data, "--push-to-hub", "a b")
+    assert (done.code, "'a b' cannot name a repository on the Hub" in done.err) == (2, True)
+    pushed: list[tuple[Path, str, bool]] = []
+
+    def push(folder: Path, repo_id: str, *, private: bool) -> str:
+        pushed.append((folder, repo_id, private))
+        return "https://hub/me/model"
+
+    monkeypatch.setattr(command, "push_model", push)
+    done = await train(tmp_path, data, "--push-to-hub", "me/model", "--set", "lora.rank=2")
+    assert (done.code, "cannot be loaded by others" in done.err) == (2, True)
+    for flags in ((), ("--public",)):  # the second time the model is trained already
+        done = await train(tmp_path, data, "--push-to-hub", "me/model", *flags)
+        assert (done.code, "https://hub/me/model" in done.out) == (0, True), done.err
+    assert pushed == [(tmp_path / "out", "me/model", True), (tmp_path / "out", "me/model", False)]

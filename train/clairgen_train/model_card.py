@@ -1,6 +1,7 @@
 """The model card: README.md with the base model, the data, the settings, and the metrics of the held-out pairs."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -38,8 +39,8 @@ def card(
     settings: TrainingSettings, facts: Mapping[str, Any], metrics: Mapping[str, Any], versions: Mapping[str, str]
 ) -> str:
     """The card as Markdown. `facts` is data.json, `metrics` the run's final ones, `versions` those of the libraries."""
-    front: dict[str, Any] = {
-        "base_model": settings.model,
+    is_local = Path(settings.model).exists()  # which the hub does not take as the name of a model
+    front: dict[str, Any] = ({} if is_local else {"base_model": settings.model}) | {
         "library_name": "peft" if settings.lora else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["clairgen", "trl", settings.objective.value],
@@ -84,7 +85,8 @@ def card(
 
 def noun(counts: Mapping[str, Any]) -> str:
     """What was counted: pairs, or single answers where there are no pairs."""
-    return "answers" if counts["shapes"] and set(counts["shapes"]) <= SINGLE_ANSWERS else "pairs"
+    shapes = set(counts.get("shapes", ()))  # earlier versions did not count them
+    return "answers" if shapes and shapes <= SINGLE_ANSWERS else "pairs"
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> list[str]:
