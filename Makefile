@@ -39,7 +39,7 @@ fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed:
 	FUZZ_ANSWERS=20000 $(BIN)/python -m pytest -q tests/pipeline/test_dialects.py
 
 kills: $(VENV)/.installed-dev,train  ## 200 kills of small training runs at any moment: each ends with the weights of one that was left alone
-	TRAINING_KILLS=100 $(BIN)/python -m pytest -q --timeout 3600 tests/training/test_kills.py
+	TRAINING_KILLS=100 $(BIN)/python -m pytest -q tests/training/test_kills.py
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers

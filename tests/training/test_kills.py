@@ -27,6 +27,7 @@ GIVEN: dict[str, object] = {"epochs": 4, "checkpoints": 1, "keep_checkpoints": 3
 
 
 @pytest.mark.process
+@pytest.mark.timeout(300 + 60 * KILLS)
 @pytest.mark.parametrize("objective", ["apo-zero", "kto"])
 def test_a_run_that_is_killed_at_any_moment_ends_as_one_that_was_not(tmp_path: Path, objective: str) -> None:
     whole = trained(tmp_path, "whole", objective=objective, **GIVEN)
