@@ -187,6 +187,17 @@ def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) 
     assert trainer.evaluate()["eval_loss"] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_sft_is_evaluated_without_a_reference(tmp_path: Path) -> None:
+    rows = prepared_pairs(4)
+    trainer = pair_trainer(tmp_path, rows, Objective.SFT, eval_dataset=rows)
+    with_reference = pair_trainer(tmp_path, rows, Objective.SFT)
+    kept = rows.add_column("ref_chosen_logps", [-9.0] * 4).add_column("ref_rejected_logps", [-9.0] * 4)
+    wanted = loss_and_gradient(with_reference, kept)[0].item()
+    found = trainer.evaluate()
+    assert found["eval_loss"] == pytest.approx(wanted, abs=1e-6)
+    assert "eval_rewards/margins" not in found
+
+
 def test_our_loss_returns_trls_outputs_where_they_are_requested(tmp_path: Path) -> None:
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
@@ -238,6 +249,6 @@ def test_an_objective_for_single_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_that_would_change_trls_losses_alone_are_refused(tmp_path: Path) -> None:
-    for settings in ({"label_smoothing": 0.1}, {"ld_alpha": 0.5}, {"use_weighting": True}):
+    for settings in ({"loss_type": ["ipo"]}, {"label_smoothing": 0.1}, {"ld_alpha": 0.5}, {"use_weighting": True}):
         with pytest.raises(ConfigError, match=next(iter(settings))):
             pair_trainer(tmp_path, prepared_pairs(2), Objective.APO_ZERO, settings=settings)

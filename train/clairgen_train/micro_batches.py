@@ -45,7 +45,7 @@ def with_micro_batches(trainer: Trainer, batches: Sequence[Mapping[str, Any]], r
     Accelerate deals the micro-batches of an epoch to the ranks in turn.
     """
     args, ranks = trainer.args, trainer.accelerator.num_processes
-    size = args.train_batch_size
+    size = trainer._train_batch_size  # noqa: SLF001 - what its data loader has, also after auto_find_batch_size
     if args.dataloader_drop_last:
         rows -= rows % (size * ranks)
     whole = size * ranks * args.gradient_accumulation_steps

@@ -168,11 +168,11 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
         part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
-        if self._trl_computes(objective, weight, part):
+        has_reference = "ref_chosen_logps" in inputs or not self._only_sft
+        if has_reference and self._trl_computes(objective, weight, part):
             result = super()._compute_loss(model, inputs, return_outputs)
             fraction = 1.0 if part is None else part.fraction
             return (result[0] * fraction, result[1]) if return_outputs else result * fraction
-        has_reference = "ref_chosen_logps" in inputs or not self._only_sft
         if not has_reference:
             zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)
             inputs |= {"ref_chosen_logps": zeros, "ref_rejected_logps": zeros}
@@ -185,7 +185,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if not has_reference:
             self._drop_rewards()
         scores = _scores(forward.outputs.log_probs, inputs)
-        losses = self._pair_losses(scores, objective, weight, sft_tokens)
+        losses = self._pair_losses(scores, objective, weight, sft_tokens, part)
         loss = losses.mean() if part is None else part.step_mean(losses)
         if self.aux_loss_enabled:
             fraction = 1.0 if part is None else part.fraction
@@ -211,7 +211,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         return uniform and (weight is None or bool((weight == 1).all()))
 
     def _pair_losses(
-        self, scores: PairScores, objective: Tensor | None, weight: Tensor | None, sft_tokens: Tensor | None
+        self,
+        scores: PairScores,
+        objective: Tensor | None,
+        weight: Tensor | None,
+        sft_tokens: Tensor | None,
+        part: MicroBatch | None,
     ) -> Tensor:
         if objective is None:
             objective = torch.full_like(scores.chosen_tokens, self.objective.code)
@@ -220,7 +225,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         kl = (torch.zeros(()).to(scores.chosen_logps),) * 2
         anchor = self._running_anchor() or self.anchor
         if anchor is not None:
-            kl = anchor.kl(scores, objective == Objective.KTO_PAIR.code)
+            rows = objective == Objective.KTO_PAIR.code
+            if part is not None:
+                rows = rows & (torch.arange(len(rows), device=rows.device) < part.counted)
+            kl = anchor.kl(scores, rows)
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
         return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, sft_tokens=sft_tokens)

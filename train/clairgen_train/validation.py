@@ -8,10 +8,14 @@ from trl import DPOConfig
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.settings import Objective
 
+_LOSS_TYPES = (["sigmoid"], ["apo_zero"], ["apo_down"], ["sft"])
+"""TRL's names of the objectives, of which the first is its default; a trainer's `objective` says which one is meant."""
+
 
 def validate_loss_options(args: DPOConfig) -> None:
     """Raise ConfigError for an option that changes TRL's losses, but neither the paper's equations nor this package's losses."""
     changed = {
+        "loss_type": args.loss_type not in _LOSS_TYPES,
         "label_smoothing": args.label_smoothing != 0,
         "use_weighting": args.use_weighting,
         "ld_alpha": args.ld_alpha is not None,
