@@ -274,10 +274,10 @@ _TEXTS = (
 
 
 def probe(model: Path) -> Probe:
-    """What the model of a folder gives, for comparison with its GGUF file. Raises InputError if it cannot be loaded."""
+    """What the model of a folder gives in fp32, as llama.cpp computes. Raises InputError if it cannot be loaded."""
     tokenizer = _tokenizer(model)
     tokens = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for text in _TEXTS}
-    loaded = load_weights(ModelSource(str(model), None), dtype="auto")
+    loaded = load_weights(ModelSource(str(model), None), dtype=torch.float32)
     loaded.train(False)
     special = set(tokenizer.all_special_ids)
     found = []
