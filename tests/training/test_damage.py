@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM
@@ -103,6 +105,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("pairs/train.arrow", lambda file: file.unlink()),
         ("model.json", cut),
         ("trajectories.parquet", cut),
+        ("trajectories.parquet", lambda file: file.unlink()),
     ],
 )
 def test_a_damaged_file_of_a_run_is_named(
@@ -134,6 +137,18 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert out.newest_checkpoint(1) == out.path / "checkpoint-14"
     damage(out.path / "checkpoint-14" / name)
     assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
+
+
+def test_a_measurement_that_a_kill_left_out_after_its_checkpoint_is_made_when_the_run_goes_on(
+    finished: Path, tmp_path: Path
+) -> None:
+    out = RunFolder(tmp_path / "out")
+    shutil.copytree(finished / "out", out.path)
+    whole = pq.read_table(out.trajectories)
+    shutil.rmtree(out.path / "checkpoint-14")
+    pq.write_table(whole.filter(pc.field("step") == 0), out.trajectories)
+    run(out)
+    assert pq.read_table(out.trajectories).equals(whole)
 
 
 @pytest.mark.parametrize("damage", [cut, lambda file: file.write_bytes(b"")])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import RunError
@@ -55,41 +56,56 @@ class TrajectoryRecorder(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Measure before the first step, or drop the rows after a continued run's checkpoint."""
+        """Measure before the first step; in a run that goes on drop the rows after its checkpoint and measure what was due."""
         if state.global_step == 0:
             self._add(0, 0.0)
-        elif self._write and self._file.is_file():
-            import pyarrow as pa
-            import pyarrow.compute as pc
-            import pyarrow.parquet as pq
-
-            try:
-                table = pq.read_table(self._file)
-            except (OSError, pa.ArrowException) as error:
-                raise RunError(damaged(self._file, error)) from error
-            _replace(self._file, table.filter(pc.field("step") <= state.global_step))
+            return
+        is_missing = [self._write and state.global_step not in self._kept_steps(state.global_step)]
+        broadcast_object_list(is_missing, from_process=0)
+        if is_missing[0] and self._is_due(state):  # a kill came between checkpoint and measurement
+            self._measure_now(state, control)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Measure after a whole epoch; an epoch that a stop cut short is not measured."""
-        epoch = state.epoch or 0.0
-        if self._every is not None:
-            return
-        if abs(epoch - round(epoch)) < _EPOCH_TOLERANCE or state.global_step >= state.max_steps:
-            self._add(state.global_step, epoch)
-            if self._measured is not None:
-                self._measured(state, control)
+        if self._every is None and self._is_due(state):
+            self._measure_now(state, control)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Measure after every so many steps and after the last one."""
-        if self._every is None or (state.global_step % self._every and state.global_step < state.max_steps):
-            return
+        if self._every is not None and self._is_due(state):
+            self._measure_now(state, control)
+
+    def _is_due(self, state: TrainerState) -> bool:
+        """Whether the held-out pairs are measured after this step."""
+        if state.global_step >= state.max_steps:
+            return True
+        if self._every is not None:
+            return state.global_step % self._every == 0
+        epoch = state.epoch or 0.0
+        return abs(epoch - round(epoch)) < _EPOCH_TOLERANCE
+
+    def _measure_now(self, state: TrainerState, control: TrainerControl) -> None:
         self._add(state.global_step, state.epoch or 0.0)
         if self._measured is not None:
             self._measured(state, control)
+
+    def _kept_steps(self, step: int) -> set[int]:
+        """Drop the rows after `step`; the steps of those that are kept."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self._file)
+        except (OSError, pa.ArrowException) as error:
+            raise RunError(damaged(self._file, error)) from error
+        kept = table.filter(pc.field("step") <= step)
+        _replace(self._file, kept)
+        return {int(each) for each in pc.unique(kept["step"]).to_pylist() if each is not None}
 
     def _add(self, step: int, epoch: float) -> None:
         measured = self._measure(step)
