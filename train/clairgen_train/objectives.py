@@ -21,5 +21,5 @@ class Objective(StrEnum):
 
     @property
     def code(self) -> int:
-        """Its number in a prepared data set's column `objective`: its position in this list."""
+        """Its number in the tensors of a batch; data sets and files have the name."""
         return list(Objective).index(self)

@@ -142,7 +142,7 @@ def _trainer(
 
 
 def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:
-    if Objective.KTO_PAIR.code not in set(pairs.train.unique("objective")):
+    if Objective.KTO_PAIR.value not in set(pairs.train.unique("objective")):
         return None
     chosen = settings.kto_pair
     if chosen.anchor == "paper-era":

@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from clairgen_train.forward.attention import Segments, no_mask, register_segment_attention
-from clairgen_train.forward.checks import forward_mismatch, unsupported_feature
 from clairgen_train.forward.layout import packed
 from clairgen_train.forward.log_probs import head_rules, packed_output
 from clairgen_train.forward.tiled_head import HeadRules
+from clairgen_train.forward.trial import forward_mismatch
 
+_SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
 _BATCH = frozenset(("input_ids", "attention_mask", "use_cache"))
 
 
@@ -30,7 +31,7 @@ def install_shared_forward(model: PreTrainedModel, *, share: bool = True) -> str
     rules = head_rules(original)
     if rules is None:
         return "The shared forward needs the fused head that TRL 1.16 puts on a model, and this model does not have it."
-    reason = unsupported_feature(model)
+    reason = _unsupported_feature(model)
     if reason is None:
         attention = cast("str", model.config._attn_implementation)  # noqa: SLF001 - transformers gives it no other name
         model.set_attn_implementation(register_segment_attention(attention))
@@ -40,6 +41,21 @@ def install_shared_forward(model: PreTrainedModel, *, share: bool = True) -> str
             model.forward = original
             model.set_attn_implementation(attention)
     return None if reason is None else f"The shared forward does not support {type(model).__name__}: {reason}."
+
+
+def _unsupported_feature(model: PreTrainedModel) -> str | None:
+    """What the model's class or configuration has that the shared forward lacks, as a clause; None if nothing."""
+    config = model.config.get_text_config()
+    layers = set(getattr(config, "layer_types", None) or ()) - _SUPPORTED_LAYERS
+    unsupported = {
+        "it takes more than text as input": config is not model.config,
+        "its attention does not go through transformers' AttentionInterface": not model._supports_attention_backend,  # noqa: SLF001 - no other name
+        f"it has layers of an unsupported kind ({', '.join(sorted(layers))})": bool(layers),
+        "its attention has softcapped scores": bool(getattr(config, "attn_logit_softcapping", None)),
+        "its attention sees later tokens": not getattr(config, "is_causal", True),
+        "it is spread over several devices": len(set(getattr(model, "hf_device_map", {}).values())) > 1,
+    }
+    return next((feature for feature, present in unsupported.items() if present), None)
 
 
 def _shared_forward(
