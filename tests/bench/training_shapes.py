@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import (
@@ -124,7 +125,8 @@ class OurTrainer(IdsTrainer):
     def install(self, data: Dataset, *, share: bool) -> None:
         """Our forward, then the reference with it."""
         model = cast("PreTrainedModel", self.model)
-        refusal = install_shared_forward(model, share=share)
+        inner = model.get_base_model() if isinstance(model, PeftModel) else model
+        refusal = install_shared_forward(inner, share=share)
         if refusal is not None:
             raise RuntimeError(refusal)
         size = self.args.per_device_train_batch_size

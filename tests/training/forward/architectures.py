@@ -4,8 +4,10 @@
     python -m tests.training.forward.architectures --only llama,phimoe --dtype bf16
 
 A model that is not refused must agree in values and gradients on rows longer than any window, to three times the difference that
-another rounding makes to TRL's own forward, and take a step in training mode, or the script fails. Sizes are set wherever a configuration has them under one of the usual names; a family whose configuration
-needs more than that is listed as not built, with its reason.
+another rounding makes to TRL's own forward, and take a step in training mode (without dropout layers, as under TRL), or the
+script fails.
+Sizes are set wherever a configuration has them under one of the usual names; a family whose configuration needs more than that
+is listed as not built, with its reason.
 """
 
 import inspect
@@ -21,7 +23,7 @@ import typer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
-from trl.trainer.utils import add_fused_lm_head
+from trl.trainer.utils import add_fused_lm_head, disable_dropout_in_model
 
 from clairgen_train.forward import install_shared_forward
 from clairgen_train.forward.trial import rounded_differently
@@ -127,6 +129,7 @@ def tiny_model(name: str) -> PreTrainedModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(4.0) if parameter.dim() == 2 else parameter.add_(0.1 * torch.randn_like(parameter))
+    disable_dropout_in_model(model)
     add_fused_lm_head(model, outputs=OUTPUTS)
     return model.train(False)
 

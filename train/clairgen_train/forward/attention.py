@@ -132,7 +132,7 @@ def segment_attention(
     if (seen := _windows.get()) is not None:
         seen.add(window)
     if segments.flex:
-        return tree_attention(query, key, value, segments.block_mask(window), scale, training=torch.is_grad_enabled())
+        return tree_attention(query, key, value, segments.block_mask(window), scale)
     if key.shape[1] != query.shape[1]:
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
