@@ -124,9 +124,9 @@ class OurTrainer(IdsTrainer):
 
     def install(self, data: Dataset, *, share: bool) -> None:
         """Our forward, then the reference with it."""
-        model = cast("PreTrainedModel", self.model)
+        model = cast("PreTrainedModel | PeftModel", self.model)
         inner = model.get_base_model() if isinstance(model, PeftModel) else model
-        refusal = install_shared_forward(inner, share=share)
+        refusal = install_shared_forward(cast("PreTrainedModel", inner), share=share)
         if refusal is not None:
             raise RuntimeError(refusal)
         size = self.args.per_device_train_batch_size

@@ -1,16 +1,18 @@
 """Values and gradients of the shared forward against TRL's, in the shape of a real model, with rounding as the unit."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 from trl.trainer.utils import add_fused_lm_head
 
 from clairgen_train.forward import install_shared_forward
 from clairgen_train.forward.trial import rounded_differently
 from tests.gpu.steps import large_llama
-from tests.training.forward.batches import OUTPUTS, Pair, batch_of, outputs_and_gradients
+from tests.training.forward.batches import OUTPUTS, Pair, batch_of
 
 _BATCH = (Pair(140, 0, 310, 250), Pair(300, 200, 90, 133), Pair(64, 1, 500, 2))
 _FACTOR = 3.0
@@ -55,25 +57,32 @@ def _agreement(dtype: torch.dtype) -> Agreement:
     model = large_llama(layers=2, dtype=dtype)
     add_fused_lm_head(model, outputs=OUTPUTS)
     batch = {name: values.cuda() for name, values in batch_of(_BATCH).items()}
-    expected, _, slopes = outputs_and_gradients(model, batch)
+    expected, slopes = _values(model, batch)
     with rounded_differently(model):
-        rounded, _, rounded_slopes = outputs_and_gradients(model, batch)
+        rounded, rounded_slopes = _values(model, batch)
     refusal = install_shared_forward(model)
     if refusal is not None:
         return Agreement(dtype, refusal)
-    found, _, found_slopes = outputs_and_gradients(model, batch)
-    assert expected.log_probs is not None and rounded.log_probs is not None and found.log_probs is not None
+    found, found_slopes = _values(model, batch)
     return Agreement(
         dtype,
         None,
-        _distance([found.log_probs], [expected.log_probs]),
-        _distance([rounded.log_probs], [expected.log_probs]),
-        _distance(found_slopes.values(), slopes.values()),
-        _distance(rounded_slopes.values(), slopes.values()),
+        _distance([found], [expected]),
+        _distance([rounded], [expected]),
+        _distance(found_slopes, slopes),
+        _distance(rounded_slopes, slopes),
     )
 
 
-def _distance(found: object, expected: object) -> float:
-    pairs: list[tuple[Tensor, Tensor]] = list(zip(found, expected, strict=True))  # type: ignore[call-overload]
-    apart = sum(float((a.float() - b.float()).pow(2).sum()) for a, b in pairs)
-    return float((apart / sum(float(b.float().pow(2).sum()) for _, b in pairs)) ** 0.5)
+def _values(model: PreTrainedModel, batch: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Log-probabilities, and every weight's gradient of their sum over chosen answers less that over rejected ones."""
+    model.zero_grad()
+    log_probs: Tensor = model(**batch, use_cache=False, fused_lm_head=True).log_probs
+    chosen, rejected = log_probs.chunk(2)
+    (chosen.sum() - rejected.sum()).backward()  # type: ignore[no-untyped-call] # so it is in torch
+    return log_probs.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+def _distance(found: list[Tensor], expected: list[Tensor]) -> float:
+    apart = math.sqrt(sum(float((a.float() - b.float()).norm()) ** 2 for a, b in zip(found, expected, strict=True)))
+    return apart / math.sqrt(sum(float(b.float().norm()) ** 2 for b in expected))

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import cast
 
 import torch
 from datasets import Dataset
@@ -83,7 +82,8 @@ class Step:
     def as_row(self) -> dict[str, object]:
         """Flat, for JSON."""
         row = asdict(self)
-        return row.pop("cell") | row
+        cell: dict[str, object] = row.pop("cell")
+        return cell | row
 
 
 class Clock(TrainerCallback):
@@ -179,10 +179,10 @@ def _trainer(variant: Variant, cell: Cell, data: Dataset, folder: str, clock: Cl
 def _tokenizer() -> PreTrainedTokenizerFast:
     words = {"<pad>": 0, "<s>": 1, "</s>": 2}
     special = dict(zip(("pad_token", "bos_token", "eos_token"), words, strict=True))
-    return cast(
-        "PreTrainedTokenizerFast",
-        PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")), **special),  # type: ignore[no-untyped-call]  # noqa: S106 - no password
-    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel(words, unk_token="<pad>")),  # noqa: S106 - no password
+        **special,
+    )  # type: ignore[no-untyped-call] # so it is in transformers
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 from tests.training.tiny import (
     TRL_PAIR_LOSSES,
     given_log_probs,

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
 from clairgen_train.losses import PairScores
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.settings import Objective
 from tests.training.tiny import pair_trainer, prepared_pairs
 
 OBJECTIVES: list[list[int]] = []

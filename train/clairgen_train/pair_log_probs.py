@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -25,7 +25,7 @@ class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is A
         """One batch of prepared rows; the two columns are left out where the rows have none."""
         batch: dict[str, torch.Tensor] = super().torch_call(examples)
         if "objective" in examples[0]:
-            batch["objective"] = torch.tensor([Objective(example["objective"]).code for example in examples])
+            batch["objective"] = torch.tensor([Objective(str(example["objective"])).code for example in examples])
         if "weight" in examples[0]:
             batch["weight"] = torch.tensor([example["weight"] for example in examples], dtype=torch.float32)
         return batch

@@ -11,15 +11,17 @@ is listed as not built, with its reason.
 """
 
 import inspect
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 import typer
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
@@ -105,7 +107,8 @@ def findings(names: list[str], dtype: torch.dtype, device: str) -> Iterator[Find
     """One finding for each name."""
     for name in names:
         try:
-            model = tiny_model(name).to(device=device, dtype=dtype)
+            model = tiny_model(name)
+            cast("nn.Module", model).to(device, dtype)
             torch.testing.assert_close(*(_log_probs(model, device) for _ in range(2)), rtol=1e-3, atol=1e-3)
         except Exception as fault:  # noqa: BLE001 - any family may need anything
             yield Finding(name, "not built", f"{type(fault).__name__}: {' '.join(str(fault).split())[:90]}")
@@ -131,7 +134,8 @@ def tiny_model(name: str) -> PreTrainedModel:
             parameter.mul_(4.0) if parameter.dim() == 2 else parameter.add_(0.1 * torch.randn_like(parameter))
     disable_dropout_in_model(model)
     add_fused_lm_head(model, outputs=OUTPUTS)
-    return model.train(False)
+    model.train(False)
+    return model
 
 
 def tiny_config(family: str, **changes: object) -> PreTrainedConfig:
@@ -143,7 +147,7 @@ def tiny_config(family: str, **changes: object) -> PreTrainedConfig:
     if "kv_lora_rank" in known:  # latent attention has a key head for each head
         sizes["num_key_value_heads"] = _SIZES["num_attention_heads"]
     sizes |= changes
-    config = kind(**sizes)
+    config: PreTrainedConfig = kind(**sizes)  # type: ignore[arg-type] # of any family
     text = config.get_text_config()
     usual = AutoConfig.for_model(family).get_text_config()
     kinds = list(dict.fromkeys(chain(*(getattr(each, "layer_types", None) or () for each in (text, usual)))))
@@ -184,7 +188,7 @@ def _largest(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def _furthest(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> float:
     """The largest distance of a weight's gradient, relative to its norm; some gradients are 0 but for rounding (key biases)."""
-    whole = sum(float(gradient.float().norm() ** 2) for gradient in expected.values()) ** 0.5
+    whole = math.sqrt(sum(float(gradient.float().norm()) ** 2 for gradient in expected.values()))
     return max(
         float((found[name] - gradient).float().norm()) / (float(gradient.float().norm()) + 1e-3 * whole)
         for name, gradient in expected.items()

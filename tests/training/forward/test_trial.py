@@ -1,13 +1,13 @@
 """The comparison before the shared forward is used: values, gradients, windows, a step in training mode, in any type."""
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import GPT2Config, GPTBigCodeConfig, MistralConfig
+from transformers import GPT2Config, GPTBigCodeConfig, MistralConfig, PreTrainedModel
 from trl.trainer.utils import FusedCausalLMOutput
 
 from clairgen_train.forward import attention, install_shared_forward
@@ -57,9 +57,13 @@ def test_a_forward_whose_backward_pass_fails_is_found() -> None:
 def test_attention_that_misses_one_token_is_found_and_right_attention_is_not(
     family: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert install_shared_forward(model_of(CONFIGS[family]).to(dtype)) is None
+    assert install_shared_forward(model_in(family, dtype)) is None
     monkeypatch.setattr(attention, "scaled_dot_product_attention", one_key_too_few)
-    assert "differ from those of TRL's forward" in str(install_shared_forward(model_of(CONFIGS[family]).to(dtype)))
+    assert "differ from those of TRL's forward" in str(install_shared_forward(model_in(family, dtype)))
+
+
+def model_in(family: str, dtype: torch.dtype) -> PreTrainedModel:
+    return cast("PreTrainedModel", cast("nn.Module", model_of(CONFIGS[family])).to(dtype))
 
 
 def one_key_too_few(
@@ -83,7 +87,7 @@ def one_key_too_few(
 
 @pytest.mark.parametrize("config", [GPT2Config, GPTBigCodeConfig])
 def test_a_model_that_drops_attention_scores_only_in_training_is_refused(config: type[GPT2Config]) -> None:
-    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 97}
+    sizes: Any = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 97}
     model = model_of(config(**sizes))
     state = torch.get_rng_state()
     assert "drops scores at random" in str(install_shared_forward(model))

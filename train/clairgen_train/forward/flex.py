@@ -48,7 +48,7 @@ def tree_mask(pairs: tuple[PairLayout, ...], device: torch.device, window: int |
 def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None) -> Tensor:
     """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     grouped = key.shape[1] != query.shape[1]
-    attention = _compiled() if query.device.type == "cuda" else flex_attention
+    attention = _compiled() if query.device.type == "cuda" else cast("Callable[..., object]", flex_attention)
     found = attention(query, key, value, block_mask=mask, scale=scale, enable_gqa=grouped)
     return cast("Tensor", found).transpose(1, 2).contiguous()
 

@@ -6,7 +6,7 @@ difference that makes is the unit: it follows from the model's depth, its weight
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,7 +97,7 @@ class _Result:
         log_probs = cast("Tensor", output.log_probs).float()  # type: ignore[attr-defined] # TRL ships no types
         (gradient,) = torch.autograd.grad(log_probs.sum(), embedded[0])
         of_tokens = gradient.float().flatten(0, 1)
-        occurring = batch["input_ids"].unique()
+        occurring = torch.unique(batch["input_ids"])
         rows = torch.searchsorted(occurring, ids[0].flatten().to(occurring.device)).to(of_tokens.device)
         sums = of_tokens.new_zeros(len(occurring), of_tokens.shape[1]).index_add_(0, rows, of_tokens)
         return cls(log_probs.detach(), sums)
@@ -154,7 +154,10 @@ def _short_windows(model: PreTrainedModel) -> Iterator[int | None]:
     ):
         yield None
         return
-    holders = [config, *(module for module in model.modules() if getattr(module, "sliding_window", None) == window)]
+    holders: list[Any] = [
+        config,
+        *(module for module in model.modules() if getattr(module, "sliding_window", None) == window),
+    ]
     short = min(window, _TRIAL_WINDOW)
     for holder in holders:
         holder.sliding_window = short
