@@ -30,6 +30,9 @@ def main(
     batch: Annotated[int, typer.Option(help="Pairs a step.")] = 4,
     rounds: Annotated[int, typer.Option(help="Steps that count, after two that do not.")] = 4,
     seconds: Annotated[float, typer.Option(help="Start no further variant after this time.")] = 330,
+    variants: Annotated[
+        str, typer.Option(help="Names, by commas; the first is what the others are compared with.")
+    ] = ",".join(VARIANTS),
     only: Annotated[str, typer.Option(help="checks or steps; both if empty.")] = "",
     report: Annotated[Path | None, typer.Option(help="Write the figures here as JSON too.")] = None,
 ) -> None:
@@ -43,7 +46,7 @@ def main(
     torch._dynamo.config.recompile_limit = 64
     typer.echo(f"{torch.cuda.get_device_name()}, torch {torch.__version__}")
     wrong = 0 if only == "steps" else _checked()
-    steps = [] if only == "checks" else _measured(layers, batch, rounds, start + seconds)
+    steps = [] if only == "checks" else _measured(variants.split(","), layers, batch, rounds, start, seconds)
     if report is not None:
         report.write_text(json.dumps([step.as_row() for step in steps], indent=1), encoding="utf-8")
     typer.echo(f"{time.monotonic() - start:.0f} s in all")
@@ -63,7 +66,7 @@ def _checked() -> int:
     return wrong
 
 
-def _measured(layers: int, batch: int, rounds: int, deadline: float) -> list[Step]:
+def _measured(names: list[str], layers: int, batch: int, rounds: int, start: float, seconds: float) -> list[Step]:
     """Print one line a variant; the ratios are to TRL's default in the same cell."""
     steps: list[Step] = []
     for cell in (
@@ -71,14 +74,14 @@ def _measured(layers: int, batch: int, rounds: int, deadline: float) -> list[Ste
     ):
         typer.echo(cell.title())
         base: Step | None = None
-        for name in VARIANTS:
-            if time.monotonic() > deadline:
+        for name in names:
+            if time.monotonic() > start + seconds:
                 typer.echo(f"  {name:24} not run: the time is over")
                 continue
             step = measured(name, cell, rounds)
             base = base or step
             steps.append(step)
-            typer.echo(step.line(base))
+            typer.echo(f"{step.line(base)}  (at {time.monotonic() - start:.0f} s)")
     return steps
 
 

@@ -23,6 +23,7 @@ class Agreement:
     """Root mean squares over all scored tokens, and over all weights relative to the gradient's norm."""
 
     dtype: torch.dtype
+    flex: bool
     refusal: str | None
     values: float = 0.0
     values_rounded: float = 0.0
@@ -37,7 +38,8 @@ class Agreement:
 
     def line(self) -> str:
         """One line of the table."""
-        name = f"{'agrees' if self.holds else 'WRONG':8} 8B shape, 2 layers   {str(self.dtype)[6:]:9}"
+        attention = "flex" if self.flex else "segments"
+        name = f"{'agrees' if self.holds else 'WRONG':8} 8B shape, 2 layers, {attention:8} {str(self.dtype)[6:]:9}"
         if self.refusal is not None:
             return f"{name} {self.refusal}"
         return (
@@ -47,25 +49,27 @@ class Agreement:
 
 
 def agreements() -> Iterator[Agreement]:
-    """In fp32 and in bf16."""
-    for dtype in (torch.float32, torch.bfloat16):
-        yield _agreement(dtype)
-        torch.cuda.empty_cache()
+    """By segments and by FlexAttention, in fp32 and in bf16."""
+    for flex in (False, True):
+        for dtype in (torch.float32, torch.bfloat16):
+            yield _agreement(dtype, flex=flex)
+            torch.cuda.empty_cache()
 
 
-def _agreement(dtype: torch.dtype) -> Agreement:
+def _agreement(dtype: torch.dtype, *, flex: bool) -> Agreement:
     model = large_llama(layers=2, dtype=dtype)
     add_fused_lm_head(model, outputs=OUTPUTS)
     batch = {name: values.cuda() for name, values in batch_of(_BATCH).items()}
     expected, slopes = _values(model, batch)
     with rounded_differently(model):
         rounded, rounded_slopes = _values(model, batch)
-    refusal = install_shared_forward(model)
+    refusal = install_shared_forward(model, flex=flex)
     if refusal is not None:
-        return Agreement(dtype, refusal)
+        return Agreement(dtype, flex, refusal)
     found, found_slopes = _values(model, batch)
     return Agreement(
         dtype,
+        flex,
         None,
         _distance([found], [expected]),
         _distance([rounded], [expected]),

@@ -30,6 +30,7 @@ class Variant:
     liger: bool = False
     ours: bool = False
     share: bool = True
+    flex: bool = False
 
 
 VARIANTS = {
@@ -40,6 +41,7 @@ VARIANTS = {
     "ours": Variant(ours=True),
     "ours checkpointed": Variant(ours=True, checkpointing=True),
     "ours unshared": Variant(ours=True, share=False),
+    "ours flex": Variant(ours=True, flex=True),
 }
 
 
@@ -172,7 +174,7 @@ def _trainer(variant: Variant, cell: Cell, data: Dataset, folder: str, clock: Cl
     )
     trainer.remove_callback(PrinterCallback)
     if isinstance(trainer, OurTrainer):
-        trainer.install(data, share=variant.share)
+        trainer.install(data, share=variant.share, flex=variant.flex)
     return trainer
 
 

@@ -131,10 +131,16 @@ def _trainer(
         reference_pass=CachedReferences(
             cache_folder(settings.reference_cache),
             pairs.facts["train"]["sha256"],
-            share=settings.shared_prompt,
+            share=_shares_prompts(settings),
             pad_token_id=tokenizer.pad_token_id,
         ),
     )
+
+
+def _shares_prompts(settings: TrainingSettings) -> bool:
+    if settings.shared_prompt == "auto":
+        return not torch.accelerator.is_available()
+    return settings.shared_prompt
 
 
 def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:

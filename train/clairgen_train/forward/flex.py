@@ -49,7 +49,18 @@ def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, s
     """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     grouped = key.shape[1] != query.shape[1]
     attention = _compiled() if query.device.type == "cuda" else cast("Callable[..., object]", flex_attention)
-    found = attention(query, key, value, block_mask=mask, scale=scale, enable_gqa=grouped)
+    options = {
+        "FORCE_USE_FLEX_ATTENTION": True
+    }  # the kernel for short queries fails to compile for symbolic lengths (torch 2.11)
+    found = attention(
+        query,
+        key,
+        value,
+        block_mask=mask,
+        scale=scale,
+        enable_gqa=grouped,
+        kernel_options=options if query.is_cuda else None,
+    )
     return cast("Tensor", found).transpose(1, 2).contiguous()
 
 

@@ -19,13 +19,13 @@ _SUPPORTED_LAYERS = {"full_attention", "sliding_attention"}
 _BATCH = frozenset(("input_ids", "attention_mask", "use_cache"))
 
 
-def install_shared_forward(model: PreTrainedModel, *, share: bool = True) -> str | None:
+def install_shared_forward(model: PreTrainedModel, *, share: bool = True, flex: bool = False) -> str | None:
     """Replace the forward that TRL's `add_fused_lm_head` installed on `model`; returns None, or one sentence why it cannot.
 
     The model is the causal language model itself, not wrapped by PEFT or DDP (adapters may be in it). Its forward then packs a
     batch [chosen rows; rejected rows], computes the prefix that both rows of a pair share once (unless `share` is false) and
     scores only the labeled tokens; values and gradients equal TRL's up to rounding. Every other call goes to the original
-    forward. A model that is refused is left unchanged.
+    forward. A model that is refused is left unchanged. `flex` computes attention by FlexAttention, which torch compiles first.
     """
     original = model.forward
     rules = head_rules(original)
@@ -35,7 +35,7 @@ def install_shared_forward(model: PreTrainedModel, *, share: bool = True) -> str
     if reason is None:
         attention = cast("str", model.config._attn_implementation)  # noqa: SLF001 - transformers gives it no other name
         model.set_attn_implementation(register_segment_attention(attention))
-        model.forward = types.MethodType(_shared_forward(model, original, rules, share=share), model)
+        model.forward = types.MethodType(_shared_forward(model, original, rules, share=share, flex=flex), model)
         reason = forward_mismatch(model, original, model.forward)
         if reason is not None:
             model.forward = original
@@ -59,7 +59,7 @@ def _unsupported_feature(model: PreTrainedModel) -> str | None:
 
 
 def _shared_forward(
-    model: PreTrainedModel, original: Callable[..., object], rules: HeadRules, *, share: bool
+    model: PreTrainedModel, original: Callable[..., object], rules: HeadRules, *, share: bool, flex: bool
 ) -> Callable[..., object]:
     config = model.config.get_text_config()
 
@@ -75,7 +75,7 @@ def _shared_forward(
         routed = getattr(config, "output_router_logits", False)
         ours = fused_lm_head and not args and kwargs.keys() <= _BATCH and not kwargs.get("use_cache") and not routed
         if ours and isinstance(ids, Tensor) and isinstance(mask, Tensor) and labels is not None:
-            output = _packed_forward(self, ids, mask, labels, rules, share=share)
+            output = _packed_forward(self, ids, mask, labels, rules, share=share, flex=flex)
             if output is not None:
                 return output
         if labels is not None:
@@ -86,7 +86,7 @@ def _shared_forward(
 
 
 def _packed_forward(
-    model: PreTrainedModel, ids: Tensor, mask: Tensor, labels: Tensor, rules: HeadRules, *, share: bool
+    model: PreTrainedModel, ids: Tensor, mask: Tensor, labels: Tensor, rules: HeadRules, *, share: bool, flex: bool
 ) -> FusedCausalLMOutput | None:
     packing = packed(ids, mask, labels, share=share)
     if packing is None:
@@ -96,7 +96,7 @@ def _packed_forward(
         input_ids=packing.tokens[None],
         position_ids=packing.positions[None],
         attention_mask=no_mask(ids.device),
-        segments=Segments.of(packing),
+        segments=Segments.of(packing, flex=flex),
         use_cache=False,
     )
     return packed_output(outputs.last_hidden_state[0], head, packing, rules)

@@ -42,7 +42,7 @@ def forward_mismatch(model: PreTrainedModel, original: Forward, shared: Forward)
             shared(**batch, use_cache=False, fused_lm_head=True)
     except UnsupportedAttentionError as fault:
         return str(fault)
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as fault:
+    except Exception as fault:  # noqa: BLE001 - whatever fails in it, TRL's own forward stays in use
         return f"a comparison with TRL's forward failed ({type(fault).__name__}: {fault})"
     if window is not None and windows <= {None}:
         return "its sliding window is in its attention mask only, which the shared forward does not use"
