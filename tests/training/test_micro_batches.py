@@ -43,8 +43,8 @@ def test_a_run_that_goes_on_with_other_micro_batches_sees_the_same_rows(tmp_path
 
 
 def test_rows_of_several_objectives_weigh_the_same_in_every_micro_batch(tmp_path: Path) -> None:
-    codes = [each.code for each in (Objective.SFT, Objective.APO_ZERO, Objective.SFT, Objective.DPO)] * 2
-    rows = prepared_pairs(PAIRS, objective=codes[:PAIRS], weight=[1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0])
+    names = [each.value for each in (Objective.SFT, Objective.APO_ZERO, Objective.SFT, Objective.DPO)] * 2
+    rows = prepared_pairs(PAIRS, objective=names[:PAIRS], weight=[1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0])
     found = []
     for size in (8, 4, 1):
         model = tiny_llama(0)

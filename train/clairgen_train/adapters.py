@@ -78,11 +78,7 @@ def load_base(source: ModelSource, *, trust_remote_code: bool, **options: Any) -
             **options,
         )
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        of_adapter = "" if source.adapter is None else f", the base of the adapter {source.adapter},"
-        raise InputError(
-            f"the model {source.base}{of_adapter} cannot be loaded; give a folder with config.json and safetensors, or a name on "
-            f"the hub ({' '.join(str(error).split())[:300]})"
-        ) from error
+        raise InputError(not_loaded(source, error)) from error
     model, loading = cast("tuple[PreTrainedModel, dict[str, list[str]]]", loaded)  # with output_loading_info
     if missing := sorted(loading["missing_keys"]):  # transformers fills them with random numbers
         raise InputError(
@@ -106,3 +102,15 @@ def with_adapter(model: "PreTrainedModel", source: ModelSource) -> Any:  # noqa:
             f"the adapter {source.adapter} does not load over its base {source.base}; check that they belong together "
             f"({' '.join(str(error).split())[:300]})"
         ) from error
+
+
+def not_loaded(source: ModelSource, error: Exception) -> str:
+    """The sentence about a base, or a model that is its own, that transformers cannot load."""
+    reason = " ".join(str(error).split())[:300]
+    if "ignore_mismatched_sizes" in reason:  # transformers printed the shapes, which are silenced
+        reason = "its weights have other shapes than its config.json says"
+    of_adapter = "" if source.adapter is None else f", the base of the adapter {source.adapter},"
+    return (
+        f"the model {source.base}{of_adapter} cannot be loaded; give a folder with config.json and safetensors, or a name on the "
+        f"hub ({reason})"
+    )

@@ -66,6 +66,8 @@ class HeldOutWatch:
         The untrained model has a margin of 0 and can be the best, but there is no checkpoint of it.
         """
         found: list[tuple[int | None, int]] = [(None, 0)]
+        if not (self._settings.keep_best or self._settings.early_stopping):
+            return found[0]
         if self._is_main:
             margins = mean_margins(self._folder.trajectories, self._settings.beta)
             steps = [each for each in sorted(margins) if each <= step]

@@ -12,7 +12,7 @@ from transformers import AutoConfig, GenerationConfig, PreTrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
-from clairgen_train.adapters import load_weights, model_source, tokenizer_places
+from clairgen_train.adapters import load_weights, model_source, not_loaded, tokenizer_places
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _text_config(settings: TrainingSettings) -> PreTrainedConfig:
             source.base, revision=source.revision, trust_remote_code=settings.trust_remote_code
         )
     except (OSError, ValueError) as error:
-        raise InputError(_not_loaded(settings, error)) from error
+        raise InputError(not_loaded(source, error)) from error
     return cast("PreTrainedConfig", config.get_text_config())
 
 
@@ -253,16 +253,6 @@ def _four_bits() -> object:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-
-
-def _not_loaded(settings: TrainingSettings, error: Exception) -> str:
-    reason = " ".join(str(error).split())[:300]
-    if "ignore_mismatched_sizes" in reason:  # transformers printed the shapes, which are silenced
-        reason = "its weights have other shapes than its config.json says"
-    return (
-        f"the model {settings.model} cannot be loaded; give a folder with config.json and safetensors, or a name on the hub "
-        f"({reason})"
     )
 
 

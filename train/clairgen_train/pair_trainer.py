@@ -1,7 +1,7 @@
 """TRL's DPOTrainer over pairs that are already tokens, under any of the paper's objectives for pairs.
 
-Where TRL has a batch's loss, TRL computes it; where it has none (several objectives, weights, KTO-pair), `pair_losses` does, from
-the same forward pass. TRL's metrics are logged either way.
+The loss is always `pair_losses`, whatever a batch holds; TRL runs the forward pass and logs its metrics of it. Reading those
+metrics waits for the device about ten times in a step (TRL 1.16), so this package does not go out of its way to avoid a wait.
 """
 
 import copy
@@ -26,13 +26,7 @@ from clairgen_train.sampling import sampled_pairs
 from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
-TRL_PAIR_LOSSES = {
-    Objective.DPO: "sigmoid",
-    Objective.APO_ZERO: "apo_zero",
-    Objective.APO_DOWN: "apo_down",
-    Objective.SFT: "sft",
-}
-"""The objectives for pairs that TRL has a loss for, by TRL's names."""
+_TRL_LOSS = "apo_zero"  # TRL evaluates a loss to log its metrics; its value is not used
 
 _OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
 
@@ -40,10 +34,10 @@ _OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
 
-    `args.loss_type` is set to match. `anchor` estimates KTO-pair's KL and is required where the run or a pair has `kto-pair`. A
-    `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the adapter off; in full
-    fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own reference log-probs are
-    precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
+    `args.loss_type` is set to one that TRL can evaluate beside it. `anchor` estimates KTO-pair's KL and is required where the run
+    or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the
+    adapter off; in full fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own
+    reference log-probs are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
     Raises `ConfigError` for a TRL option that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
@@ -70,10 +64,10 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         self.objective, self.anchor = objective, anchor
         rejected = train_dataset["rejected_ids"] if "rejected_ids" in train_dataset.column_names else [[0]]
         self._has_rejected = any(len(ids) for ids in rejected)
-        codes = train_dataset.unique("objective") if "objective" in train_dataset.column_names else []
-        self._has_sft = objective is Objective.SFT or Objective.SFT.code in codes
-        self._only_sft = objective is Objective.SFT and {*codes, objective.code} == {objective.code}
-        args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
+        names = set(train_dataset.unique("objective")) if "objective" in train_dataset.column_names else set()
+        self._has_sft = objective is Objective.SFT or Objective.SFT.value in names
+        self._only_sft = objective is Objective.SFT and names <= {Objective.SFT.value}
+        args.loss_type = [_TRL_LOSS]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
             ref_model = copy.deepcopy(model).requires_grad_(False)
@@ -169,10 +163,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
         part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
         has_reference = "ref_chosen_logps" in inputs or not self._only_sft
-        if has_reference and self._trl_computes(objective, weight, part):
-            result = super()._compute_loss(model, inputs, return_outputs)
-            fraction = 1.0 if part is None else part.fraction
-            return (result[0] * fraction, result[1]) if return_outputs else result * fraction
         if not has_reference:
             zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)
             inputs |= {"ref_chosen_logps": zeros, "ref_rejected_logps": zeros}
@@ -197,18 +187,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         metrics = self._metrics["train" if self.model.training else "eval"]
         for name in [name for name in metrics if name.startswith("rewards/")]:
             del metrics[name]
-
-    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None, part: MicroBatch | None = None) -> bool:
-        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, no weights, and every row counts.
-
-        TRL's mean over the tokens of a micro-batch is no part of the mean over the step's.
-        """
-        if self.objective not in TRL_PAIR_LOSSES:
-            return False
-        if part is not None and (self.objective is Objective.SFT or part.repeats):
-            return False
-        uniform = objective is None or bool((objective == self.objective.code).all())
-        return uniform and (weight is None or bool((weight == 1).all()))
 
     def _pair_losses(
         self,
@@ -274,8 +252,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         pairs = self.train_dataset
         rows: Sequence[int] = range(len(pairs))
         if "objective" in pairs.column_names:
-            code = Objective.KTO_PAIR.code
-            rows = [row for row, objective in enumerate(pairs["objective"]) if objective == code] or rows
+            wanted = Objective.KTO_PAIR.value
+            rows = [row for row, objective in enumerate(pairs["objective"]) if objective == wanted] or rows
         chosen = Random(seed).choices(rows, k=count)  # noqa: S311 - a sample of prompts, not a secret
         return [pairs[row]["prompt_ids"] for row in chosen]
 

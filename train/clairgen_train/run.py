@@ -182,7 +182,7 @@ def _trainer(
 
 def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) -> CachedReferences | NoReferences:
     """Where the reference's log-probabilities come from; SFT has none."""
-    share = settings.shared_prompt and settings.objective.is_paired
+    share = settings.objective.is_paired and _shares_prompts(settings)
     if settings.objective is Objective.SFT:
         return NoReferences(share=share)
     if settings.objective is Objective.KTO:  # its KL answers depend on these
@@ -190,8 +190,14 @@ def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) ->
     return CachedReferences(cache_folder(settings.reference_cache), ids_hash, share=share, pad_token_id=pad_token_id)
 
 
+def _shares_prompts(settings: TrainingSettings) -> bool:
+    if settings.shared_prompt == "auto":
+        return not torch.accelerator.is_available()
+    return settings.shared_prompt
+
+
 def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:
-    if Objective.KTO_PAIR.code not in set(pairs.train.unique("objective")):
+    if Objective.KTO_PAIR.value not in set(pairs.train.unique("objective")):
         return None
     chosen = settings.kto_pair
     if chosen.anchor == "paper-era":

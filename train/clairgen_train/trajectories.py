@@ -95,15 +95,9 @@ class TrajectoryRecorder(TrainerCallback):
 
     def _kept_steps(self, step: int) -> set[int]:
         """Drop the rows after `step`; the steps of those that are kept."""
-        import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
-        try:
-            table = pq.read_table(self._file)
-        except (OSError, pa.ArrowException) as error:
-            raise RunError(damaged(self._file, error)) from error
-        kept = table.filter(pc.field("step") <= step)
+        kept = _read(self._file).filter(pc.field("step") <= step)
         _replace(self._file, kept)
         return {int(each) for each in pc.unique(kept["step"]).to_pylist() if each is not None}
 
@@ -151,10 +145,11 @@ def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
 
 
 def mean_margins(trajectories: Path, beta: float) -> dict[int, float]:
-    """The mean reward margin at each step that was measured; a margin that is not a number counts as the lowest."""
-    import pyarrow.parquet as pq
+    """The mean reward margin at each step that was measured; a margin that is not a number counts as the lowest.
 
-    table = pq.read_table(trajectories).to_pydict()
+    Raises RunError for a file that is damaged.
+    """
+    table = _read(trajectories).to_pydict()
     margins: dict[int, list[float]] = {}
     for row, step in enumerate(table["step"]):
         up, down = (table[f"{side}_logps"][row] - table[f"ref_{side}_logps"][row] for side in ("chosen", "rejected"))
@@ -204,3 +199,14 @@ def _replace(file: Path, table: "pa.Table") -> None:
     partial = file.with_suffix(f".{os.getpid()}.partial")
     pq.write_table(table, partial)
     partial.rename(file)
+
+
+def _read(file: Path) -> "pa.Table":
+    """The whole file. Raises RunError for one that is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(damaged(file, error)) from error

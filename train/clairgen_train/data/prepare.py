@@ -33,8 +33,8 @@ _OLD_REASONS = {"identical_after_cut": "identical_after_truncation"}
 class PreparedPairs:
     """The pairs to train on and those held out; `facts` is what data.json holds, with the counts of both.
 
-    The columns: `pair_id`; `prompt_ids`, `chosen_ids`, `rejected_ids` within the limits; `objective`, an index into
-    `list(Objective)`; `weight`; for objectives that train on single answers `label`. A single answer has no `rejected_ids`, and
+    The columns: `pair_id`; `prompt_ids`, `chosen_ids`, `rejected_ids` within the limits; `objective`, by name;
+    `weight`; for objectives that train on single answers `label`. A single answer has no `rejected_ids`, and
     its own `label`, which is null for a pair.
     """
 
@@ -235,7 +235,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
             ("prompt_ids", ids),
             ("chosen_ids", ids),
             ("rejected_ids", ids),
-            ("objective", pa.int64()),
+            ("objective", pa.string()),
             ("weight", pa.float32()),
         ]
     )
@@ -260,7 +260,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
                     [pair.ids.prompt for pair in batch],
                     [pair.ids.chosen for pair in batch],
                     [pair.ids.rejected for pair in batch],
-                    [objective.code for objective in objectives],
+                    [objective.value for objective in objectives],
                     [pair.row.weight for pair in batch],
                     *([[pair.row.label for pair in batch]] if labeled else []),
                 ],
