@@ -19,12 +19,14 @@ from clairgen.extras import require_page_extra, require_report_extra, require_tr
 from clairgen.filters.settings import FilterSettings
 from clairgen.filters.skip import reason_to_skip
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.text import counted, one_line_repr
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page
@@ -48,6 +50,9 @@ class Status:
     roles: list[RoleNumbers]
     spent: Spent
     filters: FilterSettings | None
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
 
 
 async def status(run: Path | str) -> Status:
@@ -82,6 +87,11 @@ class Snapshot:
     def running(self) -> bool:
         """Whether a session is in progress."""
         return self.session is not None and self.session.running
+
+    def __repr__(self) -> str:
+        return one_line_repr(
+            self, self.run, *pairs_in_words(self.statuses, {}), "running" if self.running else "not running"
+        )
 
 
 async def snapshot(run: Path | str) -> Snapshot:
@@ -210,6 +220,9 @@ class ChosenPair:
     number: int
     count: int
     others_of_task: int = 0
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, "none" if self.pair is None else self.pair.id, f"{self.number:,} of {self.count:,}")
 
 
 async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = None) -> ChosenPair:

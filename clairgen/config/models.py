@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.text import one_line_repr
 
 _RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
@@ -119,6 +120,10 @@ class RunConfig(Strict):
         DEFAULT_TOKENIZER,
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",
     )
+
+    def __repr__(self) -> str:
+        recipes, roles = ([recipe.name for recipe in self.recipes], list(self.models))
+        return one_line_repr(self, self.tasks.path or self.tasks.hub, f"recipes {recipes}", f"models {roles}")
 
     @field_validator("models", mode="before")
     @classmethod

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
+from clairgen.text import counted, one_line_repr
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -173,3 +174,10 @@ class ExportSummary:
         """The split, of `train` and `test`, that a recipe should have by the test fraction and has no row for, by recipe."""
         wanted = ("train", "test") if self.test_fraction else ()
         return {recipe: name for recipe, splits in self.rows.items() for name in wanted if name not in splits}
+
+    def __repr__(self) -> str:
+        rows = [
+            f"{recipe} {count:,} in {split}" for recipe, splits in self.rows.items() for split, count in splits.items()
+        ]
+        skipped = [f"{sum(self.skipped.values()):,} left out"] if self.skipped else []
+        return one_line_repr(self, counted(self.row_count, f"{self.export_format} row"), *rows, *skipped)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from clairgen.text import counted, one_line_repr
+
 
 class Load(Protocol):
     """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait."""
@@ -119,6 +121,10 @@ class Progress:
     def done(self) -> int:
         """Pairs of this session that were made or failed."""
         return self.made.total() + self.failed.total()
+
+    def __repr__(self) -> str:
+        roles = (f"{name} {role.answered:,} answered" for name, role in self.roles.items())
+        return one_line_repr(self, counted(self.pairs_to_make, "pair"), f"{self.done:,} done", *roles)
 
     def role(self, name: str) -> RoleProgress:
         """The counters of a role."""

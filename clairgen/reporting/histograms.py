@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clairgen.records import Contrast
+from clairgen.text import one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,9 @@ class Histogram:
     scale: Scale
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.scale.title, f"{sum(self.kept):,} kept", f"{sum(self.dropped):,} dropped")
 
 
 class Histograms:

@@ -9,6 +9,7 @@ from typing import Any
 
 from clairgen.reporting.former_names import with_former_names
 from clairgen.stats import Estimate, share, wilson
+from clairgen.text import counted, one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class JudgeReport:
         if self.interval is None or self.interval[0] <= 0.5 <= self.interval[1]:
             return "neither position"
         return "first position" if self.interval[0] > 0.5 else "second position"
+
+    def __repr__(self) -> str:
+        counts = (f"{self.ties:,} ties", f"{self.refused:,} without a verdict", f"leans to {self.leaning}")
+        return one_line_repr(self, self.role, counted(self.verdicts, "verdict"), *counts)
 
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --json`."""

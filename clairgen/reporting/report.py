@@ -40,6 +40,7 @@ from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
 from clairgen.stats import Estimate, Mean
 from clairgen.store import Store
+from clairgen.text import counted, one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,16 @@ class ContrastEstimates:
             "levenshtein": self.levenshtein.to_json(),
             "length_ratio": self.length_ratio.to_json(),
         }
+
+    @property
+    def phrases(self) -> tuple[str, str]:
+        """The means of the first two in words, each with its n."""
+        return f"Jaccard {self.jaccard.words}", f"Levenshtein {self.levenshtein.words}"
+
+    def __repr__(self) -> str:
+        return one_line_repr(
+            self, counted(self.jaccard.n, "pair"), *self.phrases, f"length ratio {self.length_ratio.words}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,13 @@ class RecipeReport:
     def cost_per_kept_usd(self) -> float | None:
         """The cost of one pair that passes the filters; None without prices or without such a pair."""
         return self.cost_usd / self.kept if self.cost_usd is not None and self.kept else None
+
+    def __repr__(self) -> str:
+        audited = [] if self.audit is None else [f"AUC {self.audit.auc:.3f} (n {self.audit.n:,})"]
+        kept = self.contrast_of_kept
+        return one_line_repr(
+            self, f"{self.recipe} in {self.run}", f"{self.kept:,} kept of {self.n:,}", *kept.phrases, *audited
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The stable object shown in this module's docstring."""
