@@ -151,9 +151,11 @@ class RunConfig(Strict):
     @field_validator("recipes", mode="before")
     @classmethod
     def _names_stand_for_recipes(cls, recipes: object) -> object:
-        if isinstance(recipes, list):
-            return [{"name": recipe} if isinstance(recipe, str) else recipe for recipe in recipes]
-        return recipes
+        if not isinstance(recipes, list) or not all(
+            isinstance(recipe, str | dict | RecipeChoice) for recipe in recipes
+        ):
+            raise ValueError("give a list of recipes, each by its name or as a mapping with its name, such as [clair]")
+        return [{"name": recipe} if isinstance(recipe, str) else recipe for recipe in recipes]
 
     @field_validator("recipes")
     @classmethod
