@@ -23,8 +23,8 @@ _TITLES = (
     "stored",
     "in flight",
     "waiting",
-    "refused",
-    "failed",
+    "failed attempts",
+    "given up",
     "tokens in",
     "tokens out",
     "dollars",
@@ -70,12 +70,12 @@ def counters_table(counters: Counters) -> Group:
         roles.add_column(title, justify="right")
     for name, role in counters.roles.items():
         roles.add_row(safe_line(name), *_figures(role, counters.seconds))
-    refused = ", ".join(
+    failed = ", ".join(
         f"{count:,} {reason} ({name})"
         for name, role in counters.roles.items()
-        for reason, count in sorted(role.refused.items(), key=lambda entry: -entry[1])
+        for reason, count in sorted(role.failed_attempts.items(), key=lambda entry: -entry[1])
     )
-    return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
+    return Group(head, roles, safe_line(f"Failed attempts: {failed}", style="dim")) if failed else Group(head, roles)
 
 
 async def _live(progress: Progress, console: Console, start: float, stop: asyncio.Event) -> None:
@@ -101,7 +101,7 @@ def _print_notes(progress: Progress, console: Console) -> None:
 
 
 def _figures(role: RoleCounters, seconds: float) -> list[str]:
-    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.refused.values()), role.failed)
+    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.failed_attempts.values()), role.failed)
     return [
         *(f"{count:,}" for count in (*counts, role.prompt_tokens, role.completion_tokens)),
         "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}",

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from clairgen import api
-from clairgen.cli.recipe_names import current_recipe
+from clairgen.cli.recipe_names import current_reason, current_recipe
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError, InputError
 from clairgen.reporting.pair_view import PairView
@@ -34,6 +34,7 @@ def show_command(
     Example: clairgen show runs/first --recipe clair
     """
     recipe = None if recipe is None else current_recipe(recipe)
+    dropped = None if dropped is None else current_reason(dropped)
     choice = PairChoice(recipe, dropped, marked)
     if pair is not None:
         if dropped is not None or marked or random or number > 1:

@@ -4,23 +4,35 @@ An old word has the effect of the new one and leaves a note of one sentence; giv
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from clairgen.errors import ConfigError
 from clairgen.filters.registry import RENAMED as RENAMED_FILTERS
+from clairgen.templates import RENAMED as RENAMED_TEMPLATES
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """Old names and their new ones: `keys` at the top of a configuration, `recipes` and `filters` anywhere."""
+    """Old names and their new ones: `keys` at the top of a configuration, all others anywhere.
+
+    `templates` are those of recipes, `reasons` are what filters find.
+    """
 
     keys: Mapping[str, str]
     recipes: Mapping[str, str]
     filters: Mapping[str, str]
+    templates: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-RENAMED: Final = Renamed(keys={"tokeniser": "tokenizer"}, recipes={"worsened": "degraded"}, filters=RENAMED_FILTERS)
+RENAMED: Final = Renamed(
+    keys={"tokeniser": "tokenizer"},
+    recipes={"worsened": "degraded"},
+    filters=RENAMED_FILTERS,
+    templates=RENAMED_TEMPLATES,
+    reasons={"alludes-to-revision": "mentions-revision"},
+)
 
 
 def with_new_names(
@@ -35,7 +47,7 @@ def with_new_names(
     if isinstance(filters := found.get("filters"), Mapping):
         found["filters"] = _keys(filters, renamed.filters, "filter", source, notes)
     if isinstance(recipes := found.get("recipes"), list):
-        found["recipes"] = [_recipe(recipe, renamed.recipes, notes) for recipe in recipes]
+        found["recipes"] = [_recipe(recipe, renamed, notes) for recipe in recipes]
     return found, list(dict.fromkeys(notes))
 
 
@@ -57,9 +69,16 @@ def _keys(
     return {names.get(key, key): value for key, value in content.items()}
 
 
-def _recipe(recipe: Any, names: Mapping[str, str], notes: list[str]) -> Any:  # noqa: ANN401 - a name or a mapping
-    name = recipe.get("name") if isinstance(recipe, Mapping) else recipe
+def _recipe(recipe: Any, renamed: Renamed, notes: list[str]) -> Any:  # noqa: ANN401 - a name or a mapping
+    if not isinstance(recipe, Mapping):
+        return _current("recipe", recipe, renamed.recipes, notes)
+    kinds = (("name", "recipe", renamed.recipes), ("template", "template", renamed.templates))
+    return {**recipe, **{key: _current(kind, recipe[key], names, notes) for key, kind, names in kinds if key in recipe}}
+
+
+def _current(kind: str, name: Any, names: Mapping[str, str], notes: list[str]) -> Any:  # noqa: ANN401 - any YAML
+    """The name that something has now, with a note if it is given by its old one."""
     if not isinstance(name, str) or name not in names:
-        return recipe
-    notes.append(note("recipe", name, names[name]))
-    return {**recipe, "name": names[name]} if isinstance(recipe, Mapping) else names[name]
+        return name
+    notes.append(note(kind, name, names[name]))
+    return names[name]

@@ -11,7 +11,7 @@
      "metrics": {"politeness": {"summary": "...", "all": {"mean": 0.4, "se": 0.01, "n": 406}, "kept": {...}}},
      "tokenizer": "treebank",
      "retried": 0, "failed_checks": {},
-     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3,
+     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "unreadable": 3,
                  "first_position": {"mean": 0.5, "se": 0.025, "n": 400},
                  "interval_95": [0.45, 0.55], "leaning": "neither position", "flips": {...}}],
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
@@ -258,7 +258,7 @@ async def recipe_report(
             first=judge.first,
             second=judge.second,
             ties=judge.ties,
-            refused=judge.refused,
+            unreadable=judge.unreadable,
             flipped=judge.flipped,
             in_both_orders=judge.in_both_orders,
         )

@@ -102,7 +102,7 @@ def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
 def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:
     """A judge's verdicts in a sentence: how often it chose the first position, and whether that is more than chance."""
     words = safe_line(f"The {judge.role} of ").append_text(_name(report, reports))
-    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} replies without a verdict")
+    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.unreadable:,} replies without a verdict")
     if judge.interval is not None and judge.first_position.mean is not None:
         low, high = judge.interval
         words.append(

@@ -21,7 +21,7 @@ class JudgementNumbers:
     first: int
     second: int
     ties: int
-    refused: int
+    unreadable: int
     flipped: int
     in_both_orders: int
 
@@ -41,12 +41,12 @@ class Judgements:
         counts = defaultdict[str, Counter[str]](Counter)
         for row in await self._reader.rows(sql, (recipe,)):
             tie = row["status"] == ParseStatus.DECLARED_TIE
-            kind = str(row["choice"]) if row["choice"] is not None else "tie" if tie else "refused"
+            kind = str(row["choice"]) if row["choice"] is not None else "tie" if tie else "unreadable"
             counts[row["role"]][kind] += row["count"]
         both = await self._in_both_orders(recipe)
         return [
             JudgementNumbers(
-                role, of_role["1"], of_role["2"], of_role["tie"], of_role["refused"], *both.get(role, (0, 0))
+                role, of_role["1"], of_role["2"], of_role["tie"], of_role["unreadable"], *both.get(role, (0, 0))
             )
             for role, of_role in counts.items()
         ]

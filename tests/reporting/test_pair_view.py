@@ -41,7 +41,7 @@ def test_everything_about_a_pair_is_shown(width: int) -> None:
         "teacher, finish reason stop",
         "student, finish reason stop",
         "treebank",
-        "alludes-to-revision (filter revision_mention): corrected",
+        "mentions-revision (filter revision_mention): corrected",
         "too-long (filter length-ratio): 4.8",
     ):
         assert part in text

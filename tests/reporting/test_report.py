@@ -28,7 +28,7 @@ def test_kept_and_dropped_add_up_to_the_pairs_made() -> None:
     )
     assert (report.n, report.kept) == (4, 2)
     assert report.dropped == {"empty-solution": 1, "too-long": 1}
-    assert report.marked == {"alludes-to-revision": 2}
+    assert report.marked == {"mentions-revision": 2}
 
 
 def test_a_pair_without_a_chosen_answer_is_counted_and_not_measured() -> None:
@@ -99,7 +99,7 @@ def test_the_json_for_scripts_is_stable() -> None:
         "n": 2,
         "kept": 1,
         "dropped": {"too-long": 1},
-        "marked": {"alludes-to-revision": 1},
+        "marked": {"mentions-revision": 1},
         "failed": 1,
         "pending": 2,
         "cost_usd": 0.25,

@@ -89,7 +89,7 @@ def test_several_runs_are_told_apart() -> None:
 def test_reasons_failures_and_cost_are_listed() -> None:
     text = printed(report_of("clair"))
     assert line_of(text, "dropped") == ["clair", "dropped", "too-long", "4", "10.0%"]
-    assert line_of(text, "marked") == ["marked", "alludes-to-revision", "5", "12.5%"]
+    assert line_of(text, "marked") == ["marked", "mentions-revision", "5", "12.5%"]
     assert line_of(text, "failed")[-1] == "2"
     assert line_of(text, "pending")[-1] == "3"
     assert line_of(text, "dollars", "12.35")[0] == "cost"

@@ -28,7 +28,7 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
     shift = FeatureShift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
     report = replace(
         report_of("clair"),
-        judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
+        judges=(judge_report("judge", first=70, second=30, ties=2, unreadable=1),),
         audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
         retried=5,
         failed_checks={"too-long": 2},
