@@ -1,7 +1,7 @@
 """What a diagnostic is: an observation, what it may mean and what to try; and what each objective is expected to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +34,12 @@ class Diagnostic:
     step: int
     figures: Mapping[str, float]
     kind: Kind = Kind.WARNING
+
+    def with_the_cause_of(self, other: "Diagnostic") -> "Diagnostic":
+        """The same observation without a cause and an advice of its own."""
+        return replace(
+            self, may_mean=f"This has the same cause as {other.name}.", to_try=f"Follow the advice of {other.name}."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --training --json`."""
@@ -86,6 +92,12 @@ def expected_direction(trajectory: Trajectory) -> ExpectedDirection:
 def overall(values: Floats) -> MeanChange | None:
     """The change of the same pairs from the first measurement to the last; `values` have the shape (steps, pairs)."""
     return mean_change(values[-1] - values[0], CONFIDENCE)
+
+
+def clear_change(logps: Floats) -> MeanChange | None:
+    """The change of log-likelihoods, if it is significant and large enough to report."""
+    change = overall(logps)
+    return change if change and not change.is_unclear and abs(change.mean) >= LEAST_NATS else None
 
 
 def objective_value(trajectory: Trajectory) -> tuple[str, Floats]:
