@@ -12,7 +12,8 @@ from clairgen.text import one_line_repr
 class Scale:
     """The bins of a metric: `count` bins of width `step` starting at `lowest`, on a log2 scale if `logarithmic`.
 
-    Values below or above the range are counted in the first or the last bin.
+    Values below or above the range are counted in the first or the last bin. With `zero_bin` the first bin is for 0 alone, and
+    lies, a bin's width apart, below the others.
     """
 
     title: str
@@ -20,17 +21,31 @@ class Scale:
     step: float
     count: int
     logarithmic: bool = False
+    zero_bin: bool = False
 
     def bin(self, value: float) -> int:
         """The index of the bin that contains a value."""
+        if self.zero_bin and value == 0:
+            return 0
         if self.logarithmic:
             value = math.log2(value) if value > 0 else self.lowest
-        return min(max(math.floor((value - self.lowest) / self.step), 0), self.count - 1)
+        first = 1 if self.zero_bin else 0
+        return min(max(math.floor((value - self.lowest) / self.step), 0) + first, self.count - 1)
+
+    def start(self, number: int) -> float:
+        """Where a bin begins on the axis, which is logarithmic if the scale is; beyond the last one, where that ends."""
+        if not self.zero_bin:
+            return self.lowest + self.step * number
+        return self.lowest + self.step * (number - 1 if number else -2)
+
+    def position(self, value: float) -> float:
+        """Where a value above 0 lies on the axis."""
+        return math.log2(value) if self.logarithmic else value
 
 
 SCALES: Sequence[Scale] = (
     Scale("Jaccard x100", 0, 5, 20),
-    Scale("Levenshtein, characters", 0, 0.5, 34, logarithmic=True),
+    Scale("Levenshtein, characters", 0, 0.5, 35, logarithmic=True, zero_bin=True),
     Scale("length ratio, chosen / rejected", -3, 0.25, 24, logarithmic=True),
 )
 

@@ -18,6 +18,16 @@ class PaperContrast:
     levenshtein: float
     n: int
 
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """n, Jaccard, Levenshtein and length ratio as they stand in a table; the last one is not published."""
+        return f"{self.n:,}", f"{self.jaccard:.2f}", f"{self.levenshtein:,.0f}", ""
+
+    @property
+    def means(self) -> tuple[float, float, None]:
+        """Jaccard, Levenshtein and length ratio as numbers; the last one is not published."""
+        return self.jaccard, self.levenshtein, None
+
 
 TABLE_1: Mapping[str, PaperContrast] = MappingProxyType(
     {

@@ -2,7 +2,10 @@
 
 `RecipeReport.to_json()` is a stable interface for scripts (`clairgen report --json` prints a list of them):
 
-    {"run": "runs/a", "recipe": "clair", "n": 406, "kept": 395, "dropped": {"identical": 11}, "marked": {},
+    {"run": "runs/a", "recipe": "clair",
+     "assessment": {"kept": 395, "of": 406, "cost_usd": null, "cost_per_kept_usd": null, "cues": true,
+                    "judges": {"judge": "neither position"}, "next": "A reward model can learn ..."},
+     "n": 406, "kept": 395, "dropped": {"identical": 11}, "marked": {},
      "failed": 0, "pending": 0, "cost_usd": null, "cost_per_kept_usd": null,
      "contrast": {"all":  {"jaccard":      {"mean": 43.1, "se": 0.4, "n": 406},
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
@@ -18,10 +21,12 @@
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]}}
 
-`n` counts the pairs that were made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and
-has no contrast, so the `n` of an estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are
-those of installed plugins. `audit` is null with
-too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their new ones.
+`assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
+`judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
+made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
+estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
+null with too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their
+new ones.
 """
 
 from collections import Counter
@@ -33,6 +38,7 @@ from clairgen.metrics import contrast as metrics
 from clairgen.metrics.registry import METRICS
 from clairgen.metrics.stream import measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
+from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.former_names import with_former_names
 from clairgen.reporting.histograms import Histogram, Histograms
 from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
@@ -103,6 +109,27 @@ class RecipeReport:
         """The cost of one pair that passes the filters; None without prices or without such a pair."""
         return self.cost_usd / self.kept if self.cost_usd is not None and self.kept else None
 
+    @property
+    def assessment(self) -> Assessment:
+        """What the figures come to, and what to do next."""
+        step = next_step(
+            self.run,
+            self.recipe,
+            n=self.n,
+            kept=self.kept,
+            failed=self.failed,
+            pending=self.pending,
+            dropped=self.dropped,
+            audit=self.audit,
+            judges=self.judges,
+            length_ratio=self.contrast_of_kept.length_ratio.mean,
+        )
+        return Assessment(self.kept, self.n, self.cost_usd, self.audit, self.judges, step)
+
+    def recipe_in_run(self, *, several: bool) -> str:
+        """The recipe as a sentence names it: with its run if there are `several`."""
+        return f"{self.recipe} in {self.run}" if several else self.recipe
+
     def __repr__(self) -> str:
         audited = [] if self.audit is None else [f"AUC {self.audit.auc:.3f} (n {self.audit.n:,})"]
         kept = self.contrast_of_kept
@@ -115,6 +142,7 @@ class RecipeReport:
         content = {
             "run": self.run,
             "recipe": self.recipe,
+            "assessment": self.assessment.to_json(),
             "n": self.n,
             "kept": self.kept,
             "dropped": dict(self.dropped),

@@ -96,6 +96,15 @@ def test_the_json_for_scripts_is_stable() -> None:
     assert content == {
         "run": "runs/a",
         "recipe": "clair",
+        "assessment": {
+            "kept": 1,
+            "of": 2,
+            "cost_usd": 0.25,
+            "cost_per_kept_usd": 0.25,
+            "cues": None,
+            "judges": {},
+            "next": "2 pairs are still to be made: run clairgen generate again.",
+        },
         "n": 2,
         "kept": 1,
         "dropped": {"too-long": 1},
