@@ -25,7 +25,7 @@ from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
-from clairgen.store import AdviceNumbers, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.store import AdviceNumbers, JudgeReply, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
 from clairgen.text import counted, one_line_repr
 
 if TYPE_CHECKING:
@@ -246,6 +246,12 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
         pair = await store.pairs.nth(choice, number)
         others = await store.pairs.of_task(pair.task.id, plans) - 1 if pair is not None else 0
         return ChosenPair(pair, number, count, others)
+
+
+async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]:
+    """What judges wrote about the answers to a pair's task in its recipe; empty where none was asked."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
 
 
 async def marks(run: Path | str) -> dict[str, dict[str, int]]:

@@ -14,6 +14,7 @@ from rich.text import Text
 from clairgen.config.prices import dollars
 from clairgen.pipeline.progress import Counters, Progress, RoleCounters
 from clairgen.reporting.sanitize import plain_text, safe_line
+from clairgen.text import counted
 
 _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
@@ -110,7 +111,7 @@ def _figures(role: RoleCounters, seconds: float) -> list[str]:
 
 
 def _pairs(counters: Counters) -> str:
-    return f"{counters.done:,} of {counters.pairs_to_make:,} pairs, {sum(counters.failed.values()):,} failed"
+    return f"{counters.done:,} of {counted(counters.pairs_to_make, 'pair')}, {sum(counters.failed.values()):,} failed"
 
 
 def _money(counters: Counters) -> str:

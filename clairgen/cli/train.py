@@ -9,6 +9,7 @@ import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
+from clairgen.text import counted
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
 from clairgen_train.launch import launch
@@ -114,18 +115,18 @@ def _print_data(folder: Path) -> None:
         if counts is None:
             continue
         typer.echo(
-            f"{counts['kept']:,} pairs {title}"
+            f"{counted(counts['kept'], 'pair')} {title}"
             + _listed(" dropped", counts["dropped"])
             + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
     for shape, count in train["shapes"].items():
         if shape != "messages":
-            typer.echo(f"{count:,} rows were {SHAPES[shape]}")
+            typer.echo(f"{counted(count, 'row')} {'was' if count == 1 else 'were'} {SHAPES[shape]}")
     if train["prompts_rendered_differently"]:
         typer.echo(
-            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
-            "follows; the differing end is left out"
+            f"Prompts that the chat template renders differently once an answer follows: "
+            f"{train['prompts_rendered_differently']:,}; the differing end is left out"
         )
     if len(train["objectives"]) > 1:
         typer.echo(

@@ -213,7 +213,7 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
         parts.append(table(("Left out because", "Pairs"), skipped))
     if summary.replaced_characters:
         parts.append(
-            f"{summary.replaced_characters:,} characters that are not valid Unicode were replaced by U+FFFD.\n"
+            f"Characters that were not valid Unicode and were replaced by U+FFFD: {summary.replaced_characters:,}.\n"
         )
     return "\n".join(parts)
 

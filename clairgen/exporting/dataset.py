@@ -159,7 +159,7 @@ class DatasetWriter:
             reasons = (
                 ", ".join(f"{count} {reason}" for reason, count in self._skipped.most_common()) or "none was given"
             )
-            waiting = f"; {sum(pending.values()):,} are still to be made" if pending else ""
+            waiting = f"; still to be made: {sum(pending.values()):,}" if pending else ""
             raise InputError(f"No pair is left to export ({reasons}{waiting}); make more pairs or loosen the filters.")
         with _disk_errors(self._folder):
             for splits in self._splits.values():

@@ -168,7 +168,7 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
         _work(held.store, planned, limit),
         make,
         in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED,
-        what="pairs were still being made",
+        what="made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:
         context.stop.because_of(DrainedError())

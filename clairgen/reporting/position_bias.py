@@ -38,7 +38,7 @@ class JudgeReport:
         return "first position" if self.interval[0] > 0.5 else "second position"
 
     def __repr__(self) -> str:
-        counts = (f"{self.ties:,} ties", f"{self.unreadable:,} without a verdict", f"leans to {self.leaning}")
+        counts = (counted(self.ties, "tie"), f"{self.unreadable:,} without a verdict", f"leans to {self.leaning}")
         return one_line_repr(self, self.role, counted(self.verdicts, "verdict"), *counts)
 
     def to_json(self) -> dict[str, Any]:

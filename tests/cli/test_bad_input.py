@@ -74,7 +74,7 @@ async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: P
         assert endpoint.asked == []
         done = await generated(tmp_path, endpoint.url, "--skip-bad-lines")
     assert done.code == 0, done
-    assert "1 rows hold no task and were skipped, the first at tasks.jsonl line 2" in done.out
+    assert "1 row without a task: skipped, the first at tasks.jsonl line 2" in done.out
     assert pairs_in(done.out, "clair")["made"] == 2
 
 

@@ -82,7 +82,7 @@ def test_undecided_answers_and_a_reply_that_could_not_be_parsed_are_shown_as_wha
     # The same reason may be a judge's or a reviser's.
     tie = Undecided("task-1", "judge-on-policy", ParseStatus.BROKEN_JSON, (cat, other))
     text = printed(replace(stored, outcome=tie))
-    assert text.index("one answer") < text.index("The cat sat") < text.index("the other answer")
+    assert text.index("one answer (1)") < text.index("The cat sat") < text.index("the other answer (2)")
     broken = Undecided("task-1", "clair", ParseStatus.BROKEN_JSON, (cat,), other)
     text = printed(replace(stored, outcome=broken))
     assert text.index("The cat sat") < text.index("the reply that could not be parsed") < text.index("{")

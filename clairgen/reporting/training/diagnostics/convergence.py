@@ -13,6 +13,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
 )
 from clairgen.reporting.training.paired import MeanChange, mean_change
 from clairgen.reporting.training.trajectory import Bools, Floats, Trajectory
+from clairgen.text import counted
 
 CONFIDENCE_OF_NO_CHANGE = 0.95
 """Lower than for other rules: here a wide interval is what raises the finding."""
@@ -35,7 +36,7 @@ def no_change(trajectory: Trajectory) -> Diagnostic | None:
         return None
     seen = (
         f"The {what} changed by {figure(change.mean)} (95% interval {figure(change.low)} to {figure(change.high)}, "
-        f"{change.n:,} pairs) {between(trajectory)}, which is compatible with no change at all"
+        f"{counted(change.n, 'pair')}) {between(trajectory)}, which is compatible with no change at all"
     )
     moved = clear_change(trajectory.chosen_logps)
     if moved is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from clairgen.reporting.training.paired import MeanChange, mean_change
 from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.text import counted
 
 CONFIDENCE = 0.99
 """The confidence of each rule's interval: with about eight rules, noise raises a finding in fewer than one run of twenty."""
@@ -111,7 +112,7 @@ def interval_words(change: MeanChange) -> str:
     """The interval and its n in parentheses; for a decrease, as sizes of the decrease."""
     low, high = (-change.high, -change.low) if change.mean < 0 else (change.low, change.high)
     ends = f"{figure(low, change.mean)} to {figure(high, change.mean)}"
-    return f"({100 * change.confidence:.4g}% interval {ends}, {change.n:,} pairs)"
+    return f"({100 * change.confidence:.4g}% interval {ends}, {counted(change.n, 'pair')})"
 
 
 def figure(value: float, like: float | None = None) -> str:

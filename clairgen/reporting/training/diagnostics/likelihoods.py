@@ -14,6 +14,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
 )
 from clairgen.reporting.training.paired import MeanChange, mean_change
 from clairgen.reporting.training.trajectory import Trajectory
+from clairgen.text import counted
 
 MOST_FROM_ONE_SIDE = 0.9
 """A margin is one-sided if clearly more than nine tenths of it come from one side; under APO-zero both sides are pushed
@@ -117,7 +118,7 @@ def one_sided(trajectory: Trajectory) -> Diagnostic | None:
             return Diagnostic(
                 "one_sided",
                 f"{share:.0%} of the margin's growth by {figure(margin.mean)} {between(trajectory)} comes from {side} answers "
-                f"{words}, clearly more than {MOST_FROM_ONE_SIDE:.0%} (at {CONFIDENCE:.0%} over {margin.n:,} pairs).",
+                f"{words}, clearly more than {MOST_FROM_ONE_SIDE:.0%} (at {CONFIDENCE:.0%} over {counted(margin.n, 'pair')}).",
                 "The model learns what not to write and not what to write."
                 if side == "rejected"
                 else "The model copies chosen answers, as SFT would, and does not learn what is wrong with rejected ones.",
