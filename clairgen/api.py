@@ -193,7 +193,12 @@ async def export(
                 rows.append(numbers.report())
             statuses = await store.pairs.statuses()
             pending = {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in chosen}
-            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"), pending)
+            read = await ingest_state(store)
+            return writer.finish(
+                await _card_facts(store, rows, advice, source or "path/to/this/folder"),
+                pending,
+                None if read is None or read.complete else read.rows,
+            )
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:

@@ -201,6 +201,8 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
     if summary.pending:
         counts = ", ".join(f"{count:,} of {escaped(recipe)}" for recipe, count in summary.pending.items())
         parts.append(f"The run was not finished: pairs still to be made, {counts}.\n")
+    if summary.rows_read is not None:
+        parts.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
     if facts.models:
         parts.append(table(("Role", "Model"), [(escaped(role), escaped(m)) for role, m in facts.models.items()]))
     if facts.templates:

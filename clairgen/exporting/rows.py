@@ -152,7 +152,8 @@ class ExportSummary:
 
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
-    of each recipe that were still to be made, which makes it the export of an unfinished run.
+    of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
+    tasks' source were read if not all were, else None.
     """
 
     export_format: ExportFormat
@@ -163,6 +164,7 @@ class ExportSummary:
     seed: int = 0
     replaced_characters: int = 0
     pending: Mapping[str, int] = field(default_factory=dict)
+    rows_read: int | None = None
 
     @property
     def row_count(self) -> int:

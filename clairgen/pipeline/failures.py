@@ -10,6 +10,13 @@ from clairgen.errors import EndpointsError, RequestFailedError, RunStoppedError,
 
 INTERNAL_ERROR: Final = "internal-error"
 """The reason of a task that failed through a fault of clairgen or of a plugin."""
+LASTING: Final = frozenset(
+    {
+        *("blank-prompt", "nul-in-prompt", "surrogate-in-prompt", "too-few-answers", "too-long-to-measure"),
+        *("context-overflow", "content-policy", "request-too-large", "truncated"),
+    }
+)
+"""Reasons by which a task fails again for as long as its prompt and the configuration stay as they are."""
 _INTERNAL_ERRORS_AT_START = 10
 _INTERNAL_ERRORS_LATER = 50
 

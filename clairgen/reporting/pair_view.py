@@ -124,6 +124,8 @@ def _measured(stored: StoredPair) -> Table:
             for answer in answers:
                 facts.add_row("answer", _answer(answer))
             facts.add_row("chosen", safe_line(f"none: {reason.value}"))
+    if outcome.failed_check is not None:
+        facts.add_row("failed check", safe_line(outcome.failed_check))
     for finding in stored.findings:
         facts.add_row("dropped" if finding.action is FilterAction.DROP else "marked", _finding(finding))
     return facts

@@ -144,6 +144,9 @@ async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:
     assert "blank-prompt" in done.out
     assert "nul-in-prompt" in done.out
     assert "surrogate-in-prompt" in done.out
+    assert (
+        "They would fail again as they are. Once their prompts or the configuration are corrected, try them" in done.out
+    )
     assert "--retry-failed" in done.out
 
 

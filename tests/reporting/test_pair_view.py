@@ -88,6 +88,13 @@ def test_undecided_answers_and_a_reply_that_could_not_be_parsed_are_shown_as_wha
     assert text.index("The cat sat") < text.index("the reply that could not be parsed") < text.index("{")
 
 
+def test_the_check_that_a_revision_still_fails_is_named() -> None:
+    stored = stored_pair()
+    assert "failed check" not in printed(stored)
+    failing = printed(replace(stored, outcome=replace(stored.outcome, failed_check="length-ratio")))
+    assert failing.split("failed check")[1].split()[0] == "length-ratio"
+
+
 def test_changes_of_whitespace_alone_can_be_seen() -> None:
     assert diff_text(word_diff("a\nb", "a\n\nb"), colored=False).plain == "a\n{+↵\n+}b"
     assert diff_text(word_diff("a  b", "a b"), colored=False).plain == "a [-·-]b"

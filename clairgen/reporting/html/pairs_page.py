@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clairgen.records import Pair, StoredPair
+from clairgen.records import Finding, Pair, StoredPair
 from clairgen.reporting import paper
 from clairgen.reporting.comparison import (
     Line,
@@ -96,10 +96,14 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "ratio": None if contrast is None or contrast.length_ratio is None else round(contrast.length_ratio, 3),
         "findings": [
-            plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
-            for found in stored.findings
+            *([f"failed check: {plain_text(outcome.failed_check)}"] if outcome.failed_check is not None else []),
+            *(_finding(found) for found in stored.findings),
         ],
     }
+
+
+def _finding(found: Finding) -> str:
+    return plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
 
 
 def _shown(text: str) -> str:
