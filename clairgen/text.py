@@ -1,20 +1,6 @@
-"""Small things about texts: whether one can be encoded, a count with its noun, and what a value's repr says on one line."""
+"""Small things about texts for people: a count with its noun, and what a value's repr says on one line."""
 
 _LONGEST_REPR = 199
-
-
-def is_encodable(text: str) -> bool:
-    """Whether a text can be sent and stored; one with half a surrogate pair cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def encodable(text: str) -> str:
-    """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 cannot encode."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:

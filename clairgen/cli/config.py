@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from clairgen.config.file import config_yaml, load_config
+from clairgen.config.key_reference import configuration_schema
 from clairgen.config.role import Role
-from clairgen.config.schema import configuration_schema
-from clairgen.embedded.address import embedded_address, is_embedded
+from clairgen.embedded.gguf import embedded_address, is_embedded
 from clairgen.errors import ConfigError
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES

@@ -1,15 +1,16 @@
 """`clairgen export`: pairs as a Hugging Face data set."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from clairgen import api
-from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
+from clairgen.config.renamed import current_recipe
+from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.hub import push
-from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.reporting.sanitize import plain_line
 from clairgen.text import counted
 
@@ -45,7 +46,7 @@ def export_command(
             run,
             out,
             export_format=export_format,
-            recipes=[current_recipe(name) for name in recipe or ()],
+            recipes=[current_recipe(name, partial(typer.echo, err=True)) for name in recipe or ()],
             test_fraction=test_fraction,
             seed=seed,
             overwrite=overwrite,
@@ -81,7 +82,7 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         )
     if summary.rows_read is not None:
         typer.echo(
-            f"Only {counted(summary.rows_read, 'row')} of the tasks' source {'was' if summary.rows_read == 1 else 'were'} read when "
-            "the run was stopped, so it lacks tasks. Run clairgen generate again, then export with --overwrite"
+            f"Only {counted(summary.rows_read, 'row')} of the tasks' source {'was' if summary.rows_read == 1 else 'were'} read "
+            "when the run was stopped, so it lacks tasks. Run clairgen generate again, then export with --overwrite"
         )
     typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")

@@ -11,8 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from rapidfuzz import process
 
-from clairgen.config.reference import expected_at
-from clairgen.config.secrets import contains_key
+from clairgen.config.field_checks import contains_key
+from clairgen.config.key_reference import expected_at
 from clairgen.errors import ConfigError
 from clairgen.text import counted
 

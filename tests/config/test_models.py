@@ -7,8 +7,8 @@ import yaml
 from pydantic import ValidationError
 
 from clairgen.config.file import config_yaml, load_config, parse_config
+from clairgen.config.key_reference import Group, groups
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import Group, groups
 from clairgen.config.role import Role
 from clairgen.config.strict_yaml import validated
 from clairgen.errors import ConfigError

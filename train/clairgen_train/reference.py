@@ -13,8 +13,8 @@ from trl.models import prepare_deepspeed
 
 from clairgen.errors import InputError
 from clairgen.text import counted
+from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import PairLogProbs, Score, pair_log_probs
-from clairgen_train.progress import say
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,7 +13,6 @@ from typing import Any
 from markupsafe import Markup
 
 from clairgen.records import Finding, Pair, StoredPair
-from clairgen.reporting import paper
 from clairgen.reporting.comparison import (
     Line,
     assessment_lines,
@@ -26,7 +25,8 @@ from clairgen.reporting.comparison import (
 )
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
-from clairgen.reporting.html.page import asset, rendered, write_html
+from clairgen.reporting.html.frame import asset, rendered, write_html
+from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
@@ -128,7 +128,8 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
         "counted": counted,
         "retried_words": retried_words,
         "next_steps": list(next_steps(reports)),
-        "paper": paper,
+        "table_1": TABLE_1,
+        "table_1_source": TABLE_1_SOURCE,
         "charts": _charts(reports),
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
@@ -163,7 +164,7 @@ def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Marku
     """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare."""
     if not reports:
         return {}
-    published = [paper.TABLE_1[report.recipe].means for report in reports if report.recipe in paper.TABLE_1]
+    published = [TABLE_1[report.recipe].means for report in reports if report.recipe in TABLE_1]
     ranges = [
         filled(one_scale, [value for values in published if (value := values[at]) is not None])
         for at, one_scale in enumerate(zip(*(report.histograms for report in reports), strict=True))
@@ -178,7 +179,7 @@ def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Marku
 
 
 def _published(recipe: str) -> tuple[float | None, ...]:
-    return paper.TABLE_1[recipe].means if recipe in paper.TABLE_1 else (None, None, None)
+    return TABLE_1[recipe].means if recipe in TABLE_1 else (None, None, None)
 
 
 def _json(rows: list[dict[str, Any]]) -> Markup:

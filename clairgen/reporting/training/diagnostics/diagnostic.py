@@ -6,8 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
 from clairgen.text import counted
 
 CONFIDENCE = 0.99
@@ -17,7 +16,7 @@ LEAST_NATS = 0.5
 significant only because there are many pairs."""
 
 
-class Kind(StrEnum):
+class DiagnosticKind(StrEnum):
     """A warning contradicts the purpose of the objective; a remark is worth knowing and may be intended."""
 
     WARNING = "warning"
@@ -34,7 +33,7 @@ class Diagnostic:
     to_try: str
     step: int
     figures: Mapping[str, float]
-    kind: Kind = Kind.WARNING
+    kind: DiagnosticKind = DiagnosticKind.WARNING
 
     def with_the_cause_of(self, other: "Diagnostic") -> "Diagnostic":
         """The same observation without a cause and an advice of its own."""

@@ -4,16 +4,15 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     CONFIDENCE,
     LEAST_NATS,
     Diagnostic,
+    DiagnosticKind,
     Direction,
-    Kind,
     between,
     clear_change,
     expected_direction,
     figure,
     interval_words,
 )
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Trajectory
+from clairgen.reporting.training.trajectory import MeanChange, Trajectory, mean_change
 from clairgen.text import counted
 
 MOST_FROM_ONE_SIDE = 0.9
@@ -40,7 +39,7 @@ def chosen_falls(trajectory: Trajectory) -> Diagnostic | None:
             "Try apo-zero, if the chosen answers are better than what the model writes.",
             trajectory.steps[-1],
             change.figures,
-            Kind.REMARK,
+            DiagnosticKind.REMARK,
         )
     return Diagnostic(
         "chosen_falls",
@@ -90,7 +89,7 @@ def rejected_rises(trajectory: Trajectory) -> Diagnostic | None:
         "rejected were swapped.",
         trajectory.steps[-1],
         change.figures,
-        Kind.WARNING if said is Direction.DOWN else Kind.REMARK,
+        DiagnosticKind.WARNING if said is Direction.DOWN else DiagnosticKind.REMARK,
     )
 
 
@@ -126,7 +125,7 @@ def one_sided(trajectory: Trajectory) -> Diagnostic | None:
                 "contrast.",
                 trajectory.steps[-1],
                 {"share": share, "from_rejected": float(side == "rejected"), **margin.figures},
-                Kind.WARNING if anchored else Kind.REMARK,
+                DiagnosticKind.WARNING if anchored else DiagnosticKind.REMARK,
             )
     return None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from clairgen.reporting.training.diagnostics.convergence import margin_falls, no_change, saturated
-from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Kind
+from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, DiagnosticKind
 from clairgen.reporting.training.diagnostics.likelihoods import chosen_falls, chosen_rises, one_sided, rejected_rises
 from clairgen.reporting.training.diagnostics.measurement import length_drift, not_finite, too_few
 from clairgen.reporting.training.trajectory import Trajectory
@@ -36,7 +36,7 @@ def diagnostics(trajectory: Trajectory) -> list[Diagnostic]:
     the wrong way.
     """
     found = [one for rule in RULES.values() if (one := rule(trajectory)) is not None]
-    found.sort(key=lambda one: one.kind is Kind.REMARK)
+    found.sort(key=lambda one: one.kind is DiagnosticKind.REMARK)
     moved = [one for one in found if one.name not in _OF_THEIR_OWN]
     if not moved:
         return found

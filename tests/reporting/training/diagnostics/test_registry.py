@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.reporting.training.diagnostics.diagnostic import EXPECTED_DIRECTIONS, Diagnostic, Kind
+from clairgen.reporting.training.diagnostics.diagnostic import EXPECTED_DIRECTIONS, Diagnostic, DiagnosticKind
 from clairgen.reporting.training.diagnostics.registry import RULES, diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, Planned, line, trajectory
 
@@ -38,9 +38,9 @@ def test_of_all_that_can_be_found_one_finding_has_a_cause_and_an_advice(tmp_path
         for one in moved[1:]:
             assert one.may_mean == f"This has the same cause as {moved[0].name}."
             assert one.to_try == f"Follow the advice of {moved[0].name}."
-        kinds = [one.kind is Kind.REMARK for one in found]
+        kinds = [one.kind is DiagnosticKind.REMARK for one in found]
         assert kinds == sorted(kinds)
-        warnings = [list(RULES).index(one.name) for one in found if one.kind is Kind.WARNING]
+        warnings = [list(RULES).index(one.name) for one in found if one.kind is DiagnosticKind.WARNING]
         assert warnings == sorted(warnings)
     assert several > 20
 
@@ -48,7 +48,7 @@ def test_of_all_that_can_be_found_one_finding_has_a_cause_and_an_advice(tmp_path
 def test_both_sides_that_fall_alike_are_one_warning(tmp_path: Path) -> None:
     both = Planned(chosen=line(-6), rejected=line(-6), noise=1)
     [found] = diagnostics(trajectory(tmp_path, both))
-    assert (found.name, found.kind) == ("chosen_falls", Kind.WARNING)
+    assert (found.name, found.kind) == ("chosen_falls", DiagnosticKind.WARNING)
     assert "lower learning rate" in found.to_try
 
 
@@ -60,7 +60,7 @@ def test_where_both_sides_may_fall_it_is_the_margin_that_did_not_change(tmp_path
     assert "alike" in found.may_mean
     assert "learning rate" not in found.to_try
     lead, remark = diagnostics(trajectory(tmp_path / "dpo", replace(both, objective="dpo")))
-    assert (lead.name, remark.name, remark.kind) == ("no_change", "chosen_falls", Kind.REMARK)
+    assert (lead.name, remark.name, remark.kind) == ("no_change", "chosen_falls", DiagnosticKind.REMARK)
     assert remark.to_try == "Follow the advice of no_change."
 
 
