@@ -81,7 +81,7 @@ def train_command(
             if settings.gpus is None:
                 run(folder)
             else:
-                launch(folder, settings, pass_fds=(lock,))
+                launch(folder, settings, pass_fds=lock)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
@@ -125,8 +125,8 @@ def _print_data(folder: Path) -> None:
             typer.echo(f"{counted(count, 'row')} {'was' if count == 1 else 'were'} {SHAPES[shape]}")
     if train["prompts_rendered_differently"]:
         typer.echo(
-            f"Prompts that the chat template renders differently once an answer follows: "
-            f"{train['prompts_rendered_differently']:,}; the differing end is left out"
+            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
+            "follows; the differing end is left out"
         )
     if len(train["objectives"]) > 1:
         typer.echo(

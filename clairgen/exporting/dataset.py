@@ -162,7 +162,8 @@ class DatasetWriter:
             reasons = (
                 ", ".join(f"{count} {reason}" for reason, count in self._skipped.most_common()) or "none was given"
             )
-            waiting = f"; still to be made: {sum(pending.values()):,}" if pending else ""
+            left = sum(pending.values())
+            waiting = f"; {left:,} {'is' if left == 1 else 'are'} still to be made" if pending else ""
             raise InputError(f"No pair is left to export ({reasons}{waiting}); make more pairs or loosen the filters.")
         with _disk_errors(self._folder):
             for splits in self._splits.values():
