@@ -116,9 +116,9 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
         require_report_extra()
     reports: list[RecipeReport] = []
     samples: list[pairs_page.PairSample] = []
-    for run in runs:
-        _refuse_training(Path(run))
-        async with reading(RunDirectory(Path(run)), snapshot=True) as store:
+    for run in dict.fromkeys(map(Path, runs)):
+        _refuse_training(run)
+        async with reading(RunDirectory(run), snapshot=True) as store:
             named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
             for recipe in await store.metadata.plans():

@@ -21,16 +21,8 @@ _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
 _STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
 _TITLES = (
-    "answered",
-    "stored",
-    "in flight",
-    "waiting",
-    "failed attempts",
-    "given up",
-    "tokens in",
-    "tokens out",
-    "dollars",
-    "answers/s",
+    *("answers", "stored", "in\nflight", "waiting", "failed\ntries", "given\nup"),
+    *("tokens\nin", "tokens\nout", "dollars", "per s"),
 )
 
 
@@ -66,10 +58,10 @@ def counters_table(counters: Counters) -> Group:
         Text(_pairs(counters)),
         Text(f"{_money(counters)}{_time_left(counters)}"),
     )
-    roles = Table(box=None, header_style="dim", pad_edge=False)
+    roles = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     roles.add_column("role")
     for title in _TITLES:
-        roles.add_column(title, justify="right")
+        roles.add_column(title, justify="right", no_wrap=True)
     for name, role in counters.roles.items():
         roles.add_row(safe_line(name), *_figures(role, counters.seconds))
     failed = ", ".join(

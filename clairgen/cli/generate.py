@@ -172,8 +172,8 @@ def _again(config: Path, run: Path, options: Options, summary: Summary) -> str:
 
 def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("role", "model"):
-        table.add_column(title)
+    table.add_column("role")
+    table.add_column("model", overflow="fold", min_width=10)
     for title in ("calls", "tokens in", "tokens out", "low", "expected", "high", "at most"):
         table.add_column(title, justify="right", no_wrap=True)
     for role in roles:

@@ -42,6 +42,10 @@ def audit(feature: str, *, low: float = 0.8) -> Audit:
         ({"audit": audit("words"), "length_ratio": 3.08}, "chosen answers are 3.1 times as long as rejected ones"),
         ({"audit": audit("bold")}, "look at some pairs with clairgen show 'my runs/a' --recipe clair --random"),
         ({"audit": audit("bold", low=0.45)}, "Export the pairs"),
+        (
+            {"n": 9, "kept": 9},
+            "These are few pairs to judge by: add tasks, or export them as they are: clairgen export",
+        ),
         ({"failed": 1}, "1 task failed: see why with clairgen status"),
     ],
 )
