@@ -42,14 +42,20 @@ def histogram_svg(histogram: Histogram, shown: range, published: float | None = 
         axis["values"] = [ends[0] + (ends[1] - ends[0]) * fifth / 5 for fifth in range(6)]
     x = {"field": "from", "type": "quantitative", "bin": {"binned": True, "step": scale.step},
          "scale": {"domain": ends}, "axis": axis}  # fmt: skip
-    counts = {"title": "pairs", "format": ",d", "tickCount": 4, "tickMinStep": 1, "minExtent": 34}
+    ticks = whole_ticks(max((histogram.kept[number] + histogram.dropped[number] for number in shown), default=0))
+    counts = {"title": "pairs", "format": ",d", "values": ticks, "minExtent": 34}
     layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "bar", "binSpacing": 1},
             "encoding": {
                 "x": x,
                 "x2": {"field": "to"},
-                "y": {"field": "pairs", "type": "quantitative", "axis": counts},
+                "y": {
+                    "field": "pairs",
+                    "type": "quantitative",
+                    "axis": counts,
+                    "scale": {"domain": [0, ticks[-1]], "nice": False},
+                },
                 "color": color_encoding("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
                 "order": {"field": "order"},
             },
@@ -57,8 +63,16 @@ def histogram_svg(histogram: Histogram, shown: range, published: float | None = 
     ]
     if published is not None:
         line = {"type": "rule", "color": "var(--text)", "strokeWidth": 1.5, "strokeDash": [4, 3]}
-        layers.append({"mark": line, "encoding": {"x": {"datum": scale.position(published)}}})
+        once = {"values": [{}]}  # not for each row of the bars
+        layers.append({"data": once, "mark": line, "encoding": {"x": {"datum": scale.position(published)}}})
     return layers_svg(bars, layers, width=360, height=190)
+
+
+def whole_ticks(most: int) -> list[int]:
+    """About four whole numbers from 0 to at least `most`, a round step apart."""
+    power = 10 ** max(len(str(max(most, 1))) - 2, 0)
+    step = next(factor * power for factor in (1, 2, 5, 10, 20, 50, 100) if 4 * factor * power >= most)
+    return [step * number for number in range(max(-(-most // step), 1) + 1)]
 
 
 def shift_svg(audit: Audit) -> Markup:
