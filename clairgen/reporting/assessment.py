@@ -114,7 +114,7 @@ def next_step(
         both = f"{{name: {recipe}, order: both}}"
         return f"The judge leans to a position: write the recipe as {both}, so that only agreement counts."
     if audit is not None and audit.tells_apart:
-        return f"A reward model can learn the cues instead of quality: {_against_cues(run, look, audit, length_ratio)}"
+        return f"Cues tell chosen from rejected: {_against_cues(run, look, audit, length_ratio)}"
     if kept < FEWEST_PAIRS:
         return f"These are few pairs to judge by: add tasks, or export them as they are: clairgen export {run} path/to/dataset."
     if failed:

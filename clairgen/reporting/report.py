@@ -4,7 +4,7 @@
 
     {"run": "runs/a", "recipe": "clair",
      "assessment": {"kept": 395, "of": 406, "cost_usd": null, "cost_per_kept_usd": null, "cues": true,
-                    "judges": {"judge": "neither position"}, "next": "A reward model can learn ..."},
+                    "judges": {"judge": "neither position"}, "next": "Cues tell chosen from rejected: ..."},
      "n": 406, "kept": 395, "dropped": {"identical": 11}, "marked": {},
      "failed": 0, "pending": 0, "cost_usd": null, "cost_per_kept_usd": null,
      "contrast": {"all":  {"jaccard":      {"mean": 43.1, "se": 0.4, "n": 406},

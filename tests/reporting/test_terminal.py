@@ -123,10 +123,7 @@ def test_it_begins_with_what_it_comes_to_and_what_to_do_next() -> None:
     assert (
         "judge-on-policy 36 of 40 (90%) $12.35 ($0.3429 a pair kept) not audited first position (90.0% first)" in text
     )
-    assert (
-        "Next for clair: A reward model can learn the cues instead of quality: look at some pairs with clairgen show"
-        in text
-    )
+    assert "Next for clair: Cues tell chosen from rejected: look at some pairs with clairgen show" in text
     assert (
         "Next for judge-on-policy: The judge leans to a position: write the recipe as {name: judge-on-policy, order"
         in text

@@ -63,7 +63,7 @@ def histogram_svg(histogram: Histogram, shown: range, published: float | None = 
     ]
     if published is not None:
         line = {"type": "rule", "color": "var(--text)", "strokeWidth": 1.5, "strokeDash": [4, 3]}
-        once = {"values": [{}]}  # not for each row of the bars
+        once: dict[str, Any] = {"values": [{}]}  # not for each row of the bars
         layers.append({"data": once, "mark": line, "encoding": {"x": {"datum": scale.position(published)}}})
     return layers_svg(bars, layers, width=360, height=190)
 
