@@ -8,6 +8,7 @@ from clairgen.errors import RequestError, RetryableError, UnclearRejectionError,
 from clairgen.inference.announced_limits import announced_limits
 from clairgen.inference.circuit_breaker import CircuitBreaker
 from clairgen.inference.concurrency import ConcurrencyLimit
+from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.redaction import Redaction
@@ -22,7 +23,7 @@ class EndpointAddress:
     """Where an endpoint is and how to talk to it. `name` is what records and errors call it.
 
     `url` is a base URL; its query, such as `?api-version=...`, belongs to every request. `secrets` are values in
-    `extra_headers` that must not be written anywhere.
+    `extra_headers` that must not be written anywhere. `stream_ends_with_done` is whether a stream without `[DONE]` is broken off.
     """
 
     name: str
@@ -32,6 +33,7 @@ class EndpointAddress:
     weight: float | None = None
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    stream_ends_with_done: bool = True
 
     def page(self, path: str, *, above_v1: bool = False) -> str:
         """The URL of a page of the server, below the base URL or beside its /v1."""
@@ -117,14 +119,17 @@ class Endpoint:
         """
         start = self._clock()
         try:
-            response = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
+            sent = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
+            response = await with_events_read(sent)
             now = self._wall_clock()
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
             # Once as it came, before a part of it is quoted, and once as it is understood.
             received = self._redaction.body(response.body)
             answer = read_response(
-                response if received is response.body else replace(response, body=received), now_seconds=now
+                response if received is response.body else replace(response, body=received),
+                now_seconds=now,
+                needs_done=self._address.stream_ends_with_done,
             )
             answer = _without_keys(answer, self._redaction)
         except RequestError as error:

@@ -14,7 +14,7 @@ from clairgen.errors import (
     RetryableError,
     UnclearRejectionError,
 )
-from clairgen.inference.openai_format import ChatAnswer, request_body
+from clairgen.inference.openai_format import ChatAnswer, Streaming, request_body
 from clairgen.inference.pool import Pool
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.pipeline.budget import Budget, Charge
@@ -329,4 +329,5 @@ class Request:
         """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
         sampling, settings = self.role.sampling, self.role.settings
         seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
-        return request_body(settings.model, self.messages, sampling, seed)
+        streaming = Streaming(settings.stream_usage) if settings.stream else None
+        return request_body(settings.model, self.messages, sampling, seed, streaming)
