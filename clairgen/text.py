@@ -1,4 +1,9 @@
-"""Whether a text can be encoded."""
+"""Whether a text can be encoded, and the white space around it."""
+
+import re
+from typing import Final
+
+_OUTSIDE: Final = re.compile(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?")
 
 
 def is_encodable(text: str) -> bool:
@@ -13,3 +18,13 @@ def is_encodable(text: str) -> bool:
 def encodable(text: str) -> str:
     """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 cannot encode."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def trimmed(text: str) -> str:
+    """The text without blank lines and a single space before it, and without white space after it.
+
+    Models of one family, or their servers, begin every answer with a space or a blank line, which says nothing. An indentation
+    of the first line stays: code may begin with it.
+    """
+    text = text.rstrip()
+    return text[_OUTSIDE.match(text).end() :] if text[:1].isspace() else text  # type: ignore[union-attr] - it always matches

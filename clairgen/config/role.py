@@ -109,7 +109,8 @@ class Role(Strict):
         None,
         gt=0,
         le=86_400,
-        description="Longest wait for an answer's first byte and for each further one; left out, timeout_seconds.",
+        description="Longest wait for an answer's first byte and for each further one, or for a stream's next event; left out, "
+        "timeout_seconds.",
     )
     connect_seconds: float = Field(15, gt=0, le=3600, description="Longest time for a connection.")
     patience_seconds: float = Field(

@@ -17,6 +17,7 @@ from clairgen.filters.lost_answer import LOST_ANSWER
 from clairgen.filters.near_duplicate import NEAR_DUPLICATE
 from clairgen.filters.refusal import REFUSAL
 from clairgen.filters.removed_markup import REMOVED_MARKUP
+from clairgen.filters.removed_space import REMOVED_SPACE
 from clairgen.filters.revision_mention import REVISION_MENTION
 from clairgen.filters.truncated import TRUNCATED
 from clairgen.filters.unknown_finish_reason import UNKNOWN_FINISH_REASON
@@ -39,6 +40,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
         REFUSAL,
         LANGUAGE,
         REMOVED_MARKUP,
+        REMOVED_SPACE,
         UNKNOWN_FINISH_REASON,
         CONTAMINATION,
         NEAR_DUPLICATE,

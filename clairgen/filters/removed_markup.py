@@ -2,13 +2,14 @@
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
+from clairgen.records import SPACE
 
 
 def removed_markup(candidate: Candidate) -> Fault | None:
     """The value lists what was removed."""
     for side, answer in (("chosen", candidate.pair.chosen), ("rejected", candidate.pair.rejected)):
-        if answer.removed:
-            return Fault(f"{side}-markup-removed", ", ".join(answer.removed))
+        if markup := [name for name in answer.removed if name != SPACE]:
+            return Fault(f"{side}-markup-removed", ", ".join(markup))
     return None
 
 

@@ -27,6 +27,7 @@ from clairgen.version import __version__
 
 _CONFIGURED_FILTERS = "configured_filters"
 _TEMPLATE = "template of the "
+_DEFAULTS_OF_A_ROLE = Role.model_construct().model_dump(mode="json", exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +260,8 @@ async def _note_harmless_changes(store: Store, config: RunConfig, progress: Prog
     now = config_yaml(config)
     if before is not None and before != now:
         recorded, _ = with_new_names(yaml.safe_load(before), "the run's configuration")
+        # A key that the version which recorded it did not have is no change as long as it has its default.
+        recorded["models"] = {name: _DEFAULTS_OF_A_ROLE | role for name, role in recorded.get("models", {}).items()}
         for difference in differences(recorded, yaml.safe_load(now)):
             if not may_change_requests(difference) and difference.path != ("budget_usd",):
                 progress.note(f"{sentence(difference)} (no new requests)")

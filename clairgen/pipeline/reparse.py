@@ -81,8 +81,7 @@ async def _made_again(
     except DrainedError:
         return stored.outcome
     revises = entry.recipe.revises
-    await save_pair(store, filters, outcome, stored.task.messages, recording.keys, revises=revises)
-    return outcome
+    return await save_pair(store, filters, outcome, stored.task.messages, recording.keys, revises=revises)
 
 
 def _chosen_text(outcome: Pair | Undecided) -> str | None:
