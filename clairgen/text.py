@@ -27,4 +27,5 @@ def trimmed(text: str) -> str:
     of the first line stays: code may begin with it.
     """
     text = text.rstrip()
-    return text[_OUTSIDE.match(text).end() :] if text[:1].isspace() else text  # type: ignore[union-attr] - it always matches
+    outside = _OUTSIDE.match(text) if text[:1].isspace() else None
+    return text if outside is None else text[outside.end() :]

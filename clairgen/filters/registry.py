@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clairgen.filters.contamination import CONTAMINATION
+from clairgen.filters.cut_prompt import CUT_PROMPT
 from clairgen.filters.embedded_markup import EMBEDDED_MARKUP
 from clairgen.filters.empty import EMPTY
 from clairgen.filters.filter import Filter
@@ -29,6 +30,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
     (
         TRUNCATED,
         FORMAT,
+        CUT_PROMPT,
         EMPTY,
         IDENTICAL,
         EMBEDDED_MARKUP,

@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from clairgen.keys import digest
 
-_CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
-_FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
-_PROMPTS = 3
+CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
+FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
+PROMPTS = 3
 
 
 class CutPrompts:
@@ -22,12 +22,12 @@ class CutPrompts:
 
     def found(self, prompt_tokens: int | None, prompt: str) -> Collection[int] | None:
         """The characters of the first prompts that were cut, once, when they are enough to tell; else None."""
-        if prompt_tokens is None or prompt_tokens < max(self.tokens, _FEWEST_TOKENS):
+        if prompt_tokens is None or prompt_tokens < max(self.tokens, FEWEST_TOKENS):
             return None
         if prompt_tokens > self.tokens:
             self.tokens, self._lengths = prompt_tokens, {}
-        if len(prompt) <= _CHARACTERS_PER_TOKEN * prompt_tokens or len(self._lengths) == _PROMPTS:
+        if len(prompt) <= CHARACTERS_PER_TOKEN * prompt_tokens or len(self._lengths) == PROMPTS:
             return None
         before = len(self._lengths)
         self._lengths[digest(prompt)] = len(prompt)
-        return self._lengths.values() if before < len(self._lengths) == _PROMPTS else None
+        return self._lengths.values() if before < len(self._lengths) == PROMPTS else None

@@ -112,7 +112,8 @@ class Pool:
             self._note(
                 f"the server of the role {self.role!r} seems to cut long prompts without an error: it counted "
                 f"{usage.prompt_tokens:,} tokens for each of {len(cut)} prompts of up to {max(cut):,} characters; "
-                "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question"
+                "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question (at the "
+                "end the filter cut_prompt drops such pairs)"
             )
         self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
         if usage.completion_tokens:

@@ -27,7 +27,11 @@ from clairgen.version import __version__
 
 _CONFIGURED_FILTERS = "configured_filters"
 _TEMPLATE = "template of the "
-_DEFAULTS_OF_A_ROLE = Role.model_construct().model_dump(mode="json", exclude_none=True)
+_DEFAULTS_OF_A_ROLE = {
+    name: value
+    for name, field in Role.model_fields.items()
+    if not field.is_required() and (value := field.get_default(call_default_factory=True)) is not None
+}
 
 
 @dataclass(frozen=True, slots=True)
