@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clairgen.errors import InputError
+from clairgen.text import strict_json
 
 _HEAD_BYTES: Final = 4096
 _PACKED: Final = {
@@ -70,12 +71,14 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             if not line.strip():
                 continue
             try:
-                content = json.loads(line.decode("utf-8-sig"))
+                content = strict_json(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
                 yield number, not_utf8(error)
-            except (ValueError, RecursionError) as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 torn = "" if line.endswith(b"\n") else "; the file ends within it, as if it had been cut off"
                 yield number, f"it is not valid JSON ({error}){torn}"
+            except ValueError as error:
+                yield number, str(error)
             else:
                 yield number, content if isinstance(content, dict) else "it is not a JSON object"
 

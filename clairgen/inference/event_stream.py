@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from clairgen.errors import RequestError, RequestFailedError, RetryableError
-from clairgen.inference.json_bodies import parsed_json
+from clairgen.inference.json_bodies import parsed_json, repeated_key
 from clairgen.inference.rejections import shortened
 from clairgen.inference.streamed_answer import StreamedAnswer, unreadable, without_end
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
@@ -176,6 +176,8 @@ class _Reading:
             self.failure = error
 
     def _take_one(self, name: str, data: str, chunk: Any) -> None:  # noqa: ANN401 - parsed JSON
+        if (key := repeated_key(data.encode())) is not None:
+            raise unreadable(f"an event has the key {key!r} twice in one object")
         if isinstance(chunk, dict | list):
             self.answer.take(chunk, is_error=name == "error")
         elif data == _DONE:

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+_DECISIVE = (b'"choices"', b'"message"', b'"delta"', b'"content"', b'"finish_reason"', b'"error"')
 _TEXT_PARTS = frozenset({"text", "output_text"})
 
 
@@ -23,6 +24,24 @@ def parsed_json(body: bytes) -> tuple[Any, bool]:
         return json.loads(text, strict=False), repaired
     except (ValueError, RecursionError):
         return None, False
+
+
+def repeated_key(body: bytes) -> str | None:
+    """A key that one object in a body has twice, among those that decide about an answer; readers disagree which one counts."""
+    if all(body.count(key) < 2 for key in _DECISIVE):  # as nearly always
+        return None
+    found: list[str] = []
+
+    def seen(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        found.extend(name for name in set(names) if names.count(name) > 1 and f'"{name}"'.encode() in _DECISIVE)
+        return dict(pairs)
+
+    try:
+        json.loads(body.decode("utf-8-sig", "replace"), strict=False, object_pairs_hook=seen)
+    except (ValueError, RecursionError):
+        return None
+    return found[0] if found else None
 
 
 def is_utf8(body: bytes) -> bool:

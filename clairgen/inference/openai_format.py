@@ -14,7 +14,7 @@ from clairgen.errors import (
     UnusableEndpointError,
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
-from clairgen.inference.json_bodies import parsed_json, text_of
+from clairgen.inference.json_bodies import parsed_json, repeated_key, text_of
 from clairgen.inference.rejection_rules import Fault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
 from clairgen.inference.streamed_answer import REASONING
@@ -105,6 +105,9 @@ def read_response(response: Response, *, now_seconds: float, needs_done: bool = 
         raise RetryableError("not-json", detail, status=200, billed=True)
     usage = _usage(content)
     try:
+        if (key := repeated_key(response.body)) is not None:
+            detail = f"the answer has the key {key!r} twice in one object, so it is open which of them is meant"
+            raise RetryableError("repeated-key", detail, status=200, billed=True)
         if needs_done and not response.is_whole:
             raise RetryableError("broken-off", _NO_DONE, status=200, billed=True)
         return _answer(content, usage, response, now_seconds, repaired=repaired or response.repaired)

@@ -158,6 +158,7 @@ async def prepare(
         skip_bad_lines=skip_bad_lines,
         stop=stop,
         compared_by=await _comparing_recorded(store, planned),
+        needs_scores=config.compares_by_scores,
     )
     await store.metadata.record_templates(
         template for entry in planned for template in entry.context.templates.values()

@@ -107,6 +107,7 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
     ("unreadable-stream", [chunk({"content": 42}), STOP, DONE]),
     ("unreadable-stream", [chunk({"content": "a"}), chunk(message={"content": "abc"}, finish_reason="stop"), DONE]),
     ("unreadable-stream", [event("5"), DONE]),
+    ("unreadable-stream", [event('{"choices": [{"delta": {"content": "a", "content": "b"}}]}'), STOP, DONE]),
     ("no-choices", [DONE]),
     ("no-choices", [b""]),
     ("no-choices", [{"type": "content_block_delta", "delta": {"text": "x"}}, DONE]),

@@ -130,6 +130,18 @@ def test_half_a_surrogate_pair_in_an_answer_becomes_a_replacement_character() ->
     assert read_response(response(reply), now_seconds=NOW).text == "a\ufffdb"
 
 
+def test_nobody_knows_which_of_two_equal_keys_counts() -> None:
+    for twice in ('"content": "a", "content": "b"', '"content": "a"}, "message": {"content": "b"'):
+        body = f'{{"choices": [{{"message": {{{twice}}}, "finish_reason": "stop"}}], "usage": null, "usage": null}}'
+        with pytest.raises(RetryableError, match="twice in one object") as caught:
+            read_response(Response(200, {}, body.encode()), now_seconds=NOW)
+        assert (caught.value.reason, caught.value.billed) == ("repeated-key", True)
+    quoted = said('the key "content" and "content": {"content": 1, "content": 2}')
+    assert read_response(response(quoted), now_seconds=NOW).text.startswith("the key")
+    parts = said([{"type": "text", "content": "x", "text": "a"}, {"type": "text", "content": "x", "text": "b"}])
+    assert read_response(response(parts), now_seconds=NOW).text == "ab"
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
