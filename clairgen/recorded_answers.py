@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clairgen.config.models import RANK, TaskSource
-from clairgen.conversations import messages_in
+from clairgen.conversations import is_encodable, messages_in
 from clairgen.errors import InputError
 from clairgen.records import RecordedAnswer
-from clairgen.text import is_encodable, strict_json
+from clairgen.row_files import strict_json
 
 _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")

@@ -19,8 +19,7 @@ from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.options import Marking
 from clairgen.filters.text import prompt_text, shingles, words
 from clairgen.records import FilterAction
-from clairgen.row_files import require_regular_file
-from clairgen.text import strict_json
+from clairgen.row_files import require_regular_file, strict_json
 
 _FEWEST_WORDS = 4
 """Texts of fewer words, such as `yes` or the name of a subject, are not items of an evaluation."""

@@ -1,14 +1,16 @@
 """Making one pair: the recipe runs, and what it made is measured, filtered and committed; a failed task is recorded."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.long_texts import in_thread, off_loop
 from clairgen.metrics.contrast import contrast
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
@@ -17,7 +19,8 @@ from clairgen.records import SPACE, Answer, Completion, Message, Pair, Task, Und
 from clairgen.store import Failure, MadePair, Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
-from clairgen.text import trimmed
+
+_OUTSIDE: Final = re.compile(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,17 @@ async def save_pair(
     made = MadePair(outcome, tuple(prompt), measured, findings, tuple(request_keys))
     await store.pairs.save(made, filters.filter_set)
     return outcome
+
+
+def trimmed(text: str) -> str:
+    """The text without blank lines and a single space before it, and without white space after it.
+
+    Models of one family, or their servers, begin every answer with a space or a blank line, which says nothing. An indentation
+    of the first line stays: code may begin with it.
+    """
+    text = text.rstrip()
+    outside = _OUTSIDE.match(text) if text[:1].isspace() else None
+    return text if outside is None else text[outside.end() :]
 
 
 def _trimmed(answer: Answer) -> Answer:

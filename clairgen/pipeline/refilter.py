@@ -4,12 +4,11 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from clairgen.errors import RunError
-from clairgen.filters.cut_prompt import CUT_PROMPT
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
-from clairgen.filters.settings import FilterSettings
-from clairgen.inference.cut_prompts import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
-from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.metrics.stream import measured
+from clairgen.filters.truncated import CUT_PROMPT
+from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
+from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
 
 UNSETTLED = "near_duplicates_unsettled"

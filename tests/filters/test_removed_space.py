@@ -1,10 +1,9 @@
 import pytest
 
 from clairgen.filters.filter import Candidate
-from clairgen.filters.removed_markup import removed_markup
-from clairgen.filters.removed_space import removed_space
+from clairgen.filters.markup import removed_markup, removed_space
+from clairgen.pipeline.make_pair import trimmed
 from clairgen.records import SPACE, Answer, Pair
-from clairgen.text import trimmed
 
 
 @pytest.mark.parametrize(

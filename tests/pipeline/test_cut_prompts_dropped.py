@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clairgen import api
-from clairgen.filters.settings import FilterSettings
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.refilter import filter_pairs
 from tests.runs import TARGET, config, write_tasks
