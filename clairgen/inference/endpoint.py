@@ -4,7 +4,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from clairgen.errors import RequestError, RetryableError, UnclearRejectionError, UnusableEndpointError
+from clairgen.errors import (
+    RequestError,
+    RequestFailedError,
+    RetryableError,
+    UnclearRejectionError,
+    UnusableEndpointError,
+)
 from clairgen.inference.announced_limits import announced_limits
 from clairgen.inference.circuit_breaker import CircuitBreaker
 from clairgen.inference.concurrency import ConcurrencyLimit
@@ -12,9 +18,11 @@ from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.redaction import Redaction
-from clairgen.inference.transport import Timeouts, Transport
+from clairgen.inference.transport import Response, Timeouts, Transport
+from clairgen.long_texts import off_loop
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
+_LONG_BYTES = 200_000  # hostile escapes take up to 0.3 µs a byte
 _NEWEST = 0.05  # weight of one answer in the moving average of their seconds
 
 
@@ -124,14 +132,7 @@ class Endpoint:
             now = self._wall_clock()
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
-            # Once as it came, before a part of it is quoted, and once as it is understood.
-            received = self._redaction.body(response.body)
-            answer = read_response(
-                response if received is response.body else replace(response, body=received),
-                now_seconds=now,
-                needs_done=self._address.stream_ends_with_done,
-            )
-            answer = _without_keys(answer, self._redaction)
+            answer = await _read(response, self._redaction, now, self._address.stream_ends_with_done)
         except RequestError as error:
             self._redaction.error(error)
             self.rate_limiter.adjust(-expected_tokens)
@@ -187,6 +188,42 @@ class Endpoint:
         limiter = self.rate_limiter
         if adapts and error.reason == "rate-limited" and limiter.rate_limited(error.retry_after_seconds, sent_at):
             self.concurrency.rate_limited(needed=(limiter.requests_per_minute or 0.0) / 60 * self._answer_seconds)
+
+
+async def _read(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+    """The answer in a response, without keys. A long body is read in another process, since a hostile one takes seconds.
+
+    Raises RequestError as `read_response` does.
+    """
+    if len(response.body) <= _LONG_BYTES:
+        return _read_at_once(response, redaction, now_seconds, needs_done)
+    try:
+        found = await off_loop(
+            read_elsewhere, response.body, replace(response, body=b""), redaction, now_seconds, needs_done
+        )
+    except RequestFailedError as error:
+        error.status, error.billed = response.status, True
+        raise
+    if isinstance(found, RequestError):
+        raise found
+    return found
+
+
+def read_elsewhere(
+    body: bytes, response: Response, redaction: Redaction, now_seconds: float, needs_done: bool
+) -> ChatAnswer | RequestError:
+    """The answer in the body of a response, or the error that it is: as a value, which another process can send back."""
+    try:
+        return _read_at_once(replace(response, body=body), redaction, now_seconds, needs_done)
+    except RequestError as error:
+        return error
+
+
+def _read_at_once(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+    """Keys are taken out of the body as it came, before a part of it is quoted, and once more of what was understood."""
+    received = redaction.body(response.body)
+    known = response if received is response.body else replace(response, body=received)
+    return _without_keys(read_response(known, now_seconds=now_seconds, needs_done=needs_done), redaction)
 
 
 def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:

@@ -21,6 +21,7 @@ from clairgen.inference.transport import MAX_BODY_BYTES, Response
 MAX_STREAM_BYTES: Final = 32 * MAX_BODY_BYTES
 """The longest stream that is read, unpacked: about a million events, each with a token."""
 _MOST_EVENTS: Final = 2_000_000
+_MOST_EVENT_BYTES: Final = 1_000_000  # an event is a token or a few; hostile escapes take up to 0.3 µs a byte
 _PIECE_BYTES: Final = 1 << 16
 _DONE: Final = "[DONE]"
 _DRAINED_SECONDS: Final = 1.0  # after [DONE]: the end of the body, so that the connection can be used again
@@ -105,7 +106,7 @@ class _Reading:
                 response = httpx2.Response(
                     200, headers=_TYPE, content=fed, request=httpx2.Request("POST", "http://server")
                 )
-                async for event in httpx2.EventSource(response, MAX_BODY_BYTES):
+                async for event in httpx2.EventSource(response, _MOST_EVENT_BYTES):
                     if not self._is_over:
                         self._take(event.event, event.data)
                         self._wait(limit)

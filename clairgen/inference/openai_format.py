@@ -24,6 +24,8 @@ from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200
 _MOST_TOKENS = 20_000_000  # twice the longest context that any model has; a count beyond it is not one
+_CHARACTERS_PER_TOKEN = 20  # of a text of some length; tokenizers in use have 1 to 5 in every language
+_JUDGED_FROM = 400  # characters of a text from which on fewer tokens than that are no count of it
 _NO_FINISH_REASON = "missing"
 _NO_DONE = (
     "the stream ended without [DONE], so the answer may be cut off; if this server never sends it, set "
@@ -154,6 +156,10 @@ def _answer(
         raise RequestFailedError("tool-call", detail, status=200, billed=True)
     if not text.strip():
         raise _empty(kind, finish, message)
+    if usage.completion_tokens is not None and len(text) > max(
+        _CHARACTERS_PER_TOKEN * usage.completion_tokens, _JUDGED_FROM
+    ):
+        usage = Usage(usage.prompt_tokens)
     return ChatAnswer(text, finish or _NO_FINISH_REASON, usage, text_of(content.get("id"))[0] or None, repaired or torn)
 
 

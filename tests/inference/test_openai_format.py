@@ -130,6 +130,15 @@ def test_half_a_surrogate_pair_in_an_answer_becomes_a_replacement_character() ->
     assert read_response(response(reply), now_seconds=NOW).text == "a\ufffdb"
 
 
+@pytest.mark.parametrize(
+    ("text", "tokens", "counted"),
+    [("word " * 400, 1, None), ("word " * 400, 99, None), ("word " * 400, 100, 100), ("word " * 80, 1, 1)],
+)
+def test_fewer_tokens_than_a_text_can_have_are_no_count(text: str, tokens: int, counted: int | None) -> None:
+    used = read_response(response(said(text, tokens=(10, tokens))), now_seconds=NOW).usage
+    assert used == Usage(10, counted)
+
+
 def test_nobody_knows_which_of_two_equal_keys_counts() -> None:
     for twice in ('"content": "a", "content": "b"', '"content": "a"}, "message": {"content": "b"'):
         body = f'{{"choices": [{{"message": {{{twice}}}, "finish_reason": "stop"}}], "usage": null, "usage": null}}'
