@@ -30,11 +30,14 @@ _BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
 _TYPE: Final = {"content-type": "text/event-stream"}  # in UTF-8, as the standard says, whatever the server says
 _OTHER_BODY: Final = (b"{", b"[", b"<")
-_NO_FIELD: Final = re.compile(rb"""[\r\n](?:[ \t]*[{\[<"]|[ \t]+[A-Za-z]|(?!data:)[Dd][Aa][Tt][Aa][ \t]*:)""")
+_NO_FIELD: Final = re.compile(
+    rb"[\r\n](?!(?:data|event|id|retry)[:\r\n]|:|[ \t]*(?:[\r\n]|\Z)"
+    rb"|(?:d|da|dat|data|e|ev|eve|even|event|i|id|r|re|ret|retr|retry)\Z)"
+)
 """The beginning of a line that the standard says to ignore, and that yet may hold a part of the answer or an error."""
 _END: Final = re.compile(rb"[\r\n]data: ?\[DONE\]")
 _BEFORE: Final = 64  # bytes of what came before a piece, in which such a line may begin
-_KEEPS_ALIVE: Final = re.compile(r"ping|heart-?_?beat|keep-?_?alive", re.IGNORECASE)
+_KEEPS_ALIVE: Final = re.compile(r"(?:^|[._-])(?:ping|heart[_-]?beat|keep[_-]?alive)$", re.IGNORECASE)
 
 
 def is_event_stream(status: int, headers: Mapping[str, str]) -> bool:

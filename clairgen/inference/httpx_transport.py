@@ -21,6 +21,7 @@ from clairgen.inference.transport import (
 )
 
 _GZIP = 31  # zlib's number for the format
+_GZIP_MAGIC = b"\x1f\x8b"
 _PIECE_BYTES = 1 << 20
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
@@ -102,9 +103,16 @@ async def _unpacked(response: httpx.Response) -> AsyncGenerator[bytes]:
     packed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
     unpacking = zlib.decompressobj(_GZIP)
     async for piece in response.aiter_raw():
-        yield unpacking.decompress(piece, _PIECE_BYTES) if packed else piece
-        while unpacking.unconsumed_tail:
-            yield unpacking.decompress(unpacking.unconsumed_tail, _PIECE_BYTES)
+        if not packed:
+            yield piece
+            continue
+        while piece:
+            if unpacking.eof and piece.startswith(_GZIP_MAGIC):  # some servers pack each piece by itself
+                unpacking = zlib.decompressobj(_GZIP)
+            yield unpacking.decompress(piece, _PIECE_BYTES)
+            piece = unpacking.unconsumed_tail
+            if unpacking.unused_data.startswith(_GZIP_MAGIC):
+                piece = unpacking.unused_data
     if packed and not unpacking.eof:
         raise httpx.DecodingError("the gzip data end too early")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-_DECISIVE = (b'"choices"', b'"message"', b'"delta"', b'"content"', b'"finish_reason"', b'"error"')
+_DECISIVE = (b'"choices"', b'"message"', b'"delta"', b'"content"', b'"finish_reason"', b'"error"', b'"index"')
 _TEXT_PARTS = frozenset({"text", "output_text"})
 
 

@@ -154,7 +154,8 @@ def _answer(
     if kind is FinishKind.TOOL_CALL or message.get("tool_calls"):
         detail = "the model called a tool, although none was offered, instead of answering"
         raise RequestFailedError("tool-call", detail, status=200, billed=True)
-    if not text.strip():
+    refusal = message.get("refusal")
+    if not text.strip() or (isinstance(refusal, str) and refusal.strip()):
         raise _empty(kind, finish, message)
     if usage.completion_tokens is not None and len(text) > max(
         _CHARACTERS_PER_TOKEN * usage.completion_tokens, _JUDGED_FROM

@@ -5,6 +5,7 @@ looks like one: it is an error here.
 """
 
 import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -30,6 +31,11 @@ _WORSE = (
 )
 _NO_WORD = frozenset({"", "null", "none"})
 _MOST_FINISH_REASONS = 8
+_ELSEWHERE = ("delta", "content", "text", "response", "output_text")
+_NOT_THE_MODEL = frozenset({"user", "system", "developer", "tool", "function"})
+_NOT_THE_ANSWER = re.compile(r"think|reason|image|audio|video|file|document|refusal|tool|reference|citation|signature")
+"""Types of parts that are not the text of an answer."""
+_FEWEST_GROWING, _GROWN_TO = 3, 12  # pieces, and characters of the last one, of which chance makes no growing text
 
 
 class StreamedAnswer:
@@ -46,6 +52,9 @@ class StreamedAnswer:
         self._choice_error: Any = None
         self._has_choices = False
         self._calls_tool = False
+        self._elsewhere: str | None = None
+        self._grows: str | None = ""
+        self._pieces = 0
 
     @property
     def failed(self) -> bool:
@@ -67,10 +76,16 @@ class StreamedAnswer:
             raise unreadable(f"it has a list where an object should be: {json.dumps(chunk)[:200]}")
         self._id = self._id or (chunk["id"] if isinstance(chunk.get("id"), str) else None)
         self._count(chunk.get("usage"))
-        choices = chunk.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
+        choices = chunk.get("choices") or []
+        if not choices and any(chunk.get(name) for name in _ELSEWHERE):
+            self._elsewhere = next(name for name in _ELSEWHERE if chunk.get(name))
+        if not isinstance(choices, list):
+            raise unreadable(f"its `choices` are {json.dumps(choices)[:100]}, not a list")
+        for choice in choices:
+            if not isinstance(choice, dict) or not _is_index(choice.get("index")):
+                raise unreadable(f"one of its choices is {json.dumps(choice)[:100]}")
             # One answer is requested; others that a server sends beside it are not part of it.
-            if isinstance(choice, dict) and choice.get("index") in (0, "0", None):
+            if choice.get("index") in (0, "0", None):
                 self._take_choice(choice)
 
     def body(self) -> bytes:
@@ -89,9 +104,19 @@ class StreamedAnswer:
             content["choices"] = [choice]
         if self._error is not None:
             return _bytes(content | {"error": self._error})
-        if self._choice_error is None and self._word() is None:
-            raise self._unfinished()
+        if self._choice_error is None:
+            self._require_whole()
         return _bytes(content)
+
+    def _require_whole(self) -> None:
+        if self._has_choices and self._elsewhere is not None:
+            raise unreadable(f"an event has `{self._elsewhere}` instead of `choices`")
+        if self._grows is not None and self._pieces >= _FEWEST_GROWING and len(self._grows) >= _GROWN_TO:
+            raise unreadable(
+                "each piece of its text begins with the text before it; have the server send only what is new"
+            )
+        if self._word() is None:
+            raise self._unfinished()
 
     def _unfinished(self) -> RetryableError:
         if not self._has_choices:
@@ -111,17 +136,33 @@ class StreamedAnswer:
         if word.lower() not in _NO_WORD and word not in self._finish and len(self._finish) < _MOST_FINISH_REASONS:
             self._finish.append(word)
         delta, message = choice.get("delta"), choice.get("message")
+        for part in (delta, message):
+            if part is not None and not isinstance(part, dict):
+                raise unreadable(f"a piece of it is {json.dumps(part)[:100]}, not an object")
         if isinstance(delta, dict):
-            self._add("content", _content(delta))
+            self._choice_error = delta.get("error") or self._choice_error
+            text = _content(delta)
+            if not text and (choice.get("text") or delta.get("text") or delta.get("message")):
+                raise unreadable("a piece of it has its text in a field that is not known")
+            self._take_text(text)
             for name in _BESIDE:
                 self._add(name, raw_text(delta.get(name)))
             self._calls_tool = self._calls_tool or bool(delta.get("tool_calls") or delta.get("function_call"))
+        elif choice.get("text"):
+            raise unreadable("a piece of it has its text in a field that is not known")
         if isinstance(message, dict) and (text := _content(message)):
             if self._whole is not None and not text.startswith(self._whole):
                 raise unreadable("its messages do not continue each other")
             self._whole = text
             self._spend(len(text) // 64)  # of a text that comes again and again
             self._calls_tool = self._calls_tool or bool(message.get("tool_calls") or message.get("function_call"))
+
+    def _take_text(self, text: str) -> None:
+        """A piece of the answer; some servers send all that was said so far with each of them."""
+        if text and self._grows is not None:
+            self._grows = text if text.startswith(self._grows) and len(text) > len(self._grows) else None
+        self._pieces += bool(text)
+        self._add("content", text)
 
     def _message(self) -> dict[str, Any]:
         message: dict[str, Any] = {name: text.getvalue() for name, text in self._texts.items()}
@@ -167,9 +208,24 @@ def without_end(what: str) -> RequestFailedError:
 def _content(message: dict[str, Any]) -> str:
     """The text of a delta or a message. Raises RetryableError for one in a form that is not known, which would be lost."""
     content = message.get("content")
-    if content is None or isinstance(content, str | list):
-        return raw_text(content)
-    raise unreadable(f"a piece of its text is {json.dumps(content)[:100]}, not a text")
+    if content is not None and not isinstance(content, str | list):
+        raise unreadable(f"a piece of its text is {json.dumps(content)[:100]}, not a text")
+    for part in content if isinstance(content, list) else ():
+        kind = part.get("type", "text") if isinstance(part, dict) else "text"
+        if not raw_text([part]) and part not in ("", None) and not _is_known_part(part, str(kind)):
+            raise unreadable(f"a part of it is {json.dumps(part)[:100]}, which is not known")
+    if content and message.get("role") in _NOT_THE_MODEL:
+        raise unreadable(f"a piece of it is said by the role {message['role']!r}, not by the model")
+    return raw_text(content)
+
+
+def _is_known_part(part: Any, kind: str) -> bool:  # noqa: ANN401 - parsed JSON
+    """Whether a part without a text is one that has none, or is not the answer."""
+    return _NOT_THE_ANSWER.search(kind.lower()) is not None or (isinstance(part, dict) and part.get("text") == "")
+
+
+def _is_index(index: Any) -> bool:  # noqa: ANN401 - parsed JSON
+    return index in (None, "0") or (isinstance(index, int | float) and index >= 0)
 
 
 def _bytes(content: dict[str, Any]) -> bytes:

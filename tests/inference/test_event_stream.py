@@ -16,6 +16,7 @@ from clairgen.inference.transport import MAX_BODY_BYTES, Response
 from clairgen.records import Usage
 from tests.streams import DONE, chunk, deltas, event, split, stream, usage, whole
 
+STOP = chunk(finish_reason="stop")
 TEXT = "Grüße aus 東京 👋: “yes”,\nsaid the bear."
 
 
@@ -77,6 +78,9 @@ def test_a_stream_is_the_same_answer_however_it_is_cut_into_pieces(places: list[
         stream(chunk({"content": "yes"}, finish_reason="null"), chunk(finish_reason="stop"), DONE),
         stream(*whole("yes"), chunk({"content": "more"})),
         stream({"choices": [], "prompt_filter_results": []}, *whole("yes")),
+        stream({"choices": None, "usage": {"prompt_tokens": 1}}, *whole("yes"), b"upstream connect error\n"),
+        stream({"type": "info"}, chunk({"content": "y", "text": "y"}), chunk({"content": "es", "role": "assistant"}), STOP, DONE),
+        stream(chunk({"content": [{"type": "reference", "ids": [1]}, {"type": "text", "text": ""}, "yes"]}), STOP, DONE),
     ],
 )  # fmt: skip
 async def test_whatever_servers_write_around_it_is_no_part_of_the_answer(body: bytes) -> None:
@@ -95,7 +99,6 @@ async def test_what_the_model_thought_and_other_choices_stay_out_of_the_text() -
     assert message["reasoning_content"] == "let me see"
 
 
-STOP = chunk(finish_reason="stop")
 UNFINISHED: list[tuple[str, list[Any]]] = [
     ("broken-off", [*deltas("half of"), DONE]),
     ("broken-off", deltas("half of")),
@@ -109,6 +112,38 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
     ("unreadable-stream", [chunk({"content": "a"}), chunk(message={"content": "abc"}, finish_reason="stop"), DONE]),
     ("unreadable-stream", [event("5"), DONE]),
     ("unreadable-stream", [event('{"choices": [{"delta": {"content": "a", "content": "b"}}]}'), STOP, DONE]),
+    *(
+        ("unreadable-stream", [*deltas("half"), strange, STOP, DONE])
+        for strange in (
+            chunk({"text": "of it"}),
+            chunk({"message": {"content": "of it"}}),
+            chunk([{"content": "of it"}]),
+            chunk("of it"),
+            chunk({"content": "of it"}, index=-1),
+            chunk({"content": "of it", "role": "user"}),
+            chunk({"content": [{"type": "markdown", "text": "of it"}]}),
+            chunk({"content": [{"type": "text", "content": "of it"}]}),
+            {"choices": [{"index": 0, "text": "of it"}]},
+            {"choices": {"0": {"delta": {"content": "of it"}}}},
+            {"choices": ["of it"]},
+            {"choices": None, "delta": {"content": "of it"}},
+            event('{"choices": [{"index": 1, "index": 0, "delta": {"content": "of it"}}]}'),
+            event('{"choices": [{"delta": {"content": "of', name="shipping"),
+            b"upstream connect error\n",
+            b"DATA: of it\n",
+            b"\xc2\xa0data: of it\n",
+            b"\xef\xbb\xbfdata: of it\n",
+            b"\0",
+            b"<html>\n",
+        )
+    ),
+    (
+        "unreadable-stream",
+        [chunk({"content": text}) for text in ("It is", "It is so", "It is so, yes.")] + [STOP, DONE],
+    ),
+    ("unreadable-stream", [chunk(message={"content": text}) for text in ("It is", "No")] + [STOP, DONE]),
+    ("server-error", [*deltas("half"), chunk({"error": {"code": 500, "message": "x"}}), STOP, DONE]),
+    ("refusal", [*deltas("half"), chunk({"refusal": "I cannot"}), STOP, DONE]),
     ("no-choices", [DONE]),
     ("no-choices", [b""]),
     ("no-choices", [{"type": "content_block_delta", "delta": {"text": "x"}}, DONE]),

@@ -184,6 +184,17 @@ async def test_a_stream_is_received_as_the_answer_without_streaming(
         assert endpoint.connections == 1
 
 
+async def test_a_stream_whose_pieces_are_packed_one_by_one_is_whole_or_broken_off(transport: Transport) -> None:
+    packed = b"".join(gzip.compress(stream(one)) for one in whole("Grüße, 東京"))
+    for size in (1, 50, 10_000):
+        reply = Reply(packed, headers=TYPE | GZIP, chunk_bytes=size)
+        if isinstance(transport, HttpxTransport):
+            assert b"Gr\xc3\xbc\xc3\x9fe, " in (await post(transport, reply))[1]
+        else:  # its client takes one packed body alone
+            with pytest.raises(RetryableError, match="torn-connection"):
+                await post(transport, reply)
+
+
 @pytest.mark.parametrize("cut", [0, 20])
 async def test_a_stream_whose_connection_breaks_may_have_been_billed(transport: Transport, cut: int) -> None:
     body = stream(*whole("half of it")[:-1])
