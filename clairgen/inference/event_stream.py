@@ -178,6 +178,8 @@ class _Reading:
                 self._take_one(name, *said)
         except (RetryableError, RequestFailedError) as error:
             self.failure = error
+        except RecursionError:
+            self.failure = unreadable("an event is nested too deeply")
 
     def _take_one(self, name: str, data: str, chunk: Any) -> None:  # noqa: ANN401 - parsed JSON
         if (key := repeated_key(data.encode())) is not None:

@@ -135,7 +135,7 @@ def error_body(content: Any) -> ErrorBody | None:  # noqa: ANN401 - whatever JSO
     if not error:
         return None
     if not isinstance(error, dict):
-        return ErrorBody(shortened(error if isinstance(error, str) else json.dumps(error)), frozenset(), None)
+        return ErrorBody(shortened(error if isinstance(error, str) else _dumped(error)), frozenset(), None)
     found = list(_codes(error, 0))
     numbers = [int(code) for code in found if code.isdecimal() and 100 <= int(code[:4]) < 600 and len(code) == 3]
     return ErrorBody(
@@ -148,8 +148,15 @@ def error_body(content: Any) -> ErrorBody | None:  # noqa: ANN401 - whatever JSO
 def _message(error: dict[str, Any], content: Any) -> str:  # noqa: ANN401 - wire
     for key in ("message", "detail", "error_msg", "msg", "error", "description"):
         if (said := error.get(key)) not in (None, "", {}, []):
-            return shortened(said if isinstance(said, str) else json.dumps(said))
-    return shortened(json.dumps(content))
+            return shortened(said if isinstance(said, str) else _dumped(said))
+    return shortened(_dumped(content))
+
+
+def _dumped(value: Any) -> str:  # noqa: ANN401 - wire
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "an error that is nested too deeply to be read"
 
 
 def _codes(error: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - wire

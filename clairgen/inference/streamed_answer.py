@@ -104,7 +104,7 @@ class StreamedAnswer:
             content["choices"] = [choice]
         if self._error is not None:
             return _bytes(content | {"error": self._error})
-        if self._choice_error is None:
+        if error_body({"error": self._choice_error, "choices": [{}]}) is None:
             self._require_whole()
         return _bytes(content)
 
@@ -150,12 +150,20 @@ class StreamedAnswer:
             self._calls_tool = self._calls_tool or bool(delta.get("tool_calls") or delta.get("function_call"))
         elif choice.get("text"):
             raise unreadable("a piece of it has its text in a field that is not known")
-        if isinstance(message, dict) and (text := _content(message)):
+        if isinstance(message, dict):
+            self._take_message(message)
+
+    def _take_message(self, message: dict[str, Any]) -> None:
+        """All that was said so far, as some servers send it at the end, or each time."""
+        if text := _content(message):
             if self._whole is not None and not text.startswith(self._whole):
                 raise unreadable("its messages do not continue each other")
             self._whole = text
             self._spend(len(text) // 64)  # of a text that comes again and again
-            self._calls_tool = self._calls_tool or bool(message.get("tool_calls") or message.get("function_call"))
+        for name in _BESIDE:
+            if name not in self._texts:
+                self._add(name, raw_text(message.get(name)))
+        self._calls_tool = self._calls_tool or bool(message.get("tool_calls") or message.get("function_call"))
 
     def _take_text(self, text: str) -> None:
         """A piece of the answer; some servers send all that was said so far with each of them."""
@@ -214,7 +222,7 @@ def _content(message: dict[str, Any]) -> str:
         kind = part.get("type", "text") if isinstance(part, dict) else "text"
         if not raw_text([part]) and part not in ("", None) and not _is_known_part(part, str(kind)):
             raise unreadable(f"a part of it is {json.dumps(part)[:100]}, which is not known")
-    if content and message.get("role") in _NOT_THE_MODEL:
+    if content and str(message.get("role")) in _NOT_THE_MODEL:
         raise unreadable(f"a piece of it is said by the role {message['role']!r}, not by the model")
     return raw_text(content)
 

@@ -176,3 +176,11 @@ def test_a_hostile_body_is_read_in_bounded_depth_and_length() -> None:
     body = error_body({"error": {"message": "m" * 10**6, "details": deep}})
     assert body is not None
     assert len(body.message) == 301
+
+
+@pytest.mark.parametrize("depth", [900, 1010, 1020])
+def test_an_error_nested_deeply_is_still_one(depth: int) -> None:
+    nested: object = []
+    for _ in range(depth):
+        nested = [nested]
+    assert error_body({"error": {"message": nested}}) is not None

@@ -191,7 +191,7 @@ async def test_a_stream_whose_pieces_are_packed_one_by_one_is_whole_or_broken_of
         if isinstance(transport, HttpxTransport):
             assert b"Gr\xc3\xbc\xc3\x9fe, " in (await post(transport, reply))[1]
         else:  # its client takes one packed body alone
-            with pytest.raises(RetryableError, match="torn-connection|broken-off"):
+            with pytest.raises(RetryableError, match=r"torn-connection|broken-off"):
                 await post(transport, reply)
 
 
