@@ -240,4 +240,8 @@ def _bytes(content: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(content)
     except orjson.JSONEncodeError:  # halves of surrogate pairs, which two chunks may share
+        pass
+    try:
         return json.dumps(content).encode()
+    except RecursionError:
+        raise unreadable("its error is nested too deeply") from None
