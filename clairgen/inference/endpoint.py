@@ -127,12 +127,15 @@ class Endpoint:
         """
         start = self._clock()
         try:
-            sent = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
-            response = await with_events_read(sent)
+            response = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
+            if not response.body.startswith(b"{"):
+                response = await with_events_read(response)
             now = self._wall_clock()
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
-            answer = await _read(response, self._redaction, now, self._address.stream_ends_with_done)
+            read = _read_at_once if len(response.body) <= _LONG_BYTES else _read_long
+            found = read(response, self._redaction, now, self._address.stream_ends_with_done)
+            answer = found if isinstance(found, ChatAnswer) else await found
         except RequestError as error:
             self._redaction.error(error)
             self.rate_limiter.adjust(-expected_tokens)
@@ -190,13 +193,18 @@ class Endpoint:
             self.concurrency.rate_limited(needed=(limiter.requests_per_minute or 0.0) / 60 * self._answer_seconds)
 
 
-async def _read(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
-    """The answer in a response, without keys. A long body is read in another process, since a hostile one takes seconds.
+def _read_at_once(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+    """The answer in a response. Raises RequestError as `read_response` does.
 
-    Raises RequestError as `read_response` does.
+    Keys are taken out of the body as it came, before a part of it is quoted, and once more of what was understood.
     """
-    if len(response.body) <= _LONG_BYTES:
-        return _read_at_once(response, redaction, now_seconds, needs_done)
+    received = redaction.body(response.body)
+    known = response if received is response.body else replace(response, body=received)
+    return _without_keys(read_response(known, now_seconds=now_seconds, needs_done=needs_done), redaction)
+
+
+async def _read_long(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+    """The same of a long body, in another process, since a hostile one takes seconds."""
     try:
         found = await off_loop(
             read_elsewhere, response.body, replace(response, body=b""), redaction, now_seconds, needs_done
@@ -217,13 +225,6 @@ def read_elsewhere(
         return _read_at_once(replace(response, body=body), redaction, now_seconds, needs_done)
     except RequestError as error:
         return error
-
-
-def _read_at_once(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
-    """Keys are taken out of the body as it came, before a part of it is quoted, and once more of what was understood."""
-    received = redaction.body(response.body)
-    known = response if received is response.body else replace(response, body=received)
-    return _without_keys(read_response(known, now_seconds=now_seconds, needs_done=needs_done), redaction)
 
 
 def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:
