@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from clairgen.errors import RequestError, RequestFailedError, RetryableError
+from clairgen.inference.chunk_texts import unreadable
 from clairgen.inference.json_bodies import parsed_json, repeated_key
 from clairgen.inference.rejections import shortened
-from clairgen.inference.streamed_answer import StreamedAnswer, unreadable, without_end
+from clairgen.inference.streamed_answer import StreamedAnswer, without_end
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
 
 MAX_STREAM_BYTES: Final = 32 * MAX_BODY_BYTES

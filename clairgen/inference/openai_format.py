@@ -15,10 +15,10 @@ from clairgen.errors import (
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
 from clairgen.inference.announced_limits import retry_after_seconds
+from clairgen.inference.chunk_texts import REASONING
 from clairgen.inference.json_bodies import parsed_json, repeated_key, text_of
 from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
-from clairgen.inference.streamed_answer import REASONING
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
 from clairgen.records import Message, Sampling, Usage
 

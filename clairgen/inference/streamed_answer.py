@@ -5,7 +5,6 @@ looks like one: it is an error here.
 """
 
 import json
-import re
 from io import StringIO
 from typing import Any
 
@@ -13,11 +12,10 @@ import orjson
 
 from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
+from clairgen.inference.chunk_texts import OF_A_DELTA, REASONING, content_of, require_known, text_outside, unreadable
 from clairgen.inference.json_bodies import raw_text
 from clairgen.inference.rejections import error_body
 
-REASONING = ("reasoning_content", "reasoning", "thinking")
-"""Fields of a message, or of a delta, that hold what the model thought before it answered."""
 _BESIDE = (*REASONING, "refusal")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _WORSE = (
@@ -31,10 +29,6 @@ _WORSE = (
 )
 _NO_WORD = frozenset({"", "null", "none"})
 _MOST_FINISH_REASONS = 8
-_ELSEWHERE = ("delta", "content", "text", "response", "output_text")
-_NOT_THE_MODEL = frozenset({"user", "system", "developer", "tool", "function"})
-_NOT_THE_ANSWER = re.compile(r"think|reason|image|audio|video|file|document|refusal|tool|reference|citation|signature")
-"""Types of parts that are not the text of an answer."""
 _FEWEST_GROWING, _GROWN_TO = 3, 12  # pieces, and characters of the last one, of which chance makes no growing text
 
 
@@ -77,8 +71,8 @@ class StreamedAnswer:
         self._id = self._id or (chunk["id"] if isinstance(chunk.get("id"), str) else None)
         self._count(chunk.get("usage"))
         choices = chunk.get("choices") or []
-        if not choices and any(chunk.get(name) for name in _ELSEWHERE):
-            self._elsewhere = next(name for name in _ELSEWHERE if chunk.get(name))
+        if not choices:
+            self._elsewhere = self._elsewhere or text_outside(chunk)
         if not isinstance(choices, list):
             raise unreadable(f"its `choices` are {json.dumps(choices)[:100]}, not a list")
         for choice in choices:
@@ -141,21 +135,23 @@ class StreamedAnswer:
                 raise unreadable(f"a piece of it is {json.dumps(part)[:100]}, not an object")
         if isinstance(delta, dict):
             self._choice_error = delta.get("error") or self._choice_error
-            text = _content(delta)
+            text = content_of(delta)
+            if not text and not delta.keys() & OF_A_DELTA:
+                require_known(delta)
             if not text and (choice.get("text") or delta.get("text") or delta.get("message")):
                 raise unreadable("a piece of it has its text in a field that is not known")
             self._take_text(text)
             for name in _BESIDE:
                 self._add(name, raw_text(delta.get(name)))
             self._calls_tool = self._calls_tool or bool(delta.get("tool_calls") or delta.get("function_call"))
-        elif choice.get("text"):
-            raise unreadable("a piece of it has its text in a field that is not known")
+        elif message is None:
+            require_known(choice)
         if isinstance(message, dict):
             self._take_message(message)
 
     def _take_message(self, message: dict[str, Any]) -> None:
         """All that was said so far, as some servers send it at the end, or each time."""
-        if text := _content(message):
+        if text := content_of(message):
             if self._whole is not None and not text.startswith(self._whole):
                 raise unreadable("its messages do not continue each other")
             self._whole = text
@@ -202,34 +198,10 @@ class StreamedAnswer:
             raise without_end("text")
 
 
-def unreadable(why: str) -> RetryableError:
-    """A stream that holds something that may be a part of the answer and cannot be read."""
-    return RetryableError("unreadable-stream", f"the stream cannot be read: {why}", status=200, billed=True)
-
-
 def without_end(what: str) -> RequestFailedError:
     """A stream that is longer than any answer."""
     detail = f"the stream has more {what} than any model writes; it was not read any further"
     return RequestFailedError("answer-too-large", detail, status=200, billed=True)
-
-
-def _content(message: dict[str, Any]) -> str:
-    """The text of a delta or a message. Raises RetryableError for one in a form that is not known, which would be lost."""
-    content = message.get("content")
-    if content is not None and not isinstance(content, str | list):
-        raise unreadable(f"a piece of its text is {json.dumps(content)[:100]}, not a text")
-    for part in content if isinstance(content, list) else ():
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
-        if not raw_text([part]) and part not in ("", None) and not _is_known_part(part, str(kind)):
-            raise unreadable(f"a part of it is {json.dumps(part)[:100]}, which is not known")
-    if content and str(message.get("role")) in _NOT_THE_MODEL:
-        raise unreadable(f"a piece of it is said by the role {message['role']!r}, not by the model")
-    return raw_text(content)
-
-
-def _is_known_part(part: Any, kind: str) -> bool:  # noqa: ANN401 - parsed JSON
-    """Whether a part without a text is one that has none, or is not the answer."""
-    return _NOT_THE_ANSWER.search(kind.lower()) is not None or (isinstance(part, dict) and part.get("text") == "")
 
 
 def _is_index(index: Any) -> bool:  # noqa: ANN401 - parsed JSON

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -39,7 +40,7 @@ async def failure(*pieces: bytes) -> RequestError:
     return caught.value
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 4000), max_size=12), st.sampled_from(["\n", "\r\n", "\r"]), st.integers(1, 40))
 def test_a_stream_is_the_same_answer_however_it_is_cut_into_pieces(places: list[int], end: str, size: int) -> None:
     body = stream(*whole(TEXT, size=size)[:-1], event("[DONE]", end=end), end=end)
@@ -79,6 +80,8 @@ def test_a_stream_is_the_same_answer_however_it_is_cut_into_pieces(places: list[
         stream(*whole("yes"), chunk({"content": "more"})),
         stream({"choices": [], "prompt_filter_results": []}, *whole("yes")),
         stream({"choices": None, "usage": {"prompt_tokens": 1}}, *whole("yes"), b"upstream connect error\n"),
+        stream({"provider": "OpenAI", "choices": []}, {"web_search": [{"content": "a page"}], "choices": []}, *whole("yes")),
+        stream(chunk({"reasoning_details": [{"text": "hm"}]}), {"choices": [{"content_filter_results": {}}]}, *whole("yes")),
         stream({"type": "info"}, chunk({"content": "y", "text": "y"}), chunk({"content": "es", "role": "assistant"}), STOP, DONE),
         stream(chunk({"content": [{"type": "reference", "ids": [1]}, {"type": "text", "text": ""}, "yes"]}), STOP, DONE),
     ],
@@ -116,6 +119,9 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
         ("unreadable-stream", [*deltas("half"), strange, STOP, DONE])
         for strange in (
             chunk({"text": "of it"}),
+            chunk({"contents": "of it"}),
+            {"choices": [{"index": 0, "deltas": {"content": "of it"}}]},
+            {"chioces": [{"index": 0, "delta": {"content": "of it"}}]},
             chunk({"message": {"content": "of it"}}),
             chunk([{"content": "of it"}]),
             chunk("of it"),
@@ -174,6 +180,17 @@ OF_THE_REQUEST = {"truncated", "content-filter", "refusal", "tool-call", "conten
 async def test_what_its_server_did_not_finish_is_never_an_answer(reason: str, events: list[Any]) -> None:
     found = await failure(stream(*events))
     assert (found.reason, isinstance(found, RetryableError)) == (reason, reason not in OF_THE_REQUEST)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("end", "needs_done"), [("\n", True), ("\r\n", False)])
+async def test_no_beginning_of_a_stream_is_taken_for_the_answer(end: str, needs_done: bool) -> None:
+    body = stream(*whole(TEXT, size=40)[:-1], event("[DONE]", end=end), end=end)
+    answers = set()
+    for length in range(len(body) + 1):
+        with contextlib.suppress(RetryableError):
+            answers.add((await answer(body[:length], needs_done=needs_done)).text)
+    assert answers == {TEXT}
 
 
 async def test_an_error_after_a_part_of_the_answer_may_be_billed_and_one_before_it_is_not() -> None:
