@@ -13,8 +13,9 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, InputError
 from clairgen.records import Message
+from clairgen.row_files import require_regular_file
 
 RENAMED: Mapping[str, str] = MappingProxyType({"worsen": "degrade"})
 """Names that shipped templates had before, and those that they have now; the old ones are still read."""
@@ -82,7 +83,10 @@ def _text_of(name: str, folder: Path) -> str:
     if name.endswith(".txt"):
         path = folder / name
         try:
+            require_regular_file(path, "the template")
             return path.read_text(encoding="utf-8")
+        except InputError as error:
+            raise ConfigError(str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"the template {path} cannot be read ({error}); give the path of a UTF-8 text file"

@@ -14,7 +14,7 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.text import one_line_repr
 
-_RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
+RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 
@@ -87,7 +87,7 @@ class TaskSource(Strict):
         ):
             raise ValueError("`scores` may be a list only if `answers` is one of the same length")
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
-            if _RANK.match(name):
+            if RANK.match(name):
                 raise ValueError(
                     f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
                     "name one with scores, or write one as minus the rank"
@@ -124,6 +124,11 @@ class RunConfig(Strict):
     def __repr__(self) -> str:
         recipes, roles = ([recipe.name for recipe in self.recipes], list(self.models))
         return one_line_repr(self, self.tasks.path or self.tasks.hub, f"recipes {recipes}", f"models {roles}")
+
+    @property
+    def compares_by_scores(self) -> bool:
+        """Whether a recipe chooses between recorded answers by their scores."""
+        return any(choice.by == "scores" for choice in self.recipes)
 
     @field_validator("models", mode="before")
     @classmethod
