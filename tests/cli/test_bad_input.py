@@ -144,10 +144,8 @@ async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:
     assert "blank-prompt" in done.out
     assert "nul-in-prompt" in done.out
     assert "surrogate-in-prompt" in done.out
-    assert (
-        "They would fail again as they are. Once their prompts or the configuration are corrected, try them" in done.out
-    )
-    assert "--retry-failed" in done.out
+    assert "4 failed tasks would fail again unless something changes (2 blank-prompt: correct these rows" in done.out
+    assert "then add --retry-failed." in done.out
 
 
 async def test_key_variable_that_is_not_set(tmp_path: Path) -> None:
