@@ -11,6 +11,7 @@ import yaml
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.exporting.hub import push_model, require_push
 from clairgen.reporting.sanitize import plain_line
+from clairgen.text import counted
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
 from clairgen_train.launch import launch
@@ -115,7 +116,7 @@ def train_command(
                 if settings.gpus is None:
                     run(folder)
                 else:
-                    launch(folder, settings, pass_fds=(lock,))
+                    launch(folder, settings, pass_fds=lock)
                 typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
@@ -154,7 +155,7 @@ def print_data(folder: Path) -> None:
         if counts is None:
             continue
         typer.echo(
-            f"{counts['kept']:,} {noun(counts)} {title}"
+            f"{counted(counts['kept'], noun(counts))} {title}"
             + _listed(" dropped", counts["dropped"])
             + _listed(" truncated", counts["truncated"])
         )
@@ -170,11 +171,11 @@ def _print_notes(train: Mapping[str, Any]) -> None:
             "reasons above before you trust this run",
             err=True,
         )
-    if noun(train) != "pairs":
+    if noun(train) != "pair":
         typer.echo("None are held out: single answers have no margin to follow")
     for shape, count in train["shapes"].items():
         if shape != "messages":
-            typer.echo(f"{count:,} rows were {SHAPES[shape]}")
+            typer.echo(f"{counted(count, 'row')} {'was' if count == 1 else 'were'} {SHAPES[shape]}")
     for field, count in train.get("unused_fields", {}).items():
         typer.echo(plain_line(f"{count:,} rows have messages with the field {field!r}, which is not used"))
     for name, note in _NOTES.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from clairgen.text import counted
 from clairgen_train.data.rows import SINGLE_ANSWERS
 from clairgen_train.settings import Objective, TrainingSettings
 
@@ -57,7 +58,7 @@ def card(
         "",
         "## Data",
         "",
-        f"{train['kept']:,} {noun(train)} of {_code(facts['data'])}"
+        f"{counted(train['kept'], noun(train))} of {_code(facts['data'])}"
         + (f", subset {_code(facts['subset'])}" if facts["subset"] else "")
         + ".",
         *(f"- {_code(each['path'])}: {each['rows']:,} rows" for each in facts.get("data_sets", ())),
@@ -84,9 +85,9 @@ def card(
 
 
 def noun(counts: Mapping[str, Any]) -> str:
-    """What was counted: pairs, or single answers where there are no pairs."""
+    """What was counted, as a singular: pairs, or single answers where there are no pairs."""
     shapes = set(counts.get("shapes", ()))  # earlier versions did not count them
-    return "answers" if shapes and shapes <= SINGLE_ANSWERS else "pairs"
+    return "answer" if shapes and shapes <= SINGLE_ANSWERS else "pair"
 
 
 def _counts(title: str, counts: Mapping[str, int]) -> list[str]:
@@ -106,7 +107,7 @@ def _held_out(metrics: Mapping[str, Any]) -> list[str]:
         )
     ]
     return [
-        f"{metrics['held_out_pairs']} pairs, mean ± standard error at "
+        f"{counted(metrics['held_out_pairs'], 'pair')}, mean ± standard error at "
         + (
             f"step {metrics['best_step']:,}, which had the highest margin:"
             if "best_step" in metrics
