@@ -62,7 +62,7 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
 
 
 async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
-    """Record, before pairs are made, that the filters that compare pairs have yet to see them, in case of a kill."""
+    """Record, before pairs are made (again), that the filters that compare pairs have yet to see them, in case of a kill."""
     if settings.compares_pairs:
         await store.metadata.put(UNSETTLED, "yes")
 
@@ -73,8 +73,8 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
     uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
     if await store.metadata.get(UNSETTLED):
         raise RunError(
-            f"{run.path} is being generated or was killed, and its pairs have not been compared with each other, as a filter "
-            f"such as near_duplicate needs; wait for generate to end, or run: clairgen filter {run.path}"
+            f"{run.path} is being written or its last command was killed, and its pairs have not been compared with each other, "
+            f"as a filter such as near_duplicate needs; wait for that command to end, or run: clairgen filter {run.path}"
         )
     if uncovered:
         raise RunError(
