@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from clairgen import api
-from clairgen.errors import RunError
+from clairgen.errors import ClairgenError, RunError
 from tests.durability.invariants import Money, Snapshot, after_rework, after_session, files, snapshot
 from tests.durability.killing import Aim, Ended, Killer, drawn_aim
 from tests.durability.provider import Provider, Session
@@ -129,6 +129,8 @@ class Trial:
             await api.export(self.run, self.folder / "now", overwrite=True)
         except RunError:
             return ()
+        except ClairgenError as error:
+            return (f"an export failed: {error}",)
         return (
             ()
             if files(self.folder / "now") in expected
