@@ -78,7 +78,7 @@ def test_each_service_is_given_the_keys_that_it_reads_and_no_other() -> None:
     reads = {"target": ["HF_TOKEN"]}  # vLLM, for gated models
     for name in OURS:
         config = load_config(inside(SERVICES[name], SERVICES[name]["command"][1]) or ROOT)
-        variables = {role.api_key_env for role in config.models.values()} - {None}
+        variables = {role.api_key_env for role in config.models.values() if role.api_key_env}
         reads[name] = sorted(variables.union(*(role.header_variables() for role in config.models.values())))
     assert given == reads
     assert not any("env_file" in service or "secrets" in service for service in SERVICES.values())
@@ -92,7 +92,7 @@ def test_it_is_killed_only_after_the_time_to_drain(name: str) -> None:
     commands: Any = typer.main.get_command(app)
     drain_seconds = commands.commands[command].make_context(command, arguments).params["drain_seconds"]
     seconds = {"s": 1, "m": 60, "h": 3600}
-    number, unit = re.fullmatch(r"(\d+)([smh])", SERVICES[name]["stop_grace_period"]).groups()
+    [(number, unit)] = re.findall(r"^(\d+)([smh])$", SERVICES[name]["stop_grace_period"])
     assert int(number) * seconds[unit] >= drain_seconds + SECONDS_TO_SUM_UP + 10
 
 
