@@ -1,11 +1,13 @@
 """What must hold after every kill and at the end, whatever was killed when. A violation is a sentence."""
 
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from clairgen.keys import seed_for
@@ -38,21 +40,15 @@ class Snapshot:
 
 
 def snapshot(database: Path) -> Snapshot:
-    """Read a run's database as a kill left it, without writing its log back."""
-    if not database.exists() or not database.stat().st_size:
-        return Snapshot()
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'completions'").fetchone():
-            return Snapshot()
-        [integrity], *_ = connection.execute("PRAGMA integrity_check")
-        [[version]] = connection.execute("PRAGMA user_version")
-        [[counted]] = connection.execute(_COUNTED if version > 2 else _COUNTED.replace("max_cost", "most"))
-        return Snapshot(
-            dict(connection.execute("SELECT key, text FROM completions")),
-            {(task, recipe): (chosen, rejected) for task, recipe, chosen, rejected in connection.execute(_MADE)},
-            counted,
-            integrity,
-        )
+    """Read a run's database as a kill left it: a copy, since whoever opens it rolls it forward or back."""
+    with TemporaryDirectory() as folder:
+        for path in database.parent.glob(f"{database.name}*"):
+            if not path.name.endswith("-shm"):
+                shutil.copy(path, folder)
+        with closing(sqlite3.connect(Path(folder) / database.name)) as connection:
+            if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'completions'").fetchone():
+                return Snapshot()
+            return _snapshot(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ def after_session(
     before: Snapshot, after: Snapshot, session: Session, money: Money | None, *, killed: bool
 ) -> Iterator[str]:
     """What a session of `generate` did that it must not do; `money` is None where the run has no prices."""
-    yield from _lost(before, after)
+    yield from lost(before, after)
     if repeated := before.seeds.keys() & session.asked.keys():
         yield f"{len(repeated)} stored answers were requested again"
     if twice := [seed for seed, count in session.answered.items() if count > 1]:
@@ -83,7 +79,7 @@ def after_session(
 
 def after_rework(before: Snapshot, after: Snapshot, session: Session) -> Iterator[str]:
     """What a command that asks no model did that it must not do."""
-    yield from _lost(before, after)
+    yield from lost(before, after)
     if session.asked:
         yield f"{session.asked.total()} requests were sent"
     if changed := [key for key, pair in before.made.items() if after.made.get(key) != pair]:
@@ -143,13 +139,26 @@ def is_whole(folder: Path, expected: Mapping[str, str]) -> Iterator[str]:
         yield f"{folder.name} is not a whole data set: {sorted(path.name for path in folder.rglob('*'))}"
 
 
-def _lost(before: Snapshot, after: Snapshot) -> Iterator[str]:
+def lost(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """What was on disk and is no more."""
     if after.integrity != "ok":
         yield f"the database is damaged: {after.integrity}"
-    if lost := [key for key, text in before.texts.items() if after.texts.get(key) != text]:
-        yield f"{len(lost)} stored answers are gone or changed"
+    if missing := [key for key, text in before.texts.items() if after.texts.get(key) != text]:
+        yield f"{len(missing)} stored answers are gone or changed"
     if gone := before.made.keys() - after.made.keys():
         yield f"{len(gone)} pairs that were made are gone"
+
+
+def _snapshot(connection: sqlite3.Connection) -> Snapshot:
+    [[integrity], *_] = connection.execute("PRAGMA integrity_check")
+    [[version]] = connection.execute("PRAGMA user_version")
+    [[counted]] = connection.execute(_COUNTED if version > 2 else _COUNTED.replace("max_cost", "most"))
+    return Snapshot(
+        dict(connection.execute("SELECT key, text FROM completions")),
+        {(task, recipe): (chosen, rejected) for task, recipe, chosen, rejected in connection.execute(_MADE)},
+        counted,
+        integrity,
+    )
 
 
 def _usd(picodollars: int) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Final
 import yaml
 
 from clairgen.store import RunDirectory
-from tests.durability.invariants import after_rework, contents, differences, dump, files, is_whole, snapshot
-from tests.durability.provider import Session, config_text, write_tasks
+from tests.durability.invariants import contents, differences, dump, files, is_whole, lost, snapshot
+from tests.durability.provider import config_text, write_tasks
 from tests.durability.trial import PICODOLLARS, Durations, Trial
 
 _FILTERS: Final = (("--length-ratio", "0.9:1.2"), ("--length-ratio", "0.5:", "--mark", "near_duplicate"))
@@ -87,8 +87,8 @@ async def killed_run(trial: Trial, tasks: int, kills: int, undisturbed: Undistur
     trial.violated(differences(contents(trial.run / "run.db"), undisturbed.contents), "at the end")
     if files(trial.out) != last:
         trial.violated(["the data set is not that of the undisturbed run"], "at the end")
-    if lost := trial.answered.keys() - snapshot(trial.run / "run.db").seeds.keys():
-        trial.violated([f"{len(lost)} answers that were paid for are not in the store"], "at the end")
+    if unstored := trial.answered.keys() - snapshot(trial.run / "run.db").seeds.keys():
+        trial.violated([f"{len(unstored)} answers that were paid for are not in the store"], "at the end")
     trial.tally.answers += len(trial.answered)
     trial.tally.paid_twice += trial.answered.total() - len(trial.answered)
 
@@ -113,7 +113,7 @@ async def killed_migration(trial: Trial, kills: int) -> None:
             _write_old_configuration(trial, url)
             await trial.through(2, "generate", trial.folder / "config.yaml", "--run", trial.run, "--retry-failed")
             after = snapshot(trial.run / "run.db")
-            trial.violated(after_rework(before, after, Session()), "generate of an old run")
+            trial.violated(lost(before, after), "generate of an old run")
             if (len(after.made), len(after.texts) - len(before.texts)) != (25, 2):
                 trial.violated([f"{len(after.made)} pairs and {len(after.texts)} answers"], "generate of an old run")
 
