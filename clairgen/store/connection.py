@@ -56,6 +56,10 @@ async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connec
     if version != VERSION:
         await connection.close()
         _refuse_newer(version, path)
+        if version == 0:
+            raise RunError(
+                f"{path.parent} holds nothing yet: the generate that made it was stopped before it began; run that again"
+            )
         raise RunError(
             f"{path.parent} was written by an older version; bring it up to date with: clairgen migrate {path.parent}"
         )
