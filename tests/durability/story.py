@@ -84,13 +84,7 @@ async def killed_run(trial: Trial, tasks: int, kills: int, undisturbed: Undistur
             return is_whole(trial.out, last)
 
         await trial.through(0.15 * kills, "export", trial.run, trial.out, "--overwrite", check=whole)
-    trial.violated(differences(contents(trial.run / "run.db"), undisturbed.contents), "at the end")
-    if files(trial.out) != last:
-        trial.violated(["the data set is not that of the undisturbed run"], "at the end")
-    if unstored := trial.answered.keys() - snapshot(trial.run / "run.db").seeds.keys():
-        trial.violated([f"{len(unstored)} answers that were paid for are not in the store"], "at the end")
-    trial.tally.answers += len(trial.answered)
-    trial.tally.paid_twice += trial.answered.total() - len(trial.answered)
+    _compare(trial, undisturbed)
 
 
 async def killed_migration(trial: Trial, kills: int) -> None:
@@ -116,6 +110,17 @@ async def killed_migration(trial: Trial, kills: int) -> None:
             trial.violated(lost(before, after), "generate of an old run")
             if (len(after.made), len(after.texts) - len(before.texts)) != (25, 2):
                 trial.violated([f"{len(after.made)} pairs and {len(after.texts)} answers"], "generate of an old run")
+
+
+def _compare(trial: Trial, undisturbed: Undisturbed) -> None:
+    """Hold a run and its data set against the undisturbed ones, and what was paid for against what is stored."""
+    trial.violated(differences(contents(trial.run / "run.db"), undisturbed.contents), "at the end")
+    if files(trial.out) != undisturbed.data_sets[-1]:
+        trial.violated(["the data set is not that of the undisturbed run"], "at the end")
+    if unstored := trial.answered.keys() - snapshot(trial.run / "run.db").seeds.keys():
+        trial.violated([f"{len(unstored)} answers that were paid for are not in the store"], "at the end")
+    trial.tally.answers += len(trial.answered)
+    trial.tally.paid_twice += trial.answered.total() - len(trial.answered)
 
 
 def _prepared(trial: Trial, url: str, tasks: int) -> tuple[str | Path, ...]:

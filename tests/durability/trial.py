@@ -20,6 +20,9 @@ PICODOLLARS: Final = 10**12
 _TRIES: Final = 3
 """A command that ends before it is killed is run again: so many times as often as it is to be killed, at most."""
 
+_LOOKED_AT: Final = 0.5
+"""Share of the kills after which the run is looked at, as a user does, before the next command."""
+
 Check = Callable[[], Awaitable[Iterable[str]]]
 """What is violated after a command, beside what always must hold."""
 
@@ -80,7 +83,7 @@ class Trial:
     ) -> None:
         """Kill a command so often, going on each time, and then let it end with one of the exit `codes`.
 
-        What asks models may be done before that.
+        `generate` and `migrate` may end before they were killed so often; then nothing is left for them to do.
         """
         name, left = str(command[0]), round(kills)
         for _ in range(_TRIES * left):
@@ -93,7 +96,7 @@ class Trial:
                 self.tally.kills[name] += 1
                 self.tally.aims[aim.at] += 1
             elif name in ("generate", "migrate"):
-                return  # nothing is left for it to do
+                return
         await self.watched(*command, codes=codes, check=check)
 
     async def watched(
@@ -112,6 +115,8 @@ class Trial:
         self.violated(self._broken(str(command[0]), before, after, session, killed=ended.killed), where)
         if check is not None:
             self.violated(await check(), where)
+        if ended.killed and self.chance.random() < _LOOKED_AT:
+            self.violated(await self._unreadable(), where)
         self.answered += session.answered
         if ended.killed:
             uncommitted = session.answered.keys() - after.seeds.keys()
@@ -131,11 +136,19 @@ class Trial:
             return ()
         except ClairgenError as error:
             return (f"an export failed: {error}",)
-        return (
-            ()
-            if files(self.folder / "now") in expected
-            else ("an export gives neither the old data set nor the new one",)
-        )
+        if files(self.folder / "now") in expected:
+            return ()
+        return ("an export gives neither the old data set nor the new one",)
+
+    async def _unreadable(self) -> Iterable[str]:
+        """Why `status` cannot say how a killed run stands; that it has yet to be migrated or begun is an answer."""
+        try:
+            await api.status(self.run)
+        except RunError:
+            return ()
+        except ClairgenError as error:
+            return (f"the run cannot be read: {error}",)
+        return ()
 
     def _broken(
         self, command: str, before: Snapshot, after: Snapshot, session: Session, *, killed: bool
