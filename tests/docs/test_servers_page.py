@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.finish_reason import FinishKind, finish_kind
-from clairgen.inference.rejection_rules import RULES, Fault
+from clairgen.inference.rejection_rules import RULES, AtFault
 from clairgen.thinking import _PAIRS, _WRAPPERS
 from tests.dialects import DIALECTS
 
@@ -32,5 +32,5 @@ def test_every_form_of_thinking_is_on_the_page() -> None:
 
 def test_every_failure_of_a_dialect_and_of_one_prompt_has_its_name_on_the_page() -> None:
     names = set().union(*(dialect.ends for dialect in DIALECTS.values())) - {"kept", "format"}
-    names |= {rule.reason for rule in RULES if rule.fault is Fault.PROMPT}
+    names |= {rule.reason for rule in RULES if rule.fault is AtFault.PROMPT}
     assert [name for name in sorted(names) if f"`{name}`" not in PAGE] == []

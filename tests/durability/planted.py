@@ -13,21 +13,20 @@ from clairgen.store import connection
 from clairgen.store.completions import Completions
 from clairgen.store.schema import MIGRATIONS, VERSION
 from clairgen.store.spending import Spending
-from clairgen.store.writer import Writer
 
 
 def _late_commits() -> None:
-    """A write returns before it is on disk."""
-    write, background = Writer.write, set[asyncio.Task[None]]()
+    """An answer is used before it is on disk."""
+    save, background = Completions.save, set[asyncio.Task[None]]()
 
-    async def later(writer: Writer, statements: Any) -> None:  # noqa: ANN401
+    async def later(self: Completions, *arguments: Any) -> None:  # noqa: ANN401
         await asyncio.sleep(0.5)
-        await write(writer, *statements)
+        await save(self, *arguments)
 
-    async def at_once(writer: Writer, *statements: Any) -> None:  # noqa: ANN401
-        background.add(asyncio.create_task(later(writer, statements)))
+    async def at_once(self: Completions, *arguments: Any) -> None:  # noqa: ANN401
+        background.add(asyncio.create_task(later(self, *arguments)))
 
-    Writer.write = at_once  # type: ignore[assignment, method-assign]  # a fault
+    Completions.save = at_once  # type: ignore[assignment, method-assign]  # a fault
 
 
 def _forgotten_answers() -> None:
