@@ -72,9 +72,7 @@ def _migration_in_parts() -> None:
 
     async def in_parts(database: Any, _path: Path) -> None:  # noqa: ANN401
         for number in range(await connection.version_of(database), VERSION):
-            for statement in f"{MIGRATIONS[number]};PRAGMA user_version = {number + 1}".split(";"):
-                await database.execute(statement)
-                await asyncio.sleep(0.01)
+            await database.executescript(f"{MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};")
 
     connection._migrate = in_parts  # type: ignore[assignment]  # a fault
 

@@ -114,7 +114,10 @@ async def killed_migration(trial: Trial, kills: int) -> None:
 
 def _compare(trial: Trial, undisturbed: Undisturbed) -> None:
     """Hold a run and its data set against the undisturbed ones, and what was paid for against what is stored."""
-    trial.violated(differences(contents(trial.run / "run.db"), undisturbed.contents), "at the end")
+    try:
+        trial.violated(differences(contents(trial.run / "run.db"), undisturbed.contents), "at the end")
+    except sqlite3.OperationalError as error:
+        trial.violated([f"the database lacks something: {error}"], "at the end")
     if files(trial.out) != undisturbed.data_sets[-1]:
         trial.violated(["the data set is not that of the undisturbed run"], "at the end")
     if unstored := trial.answered.keys() - snapshot(trial.run / "run.db").seeds.keys():
