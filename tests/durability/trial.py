@@ -12,7 +12,7 @@ from typing import Final
 from clairgen import api
 from clairgen.errors import ClairgenError, RunError
 from tests.durability.invariants import Money, Snapshot, after_rework, after_session, files, snapshot
-from tests.durability.killing import Aim, Ended, Killer, drawn_aim
+from tests.durability.killer import Aim, Ended, Killer, drawn_aim
 from tests.durability.provider import Provider, Session
 from tests.scripted import ScriptedEndpoint
 
