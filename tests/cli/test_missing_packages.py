@@ -10,11 +10,10 @@ from sqlite3 import connect
 
 import pytest
 
+from tests.cli.commands import clairgen
 from tests.runs import config_text, questions, write_tasks
 from tests.store.test_migration import OLD
 from tests.test_dependencies import EXTRAS, MODULES, declared, installed_with, with_what_they_require
-
-pytestmark = pytest.mark.process
 
 # A module that is None in `sys.modules` is not there: importing it fails, and `find_spec` finds nothing.
 WITHOUT = """
@@ -37,31 +36,21 @@ for command in commands:
 """
 
 
-def with_extras(folder: Path, extras: set[str], commands: list[str]) -> list[tuple[int | str, str]]:
-    """Exit codes and outputs of commands, one after the other in a process that has only the packages of these extras."""
+def hidden_without(extras: set[str]) -> list[str]:
+    """The modules that are not there where only these extras are installed."""
     installed = with_what_they_require(declared("").union(*map(installed_with, extras)))
-    hidden = sorted(
-        module for package in set().union(*map(declared, EXTRAS)) - installed for module in MODULES[package]
-    )
-    split = [command.split() for command in commands]
-    script = [sys.executable, "-c", WITHOUT, json.dumps(hidden), json.dumps(split)]
-    done = subprocess.run(script, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return [(code, said) for code, said in map(json.loads, done.stdout.splitlines())]
+    return sorted(module for package in set().union(*map(declared, EXTRAS)) - installed for module in MODULES[package])
 
 
-def check(folder: Path, extras: set[str], needed: dict[str, str | None]) -> None:
-    """Each command ends well, or with one sentence that names the extra that it needs."""
-    for (command, extra), (code, said) in zip(needed.items(), with_extras(folder, extras, [*needed]), strict=True):
-        if extra is None:
-            assert (code, "Error" in said) == (0, False), (command, code, said)
-        else:
-            sentence = f"Error: .* needs packages that are not installed; install them with: pip install 'clairgen\\[{extra}\\]'"
-            assert (code, bool(re.fullmatch(sentence, said.strip().splitlines()[-1]))) == (2, True), (
-                command,
-                code,
-                said,
-            )
+def check(command: str, extra: str | None, code: int | str, said: str) -> None:
+    """A command ended well, or with one sentence that names the extra that it needs."""
+    if extra is None:
+        assert (code, "Error" in said) == (0, False), (command, code, said)
+    else:
+        sentence = (
+            f"Error: .* needs packages that are not installed; install them with: pip install 'clairgen\\[{extra}\\]'"
+        )
+        assert (code, bool(re.fullmatch(sentence, said.strip().splitlines()[-1]))) == (2, True), (command, code, said)
 
 
 @pytest.fixture
@@ -73,6 +62,7 @@ def old_run(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.process
 def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> None:
     tasks = write_tasks(old_run / "tasks.jsonl", questions(1))
     parquet = old_run / "tasks.parquet"
@@ -104,17 +94,22 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
         "generate local.yaml --run new --dry-run": None,
         "demo demo": "local",
     }
-    check(old_run, set(), needed)
+    script = [sys.executable, "-c", WITHOUT, json.dumps(hidden_without(set())), json.dumps([*map(str.split, needed)])]
+    done = subprocess.run(script, cwd=old_run, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for (command, extra), line in zip(needed.items(), done.stdout.splitlines(), strict=True):
+        check(command, extra, *json.loads(line))
 
 
-def test_in_the_image_only_training_and_reward_models_have_to_be_installed(old_run: Path) -> None:
+@pytest.mark.parametrize("command", ["train out model --model owner/name", "advise run --reward-model owner/name"])
+async def test_in_the_image_only_training_and_reward_models_have_to_be_installed(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
-    [extras] = re.findall(r"install .*'\.\[(.*)\]'", dockerfile)
-    needed = {
-        "migrate run": None,
-        "export run out": None,
-        "report run --html page.html": None,
-        "advise run --reward-model owner/name": "train",
-        "train out model --model owner/name": "train",
-    }
-    check(old_run, set(extras.split(",")), needed)
+    [listed] = re.findall(r"install .*'\.\[(.*)\]'", dockerfile)
+    extras = set(listed.split(","))
+    assert EXTRAS.keys() - extras == {"train", "qlora", "classroom", "docs", "dev"}
+    for module in hidden_without(extras):
+        monkeypatch.setitem(sys.modules, module, None)
+    done = await clairgen(*command.split())
+    check(command, "train", done.code, done.err)
