@@ -12,8 +12,9 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, InputError
 from clairgen.records import Message
+from clairgen.row_files import require_regular_file
 
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
@@ -78,7 +79,10 @@ def _text_of(name: str, folder: Path) -> str:
     if name.endswith(".txt"):
         path = folder / name
         try:
+            require_regular_file(path, "the template")
             return path.read_text(encoding="utf-8")
+        except InputError as error:
+            raise ConfigError(str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"the template {path} cannot be read ({error}); give the path of a UTF-8 text file"

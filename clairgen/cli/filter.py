@@ -34,8 +34,9 @@ def filter_command(
 ) -> None:
     """Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.
 
-    Filters: truncated, format, empty, identical, embedded_markup, length_ratio, jaccard, levenshtein, revision_mention,
-    lost_answer, refusal, language, removed_markup, unknown_finish_reason, contamination, near_duplicate; and those of plugins.
+    Filters: truncated, format, cut_prompt, empty, identical, embedded_markup, length_ratio, jaccard, levenshtein,
+    revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason, contamination,
+    near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """

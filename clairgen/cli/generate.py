@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from clairgen.config.models import RunConfig
 from clairgen.config.prices import dollars, plain_figure, unpriced_sentence
 from clairgen.errors import BudgetError
 from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
+from clairgen.pipeline.failures import retry_sentences
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
@@ -114,8 +115,11 @@ def print_summary(summary: Summary, again: str) -> None:
         typer.echo(spent_line(summary.progress.money))
     for recipe, reason, count, detail in summary.failures:
         typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
-    if summary.failed:
-        typer.echo(f"Try them again with: {plain_line(again)} --retry-failed")
+    by_reason = Counter[str]()
+    for _, reason, count, _ in summary.failures:
+        by_reason[reason] += count
+    for sentence in retry_sentences(by_reason, again):
+        typer.echo(plain_line(sentence))
     if summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     else:

@@ -13,7 +13,7 @@ from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 
-_RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
+RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 
@@ -86,7 +86,7 @@ class TaskSource(Strict):
         ):
             raise ValueError("`scores` may be a list only if `answers` is one of the same length")
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
-            if _RANK.match(name):
+            if RANK.match(name):
                 raise ValueError(
                     f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
                     "name one with scores, or write one as minus the rank"
@@ -119,6 +119,11 @@ class RunConfig(Strict):
         DEFAULT_TOKENIZER,
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",
     )
+
+    @property
+    def compares_by_scores(self) -> bool:
+        """Whether a recipe chooses between recorded answers by their scores."""
+        return any(choice.by == "scores" for choice in self.recipes)
 
     @field_validator("models", mode="before")
     @classmethod

@@ -76,6 +76,7 @@ async def open_pools(
                 weight,
                 role.headers_with(variables),
                 tuple(variables.values()),
+                role.stream_ends_with_done,
             )
             # The provider counts by account and model, whichever of our roles send.
             shared = (url, role.api_key_env, role.model)

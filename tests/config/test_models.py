@@ -101,7 +101,14 @@ def with_role(**values: object) -> str:
             with_role(extra={"model": "other"}),
             r"models\.target\.extra: 'model' is set by clairgen; use the key beside",
         ),
-        (with_role(extra={"stream": True}), r"models\.target\.extra: 'stream' is set by clairgen; leave it out"),
+        (
+            with_role(extra={"stream": True}),
+            r"models\.target\.extra: 'stream' is set by clairgen; use the key beside `extra`",
+        ),
+        (
+            with_role(extra={"stream_options": {}}),
+            r"models\.target\.extra: 'stream_options' is set by clairgen; leave it out",
+        ),
         (with_role(endpoints=["http://local host/v1"]), "has no host"),
         (with_role(endpoints=["http:///v1"]), "has no host"),
         (with_role(endpoints=["http://gpu1:99999/v1"]), "is not a URL"),

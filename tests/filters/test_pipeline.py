@@ -41,7 +41,7 @@ def test_findings_stand_in_the_order_of_the_filters() -> None:
     blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
     found = findings(blank_and_cut, FAR, ALL_BOUNDS)
     assert [finding.filter for finding in found] == [
-        name for name in list(FILTERS)[:8] if name not in ("format", "embedded_markup")
+        name for name in list(FILTERS)[:9] if name not in ("format", "cut_prompt", "embedded_markup")
     ]
 
 
