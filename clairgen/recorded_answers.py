@@ -11,6 +11,7 @@ from clairgen.conversations import is_encodable, messages_in
 from clairgen.errors import InputError
 from clairgen.records import RecordedAnswer
 from clairgen.row_files import strict_json
+from clairgen.text import counted
 
 _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")
@@ -139,7 +140,9 @@ def _parallel(texts: list[str], scores: Any, source: TaskSource) -> tuple[Record
     """Texts in one column and their scores, in the same order, in another."""
     values = _entries(scores, str(source.scores))
     if len(values) != len(texts):
-        raise ValueError(f"it has {len(texts)} answers in `{source.answers}` and {len(values)} in `{source.scores}`")
+        raise ValueError(
+            f"it has {counted(len(texts), 'answer')} in `{source.answers}` and {len(values)} in `{source.scores}`"
+        )
     if any(isinstance(value, Mapping) for value in values):
         raise ValueError(f"its `{source.scores}` are objects, not numbers")
     return tuple(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from clairgen.config.field_checks import check_url, contains_key, has_user_info, is_variable_name, secret_field
 from clairgen.conversations import is_encodable
 from clairgen.records import Sampling
+from clairgen.text import counted
 
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
@@ -134,7 +135,8 @@ class Role(Strict):
     def _a_weight_for_each_endpoint(self) -> "Role":
         if self.weights and len(self.weights) != len(self.endpoints):
             raise ValueError(
-                f"`weights` has {len(self.weights)} numbers for {len(self.endpoints)} endpoints; give one each"
+                f"`weights` has {counted(len(self.weights), 'number')} for {counted(len(self.endpoints), 'endpoint')}; "
+                "give one each"
             )
         return self
 

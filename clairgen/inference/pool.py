@@ -11,6 +11,7 @@ from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
 from clairgen.keys import digest
 from clairgen.records import Usage
+from clairgen.text import counted
 
 _BYTES_PER_TOKEN = 4
 _NEWEST = 0.05  # weight of one answer in the moving average of their tokens
@@ -114,7 +115,7 @@ class Pool:
         if (cut := self._cut_prompts.found(usage.prompt_tokens, prompt)) is not None:
             self._note(
                 f"the server of the role {self.role!r} seems to cut long prompts without an error: it counted "
-                f"{usage.prompt_tokens:,} tokens for each of {len(cut)} prompts of up to {max(cut):,} characters; "
+                f"{usage.prompt_tokens:,} tokens for each of {counted(len(cut), 'prompt')} of up to {max(cut):,} characters; "
                 "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question (at the "
                 "end the filter cut_prompt drops such pairs)"
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from clairgen.errors import EndpointsError, RequestFailedError, RunStoppedError, UserError
+from clairgen.text import counted
 
 INTERNAL_ERROR: Final = "internal-error"
 """The reason of a task that failed through a fault of clairgen or of a plugin."""
@@ -81,23 +82,12 @@ def retry_sentences(counts: Mapping[str, int], again: str) -> list[str]:
     failed, lost = sum(counts.values()), sum(hopeless.values())
     sentences = []
     if failed > lost:
-        number = (
-            "Try them"
-            if not lost
-            else f"{failed - lost:,} of {failed:,} failed tasks may succeed as they are; try them"
-        )
-        sentences.append(f"{number} again with: {again} --retry-failed")
+        first = f"{counted(failed - lost, 'failed task')} may succeed without a change; try" if lost else "Try them"
+        sentences.append(f"{first} again with: {again} --retry-failed")
     if lost:
         needs = "; ".join(f"{count:,} {reason}: {needed_change(reason)}" for reason, count in hopeless.items())
-        which = "The other" if failed > lost else "None of the"
-        fail = (
-            "fail again unless something changes"
-            if failed > lost
-            else "failed tasks can succeed unless something changes"
-        )
-        sentences.append(
-            f"{which} {lost:,} {fail} ({needs})" + ("" if failed > lost else "; then add --retry-failed") + "."
-        )
+        which = counted(lost, "other failed task" if failed > lost else "failed task")
+        sentences.append(f"{which} would fail again unless something changes ({needs}); then add --retry-failed.")
     return sentences
 
 

@@ -10,6 +10,7 @@ from clairgen.filters.truncated import CUT_PROMPT
 from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
+from clairgen.text import counted
 
 UNSETTLED = "near_duplicates_unsettled"
 """Metadata key: not empty while the filters that compare pairs have yet to see them all. Named after the first such filter."""
@@ -106,5 +107,5 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
         )
     if uncovered:
         raise RunError(
-            f"{uncovered} pairs of {run.path} have not been filtered by the filters in force; run: clairgen filter {run.path}"
+            f"the filters in force have not seen {counted(uncovered, 'pair')} of {run.path}; run: clairgen filter {run.path}"
         )
