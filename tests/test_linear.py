@@ -2,8 +2,10 @@
 
 Each function reads texts of repeated fragments, ten times as long the second time. The ratio of the processor times is about 10
 where time is in proportion to length, 100 where it grows with its square; bounds on time itself would fail on a busy machine.
+The texts are as long as those that are still read in the process that runs the tasks; `make fuzz` tries five times as much.
 """
 
+import os
 import signal
 import sys
 import time
@@ -19,6 +21,7 @@ from clairgen.filters.language import changes_language
 from clairgen.filters.lost_answer import loses_answer
 from clairgen.filters.refusal import refuses
 from clairgen.filters.revision_mention import mentions_revision
+from clairgen.long_texts import LONG_CHARACTERS
 from clairgen.metrics.contrast import TOKENIZERS, token_jaccard
 from clairgen.parsing.revision import parse_revision
 from clairgen.parsing.verdict import parse_verdict
@@ -28,11 +31,11 @@ from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.surface_features import surface_features
 from clairgen.thinking import separate, without_thinking
 
-LENGTHS = 10_000, 100_000
-LENGTHS_OF_VERDICTS = 1_000, 10_000
+LENGTH = int(os.environ.get("FUZZ_TEXT_LENGTH", LONG_CHARACTERS))
+LENGTH_OF_VERDICTS = 10_000
 """Of longer replies only so much is read."""
 MOST_RATIO = 40
-SECONDS_NOT_COMPARED = 0.05
+SECONDS_NOT_COMPARED = 0.01
 """A long text that takes less is fast enough; the ratio of two such times is noise."""
 SECONDS = 10.0
 """The processor time after which a long text is given up: linear functions take less than one second."""
@@ -181,9 +184,9 @@ def is_linear(read: Read, short: str, long: str) -> bool:
 def superlinear(name: str, fragments: tuple[str, ...], ends: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     """The texts (start, fragment, end) on which a reader is not linear."""
     read, starts, _ = READERS[name]
-    lengths = LENGTHS_OF_VERDICTS if name == "parse_verdict" else LENGTHS
+    length = LENGTH_OF_VERDICTS if name == "parse_verdict" else LENGTH
     for start, fragment, end in product(starts, fragments, ends):
-        short, long = (start + fragment * (length // len(fragment)) + end for length in lengths)
+        short, long = (start + fragment * (part // len(fragment)) + end for part in (length // 10, length))
         if not is_linear(read, short, long):
             yield start, fragment, end
 
