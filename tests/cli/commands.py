@@ -88,9 +88,11 @@ def _tell(loop: asyncio.AbstractEventLoop, call: Any, value: object) -> None:  #
         loop.call_soon_threadsafe(call, value)
 
 
-async def process(*arguments: str | Path, out: int | None = None, err: int | None = None, **environment: str) -> Done:
+async def process(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, out: int | None = None, err: int | None = None
+) -> Done:
     """Run `clairgen` in a process of its own, which is forked (see there); `out` and `err` are descriptors to write to."""
-    async with forked(*arguments, environment={**COLUMNS, **environment}, out=out, err=err) as running:
+    async with forked(*arguments, environment={**COLUMNS, **(environment or {})}, out=out, err=err) as running:
         said = await running.communicate()
         return Done(await running.wait(), *said)
 

@@ -71,7 +71,9 @@ async def test_a_reader_that_went_away_stops_nothing(tmp_path: Path) -> None:
     async with ScriptedEndpoint(slowly) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=6)
         with pipe_without_a_reader() as pipe:
-            done = await within_a_minute(process("generate", config, "--run", run, out=pipe, err=pipe, **LIVE))
+            done = await within_a_minute(
+                process("generate", config, "--run", run, out=pipe, err=pipe, environment=LIVE)
+            )
     assert done.code == 0
     assert await made(run) == {"clair": {"made": 6}, "stronger-preferred": {"made": 6}}
 
@@ -81,7 +83,7 @@ async def test_progress_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> No
     async with ScriptedEndpoint(slowly) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=6)
         with pipe_that_is_full() as pipe:
-            done = await within_a_minute(process("generate", config, "--run", run, err=pipe, **LIVE))
+            done = await within_a_minute(process("generate", config, "--run", run, err=pipe, environment=LIVE))
     assert done.code == 0
     assert await made(run) == {"clair": {"made": 6}, "stronger-preferred": {"made": 6}}
 
@@ -91,7 +93,7 @@ async def test_a_full_disk_under_the_output_leaves_the_exit_code_to_the_run(tmp_
     async with ScriptedEndpoint(played) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=2)
         with full_device() as device:
-            first = await process("generate", config, "--run", run, out=device, err=device, **LIVE)
+            first = await process("generate", config, "--run", run, out=device, err=device, environment=LIVE)
             second = await interpreter("generate", config, "--run", run, shell_prefix="exec >/dev/full")
     assert (first.code, second.code) == (0, 0)
     assert await made(run) == {"clair": {"made": 2}, "stronger-preferred": {"made": 2}}
@@ -117,7 +119,7 @@ async def test_a_terminal_without_unicode_shows_escapes(tmp_path: Path) -> None:
         config, run = await prepared(tmp_path, endpoint.url, count=1)
         assert (await interpreter("generate", config, "--run", run, environment=ASCII)).code == 0
     for command in ("status", "show", "report"):
-        done = await process(command, run, **ASCII)
+        done = await process(command, run, environment=ASCII)
         assert (done.code, done.err) == (0, ""), command
 
 
@@ -145,5 +147,5 @@ async def test_watching_ends_when_nobody_reads_it(tmp_path: Path) -> None:
         async with forked("generate", config, "--run", run, "--drain-seconds", "0") as generating:
             await within_a_minute(begun.wait())
             with pipe_without_a_reader() as pipe:
-                watched = await within_a_minute(process("status", run, "--watch", out=pipe, **LIVE))
+                watched = await within_a_minute(process("status", run, "--watch", out=pipe, environment=LIVE))
             assert (watched.code, generating.returncode) == (0, None)
