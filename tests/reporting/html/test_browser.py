@@ -177,7 +177,7 @@ CONTRASTS = """() => {
 }"""
 
 
-async def test_a_hundred_thousand_pairs_open_at_once_and_the_page_says_what_it_shows(
+async def test_ten_thousand_pairs_open_at_once_and_the_page_says_what_it_shows(
     tmp_path: Path, chromium: Browser
 ) -> None:
     filler = " word" * 350
@@ -189,13 +189,13 @@ async def test_a_hundred_thousand_pairs_open_at_once_and_the_page_says_what_it_s
     ]
     many = (
         replace(one, id=f"{one.id}-{thousand}", task=replace(one.task, id=f"{one.task.id}-{thousand}"))
-        for thousand in range(100)
+        for thousand in range(10)
         for one in long
     )
     path = written(tmp_path / "x.html", many, most=2000)  # as many as four recipes show
     async with opened(chromium, path) as (page, wrong):
         taken = await page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")
         assert await page.locator(".pair").count() == 25
-        assert "2,000 of 100,000 pairs" in await page.locator("#pairs").inner_text()
+        assert "2,000 of 10,000 pairs" in await page.locator("#pairs").inner_text()
     assert 0 < taken < 2000  # milliseconds
     assert wrong == []
