@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,18 +10,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen.cli.exit_codes import FAILED
-from clairgen.cli.output import progress_stream
-from clairgen.cli.progress import showing
-from clairgen.cli.recipe_names import current_recipe
+from clairgen.cli.display import showing, spent_line
+from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_drainable
-from clairgen.cli.spending import spent_line
 from clairgen.config.file import load_config
 from clairgen.config.models import RunConfig
+from clairgen.config.renamed import current_recipe
 from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice, advise
 from clairgen.pipeline.budget_limit import NamedBudget
+from clairgen.pipeline.compare_pair import RewardModel
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.reward_model import RewardModel
 from clairgen.recipes.compare import Outcome
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS
@@ -65,7 +64,12 @@ def advise_command(
     NamedBudget(budget_usd, no_budget, None).check()
     given = load_config(config) if config is not None else None
     options = AdviseOptions(
-        tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd, no_budget
+        tuple(current_recipe(name, partial(typer.echo, err=True)) for name in recipe or ()),
+        samples,
+        limit,
+        per_pair,
+        budget_usd,
+        no_budget,
     )
     scorer = load_reward_model(reward_model) if reward_model is not None else None
     found = _advise_with_progress(run, options, given, scorer)

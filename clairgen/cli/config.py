@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from clairgen.config.file import config_yaml, load_config
-from clairgen.config.schema import configuration_schema
+from clairgen.config.key_reference import configuration_schema
 from clairgen.errors import ConfigError
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from clairgen import api
-from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.export import print_export
 from clairgen.cli.generate import generate_with_progress, print_summary
+from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.file import load_config
 from clairgen.data.classroom.questions import check, draw

@@ -12,8 +12,8 @@ from clairgen.cli.signals import run_coroutine
 from clairgen.config.renamed import note
 from clairgen.config.strict_yaml import validation_sentence
 from clairgen.errors import ConfigError
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.registry import current_name
-from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."

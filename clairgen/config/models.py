@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from clairgen.config.role import Positive, Role, Strict
-from clairgen.filters.settings import FilterSettings
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 
 _RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from clairgen.parsing.verdict_patterns import BEST, COLON, DRESS, LABEL, SOLUTION
+from clairgen.parsing.judge_language import BEST, COLON, DRESS, LABEL, SOLUTION
 
 AROUND = 120
 """Characters before and after that are looked at, which keeps reading linear in the text."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from clairgen.config.role import Role
 from clairgen.errors import RequestFailedError
-from clairgen.pipeline.completions import Request, RoleRequests, answer_in, with_system
+from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, with_system
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.records import Completion, Message, SampleRange, Task, Undecided, Usage
 from clairgen.store import Store
