@@ -1,7 +1,14 @@
 """Which tests are slow by their kind, and how many examples Hypothesis tries where time is short."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
+
+# No test speaks TLS, and each client reads all certificates that it may trust when it is made: one instead of hundreds.
+os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "nobody.pem")
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent / "none")
 
 SLOW_KINDS = ("browser", "process", "train")
 

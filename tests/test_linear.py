@@ -36,7 +36,8 @@ DEEPLY = "FUZZ_TEXT_LENGTH" in os.environ
 LENGTH = int(os.environ.get("FUZZ_TEXT_LENGTH", LONG_CHARACTERS))
 LENGTH_OF_VERDICTS = 10_000
 """Of longer replies only so much is read."""
-MOST_RATIO = 40
+MOST_RATIO = 60
+"""Where time is in proportion it is 10, or up to 50 where long texts are read in another way; a square makes it 100."""
 SECONDS_NOT_COMPARED = 0.05
 """A long text that takes less is fast enough; the ratio of two such times is noise."""
 SECONDS = 10.0

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import yaml
 
 import clairgen
 from clairgen import api
@@ -95,10 +96,8 @@ def regretful() -> Callable[[dict[str, Any]], Reply]:
 async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(brevity: Path, tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(4)), tmp_path / "run"
     async with ScriptedEndpoint(regretful()) as endpoint:
-        text = config_text(endpoint.url, tasks, recipes=[])
-        (tmp_path / "config.yaml").write_text(
-            text.replace("recipes: []\n", "") + block("config.yaml"), encoding="utf-8"
-        )
+        shown = yaml.safe_load(block("config.yaml"))
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, **shown), encoding="utf-8")
         summary = await clairgen.generate(clairgen.load_config(tmp_path / "config.yaml"), run)
     assert summary.statuses == {"shorter-preferred": {"made": 4}}
     [report] = await clairgen.report(run)

@@ -86,7 +86,7 @@ async def test_few_open_files_make_a_run_slower_and_nothing_else(tmp_path: Path,
 
     async with ScriptedEndpoint(slowly) as endpoint, asyncio.timeout(90):
         roles: dict[str, Any] = {name: {"concurrency": 100} for name in ("target", "reviser", "stronger")}
-        given, run = await prepared(tmp_path, endpoint.url, count=100, **roles)
+        given, run = await prepared(tmp_path, endpoint.url, count=100, recipes=["clair"], **roles)
         done = await interpreter("generate", given, "--run", run, shell_prefix=limit)
     assert (done.code, pairs_in(done.out, "clair")["kept"]) == (0, 100), done
     assert ("may open only" in done.err) == (limit == "ulimit -n 64")
