@@ -56,7 +56,7 @@ async def opened(
         wrong.append(f"dialog: {dialog.message}")
         await dialog.dismiss()
 
-    listeners: dict[Any, Callable[[Any], object]] = {
+    listeners: dict[str, Callable[[Any], object]] = {
         "console": lambda message: wrong.append(f"console: {message.text}"),
         "pageerror": lambda error: wrong.append(f"error: {error}"),
         "dialog": note_dialog,
@@ -64,12 +64,13 @@ async def opened(
     }
     await page.set_viewport_size({"width": width, "height": 800})
     await page.emulate_media(color_scheme="dark" if dark else "light")
+    emitter: Any = page  # typed for each event by itself
     for event, listener in listeners.items():
-        page.on(event, listener)
+        emitter.on(event, listener)
     try:
         await page.goto(path.as_uri())
         yield page, wrong
     finally:
         for event, listener in listeners.items():
-            page.remove_listener(event, listener)
+            emitter.remove_listener(event, listener)
         await page.goto("about:blank")
