@@ -200,6 +200,7 @@ def superlinear(name: str, texts: Iterable[tuple[str, str, str]]) -> Iterator[tu
             yield start, fragment, end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_time_is_in_proportion_to_repeated_characters(name: str) -> None:
     assert next(superlinear(name, product(READERS[name][1], ("-", " ", "\n"), ("x",))), None) is None
