@@ -63,10 +63,18 @@ def test_a_mixture_is_the_same_rows_each_time_and_its_parts_are_recorded(tmp_pat
 @pytest.mark.parametrize(
     ("text", "given", "said"),
     [
-        ("data_sets: []", {}, "data_sets: [] is given; it must be a list of mappings with keys such as path, at least one"),
+        (
+            "data_sets: []",
+            {},
+            "data_sets: [] is given; it must be a list of mappings with keys such as path, at least one",
+        ),
         ("data_sets: [{path: pairs.jsonl, ratio: 1}, {path: pairs.jsonl}]", {}, "give a ratio to all data sets or"),
         ("data_sets: [{path: pairs.jsonl, weight: 1}]", {}, "unknown key 'data_sets.0.weight'"),
-        ("data_sets: [{path: pairs.jsonl, ratio: 0}]", {}, "data_sets.0.ratio: 0 is given; it must be a number, above 0"),
+        (
+            "data_sets: [{path: pairs.jsonl, ratio: 0}]",
+            {},
+            "data_sets.0.ratio: 0 is given; it must be a number, above 0",
+        ),
         ("data_sets: [{path: pairs.jsonl, revision: v1}]", {}, "is on this machine and has no revision 'v1'"),
         ("data_sets: [{path: pairs.jsonl, split: validation}]", {}, "has the split `train` alone and no split 'valida"),
         ("data_sets: [{path: ./none.jsonl}]", {}, "there is no data set ./none.jsonl"),
