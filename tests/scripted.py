@@ -11,7 +11,10 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes over the wire. `cut` bytes are left off the end before the connection breaks; None keeps it whole."""
+    """What goes over the wire. `cut` bytes are left off the end before the connection breaks; None keeps it whole.
+
+    `chunk_bytes` sends the body in chunks of that size, with the encoding of that name; a `cut` one lacks the last, empty chunk.
+    """
 
     body: bytes
     status: int = 200
@@ -19,6 +22,7 @@ class Reply:
     delay_seconds: float = 0.0
     cut: int | None = None
     reset: bool = False
+    chunk_bytes: int | None = None
 
 
 def said(
@@ -134,10 +138,22 @@ class ScriptedEndpoint:
         return reply.cut is None
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:
-        fields = {"content-length": str(len(reply.body)), **reply.headers}
+        size = reply.chunk_bytes
+        length = {"content-length": str(len(reply.body))} if size is None else {"transfer-encoding": "chunked"}
+        fields = {**length, **reply.headers}
         head = f"HTTP/1.1 {reply.status} Scripted\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in fields.items()
         )
+        if size is not None:
+            writer.write(f"{head}\r\n".encode())
+            for start in range(0, len(reply.body), size):
+                piece = reply.body[start : start + size]
+                writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.write(b"0\r\n\r\n" if reply.cut is None else b"")
+            await writer.drain()
+            return
         content = f"{head}\r\n".encode() + reply.body
         writer.write(content if reply.cut is None else content[: len(content) - reply.cut])
         await writer.drain()

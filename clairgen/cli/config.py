@@ -8,6 +8,8 @@ import typer
 
 from clairgen.config.file import config_yaml, load_config
 from clairgen.config.key_reference import configuration_schema
+from clairgen.config.role import Role
+from clairgen.embedded.gguf import embedded_address, is_embedded
 from clairgen.errors import ConfigError
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES
@@ -32,4 +34,15 @@ def config_command(
         return
     config = load_config(path)
     plan_recipes(config, config.models)
+    for name, role in config.models.items():
+        _require_files(name, role)
     typer.echo(config_yaml(config), nl=False)
+
+
+def _require_files(name: str, role: Role) -> None:
+    """Raise ConfigError unless the files are there of the models that clairgen serves itself in this role."""
+    for endpoint in filter(is_embedded, role.endpoints):
+        try:
+            embedded_address(endpoint)
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}: {error}") from error

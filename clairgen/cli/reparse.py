@@ -7,6 +7,7 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.pipeline.reparse import reparse
+from clairgen.text import counted
 
 
 def reparse_command(
@@ -19,5 +20,6 @@ def reparse_command(
     """
     done = run_coroutine(reparse(run, every=every))
     typer.echo(
-        f"{done.read:,} answers parsed again, {done.changed:,} pairs changed, {done.recovered:,} of them had no chosen answer."
+        f"{counted(done.read, 'answer')} parsed again, {counted(done.changed, 'pair')} changed, of which "
+        f"{done.recovered:,} had no chosen answer before."
     )

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import current_recipe
+from clairgen.config.renamed import current_reason, current_recipe
 from clairgen.errors import ConfigError, InputError
+from clairgen.records import StoredPair, Undecided
 from clairgen.reporting.pair_view import PairView
 from clairgen.reporting.sanitize import plain_line
 from clairgen.store import PairChoice
@@ -35,6 +36,7 @@ def show_command(
     Example: clairgen show runs/first --recipe clair
     """
     recipe = None if recipe is None else current_recipe(recipe, partial(typer.echo, err=True))
+    dropped = None if dropped is None else current_reason(dropped, partial(typer.echo, err=True))
     choice = PairChoice(recipe, dropped, marked)
     if pair is not None:
         if dropped is not None or marked or random or number > 1:
@@ -45,7 +47,7 @@ def show_command(
     if found.pair is None:
         here = f"there are {found.count:,} such pairs" if found.count else "there is no such pair"
         raise InputError(f"{run} has no pair number {number:,} of those: {here}; see: clairgen status {run}")
-    Console().print(PairView(found.pair))
+    Console().print(_view(run, found.pair))
     typer.echo(f"Pair {found.number:,} of {found.count:,}.{_others(found, run)}")
     if random:
         typer.echo(f"Another one: {_command(run, choice)} --random")
@@ -61,7 +63,13 @@ def _show_named(run: Path, pair: str, recipe: str | None) -> None:
         raise InputError(f"{run} has no pair of {pair!r} that was made{by}; see: clairgen status {run}")
     console = Console()
     for stored in found:
-        console.print(PairView(stored))
+        console.print(_view(run, stored))
+
+
+def _view(run: Path, stored: StoredPair) -> PairView:
+    """A pair as it is shown; where nothing was decided, with what the judges wrote."""
+    undecided = isinstance(stored.outcome, Undecided)
+    return PairView(stored, run_coroutine(api.judge_replies(run, stored)) if undecided else ())
 
 
 def _others(found: api.ChosenPair, run: Path) -> str:

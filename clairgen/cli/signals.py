@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -59,8 +60,8 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 - asyncio.run made it
-    draining = (
-        f"\nFinishing what is in flight, at most {drain_seconds:g} s; press Ctrl-C again to stop at once.\n".encode()
+    draining = _announcement(
+        f"Finishing what is in flight, at most {drain_seconds:g} s; press Ctrl-C again to stop at once."
     )
     times = 0
 
@@ -87,6 +88,14 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
         signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _announcement(sentence: str) -> bytes:
+    """The sentence as it is written: in a terminal in place of the last line, for the live table to draw over and to repeat."""
+    if not os.isatty(2):
+        return f"\n{sentence}\n".encode()
+    width = shutil.get_terminal_size().columns
+    return f"\r\x1b[2K{sentence[: width - 1]}".encode()
 
 
 def _leave() -> None:

@@ -21,6 +21,7 @@ from clairgen.config.prices import PICODOLLARS
 from clairgen.pipeline.run_log import LastSession
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.store import RoleNumbers
+from clairgen.text import counted
 
 _REFRESH_SECONDS: Final = 2.0  # counting a million pairs takes a tenth of a second
 _LINE_SECONDS: Final = 10.0
@@ -87,7 +88,7 @@ def _object(found: api.Status) -> dict[str, object]:
 
 
 def _print_status(console: Console, found: api.Status) -> None:
-    console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
+    console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
     console.print(pairs_table(found.statuses, found.dropped))
     console.print()
     console.print(_roles_table(found.roles))
@@ -114,7 +115,7 @@ def _line(seen: api.Snapshot) -> str:
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""
-    return f"{_state(seen.session)}: {made:,} pairs made, {left:,} to be made{session if seen.running else ''}"
+    return f"{_state(seen.session)}: {counted(made, 'pair')} made, {left:,} to be made{session if seen.running else ''}"
 
 
 def _state(session: LastSession | None) -> str:

@@ -9,6 +9,7 @@ import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
+from clairgen.text import counted
 from clairgen_train.data.prepare import data_facts
 from clairgen_train.data.rows import SHAPES
 from clairgen_train.launch import launch
@@ -18,13 +19,21 @@ from clairgen_train.settings import load_settings, settings_yaml
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
 _NOTES = {
-    "prompts_rendered_differently": "prompts are rendered differently by the chat template once an answer follows; the differing "
-    "end is left out",
-    "answers_rendered_differently": "pairs have an answer that the chat template does not render as it is, such as without its "
-    "thinking; only what it renders is trained on",
-    "without_end_token": "pairs have an answer that the chat template renders without a token at which the model stops, so "
-    "training does not teach it to stop; check the template, and eos_token_id in the model's generation_config.json",
-    "unused_objectives": "pairs name an objective of their own, which this run does not use",
+    "prompts_rendered_differently": (
+        "prompt",
+        "rendered differently by the chat template once an answer follows; the differing end is left out",
+    ),
+    "answers_rendered_differently": (
+        "pair",
+        "with an answer that the chat template does not render as it is, such as without its thinking; only what it renders "
+        "is trained on",
+    ),
+    "without_end_token": (
+        "pair",
+        "with an answer that the chat template renders without a token at which the model stops, so training does not teach "
+        "it to stop; check the template, and eos_token_id in the model's generation_config.json",
+    ),
+    "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }
 """What the user is told of the counts of data.json."""
 
@@ -91,7 +100,7 @@ def train_command(
             if settings.gpus is None:
                 run(folder)
             else:
-                launch(folder, settings, pass_fds=(lock,))
+                launch(folder, settings, pass_fds=lock)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
@@ -125,19 +134,19 @@ def _print_data(folder: Path) -> None:
         if counts is None:
             continue
         typer.echo(
-            f"{counts['kept']:,} pairs {title}"
+            f"{counted(counts['kept'], 'pair')} {title}"
             + _listed(" dropped", counts["dropped"])
             + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
     for shape, count in train["shapes"].items():
         if shape != "messages":
-            typer.echo(f"{count:,} rows were {SHAPES[shape]}")
+            typer.echo(f"{counted(count, 'row')} {'was' if count == 1 else 'were'} {SHAPES[shape]}")
     for field, count in train.get("unused_fields", {}).items():
-        typer.echo(plain_line(f"{count:,} rows have messages with the field {field!r}, which is not used"))
-    for name, note in _NOTES.items():
+        typer.echo(plain_line(f"{counted(count, 'row')} with the field {field!r} in messages, which is not used"))
+    for name, (noun, note) in _NOTES.items():
         if train.get(name):  # earlier versions did not count all of these
-            typer.echo(f"{train[name]:,} {note}")
+            typer.echo(f"{counted(train[name], noun)} {note}")
     if len(train["objectives"]) > 1:
         typer.echo(
             "By pair: " + plain_line(", ".join(f"{count:,} {name}" for name, count in train["objectives"].items()))

@@ -17,12 +17,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 class Candidate:
     """What a filter sees: the pair, its contrast, and the prompt that the target saw.
 
-    `contrast` is None when the pair was not measured.
+    `contrast` is None when the pair was not measured. `cut_prompts` are the roles of which it is known that their server cut
+    the prompt.
     """
 
     pair: Pair
     contrast: Contrast | None = None
     prompt: Sequence[Message] = ()
+    cut_prompts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,18 @@ class FilterPipeline:
         self._checks = _prepared(settings, whole_run=False)
 
     def apply(
-        self, outcome: Pair | Undecided, contrast: Contrast | None, *, revises: bool, prompt: Sequence[Message] = ()
+        self,
+        outcome: Pair | Undecided,
+        contrast: Contrast | None,
+        *,
+        revises: bool,
+        prompt: Sequence[Message] = (),
+        cut_prompts: Sequence[str] = (),
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
 
-        `revises` is whether the recipe revises the rejected answer. Pairs may come in any order, so filters that compare pairs
-        with each other are left to `RunFilters`.
+        `revises` is whether the recipe revises the rejected answer; for the others see `Candidate`. Pairs may come in any
+        order, so filters that compare pairs with each other are left to `RunFilters`.
         """
         found: list[Finding | None] = []
         for one, action in self._in_force[revises]:
@@ -35,7 +41,7 @@ class FilterPipeline:
                 case Undecided():
                     found.append(_finding(one, action, one.undecided, outcome, outcome.task_id))
                 case Pair():
-                    candidate = Candidate(outcome, contrast, prompt)
+                    candidate = Candidate(outcome, contrast, prompt, cut_prompts)
                     found.append(_finding(one, action, self._checks.get(one.name), candidate, outcome.task_id))
         return tuple(finding for finding in found if finding is not None)
 

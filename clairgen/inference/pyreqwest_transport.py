@@ -5,7 +5,8 @@ connection; the chain of causes tells them apart.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 
 from pyreqwest.client import Client, ClientBuilder
@@ -14,6 +15,7 @@ from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response as PyreqwestResponse
 
 from clairgen.errors import RetryableError
+from clairgen.inference.event_stream import is_event_stream, read_events
 from clairgen.inference.transport import (
     IDLE_SECONDS,
     MAX_BODY_BYTES,
@@ -35,18 +37,14 @@ class PyreqwestTransport:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
         """See `Transport`."""
         client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        try:
-            return await _response(client.post(url).headers(headers).body_bytes(body).timeout(total).build_streamed())
-        except PyreqwestError as error:
-            raise _retryable(error, url, timeouts) from error
+        request = client.post(url).headers(headers).body_bytes(body).timeout(total)
+        # By default it waits for 64 kB before it shows the beginning, which may be all of a stream that has come to a halt.
+        return await _sent(request.streamed_read_buffer_limit(0).build_streamed(), url, timeouts)
 
     async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
         """See `Transport`."""
         client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        try:
-            return await _response(client.get(url).headers(headers).timeout(total).build_streamed())
-        except PyreqwestError as error:
-            raise _retryable(error, url, timeouts) from error
+        return await _sent(client.get(url).headers(headers).timeout(total).build_streamed(), url, timeouts)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -68,15 +66,35 @@ class PyreqwestTransport:
         return self._clients.setdefault(timeouts, (client, timedelta(seconds=timeouts.total)))
 
 
-async def _response(request: StreamRequest) -> Response:
+async def _sent(request: StreamRequest, url: str, timeouts: Timeouts) -> Response:
     """Send a request and read its answer, which the client unpacks piece by piece, up to the limit."""
-    async with request as response:
-        pieces: list[bytes] = []
-        left = MAX_BODY_BYTES + 1
-        while left and (piece := await response.body_reader.read(left)) is not None:
-            pieces.append(piece.to_bytes())
-            left -= len(piece)
-        return Response(response.status, _headers(response), b"".join(pieces))
+    try:
+        async with request as response:
+            headers = _headers(response)
+            if is_event_stream(response.status, headers):
+                async with aclosing(_pieces(response, url, timeouts)) as pieces:
+                    return await read_events(response.status, headers, pieces, timeouts.first_byte)
+            return Response(response.status, headers, await _body(response))
+    except (PyreqwestError, TimeoutError) as error:
+        raise _retryable(error, url, timeouts) from error
+
+
+async def _body(response: PyreqwestResponse) -> bytes:
+    pieces: list[bytes] = []
+    left = MAX_BODY_BYTES + 1
+    while left and (piece := await response.body_reader.read(left)) is not None:
+        pieces.append(piece.to_bytes())
+        left -= len(piece)
+    return b"".join(pieces)
+
+
+async def _pieces(response: PyreqwestResponse, url: str, timeouts: Timeouts) -> AsyncGenerator[bytes]:
+    """A stream's bytes as they come."""
+    try:
+        while (piece := await response.body_reader.read_chunk()) is not None:
+            yield piece.to_bytes()
+    except PyreqwestError as error:
+        raise _retryable(error, url, timeouts) from error
 
 
 def _headers(response: PyreqwestResponse) -> dict[str, str]:
@@ -89,7 +107,9 @@ def _headers(response: PyreqwestResponse) -> dict[str, str]:
     return found
 
 
-def _retryable(error: PyreqwestError, url: str, timeouts: Timeouts) -> RetryableError:
+def _retryable(error: PyreqwestError | TimeoutError, url: str, timeouts: Timeouts) -> RetryableError:
+    if not isinstance(error, PyreqwestError):  # a stream without a next event
+        return timed_out(url, timeouts)
     details = getattr(error, "details", None) or {}
     causes = [cause["message"] for cause in details.get("causes") or []]
     why = causes[-1] if causes else error.message

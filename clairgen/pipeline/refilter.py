@@ -1,13 +1,16 @@
 """Filters all pairs of a run again, without requests; nothing is deleted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
+from clairgen.filters.truncated import CUT_PROMPT
+from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
+from clairgen.text import counted
 
 UNSETTLED = "near_duplicates_unsettled"
 """Metadata key: not empty while the filters that compare pairs have yet to see them all. Named after the first such filter."""
@@ -28,13 +31,20 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
 async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
     """Filter all made pairs again; those whose contrast is under another tokenizer are measured again."""
     filters_in_force = FilterPipeline(settings)
+    cut = await _cut_prompts(store)
 
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in (await store.metadata.plans()).values():
             over_the_run = RunFilters(settings, revises=plan.revises)
             async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
-                findings = filters_in_force.apply(stored.outcome, stored.contrast, revises=plan.revises, prompt=prompt)
+                findings = filters_in_force.apply(
+                    stored.outcome,
+                    stored.contrast,
+                    revises=plan.revises,
+                    prompt=prompt,
+                    cut_prompts=cut.get(stored.id, ()),
+                )
                 findings = over_the_run.settle(stored.outcome, stored.contrast, findings, prompt=prompt)
                 yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 
@@ -60,6 +70,26 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
     await store.metadata.put(UNSETTLED, "")
 
 
+async def filter_cut_prompts(store: Store, filter_set: int, settings: FilterSettings) -> None:
+    """Filter again the pairs of prompts that a server cut, which is known only when several such prompts were answered."""
+    filters_in_force, plans = FilterPipeline(settings), await store.metadata.plans()
+    for identity, roles in (await _cut_prompts(store)).items():
+        for stored in await store.pairs.find(identity):
+            prompt, plan = stored.task.messages, plans.get(stored.outcome.recipe)
+            if plan is None or any(finding.filter == CUT_PROMPT.name for finding in stored.findings):
+                continue
+            findings = filters_in_force.apply(
+                stored.outcome, stored.contrast, revises=plan.revises, prompt=prompt, cut_prompts=roles
+            )
+            await store.pairs.save_findings(stored.id, findings, filter_set)
+
+
+def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
+    return store.completions.cut_prompts(
+        fewest_tokens=FEWEST_TOKENS, prompts=PROMPTS, characters_per_token=CHARACTERS_PER_TOKEN
+    )
+
+
 async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
     """Record, before pairs are made, that the filters that compare pairs have yet to see them, in case of a kill."""
     if settings.compares_pairs:
@@ -77,5 +107,5 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
         )
     if uncovered:
         raise RunError(
-            f"{uncovered} pairs of {run.path} have not been filtered by the filters in force; run: clairgen filter {run.path}"
+            f"the filters in force have not seen {counted(uncovered, 'pair')} of {run.path}; run: clairgen filter {run.path}"
         )

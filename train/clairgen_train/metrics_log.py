@@ -8,6 +8,8 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from clairgen.text import counted
+
 _TITLES = {
     "loss": "loss",
     "rewards/margins": "margin",
@@ -32,7 +34,7 @@ class ProgressLog(TrainerCallback):
         self._drop_lines_after(state.global_step)
         self._began, self._first_step = time.monotonic(), state.global_step
         where = f"continuing at step {state.global_step:,} of" if state.global_step else "training:"
-        say(f"{where} {state.max_steps:,} steps, {state.num_train_epochs} epochs")
+        say(f"{where} {counted(state.max_steps, 'step')}, {counted(state.num_train_epochs, 'epoch')}")
 
     def on_log(
         self,
