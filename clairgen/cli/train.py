@@ -25,13 +25,17 @@ _NOTES = {
     ),
     "answers_rendered_differently": (
         "pair",
-        "with an answer that the chat template does not render as it is, such as without its thinking; only what it renders "
-        "is trained on",
+        (
+            "with an answer that the chat template does not render as it is, such as without its thinking; only what it renders "
+            "is trained on"
+        ),
     ),
     "without_end_token": (
         "pair",
-        "with an answer that the chat template renders without a token at which the model stops, so training does not teach "
-        "it to stop; check the template, and eos_token_id in the model's generation_config.json",
+        (
+            "with an answer that the chat template renders without a token at which the model stops, so training does not teach "
+            "it to stop; check the template, and eos_token_id in the model's generation_config.json"
+        ),
     ),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }
