@@ -83,7 +83,7 @@ async def test_mistakes_on_the_command_line_are_one_sentence_each(tmp_path: Path
         (good, ("--set", "epochs"), "is not KEY=VALUE"),
         (good, ("--set", "lora=1", "--set", "lora.rank=2"), "lora was given a value of its own before"),
         (good, ("--gpus", "2"), "2 GPUs are requested"),
-        (good, ("--config", "nowhere.yaml"), "there is no configuration file nowhere.yaml"),
+        (good, ("--config", "nowhere.yaml"), "there is no file nowhere.yaml, and the settings that ship are"),
     ]
     for data, more, said in cases:
         done = await train(tmp_path, data, *more)
