@@ -56,7 +56,8 @@ Script = Callable[[dict[str, Any]], Reply]
 class ScriptedEndpoint:
     """Serves `script` until closed, and `page` for what is got, noted in `pages`.
 
-    `asked` holds every request's JSON, `headers` and `path` the last request's.
+    `asked` holds every request's JSON, `headers` and `path` the last request's; `on_sent` is called with a request once its
+    reply was sent.
     """
 
     def __init__(self, script: Script, port: int = 0) -> None:
@@ -67,6 +68,7 @@ class ScriptedEndpoint:
         self.path = ""
         self.page: Callable[[str], Reply] = lambda _path: Reply(b"", 404)
         self.pages: list[str] = []
+        self.on_sent: Callable[[dict[str, Any]], None] = lambda _request: None
         self.most_in_flight = 0
         self.connections = 0
         self._in_flight = 0
@@ -78,6 +80,11 @@ class ScriptedEndpoint:
     def url(self) -> str:
         """The base URL, up to /v1."""
         return f"http://127.0.0.1:{self._port}/v1"
+
+    async def clients_gone(self) -> None:
+        """Wait until no client is connected, and all that those sent is read and replied to."""
+        while self._connections:
+            await asyncio.wait(self._connections)
 
     def prompts(self) -> Counter[str]:
         """How often each last message was asked."""
@@ -135,6 +142,7 @@ class ScriptedEndpoint:
             return False
         await self._send(writer, reply)
         self.answered.append(request)
+        self.on_sent(request)
         return reply.cut is None
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:

@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 SECONDS_TO_DRAIN = 60.0
 """How long what is in flight may take to finish after a first Ctrl-C or SIGTERM; then it is cut off."""
-_SECONDS_TO_SUM_UP = 15  # after those, for work that does not keep to them
+SECONDS_TO_SUM_UP = 15
+"""After those, for work that does not keep to them."""
 _OBJECTS_UNTIL_COLLECTION = 20_000
 _SECONDS_TO_CANCEL = 5  # after a second Ctrl-C, in case something blocks
 
@@ -70,7 +71,7 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
         times += 1
         if times == 1:
             loop.call_soon_threadsafe(stop.set)
-            loop.call_soon_threadsafe(lambda: loop.call_later(drain_seconds + _SECONDS_TO_SUM_UP, working.cancel))
+            loop.call_soon_threadsafe(lambda: loop.call_later(drain_seconds + SECONDS_TO_SUM_UP, working.cancel))
             write_from_signal_handler(draining)
         elif times == 2:
             loop.call_soon_threadsafe(working.cancel)

@@ -1,9 +1,11 @@
 """Pairs in the store: pending, made or failed, with their contrast and what the filter set in force found."""
 
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from clairgen.keys import pair_id
 from clairgen.records import FilterAction, Finding, StoredPair
@@ -152,6 +154,16 @@ class Pairs:
             for row in rows:
                 yield stored_pair(row, findings.get(row["id"], ()))
             after = rows[-1]["position"]
+
+    async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
+        """The made pairs among those with these ids, a page in memory at a time."""
+        sql = f"{SELECT_PAIRS} WHERE p.status = 'made' AND p.id IN (SELECT value FROM json_each(?)) ORDER BY p.position"
+        remaining = iter(ids)
+        while page := list(islice(remaining, _PAGE)):
+            rows = await self._reader.rows(sql, (json.dumps(page),))
+            findings = await self._findings(rows)
+            for row in rows:
+                yield stored_pair(row, findings.get(row["id"], ()))
 
     async def count(self, choice: PairChoice) -> int:
         """How many pairs are chosen."""
