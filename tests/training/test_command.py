@@ -43,7 +43,7 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     done = await train(tmp_path, data, by=process)
     assert done.code == 0, done.err
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
-    assert "18 rows have messages with the field 'timestamp', which is not used" in done.out
+    assert "18 rows with the field 'timestamp' in messages, which is not used" in done.out
     assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
     again = await train(tmp_path, data)
     assert (again.code, "is trained already" in again.out) == (0, True)

@@ -1,6 +1,6 @@
 """A run that is killed again and again, at any moment, ends with the weights, trajectories and log of one that was left alone.
 
-`make kills` sets TRAINING_KILLS for many more than the few kills of the ordinary tests.
+`make kill-trial-training` sets TRAINING_KILLS for many more than the few kills of the ordinary tests.
 """
 
 import json

@@ -1,10 +1,12 @@
 """An optimizer step does not depend on how its batch is divided into micro-batches and ranks, nor a run that changes that."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from datasets import IterableDataset
 
 from clairgen.errors import InputError
 from clairgen_train.settings import Objective
@@ -67,3 +69,17 @@ def test_rows_that_are_streamed_are_refused(tmp_path: Path, objective: Objective
     make: Any = pair_trainer if objective.is_paired else unpaired_trainer
     with pytest.raises(InputError, match="IterableDataset, whose rows are not known in advance; load it as a Dataset"):
         make(tmp_path, prepared_pairs(4).to_iterable_dataset(), objective)
+    with pytest.raises(InputError, match="The training data is a NoneType; load it as a Dataset"):
+        make(tmp_path, None, objective)
+
+
+@pytest.mark.parametrize("objective", [Objective.APO_ZERO, Objective.KTO])
+def test_streamed_evaluation_data_is_refused_in_trls_words(tmp_path: Path, objective: Objective) -> None:
+    make: Any = pair_trainer if objective.is_paired else unpaired_trainer
+    trainer = make(tmp_path, prepared_pairs(4), objective, settings={"precompute_ref_log_probs": True})
+
+    def rows() -> Iterator[dict[str, object]]:
+        yield {"prompt": "2?", "chosen": "4", "rejected": "5", "completion": "4", "label": True}
+
+    with pytest.raises(ValueError, match=r"precompute_ref_log_probs.*not supported with IterableDataset"):
+        trainer.evaluate(eval_dataset=IterableDataset.from_generator(rows))

@@ -91,12 +91,12 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             )
 
     def _prepare_dataset(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
-        if "prompt_ids" in dataset.column_names:
+        if "prompt_ids" in (dataset.column_names or ()):  # None where evaluation data is streamed
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
-        if "ref_chosen_logps" in dataset.column_names:
+        if "ref_chosen_logps" in (dataset.column_names or ()):
             return dataset
         if self._reference_pass is not None:
             return self._reference_pass(self, dataset)

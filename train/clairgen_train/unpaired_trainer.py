@@ -65,9 +65,10 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     def _prepare_dataset(
         self, dataset: Dataset, processing_class: object, args: KTOConfig, dataset_name: str
     ) -> Dataset:
-        if "completion_ids" in dataset.column_names:
+        columns = dataset.column_names or ()  # None where evaluation data is streamed
+        if "completion_ids" in columns:
             return dataset
-        if "chosen_ids" not in dataset.column_names:
+        if "chosen_ids" not in columns:
             return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
         is_train = dataset_name == "train"
         if is_train:
@@ -77,7 +78,8 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             return labeled_answers(dataset, block=block, seed=args.seed, with_kl=self.calculate_KL)
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
-        if "ref_logps" in dataset.column_names and ("ref_KL_logps" in dataset.column_names or not self.calculate_KL):
+        columns = dataset.column_names or ()
+        if "ref_logps" in columns and ("ref_KL_logps" in columns or not self.calculate_KL):
             return dataset
         if self._reference_pass is None or dataset is not self.train_dataset:
             return super()._precompute_ref_logps(dataset, *args, **kwargs)
@@ -86,8 +88,8 @@ class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             return labeled_answers(pairs, block=1, seed=self.args.seed, with_kl=False)
         names = {"completion_ids": "chosen_ids", "KL_completion_ids": "rejected_ids"}
         found = self._reference_pass(self, dataset.select_columns(["prompt_ids", *names]).rename_columns(names))
-        columns = {"ref_chosen_logps": "ref_logps", "ref_rejected_logps": "ref_KL_logps"}
-        references = found.select_columns([*columns]).rename_columns(columns)
+        renamed = {"ref_chosen_logps": "ref_logps", "ref_rejected_logps": "ref_KL_logps"}
+        references = found.select_columns([*renamed]).rename_columns(renamed)
         return concatenate_datasets([dataset, references], axis=1)
 
     def reference_log_probs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:

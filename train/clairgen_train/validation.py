@@ -34,6 +34,8 @@ def require_map_style(dataset: object) -> None:
             "The training data is an IterableDataset, whose rows are not known in advance; load it as a Dataset "
             "(load_dataset without streaming, or Dataset.from_generator)."
         )
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"The training data is a {type(dataset).__name__}; load it as a Dataset.")
 
 
 def validate_pairs(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
