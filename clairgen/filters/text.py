@@ -22,7 +22,9 @@ def fenced(text: str) -> list[tuple[str, str]]:
 
 def prose(text: str) -> str:
     """A text without its fenced and inline code."""
-    return _INLINE_CODE.sub(" ", _split(text)[0])
+    if "```" in text or "~~~" in text:
+        text = _split(text)[0]
+    return _INLINE_CODE.sub(" ", text) if "`" in text else text
 
 
 def _split(text: str) -> tuple[str, list[tuple[str, str]]]:
