@@ -7,6 +7,7 @@ is not known is UNKNOWN: its answer is kept, and the word is counted and named i
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 
@@ -93,6 +94,7 @@ def finish_word(value: Any) -> str:  # noqa: ANN401 - whatever the server sent
     return word.strip()[:_LONGEST].encode("utf-8", "replace").decode()
 
 
+@lru_cache(maxsize=1000)
 def finish_kind(word: str) -> FinishKind:
     """The kind of a finish reason in any server's spelling, such as `MAX_TOKENS` or `content_filter: SAFETY`."""
     head = word.split(":", 1)[0]

@@ -81,7 +81,12 @@ _CONTROL_TOKENS = (
 )
 _HARMONY = re.compile(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
-_SIGNS = ("<", "[", "◁")  # one of them is in every tag and control token
+_SIGNS = ("<", "[", "◁")
+_PARTS = (
+    *("<|", "|>", "think>", "think]", "thinking>", "thought>", "thoughts>", "reasoning>", "analysis>", "◁", "<｜"),
+    *("<unused9", "</s>", "eos>", "bos>", "inst]", "_turn>"),
+)
+"""In every tag and control token is one of the signs, and in lower case one of these parts."""
 _WORDS = (_PAIRS[-1][0], "analysis")
 _LONGEST_WORDS = max(map(len, _WORDS))
 _BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
@@ -128,7 +133,9 @@ def separate(text: str, prompt: str = "") -> Separated:
 
 def _is_plain(text: str) -> bool:
     """Whether nothing in a text can begin a tag, a control token or words that open thinking, as in most answers."""
-    return not any(sign in text for sign in _SIGNS) and not text.lstrip()[:_LONGEST_WORDS].lower().startswith(_WORDS)
+    if any(map(text.__contains__, _SIGNS)) and any(map(text.lower().__contains__, _PARTS)):
+        return False
+    return not text.lstrip()[:_LONGEST_WORDS].lower().startswith(_WORDS)
 
 
 def without_thinking(text: str, prompt: str = "") -> str | None:
