@@ -1,12 +1,13 @@
 """Conversations as data sets write them: messages as JSON text, and what of a row or a message cannot be used yet."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-_QUOTED_ROLE: Final = re.compile(r"""["'](?:role|from)\\?["']\s*:""")
-_QUOTED_CONTENT: Final = re.compile(r"""["'](?:content|value)\\?["']\s*:""")
+from clairgen.text import lazy_pattern
+
+_QUOTED_ROLE: Final = lazy_pattern(r"""["'](?:role|from)\\?["']\s*:""")
+_QUOTED_CONTENT: Final = lazy_pattern(r"""["'](?:content|value)\\?["']\s*:""")
 _HOLDERS: Final = ("messages", "conversations", "conversation")
 _UNSUPPORTED_FIELDS: Final = {
     "tool_calls": "tool calls",

@@ -5,7 +5,6 @@ twenty real reviser prompts.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,9 @@ from pathlib import Path
 
 from clairgen.errors import ConfigError
 from clairgen.records import Message
+from clairgen.text import lazy_pattern
 
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
+_SLOT = lazy_pattern(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)

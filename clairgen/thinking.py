@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from clairgen.text import lazy_pattern
+
 _PAIRS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -79,8 +81,8 @@ _CONTROL_TOKENS = (
     ),
     (_END_OF_SEQUENCE := "</s>"),
 )
-_HARMONY = re.compile(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
-_HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_HARMONY = lazy_pattern(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
+_HARMONY_END = lazy_pattern(r"<\|(?:end|return|call|start|channel)\|>")
 _SIGNS = ("<", "[", "◁")
 _PARTS = (
     *("<|", "|>", "think>", "think]", "thinking>", "thought>", "thoughts>", "reasoning>", "analysis>", "◁", "<｜"),
@@ -89,10 +91,10 @@ _PARTS = (
 """In every tag and control token is one of the signs, and in lower case one of these parts."""
 _WORDS = (_PAIRS[-1][0], "analysis")
 _LONGEST_WORDS = max(map(len, _WORDS))
-_BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
+_BARE_HARMONY = lazy_pattern(r"analysis(?=[A-Z\W])")
 _BARE_FINAL = "assistantfinal"
-_CONTROL = re.compile("|".join(map(re.escape, _CONTROL_TOKENS)), re.IGNORECASE)
-_ANY_THINKING = re.compile("|".join(re.escape(tag) for pair in _PAIRS[:-1] for tag in pair), re.IGNORECASE)
+_CONTROL = lazy_pattern("|".join(map(re.escape, _CONTROL_TOKENS)), re.IGNORECASE)
+_ANY_THINKING = lazy_pattern("|".join(re.escape(tag) for pair in _PAIRS[:-1] for tag in pair), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

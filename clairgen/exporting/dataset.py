@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from clairgen.exporting.rows import ExportFormat, ExportSummary, Row, features, 
 from clairgen.extras import require_data_extra
 from clairgen.filters.skip import reason_to_skip
 from clairgen.records import StoredPair
+from clairgen.text import lazy_pattern
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 ROWS_PER_SHARD = 100_000
-_SUBSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SUBSET_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 ROWS_PER_GROUP = 1000

@@ -1,6 +1,5 @@
 """Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,6 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
+from clairgen.text import lazy_pattern
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -48,7 +48,7 @@ ADVICE_COLUMNS: Mapping[str, str] = {
     "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
 }
 """Only for preference pairs, in runs that `clairgen advise --per-pair` has seen."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = lazy_pattern("[\ud800-\udfff]")
 
 
 class ExportFormat(StrEnum):

@@ -1,6 +1,5 @@
 """What a filter is: options that can be configured, and a pure check of a pair that returns a named reason or nothing."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
@@ -9,8 +8,9 @@ from pydantic import BaseModel
 
 from clairgen.filters.options import Options
 from clairgen.records import Contrast, FilterAction, Message, Pair, Undecided
+from clairgen.text import lazy_pattern
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = lazy_pattern(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ nothing. But it needs no package and gives the same result everywhere. (py3langi
 random and has not been maintained since 2021.)
 """
 
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import prose
+from clairgen.text import lazy_pattern
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "latin": {
@@ -91,11 +91,11 @@ _LANGUAGES_OF = {
     for script, languages in COMMON_WORDS.items()
 }
 """By script, the codes of all languages that have a word, in one string."""
-_LETTERS = re.compile(r"[^\W\d_]+")
-_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_LETTERS = lazy_pattern(r"[^\W\d_]+")
+_NOT_ASCII = lazy_pattern(r"[^\x00-\x7f]+")
 _LOWER_LETTERS = "".join(chr(code).lower() if chr(code).isalpha() else " " for code in range(128))
 """For `str.translate`: ASCII letters in lower case, and a space for everything else."""
-_LINK = re.compile(r"https?://\S+|www\.\S+")
+_LINK = lazy_pattern(r"https?://\S+|www\.\S+")
 
 
 def changes_language(candidate: Candidate) -> Fault | None:

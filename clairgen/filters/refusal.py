@@ -5,12 +5,12 @@ Only the first sentences count. A refusal that turns ("However, here is ...") an
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from itertools import islice
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import phrase_pattern, prose
+from clairgen.text import lazy_pattern
 
 _BEGINNING = 500
 _SENTENCES = 3
@@ -52,22 +52,24 @@ _PHRASES = (
 _PHRASES_WITHOUT_SPACES = (
     r"(抱歉|对不起|不好意思).{0,20}?(无法|不能)|申し訳(ありません|ございません)が.{0,40}?(できません|できかねます)"
 )
+_REFUSAL = phrase_pattern((rf"\b({'|'.join(_PHRASES)})", _PHRASES_WITHOUT_SPACES), _LISTS)
+"""In lower case. What the phrases have in common stands before them once, which makes the search fast."""
 _SIGNS = (
     *("not", "n't", "unable", "prohibited", "decline", "refuse", "against", "request", "inappropriate", "unethical"),
     *("irresponsible", "nicht", "peux", "suis", "puedo", "抱歉", "对不起", "不好意思", "申し訳"),
 )
 """One of them is in every phrase, and in few other answers, so that most need not be searched."""
-_TURN = re.compile(
+_TURN = lazy_pattern(
     r"\b(?:but|however|that said|nevertheless|nonetheless|instead|with that in mind|still)\b,? (?:[\w' ]{0,40}? )?"
     r"(?:here(?:'s| is| are)|i can|i could|i'll|i will|i'd be|let me|let's|for the purpose|we can|you can)\b"
     r"|\bhere (?:is|are) (?:a|an|some|the)\b",
     re.IGNORECASE,
 )
-_LETTER_OR_SPEECH = re.compile(
+_LETTER_OR_SPEECH = lazy_pattern(
     r"^\W*(?:(?i:dear\b|(?:subject|to|from):)|[A-Z][\w'.]*(?: [A-Z]?[\w'.]+){0,3}\*{0,2}:)|^[\"“«]"
 )
-_WHILE = re.compile(r"\b(?:while|although|though|even if)(?: [\w',]+){0,6} *$", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=[.!?。！])\s*\n?|\n+")
+_WHILE = lazy_pattern(r"\b(?:while|although|though|even if)(?: [\w',]+){0,6} *$", re.IGNORECASE)
+_SENTENCE_END = lazy_pattern(r"(?<=[.!?。！])\s*\n?|\n+")
 
 
 def refuses(candidate: Candidate) -> Fault | None:
@@ -87,7 +89,7 @@ def refusal_in(answer: str) -> str | None:
     if not any(map(beginning.lower().__contains__, _SIGNS)) or _LETTER_OR_SPEECH.match(text):
         return None
     beginning = _first_sentences(prose(beginning))
-    found = _refusal().search(beginning.lower())
+    found = _REFUSAL.search(beginning.lower())
     if found is None or _said_in_passing(beginning[: found.start()]):
         return None
     phrase = beginning[found.start() : found.end()]
@@ -96,12 +98,6 @@ def refusal_in(answer: str) -> str | None:
     if turn is not None and len(rest) - turn.end() >= _GOES_ON:
         return None
     return phrase
-
-
-@cache
-def _refusal() -> re.Pattern[str]:
-    """All phrases, in lower case; what they have in common stands before them once, which makes the search fast."""
-    return phrase_pattern((rf"\b({'|'.join(_PHRASES)})", _PHRASES_WITHOUT_SPACES), _LISTS)
 
 
 def _first_sentences(text: str) -> str:

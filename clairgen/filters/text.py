@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from clairgen.records import Message
+from clairgen.text import lazy_pattern
 
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
-_INLINE_CODE = re.compile(r"`[^`\n]+`")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_FENCE = lazy_pattern(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
+_INLINE_CODE = lazy_pattern(r"`[^`\n]+`")
+_WORD = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 def prompt_text(prompt: Sequence[Message]) -> str:
@@ -64,7 +65,7 @@ def straight(text: str) -> str:
     return " ".join(text.replace("\u2019", "'").lower().split())
 
 
-_SLOT = re.compile(r"<([a-z]+)>")
+_SLOT = lazy_pattern(r"<([a-z]+)>")
 
 
 def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: int = 0) -> re.Pattern[str]:
@@ -79,6 +80,8 @@ def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: in
     def filled(template: str) -> str:
         return _SLOT.sub(alternatives, template)
 
-    # A bracket becomes a group that does not capture, unless it is escaped or is already a special group.
-    whole = "|".join(filled(template) for template in templates)
-    return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", whole), flags)
+    def whole() -> str:
+        # A bracket becomes a group that does not capture, unless it is escaped or is already a special group.
+        return re.sub(r"(?<!\\)\((?!\?)", "(?:", "|".join(filled(template) for template in templates))
+
+    return lazy_pattern(whole, flags)

@@ -2,9 +2,10 @@
 
 import email.utils
 import math
-import re
 from collections.abc import Mapping
 from datetime import datetime
+
+from clairgen.text import lazy_pattern
 
 LONGEST_WAIT_SECONDS = 3600.0
 """No server is waited for longer at a time: what it asks for beyond an hour is a mistake, or a limit of a day."""
@@ -12,8 +13,8 @@ _LONGEST_DURATION = 40  # characters
 _EPOCH_SECONDS = 1e9
 _EPOCH_MILLISECONDS = 1e12
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_DURATION = lazy_pattern(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_PART = lazy_pattern(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 
 def retry_after_seconds(headers: Mapping[str, str], now_seconds: float) -> float | None:

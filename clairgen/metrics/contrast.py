@@ -4,7 +4,6 @@ The paper does not say what a token is, so the tokenizer is a named choice, and 
 the published pairs of one of the paper's kinds, Penn Treebank words come closest to its figures.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from clairgen.long_texts import TOO_LONG
 from clairgen.metrics.metric import Metric
 from clairgen.metrics.treebank import treebank_set
 from clairgen.records import Contrast
+from clairgen.text import lazy_pattern
 
 DEFAULT_TOKENIZER: Final = "treebank"
 
@@ -28,7 +28,7 @@ MOST_CHARACTER_PAIRS: Final = 250_000_000_000
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs are measured again."""
 
-_WORD = re.compile(r"\w+")
+_WORD = lazy_pattern(r"\w+")
 
 TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
     {

@@ -5,15 +5,16 @@ from collections.abc import Iterator
 
 from clairgen.parsing.verdict_patterns import is_verdict_line, plain_letters
 from clairgen.parsing.wrapping import PLAIN_FENCES
+from clairgen.text import lazy_pattern
 
-FENCE = re.compile(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
+FENCE = lazy_pattern(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
 """A line that opens or closes a fence."""
-_QUOTED = re.compile(r'`[^`\n]{1,400}`|(?<!\w)"(?=\S)[^"\n]{1,400}"(?!\w)|^[ \t]*+>.*$', re.MULTILINE)
-_REFERENCES = re.compile(
+_QUOTED = lazy_pattern(r'`[^`\n]{1,400}`|(?<!\w)"(?=\S)[^"\n]{1,400}"(?!\w)|^[ \t]*+>.*$', re.MULTILINE)
+_REFERENCES = lazy_pattern(
     r"^(?:[^\w\n]|_)*+(?:references|sources|footnotes|citations|bibliography)(?:[^\w\n]|_)*+\n(?:\s*+\[\d\]:?[ \t]++\S.*+)++",
     re.IGNORECASE | re.MULTILINE,
 )
-_INSTRUCTION = re.compile(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer \[1\] or \[2\]", re.IGNORECASE)
+_INSTRUCTION = lazy_pattern(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer \[1\] or \[2\]", re.IGNORECASE)
 
 
 def without_quotations(plain: str, solutions: tuple[str, str]) -> str:

@@ -5,8 +5,10 @@ Runs are matched possessively (`*+`), so that no two of them share characters an
 
 import re
 
+from clairgen.text import lazy_pattern
+
 _LETTERS = str.maketrans("*{}\u00a0\r’‘“”［］【】１２", "     ''\"\"[][]12")
-_ESCAPE = re.compile(r"\\(?=[_\[\](){}])")
+_ESCAPE = lazy_pattern(r"\\(?=[_\[\](){}])")
 
 DRESS = r"[\s>#\"'_`~.()|•+:$!-]*+"
 MARK = r"\[{1,2}[ ]?(?P<mark>[12])[ ]?\]{1,2}"
@@ -19,7 +21,7 @@ LABEL = (
 )
 COLON = r"[ _\"]*(?:[:=→–—]|->|=>|\b(?:is|was|would be|will be|must be|should be|has to be)\b:?)"
 
-_VERDICT_LINE = re.compile(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}}{DRESS})?", re.IGNORECASE)
+_VERDICT_LINE = lazy_pattern(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}}{DRESS})?", re.IGNORECASE)
 
 
 def plain_letters(text: str) -> str:

@@ -3,7 +3,6 @@
 A stand-in is a short text that names its request, so that two recipes that would send the same request share it here too.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from clairgen.records import Completion, Message, SampleRange, Task, Undecided, 
 from clairgen.store import Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
+from clairgen.text import lazy_pattern
 
 _PATTERN_TASKS = 100
-_STAND_IN = re.compile(r"\[\[([a-z0-9-]+) [0-9a-f]{32}\]\]")
+_STAND_IN = lazy_pattern(r"\[\[([a-z0-9-]+) [0-9a-f]{32}\]\]")
 _REVISION = "{{teacher_reasoning}}: -\n\n{{corrected_student_solution}}: {text}"
 _VERDICT = "{{teacher_reasoning}}: -\n\n[1] {text}"
 

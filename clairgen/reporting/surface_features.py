@@ -8,22 +8,24 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from clairgen.text import lazy_pattern
+
 _BEGINNING = 80
 _END = 200
 
 
 def _counted(pattern: str, flags: re.RegexFlag = re.MULTILINE) -> Callable[[str], float]:
-    found = re.compile(pattern, flags)
+    found = lazy_pattern(pattern, flags)
     return lambda text: float(sum(1 for _ in found.finditer(text)))
 
 
 def _begins(pattern: str) -> Callable[[str], float]:
-    beginning = re.compile(rf"\W*(?:{pattern})\b", re.IGNORECASE)
+    beginning = lazy_pattern(rf"\W*(?:{pattern})\b", re.IGNORECASE)
     return lambda text: float(beginning.match(text[:_BEGINNING]) is not None)
 
 
 def _ends(pattern: str) -> Callable[[str], float]:
-    end = re.compile(pattern, re.IGNORECASE)
+    end = lazy_pattern(pattern, re.IGNORECASE)
     return lambda text: float(end.search(text[-_END:]) is not None)
 
 
@@ -58,7 +60,7 @@ _OF_TEXT: Mapping[str, Callable[[str], float]] = MappingProxyType(
     }
 )
 
-_WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+_WORD = lazy_pattern(r"[a-z]+(?:'[a-z]+)?")
 _LISTS = {
     "hedges": "may might could perhaps maybe possibly probably likely seem seems appear appears suggest suggests generally "
     "typically usually often sometimes tend tends roughly somewhat arguably depends",
