@@ -6,11 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.config.file import config_yaml, load_config
-from clairgen.config.schema import configuration_schema
 from clairgen.errors import ConfigError
-from clairgen.pipeline.plans import plan_recipes
-from clairgen.recipes.registry import RECIPES
 
 
 def config_command(
@@ -25,6 +21,11 @@ def config_command(
 
     Example: clairgen config --schema > clairgen.schema.json
     """
+    from clairgen.config.file import config_yaml, load_config
+    from clairgen.config.schema import configuration_schema
+    from clairgen.pipeline.plans import plan_recipes
+    from clairgen.recipes.registry import RECIPES
+
     if schema == (path is not None):
         raise ConfigError("give either a configuration to check, or --schema")
     if path is None:

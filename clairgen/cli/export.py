@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from clairgen import api
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
-from clairgen.exporting.hub import push
 from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.reporting.sanitize import plain_line
 
@@ -39,6 +37,9 @@ def export_command(
 
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
+    from clairgen import api
+    from clairgen.exporting.hub import push
+
     summary = run_coroutine(
         api.export(
             run,

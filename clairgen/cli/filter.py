@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import note
-from clairgen.config.strict_yaml import validation_sentence
 from clairgen.errors import ConfigError
-from clairgen.filters.registry import current_name
-from clairgen.filters.settings import FilterSettings
-from clairgen.pipeline.refilter import filter_pairs
+
+if TYPE_CHECKING:
+    from clairgen.filters.settings import FilterSettings
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."
 
@@ -39,6 +35,10 @@ def filter_command(
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
+    from clairgen import api
+    from clairgen.filters.settings import FilterSettings
+    from clairgen.pipeline.refilter import filter_pairs
+
     ranges = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
     bounds = {name: _bounds(name, text) for name, text in ranges.items() if text is not None}
     actions = {
@@ -61,12 +61,16 @@ def filter_command(
 
 
 def _changed(
-    before: FilterSettings,
+    before: "FilterSettings",
     bounds: Mapping[str, list[float | None]],
     evaluations: Sequence[Path],
     actions: Mapping[str, str],
-) -> FilterSettings:
+) -> "FilterSettings":
     """The settings with other bounds (which switch a filter on), other evaluation files and other actions."""
+    from pydantic import ValidationError
+
+    from clairgen.config.strict_yaml import validation_sentence
+
     changes: dict[str, dict[str, Any]] = {
         name: {"bounds": limits} | ({"action": None} if before[name].action == "off" else {})
         for name, limits in bounds.items()
@@ -78,11 +82,14 @@ def _changed(
     try:
         return before.changed(changes)
     except ValidationError as error:
-        raise ConfigError(validation_sentence(error, FilterSettings)) from error
+        raise ConfigError(validation_sentence(error, type(before))) from error
 
 
 def _filter_name(given: str) -> str:
     """The name of a filter, which may be spelled with - or _, or be an old one."""
+    from clairgen.config.renamed import note
+    from clairgen.filters.registry import current_name
+
     written = given.replace("-", "_")
     if (name := current_name(given)) != written:
         typer.echo(note("filter", written, name), err=True)

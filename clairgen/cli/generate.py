@@ -5,7 +5,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,14 +17,14 @@ from clairgen.cli.pairs_table import pairs_table
 from clairgen.cli.progress import showing
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.cli.spending import spent_line
-from clairgen.config.file import load_config
-from clairgen.config.models import RunConfig
-from clairgen.config.prices import dollars, plain_figure, unpriced_sentence
 from clairgen.errors import BudgetError
-from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
-from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
+
+if TYPE_CHECKING:
+    from clairgen.config.models import RunConfig
+    from clairgen.pipeline.estimate import CostEstimate, RoleEstimate
+    from clairgen.pipeline.generate import Options, Summary
 
 
 def generate_command(
@@ -61,6 +61,9 @@ def generate_command(
 
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
+    from clairgen.config.file import load_config
+    from clairgen.pipeline.generate import Options
+
     loaded = load_config(config)
     options = Options(
         limit=limit,
@@ -84,10 +87,11 @@ def generate_command(
         raise typer.Exit(FAILED)
 
 
-def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Summary:
+def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -> "Summary":
     """Generate with progress on stderr; Ctrl-C drains."""
+    from clairgen.pipeline.generate import generate
 
-    async def work(stop: asyncio.Event) -> Summary:
+    async def work(stop: asyncio.Event) -> "Summary":
         progress = Progress()
         async with showing(progress, Console(file=progress_stream()), stop):
             return await generate(config, run, options, progress=progress, stop=stop)
@@ -95,7 +99,7 @@ def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Su
     return run_drainable(work, options.drain_seconds)
 
 
-def print_summary(summary: Summary, again: str) -> None:
+def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run; `again` is the command that continues it."""
     tasks = summary.tasks
     if tasks.duplicates:
@@ -125,8 +129,10 @@ def print_summary(summary: Summary, again: str) -> None:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
-def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
+def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     """Estimate a session and print it; nothing is requested and nothing is written."""
+    from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
+
     found = run_coroutine(estimate(config, run, options))
     for note in found.notes:
         typer.echo(f"Note: {plain_text(note)}", err=True)
@@ -149,8 +155,10 @@ def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
     _print_sum(found)
 
 
-def _again(config: Path, run: Path, options: Options, summary: Summary) -> str:
+def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> str:
     """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
+    from clairgen.config.prices import plain_figure
+
     stopped_by = summary.stopped_by
     budget_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else options.budget_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
@@ -163,7 +171,7 @@ def _again(config: Path, run: Path, options: Options, summary: Summary) -> str:
     return shlex.join(command)
 
 
-def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
+def _estimate_table(roles: "Sequence[RoleEstimate]") -> Table:
     table = Table(box=None, pad_edge=False)
     for title in ("role", "model"):
         table.add_column(title)
@@ -178,8 +186,10 @@ def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
     return table
 
 
-def _print_prices(roles: Sequence[RoleEstimate]) -> None:
+def _print_prices(roles: "Sequence[RoleEstimate]") -> None:
     """Print the prices that come from the shipped table, and for which models none is known."""
+    from clairgen.config.prices import unpriced_sentence
+
     unpriced = {role.role: role.model for role in roles if role.price_quote is None}
     if unpriced:
         sentence = plain_line(unpriced_sentence(unpriced))
@@ -194,7 +204,9 @@ def _print_prices(roles: Sequence[RoleEstimate]) -> None:
         typer.echo(f"Price of {', '.join(named)}: {quoted}")
 
 
-def _print_sum(found: CostEstimate) -> None:
+def _print_sum(found: "CostEstimate") -> None:
+    from clairgen.config.prices import dollars
+
     priced = [role for role in found.roles if role.expected_usd is not None]
     expected = sum(role.expected_usd or 0 for role in priced)
     if priced:

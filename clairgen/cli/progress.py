@@ -11,7 +11,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.config.prices import dollars
 from clairgen.pipeline.progress import Counters, Progress, RoleCounters
 from clairgen.reporting.sanitize import plain_text, safe_line
 
@@ -114,6 +113,8 @@ def _pairs(counters: Counters) -> str:
 
 
 def _money(counters: Counters) -> str:
+    from clairgen.config.prices import dollars
+
     money = counters.money
     if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
         return ""

@@ -2,11 +2,11 @@
 
 import typer
 
-from clairgen.config.renamed import RENAMED, note
-
 
 def current_recipe(name: str) -> str:
     """The current name of a recipe that may be given by an old one."""
+    from clairgen.config.renamed import RENAMED, note
+
     if (current := RENAMED.recipes.get(name, name)) != name:
         typer.echo(note("recipe", name, current), err=True)
     return current

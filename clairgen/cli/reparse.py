@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine
-from clairgen.pipeline.reparse import reparse
 
 
 def reparse_command(
@@ -17,6 +16,8 @@ def reparse_command(
 
     Example: clairgen reparse runs/first
     """
+    from clairgen.pipeline.reparse import reparse
+
     done = run_coroutine(reparse(run, every=every))
     typer.echo(
         f"{done.read:,} answers parsed again, {done.changed:,} pairs changed, {done.recovered:,} of them had no chosen answer."

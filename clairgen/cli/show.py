@@ -2,18 +2,19 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from clairgen import api
 from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError, InputError
-from clairgen.reporting.pair_view import PairView
 from clairgen.reporting.sanitize import plain_line
-from clairgen.store import PairChoice
+
+if TYPE_CHECKING:
+    from clairgen import api
+    from clairgen.store import PairChoice
 
 
 def show_command(
@@ -33,6 +34,10 @@ def show_command(
 
     Example: clairgen show runs/first --recipe clair
     """
+    from clairgen import api
+    from clairgen.reporting.pair_view import PairView
+    from clairgen.store import PairChoice
+
     recipe = None if recipe is None else current_recipe(recipe)
     choice = PairChoice(recipe, dropped, marked)
     if pair is not None:
@@ -54,6 +59,9 @@ def show_command(
 
 def _show_named(run: Path, pair: str, recipe: str | None) -> None:
     """Show the pairs whose id begins so, or whose task has this id."""
+    from clairgen import api
+    from clairgen.reporting.pair_view import PairView
+
     found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
         by = f" by {recipe}" if recipe else ""
@@ -63,7 +71,7 @@ def _show_named(run: Path, pair: str, recipe: str | None) -> None:
         console.print(PairView(stored))
 
 
-def _others(found: api.ChosenPair, run: Path) -> str:
+def _others(found: "api.ChosenPair", run: Path) -> str:
     """How many more pairs the task has, and how to see them."""
     if not found.others_of_task or found.pair is None:
         return ""
@@ -72,7 +80,7 @@ def _others(found: api.ChosenPair, run: Path) -> str:
     return f" Its task has {count:,} other pair{'' if count == 1 else 's'}: {plain_line(command)}"
 
 
-def _command(run: Path, choice: PairChoice) -> str:
+def _command(run: Path, choice: "PairChoice") -> str:
     """The command that shows pairs of this choice, quoted for a shell."""
     command = ["clairgen", "show", str(run)]
     command += ["--recipe", choice.recipe] if choice.recipe is not None else []

@@ -1,13 +1,18 @@
 """What a run has spent, in the same words and figures in every command."""
 
-from clairgen.config.prices import PICODOLLARS, dollars
+from typing import TYPE_CHECKING
+
 from clairgen.pipeline.progress import Money
-from clairgen.store import Spent
+
+if TYPE_CHECKING:
+    from clairgen.store import Spent
 
 
-def spent_line(spent: Spent | Money) -> str:
+def spent_line(spent: "Spent | Money") -> str:
     """What a run can have cost so far, and how much of it is not certain."""
-    if isinstance(spent, Spent):
+    from clairgen.config.prices import PICODOLLARS, dollars
+
+    if not isinstance(spent, Money):
         spent = Money(spent.total / PICODOLLARS, spent.unsettled / PICODOLLARS, spent.open_calls, spent.uncounted_calls)
     parts = [f"Spent: {dollars(spent.spent_usd)}, failed attempts included"]
     if counted := spent.uncertain_calls - spent.uncounted_calls:

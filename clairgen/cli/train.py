@@ -5,15 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
-from clairgen_train.data.prepare import data_facts
-from clairgen_train.data.rows import SHAPES
-from clairgen_train.launch import launch
-from clairgen_train.run_folder import RunFolder
-from clairgen_train.settings import load_settings, settings_yaml
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
@@ -52,6 +46,10 @@ def train_command(
 
     Example: clairgen train datasets/first models/first --model path/to/model --objective apo-zero --config laptop
     """
+    from clairgen_train.launch import launch
+    from clairgen_train.run_folder import RunFolder
+    from clairgen_train.settings import load_settings, settings_yaml
+
     given: dict[str, Any] = {
         "model": model,
         "objective": objective,
@@ -88,6 +86,8 @@ def train_command(
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:
     """Settings given as KEY=VALUE; a dotted key reaches into a group, as in lora.rank=8."""
+    import yaml
+
     given: dict[str, Any] = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
@@ -108,6 +108,9 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
 
 def _print_data(folder: Path) -> None:
     """Print how many pairs are trained on and held out, and what became of the rest."""
+    from clairgen_train.data.prepare import data_facts
+    from clairgen_train.data.rows import SHAPES
+
     facts = data_facts(folder)
     for name, title in (("train", "to train on"), ("held_out", f"held out (from {facts['held_out_from']})")):
         counts = facts.get(name)
