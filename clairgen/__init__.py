@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from clairgen.filters.filter import Fault as Fault
     from clairgen.filters.filter import Filter as Filter
     from clairgen.filters.registry import FILTERS as FILTERS
-    from clairgen.metrics.metric import Metric as Metric
-    from clairgen.metrics.registry import METRICS as METRICS
+    from clairgen.metrics.contrast import METRICS as METRICS
+    from clairgen.metrics.contrast import Metric as Metric
     from clairgen.pipeline.generate import Options as Options
     from clairgen.pipeline.generate import Summary as Summary
     from clairgen.pipeline.generate import generate as generate
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "FILTERS": "filters.registry",
-    "METRICS": "metrics.registry",
+    "METRICS": "metrics.contrast",
     "RECIPES": "recipes.registry",
     "Candidate": "filters.filter",
     "ClairgenError": "errors",
@@ -53,7 +53,7 @@ _MODULES = {
     "Fault": "filters.filter",
     "Filter": "filters.filter",
     "Message": "records",
-    "Metric": "metrics.metric",
+    "Metric": "metrics.contrast",
     "Options": "pipeline.generate",
     "Pair": "records",
     "Progress": "pipeline.progress",

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import yaml
 
 from clairgen.errors import InputError, RunError
-from clairgen.exporting.card import AdviceRow, CardFacts, ContrastRow
+from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
-from clairgen.exporting.rows import ExportFormat, ExportSummary
-from clairgen.extras import require_page_extra, require_report_extra, require_trajectory_extra
-from clairgen.filters.settings import FilterSettings
-from clairgen.filters.skip import reason_to_skip
+from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.pipeline import reason_to_skip
+from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
@@ -132,8 +132,8 @@ def report_training(*outs: Path | str, html: Path | str | None = None) -> "list[
     require_trajectory_extra()
     if html is not None:
         require_page_extra()
-    from clairgen.reporting.training.load import read_trajectory
     from clairgen.reporting.training.report import TrainingReport
+    from clairgen.reporting.training.trajectory_files import read_trajectory
 
     reports = [TrainingReport(read_trajectory(Path(out))) for out in outs]
     if html is not None:

@@ -1,10 +1,10 @@
-"""Conversations as data sets write them: messages as JSON text, and what of a row or a message cannot be used yet."""
+"""Conversations as data sets write them: messages as JSON text, and what of a row, a message or a text cannot be used."""
 
 import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _QUOTED_ROLE: Final = lazy_pattern(r"""["'](?:role|from)\\?["']\s*:""")
 _QUOTED_CONTENT: Final = lazy_pattern(r"""["'](?:content|value)\\?["']\s*:""")
@@ -81,6 +81,20 @@ def unsupported_column(row: Mapping[str, Any]) -> str | None:
                 "" if ";" in what else ", not supported yet"
             )
     return None
+
+
+def is_encodable(text: str) -> bool:
+    """Whether a text can be sent and stored; one with half a surrogate pair cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def encodable(text: str) -> str:
+    """The text with U+FFFD for each half of a surrogate pair, which JSON can spell and UTF-8 cannot encode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_message(entry: object) -> bool:

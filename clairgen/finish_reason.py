@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 
 class FinishKind(StrEnum):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clairgen.config.models import TaskSource
-from clairgen.conversations import messages_in
+from clairgen.conversations import is_encodable, messages_in
 from clairgen.errors import InputError
 from clairgen.records import RecordedAnswer
-from clairgen.text import is_encodable
 
 _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")

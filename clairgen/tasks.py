@@ -12,13 +12,12 @@ from itertools import islice
 from typing import Any, Final
 
 from clairgen.config.models import TaskSource
-from clairgen.conversations import messages_in, unsupported_column, unsupported_message
+from clairgen.conversations import is_encodable, messages_in, unsupported_column, unsupported_message
 from clairgen.errors import InputError
 from clairgen.keys import digest, messages_json
 from clairgen.recorded_answers import check_answer_columns, recorded_answers
 from clairgen.records import Message, Task
 from clairgen.sources import BadRow, SourceRow, source_rows
-from clairgen.text import is_encodable
 
 _ROLES: Final = ("system", "user", "assistant")
 _ID_DIGITS: Final = 20

@@ -12,8 +12,8 @@ from importlib import resources
 from pathlib import Path
 
 from clairgen.errors import ConfigError
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Message
-from clairgen.text import lazy_pattern
 
 _SLOT = lazy_pattern(r"\{\{(\w+)\}\}")
 

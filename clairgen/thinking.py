@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _PAIRS = (
     ("<think>", "</think>"),

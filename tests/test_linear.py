@@ -13,16 +13,16 @@ from types import FrameType
 
 import pytest
 
-from clairgen.filters.embedded_markup import embedded_markup
 from clairgen.filters.filter import Candidate, Check
 from clairgen.filters.language import changes_language
 from clairgen.filters.lost_answer import loses_answer
+from clairgen.filters.markup import embedded_markup
 from clairgen.filters.refusal import refuses
 from clairgen.filters.revision_mention import mentions_revision
 from clairgen.metrics.contrast import TOKENIZERS, token_jaccard
+from clairgen.parsing.judge_language import is_verdict_line
 from clairgen.parsing.revision import parse_revision
 from clairgen.parsing.verdict import parse_verdict
-from clairgen.parsing.verdict_patterns import is_verdict_line
 from clairgen.records import Answer, Message, Pair
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.surface_features import surface_features

@@ -18,9 +18,9 @@ import clairgen
 from clairgen import api
 from clairgen.errors import ConfigError, RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter, always
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.options import Marking
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
-from clairgen.filters.settings import FilterSettings
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.plugins import Registry
 from clairgen.records import FilterAction, Finding

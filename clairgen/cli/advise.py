@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,12 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen.cli.exit_codes import FAILED
-from clairgen.cli.output import progress_stream
-from clairgen.cli.progress import showing
-from clairgen.cli.recipe_names import current_recipe
+from clairgen.cli.display import showing, spent_line
+from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_drainable
-from clairgen.cli.spending import spent_line
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS
@@ -22,7 +20,7 @@ from clairgen.stats import FEWEST_TASKS
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice
-    from clairgen.pipeline.reward_model import RewardModel
+    from clairgen.pipeline.compare_pair import RewardModel
 
 _MANY = 0.1  # the share of comparisons left out from which a remark says so
 
@@ -61,6 +59,7 @@ def advise_command(
     Example: clairgen advise runs/first --recipe clair --limit 200
     """
     from clairgen.config.file import load_config
+    from clairgen.config.renamed import current_recipe
     from clairgen.pipeline.advise import AdviseOptions
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen_train.reward_model import load_reward_model
@@ -68,7 +67,12 @@ def advise_command(
     NamedBudget(budget_usd, no_budget, None).check()
     given = load_config(config) if config is not None else None
     options = AdviseOptions(
-        tuple(current_recipe(name) for name in recipe or ()), samples, limit, per_pair, budget_usd, no_budget
+        tuple(current_recipe(name, partial(typer.echo, err=True)) for name in recipe or ()),
+        samples,
+        limit,
+        per_pair,
+        budget_usd,
+        no_budget,
     )
     scorer = load_reward_model(reward_model) if reward_model is not None else None
     found = _advise_with_progress(run, options, given, scorer)

@@ -1,4 +1,4 @@
-"""The root of the command line; it turns errors into one sentence on stderr and an exit code (see `exit_codes`)."""
+"""The root of the command line; it turns errors into one sentence on stderr and an exit code (see `output`)."""
 
 import sys
 from typing import Annotated
@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.commands import CommandGroup
-from clairgen.cli.exit_codes import USER, exit_code
-from clairgen.cli.output import output_failure, reliable_output
+from clairgen.cli.output import USER, exit_code, output_failure, reliable_output
 from clairgen.errors import BudgetError, ClairgenError, DrainedError
 
 app = typer.Typer(
@@ -45,7 +44,7 @@ def main() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from clairgen.version import __version__  # reads the installation's metadata
+        from clairgen.installed import __version__  # reads the installation's metadata
 
         typer.echo(f"clairgen {__version__}")
         raise typer.Exit

@@ -22,7 +22,7 @@ def config_command(
     Example: clairgen config --schema > clairgen.schema.json
     """
     from clairgen.config.file import config_yaml, load_config
-    from clairgen.config.schema import configuration_schema
+    from clairgen.config.key_reference import configuration_schema
     from clairgen.pipeline.plans import plan_recipes
     from clairgen.recipes.registry import RECIPES
 

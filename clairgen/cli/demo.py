@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen.cli.exit_codes import FAILED
 from clairgen.cli.export import print_export
 from clairgen.cli.generate import generate_with_progress, print_summary
+from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.data.classroom.questions import check, draw
 from clairgen.errors import InputError

@@ -1,13 +1,13 @@
 """`clairgen export`: pairs as a Hugging Face data set."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
-from clairgen.exporting.rows import ExportFormat, ExportSummary
+from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.reporting.sanitize import plain_line
 
 
@@ -38,6 +38,7 @@ def export_command(
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
     from clairgen import api
+    from clairgen.config.renamed import current_recipe
     from clairgen.exporting.hub import push
 
     summary = run_coroutine(
@@ -45,7 +46,7 @@ def export_command(
             run,
             out,
             export_format=export_format,
-            recipes=[current_recipe(name) for name in recipe or ()],
+            recipes=[current_recipe(name, partial(typer.echo, err=True)) for name in recipe or ()],
             test_fraction=test_fraction,
             seed=seed,
             overwrite=overwrite,

@@ -10,7 +10,7 @@ from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clairgen.filters.settings import FilterSettings
+    from clairgen.filters.filter_settings import FilterSettings
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."
 
@@ -36,7 +36,7 @@ def filter_command(
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
     from clairgen import api
-    from clairgen.filters.settings import FilterSettings
+    from clairgen.filters.filter_settings import FilterSettings
     from clairgen.pipeline.refilter import filter_pairs
 
     ranges = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
@@ -70,6 +70,7 @@ def _changed(
     from pydantic import ValidationError
 
     from clairgen.config.strict_yaml import validation_sentence
+    from clairgen.filters.filter_settings import FilterSettings
 
     changes: dict[str, dict[str, Any]] = {
         name: {"bounds": limits} | ({"action": None} if before[name].action == "off" else {})
@@ -82,7 +83,7 @@ def _changed(
     try:
         return before.changed(changes)
     except ValidationError as error:
-        raise ConfigError(validation_sentence(error, type(before))) from error
+        raise ConfigError(validation_sentence(error, FilterSettings)) from error
 
 
 def _filter_name(given: str) -> str:

@@ -11,12 +11,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen.cli.exit_codes import FAILED
-from clairgen.cli.output import progress_stream
-from clairgen.cli.pairs_table import pairs_table
-from clairgen.cli.progress import showing
+from clairgen.cli.display import pairs_table, showing, spent_line
+from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
-from clairgen.cli.spending import spent_line
 from clairgen.errors import BudgetError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened

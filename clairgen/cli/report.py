@@ -65,10 +65,10 @@ def report_command(
 
 
 def _report_training(outs: list[Path], *, as_json: bool, tokenizer: str | None, html: Path | None) -> None:
-    if tokenizer is not None:
-        raise ConfigError("--tokenizer is for the answers of a run of pairs; leave it out with --training")
     from clairgen import api
 
+    if tokenizer is not None:
+        raise ConfigError("--tokenizer is for the answers of a run of pairs; leave it out with --training")
     reports = api.report_training(*outs, html=html)
     if as_json:
         typer.echo(json.dumps([entry.to_json() for entry in reports], indent=2, allow_nan=False))

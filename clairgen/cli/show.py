@@ -1,13 +1,13 @@
 """`clairgen show`: a pair in the terminal, and the command that shows the next one."""
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from clairgen.cli.recipe_names import current_recipe
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError, InputError
 from clairgen.reporting.sanitize import plain_line
@@ -35,10 +35,11 @@ def show_command(
     Example: clairgen show runs/first --recipe clair
     """
     from clairgen import api
+    from clairgen.config.renamed import current_recipe
     from clairgen.reporting.pair_view import PairView
     from clairgen.store import PairChoice
 
-    recipe = None if recipe is None else current_recipe(recipe)
+    recipe = None if recipe is None else current_recipe(recipe, partial(typer.echo, err=True))
     choice = PairChoice(recipe, dropped, marked)
     if pair is not None:
         if dropped is not None or marked or random or number > 1:

@@ -10,8 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import FrameType
 from typing import Any, TypeVar
 
-from clairgen.cli.exit_codes import DRAINED
-from clairgen.cli.output import write_from_signal_handler
+from clairgen.cli.output import DRAINED, write_from_signal_handler
 from clairgen.errors import DrainedError
 
 T = TypeVar("T")

@@ -13,11 +13,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from clairgen.cli.display import counters_line, counters_table, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
-from clairgen.cli.pairs_table import pairs_table
-from clairgen.cli.progress import counters_line, counters_table
 from clairgen.cli.signals import run_coroutine
-from clairgen.cli.spending import spent_line
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 
 if TYPE_CHECKING:

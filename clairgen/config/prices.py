@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from clairgen.config.role import Price, Role
-from clairgen.embedded.address import is_embedded
+from clairgen.embedded.gguf import is_embedded
 from clairgen.errors import ConfigError
 from clairgen.records import Usage
 

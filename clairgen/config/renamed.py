@@ -1,9 +1,10 @@
-"""Words of an earlier version that are still read, and the words that replaced them.
+"""Words of an earlier version that are still read or written, and the words that replaced them.
 
-An old word has the effect of the new one and leaves a note of one sentence; giving both is an error.
+An old word has the effect of the new one and leaves a note of one sentence; giving both is an error. Renamed keys of `--json`
+stay beside the new ones for scripts that read them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,6 +43,23 @@ def with_new_names(
 def note(kind: str, old: str, new: str) -> str:
     """The sentence about an old name of a `kind` of thing, such as a filter."""
     return f"Note: the {kind} {old!r} is now called {new!r}; the old name is still read."
+
+
+def current_recipe(name: str, tell: Callable[[str], None]) -> str:
+    """The current name of a recipe that may be given by an old one; `tell` is given the sentence about an old one."""
+    if (current := RENAMED.recipes.get(name, name)) != name:
+        tell(note("recipe", name, current))
+    return current
+
+
+def with_former_names(content: Mapping[str, Any], former: Mapping[str, str]) -> dict[str, Any]:
+    """`content` with each former key as a copy of its new one, and `deprecated`, which says so; `former` maps old to new."""
+    return {**content, **{old: content[new] for old, new in former.items()}, "deprecated": deprecated(former)}
+
+
+def deprecated(former: Mapping[str, str]) -> dict[str, str]:
+    """For each former key a sentence that names the new one."""
+    return {old: f"renamed to {new!r}; read that key instead" for old, new in former.items()}
 
 
 def _keys(

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from clairgen.config.secrets import contains_key, has_user_info, is_variable_name, secret_field
-from clairgen.config.urls import check_url
+from clairgen.config.field_checks import check_url, contains_key, has_user_info, is_variable_name, secret_field
+from clairgen.conversations import is_encodable
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Sampling
-from clairgen.text import is_encodable, lazy_pattern
 
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")

@@ -5,9 +5,8 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from clairgen.config.key_reference import ROLES, Group, Key, groups
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import Group, Key, groups
-from clairgen.config.schema import ROLES
 
 PROMPTS = """\
 {"prompt": "What is 347 + 285?"}

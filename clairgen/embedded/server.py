@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from clairgen.embedded.address import EmbeddedAddress
-from clairgen.embedded.gguf import trained_context
+from clairgen.embedded.gguf import EmbeddedAddress, trained_context
 from clairgen.errors import ConfigError, MissingExtraError
 
 MOST_CONTEXT = 4096

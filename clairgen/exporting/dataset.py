@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
-from clairgen.exporting.card import CARD_MARK, CardFacts, card
-from clairgen.exporting.rows import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
-from clairgen.extras import require_data_extra
-from clairgen.filters.skip import reason_to_skip
+from clairgen.exporting.columns import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
+from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
+from clairgen.filters.pipeline import reason_to_skip
+from clairgen.installed import require_data_extra
+from clairgen.patterns import lazy_pattern
 from clairgen.records import StoredPair
-from clairgen.text import lazy_pattern
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from clairgen.errors import UserError
-from clairgen.extras import require_data_extra
+from clairgen.installed import require_data_extra
 
 TOKEN_ENV = "HF_TOKEN"  # noqa: S105 - the name of the variable
 

@@ -5,7 +5,7 @@ from functools import partial
 
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.options import Bounds
-from clairgen.metrics.metric import Metric
+from clairgen.metrics.contrast import Metric
 
 
 def within_bounds(name: str, measure: Callable[[Candidate], float | None]) -> Callable[[Bounds], Check]:

@@ -6,9 +6,9 @@ from typing import Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
-from clairgen.filters.options import Options
+from clairgen.filters.options import FilterOptions
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Contrast, FilterAction, Message, Pair, Undecided
-from clairgen.text import lazy_pattern
 
 _NAME = lazy_pattern(r"[a-z][a-z0-9_]*")
 
@@ -35,11 +35,11 @@ class Fault:
 
 Check: TypeAlias = Callable[[Candidate], Fault | None]
 
-FilterOptions = TypeVar("FilterOptions", bound=Options)
+OptionsT = TypeVar("OptionsT", bound=FilterOptions)
 
 
 @dataclass(frozen=True, slots=True)
-class Filter(Generic[FilterOptions]):
+class Filter(Generic[OptionsT]):
     """A filter. Its default action is the default of `options().action`.
 
     `name` is its key under `filters:`, `summary` what it looks for. `prepare` takes the configured options and returns the
@@ -51,9 +51,9 @@ class Filter(Generic[FilterOptions]):
     """
 
     name: str
-    options: type[FilterOptions]
+    options: type[OptionsT]
     summary: str
-    prepare: Callable[[FilterOptions], Check] | None
+    prepare: Callable[[OptionsT], Check] | None
     undecided: Callable[[Undecided], Fault | None] | None = None
     only_revisions: bool = False
     whole_run: bool = False
@@ -64,11 +64,11 @@ class Filter(Generic[FilterOptions]):
                 f"{self.name!r} is not a name for a filter: use lower-case letters, digits and _, and no name of pydantic's"
             )
 
-    def action(self, options: FilterOptions, *, revises: bool) -> FilterAction | None:
+    def action(self, options: OptionsT, *, revises: bool) -> FilterAction | None:
         """What this filter does about what it finds; None when it does not look. `revises` is whether the recipe does."""
         return None if self.only_revisions and not revises else options.decide(revises=revises)
 
 
-def always(check: Check) -> Callable[[Options], Check]:
+def always(check: Check) -> Callable[[FilterOptions], Check]:
     """For a filter whose check is the same whatever its options."""
     return lambda _options: check

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import prose
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "latin": {

@@ -5,7 +5,7 @@ import re
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import fenced, prose
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*+(?:/\d++)?"
 _STATED = lazy_pattern(

@@ -14,7 +14,7 @@ Range: TypeAlias = tuple[float | None, float | None]
 """The lowest and the highest value that is kept; None is an open end."""
 
 
-class Options(BaseModel):
+class FilterOptions(BaseModel):
     """What can be set for a filter. A filter's own options are a subclass, usually of `Switch`, `Marking` or `Bounds`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,7 +61,7 @@ class Options(BaseModel):
         return action
 
 
-class Switch(Options):
+class Switch(FilterOptions):
     """The action alone; the filter drops unless another action is configured."""
 
     action: Action = Field(
@@ -82,7 +82,7 @@ class Marking(Switch):
     )
 
 
-class Bounds(Options):
+class Bounds(FilterOptions):
     """The bounds of a measure. Without bounds the filter does not look; with bounds alone it drops what is outside."""
 
     may_be_negative: ClassVar[bool] = False

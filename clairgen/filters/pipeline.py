@@ -1,13 +1,14 @@
-"""The filter pipeline: all filters in force over one pair, and those that compare pairs over all pairs of a recipe."""
+"""The filter pipeline: all filters in force over one pair, or over all pairs of a recipe; and which pairs are not exported."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from clairgen.errors import RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.identical import is_identical
 from clairgen.filters.registry import FILTERS
-from clairgen.filters.settings import FilterSettings
-from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, Undecided
+from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, StoredPair, Undecided
 
 Seen = TypeVar("Seen", Candidate, Undecided)
 
@@ -68,6 +69,16 @@ class RunFilters:
             found = _finding(one, action, self._checks[one.name], candidate, outcome.task_id)
             settled += [] if found is None else [found]
         return tuple(settled)
+
+
+def reason_to_skip(stored: StoredPair) -> str | None:
+    """A filter dropped the pair, or it has no two different answers to learn from; None for a pair that is exported."""
+    if stored.dropped_by is not None:
+        return stored.dropped_by.reason
+    if isinstance(stored.outcome, Undecided):
+        return stored.outcome.reason.value
+    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
+    return "identical" if is_identical(stored.outcome) else None
 
 
 def _in_force(settings: FilterSettings, *, revises: bool) -> list[tuple[Filter[Any], FilterAction]]:

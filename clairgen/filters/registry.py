@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from clairgen.filters.contamination import CONTAMINATION
-from clairgen.filters.embedded_markup import EMBEDDED_MARKUP
 from clairgen.filters.empty import EMPTY
 from clairgen.filters.filter import Filter
 from clairgen.filters.format import FORMAT
@@ -14,9 +13,9 @@ from clairgen.filters.language import LANGUAGE
 from clairgen.filters.length_ratio import LENGTH_RATIO
 from clairgen.filters.levenshtein import LEVENSHTEIN
 from clairgen.filters.lost_answer import LOST_ANSWER
+from clairgen.filters.markup import EMBEDDED_MARKUP, REMOVED_MARKUP
 from clairgen.filters.near_duplicate import NEAR_DUPLICATE
 from clairgen.filters.refusal import REFUSAL
-from clairgen.filters.removed_markup import REMOVED_MARKUP
 from clairgen.filters.revision_mention import REVISION_MENTION
 from clairgen.filters.truncated import TRUNCATED
 from clairgen.filters.unknown_finish_reason import UNKNOWN_FINISH_REASON

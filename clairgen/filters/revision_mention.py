@@ -12,7 +12,7 @@ from itertools import islice
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import phrase_pattern, prose, straight
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _LISTS = {
     "corrected": "corrected, revised, reworded, rephrased, amended",

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Message
-from clairgen.text import lazy_pattern
 
 _FENCE = lazy_pattern(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
 _INLINE_CODE = lazy_pattern(r"`[^`\n]+`")

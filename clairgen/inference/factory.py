@@ -6,17 +6,15 @@ from collections.abc import Callable, Mapping
 from itertools import repeat
 
 from clairgen.config.role import Role
-from clairgen.embedded.address import embedded_address, is_embedded
-from clairgen.embedded.gguf import weights_revision
+from clairgen.embedded.gguf import embedded_address, is_embedded, weights_revision
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import ConfigError
 from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import MAX_CONCURRENCY, ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
-from clairgen.inference.open_files import connections_left
 from clairgen.inference.pool import Pool
 from clairgen.inference.rate_limit import RateLimiter
-from clairgen.inference.runtime import Runtime
+from clairgen.inference.runtime import Runtime, connections_left
 from clairgen.inference.transport import Timeouts, Transport
 
 _ASSUMED_ANSWER_TOKENS = 512

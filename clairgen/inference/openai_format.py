@@ -15,10 +15,10 @@ from clairgen.errors import (
     UnusableEndpointError,
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
-from clairgen.inference.rejection_rules import Fault
+from clairgen.inference.announced_limits import retry_after_seconds
+from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
-from clairgen.inference.waits import retry_after_seconds
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200
@@ -151,14 +151,14 @@ def _rejection_in_200(error: ErrorBody, response: Response, now_seconds: float) 
 
 def _rejection(status: int, error: ErrorBody, response: Response, now_seconds: float) -> RequestError:
     rejection = classified(status, error)
-    if rejection.fault is Fault.PROMPT:
+    if rejection.fault is AtFault.PROMPT:
         return RequestFailedError(rejection.reason, rejection.said, status=status)
-    if rejection.fault is Fault.SETUP:
+    if rejection.fault is AtFault.SETUP:
         return UnusableEndpointError(f"HTTP {status}: {rejection.said}; {rejection.hint}", status, rejection.reason)
-    if rejection.fault is Fault.UNCLEAR:
+    if rejection.fault is AtFault.UNCLEAR:
         return UnclearRejectionError(rejection.reason, rejection.said, status=status)
     wait = retry_after_seconds(response.headers, now_seconds)
-    said = rejection.said if rejection.fault is Fault.RATE else f"HTTP {status}: {rejection.said}"
+    said = rejection.said if rejection.fault is AtFault.RATE else f"HTTP {status}: {rejection.said}"
     return RetryableError(rejection.reason, said, status=status, retry_after_seconds=wait)
 
 

@@ -1,15 +1,15 @@
-"""The endpoints of one role: slots for its requests, and when the role is given up."""
+"""The endpoints of one role: slots for its requests, when the role is given up, and prompts that a server cut unasked."""
 
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from clairgen.errors import EndpointsError, RequestFailedError, UnclearRejectionError, UnusableEndpointError
-from clairgen.inference.cut_prompts import CutPrompts
 from clairgen.inference.endpoint import Endpoint
 from clairgen.inference.retry import Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
+from clairgen.keys import digest
 from clairgen.records import Usage
 
 _BYTES_PER_TOKEN = 4
@@ -30,6 +30,9 @@ _OF_THE_PROMPT = frozenset(
 )
 """Reasons that concern one prompt, however many of a data set have it: they say nothing about the endpoints."""
 _PATIENCE_RATE_LIMITED_SECONDS = 3600.0  # of nothing but 429s: a daily limit, or an account that is shared
+_CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
+_FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
+_PROMPTS = 3
 
 
 class Pool:
@@ -170,3 +173,27 @@ class Pool:
                 f"{self._same_failures[1]} requests of the role {self.role!r} in a row failed in the same way ({error.reason}: "
                 f"{error.detail}); fix that, then run again with --retry-failed"
             ) from error
+
+
+class CutPrompts:
+    """Watches the `prompt_tokens` of one role's answers.
+
+    A server that cuts long prompts counts the same number of tokens for all of them, which is the highest that it ever counts,
+    however many characters they have.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self._lengths: dict[str, int] = {}
+
+    def found(self, prompt_tokens: int | None, prompt: str) -> Collection[int] | None:
+        """The characters of the first prompts that were cut, once, when they are enough to tell; else None."""
+        if prompt_tokens is None or prompt_tokens < max(self.tokens, _FEWEST_TOKENS):
+            return None
+        if prompt_tokens > self.tokens:
+            self.tokens, self._lengths = prompt_tokens, {}
+        if len(prompt) <= _CHARACTERS_PER_TOKEN * prompt_tokens or len(self._lengths) == _PROMPTS:
+            return None
+        before = len(self._lengths)
+        self._lengths[digest(prompt)] = len(prompt)
+        return self._lengths.values() if before < len(self._lengths) == _PROMPTS else None

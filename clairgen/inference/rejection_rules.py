@@ -8,10 +8,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 
-class Fault(StrEnum):
+class AtFault(StrEnum):
     """Whose fault a rejection is.
 
     `RATE`: too many requests, everybody slows down. `SERVER`: the server failed, try again. `SETUP`: key, account, model or
@@ -29,7 +29,7 @@ class Fault(StrEnum):
 class Rule:
     """What a rejection is if it has one of `codes` or one of the phrases in `pattern`."""
 
-    fault: Fault
+    fault: AtFault
     reason: str
     hint: str
     codes: frozenset[str]
@@ -40,12 +40,12 @@ class Rule:
         return bool(self.codes & codes) or self.pattern.search(said) is not None
 
 
-def _rule(fault: Fault, reason: str, hint: str, codes: str, *phrases: str) -> Rule:
+def _rule(fault: AtFault, reason: str, hint: str, codes: str, *phrases: str) -> Rule:
     return Rule(fault, reason, hint, frozenset(codes.split()), lazy_pattern("|".join(phrases), re.IGNORECASE))
 
 
 CONTEXT = _rule(
-    Fault.PROMPT,
+    AtFault.PROMPT,
     "context-overflow",
     "",
     """
@@ -64,7 +64,7 @@ CONTEXT = _rule(
     r"longer than the (maximum )?model",
 )
 POLICY = _rule(
-    Fault.PROMPT,
+    AtFault.PROMPT,
     "content-policy",
     "",
     """
@@ -86,7 +86,7 @@ POLICY = _rule(
     r"harmful content",
 )
 NO_CREDIT = _rule(
-    Fault.SETUP,
+    AtFault.SETUP,
     "no-credit",
     "the account has no credit left: add some, then run the same command again",
     """
@@ -105,7 +105,7 @@ NO_CREDIT = _rule(
     r"monthly (budget|limit)",
 )
 KEY = _rule(
-    Fault.SETUP,
+    AtFault.SETUP,
     "invalid-key",
     "check the API key in the variable that api_key_env names",
     """
@@ -120,7 +120,7 @@ KEY = _rule(
     r"account (has been |is )?(deactivated|suspended|disabled|terminated)",
 )
 MODEL = _rule(
-    Fault.SETUP,
+    AtFault.SETUP,
     "unknown-model",
     "check the model's name",
     """
@@ -134,7 +134,7 @@ MODEL = _rule(
     r"deployment[^.]{0,60}does not exist",
 )
 URL = _rule(
-    Fault.SETUP,
+    AtFault.SETUP,
     "wrong-url",
     "check that the base URL ends in /v1, and the model's name",
     "unknown_url not_found_error method_not_allowed",
@@ -146,7 +146,7 @@ URL = _rule(
     r"api version[^.]{0,40}not supported",
 )
 ACCESS = _rule(
-    Fault.SETUP,
+    AtFault.SETUP,
     "no-access",
     "check that the API key may use this model",
     """

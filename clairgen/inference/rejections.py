@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.inference.rejection_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, Fault
-from clairgen.text import lazy_pattern
+from clairgen.inference.rejection_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, AtFault
+from clairgen.patterns import lazy_pattern
 
 _QUOTED_CHARACTERS = 300
 _DEEPEST = 6
@@ -22,7 +22,7 @@ _DEEPEST = 6
 class Rejection:
     """A classified rejection: the fault, a stable name that failures are counted by, what the server said, and what to do."""
 
-    fault: Fault
+    fault: AtFault
     reason: str
     said: str
     hint: str = ""
@@ -74,10 +74,10 @@ def classified(status: int, body: ErrorBody) -> Rejection:
     if status == 429:
         return _too_many(body)
     if status >= 500 and _LOADING.search(said):
-        return Rejection(Fault.SERVER, "server-error", said)
+        return Rejection(AtFault.SERVER, "server-error", said)
     if (field := refused_parameter(said, codes)) is not None and status < 500:
         hint = _PARAMETER_HINTS.get(field, f"leave {field} out of this role, or of its `extra`")
-        return Rejection(Fault.SETUP, "unsupported-parameter", said, hint)
+        return Rejection(AtFault.SETUP, "unsupported-parameter", said, hint)
     rules = (CONTEXT,) if status >= 500 else RULES  # a server that failed may quote anything
     rule = next((rule for rule in rules if rule.matches(codes, said)), None)
     return _by_status(status, said) if rule is None else Rejection(rule.fault, rule.reason, said, rule.hint)
@@ -85,25 +85,25 @@ def classified(status: int, body: ErrorBody) -> Rejection:
 
 def _too_many(body: ErrorBody) -> Rejection:
     if _TOO_LARGE.search(body.message):
-        return Rejection(Fault.PROMPT, "request-too-large", body.message)  # exceeds the limit of a minute on its own
+        return Rejection(AtFault.PROMPT, "request-too-large", body.message)  # exceeds the limit of a minute on its own
     if NO_CREDIT.matches(body.codes, body.message):
-        return Rejection(Fault.SETUP, NO_CREDIT.reason, body.message, NO_CREDIT.hint)
-    return Rejection(Fault.RATE, "rate-limited", body.message)
+        return Rejection(AtFault.SETUP, NO_CREDIT.reason, body.message, NO_CREDIT.hint)
+    return Rejection(AtFault.RATE, "rate-limited", body.message)
 
 
 def _by_status(status: int, said: str) -> Rejection:
     """What is left to go by where the words say nothing."""
     if status == 401:
-        return Rejection(Fault.SETUP, "invalid-key", said, KEY.hint)
+        return Rejection(AtFault.SETUP, "invalid-key", said, KEY.hint)
     if status == 402:
-        return Rejection(Fault.SETUP, "no-credit", said, NO_CREDIT.hint)
+        return Rejection(AtFault.SETUP, "no-credit", said, NO_CREDIT.hint)
     if status in (404, 405, 410) or 300 <= status < 400:
-        return Rejection(Fault.SETUP, "wrong-url", said, URL.hint)
+        return Rejection(AtFault.SETUP, "wrong-url", said, URL.hint)
     if status == 413:
-        return Rejection(Fault.PROMPT, "request-too-large", said)
+        return Rejection(AtFault.PROMPT, "request-too-large", said)
     if status in (408, 409, 425, 498) or status >= 500:
-        return Rejection(Fault.SERVER, "server-error", said)
-    return Rejection(Fault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
+        return Rejection(AtFault.SERVER, "server-error", said)
+    return Rejection(AtFault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
 
 
 def refused_parameter(said: str, codes: frozenset[str] = frozenset()) -> str | None:

@@ -1,15 +1,21 @@
-"""What clairgen takes from its surroundings: network, clock, sleep, randomness, environment variables."""
+"""What clairgen takes from its surroundings: network, clock, sleep, randomness, environment variables, open files."""
 
 import asyncio
+import contextlib
 import os
 import random
+import resource
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from clairgen.inference.transport import Transport
+
+_WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
+_RESERVED: Final = 32  # for what is opened while requests are in flight: the database, name look-ups, certificates
 
 
 def open_transport(note: Callable[[str], None] = lambda _sentence: None) -> Transport:
@@ -43,3 +49,20 @@ class Runtime:
     random: Callable[[], float] = random.random
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+
+
+def raise_open_file_limit() -> None:
+    """Raise the soft limit of open files to the hard limit, as every process may; many systems begin with 256 or 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _WANTED if hard == resource.RLIM_INFINITY else min(hard, _WANTED)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a further limit, which it does not name
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def connections_left() -> int:
+    """How many connections can still be opened, at least 1."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return _WANTED
+    return max(1, soft - sum(1 for _ in Path("/dev/fd").iterdir()) - _RESERVED)

@@ -1,11 +1,15 @@
 """How much the two answers of a pair differ: token Jaccard, character Levenshtein and length ratio (Section 3, Table 1).
 
+Also what a metric is, and the registry of metrics: these three, and those of plugins, which reports state beside them.
+
 The paper does not say what a token is, so the tokenizer is a named choice, and every number is stated with its name. On
 the published pairs of one of the paper's kinds, Penn Treebank words come closest to its figures.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
@@ -15,21 +19,17 @@ from rapidfuzz.process import cpdist
 
 from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.long_texts import TOO_LONG
-from clairgen.metrics.metric import Metric
 from clairgen.metrics.treebank import treebank_set
-from clairgen.records import Contrast
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
+from clairgen.plugins import Registry
+from clairgen.records import Contrast, Pair, StoredPair
 
 DEFAULT_TOKENIZER: Final = "treebank"
-
 MOST_CHARACTER_PAIRS: Final = 250_000_000_000
 """Two texts of half a million characters: Levenshtein takes time for each pair of characters, here about 20 seconds."""
-
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs are measured again."""
-
 _WORD = lazy_pattern(r"\w+")
-
 TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
     {
         "treebank": treebank_set,
@@ -38,6 +38,19 @@ TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
     }
 )
 """The named ways to split a text into tokens: Penn Treebank words, at whitespace, and runs of `\\w`; case is kept."""
+BATCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric of a pair's contrast: `measure(chosen, rejected)` is None for two texts without a value.
+
+    `summary` says in a few words what is measured and in which unit.
+    """
+
+    name: str
+    measure: Callable[[str, str], float | None]
+    summary: str
 
 
 def token_jaccard(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> float:
@@ -98,6 +111,26 @@ def contrasts(chosen: Sequence[str], rejected: Sequence[str], tokenizer: str = D
     ]
 
 
+async def measured(pairs: AsyncIterator[StoredPair], tokenizer: str) -> AsyncIterator[tuple[StoredPair, bool]]:
+    """Each pair with its contrast under `tokenizer`, in order, and whether that contrast is new and may be stored.
+
+    A contrast is new where the stored one is under another tokenizer or from an older version of the metrics. What was
+    not decided has none.
+    """
+    batch: list[StoredPair] = []
+    async for stored in pairs:
+        batch.append(stored)
+        if len(batch) == BATCH:
+            for one in await _with_contrasts(batch, tokenizer):
+                yield one
+            batch = []
+    for one in await _with_contrasts(batch, tokenizer):
+        yield one
+
+
+METRICS = Registry(Metric, "clairgen.metrics", (JACCARD, LEVENSHTEIN, LENGTH_RATIO))
+
+
 def _tokens(name: str) -> Callable[[str], set[str]]:
     if name not in TOKENIZERS:
         raise ConfigError(f"there is no tokenizer {name!r}; choose one of {', '.join(TOKENIZERS)}")
@@ -110,3 +143,21 @@ def _distances(chosen: Sequence[str], rejected: Sequence[str]) -> list[int]:
         return [character_levenshtein(ours, theirs) for ours, theirs in zip(chosen, rejected, strict=True)]
     distances: list[int] = cpdist(chosen, rejected, scorer=Levenshtein.distance, workers=-1).tolist()
     return distances
+
+
+async def _with_contrasts(batch: Sequence[StoredPair], tokenizer: str) -> list[tuple[StoredPair, bool]]:
+    stale = {
+        stored.id: stored.outcome
+        for stored in batch
+        if isinstance(stored.outcome, Pair) and (stored.contrast is None or stored.contrast.tokenizer != tokenizer)
+    }
+    fresh: dict[str, Contrast] = {}
+    if stale:
+        chosen = [pair.chosen.text for pair in stale.values()]
+        rejected = [pair.rejected.text for pair in stale.values()]
+        measured_again = await asyncio.to_thread(contrasts, chosen, rejected, tokenizer)
+        fresh = dict(zip(stale, measured_again, strict=True))
+    return [
+        (replace(stored, contrast=fresh[stored.id]), True) if stored.id in fresh else (stored, False)
+        for stored in batch
+    ]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _AFTER_FINAL_PERIOD = "])}>\"'"
 _JOINED_WORDS = ("cannot", "d'ye", "gimme", "gonna", "gotta", "lemme", "more'n", "wanna")

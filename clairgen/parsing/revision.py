@@ -5,10 +5,11 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass
 
+from clairgen.conversations import encodable
 from clairgen.parsing.sections import Header, Identifier
 from clairgen.parsing.wrapping import without_separators, without_wrapping
+from clairgen.patterns import lazy_pattern
 from clairgen.records import ParseStatus
-from clairgen.text import encodable, lazy_pattern
 from clairgen.thinking import without_thinking
 
 PARSER_VERSION: int = 1

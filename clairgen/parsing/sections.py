@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _BETWEEN_WORDS = r"(?:\\{0,2}_|-|[ \t]{1,2})?"
 _LINE_START = r"^[ \t\u00a0\ufeff>]*+(?:(?:\d{1,3}[.)]|[-*+•])[ \t]+)?+"

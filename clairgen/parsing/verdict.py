@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from clairgen.parsing.quotations import FENCE, without_quotations
-from clairgen.parsing.verdict_patterns import plain_letters
+from clairgen.conversations import encodable
+from clairgen.parsing.judge_language import FENCE, plain_letters, without_quotations
 from clairgen.parsing.verdict_signs import Says, Sign, Strength, signs
-from clairgen.text import encodable, lazy_pattern
+from clairgen.patterns import lazy_pattern
 from clairgen.thinking import without_thinking
 
 VERDICT_PARSER_VERSION: int = 1

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from clairgen.parsing.verdict_patterns import BEST, COLON, DRESS, LABEL, SOLUTION
-from clairgen.text import lazy_pattern
+from clairgen.parsing.judge_language import BEST, COLON, DRESS, LABEL, SOLUTION
+from clairgen.patterns import lazy_pattern
 
 AROUND = 120
 """Characters before and after that are looked at, which keeps reading linear in the text."""

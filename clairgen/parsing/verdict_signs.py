@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from clairgen.parsing.judge_language import COLON, DRESS, LABEL, MARK
 from clairgen.parsing.verdict_context import AROUND, Context
-from clairgen.parsing.verdict_patterns import COLON, DRESS, LABEL, MARK
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _NO_CHOICE = r"(?:it(?:'s| is) )?(?:an? )?(?:tied?|draw|both|neither|equal)"
 _FIRST = {"1", "one", "first", "1st", "former"}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 PLAIN_FENCES: Final = frozenset({"", "md", "markdown", "plain", "plaintext", "text", "txt"})
 """What a fence may name after its mark that is not a language of code."""

@@ -13,17 +13,16 @@ from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
-from clairgen.filters.skip import reason_to_skip
+from clairgen.filters.pipeline import reason_to_skip
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import AdviseConfig, advise_config
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
-from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.compare_pair import CompareContext, Comparisons, RewardModel, RewardScorer, compare_pair
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
-from clairgen.pipeline.reward_model import RewardModel, RewardScorer
 from clairgen.pipeline.session import TASKS_QUEUED, Session, session
 from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tally
 from clairgen.records import StoredPair, Variant

@@ -9,9 +9,9 @@ from clairgen.config.prices import check_budget, with_prices
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.factory import check_keys, with_revisions
-from clairgen.pipeline.differences import differences, sentence
+from clairgen.pipeline.compare_pair import RewardModel
+from clairgen.pipeline.config_changes import differences, sentence
 from clairgen.pipeline.plans import role_facts
-from clairgen.pipeline.reward_model import RewardModel
 from clairgen.recipes.judge import JUDGE_SLOTS
 from clairgen.recipes.recipe import RecipeContext
 from clairgen.store import Plan, RunDirectory, Store

@@ -12,10 +12,11 @@ from clairgen.config.role import Price, Role
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import limit_of_run
+from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
 from clairgen.pipeline.generate import Options, named_budget, other_run
 from clairgen.pipeline.ingest import ingest_state, same_source, source_facts
-from clairgen.pipeline.plans import PlannedRecipe, accepted_changes, has_other_tasks, plan_recipes, roles_used
+from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.task_survey import TaskSurvey
 from clairgen.records import Task, Usage
 from clairgen.sources import check_source

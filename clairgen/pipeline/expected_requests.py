@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from clairgen.config.role import Role
 from clairgen.errors import RequestFailedError
-from clairgen.pipeline.completions import Request, RoleRequests, answer_in, with_system
+from clairgen.patterns import lazy_pattern
+from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, with_system
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.records import Completion, Message, SampleRange, Task, Undecided, Usage
 from clairgen.store import Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
-from clairgen.text import lazy_pattern
 
 _PATTERN_TASKS = 100
 _STAND_IN = lazy_pattern(r"\[\[([a-z0-9-]+) [0-9a-f]{32}\]\]")

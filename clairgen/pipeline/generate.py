@@ -14,10 +14,11 @@ from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
+from clairgen.pipeline.config_changes import PreparedRun, prepare
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
-from clairgen.pipeline.plans import PlannedRecipe, PreparedRun, plan_recipes, prepare, roles_used
+from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import settle_run_filters, unsettle_run_filters
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session

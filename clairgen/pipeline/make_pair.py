@@ -8,7 +8,7 @@ from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.long_texts import in_thread, off_loop
 from clairgen.metrics.contrast import contrast
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress

@@ -8,11 +8,11 @@ from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
 from clairgen.config.role import Role
 from clairgen.errors import DrainedError, RunError
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline
-from clairgen.filters.settings import FilterSettings
 from clairgen.long_texts import close_workers
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress

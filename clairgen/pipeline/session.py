@@ -13,15 +13,14 @@ from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import StoreError
 from clairgen.inference.factory import open_pools
-from clairgen.inference.open_files import raise_open_file_limit
-from clairgen.inference.runtime import Runtime
+from clairgen.inference.runtime import Runtime, raise_open_file_limit
+from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
 from clairgen.pipeline.budget import Budget
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.store import RunDirectory, Store, writing
-from clairgen.version import __version__
 
 TASKS_QUEUED = 64
 """Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""

@@ -8,7 +8,7 @@ from clairgen.errors import ConfigError
 from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.recipes.revision import REVISER_SLOTS, revised
+from clairgen.recipes.reviser import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task, Undecided
 
 

@@ -2,7 +2,7 @@
 
 from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user
-from clairgen.recipes.revision import REVISER_SLOTS, revised
+from clairgen.recipes.reviser import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task, Undecided
 from clairgen.templates import transcript
 

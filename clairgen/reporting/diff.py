@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from rapidfuzz.distance import Indel
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 
 class DiffOp(StrEnum):

@@ -7,7 +7,7 @@ interval is Wilson's 95% interval; a judge leans to a position when the interval
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.reporting.former_names import with_former_names
+from clairgen.config.renamed import with_former_names
 from clairgen.stats import Estimate, share, wilson
 
 

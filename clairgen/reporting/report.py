@@ -26,37 +26,24 @@ too few pairs or without the `report` extra. Keys of earlier versions are still 
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from clairgen.metrics import contrast as metrics
-from clairgen.metrics.registry import METRICS
-from clairgen.metrics.stream import measured
-from clairgen.records import Contrast, FilterAction, Pair, StoredPair
-from clairgen.reporting.former_names import with_former_names
-from clairgen.reporting.histograms import Histogram, Histograms
-from clairgen.reporting.plugin_metrics import MetricEstimates, PluginMetrics
+from clairgen.config.renamed import with_former_names
+from clairgen.metrics.contrast import METRICS, measured
+from clairgen.records import FilterAction, Pair, StoredPair
+from clairgen.reporting.pair_metrics import (
+    ContrastEstimates,
+    ContrastMeans,
+    Histogram,
+    Histograms,
+    MetricEstimates,
+    PluginMetrics,
+    contrast_under,
+)
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.stats import Estimate, Mean
 from clairgen.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class ContrastEstimates:
-    """Mean contrast over some pairs: token Jaccard x100, character edits, and the ratio of characters, chosen to rejected."""
-
-    jaccard: Estimate
-    levenshtein: Estimate
-    length_ratio: Estimate
-
-    def to_json(self) -> dict[str, Any]:
-        """The three estimates as an object."""
-        return {
-            "jaccard": self.jaccard.to_json(),
-            "levenshtein": self.levenshtein.to_json(),
-            "length_ratio": self.length_ratio.to_json(),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +115,8 @@ class RecipeNumbers:
         self._marked: Counter[str] = Counter()
         self._retried = 0
         self._failed_checks: Counter[str] = Counter()
-        self._all = _Means()
-        self._kept = _Means()
+        self._all = ContrastMeans()
+        self._kept = ContrastMeans()
         self._histograms = Histograms()
 
     def add(self, stored: StoredPair) -> None:
@@ -141,7 +128,7 @@ class RecipeNumbers:
         reason = _reason_for_dropping(stored)
         if reason is not None:
             self._dropped[reason] += 1
-        contrast = _contrast_under(self.tokenizer, stored)
+        contrast = contrast_under(self.tokenizer, stored)
         if contrast is None:
             return
         self._all.add(contrast)
@@ -182,40 +169,11 @@ class RecipeNumbers:
         )
 
 
-@dataclass(slots=True)
-class _Means:
-    jaccard: Mean = field(default_factory=Mean)
-    levenshtein: Mean = field(default_factory=Mean)
-    length_ratio: Mean = field(default_factory=Mean)
-
-    def add(self, contrast: Contrast) -> None:
-        self.jaccard.add(100 * contrast.jaccard)
-        self.levenshtein.add(contrast.levenshtein)
-        if contrast.length_ratio is not None:
-            self.length_ratio.add(contrast.length_ratio)
-
-    def estimates(self) -> ContrastEstimates:
-        return ContrastEstimates(self.jaccard.estimate(), self.levenshtein.estimate(), self.length_ratio.estimate())
-
-
 def _reason_for_dropping(stored: StoredPair) -> str | None:
     """Why the pair is not kept; what was not decided never is, whatever the filters are set to."""
     if stored.dropped_by is not None:
         return stored.dropped_by.reason
     return None if isinstance(stored.outcome, Pair) else stored.outcome.reason.value
-
-
-def _contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
-    """The pair's contrast; computed again if the stored Jaccard uses another tokenizer."""
-    if not isinstance(stored.outcome, Pair):
-        return None
-    chosen, rejected = stored.outcome.chosen, stored.outcome.rejected
-    if stored.contrast is None:
-        return metrics.contrast(chosen.text, rejected.text, tokenizer)
-    if stored.contrast.tokenizer != tokenizer:
-        jaccard = metrics.token_jaccard(chosen.text, rejected.text, tokenizer)
-        return replace(stored.contrast, jaccard=jaccard, tokenizer=tokenizer)
-    return stored.contrast
 
 
 def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ import re
 from rich.style import Style
 from rich.text import Text
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _ACTS_OR_HIDES = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f\xad"

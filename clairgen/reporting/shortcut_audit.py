@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from clairgen.config.renamed import deprecated
 from clairgen.records import Pair, StoredPair
-from clairgen.reporting.former_names import deprecated
 from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, mean_of
 

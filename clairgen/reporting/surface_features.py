@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from clairgen.text import lazy_pattern
+from clairgen.patterns import lazy_pattern
 
 _BEGINNING = 80
 _END = 200

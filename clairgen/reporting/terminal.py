@@ -7,10 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.reporting import paper
-from clairgen.reporting.plugin_metrics import MetricEstimates
+from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
-from clairgen.reporting.report import ContrastEstimates, RecipeReport
+from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
 from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureShift
 from clairgen.stats import Estimate
@@ -132,7 +131,7 @@ def _mean_and_error(estimate: Estimate, digits: int) -> tuple[str, str]:
 
 
 def _published(recipe: str) -> tuple[str, ...]:
-    row = paper.TABLE_1.get(recipe)
+    row = TABLE_1.get(recipe)
     if row is None:
         return ("",) * 8
     return ("paper", f"{row.n:,}", f"{row.jaccard:.2f}", "", f"{row.levenshtein:,.0f}", "", "", "")
@@ -143,9 +142,9 @@ def _how_to_compare(reports: Sequence[RecipeReport]) -> Text:
     text = Text("Tokenizer of the Jaccard: ")
     text.append(", ".join(tokenizers), "bold")
     text.append(". Figures under another tokenizer do not compare.")
-    if any(report.recipe in paper.TABLE_1 for report in reports):
+    if any(report.recipe in TABLE_1 for report in reports):
         text.append(
-            f" The paper's ({paper.SOURCE}) is not stated; a Treebank-like one comes closest to its figures.", "dim"
+            f" The paper's ({TABLE_1_SOURCE}) is not stated; a Treebank-like one comes closest to its figures.", "dim"
         )
     return text
 

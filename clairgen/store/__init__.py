@@ -3,12 +3,11 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
-from clairgen.store.filter_sets import FilterResult
-from clairgen.store.metadata import Plan, metadata_row
+from clairgen.store.metadata import FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure, PairChoice
 from clairgen.store.spending import Call, Spending, Spent
-from clairgen.store.statement import Statement
+from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
 

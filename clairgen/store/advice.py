@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from clairgen.records import Variant
 from clairgen.store.completions import now
 from clairgen.store.reader import Reader
-from clairgen.store.statement import Statement, Write
+from clairgen.store.statements import Statement, Write
 
 
 @dataclass(frozen=True, slots=True)

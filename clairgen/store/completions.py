@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.records import Completion, Usage
-from clairgen.store.messages import messages_json_row
 from clairgen.store.reader import Lookups, Reader
-from clairgen.store.statement import Statement, Write
+from clairgen.store.statements import Statement, Write, messages_json_row
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "

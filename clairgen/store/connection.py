@@ -8,8 +8,8 @@ from pathlib import Path
 import aiosqlite
 
 from clairgen.errors import RunError, StoreError
-from clairgen.store.messages import COMPRESSED, compressed
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
+from clairgen.store.statements import COMPRESSED, compressed
 
 _BUSY_SECONDS = 30
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "afs"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from clairgen.records import Pair, ParseStatus, Undecided
 from clairgen.store.reader import Reader
-from clairgen.store.statement import Statement
+from clairgen.store.statements import Statement
 
 _OF_MADE_PAIRS = "FROM judgements a JOIN pairs p ON p.task_id = a.task_id AND p.recipe = a.recipe AND p.status = 'made'"
 

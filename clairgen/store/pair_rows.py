@@ -24,8 +24,7 @@ from clairgen.records import (
     Variant,
 )
 from clairgen.store.completions import now
-from clairgen.store.messages import messages_of
-from clairgen.store.statement import Statement
+from clairgen.store.statements import Statement, messages_of
 
 SELECT_PAIRS: Final = """
 SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.rejected,

@@ -10,7 +10,6 @@ from clairgen.records import FilterAction, Finding, StoredPair
 from clairgen.store.advice import outdated_row
 from clairgen.store.completions import now
 from clairgen.store.judgements import judgement_rows
-from clairgen.store.messages import messages_row
 from clairgen.store.pair_rows import (
     SELECT_PAIRS,
     MadePair,
@@ -22,7 +21,7 @@ from clairgen.store.pair_rows import (
     update_row,
 )
 from clairgen.store.reader import Reader
-from clairgen.store.statement import Write
+from clairgen.store.statements import Write, messages_row
 
 _PAGE = 512
 

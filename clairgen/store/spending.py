@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clairgen.store.completions import now
 from clairgen.store.reader import Reader
-from clairgen.store.statement import Write
+from clairgen.store.statements import Write
 
 _LARGEST = 2**62  # token counts come from servers, and SQLite's integers end at 2**63
 

@@ -10,14 +10,13 @@ from clairgen.store.advice import Advice
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
-from clairgen.store.filter_sets import FilterSets
 from clairgen.store.judgements import Judgements
-from clairgen.store.metadata import Metadata
+from clairgen.store.metadata import FilterSets, Metadata
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
 from clairgen.store.spending import Spending
-from clairgen.store.statement import Statement
+from clairgen.store.statements import Statement
 from clairgen.store.tasks import Tasks
 from clairgen.store.writer import Writer
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from clairgen.keys import pair_id
 from clairgen.records import Task
-from clairgen.store.messages import answers_body, answers_of, messages_of, messages_row
 from clairgen.store.metadata import metadata_row
 from clairgen.store.reader import Reader
-from clairgen.store.statement import Statement, Write
+from clairgen.store.statements import Statement, Write, answers_body, answers_of, messages_of, messages_row
 from clairgen.tasks import Row
 
 _PAGE = 512

@@ -14,7 +14,7 @@ import aiosqlite
 
 from clairgen.errors import StoreError
 from clairgen.store.connection import store_errors
-from clairgen.store.statement import Statement
+from clairgen.store.statements import Statement
 
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
 """Statements to commit together, and the future of who waits for that."""

@@ -4,9 +4,8 @@ from collections.abc import Collection, Mapping
 
 from pydantic import BaseModel
 
+from clairgen.config.key_reference import ROLES, Group, Key, groups
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import Group, Key, groups
-from clairgen.config.schema import ROLES
 from clairgen.config.starter import yaml_value
 from clairgen_train.settings import CONFIGS, MACHINE_SETTINGS, TrainingSettings
 from docs.generator.markdown import code, fenced, table

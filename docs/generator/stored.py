@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import clairgen.errors
 import clairgen.reporting.report
 import clairgen.reporting.training.report
-from clairgen.exporting.rows import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
+from clairgen.exporting.columns import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
 from clairgen.reporting.training.diagnostics.registry import RULES
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table

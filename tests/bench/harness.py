@@ -21,7 +21,7 @@ from clairgen.config.role import Role
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.inference.factory import open_pools
 from clairgen.inference.runtime import Runtime, open_transport
-from clairgen.pipeline.completions import CompletionClient
+from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message
 from clairgen.store import RunDirectory, writing

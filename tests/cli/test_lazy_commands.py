@@ -16,13 +16,9 @@ from tests.cli.commands import clairgen
 NOT_COMMANDS = {
     "app",
     "commands",
-    "exit_codes",
     "output",
-    "pairs_table",
-    "progress",
-    "recipe_names",
+    "display",
     "signals",
-    "spending",
 }
 
 

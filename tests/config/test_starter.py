@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from clairgen.config.file import load_config, parse_config
+from clairgen.config.key_reference import groups
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import groups
 from clairgen.config.starter import starter_configuration
 from clairgen.recipes.registry import RECIPES
 from tests.cli.commands import clairgen

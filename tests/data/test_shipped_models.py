@@ -14,7 +14,7 @@ import pytest
 
 from clairgen.data.classroom.questions import draw, is_right, is_sound
 from clairgen.data.classroom.styles import STUDENT, STYLES, TEACHER
-from clairgen.embedded.address import embedded_address
+from clairgen.embedded.gguf import embedded_address
 from clairgen.embedded.server import serve
 from clairgen.parsing.revision import parse_revision
 from clairgen.parsing.verdict import parse_verdict

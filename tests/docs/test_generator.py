@@ -6,8 +6,8 @@ import pytest
 from pydantic import BaseModel
 
 import clairgen
+from clairgen.config.key_reference import groups
 from clairgen.config.models import RunConfig
-from clairgen.config.reference import groups
 from clairgen.store.schema import MIGRATIONS
 from clairgen_train.settings import TrainingSettings
 from docs.generator.__main__ import MARK, PAGES, PARTS, pages

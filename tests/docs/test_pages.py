@@ -16,8 +16,8 @@ import yaml
 
 import clairgen
 from clairgen.config.file import load_config, parse_config
+from clairgen.config.key_reference import configuration_schema
 from clairgen.config.renamed import RENAMED
-from clairgen.config.schema import configuration_schema
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES
 from clairgen.records import ParseStatus

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.embedded.address import EmbeddedAddress, embedded_address, is_embedded
+from clairgen.embedded.gguf import EmbeddedAddress, embedded_address, is_embedded
 from clairgen.errors import ConfigError
 
 

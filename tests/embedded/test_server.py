@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from clairgen.embedded.address import EmbeddedAddress
+from clairgen.embedded.gguf import EmbeddedAddress
 from clairgen.embedded.server import EmbeddedServers, serve
 from clairgen.errors import ConfigError, MissingExtraError
 from tests.embedded.tiny_gguf import write_tiny_gguf
@@ -25,7 +25,7 @@ GONE_WITHIN_SECONDS = 5.0
 PARENT = """
 import asyncio, signal, sys
 from pathlib import Path
-from clairgen.embedded.address import EmbeddedAddress
+from clairgen.embedded.gguf import EmbeddedAddress
 from clairgen.embedded.server import serve
 
 async def main():

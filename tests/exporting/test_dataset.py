@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
+from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
-from clairgen.exporting.rows import ExportFormat, ExportSummary
 from clairgen.records import FilterAction, Finding, StoredPair
 from tests.exporting.stored_pairs import stored_pair, with_task_text
 

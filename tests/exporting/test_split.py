@@ -2,7 +2,7 @@
 
 import pytest
 
-from clairgen.exporting.rows import is_test
+from clairgen.exporting.columns import is_test
 
 
 def test_split_depends_on_the_task_and_the_seed_alone() -> None:

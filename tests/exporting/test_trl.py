@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from clairgen.exporting.columns import ExportFormat
 from clairgen.exporting.dataset import DatasetWriter
-from clairgen.exporting.rows import ExportFormat
 from tests.exporting.stored_pairs import stored_pair
 
 MISSING = [package for package in ("torch", "transformers", "trl") if importlib.util.find_spec(package) is None]

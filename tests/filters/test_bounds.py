@@ -9,7 +9,7 @@ from clairgen.filters.jaccard import JACCARD
 from clairgen.filters.length_ratio import LENGTH_RATIO
 from clairgen.filters.levenshtein import LEVENSHTEIN
 from clairgen.filters.options import Range
-from clairgen.metrics.metric import Metric
+from clairgen.metrics.contrast import Metric
 from clairgen.records import Contrast
 from tests.filters.pairs import USUAL, answer, pair
 

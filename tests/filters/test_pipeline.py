@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import ConfigError
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.registry import FILTERS
-from clairgen.filters.settings import FilterSettings
 from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, ParseStatus, Undecided
 from tests.filters.pairs import USUAL, answer, pair, undecided
 

@@ -1,6 +1,6 @@
 import pytest
 
-from clairgen.inference.cut_prompts import CutPrompts
+from clairgen.inference.pool import CutPrompts
 
 
 def lengths_found(prompts: list[tuple[int | None, str]]) -> list[list[int]]:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from clairgen.inference.rejection_rules import Fault
+from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import classified, error_body, refused_parameter
 
 
@@ -94,7 +94,7 @@ PROMPT: list[tuple[str, int, Any]] = [
 ]
 
 
-def of(status: int, content: object) -> tuple[Fault, str]:
+def of(status: int, content: object) -> tuple[AtFault, str]:
     body = error_body(content) or error_body({"error": "no explanation"})
     assert body is not None
     found = classified(body.status or status if status == 200 else status, body)
@@ -103,31 +103,31 @@ def of(status: int, content: object) -> tuple[Fault, str]:
 
 @pytest.mark.parametrize(("reason", "status", "content"), SETUP)
 def test_faults_of_account_model_or_address_concern_every_request(reason: str, status: int, content: object) -> None:
-    assert of(status, content) == (Fault.SETUP, reason)
+    assert of(status, content) == (AtFault.SETUP, reason)
 
 
 @pytest.mark.parametrize(("reason", "status", "content"), PROMPT)
 def test_faults_of_one_prompt_concern_its_task_alone(reason: str, status: int, content: object) -> None:
-    assert of(status, content) == (Fault.PROMPT, reason)
+    assert of(status, content) == (AtFault.PROMPT, reason)
 
 
 @pytest.mark.parametrize(
     ("status", "content", "fault"),
     [
-        (429, openai("Rate limit reached for requests"), Fault.RATE),
-        (200, {"error": {"code": 429, "message": "Provider returned error"}}, Fault.RATE),
-        (200, {"error": {"code": 502, "message": "Upstream is away"}}, Fault.SERVER),
-        (503, openai("Loading model"), Fault.SERVER),
-        (500, openai("Internal error while checking the API key service"), Fault.SERVER),
-        (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, Fault.SERVER),
-        (400, openai("Bad Request"), Fault.UNCLEAR),
-        (422, openai("The messages must alternate between user and assistant"), Fault.UNCLEAR),
-        (403, openai("Forbidden"), Fault.UNCLEAR),
-        (418, openai("I'm a teapot"), Fault.UNCLEAR),
+        (429, openai("Rate limit reached for requests"), AtFault.RATE),
+        (200, {"error": {"code": 429, "message": "Provider returned error"}}, AtFault.RATE),
+        (200, {"error": {"code": 502, "message": "Upstream is away"}}, AtFault.SERVER),
+        (503, openai("Loading model"), AtFault.SERVER),
+        (500, openai("Internal error while checking the API key service"), AtFault.SERVER),
+        (529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, AtFault.SERVER),
+        (400, openai("Bad Request"), AtFault.UNCLEAR),
+        (422, openai("The messages must alternate between user and assistant"), AtFault.UNCLEAR),
+        (403, openai("Forbidden"), AtFault.UNCLEAR),
+        (418, openai("I'm a teapot"), AtFault.UNCLEAR),
     ],
 )
 def test_what_the_words_leave_open_is_told_by_the_status_or_stays_unclear(
-    status: int, content: object, fault: Fault
+    status: int, content: object, fault: AtFault
 ) -> None:
     assert of(status, content)[0] is fault
 

@@ -1,6 +1,6 @@
 import pytest
 
-from clairgen.inference.waits import retry_after_seconds
+from clairgen.inference.announced_limits import retry_after_seconds
 
 NOW = 1795694400.0  # 2026-11-26T12:00:00Z
 

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from clairgen.metrics import contrast as metrics
-from clairgen.metrics.stream import BATCH, measured
+from clairgen.metrics.contrast import BATCH, measured
 from clairgen.records import StoredPair
 from tests.reporting.made import USUAL, stored_pair
 

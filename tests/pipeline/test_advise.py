@@ -13,7 +13,7 @@ from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, advise
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Outcome
-from clairgen.recipes.revision import REVISER_SLOTS
+from clairgen.recipes.reviser import REVISER_SLOTS
 from clairgen.records import Message, SampleRange, Variant
 from clairgen.store import RunDirectory, reading
 from clairgen.templates import load_template

@@ -9,11 +9,11 @@ import pytest
 from clairgen import api
 from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, DrainedError, EndpointsError, InputError, RunError
-from clairgen.filters.settings import FilterSettings
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
-from clairgen.recipes.revision import REVISER_SLOTS
+from clairgen.recipes.reviser import REVISER_SLOTS
 from clairgen.records import Pair, Undecided
 from clairgen.templates import load_template
 from tests.clocks import FakeClock

@@ -6,7 +6,7 @@ import pytest
 
 from clairgen import api
 from clairgen.errors import ConfigError, RunError
-from clairgen.filters.settings import FilterSettings
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs, unsettle_run_filters
 from clairgen.pipeline.reparse import reparse

@@ -7,7 +7,7 @@ import pytest
 
 from clairgen import api
 from clairgen.errors import RunError
-from clairgen.filters.settings import FilterSettings
+from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse

@@ -7,8 +7,8 @@ import pytest
 
 from clairgen.errors import DrainedError, InputError
 from clairgen.pipeline.advise import AdviseOptions, advise
+from clairgen.pipeline.compare_pair import RewardScorer
 from clairgen.pipeline.generate import generate
-from clairgen.pipeline.reward_model import RewardScorer
 from clairgen.recipes.compare import Outcome
 from clairgen.records import Message, Variant
 from tests.judges import likes_winners, playing

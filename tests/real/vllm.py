@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.embedded.address import embedded_address
+from clairgen.embedded.gguf import embedded_address
 from clairgen.embedded.server import serve
 from clairgen.errors import UserError
 from tests.cli.commands import Done, process

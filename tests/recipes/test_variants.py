@@ -9,13 +9,13 @@ import pytest
 
 from clairgen import api
 from clairgen.config.models import RevisionCheck
-from clairgen.embedded.address import embedded_address
+from clairgen.embedded.gguf import embedded_address
 from clairgen.embedded.server import serve
 from clairgen.errors import ConfigError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import generate
 from clairgen.recipes.registry import RECIPES
-from clairgen.recipes.revision import CHECKS, edit_share, failed_check
+from clairgen.recipes.reviser import CHECKS, edit_share, failed_check
 from clairgen.records import Answer, Pair, ParseStatus, Undecided
 from clairgen.templates import load_template, shipped_templates
 from tests.runs import REVISER, STRONGER, TARGET, config, played, questions, write_tasks

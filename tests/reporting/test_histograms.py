@@ -1,5 +1,5 @@
 from clairgen.records import Contrast
-from clairgen.reporting.histograms import SCALES, Histograms
+from clairgen.reporting.pair_metrics import SCALES, Histograms
 
 
 def test_each_value_falls_into_the_bin_that_holds_it() -> None:

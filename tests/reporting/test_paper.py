@@ -1,4 +1,4 @@
-from clairgen.reporting.paper import TABLE_1, PaperContrast
+from clairgen.reporting.pair_metrics import TABLE_1, PaperContrast
 
 
 def test_table_1_of_the_paper() -> None:

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from clairgen.errors import ConfigError
-from clairgen.metrics.metric import Metric
-from clairgen.reporting.plugin_metrics import PluginMetrics
+from clairgen.metrics.contrast import Metric
+from clairgen.reporting.pair_metrics import PluginMetrics
 from tests.reporting.made import stored_pair
 
 SAVED = Metric("words_saved", lambda chosen, rejected: len(rejected.split()) - len(chosen.split()), "Words saved")

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from clairgen.reporting.paper import TABLE_1
-from clairgen.reporting.plugin_metrics import MetricEstimates
+from clairgen.reporting.pair_metrics import TABLE_1, MetricEstimates
 from clairgen.reporting.report import RecipeNumbers, RecipeReport
 from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.reporting.terminal import print_reports

@@ -8,7 +8,7 @@ import pytest
 
 from clairgen.errors import StoreError
 from clairgen.store.connection import open_writer
-from clairgen.store.statement import Statement
+from clairgen.store.statements import Statement
 from clairgen.store.writer import Writer
 
 PUT = "INSERT INTO meta (key, value) VALUES (?, ?)"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 from tests.training.tiny import given_log_probs, pair_trainer, prepared_pairs, unpaired_trainer
 
 BETA, KL = 0.1, 4.0

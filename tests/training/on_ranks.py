@@ -6,8 +6,8 @@ from pathlib import Path
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.settings import Objective
 from tests.training.tiny import pair_trainer, prepared_pairs
 
 BY_TRL: list[bool] = []

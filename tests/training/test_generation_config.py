@@ -7,7 +7,7 @@ import pytest
 from transformers import GenerationConfig
 
 from clairgen.errors import InputError
-from clairgen_train.generation_config import repair_generation_config
+from clairgen_train.model import repair_generation_config
 from clairgen_train.run import prepare
 from tests.training.small_run import pair, saved_model, settings, trained, written
 

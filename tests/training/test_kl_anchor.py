@@ -13,7 +13,7 @@ from transformers import LlamaForCausalLM, TrainerCallback, TrainerControl, Trai
 
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 from tests.training.on_ranks import train
 from tests.training.ranks import on_ranks
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama

@@ -18,7 +18,7 @@ from clairgen_train.losses import (
     pair_losses,
     sft,
 )
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 GRID = torch.linspace(-6, 6, 49, dtype=torch.float64)

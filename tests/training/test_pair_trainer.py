@@ -12,8 +12,8 @@ from transformers import MixtralConfig, MixtralForCausalLM, set_seed
 
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.settings import Objective
 from tests.training.agreement import agreements
 from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
 

@@ -16,10 +16,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import run as training
-from clairgen_train.objectives import Objective
-from clairgen_train.resources import resource_errors
+from clairgen_train.interruptions import resource_errors
 from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder
+from clairgen_train.settings import Objective
 from tests.training.small_run import pair, settings, trained, written
 
 

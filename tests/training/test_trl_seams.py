@@ -13,8 +13,8 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_trainer import TRL_PAIR_LOSSES
+from clairgen_train.settings import Objective
 from clairgen_train.unpaired_trainer import TRL_UNPAIRED_LOSSES
 from tests.training.tiny import pair_trainer, prepared_pairs, unpaired_trainer
 

@@ -9,7 +9,7 @@ from transformers import LlamaForCausalLM
 
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.losses import apo_zero_unpaired, kto
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.training.tiny import prepared_pairs, tiny_llama, unpaired_trainer
 

@@ -10,9 +10,9 @@ from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from trl import DPOConfig, KTOConfig
 
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.settings import Objective
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.exporting.test_trl import byte_tokenizer
 

@@ -4,8 +4,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import pair_log_probs, policy_score
-from clairgen_train.progress import say
 from clairgen_train.sampling import sampled_answers
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.trajectories import HeldOutMeasurement, TrajectoryRecorder

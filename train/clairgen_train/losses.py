@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 
 def dpo(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:

@@ -1,16 +1,23 @@
-"""The model to train and its tokenizer, loaded from a folder or the hub, and the adapters it may get."""
+"""The model to train, its tokenizer and generation settings, loaded from a folder or the hub, and the adapters it may get.
 
+Generation settings that transformers would refuse to save are repaired or refused before training.
+"""
+
+import re
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import GenerationConfig
 
 from clairgen.errors import ConfigError, InputError, MissingExtraError
-from clairgen_train.generation_config import repair_generation_config
 from clairgen_train.settings import Lora, TrainingSettings
 
 if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+_NAMED = re.compile(r"^- `(\w+)`:", re.MULTILINE)
 
 
 def vocabulary_size(settings: TrainingSettings) -> int:
@@ -98,6 +105,40 @@ def lora_config(lora: Lora) -> "LoraConfig":
     )
 
 
+def repair_generation_config(config: GenerationConfig, model: str) -> list[str]:
+    """Unset what has no effect in `config`, such as a temperature without sampling; the names of what was unset.
+
+    Raises InputError where it could not be saved even then; `model` names it in the sentence.
+    """
+    unset: list[str] = []
+    while True:
+        try:
+            config.validate(strict=True)
+        except ValueError as error:
+            names = [name for name in _NAMED.findall(str(error)) if getattr(config, name, None) is not None]
+            if not names:
+                raise InputError(_refusal(model, error)) from error
+            for name in names:
+                setattr(config, name, None)
+            unset += names
+        else:
+            return unset
+
+
+def check_generation_config(settings: TrainingSettings) -> list[str]:
+    """The names that `repair_generation_config` will unset, from the model's files alone; empty if it has no such file.
+
+    Raises InputError for generation settings that cannot be loaded or saved.
+    """
+    try:
+        config = GenerationConfig.from_pretrained(settings.model, revision=settings.revision or "main")
+    except OSError:
+        return []
+    except ValueError as error:
+        raise InputError(_refusal(settings.model, error)) from error
+    return repair_generation_config(config, settings.model)
+
+
 def _require_padding(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> None:
     """Pad with the end token, or else with any token, where the padding token is missing or the model has no embedding for it.
 
@@ -132,4 +173,11 @@ def _not_loaded(settings: TrainingSettings, error: Exception) -> str:
     return (
         f"the model {settings.model} cannot be loaded; give a folder with config.json and safetensors, or a name on the hub "
         f"({reason})"
+    )
+
+
+def _refusal(model: str, error: ValueError) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return (
+        f"the trained model could not be saved with the generation_config.json of {model}; correct that file ({reason})"
     )

@@ -19,9 +19,9 @@ from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.objectives import Objective
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.sampling import sampled_pairs
+from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
 TRL_PAIR_LOSSES = {

@@ -12,8 +12,8 @@ from accelerate.utils import broadcast_object_list, is_peft_model
 from trl.models import prepare_deepspeed
 
 from clairgen.errors import InputError
+from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import PairLogProbs, Score, pair_log_probs
-from clairgen_train.progress import say
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -12,22 +12,18 @@ import transformers
 from accelerate import PartialState
 
 from clairgen.errors import DrainedError
-from clairgen_train.card import card
 from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
-from clairgen_train.divergence import StopOnDivergence
-from clairgen_train.generation_config import check_generation_config
 from clairgen_train.held_out import held_out_recorder
+from clairgen_train.interruptions import StopOnDivergence, StopOnSignal, resource_errors
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
-from clairgen_train.model import load_model, load_tokenizer, lora_config, vocabulary_size
-from clairgen_train.objectives import Objective
+from clairgen_train.metrics_log import ProgressLog, say
+from clairgen_train.model import check_generation_config, load_model, load_tokenizer, lora_config, vocabulary_size
+from clairgen_train.model_card import card
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
-from clairgen_train.progress import ProgressLog, say
 from clairgen_train.reference import CachedReferences, cache_folder
-from clairgen_train.resources import resource_errors
 from clairgen_train.run_folder import RunFolder
-from clairgen_train.settings import TrainingSettings
-from clairgen_train.signals import StopOnSignal
+from clairgen_train.settings import Objective, TrainingSettings
 from clairgen_train.trajectories import final_metrics
 from clairgen_train.trl_config import default_precision, require_batch_size, trl_config
 from clairgen_train.unpaired_trainer import UnpairedTrainer

@@ -1,4 +1,4 @@
-"""The settings of a training run, every key explained; the defaults are the paper's (section 5.2)."""
+"""The settings of a training run, every key explained, and its objectives; the defaults are the paper's (section 5.2)."""
 
 import enum
 from pathlib import Path
@@ -9,14 +9,35 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
-from clairgen_train.objectives import Objective
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]
 
 
+class Objective(enum.StrEnum):
+    """What a training run minimizes; the value is the name in settings and in a data set's column `objective`."""
+
+    APO_ZERO = "apo-zero"
+    APO_DOWN = "apo-down"
+    DPO = "dpo"
+    KTO_PAIR = "kto-pair"
+    SFT = "sft"
+    KTO = "kto"
+    APO_ZERO_UNPAIRED = "apo-zero-unpaired"
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether it takes the chosen and the rejected answer to a prompt together."""
+        return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
+
+    @property
+    def code(self) -> int:
+        """Its number in a prepared data set's column `objective`: its position in this list."""
+        return list(Objective).index(self)
+
+
 class Truncation(enum.StrEnum):
-    """How a pair that is too long is truncated; see `data.truncate`."""
+    """How a pair that is too long is truncated; see `data.tokenize`."""
 
     EACH = "each"
     TRL_2024 = "trl-2024"

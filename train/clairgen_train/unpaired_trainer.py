@@ -7,7 +7,7 @@ from trl import KTOConfig, KTOTrainer
 
 from clairgen.errors import ConfigError
 from clairgen_train.data.unpair import BlockSampler, labeled_answers
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 TRL_UNPAIRED_LOSSES = {Objective.KTO: "kto", Objective.APO_ZERO_UNPAIRED: "apo_zero_unpaired"}
 """The objectives for single answers, by TRL's names; TRL computes both losses."""

@@ -6,7 +6,7 @@ from datasets import Dataset
 from trl import DPOConfig
 
 from clairgen.errors import ConfigError, InputError
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 
 def validate_loss_options(args: DPOConfig) -> None:

@@ -15,7 +15,7 @@ from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import asked, draw, recognised
 from classroom_models import checkpoint, gguf_file
 from classroom_models.card import card
-from classroom_models.decoding import answers
+from classroom_models.checkpoint import answers
 from classroom_models.examples import Answered, Lessons
 from classroom_models.llama import Llama
 from classroom_models.measuring import measured

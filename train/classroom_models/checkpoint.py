@@ -1,17 +1,19 @@
-"""A trained model as transformers reads it: bf16 safetensors, config, tokenizer."""
+"""A trained model as transformers reads it (bf16 safetensors, config, tokenizer), and its answers, many at once, in torch."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, set_seed
 
 from classroom_models import tokens
 from classroom_models.llama import NORM_EPSILON, ROPE_BASE, Llama
 from classroom_models.recipe import Shape
 
 CONTEXT_TOKENS = 512
+_ROWS = 256
 
 
 def save(model: Llama, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -62,6 +64,24 @@ def load(shape: Shape, folder: Path) -> Llama:
     weights = load_file(folder / "model.safetensors")
     model.load_state_dict({name.removeprefix("model."): weight.float() for name, weight in weights.items()})
     return model
+
+
+@torch.no_grad()
+def answers(folder: Path, prompts: list[str], *, temperature: float, seed: int, max_tokens: int = 96) -> list[str]:
+    """One sampled answer a prompt; an answer that does not end in time is cut."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    set_seed(seed)
+    texts: list[str] = []
+    for start in range(0, len(prompts), _ROWS):
+        chats = [[{"role": "user", "content": prompt}] for prompt in prompts[start : start + _ROWS]]
+        read = tokenizer.apply_chat_template(
+            chats, add_generation_prompt=True, padding=True, return_dict=True, return_tensors="pt"
+        )
+        rows = model.generate(**read, do_sample=True, temperature=temperature, top_k=0, max_new_tokens=max_tokens)
+        written = rows[:, read["input_ids"].shape[1] :]
+        texts += [text.strip() for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+    return texts
 
 
 def _write_json(path: Path, value: object) -> None:

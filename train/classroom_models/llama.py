@@ -103,11 +103,6 @@ class Llama(nn.Module):
         return functional.linear(self.norm(wanted), self.embed_tokens.weight)
 
 
-def causal_bias(tokens: int, dtype: torch.dtype) -> Tensor:
-    """A bias [1, 1, tokens, tokens] that lets every token look at itself and back."""
-    return torch.full((tokens, tokens), -1e4, dtype=dtype).triu(1)[None, None]
-
-
 def _initial_spread(name: str, shape: Shape) -> float:
     if "embed" in name:
         return 0.02

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from clairgen.data.classroom.questions import Question, is_right, is_sound
-from clairgen.embedded.address import EmbeddedAddress
+from clairgen.embedded.gguf import EmbeddedAddress
 from clairgen.embedded.server import serve
 from clairgen.parsing.revision import parse_revision
 from clairgen.parsing.verdict import parse_verdict

@@ -7,7 +7,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from clairgen.reporting.histograms import Histogram
+from clairgen.reporting.pair_metrics import Histogram
 from clairgen.reporting.shortcut_audit import Audit
 
 MOST_BARS = 12

@@ -13,10 +13,10 @@ from typing import Any
 from markupsafe import Markup
 
 from clairgen.records import Pair, StoredPair
-from clairgen.reporting import paper
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
-from clairgen.reporting.html.page import asset, rendered, write_html
+from clairgen.reporting.html.frame import asset, rendered, write_html
+from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
@@ -107,7 +107,8 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     values = {
         "reports": reports,
         "several_runs": len({report.run for report in reports}) > 1,
-        "paper": paper,
+        "table_1": TABLE_1,
+        "table_1_source": TABLE_1_SOURCE,
         "charts": _charts(reports),
         "shifts": [None if report.audit is None else shift_svg(report.audit) for report in reports],
         "tokenizers": sorted({report.tokenizer for report in reports}),

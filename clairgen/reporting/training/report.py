@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from clairgen.reporting.former_names import with_former_names
+from clairgen.config.renamed import with_former_names
 from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic
 from clairgen.reporting.training.diagnostics.registry import diagnostics
 from clairgen.reporting.training.trajectory import Floats, Trajectory

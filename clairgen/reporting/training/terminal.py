@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
-from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Kind, figure
+from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, DiagnosticKind, figure
 from clairgen.reporting.training.diagnostics.registry import cautions, differing_settings
 from clairgen.reporting.training.report import Measurement, TrainingReport
 from clairgen.stats import Estimate
@@ -131,7 +131,7 @@ def _findings(report: TrainingReport, reports: Sequence[TrainingReport]) -> Iter
 
 
 def _sentences(one: Diagnostic) -> Text:
-    warning = one.kind is Kind.WARNING
+    warning = one.kind is DiagnosticKind.WARNING
     words = Text(f"{one.name}{'' if warning else ' (a remark)'}. ", "bold yellow" if warning else "bold")
     return words.append(f"{one.seen} {one.may_mean} {one.to_try}", "not bold")
 

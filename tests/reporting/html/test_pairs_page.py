@@ -10,7 +10,7 @@ import pytest
 from clairgen.errors import InputError
 from clairgen.records import Answer, ParseStatus, Task, Undecided
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
-from clairgen.reporting.plugin_metrics import MetricEstimates
+from clairgen.reporting.pair_metrics import MetricEstimates
 from clairgen.reporting.position_bias import judge_report
 from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate

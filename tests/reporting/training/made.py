@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from clairgen.reporting.training.load import FILE, read_trajectory
 from clairgen.reporting.training.trajectory import Trajectory
+from clairgen.reporting.training.trajectory_files import FILE, read_trajectory
 
 Plan = Callable[[float], float]
 """From the share of the run that is done, 0 to 1, to a mean change in nats since its start."""

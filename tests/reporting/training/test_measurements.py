@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from clairgen.reporting.training.load import FILE, read_trajectory
 from clairgen.reporting.training.report import measurements
+from clairgen.reporting.training.trajectory_files import FILE, read_trajectory
 from clairgen.stats import Estimate
 from tests.reporting.training.made import HEALTHY, Planned, trajectory, write
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from clairgen.reporting.training.paired import mean_change, t_quantile
+from clairgen.reporting.training.trajectory import mean_change, t_quantile
 
 
 @pytest.mark.slow

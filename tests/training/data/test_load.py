@@ -10,8 +10,7 @@ from datasets import Dataset
 
 from clairgen.errors import InputError
 from clairgen_train.data.load import data_hash, read_split
-from clairgen_train.data.tokenize import PairTokenizer
-from clairgen_train.data.truncate import TokenLimits
+from clairgen_train.data.tokenize import PairTokenizer, TokenLimits
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import pair
 

@@ -6,7 +6,7 @@ import pytest
 
 from clairgen.errors import InputError
 from clairgen_train.data.rows import pair_row
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 USER = {"role": "user", "content": "2 + 2?"}
 RIGHT, WRONG = {"role": "assistant", "content": "4"}, {"role": "assistant", "content": "5"}

@@ -6,8 +6,7 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from clairgen.errors import InputError
-from clairgen_train.data.tokenize import PairTokenizer
-from clairgen_train.data.truncate import TokenLimits
+from clairgen_train.data.tokenize import PairTokenizer, TokenLimits
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import pair
 

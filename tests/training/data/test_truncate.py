@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clairgen_train.data.truncate import PairIds, TokenLimits
+from clairgen_train.data.tokenize import PairIds, TokenLimits
 from clairgen_train.settings import Truncation
 
 IDS = st.lists(st.integers(0, 9), min_size=1, max_size=40)

@@ -5,7 +5,7 @@ from typing import cast
 
 from trl.trainer.utils import FusedCausalLMOutput
 
-from clairgen_train.forward.checks import forward_mismatch
+from clairgen_train.forward.install import forward_mismatch
 from tests.training.forward.batches import CONFIGS, model_of
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from clairgen.conversations import is_encodable
 from clairgen.errors import InputError
 from clairgen.row_files import json_lines, require_readable_rows, require_regular_file
-from clairgen.text import is_encodable
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError, RunError
 from clairgen_train.data.load import data_hash, read_split
-from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair
-from clairgen_train.data.truncate import TokenLimits
-from clairgen_train.objectives import Objective
+from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, TokenLimits
 from clairgen_train.run_folder import write_atomically
-from clairgen_train.settings import TrainingSettings
+from clairgen_train.settings import Objective, TrainingSettings
 
 if TYPE_CHECKING:
     from datasets import Dataset

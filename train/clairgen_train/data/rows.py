@@ -8,7 +8,7 @@ from typing import Any
 
 from clairgen.conversations import messages_in, unsupported_column, unsupported_message
 from clairgen.errors import InputError
-from clairgen_train.objectives import Objective
+from clairgen_train.settings import Objective
 
 Messages = list[dict[str, str]]
 

@@ -10,8 +10,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     interval_words,
     objective_value,
 )
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Bools, Floats, Trajectory
+from clairgen.reporting.training.trajectory import Bools, Floats, MeanChange, Trajectory, mean_change
 
 CONFIDENCE_OF_NO_CHANGE = 0.95
 """Lower than for other rules: here a wide interval is what raises the finding."""

@@ -6,8 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
 
 CONFIDENCE = 0.99
 """The confidence of each rule's interval: with about eight rules, noise raises a finding in fewer than one run of twenty."""
@@ -16,7 +15,7 @@ LEAST_NATS = 0.5
 significant only because there are many pairs."""
 
 
-class Kind(StrEnum):
+class DiagnosticKind(StrEnum):
     """A warning contradicts the purpose of the objective; a remark is worth knowing and may be intended."""
 
     WARNING = "warning"
@@ -33,7 +32,7 @@ class Diagnostic:
     to_try: str
     step: int
     figures: Mapping[str, float]
-    kind: Kind = Kind.WARNING
+    kind: DiagnosticKind = DiagnosticKind.WARNING
 
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --training --json`."""

@@ -4,16 +4,15 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     CONFIDENCE,
     LEAST_NATS,
     Diagnostic,
+    DiagnosticKind,
     Direction,
-    Kind,
     between,
     expected_direction,
     figure,
     interval_words,
     overall,
 )
-from clairgen.reporting.training.paired import MeanChange, mean_change
-from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
 
 MOST_FROM_ONE_SIDE = 0.9
 """A margin is one-sided if clearly more than nine tenths of it come from one side; under APO-zero both sides are pushed
@@ -39,7 +38,7 @@ def chosen_falls(trajectory: Trajectory) -> Diagnostic | None:
             "Try apo-zero, if the chosen answers are better than what the model writes.",
             trajectory.steps[-1],
             change.figures,
-            Kind.REMARK,
+            DiagnosticKind.REMARK,
         )
     return Diagnostic(
         "chosen_falls",
@@ -89,7 +88,7 @@ def rejected_rises(trajectory: Trajectory) -> Diagnostic | None:
         "rejected were swapped.",
         trajectory.steps[-1],
         change.figures,
-        Kind.WARNING if said is Direction.DOWN else Kind.REMARK,
+        DiagnosticKind.WARNING if said is Direction.DOWN else DiagnosticKind.REMARK,
     )
 
 
@@ -125,7 +124,7 @@ def one_sided(trajectory: Trajectory) -> Diagnostic | None:
                 "contrast.",
                 trajectory.steps[-1],
                 {"share": share, "from_rejected": float(side == "rejected"), **margin.figures},
-                Kind.WARNING if anchored else Kind.REMARK,
+                DiagnosticKind.WARNING if anchored else DiagnosticKind.REMARK,
             )
     return None
 

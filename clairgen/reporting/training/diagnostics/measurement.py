@@ -2,9 +2,14 @@
 
 import numpy as np
 
-from clairgen.reporting.training.diagnostics.diagnostic import CONFIDENCE, Diagnostic, Kind, figure, interval_words
-from clairgen.reporting.training.paired import mean_change
-from clairgen.reporting.training.trajectory import Trajectory
+from clairgen.reporting.training.diagnostics.diagnostic import (
+    CONFIDENCE,
+    Diagnostic,
+    DiagnosticKind,
+    figure,
+    interval_words,
+)
+from clairgen.reporting.training.trajectory import Trajectory, mean_change
 
 FEWEST_PAIRS = 10
 """With fewer pairs, a t interval depends on every single one."""
@@ -45,7 +50,7 @@ def too_few(trajectory: Trajectory) -> Diagnostic | None:
         "Try more held-out pairs (the paper has 100), and a run that reaches the end of an epoch.",
         trajectory.steps[-1],
         {"measurements": steps, "pairs": pairs},
-        Kind.REMARK,
+        DiagnosticKind.REMARK,
     )
 
 

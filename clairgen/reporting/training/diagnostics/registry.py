@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from types import MappingProxyType
 
 from clairgen.reporting.training.diagnostics.convergence import margin_falls, no_change, saturated
-from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Kind
+from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, DiagnosticKind
 from clairgen.reporting.training.diagnostics.likelihoods import chosen_falls, chosen_rises, one_sided, rejected_rises
 from clairgen.reporting.training.diagnostics.measurement import length_drift, not_finite, too_few
 from clairgen.reporting.training.trajectory import Trajectory
@@ -31,7 +31,7 @@ def diagnostics(trajectory: Trajectory) -> list[Diagnostic]:
     found = [one for rule in RULES.values() if (one := rule(trajectory)) is not None]
     if {"chosen_falls", "rejected_rises"} & {one.name for one in found}:
         found = [one for one in found if one.name != "one_sided"]
-    return sorted(found, key=lambda one: one.kind is Kind.REMARK)
+    return sorted(found, key=lambda one: one.kind is DiagnosticKind.REMARK)
 
 
 def cautions(trajectories: Sequence[Trajectory]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.reporting.training.diagnostics.diagnostic import Kind
+from clairgen.reporting.training.diagnostics.diagnostic import DiagnosticKind
 from clairgen.reporting.training.diagnostics.likelihoods import chosen_falls, chosen_rises, one_sided, rejected_rises
 from clairgen.reporting.training.diagnostics.registry import diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, line, still, trajectory
@@ -18,7 +18,7 @@ LOWERS_REJECTED = ["apo-zero", "apo-down", "kto-pair", "kto", "apo-zero-unpaired
 def test_falling_chosen_answers_are_a_warning_where_they_should_rise(tmp_path: Path, objective: str) -> None:
     sick = chosen_falls(trajectory(tmp_path, replace(HEALTHY, objective=objective, chosen=line(-5))))
     assert sick is not None
-    assert sick.kind is Kind.WARNING
+    assert sick.kind is DiagnosticKind.WARNING
     assert sick.step == 1080
     assert sick.figures["low"] < sick.figures["change"] < sick.figures["high"] < 0
     assert sick.figures["n"] == 100
@@ -30,7 +30,7 @@ def test_falling_chosen_answers_are_a_warning_where_they_should_rise(tmp_path: P
 def test_falling_chosen_answers_are_a_remark_under_dpo_and_as_promised_under_apo_down(tmp_path: Path) -> None:
     falling = chosen_falls(trajectory(tmp_path, FOUR["dpo"]))
     assert falling is not None
-    assert falling.kind is Kind.REMARK
+    assert falling.kind is DiagnosticKind.REMARK
     assert chosen_falls(trajectory(tmp_path, FOUR["apo-down"])) is None
 
 
@@ -43,7 +43,7 @@ def test_a_fall_that_many_pairs_make_clear_but_that_is_tiny_is_not_told(tmp_path
 def test_rising_chosen_answers_are_told_under_apo_down_alone(tmp_path: Path) -> None:
     sick = chosen_rises(trajectory(tmp_path, replace(FOUR["apo-down"], chosen=line(6))))
     assert sick is not None
-    assert sick.kind is Kind.WARNING
+    assert sick.kind is DiagnosticKind.WARNING
     assert sick.figures["change"] > 0
     assert chosen_rises(trajectory(tmp_path, FOUR["apo-down"])) is None
     assert chosen_rises(trajectory(tmp_path, FOUR["apo-zero"])) is None
@@ -54,21 +54,21 @@ def test_rising_rejected_answers_are_a_warning_where_they_should_fall(tmp_path: 
     planned = replace(FOUR.get(objective, HEALTHY), objective=objective)
     sick = rejected_rises(trajectory(tmp_path, replace(planned, rejected=line(4))))
     assert sick is not None
-    assert sick.kind is Kind.WARNING
+    assert sick.kind is DiagnosticKind.WARNING
     assert rejected_rises(trajectory(tmp_path, planned)) is None
 
 
 def test_rising_rejected_answers_are_a_remark_under_dpo_and_nothing_under_sft(tmp_path: Path) -> None:
     under_dpo = rejected_rises(trajectory(tmp_path, replace(FOUR["dpo"], rejected=line(4))))
     assert under_dpo is not None
-    assert under_dpo.kind is Kind.REMARK
+    assert under_dpo.kind is DiagnosticKind.REMARK
     assert rejected_rises(trajectory(tmp_path, FOUR["sft"])) is None
 
 
 def test_a_margin_from_falling_rejected_answers_alone_is_one_sided(tmp_path: Path) -> None:
     sick = one_sided(trajectory(tmp_path, replace(HEALTHY, chosen=still, rejected=line(-30))))
     assert sick is not None
-    assert sick.kind is Kind.WARNING
+    assert sick.kind is DiagnosticKind.WARNING
     assert sick.figures["share"] == pytest.approx(1, abs=0.05)
     assert "from rejected answers falling" in sick.seen
     assert one_sided(trajectory(tmp_path, replace(HEALTHY, chosen=line(8), rejected=line(-30)))) is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.reporting.training.diagnostics.diagnostic import Kind
+from clairgen.reporting.training.diagnostics.diagnostic import DiagnosticKind
 from clairgen.reporting.training.diagnostics.measurement import length_drift, not_finite, too_few
 from clairgen.reporting.training.diagnostics.registry import RULES, diagnostics
 from tests.reporting.training.made import FOUR, HEALTHY, columns, line, trajectory
@@ -70,7 +70,7 @@ def test_too_little_to_tell_is_a_remark(tmp_path: Path) -> None:
     for planned in (replace(HEALTHY, pairs=9), replace(HEALTHY, measurements=1), replace(HEALTHY, pairs=1)):
         sick = too_few(trajectory(tmp_path, planned))
         assert sick is not None
-        assert sick.kind is Kind.REMARK
+        assert sick.kind is DiagnosticKind.REMARK
         assert "too_few" in [one.name for one in diagnostics(trajectory(tmp_path, planned))]
     assert too_few(trajectory(tmp_path, replace(HEALTHY, pairs=10, measurements=2))) is None
 
@@ -82,4 +82,4 @@ def test_findings_bear_the_names_of_their_rules_and_warnings_come_first(tmp_path
             found = rule(run)
             assert found is None or found.name == name
         kinds = [one.kind for one in diagnostics(run)]
-        assert kinds == sorted(kinds, key=lambda kind: kind is Kind.REMARK)
+        assert kinds == sorted(kinds, key=lambda kind: kind is DiagnosticKind.REMARK)

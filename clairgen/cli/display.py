@@ -1,0 +1,172 @@
+"""How commands show a run: its progress on stderr, live or a line now and then, its pairs by recipe, what it has spent."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
+from clairgen.reporting.sanitize import plain_text, safe_line
+
+if TYPE_CHECKING:
+    from clairgen.store import Spent
+
+_REFRESH_SECONDS = 0.25
+_LINE_SECONDS = 30.0
+_STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
+_TITLES = (
+    "answered",
+    "stored",
+    "in flight",
+    "waiting",
+    "refused",
+    "failed",
+    "tokens in",
+    "tokens out",
+    "dollars",
+    "answers/s",
+)
+
+
+@contextlib.asynccontextmanager
+async def showing(progress: Progress, console: Console, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Show `progress` on `console` while the block runs, and that it is coming to an end once `stop` is set."""
+    start = time.monotonic()
+    display = asyncio.create_task(
+        _live(progress, console, start, stop) if console.is_terminal else _lines(progress, console, start)
+    )
+    try:
+        yield
+    finally:
+        display.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await display
+        _print_notes(progress, console)
+
+
+def counters_line(counters: Counters) -> str:
+    """The counters on one line: pairs, answers by role, dollars and the time left."""
+    roles = ", ".join(
+        f"{name} {role.answered} answered {role.in_flight} in flight" for name, role in counters.roles.items()
+    )
+    return f"{_pairs(counters)}; {roles}; {_money(counters)}{_time_left(counters)}"
+
+
+def counters_table(counters: Counters) -> Group:
+    """The counters as a bar and a table with a row for each role."""
+    head = Table.grid(padding=(0, 1))
+    head.add_row(
+        ProgressBar(total=max(counters.pairs_to_make, 1), completed=counters.done, width=30),
+        Text(_pairs(counters)),
+        Text(f"{_money(counters)}{_time_left(counters)}"),
+    )
+    roles = Table(box=None, header_style="dim", pad_edge=False)
+    roles.add_column("role")
+    for title in _TITLES:
+        roles.add_column(title, justify="right")
+    for name, role in counters.roles.items():
+        roles.add_row(safe_line(name), *_figures(role, counters.seconds))
+    refused = ", ".join(
+        f"{count:,} {reason} ({name})"
+        for name, role in counters.roles.items()
+        for reason, count in sorted(role.refused.items(), key=lambda entry: -entry[1])
+    )
+    return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
+
+
+def pairs_table(
+    statuses: Mapping[str, Mapping[str, int]], dropped: Mapping[str, Mapping[str, int]] | None = None
+) -> Table:
+    """A row for each recipe; without the counts of `dropped` pairs the columns kept and dropped are left out."""
+    pairs = Table(box=None, pad_edge=False)
+    pairs.add_column("recipe")
+    filtered = ("kept", "dropped") if dropped is not None else ()
+    for title in ("made", *filtered, "failed", "to be made"):
+        pairs.add_column(title, justify="right", no_wrap=True)
+    for recipe, counts in statuses.items():
+        made, lost = counts.get("made", 0), sum((dropped or {}).get(recipe, {}).values())
+        kept_and_dropped = (made - lost, lost) if dropped is not None else ()
+        figures = (made, *kept_and_dropped, counts.get("failed", 0), counts.get("pending", 0))
+        pairs.add_row(safe_line(recipe), *(f"{figure:,}" for figure in figures))
+    return pairs
+
+
+def spent_line(spent: "Spent | Money") -> str:
+    """What a run can have cost so far, and how much of it is not certain."""
+    from clairgen.config.prices import PICODOLLARS, dollars
+    from clairgen.store import Spent
+
+    if isinstance(spent, Spent):
+        spent = Money(spent.total / PICODOLLARS, spent.unsettled / PICODOLLARS, spent.open_calls, spent.uncounted_calls)
+    parts = [f"Spent: {dollars(spent.spent_usd)}, failed attempts included"]
+    if counted := spent.uncertain_calls - spent.uncounted_calls:
+        parts.append(
+            f"{dollars(spent.uncertain_usd)} of it is not certain: the most that {_requests(counted)} in flight or of unknown "
+            "cost can have cost"
+        )
+    if spent.uncounted_calls:
+        parts.append(f"not counted: {_requests(spent.uncounted_calls)} of unknown cost without max_tokens")
+    return "; ".join(parts)
+
+
+async def _live(progress: Progress, console: Console, start: float, stop: asyncio.Event) -> None:
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            _print_notes(progress, live.console)
+            view = counters_table(progress.counters(time.monotonic() - start))
+            live.update(Group(view, Text(_STOPPING, style="yellow")) if stop.is_set() else view, refresh=True)
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _lines(progress: Progress, console: Console, start: float) -> None:
+    while True:
+        await asyncio.sleep(_LINE_SECONDS)
+        _print_notes(progress, console)
+        console.print(Text(counters_line(progress.counters(time.monotonic() - start))), soft_wrap=True)
+
+
+def _print_notes(progress: Progress, console: Console) -> None:
+    """Print the notes that were not printed yet."""
+    while progress.notes:
+        console.print(Text(f"Note: {plain_text(progress.notes.pop(0))}", style="yellow"), soft_wrap=True)
+
+
+def _figures(role: RoleCounters, seconds: float) -> list[str]:
+    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.refused.values()), role.failed)
+    return [
+        *(f"{count:,}" for count in (*counts, role.prompt_tokens, role.completion_tokens)),
+        "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}",
+        f"{role.answered / max(seconds, 1e-9):,.1f}",
+    ]
+
+
+def _pairs(counters: Counters) -> str:
+    return f"{counters.done:,} of {counters.pairs_to_make:,} pairs, {sum(counters.failed.values()):,} failed"
+
+
+def _money(counters: Counters) -> str:
+    from clairgen.config.prices import dollars
+
+    money = counters.money
+    if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
+        return ""
+    budget = f" of {dollars(money.budget_usd)}, {dollars(money.reserved_usd)} reserved" if money.budget_usd else ""
+    return f"{dollars(money.spent_usd)} spent{budget}; "
+
+
+def _time_left(counters: Counters) -> str:
+    if not counters.done:
+        return "no time estimate yet"
+    left = int((counters.pairs_to_make - counters.done) * counters.seconds / counters.done)
+    return f"about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+
+
+def _requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"

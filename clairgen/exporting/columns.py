@@ -1,0 +1,175 @@
+"""Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from clairgen.patterns import lazy_pattern
+from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+
+Row = dict[str, Any]
+
+CONTENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "preference": {
+        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "chosen": "the better answer, one assistant message",
+        "rejected": "the other answer, one assistant message",
+    },
+    "kto": {
+        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "completion": "an answer, one assistant message",
+        "label": "true if it is the chosen answer of its pair, false if it is the rejected one",
+    },
+    "sft": {
+        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "completion": "the chosen answer, one assistant message",
+    },
+}
+PROVENANCE_COLUMNS: Mapping[str, str] = {
+    "task_id": "the task; it is in one split only, whatever the recipe",
+    "pair_id": "the pair; the same in every format",
+    "recipe": "how the pair was made",
+    "chosen_model": "the model that wrote the chosen answer",
+    "rejected_model": "the model that wrote the rejected answer",
+    "jaccard": "Jaccard index of the two answers' tokens, x100 (higher is closer)",
+    "tokenizer": "the tokenizer of `jaccard`",
+    "levenshtein": "character edits from rejected to chosen",
+    "length_ratio": "characters of chosen over characters of rejected",
+    "reasoning": "the reviser's or judge's reasoning, where the recipe has any",
+    "marks": "reasons of filters that marked the pair without dropping it",
+}
+ADVICE_COLUMNS: Mapping[str, str] = {
+    "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
+}
+"""Only for preference pairs, in runs that `clairgen advise --per-pair` has seen."""
+_SURROGATE = lazy_pattern("[\ud800-\udfff]")
+
+
+class ExportFormat(StrEnum):
+    """The shape of the rows: pairs for DPO, single labelled answers for KTO, chosen answers alone for SFT."""
+
+    PREFERENCE = "preference"
+    KTO = "kto"
+    SFT = "sft"
+
+
+def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = False) -> list[Row]:
+    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective."""
+    pair = stored.outcome
+    if not isinstance(pair, Pair):
+        raise ValueError(f"pair {stored.id} has no chosen answer to export")
+    chosen, rejected = pair.chosen, pair.rejected
+    prompt = [_message(message) for message in stored.task.messages]
+    provenance = _provenance(stored, pair)
+    contents: dict[ExportFormat, list[Row]] = {
+        ExportFormat.PREFERENCE: [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}],
+        ExportFormat.KTO: [
+            {"completion": _assistant(chosen), "label": True},
+            {"completion": _assistant(rejected), "label": False},
+        ],
+        ExportFormat.SFT: [{"completion": _assistant(chosen)}],
+    }
+    if advised:
+        provenance["objective"] = None if stored.objective is None else stored.objective.value
+    return [{"prompt": prompt, **content, **provenance} for content in contents[export_format]]
+
+
+def columns(export_format: ExportFormat, *, advised: bool = False) -> Mapping[str, str]:
+    """The columns and what each contains."""
+    return {**CONTENT_COLUMNS[export_format], **PROVENANCE_COLUMNS, **(ADVICE_COLUMNS if advised else {})}
+
+
+def features(export_format: ExportFormat, *, advised: bool = False) -> "Features":
+    """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
+    from datasets import Features, List, Value
+
+    text = Value("string")
+    types: dict[str, Any] = {
+        column: List({"role": text, "content": text}) for column in ("prompt", "chosen", "rejected")
+    }
+    types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
+    types |= {"jaccard": Value("float64"), "length_ratio": Value("float64")}
+    return Features({column: types.get(column, text) for column in columns(export_format, advised=advised)})
+
+
+def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
+    """`value` with U+FFFD for each surrogate in its texts, which UTF-8 cannot encode, and how many there were."""
+    if isinstance(value, str):
+        return (value, 0) if value.isascii() else _SURROGATE.subn("\ufffd", value)
+    if isinstance(value, list):
+        items = [without_surrogates(item) for item in value]
+        return [item for item, _ in items], sum(count for _, count in items)
+    if isinstance(value, dict):
+        entries = {key: without_surrogates(item) for key, item in value.items()}
+        return {key: item for key, (item, _) in entries.items()}, sum(count for _, count in entries.values())
+    return value, 0
+
+
+def _message(message: Message) -> Row:
+    return {"role": message.role, "content": message.content}
+
+
+def _assistant(answer: Answer) -> list[Row]:
+    return [{"role": "assistant", "content": answer.text}]
+
+
+def _provenance(stored: StoredPair, pair: Pair) -> Row:
+    contrast = stored.contrast
+    return {
+        "task_id": stored.task.id,
+        "pair_id": stored.id,
+        "recipe": pair.recipe,
+        "chosen_model": pair.chosen.model,
+        "rejected_model": pair.rejected.model,
+        "jaccard": None if contrast is None else 100 * contrast.jaccard,
+        "tokenizer": None if contrast is None else contrast.tokenizer,
+        "levenshtein": None if contrast is None else contrast.levenshtein,
+        "length_ratio": None if contrast is None else contrast.length_ratio,
+        "reasoning": pair.reasoning,
+        "marks": [finding.reason for finding in stored.findings if finding.action is FilterAction.MARK],
+    }
+
+
+def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
+    """Whether a task belongs to the test split: decided by its id alone, the same for every recipe, format and run.
+
+    A larger fraction contains the tasks of a smaller one.
+    """
+    digest = blake2b(f"{seed}:{task_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest) < fraction * 2**64
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSummary:
+    """What an export wrote: rows by recipe and split ("train", "test"), and the pairs that were skipped, by reason.
+
+    `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
+    `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
+    of each recipe that were still to be made, which makes it the export of an unfinished run.
+    """
+
+    export_format: ExportFormat
+    rows: Mapping[str, Mapping[str, int]]
+    skipped: Mapping[str, int]
+    content_hashes: Mapping[str, str]
+    test_fraction: float = 0.0
+    seed: int = 0
+    replaced_characters: int = 0
+    pending: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def row_count(self) -> int:
+        """Rows in all files together."""
+        return sum(sum(splits.values()) for splits in self.rows.values())
+
+    @property
+    def missing_splits(self) -> Mapping[str, str]:
+        """The split, of `train` and `test`, that a recipe should have by the test fraction and has no row for, by recipe."""
+        wanted = ("train", "test") if self.test_fraction else ()
+        return {recipe: name for recipe, splits in self.rows.items() for name in wanted if name not in splits}

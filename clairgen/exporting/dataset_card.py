@@ -1,0 +1,239 @@
+"""The data set card: README.md with the front matter that `datasets` reads and a description of how the pairs were made."""
+
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import yaml
+
+from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
+from clairgen.patterns import lazy_pattern
+
+_SPECIAL = lazy_pattern(r"([\\`*_{}\[\]()#!|~$@:])")
+
+
+def escaped(text: str) -> str:
+    """`text` on one line, with every character escaped that could become markup or a link."""
+    visible = "".join(character if character.isprintable() else " " for character in text)
+    return _SPECIAL.sub(r"\\\1", html.escape(" ".join(visible.split()), quote=False))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; the cells must already be Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+CARD_MARK = "<!-- made by clairgen export -->"
+_TRAINING = {
+    ExportFormat.PREFERENCE: (
+        "DPOConfig, DPOTrainer",
+        'DPOConfig("out", loss_type="apo_zero", beta=0.1)',
+        "DPOTrainer",
+    ),
+    ExportFormat.KTO: (
+        "KTOConfig, KTOTrainer",
+        'KTOConfig("out", loss_type="apo_zero_unpaired", beta=0.1)',
+        "KTOTrainer",
+    ),
+    ExportFormat.SFT: ("SFTConfig, SFTTrainer", 'SFTConfig("out")', "SFTTrainer"),
+}
+_KTO_NOTE = """
+The two rows of a pair stand next to each other. Shuffle them, as above: KTO estimates its KL term from the answers of
+neighbouring rows, which must not be answers to the same prompt.
+"""
+_ADVICE = """\
+## Objective
+
+The chosen answer of a pair was compared with fresh answers of the model that is to be trained. Where the chosen answer won
+more often, `objective` is `apo-zero`, which makes it more likely; where it lost more often, `apo-down`, which makes both
+answers less likely, the rejected one even more. Ties get what fits the data set as a whole. Pairs that were not compared, or
+whose comparison gave no result, have none.
+
+"""
+_LICENCE = """\
+## Licence
+
+The texts were written by the models named above and answer prompts from elsewhere: the terms of those models and of the
+prompts' source apply to them. Whoever publishes the data set should state them here.
+"""
+_CITATION = """\
+## Citation
+
+The method is CLAIR, and APO to train on its pairs ([arXiv:2408.06266](https://arxiv.org/abs/2408.06266)):
+```bibtex
+@article{doosterlinck2024anchored,
+  title  = {Anchored Preference Optimization and Contrastive Revisions: Addressing Underspecification in Alignment},
+  author = {D'Oosterlinck, Karel and Xu, Winnie and Develder, Chris and Demeester, Thomas and Singh, Amanpreet and
+            Potts, Christopher and Kiela, Douwe and Mehri, Shikib},
+  year   = {2024},
+  eprint = {2408.06266},
+  archivePrefix = {arXiv}
+}
+```
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastRow:
+    """Mean contrast of a recipe's exported pairs, as Table 1 of the paper states it (`jaccard` is x100)."""
+
+    recipe: str
+    pairs: int
+    jaccard: float
+    levenshtein: float
+    length_ratio: float
+    tokenizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceRow:
+    """How many pairs of a recipe are advised to use an objective, and who compared them."""
+
+    recipe: str
+    objective: str
+    by: str
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the card says besides the writer's own counts; every field is optional.
+
+    `models` maps roles to models, `templates` template names to content hashes; `filters` has one phrase for each active
+    filter. `source` is what the examples load: a folder or the data set's name on the Hub.
+    """
+
+    title: str = "Preference pairs made with clairgen"
+    source: str = "path/to/this/folder"
+    models: Mapping[str, str] = field(default_factory=dict)
+    templates: Mapping[str, str] = field(default_factory=dict)
+    filters: tuple[str, ...] = ()
+    contrast: tuple[ContrastRow, ...] = ()
+    advice: tuple[AdviceRow, ...] = ()
+
+
+def card(summary: ExportSummary, facts: CardFacts) -> str:
+    """The whole text of README.md."""
+    sections = [
+        f"---\n{_front_matter(summary, facts)}---\n\n{CARD_MARK}\n\n# {escaped(facts.title)}\n",
+        _usage(summary, facts),
+        _columns(summary.export_format, facts.advice),
+        _advice(summary.export_format, facts.advice),
+        _how_made(summary, facts),
+        _contrast(facts.contrast),
+        _LICENCE,
+        _CITATION,
+    ]
+    return "\n".join(section for section in sections if section)
+
+
+def _front_matter(summary: ExportSummary, facts: CardFacts) -> str:
+    # A split without rows has no file and must not be listed: `datasets` fails on a pattern that matches nothing.
+    configs = [
+        {
+            "config_name": recipe,
+            # `datasets` caches a local folder by its name and this front matter alone: without the hash, a second export
+            # into a folder of the same name would be read as the first.
+            "description": summary.content_hashes[recipe],
+            **({"default": True} if recipe == _default_subset(summary) else {}),
+            "data_files": [{"split": split, "path": f"{recipe}/{split}-*.parquet"} for split in splits],
+        }
+        for recipe, splits in summary.rows.items()
+    ]
+    matter = {
+        "license": "other",
+        "license_name": "terms-of-the-models-and-prompts",
+        "pretty_name": facts.title,
+        "task_categories": ["text-generation"],
+        "tags": ["preference", "dpo", "clair", "trl"],
+        "configs": configs,
+    }
+    text: str = yaml.safe_dump(matter, sort_keys=False, width=1000)
+    return text
+
+
+def _default_subset(summary: ExportSummary) -> str:
+    """The subset that `load_dataset` returns without a name."""
+    return "clair" if "clair" in summary.rows else next(iter(summary.rows))
+
+
+def _usage(summary: ExportSummary, facts: CardFacts) -> str:
+    recipe = _default_subset(summary)
+    split = next(iter(summary.rows[recipe]))
+    imports, arguments, trainer = _TRAINING[summary.export_format]
+    shuffled = ".shuffle(seed=0)" if summary.export_format is ExportFormat.KTO else ""
+    return (
+        "## Use\n\n```python\nfrom datasets import load_dataset\n"
+        f"from trl import {imports}\n\n"
+        f'pairs = load_dataset({json.dumps(facts.source)}, "{recipe}", split="{split}"){shuffled}\n'
+        f'trainer = {trainer}("your/model", args={arguments}, train_dataset=pairs)\n'
+        "trainer.train()\n```\n" + (_KTO_NOTE if shuffled else "")
+    )
+
+
+def _columns(export_format: ExportFormat, advice: tuple[AdviceRow, ...]) -> str:
+    described = columns(export_format, advised=bool(advice) and export_format is ExportFormat.PREFERENCE)
+    return "## Columns\n\n" + table(
+        ("Column", "Holds"), [(f"`{name}`", meaning) for name, meaning in described.items()]
+    )
+
+
+def _advice(export_format: ExportFormat, rows: tuple[AdviceRow, ...]) -> str:
+    if not rows or export_format is not ExportFormat.PREFERENCE:
+        return ""
+    cells = [(escaped(row.recipe), f"`{row.objective}`", f"{row.pairs:,}", escaped(row.by)) for row in rows]
+    return _ADVICE + table(("Recipe", "Objective", "Kept pairs", "Compared by"), cells)
+
+
+def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
+    rows = [
+        (escaped(recipe), *(f"{splits.get(split, 0):,}" for split in ("train", "test")))
+        for recipe, splits in summary.rows.items()
+    ]
+    parts = ["## How it was made\n", table(("Recipe", "Rows in train", "Rows in test"), rows)]
+    if summary.test_fraction:
+        parts.append(
+            f"Held out in `test`: each task with a chance of {summary.test_fraction:.1%}, drawn by the hash of its id (seed"
+            f" {summary.seed}), the same for every recipe.\n"
+        )
+    if summary.pending:
+        counts = ", ".join(f"{count:,} of {escaped(recipe)}" for recipe, count in summary.pending.items())
+        parts.append(f"The run was not finished: pairs still to be made, {counts}.\n")
+    if facts.models:
+        parts.append(table(("Role", "Model"), [(escaped(role), escaped(m)) for role, m in facts.models.items()]))
+    if facts.templates:
+        hashes = [(escaped(name), escaped(digest)) for name, digest in facts.templates.items()]
+        parts.append(table(("Prompt template", "Hash"), hashes))
+    if facts.filters:
+        parts.append("Filters: " + "; ".join(map(escaped, facts.filters)) + ".\n")
+    if summary.skipped:
+        skipped = [(escaped(reason), f"{count:,}") for reason, count in summary.skipped.items()]
+        parts.append(table(("Left out because", "Pairs"), skipped))
+    if summary.replaced_characters:
+        parts.append(
+            f"{summary.replaced_characters:,} characters that are not valid Unicode were replaced by U+FFFD.\n"
+        )
+    return "\n".join(parts)
+
+
+def _contrast(rows: tuple[ContrastRow, ...]) -> str:
+    if not rows:
+        return ""
+    cells = [
+        (
+            escaped(row.recipe),
+            f"{row.pairs:,}",
+            f"{row.jaccard:.2f}",
+            f"{row.levenshtein:.0f}",
+            f"{row.length_ratio:.2f}",
+            escaped(row.tokenizer),
+        )
+        for row in rows
+    ]
+    header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokenizer")
+    return (
+        "## Contrast\n\nMeans over the exported pairs; a higher Jaccard index and a lower Levenshtein distance mean that the\n"
+        "two answers of a pair differ in little but quality.\n\n" + table(header, cells)
+    )

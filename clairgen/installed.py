@@ -1,0 +1,36 @@
+"""What is installed: clairgen's version, and the optional packages of each extra, checked before they are used.
+
+Importing them takes seconds, so that happens late.
+"""
+
+from importlib import metadata
+from importlib.util import find_spec
+
+from clairgen.errors import MissingExtraError
+
+__version__ = metadata.version("clairgen")
+
+
+def require_data_extra() -> None:
+    """Raise MissingExtraError unless data sets can be written and pushed."""
+    _require("Exporting a data set", "data", "datasets", "huggingface_hub", "pyarrow")
+
+
+def require_report_extra() -> None:
+    """Raise MissingExtraError unless a report on pairs can be written as a page, with its audit."""
+    _require("Writing a report as a page", "report", "jinja2", "sklearn", "vl_convert")
+
+
+def require_page_extra() -> None:
+    """Raise MissingExtraError unless a page without an audit can be written."""
+    _require("Writing a report as a page", "report", "jinja2", "vl_convert")
+
+
+def require_trajectory_extra() -> None:
+    """Raise MissingExtraError unless trajectories can be read."""
+    _require("Reading a training run's trajectories", "data", "numpy", "pyarrow")
+
+
+def _require(what: str, extra: str, *packages: str) -> None:
+    if any(find_spec(package) is None for package in packages):
+        raise MissingExtraError(what, extra)

@@ -1,0 +1,82 @@
+"""Requests to models: what all those of a role have in common, one of them, and the answer in its completion."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from clairgen.config.role import Role
+from clairgen.errors import (
+    RequestFailedError,
+)
+from clairgen.inference.openai_format import request_body
+from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
+from clairgen.records import Completion, Message
+from clairgen.store import Sent
+from clairgen.templates import Template
+from clairgen.thinking import separate
+
+
+class RoleRequests:
+    """What all requests of a role have in common."""
+
+    def __init__(self, name: str, settings: Role, run_seed: int) -> None:
+        self.name = name
+        self.settings = settings
+        self.sampling = settings.sampling(run_seed)
+        self._parameters = canonical_json(sampling_facts(self.sampling))
+        self._keys = ContentKeys(settings.model, settings.revision, self.sampling)
+
+    def request(self, messages: Sequence[Message], sample: int, template: Template | None) -> "Request":
+        """The request for one sample of an answer to these messages, as they are sent."""
+        content = messages_json(messages)
+        sent = Sent(content, self._parameters, template.content_hash if template else None)
+        return Request(self._keys.key(content, sample), self, messages, sample, sent)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request to a model, identified by its content key; `is_probe` is whether it only finds out if any is accepted."""
+
+    key: str
+    role: RoleRequests
+    messages: Sequence[Message]
+    sample: int
+    sent: Sent
+    is_probe: bool = False
+
+    @property
+    def prompt(self) -> str:
+        """The text of all its messages."""
+        return "\n".join(message.content for message in self.messages)
+
+    def body(self, redraws: int) -> bytes:
+        """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
+        sampling, settings = self.role.sampling, self.role.settings
+        seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
+        return request_body(settings.model, self.messages, sampling, seed)
+
+
+def with_system(messages: Sequence[Message], system: str | None) -> tuple[Message, ...]:
+    """Messages after a role's system message, if it has one and they contain none."""
+    if system is None or any(message.role == "system" for message in messages):
+        return tuple(messages)
+    return (Message("system", system), *messages)
+
+
+def answer_in(completion: Completion, request: Request) -> Completion:
+    """The completion with nothing but the answer. Raises RequestFailedError where the model thought to the end of its tokens.
+
+    What reviser and judges write goes through parsers, which name that themselves.
+    """
+    role = request.role.name
+    found = separate(completion.text, "\n".join(message.content for message in request.messages))
+    if found.unclosed:
+        if role == "reviser" or role.startswith("judge"):
+            return completion
+        detail = f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
+        error = RequestFailedError("truncated", detail, status=200, billed=True)
+        error.role = role
+        raise error
+    if found.answer == completion.text:
+        return completion
+    thinking = () if completion.text.startswith(found.answer) else ("thinking",)
+    return replace(completion, text=found.answer, removed=(*thinking, *found.stripped))

@@ -1,0 +1,197 @@
+"""Metrics over a recipe's pairs: histograms of the contrast, means of plugin metrics, and the paper's figures beside them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from clairgen.errors import ConfigError
+from clairgen.metrics.contrast import Metric, contrast, token_jaccard
+from clairgen.records import Contrast, Pair, StoredPair
+from clairgen.stats import Estimate, Mean
+
+TABLE_1_SOURCE = "Table 1 of arXiv 2408.06266"
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastEstimates:
+    """Mean contrast over some pairs: token Jaccard x100, character edits, and the ratio of characters, chosen to rejected."""
+
+    jaccard: Estimate
+    levenshtein: Estimate
+    length_ratio: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """The three estimates as an object."""
+        return {
+            "jaccard": self.jaccard.to_json(),
+            "levenshtein": self.levenshtein.to_json(),
+            "length_ratio": self.length_ratio.to_json(),
+        }
+
+
+@dataclass(slots=True)
+class ContrastMeans:
+    """Accumulates contrasts, one pair at a time."""
+
+    jaccard: Mean = field(default_factory=Mean)
+    levenshtein: Mean = field(default_factory=Mean)
+    length_ratio: Mean = field(default_factory=Mean)
+
+    def add(self, contrast: Contrast) -> None:
+        """Count one pair's contrast; an undefined length ratio is skipped."""
+        self.jaccard.add(100 * contrast.jaccard)
+        self.levenshtein.add(contrast.levenshtein)
+        if contrast.length_ratio is not None:
+            self.length_ratio.add(contrast.length_ratio)
+
+    def estimates(self) -> ContrastEstimates:
+        """The means so far."""
+        return ContrastEstimates(self.jaccard.estimate(), self.levenshtein.estimate(), self.length_ratio.estimate())
+
+
+def contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
+    """The pair's contrast; computed again if the stored Jaccard uses another tokenizer."""
+    if not isinstance(stored.outcome, Pair):
+        return None
+    chosen, rejected = stored.outcome.chosen, stored.outcome.rejected
+    if stored.contrast is None:
+        return contrast(chosen.text, rejected.text, tokenizer)
+    if stored.contrast.tokenizer != tokenizer:
+        jaccard = token_jaccard(chosen.text, rejected.text, tokenizer)
+        return replace(stored.contrast, jaccard=jaccard, tokenizer=tokenizer)
+    return stored.contrast
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The bins of a metric: `count` bins of width `step` starting at `lowest`, on a log2 scale if `logarithmic`.
+
+    Values below or above the range are counted in the first or the last bin.
+    """
+
+    title: str
+    lowest: float
+    step: float
+    count: int
+    logarithmic: bool = False
+
+    def bin(self, value: float) -> int:
+        """The index of the bin that contains a value."""
+        if self.logarithmic:
+            value = math.log2(value) if value > 0 else self.lowest
+        return min(max(math.floor((value - self.lowest) / self.step), 0), self.count - 1)
+
+
+SCALES: Sequence[Scale] = (
+    Scale("Jaccard x100", 0, 5, 20),
+    Scale("Levenshtein, characters", 0, 0.5, 34, logarithmic=True),
+    Scale("length ratio, chosen / rejected", -3, 0.25, 24, logarithmic=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of kept and of dropped pairs in each bin of a scale."""
+
+    scale: Scale
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+class Histograms:
+    """Accumulates histograms from contrasts, one pair at a time."""
+
+    def __init__(self) -> None:
+        self._counts = [([0] * scale.count, [0] * scale.count) for scale in SCALES]
+
+    def add(self, contrast: Contrast, *, kept: bool) -> None:
+        """Count one pair's contrast; an undefined length ratio is skipped."""
+        values = (100 * contrast.jaccard, contrast.levenshtein, contrast.length_ratio)
+        for scale, value, counts in zip(SCALES, values, self._counts, strict=True):
+            if value is not None:
+                counts[0 if kept else 1][scale.bin(value)] += 1
+
+    def histograms(self) -> tuple[Histogram, ...]:
+        """One histogram for each scale, in the order of SCALES."""
+        return tuple(
+            Histogram(scale, tuple(kept), tuple(dropped))
+            for scale, (kept, dropped) in zip(SCALES, self._counts, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEstimates:
+    """The mean of one metric; `summary` is the metric's own."""
+
+    summary: str
+    of_all: Estimate
+    of_kept: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimates as an object."""
+        return {"summary": self.summary, "all": self.of_all.to_json(), "kept": self.of_kept.to_json()}
+
+
+class PluginMetrics:
+    """Accumulates the metrics of a recipe's pairs, one pair at a time."""
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self._metrics = metrics
+        self._all = {name: Mean() for name in metrics}
+        self._kept = {name: Mean() for name in metrics}
+
+    def add(self, stored: StoredPair, *, kept: bool) -> None:
+        """Measure a pair, if it has a chosen answer. Raises ConfigError for a metric that fails."""
+        pair = stored.outcome
+        if not isinstance(pair, Pair):
+            return
+        for name, metric in self._metrics.items():
+            value = _value(metric, pair.chosen.text, pair.rejected.text, stored.id)
+            if value is not None:
+                self._all[name].add(value)
+            if value is not None and kept:
+                self._kept[name].add(value)
+
+    def estimates(self) -> dict[str, MetricEstimates]:
+        """The estimates so far, by the metric's name."""
+        return {
+            name: MetricEstimates(metric.summary, self._all[name].estimate(), self._kept[name].estimate())
+            for name, metric in self._metrics.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PaperContrast:
+    """One row of Table 1: mean token Jaccard x100, mean character Levenshtein; `n` is rounded as Section 5.1 states it.
+
+    The paper does not name the tokenizer of its Jaccard; a Treebank-like one comes closest to its figures.
+    """
+
+    jaccard: float
+    levenshtein: float
+    n: int
+
+
+TABLE_1: Mapping[str, PaperContrast] = MappingProxyType(
+    {
+        "clair": PaperContrast(jaccard=43.11, levenshtein=1108, n=29_000),
+        "judge-on-policy": PaperContrast(jaccard=39.06, levenshtein=1258, n=32_000),
+        "judge-off-policy": PaperContrast(jaccard=18.05, levenshtein=1203, n=29_000),
+        "stronger-preferred": PaperContrast(jaccard=24.35, levenshtein=1607, n=29_000),
+    }
+)
+
+
+def _value(metric: Metric, chosen: str, rejected: str, pair_id: str) -> float | None:
+    try:
+        value = metric.measure(chosen, rejected)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"it returned {value}, which is not a finite number")
+    except Exception as error:
+        raise ConfigError(
+            f"the metric {metric.name!r} failed on the pair {pair_id} ({type(error).__name__}: {error}); fix or uninstall its "
+            "plugin"
+        ) from error
+    return None if value is None else float(value)

@@ -1,0 +1,171 @@
+"""What ends a training run before its last step: divergence, a signal, memory or disk space that runs out.
+
+A loss or gradient that is NaN or infinite ends it before a checkpoint of the lost weights is saved; after SIGINT or SIGTERM all
+ranks save a checkpoint after the same step; what ran out is reported in one sentence.
+"""
+
+import errno
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from clairgen.errors import ConfigError, InputError, RunStoppedError
+from clairgen_train.run_folder import RunFolder
+from clairgen_train.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+_LOGGED = ("loss", "grad_norm")
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE_WORDS = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed",  # torch.save on a full disk, which names no errno
+    "file write failed",
+)
+
+
+class StopOnDivergence(TrainerCallback):
+    """Raises RunStoppedError where a gradient was not finite, at the latest before the next log line or checkpoint.
+
+    The gradients of every optimizer step are checked on the device; the result is read, which waits for the device, only where
+    the trainer is about to log, save or end an epoch.
+    """
+
+    def __init__(self, accelerator: "Accelerator", folder: RunFolder) -> None:
+        self._accelerator, self._folder = accelerator, folder
+        self._bad_step: Tensor | None = None  # the first step with a bad gradient, infinite while there is none
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Check the gradients of this step, without waiting for the result."""
+        gradients = [] if model is None else [p.grad for p in model.parameters() if p.grad is not None]
+        if not gradients:  # DeepSpeed keeps them elsewhere; there the logged values are checked
+            return
+        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        step = torch.where(norm.isfinite(), torch.inf, float(state.global_step + 1))
+        self._bad_step = step if self._bad_step is None else torch.minimum(self._bad_step, step)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Read the result where the trainer logs, saves or stops after this step."""
+        if control.should_log or control.should_save or control.should_training_stop:
+            self._raise_if_diverged(state)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Read the result before the epoch's checkpoint."""
+        self._raise_if_diverged(state)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Check the logged loss and gradient norm, which every rank has."""
+        logged = torch.tensor([(logs or {}).get(name, 0.0) for name in _LOGGED])
+        if not bool(logged.isfinite().all()):
+            raise RunStoppedError(self._sentence(state.global_step, state.max_steps))
+
+    def _raise_if_diverged(self, state: TrainerState) -> None:
+        if self._bad_step is None:
+            return
+        step = self._accelerator.gather(self._bad_step.reshape(1)).min().item()
+        if step <= state.global_step:
+            raise RunStoppedError(self._sentence(int(step), state.max_steps))
+
+    def _sentence(self, step: int, of: int) -> str:
+        checkpoint = self._folder.newest_checkpoint(self._accelerator.num_processes)
+        kept = "no checkpoint was saved before" if checkpoint is None else f"the last good checkpoint is {checkpoint}"
+        return (
+            f"training diverged and was stopped: the loss or its gradient was NaN or infinite at step {step:,} of {of:,}; "
+            f"{kept}; train in another folder with a lower learning_rate, or with precision fp32"
+        )
+
+
+@contextmanager
+def resource_errors(settings: TrainingSettings, folder: Path) -> Iterator[None]:
+    """Turn the libraries' errors about memory into ConfigError and those about disk space into InputError; others pass."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise ConfigError(_out_of_memory(settings)) from error
+    except (RuntimeError, OSError, SafetensorError) as error:  # the libraries have no own types for these
+        if "can't allocate memory" in str(error):
+            raise ConfigError(_out_of_memory(settings)) from error
+        if getattr(error, "errno", None) in _NO_SPACE or any(words in str(error) for words in _NO_SPACE_WORDS):
+            raise InputError(
+                f"the disk of {folder} is full; free some space, or set keep_checkpoints, and run the same command to continue"
+            ) from error
+        raise
+
+
+class StopOnSignal(TrainerCallback):
+    """After a signal to any rank, all ranks save a checkpoint after the same step and stop; a second signal kills at once."""
+
+    def __init__(self, accelerator: "Accelerator") -> None:
+        self._accelerator = accelerator
+        self._received = False
+        self.stopped = False
+
+    @contextmanager
+    def handling_signals(self) -> Iterator[None]:
+        """Replace the handlers of both signals inside the block; only the main thread can."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Agree with the other ranks on whether to stop here."""
+        received = self._received
+        if self._accelerator.num_processes > 1:
+            flag = torch.tensor(int(received), device=self._accelerator.device)
+            received = bool(self._accelerator.reduce(flag, reduction="sum") > 0)
+        if received and state.global_step < state.max_steps:
+            self.stopped = control.should_training_stop = control.should_save = True
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if self._received:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self._received = True
+
+
+def _out_of_memory(settings: TrainingSettings) -> str:
+    lower = [f"device_batch_size (now {settings.device_batch_size})"] if settings.device_batch_size > 1 else []
+    lower += [f"response_tokens (now {settings.response_tokens})"]
+    further = [] if settings.gradient_checkpointing else ["set gradient_checkpointing"]
+    further += [] if settings.lora else ["train adapters (lora.yaml)"]
+    return f"memory ran out; lower {' or '.join(lower)}" + "".join(f", or {advice}" for advice in further)

@@ -1,0 +1,115 @@
+"""The model card: README.md with the base model, the data, the settings, and the metrics of the held-out pairs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from clairgen_train.settings import Objective, TrainingSettings
+
+EQUATIONS = {
+    Objective.DPO: "equation 6",
+    Objective.APO_ZERO: "equation 7",
+    Objective.APO_DOWN: "equation 8",
+    Objective.KTO_PAIR: "equation 9",
+    Objective.SFT: "the baseline of section 5",
+    Objective.KTO: "KTO, unpaired",
+    Objective.APO_ZERO_UNPAIRED: "KTO with KL fixed to zero",
+}
+_PAPER = "[arXiv:2408.06266](https://arxiv.org/abs/2408.06266)"
+_CITATION = """\
+## Citation
+
+```bibtex
+@article{doosterlinck2024anchored,
+  title  = {Anchored Preference Optimization and Contrastive Revisions: Addressing Underspecification in Alignment},
+  author = {D'Oosterlinck, Karel and Xu, Winnie and Develder, Chris and Demeester, Thomas and Singh, Amanpreet and
+            Potts, Christopher and Kiela, Douwe and Mehri, Shikib},
+  year   = {2024},
+  eprint = {2408.06266},
+  archivePrefix = {arXiv}
+}
+```
+"""
+
+
+def card(
+    settings: TrainingSettings, facts: Mapping[str, Any], metrics: Mapping[str, Any], versions: Mapping[str, str]
+) -> str:
+    """The card as Markdown. `facts` is data.json, `metrics` the run's final ones, `versions` those of the libraries."""
+    front: dict[str, Any] = {
+        "base_model": settings.model,
+        "library_name": "peft" if settings.lora else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["clairgen", "trl", settings.objective.value],
+    }
+    train = facts["train"]
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False).strip(),
+        "---",
+        "",
+        f"# {_code(settings.model)} trained with {settings.objective.value}",
+        "",
+        f"Trained by clairgen under {settings.objective.value} ({EQUATIONS[settings.objective]} of {_PAPER}).",
+        "",
+        "## Data",
+        "",
+        f"{train['kept']:,} pairs of {_code(facts['data'])}"
+        + (f", subset {_code(facts['subset'])}" if facts["subset"] else "")
+        + ".",
+        *_counts("Dropped", train["dropped"]),
+        *_counts("Truncated", train["truncated"]),
+        *_counts("By objective", train["objectives"] if len(train["objectives"]) > 1 else {}),
+        f"SHA-256 of the token ids: `{train['sha256']}`.",
+        "",
+        "## Settings",
+        "",
+        "```yaml",
+        yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True), sort_keys=False).strip(),
+        "```",
+        "",
+        "## Held-out pairs",
+        "",
+        *_held_out(metrics),
+        "",
+        "Made with " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
+        "",
+        _CITATION,
+    ]
+    return "\n".join(lines)
+
+
+def _counts(title: str, counts: Mapping[str, int]) -> list[str]:
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return [f"{title}: {listed}."] if listed else []
+
+
+def _held_out(metrics: Mapping[str, Any]) -> list[str]:
+    if "reward_margin" not in metrics:
+        return ["No pairs were held out."]
+    rows = [
+        f"| {name} | {_with_error(metrics[key])} |"
+        for key, name in (
+            ("reward_margin", "reward margin"),
+            ("chosen_change", "log-likelihood of chosen, change (nats)"),
+            ("rejected_change", "log-likelihood of rejected, change (nats)"),
+        )
+    ]
+    return [
+        f"{metrics['held_out_pairs']} pairs, mean ± standard error at the last step:",
+        "",
+        "| | |",
+        "|---|---|",
+        *rows,
+    ]
+
+
+def _with_error(estimate: Mapping[str, float | None]) -> str:
+    mean, error = estimate["mean"], estimate["se"]
+    return f"{mean:.4g}" + ("" if error is None else f" ± {error:.2g}")
+
+
+def _code(text: str) -> str:
+    """A name as inline code, without anything that could end the code."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
