@@ -235,10 +235,27 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
         return ChosenPair(pair, number, count, others)
 
 
-async def marks(run: Path | str) -> dict[str, dict[str, int]]:
-    """How many pairs the filters in force mark, by recipe and reason."""
+async def filters_in_force(run: Path | str) -> FilterSettings | None:
+    """The filters that the pairs of a run were last filtered by; None before the first."""
     async with reading(RunDirectory(Path(run))) as store:
-        return await store.pairs.marked()
+        in_force = await store.filter_sets.in_force()
+        return FilterSettings.from_record(in_force[1]) if in_force else None
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCounts:
+    """Pairs by recipe: how many have which status, and how many the filters in force drop and mark for which reason."""
+
+    statuses: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, int]]
+    marked: dict[str, dict[str, int]]
+
+
+async def filtered(run: Path | str) -> FilterCounts:
+    """What the filters in force find in the pairs of a run."""
+    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
+        pairs = store.pairs
+        return FilterCounts(await pairs.statuses(), await pairs.dropped(), await pairs.marked())
 
 
 async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:

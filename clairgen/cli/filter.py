@@ -46,16 +46,16 @@ def filter_command(
         for action, names in (("drop", drop), ("mark", mark), ("off", off))
         for name in names or ()
     }
-    before = run_coroutine(api.status(run)).filters
+    before = run_coroutine(api.filters_in_force(run))
     settings = _changed(before or FilterSettings(), bounds, evaluation or [], actions)
     run_coroutine(filter_pairs(run, settings))
-    after, marks = run_coroutine(api.status(run)), run_coroutine(api.marks(run))
+    after = run_coroutine(api.filtered(run))
     typer.echo(f"In force: {settings.description}")
     for recipe, counts in after.statuses.items():
         dropped = after.dropped.get(recipe, {})
         lost, made = sum(dropped.values()), counts.get("made", 0)
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
-        marked = ", ".join(f"{count:,} {reason}" for reason, count in marks.get(recipe, {}).items())
+        marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(recipe, {}).items())
         marked = f"; marked: {marked}" if marked else ""
         typer.echo(f"{recipe}: {made - lost:,} of {made:,} pairs kept, {lost:,} dropped{reasons}{marked}")
 

@@ -152,4 +152,5 @@ CONTAMINATION = Filter(
     options=Contamination,
     summary="Prompts that share n-grams with evaluation files of yours; name the files.",
     prepare=overlaps_evaluation,
+    reads_files=True,
 )

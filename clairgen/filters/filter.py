@@ -47,7 +47,7 @@ class Filter(Generic[OptionsT]):
     looks only at what is `undecided`: at a task from which no pair could be made, which the checks of pairs never see.
     `only_revisions` limits the filter to recipes that revise the rejected answer. `whole_run` is for a check that compares
     pairs with each other: it sees those pairs of one recipe that no other filter drops, in the order of their tasks, and is
-    prepared afresh for every recipe.
+    prepared afresh for every recipe. `reads_files` is for one whose findings depend on files that it reads, which may change.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Filter(Generic[OptionsT]):
     undecided: Callable[[Undecided], Fault | None] | None = None
     only_revisions: bool = False
     whole_run: bool = False
+    reads_files: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name):

@@ -13,9 +13,11 @@ from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
     SELECT_PAIRS,
     MadePair,
+    PairRow,
     chosen_text,
     drop_reason,
     finding_rows,
+    no_findings_row,
     request_rows,
     stored_pair,
     update_row,
@@ -75,6 +77,7 @@ class Pairs:
             *judgement_rows(made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
             update_row(identity, made, prompt_hash, filter_set),
+            no_findings_row(identity, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),
         )
@@ -82,7 +85,8 @@ class Pairs:
     async def save_findings(self, identity: str, findings: Sequence[Finding], filter_set: int) -> None:
         """Commit what a filter set finds in a pair, instead of what it found before."""
         update = ("UPDATE pairs SET drop_reason = ? WHERE id = ?", (drop_reason(findings), identity))
-        await self._write(update, *finding_rows(identity, filter_set, findings))
+        rows = finding_rows(identity, filter_set, findings)
+        await self._write(update, no_findings_row(identity, filter_set), *rows)
 
     async def fail(self, failure: Failure) -> None:
         """Commit that a pair could not be made."""
@@ -148,9 +152,8 @@ class Pairs:
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
         while rows := await self._reader.rows(sql, (recipe, after)):
-            findings = await self._findings(rows)
-            for row in rows:
-                yield stored_pair(row, findings.get(row["id"], ()))
+            for stored in await self._stored(rows):
+                yield stored
             after = rows[-1]["position"]
 
     async def count(self, choice: PairChoice) -> int:
@@ -164,8 +167,7 @@ class Pairs:
         sql = f"SELECT p.id FROM pairs p WHERE {condition} ORDER BY p.recipe, p.position LIMIT 1 OFFSET ?"
         identity = await self._reader.value(sql, [*parameters, number - 1])
         rows = await self._reader.rows(f"{SELECT_PAIRS} WHERE p.id = ?", (identity,))
-        findings = await self._findings(rows)
-        return next((stored_pair(row, findings.get(row["id"], ())) for row in rows), None)
+        return next(iter(await self._stored(rows)), None)
 
     async def of_task(self, task_id: str, recipes: Sequence[str]) -> int:
         """How many pairs of these recipes a task has."""
@@ -190,15 +192,19 @@ class Pairs:
         escaped = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where = "WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?)"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT 10"
-        rows = await self._reader.rows(sql, (f"{escaped}%", start))
-        findings = await self._findings(rows)
-        return [stored_pair(row, findings.get(row["id"], ())) for row in rows]
+        return await self._stored(await self._reader.rows(sql, (f"{escaped}%", start)))
 
-    async def _findings(self, pairs: Sequence[sqlite3.Row]) -> Mapping[str, tuple[Finding, ...]]:
+    async def _stored(self, rows: Sequence[sqlite3.Row]) -> list[StoredPair]:
+        """The pairs of rows of SELECT_PAIRS."""
+        pairs = [PairRow._make(row) for row in rows]
+        findings = await self._findings(pairs)
+        return [stored_pair(pair, findings.get(pair.id, ())) for pair in pairs]
+
+    async def _findings(self, pairs: Sequence[PairRow]) -> Mapping[str, tuple[Finding, ...]]:
         """What each pair's own filter set found, by the pair's id."""
         by_set = defaultdict[int, list[str]](list)
         for pair in pairs:
-            by_set[pair["filter_set"]].append(pair["id"])
+            by_set[pair.filter_set].append(pair.id)
         found: dict[str, tuple[Finding, ...]] = {}
         for filter_set, ids in by_set.items():
             marks = ", ".join("?" * len(ids))
