@@ -5,6 +5,9 @@ from hypothesis import settings
 
 SLOW_KINDS = ("browser", "process", "train")
 
+# Examples have no deadline: the first ones compile patterns and import packages, which takes long on a busy machine.
+settings.register_profile("whole", deadline=None)
+settings.load_profile("whole")
 settings.register_profile("few", max_examples=20, deadline=None)  # --hypothesis-profile few; the default is 100
 
 
