@@ -67,17 +67,19 @@ def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = 
     chosen, rejected = pair.chosen, pair.rejected
     prompt = [_message(message) for message in stored.task.messages]
     provenance = _provenance(stored, pair)
-    contents: dict[ExportFormat, list[Row]] = {
-        ExportFormat.PREFERENCE: [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}],
-        ExportFormat.KTO: [
-            {"completion": _assistant(chosen), "label": True},
-            {"completion": _assistant(rejected), "label": False},
-        ],
-        ExportFormat.SFT: [{"completion": _assistant(chosen)}],
-    }
     if advised:
         provenance["objective"] = None if stored.objective is None else stored.objective.value
-    return [{"prompt": prompt, **content, **provenance} for content in contents[export_format]]
+    match export_format:
+        case ExportFormat.PREFERENCE:
+            contents: list[Row] = [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}]
+        case ExportFormat.KTO:
+            contents = [
+                {"completion": _assistant(chosen), "label": True},
+                {"completion": _assistant(rejected), "label": False},
+            ]
+        case ExportFormat.SFT:
+            contents = [{"completion": _assistant(chosen)}]
+    return [{"prompt": prompt, **content, **provenance} for content in contents]
 
 
 def columns(export_format: ExportFormat, *, advised: bool = False) -> Mapping[str, str]:

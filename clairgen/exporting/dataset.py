@@ -31,10 +31,14 @@ ROWS_PER_GROUP = 1000
 
 
 class ShardedSplit:
-    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names."""
+    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names.
+
+    `replaced` counts the lone surrogates, which no file can encode, that became U+FFFD.
+    """
 
     def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
         self.rows = 0
+        self.replaced = 0
         self._folder = folder
         self._split = split
         self._schema = schema
@@ -76,7 +80,13 @@ class ShardedSplit:
             self._folder.mkdir(exist_ok=True)
             self._shards.append(self._folder / f"{self._split}-{len(self._shards):05d}.part")
             self._writer = pq.ParquetWriter(self._shards[-1], self._schema, compression="zstd")
-        self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
+        try:
+            table = pa.Table.from_pylist(self._pending, schema=self._schema)
+        except UnicodeEncodeError:
+            clean, replaced = without_surrogates(self._pending)
+            self.replaced += replaced
+            table = pa.Table.from_pylist(clean, schema=self._schema)
+        self._writer.write_table(table)
         self._pending.clear()
 
     def _end_shard(self) -> None:
@@ -119,7 +129,6 @@ class DatasetWriter:
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
-        self._replaced_characters = 0
 
     def __enter__(self) -> Self:
         with _disk_errors(self._folder):
@@ -142,11 +151,9 @@ class DatasetWriter:
             self._skipped[reason] += 1
             return False
         split = self._split_for(stored)
-        for row in rows_of(stored, self._format, advised=self._advised):
-            clean, replaced = without_surrogates(row)
-            self._replaced_characters += replaced
-            with _disk_errors(self._folder):
-                split.add(clean)
+        with _disk_errors(self._folder):
+            for row in rows_of(stored, self._format, advised=self._advised):
+                split.add(row)
         return True
 
     def finish(self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None) -> ExportSummary:
@@ -182,7 +189,7 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
-            replaced_characters=self._replaced_characters,
+            replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 
     def _split_for(self, stored: StoredPair) -> ShardedSplit:

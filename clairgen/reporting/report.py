@@ -123,8 +123,10 @@ class RecipeNumbers:
         """Count a pair that was made, and its contrast if it has a chosen answer."""
         self._n += 1
         self._retried += stored.outcome.retried
-        self._failed_checks.update([stored.outcome.failed_check] if stored.outcome.failed_check else [])
-        self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
+        if stored.outcome.failed_check:
+            self._failed_checks[stored.outcome.failed_check] += 1
+        if stored.findings:
+            self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         reason = _reason_for_dropping(stored)
         if reason is not None:
             self._dropped[reason] += 1
