@@ -114,7 +114,7 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
             for recipe in await store.metadata.plans():
                 if html is not None:
                     samples.append(_pair_sample(str(run), recipe))
-                also = samples[-1].add if samples else _ignore
+                also = samples[-1].add if samples else None
                 reports.append(await recipe_report(store, str(run), recipe, named, statuses.get(recipe, {}), also))
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
@@ -268,10 +268,6 @@ def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
     from clairgen.reporting.html.pairs_page import PairSample
 
     return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
-
-
-def _ignore(_stored: StoredPair) -> None:
-    """What is done with each pair where no page shows a sample of them."""
 
 
 def _refuse_training(out: Path) -> None:

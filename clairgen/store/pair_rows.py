@@ -41,6 +41,13 @@ FROM pairs p JOIN messages m ON m.hash = p.prompt
 """
 """The columns of a PairRow, in its order, of pairs `p`; conditions on `p` follow."""
 
+SELECT_FIGURES: Final = """
+SELECT p.id, p.position, p.task_id, coalesce(p.drop_reason, iif(p.chosen IS NULL, p.parse_status, NULL)) AS lost_by,
+    p.retried, p.failed_check, p.chosen IS NOT NULL AS is_decided, p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer
+FROM pairs p
+"""
+"""The columns of PairFigures, in its order."""
+
 _REASONS_OF_REVISIONS = frozenset(
     {
         ParseStatus.NO_SOLUTION_HEADER,
@@ -101,6 +108,29 @@ class PairRow(NamedTuple):
     objective: str | None
     last_reply: str | None
     judged: int
+
+
+class PairFigures(NamedTuple):
+    """What reports count of a pair. `lost_by` is why it is not kept: the reason of a filter, or why nothing was decided."""
+
+    id: str
+    position: int
+    task_id: str
+    lost_by: str | None
+    retried: int
+    failed_check: str | None
+    is_decided: int
+    levenshtein: int
+    jaccard: float
+    length_ratio: float | None
+    tokenizer: str
+
+    @property
+    def contrast(self) -> Contrast | None:
+        """The stored contrast, of whatever version; None of what was not decided."""
+        if not self.is_decided:
+            return None
+        return Contrast(self.levenshtein, self.jaccard, self.length_ratio, self.tokenizer)
 
 
 def stored_pair(row: PairRow, findings: tuple[Finding, ...]) -> StoredPair:

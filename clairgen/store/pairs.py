@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clairgen.keys import pair_id
+from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import FilterAction, Finding, StoredPair
 from clairgen.store.advice import outdated_row
 from clairgen.store.completions import now
 from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
+    SELECT_FIGURES,
     SELECT_PAIRS,
     MadePair,
+    PairFigures,
     PairRow,
     chosen_text,
     drop_reason,
@@ -155,6 +158,31 @@ class Pairs:
             for stored in await self._stored(rows):
                 yield stored
             after = rows[-1]["position"]
+
+    async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:
+        """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
+        after = 0
+        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
+        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE}"
+        while page := [PairFigures._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
+            yield page
+            after = page[-1].position
+
+    async def with_ids(self, ids: Sequence[str]) -> list[StoredPair]:
+        """The pairs with these ids, at most a few hundred, in the order of their tasks."""
+        if not ids:
+            return []
+        marks = ", ".join("?" * len(ids))
+        sql = f"{SELECT_PAIRS} WHERE p.id IN ({marks}) ORDER BY p.position"
+        return await self._stored(await self._reader.rows(sql, ids))
+
+    async def unmeasured(self, recipe: str, tokenizer: str) -> int:
+        """How many pairs of a recipe have no contrast by this version of the metrics under a tokenizer."""
+        sql = (
+            "SELECT count(*) FROM pairs WHERE recipe = ? AND status = 'made' AND chosen IS NOT NULL "
+            "AND (levenshtein IS NULL OR metrics_version <> ? OR tokenizer <> ?)"
+        )
+        return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
 
     async def count(self, choice: PairChoice) -> int:
         """How many pairs are chosen."""
