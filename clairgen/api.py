@@ -23,7 +23,8 @@ from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
-from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
+from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
+from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
 
 if TYPE_CHECKING:
@@ -173,14 +174,16 @@ async def export(
         with DatasetWriter(
             Path(out), export_format, test_fraction, seed, overwrite=overwrite, advised=bool(advice)
         ) as writer:
-            rows = []
+            tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
+            means = {recipe: ContrastMeans() for recipe in chosen}
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
-                numbers = RecipeNumbers(str(run), recipe, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
                 async for stored in store.pairs.made(recipe):
-                    if writer.add(stored, wanted is None or stored.task.id in wanted):
-                        numbers.add(stored)
-                rows.append(numbers.report())
+                    if writer.add(stored, wanted is None or stored.task.id in wanted) and (
+                        contrast := contrast_under(tokenizer, stored)
+                    ):
+                        means[recipe].add(contrast)
+            rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
             statuses = await store.pairs.statuses()
             pending = {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in chosen}
             return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"), pending)
@@ -288,7 +291,7 @@ async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
 
 
 async def _card_facts(
-    store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
+    store: Store, contrast: Sequence[ContrastRow], advice: Sequence[AdviceNumbers], source: str
 ) -> CardFacts:
     in_force = await store.filter_sets.in_force()
     config = yaml.safe_load(await store.metadata.configuration() or "{}")
@@ -297,18 +300,17 @@ async def _card_facts(
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
         templates=dict(await store.metadata.templates()),
         filters=FilterSettings.from_record(in_force[1]).phrases if in_force else (),
-        contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
+        contrast=tuple(row for row in contrast if row.pairs),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )
 
 
-def _contrast_row(entry: RecipeReport) -> ContrastRow:
-    kept = entry.contrast_of_kept
+def _contrast_row(recipe: str, means: ContrastEstimates, tokenizer: str) -> ContrastRow:
     return ContrastRow(
-        entry.recipe,
-        entry.kept,
-        kept.jaccard.mean or 0.0,
-        kept.levenshtein.mean or 0.0,
-        kept.length_ratio.mean or 0.0,
-        entry.tokenizer,
+        recipe,
+        means.jaccard.n,
+        means.jaccard.mean or 0.0,
+        means.levenshtein.mean or 0.0,
+        means.length_ratio.mean or 0.0,
+        tokenizer,
     )

@@ -252,4 +252,7 @@ class StoredPair:
     @property
     def dropped_by(self) -> Finding | None:
         """The finding that counts as the reason why this pair is dropped; None when no filter drops it."""
-        return next((finding for finding in self.findings if finding.action is FilterAction.DROP), None)
+        for finding in self.findings:
+            if finding.action is FilterAction.DROP:
+                return finding
+        return None

@@ -143,6 +143,8 @@ def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
 
     A larger fraction contains the tasks of a smaller one.
     """
+    if not fraction:
+        return False
     digest = blake2b(f"{seed}:{task_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) < fraction * 2**64
 

@@ -151,9 +151,11 @@ class DatasetWriter:
             self._skipped[reason] += 1
             return False
         split = self._split_for(stored)
-        with _disk_errors(self._folder):
-            for row in rows_of(stored, self._format, advised=self._advised):
+        for row in rows_of(stored, self._format, advised=self._advised):
+            try:
                 split.add(row)
+            except OSError as error:
+                raise _not_written(self._folder, error) from error
         return True
 
     def finish(self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None) -> ExportSummary:
@@ -226,8 +228,12 @@ def _content_hash(folder: Path) -> str:
 def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as exc:
-        raise InputError(f"The data set {folder} cannot be written: {exc.strerror or exc}.") from exc
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+def _not_written(folder: Path, error: OSError) -> InputError:
+    return InputError(f"The data set {folder} cannot be written: {error.strerror or error}.")
 
 
 def _require_free(folder: Path, *, overwrite: bool) -> None:
