@@ -9,7 +9,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-fast test-times check docs picture coverage fuzz bench bench-training lint types floors format lock package classroom-models vllm clean
+.PHONY: demo test test-fast test-times check docs picture coverage fuzz bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -47,6 +47,12 @@ bench-training: $(VENV)/.installed-dev,train  ## steps a second and memory of tr
 	$(BIN)/python -m tests.bench.objectives
 	$(BIN)/python -m tests.bench.training
 	$(BIN)/python -m tests.bench.training --prompt 470
+
+gpu: $(VENV)/.installed-dev,train  ## on a CUDA card: the shared forward beside TRL's, values, gradients, time and memory (six minutes)
+	$(BIN)/python -m tests.gpu
+
+architectures: $(VENV)/.installed-dev,train  ## which causal models of transformers the shared forward agrees with or refuses (ten minutes)
+	$(BIN)/python -m tests.training.forward.architectures
 
 build/peers/.installed:
 	$(PYTHON) -m venv build/peers/curator

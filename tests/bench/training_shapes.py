@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from transformers import (
@@ -121,10 +122,11 @@ class OurTrainer(IdsTrainer):
 
     ours = True
 
-    def install(self, data: Dataset, *, share: bool) -> None:
+    def install(self, data: Dataset, *, share: bool, flex: bool = False) -> None:
         """Our forward, then the reference with it."""
-        model = cast("PreTrainedModel", self.model)
-        refusal = install_shared_forward(model, share=share)
+        model = cast("PreTrainedModel | PeftModel", self.model)
+        inner = model.get_base_model() if isinstance(model, PeftModel) else model
+        refusal = install_shared_forward(cast("PreTrainedModel", inner), share=share, flex=flex)
         if refusal is not None:
             raise RuntimeError(refusal)
         size = self.args.per_device_train_batch_size
@@ -132,6 +134,7 @@ class OurTrainer(IdsTrainer):
         rejected: list[float] = []
         for start in range(0, len(data), size):
             batch = self.data_collator([data[number] for number in range(start, start + size)])
+            batch = {name: values.to(self.accelerator.device) for name, values in batch.items()}
             of_chosen, of_rejected = self.compute_ref_log_probs(model, batch)
             chosen += of_chosen.tolist()
             rejected += of_rejected.tolist()

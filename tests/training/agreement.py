@@ -1,4 +1,4 @@
-"""What the trainers really minimize, compared with the paper's equations in float64: value and gradient of a random batch.
+"""What the trainers and TRL minimize, compared with the paper's equations in float64: value and gradient of a random batch.
 
 The equations and their derivatives are written here independently, with Python's own floats, so that nothing is compared to
 itself. The trainers' code runs as in training; only the model's log-probs are given, since models are not run in float64.
@@ -14,7 +14,14 @@ from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
 from clairgen_train.settings import Objective
-from tests.training.tiny import given_log_probs, pair_trainer, prepared_pairs, unpaired_trainer
+from tests.training.tiny import (
+    TRL_PAIR_LOSSES,
+    given_log_probs,
+    pair_trainer,
+    prepared_pairs,
+    trl_loss,
+    unpaired_trainer,
+)
 
 BETA, KL = 0.1, 4.0
 COUNT, PROMPT, ANSWER = 16, 3, 7  # pairs, and tokens of a prompt and at most of an answer
@@ -41,22 +48,22 @@ class Numbers:
 
 
 def agreements(folder: Path) -> Iterator[Agreement]:
-    """Every objective, by TRL's loss where it has one and by this package's."""
-    for objective in (Objective.DPO, Objective.APO_ZERO, Objective.APO_DOWN, Objective.SFT):
-        yield paired(folder, objective, "TRL", run=objective)
-        other = Objective.DPO if objective is Objective.APO_ZERO else Objective.APO_ZERO
-        yield paired(folder, objective, "clairgen", run=other)
-    yield paired(folder, Objective.KTO_PAIR, "clairgen", run=Objective.KTO_PAIR)
+    """Every objective, by this package's loss and by TRL's where it has one."""
+    for objective in TRL_PAIR_LOSSES:
+        yield paired(folder, objective, "TRL")
+    for objective in (*TRL_PAIR_LOSSES, Objective.KTO_PAIR):
+        yield paired(folder, objective, "clairgen")
     for objective in (Objective.KTO, Objective.APO_ZERO_UNPAIRED):
         yield unpaired(folder, objective)
 
 
-def paired(folder: Path, objective: Objective, source: str, *, run: Objective) -> Agreement:
+def paired(folder: Path, objective: Objective, source: str) -> Agreement:
     rows = prepared_pairs(4, ref_chosen_logps=[-9.0] * 4, ref_rejected_logps=[-9.0] * 4)
     anchor = RunningAnchor()
     anchor.mean_nats = KL
     settings = {"precompute_ref_log_probs": True, "beta": BETA}
-    trainer = pair_trainer(folder, rows, run, settings=settings, anchor=anchor if run is Objective.KTO_PAIR else None)
+    of_kto = objective is Objective.KTO_PAIR
+    trainer = pair_trainer(folder, rows, objective, settings=settings, anchor=anchor if of_kto else None)
     log_probs, mask = random_answers()
     reference = random_reference()
     inputs = {
@@ -65,10 +72,9 @@ def paired(folder: Path, objective: Objective, source: str, *, run: Objective) -
         "completion_mask": mask,
         "ref_chosen_logps": reference[:COUNT],
         "ref_rejected_logps": reference[COUNT:],
-        "objective": torch.full((COUNT,), objective.code),
-        "weight": torch.ones(COUNT),
     }
-    loss = trainer.compute_loss(given_log_probs(log_probs * mask[:, 1:]), inputs)
+    forward = given_log_probs(log_probs * mask[:, 1:])
+    loss = trl_loss(trainer, forward, inputs) if source == "TRL" else trainer.compute_loss(forward, inputs)
     return compared(objective, source, loss, log_probs, mask, reference)
 
 

@@ -159,10 +159,10 @@ def test_the_running_anchor_follows_fresh_estimates_of_a_run(tmp_path: Path) -> 
 
 
 def test_prompts_for_the_anchor_are_those_of_kto_pairs_rows_and_vary(tmp_path: Path) -> None:
-    codes = [Objective.KTO_PAIR.code, Objective.APO_ZERO.code] * 8
-    rows = prepared_pairs(16, objective=codes)
+    names = [Objective.KTO_PAIR.value, Objective.APO_ZERO.value] * 8
+    rows = prepared_pairs(16, objective=names)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=RunningAnchor())
-    own = [ids for ids, code in zip(rows["prompt_ids"], codes, strict=True) if code == Objective.KTO_PAIR.code]
+    own = [ids for ids, name in zip(rows["prompt_ids"], names, strict=True) if name == Objective.KTO_PAIR]
     first, again, other = (trainer._random_prompts(8, seed) for seed in (1, 1, 2))
     assert first == again != other
     assert all(prompt in own for prompt in first + other)
@@ -264,6 +264,4 @@ def test_every_rank_has_the_same_anchor_though_their_batches_differ_in_objective
     one, other = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     assert one["anchor"] == other["anchor"] != 0
     assert one["weights"] == other["weights"]
-    assert (
-        one["by_trl"] != other["by_trl"]
-    )  # in one micro-batch the ranks computed different losses, and neither waited
+    assert one["objectives"] != other["objectives"]

@@ -1,6 +1,7 @@
 """PairTrainer over a real tiny model: batches of several objectives, weights, KTO-pair, references, and what it refuses."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 import peft
@@ -15,9 +16,9 @@ from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.settings import Objective
 from tests.training.agreement import agreements
-from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama
+from tests.training.tiny import END, PAD, VOCABULARY, pair_trainer, prepared_pairs, tiny_llama, trl_loss
 
-ZERO, DOWN = Objective.APO_ZERO.code, Objective.APO_DOWN.code
+ZERO, DOWN = Objective.APO_ZERO.value, Objective.APO_DOWN.value
 
 
 def batch_of(trainer: PairTrainer, rows: Dataset) -> dict[str, Tensor]:
@@ -27,10 +28,11 @@ def batch_of(trainer: PairTrainer, rows: Dataset) -> dict[str, Tensor]:
     return batch
 
 
-def loss_and_gradient(trainer: PairTrainer, rows: Dataset) -> tuple[Tensor, Tensor]:
-    """The loss of one batch of all `rows`, and its gradient over all trained weights."""
+def loss_and_gradient(trainer: PairTrainer, rows: Dataset, *, by_trl: bool = False) -> tuple[Tensor, Tensor]:
+    """The loss of one batch of all `rows`, and its gradient over all trained weights; `by_trl` by TRL's own loss."""
     trainer.model.train()
-    loss = trainer.compute_loss(trainer.model, batch_of(trainer, rows))
+    compute = partial(trl_loss, trainer) if by_trl else trainer.compute_loss
+    loss = compute(trainer.model, batch_of(trainer, rows))
     weights = [weight for weight in trainer.model.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss, weights)
     return loss.detach(), torch.cat([gradient.flatten() for gradient in gradients])
@@ -49,12 +51,12 @@ def test_every_objective_equals_its_equation_to_a_trillionth_in_value_and_gradie
 
 def test_a_mixed_batch_is_the_mean_of_trls_losses_over_its_parts(tmp_path: Path) -> None:
     parts = (Objective.APO_ZERO, Objective.APO_DOWN, Objective.DPO, Objective.SFT)
-    rows = prepared_pairs(16, objective=[each.code for each in parts] * 4)
+    rows = prepared_pairs(16, objective=[each.value for each in parts] * 4)
     mixed = loss_and_gradient(pair_trainer(tmp_path, rows, Objective.APO_ZERO), rows)
     of_trl = []
     for objective in parts:
-        part = rows.filter(lambda row, code=objective.code: row["objective"] == code)
-        of_trl.append(loss_and_gradient(pair_trainer(tmp_path, part, objective), part))
+        part = rows.filter(lambda row, name=objective.value: row["objective"] == name)
+        of_trl.append(loss_and_gradient(pair_trainer(tmp_path, part, objective), part, by_trl=True))
     losses, gradients = zip(*of_trl, strict=True)
     same(mixed, (torch.stack(losses).mean(), torch.stack(gradients).mean(dim=0)))
 
@@ -118,7 +120,7 @@ def test_kto_pair_is_trls_apo_zero_with_the_kl_added_to_the_reference_and_reward
     shifted = prepared_pairs(4, ref_chosen_logps=[-30.0 + kl] * 4, ref_rejected_logps=[-40.0 + kl] * 4)
     of_kto = pair_trainer(tmp_path, rows, Objective.KTO_PAIR, anchor=anchor, settings=settings)
     of_zero = pair_trainer(tmp_path, shifted, Objective.APO_ZERO, settings=settings)
-    same(loss_and_gradient(of_kto, rows), loss_and_gradient(of_zero, shifted))
+    same(loss_and_gradient(of_kto, rows), loss_and_gradient(of_zero, shifted, by_trl=True))
     unshifted = pair_trainer(tmp_path, rows, Objective.APO_ZERO, settings=settings)
     of_kto.train()
     unshifted.train()
@@ -128,7 +130,7 @@ def test_kto_pair_is_trls_apo_zero_with_the_kl_added_to_the_reference_and_reward
 
 
 def test_kto_pair_rows_in_a_run_of_another_objective_use_the_anchor(tmp_path: Path) -> None:
-    rows = prepared_pairs(4, objective=[Objective.KTO_PAIR.code] * 2 + [ZERO] * 2)
+    rows = prepared_pairs(4, objective=[Objective.KTO_PAIR.value] * 2 + [ZERO] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, anchor=PaperEraAnchor())
     mixed = loss_and_gradient(trainer, rows)
     first, second = rows.select([0, 1]), rows.select([2, 3])
@@ -140,10 +142,10 @@ def test_kto_pair_rows_in_a_run_of_another_objective_use_the_anchor(tmp_path: Pa
 def test_a_mixture_of_experts_keeps_its_balancing_loss(tmp_path: Path) -> None:
     rows = prepared_pairs(4, objective=[ZERO] * 4)
     losses = []
-    for run in (Objective.APO_ZERO, Objective.DPO):  # the second routes the batch
-        trainer = pair_trainer(tmp_path, rows, run, model=tiny_mixtral(), ref_model=tiny_mixtral())
+    for by_trl in (True, False):
+        trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, model=tiny_mixtral(), ref_model=tiny_mixtral())
         assert trainer.aux_loss_enabled
-        losses.append(loss_and_gradient(trainer, rows))
+        losses.append(loss_and_gradient(trainer, rows, by_trl=by_trl))
         assert trainer._metrics["train"]["aux_loss"][0] > 0
     same(losses[0], losses[1])
 
@@ -176,7 +178,7 @@ def test_an_adapter_needs_no_second_model_and_starts_at_the_full_models_loss(tmp
     assert loss_and_gradient(adapted, rows)[0].item() == pytest.approx(
         loss_and_gradient(full, rows)[0].item(), abs=1e-6
     )
-    adapted.train()  # and its routed steps run
+    adapted.train()
 
 
 def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) -> None:
@@ -202,10 +204,10 @@ def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp
     assert {"objective", "weight"} <= batch_of(trainer, rows).keys()
 
 
-@pytest.mark.parametrize("code", [Objective.KTO.code, 99])
-def test_a_pair_with_an_objective_that_is_not_for_pairs_is_refused(tmp_path: Path, code: int) -> None:
-    with pytest.raises(InputError, match=f"holds {code}, which is not an objective for pairs; use one of apo-zero"):
-        pair_trainer(tmp_path, prepared_pairs(2, objective=[ZERO, code]), Objective.APO_ZERO)
+@pytest.mark.parametrize("name", [Objective.KTO.value, "ipo"])
+def test_a_pair_with_an_objective_that_is_not_for_pairs_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"holds {name}, which is not an objective for pairs; use one of apo-zero"):
+        pair_trainer(tmp_path, prepared_pairs(2, objective=[ZERO, name]), Objective.APO_ZERO)
 
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
@@ -217,7 +219,7 @@ def test_a_negative_or_non_finite_weight_is_refused(tmp_path: Path, weight: floa
 def test_kto_pair_without_an_anchor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="kto-pair needs an anchor"):
         pair_trainer(tmp_path, prepared_pairs(2), Objective.KTO_PAIR)
-    rows = prepared_pairs(2, objective=[ZERO, Objective.KTO_PAIR.code])
+    rows = prepared_pairs(2, objective=[ZERO, Objective.KTO_PAIR.value])
     with pytest.raises(ConfigError, match="kto-pair needs an anchor"):
         pair_trainer(tmp_path, rows, Objective.APO_ZERO)
 

@@ -13,10 +13,9 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.pair_trainer import TRL_PAIR_LOSSES
 from clairgen_train.settings import Objective
 from clairgen_train.unpaired_trainer import TRL_UNPAIRED_LOSSES
-from tests.training.tiny import pair_trainer, prepared_pairs, unpaired_trainer
+from tests.training.tiny import TRL_PAIR_LOSSES, pair_trainer, prepared_pairs, unpaired_trainer
 
 OVERRIDDEN = {
     DPOTrainer: {

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, set_seed
-from trl import DPOConfig, KTOConfig
+from trl import DPOConfig, DPOTrainer, KTOConfig
 
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
@@ -16,6 +16,13 @@ from clairgen_train.settings import Objective
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 from tests.exporting.test_trl import byte_tokenizer
 
+TRL_PAIR_LOSSES = {
+    Objective.DPO: "sigmoid",
+    Objective.APO_ZERO: "apo_zero",
+    Objective.APO_DOWN: "apo_down",
+    Objective.SFT: "sft",
+}
+"""The objectives for pairs that TRL has a loss for, by TRL's names."""
 VOCABULARY = 40
 PAD, END = 0, 1
 
@@ -101,6 +108,15 @@ def pair_trainer(
         processing_class=tokenizer(),
         **options,
     )
+
+
+def trl_loss(trainer: PairTrainer, model: Callable[..., object], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """TRL's own loss of a batch, under the trainer's objective."""
+    given = {name: values for name, values in inputs.items() if name not in ("objective", "weight")}
+    before, trainer.loss_types = trainer.loss_types, [TRL_PAIR_LOSSES[trainer.objective]]
+    loss: torch.Tensor = DPOTrainer._compute_loss(trainer, model, given, return_outputs=False)
+    trainer.loss_types = before
+    return loss
 
 
 def unpaired_trainer(

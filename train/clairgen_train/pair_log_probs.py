@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from clairgen_train.settings import Objective
+
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from datasets import Dataset
@@ -17,14 +19,15 @@ Score = Callable[[dict[str, Tensor]], Tensor]
 
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
-    """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] int64 and `weight` [B] float32."""
+    """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] (codes) and `weight` [B] float32."""
 
     def torch_call(self, examples: list[dict[str, object]]) -> dict[str, torch.Tensor]:
         """One batch of prepared rows; the two columns are left out where the rows have none."""
         batch: dict[str, torch.Tensor] = super().torch_call(examples)
-        for column, dtype in (("objective", torch.int64), ("weight", torch.float32)):
-            if column in examples[0]:
-                batch[column] = torch.tensor([example[column] for example in examples], dtype=dtype)
+        if "objective" in examples[0]:
+            batch["objective"] = torch.tensor([Objective(str(example["objective"])).code for example in examples])
+        if "weight" in examples[0]:
+            batch["weight"] = torch.tensor([example["weight"] for example in examples], dtype=torch.float32)
         return batch
 
 

@@ -1,7 +1,7 @@
 """TRL's DPOTrainer over pairs that are already tokens, under any of the paper's objectives for pairs.
 
-Where TRL has a batch's loss, TRL computes it; where it has none (several objectives, weights, KTO-pair), `pair_losses` does, from
-the same forward pass. TRL's metrics are logged either way.
+The loss is always `pair_losses`, whatever a batch holds; TRL runs the forward pass and logs its metrics of it. Reading those
+metrics waits for the device about ten times in a step (TRL 1.16), so this package does not go out of its way to avoid a wait.
 """
 
 import copy
@@ -24,13 +24,7 @@ from clairgen_train.sampling import sampled_pairs
 from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
-TRL_PAIR_LOSSES = {
-    Objective.DPO: "sigmoid",
-    Objective.APO_ZERO: "apo_zero",
-    Objective.APO_DOWN: "apo_down",
-    Objective.SFT: "sft",
-}
-"""The objectives for pairs that TRL has a loss for, by TRL's names."""
+_TRL_LOSS = "apo_zero"  # TRL evaluates a loss to log its metrics; its value is not used
 
 ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 
@@ -38,10 +32,10 @@ ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
 
-    `args.loss_type` is set to match. `anchor` estimates KTO-pair's KL and is required where the run or a pair has `kto-pair`. A
-    `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the adapter off; in full
-    fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own reference log-probs are
-    precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
+    `args.loss_type` is set to one that TRL can evaluate beside it. `anchor` estimates KTO-pair's KL and is required where the run
+    or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the
+    adapter off; in full fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own
+    reference log-probs are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
     Raises `ConfigError` for a TRL option that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
@@ -65,7 +59,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         validate_loss_options(args)
         validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
         self.objective, self.anchor = objective, anchor
-        args.loss_type = [TRL_PAIR_LOSSES.get(objective, "apo_zero")]
+        args.loss_type = [_TRL_LOSS]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
             ref_model = copy.deepcopy(model).requires_grad_(False)
@@ -117,9 +111,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
-        if self._trl_computes(objective, weight):
-            trl_loss: Tensor | tuple[Tensor, object] = super()._compute_loss(model, inputs, return_outputs)
-            return trl_loss
         if "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
@@ -131,13 +122,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
-
-    def _trl_computes(self, objective: Tensor | None, weight: Tensor | None) -> bool:
-        """Whether TRL has this batch's loss: only the run's objective, one that TRL knows, and no weights."""
-        if self.objective not in TRL_PAIR_LOSSES:
-            return False
-        uniform = objective is None or bool((objective == self.objective.code).all())
-        return uniform and (weight is None or bool((weight == 1).all()))
 
     def _pair_loss(self, scores: PairScores, objective: Tensor | None, weight: Tensor | None) -> Tensor:
         if objective is None:
@@ -193,8 +177,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         pairs = self.train_dataset
         rows: Sequence[int] = range(len(pairs))
         if "objective" in pairs.column_names:
-            code = Objective.KTO_PAIR.code
-            rows = [row for row, objective in enumerate(pairs["objective"]) if objective == code] or rows
+            wanted = Objective.KTO_PAIR.value
+            rows = [row for row, objective in enumerate(pairs["objective"]) if objective == wanted] or rows
         chosen = Random(seed).choices(rows, k=count)  # noqa: S311 - a sample of prompts, not a secret
         return [pairs[row]["prompt_ids"] for row in chosen]
 

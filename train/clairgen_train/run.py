@@ -131,14 +131,20 @@ def _trainer(
         reference_pass=CachedReferences(
             cache_folder(settings.reference_cache),
             pairs.facts["train"]["sha256"],
-            share=settings.shared_prompt,
+            share=_shares_prompts(settings),
             pad_token_id=tokenizer.pad_token_id,
         ),
     )
 
 
+def _shares_prompts(settings: TrainingSettings) -> bool:
+    if settings.shared_prompt == "auto":
+        return not torch.accelerator.is_available()
+    return settings.shared_prompt
+
+
 def _anchor(settings: TrainingSettings, pairs: PreparedPairs) -> Anchor | None:
-    if Objective.KTO_PAIR.code not in set(pairs.train.unique("objective")):
+    if Objective.KTO_PAIR.value not in set(pairs.train.unique("objective")):
         return None
     chosen = settings.kto_pair
     if chosen.anchor == "paper-era":

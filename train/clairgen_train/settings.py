@@ -32,7 +32,7 @@ class Objective(enum.StrEnum):
 
     @property
     def code(self) -> int:
-        """Its number in a prepared data set's column `objective`: its position in this list."""
+        """Its number in the tensors of a batch; data sets and files have the name."""
         return list(Objective).index(self)
 
 
@@ -131,9 +131,12 @@ class TrainingSettings(_Strict):
         ge=0,
         description="Held-out prompts that are answered at every measurement, to see whether answers become longer or shorter.",
     )
-    shared_prompt: bool = Field(
-        True,
-        description="Compute the prefix that both answers of a pair share only once (exact, and about twice as fast).",
+    shared_prompt: Literal["auto"] | bool = Field(
+        "auto",
+        description=(
+            "Compute the prefix that both answers of a pair share only once: exact, and two to three times as fast on a CPU. "
+            "auto: on a CPU only; on a GPU it was slower than TRL's forward where it was measured (make gpu measures yours)."
+        ),
     )
     gradient_checkpointing: bool = Field(
         False, description="Recompute activations in the backward pass to save memory."

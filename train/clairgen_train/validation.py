@@ -25,14 +25,13 @@ def validate_loss_options(args: DPOConfig) -> None:
 
 def validate_pairs(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
     """Raise InputError for objectives or weights that pairs cannot have, ConfigError for a run that lacks what it needs."""
-    names = list(Objective)
-    codes = dataset.unique("objective") if "objective" in dataset.column_names else []
-    unknown = [code for code in codes if code not in range(len(names)) or not names[code].is_paired]
+    paired = [each.value for each in Objective if each.is_paired]
+    names = dataset.unique("objective") if "objective" in dataset.column_names else []
+    unknown = [name for name in names if name not in paired]
     if unknown:
         raise InputError(
             f"The column `objective` holds {unknown[0]}, which is not an objective for pairs; use one of "
-            + ", ".join(name.value for name in names if name.is_paired)
-            + "."
+            f"{', '.join(paired)}."
         )
     weights = dataset.unique("weight") if "weight" in dataset.column_names else []
     wrong = [weight for weight in weights if not 0 <= weight < math.inf]
@@ -43,5 +42,5 @@ def validate_pairs(dataset: Dataset, objective: Objective, *, has_anchor: bool) 
         )
     if not objective.is_paired:
         raise ConfigError(f"{objective.value} trains on single answers; it needs UnpairedTrainer, not PairTrainer.")
-    if not has_anchor and (objective is Objective.KTO_PAIR or Objective.KTO_PAIR.code in codes):
+    if not has_anchor and (objective is Objective.KTO_PAIR or Objective.KTO_PAIR.value in names):
         raise ConfigError("kto-pair needs an anchor for its KL: pass `anchor` a RunningAnchor or a PaperEraAnchor.")

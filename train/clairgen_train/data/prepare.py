@@ -130,7 +130,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
             ("prompt_ids", ids),
             ("chosen_ids", ids),
             ("rejected_ids", ids),
-            ("objective", pa.int64()),
+            ("objective", pa.string()),
             ("weight", pa.float32()),
         ]
     )
@@ -148,7 +148,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
                     [pair.ids.prompt for pair in batch],
                     [pair.ids.chosen for pair in batch],
                     [pair.ids.rejected for pair in batch],
-                    [objective.code for objective in objectives],
+                    [objective.value for objective in objectives],
                     [pair.row.weight for pair in batch],
                 ],
                 schema=schema,

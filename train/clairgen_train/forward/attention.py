@@ -13,6 +13,8 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.attention.bias import causal_lower_right
 from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
@@ -23,6 +25,11 @@ from clairgen_train.forward.flex import tree_attention, tree_mask
 from clairgen_train.forward.layout import Packing, PairLayout
 
 Attention = Callable[..., tuple[Tensor, Tensor | None]]
+_KERNELS = [
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.MATH,
+]  # not cuDNN, which plans each new length first
 _PREFIX = "clairgen_segments_over_"
 _windows: ContextVar[set[int | None] | None] = ContextVar("windows", default=None)
 
@@ -33,7 +40,7 @@ class UnsupportedAttentionError(Exception):
 
 @dataclass(slots=True)
 class Segments:
-    """What attention needs of a packing: the pairs' token counts, whether FlexAttention computes it (on GPUs; elsewhere
+    """What attention needs of a packing: the pairs' token counts, whether FlexAttention computes it all at once (otherwise
     `scaled_dot_product_attention` does, one segment at a time), and masks that are built once per batch.
     """
 
@@ -44,10 +51,9 @@ class Segments:
     _block_masks: dict[int | None, BlockMask] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, packing: Packing) -> "Segments":
+    def of(cls, packing: Packing, *, flex: bool) -> "Segments":
         """The segments of a packing."""
-        device = packing.tokens.device
-        return cls(packing.pairs, device, flex=device.type == "cuda")
+        return cls(packing.pairs, packing.tokens.device, flex=flex)
 
     def mask(self, queries: int, keys: int, window: int | None, dtype: torch.dtype) -> Tensor:
         """An additive mask: the last `queries` of `keys` tokens see each of them causally, and at most `window` back."""
@@ -132,7 +138,7 @@ def segment_attention(
     if (seen := _windows.get()) is not None:
         seen.add(window)
     if segments.flex:
-        return tree_attention(query, key, value, segments.block_mask(window), scale, training=torch.is_grad_enabled())
+        return tree_attention(query, key, value, segments.block_mask(window), scale)
     if key.shape[1] != query.shape[1]:
         groups = query.shape[1] // key.shape[1]
         key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
@@ -152,10 +158,22 @@ def segment_attention(
 def _causal(
     query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float | None, window: int | None
 ) -> Tensor:
+    with sdpa_kernel(_KERNELS):
+        return _causal_attention(query, key, value, segments, scale, window)
+
+
+def _causal_attention(
+    query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float | None, window: int | None
+) -> Tensor:
     queries, keys = query.shape[2], key.shape[2]
     if window is not None and window >= keys:
         window = None
     if queries == keys and window is None:
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
+    if (
+        window is None and query.is_cuda and query.dtype == key.dtype == value.dtype
+    ):  # a fused kernel without a mask in memory
+        bias = causal_lower_right(queries, keys)
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     mask = segments.mask(queries, keys, window, query.dtype)
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)

@@ -1,16 +1,16 @@
 """FlexAttention over a packed batch, used on GPUs: the tree of shared prefixes and branches as a block mask.
 
-The mask and the eager FlexAttention are tested against the CPU's attention, on a CPU. The compiled kernel and its backward pass
-have not been run on a GPU yet; a model that fails the comparison there is refused, and TRL's own forward stays in use.
+On a CPU the mask and the eager FlexAttention are tested against the CPU's attention. `make gpu` compares the compiled kernel and
+its backward pass with TRL's forward on whatever CUDA card is there.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
-from transformers.integrations.flex_attention import compile_friendly_flex_attention
 
 from clairgen_train.forward.layout import PairLayout
 
@@ -42,18 +42,29 @@ def tree_mask(pairs: tuple[PairLayout, ...], device: torch.device, window: int |
     """The rule as a block mask, without the blocks that no query sees."""
     total = sum(pair.tokens for pair in pairs)
     rule = tree_rule(pairs, device, window)
-    return create_block_mask(rule, None, None, total, total, device=str(device), _compile=device.type == "cuda")
+    return create_block_mask(rule, None, None, total, total, device=str(device))
 
 
-def tree_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None, *, training: bool
-) -> Tensor:
+def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None) -> Tensor:
     """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     grouped = key.shape[1] != query.shape[1]
-    if query.device.type == "cuda":
-        found = compile_friendly_flex_attention(
-            query, key, value, training=training, block_mask=mask, scale=scale, enable_gqa=grouped
-        )
-    else:
-        found = flex_attention(query, key, value, block_mask=mask, scale=scale, enable_gqa=grouped)
+    attention = _compiled() if query.device.type == "cuda" else cast("Callable[..., object]", flex_attention)
+    options = {
+        "FORCE_USE_FLEX_ATTENTION": True
+    }  # the kernel for short queries fails to compile for symbolic lengths (torch 2.11)
+    found = attention(
+        query,
+        key,
+        value,
+        block_mask=mask,
+        scale=scale,
+        enable_gqa=grouped,
+        kernel_options=options if query.is_cuda else None,
+    )
     return cast("Tensor", found).transpose(1, 2).contiguous()
+
+
+@cache
+def _compiled() -> Callable[..., object]:
+    """FlexAttention as a fused kernel, for any length: with `fullgraph` torch raises an error instead of running it unfused."""
+    return torch.compile(flex_attention, dynamic=True, fullgraph=True)
