@@ -119,6 +119,7 @@ class Meanwhile(os.PathLike[str]):
             database.execute(
                 "INSERT INTO filter_results SELECT filter_set, id, 9, 'format', 'drop', 'no', NULL FROM pairs"
             )
+            database.execute("UPDATE pairs SET drop_reason = 'no'")
         database.close()
         return str(self._folder)
 
