@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
 JOBS ?= 0
+KILLS ?= 1000
 BIN := $(VENV)/bin
 DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-fast test-times check docs picture coverage fuzz bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
+.PHONY: demo test test-fast test-times check docs picture coverage fuzz kill-trial bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -37,6 +38,9 @@ coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branch
 
 fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed: what is exported is whole (a few minutes)
 	FUZZ_ANSWERS=20000 $(BIN)/python -m pytest -q tests/pipeline/test_dialects.py
+
+kill-trial: $(VENV)/.installed-dev  ## kill -9, KILLS times, over all that writes a run: nothing is lost, nothing paid for twice (an hour)
+	$(BIN)/python -m tests.durability --kills $(KILLS)
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers

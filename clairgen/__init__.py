@@ -1,16 +1,25 @@
 """clairgen: preference pairs that differ in quality and little else, every answer kept (arXiv 2408.06266).
 
-As a library, also inside a notebook's running event loop:
+As a library, with the configuration that `clairgen init` writes:
+
+    import asyncio
 
     import clairgen
 
-    config = clairgen.load_config("config.yaml")
-    summary = await clairgen.generate(config, "runs/first", clairgen.Options(limit=100))
-    [clair, stronger] = await clairgen.report("runs/first")
-    exported = await clairgen.export("runs/first", "datasets/first", test_fraction=0.05)
 
-Configurations, runs and folders are named by strings or by `pathlib.Path`. A name is imported when it is first used, so that
-`import clairgen` is fast.
+    async def main() -> None:
+        config = clairgen.load_config("config.yaml")
+        summary = await clairgen.generate(config, "runs/first", clairgen.Options(limit=100))
+        print(summary)
+        for recipe in await clairgen.report("runs/first"):
+            print(recipe, recipe.dropped)
+        print(await clairgen.export("runs/first", "datasets/first", overwrite=True))
+
+
+    asyncio.run(main())
+
+In a notebook, whose event loop is running already, write `await main()` in place of the last line. Configurations, runs and
+folders are named by strings or by `pathlib.Path`. A name is imported when it is first used, so that `import clairgen` is fast.
 """
 
 from importlib import import_module

@@ -19,13 +19,15 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.reporting.report import RecipeReport, recipe_report
-from clairgen.store import AdviceNumbers, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.store import AdviceNumbers, JudgeReply, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.text import counted, one_line_repr
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page
@@ -49,6 +51,9 @@ class Status:
     roles: list[RoleNumbers]
     spent: Spent
     filters: FilterSettings | None
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
 
 
 async def status(run: Path | str) -> Status:
@@ -84,6 +89,11 @@ class Snapshot:
         """Whether a session is in progress."""
         return self.session is not None and self.session.running
 
+    def __repr__(self) -> str:
+        return one_line_repr(
+            self, self.run, *pairs_in_words(self.statuses, {}), "running" if self.running else "not running"
+        )
+
 
 async def snapshot(run: Path | str) -> Snapshot:
     """Where a run stands now, from its indexes and its log alone."""
@@ -107,9 +117,9 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
         require_report_extra()
     reports: list[RecipeReport] = []
     samples: list[pairs_page.PairSample] = []
-    for run in runs:
-        _refuse_training(Path(run))
-        async with reading(RunDirectory(Path(run)), snapshot=True) as store:
+    for run in dict.fromkeys(map(Path, runs)):
+        _refuse_training(run)
+        async with reading(RunDirectory(run), snapshot=True) as store:
             named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
             for recipe in await store.metadata.plans():
@@ -186,7 +196,12 @@ async def export(
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
             statuses = await store.pairs.statuses()
             pending = {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in chosen}
-            return writer.finish(await _card_facts(store, rows, advice, source or "path/to/this/folder"), pending)
+            read = await ingest_state(store)
+            return writer.finish(
+                await _card_facts(store, rows, advice, source or "path/to/this/folder"),
+                pending,
+                None if read is None or read.complete else read.rows,
+            )
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
@@ -214,6 +229,9 @@ class ChosenPair:
     count: int
     others_of_task: int = 0
 
+    def __repr__(self) -> str:
+        return one_line_repr(self, "none" if self.pair is None else self.pair.id, f"{self.number:,} of {self.count:,}")
+
 
 async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = None) -> ChosenPair:
     """The pair of this number (from 1) among the chosen ones, a random one without a number.
@@ -236,6 +254,12 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
         pair = await store.pairs.nth(choice, number)
         others = await store.pairs.of_task(pair.task.id, plans) - 1 if pair is not None else 0
         return ChosenPair(pair, number, count, others)
+
+
+async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]:
+    """What judges wrote about the answers to a pair's task in its recipe; empty where none was asked."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
 
 
 async def filters_in_force(run: Path | str) -> FilterSettings | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from clairgen.patterns import lazy_pattern
+from clairgen.row_files import strict_json
 
 _QUOTED_ROLE: Final = lazy_pattern(r"""["'](?:role|from)\\?["']\s*:""")
 _QUOTED_CONTENT: Final = lazy_pattern(r"""["'](?:content|value)\\?["']\s*:""")
@@ -38,10 +39,11 @@ def messages_in(text: str) -> list[Any] | None:
     if text.lstrip()[:1] not in ("[", "{", '"'):
         return None
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = strict_json(text)
+    except (ValueError, RecursionError) as error:
         if _is_meant_as_messages(text):
-            raise ValueError("is a list of messages as text, but not valid JSON; write it as JSON") from None
+            why = "not valid JSON" if isinstance(error, json.JSONDecodeError | RecursionError) else str(error)
+            raise ValueError(f"is a list of messages as text, but {why}; write it as JSON") from None
         return None
     if isinstance(content, list):
         if any(isinstance(entry, str) and _is_messages_text(entry) for entry in content):

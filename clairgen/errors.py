@@ -20,6 +20,8 @@
 Messages say what happened, to what, and what to do about it, in one sentence, without a secret.
 """
 
+from collections.abc import Callable
+
 
 class ClairgenError(Exception):
     """Root of all errors that clairgen raises on purpose."""
@@ -72,6 +74,9 @@ class RequestError(ClairgenError):
         self.detail = detail
         self.status = status
         self.billed = billed
+
+    def __reduce__(self) -> tuple[Callable[..., "RequestError"], tuple[object, ...]]:
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class RetryableError(RequestError):
@@ -126,3 +131,11 @@ class DrainedError(RunStoppedError):
 
     def __init__(self, message: str = "Stopped as requested; what was in flight is kept.") -> None:
         super().__init__(message)
+
+
+def _restored(kind: type[RequestError], args: tuple[object, ...], state: dict[str, object]) -> RequestError:
+    """An error that comes from another process, whatever its constructor takes."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error

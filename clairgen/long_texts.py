@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 
 
 async def off_loop(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-    """`work(*args, **kwargs)`, where `work` is a pure function of a module and the arguments are texts or tuples of texts.
+    """`work(*args, **kwargs)`, where `work` is a pure function of a module; its texts, bytes and tuples of them are measured.
 
     Raises what `work` raises, and RequestFailedError for texts that take too long.
     """
@@ -66,9 +66,9 @@ async def close_workers() -> None:
 
 
 def characters(*values: object) -> int:
-    """Characters of all texts among the values and in tuples among them."""
+    """Characters, or bytes, of all texts among the values and in tuples among them."""
     return sum(
-        len(value) if isinstance(value, str) else characters(*value) if isinstance(value, tuple) else 0
+        len(value) if isinstance(value, str | bytes) else characters(*value) if isinstance(value, tuple) else 0
         for value in values
     )
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from clairgen.config.models import TaskSource
+from clairgen.config.models import RANK, TaskSource
 from clairgen.conversations import is_encodable, messages_in
 from clairgen.errors import InputError
 from clairgen.records import RecordedAnswer
+from clairgen.row_files import strict_json
+from clairgen.text import counted
 
 _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")
@@ -73,6 +75,41 @@ def check_answer_columns(first: Mapping[str, Any], source: TaskSource) -> None:
         _require_field(first, source.answers, source.scores, str(where))
 
 
+def no_scores_error(rows: int, where: str, first: Mapping[str, Any], source: TaskSource) -> InputError:
+    """The error that a source is whose answers are to be compared by scores, and have none; it says what is there instead."""
+    try:
+        entries = _entries(first.get(source.answers), source.answers) if isinstance(source.answers, str) else []
+    except ValueError:
+        entries = []
+    objects = [entry for entry in entries if isinstance(entry, Mapping)]
+    fields = sorted({str(name) for entry in objects for name in entry})
+    numbers = [name for name in fields if any(_score(entry.get(name)) is not None for entry in objects)]
+    lists = [
+        name
+        for name, cell in first.items()
+        if isinstance(cell, list) and len(cell) == len(entries) > 0 and all(_score(value) is not None for value in cell)
+    ]
+    columns = (
+        [name for name, cell in first.items() if _score(cell) is not None] if isinstance(source.answers, list) else []
+    )
+    likely = [name for name in numbers or lists or columns if not RANK.match(name)]
+    if fields:
+        seen = f"they have the fields {', '.join(fields)}"
+    elif entries:
+        seen = f"they are texts, beside the columns {', '.join(first)}"
+    else:
+        seen = f"the row has the columns {', '.join(first)}"
+    looked_for = source.scores or f"{_FINE_GRAINED} or {_OVERALL}"
+    way = "name what holds the score, the higher the better, with `scores` under `tasks`"
+    if likely:
+        given = f"[{', '.join(likely)}]" if isinstance(source.answers, list) else likely[0]
+        way += f", such as `scores: {given}`"
+    return InputError(
+        f"`by: scores` compares answers by their scores, and none of the first {rows:,} rows of {source.path or source.hub} has "
+        f"two ({where}: looked for {looked_for}; {seen}); {way}; ranks, of which 1 is the best, have to be negated first"
+    )
+
+
 def _require_field(first: Mapping[str, Any], column: str, field: str, where: str) -> None:
     try:
         entries = _entries(first[column], column)
@@ -103,7 +140,9 @@ def _parallel(texts: list[str], scores: Any, source: TaskSource) -> tuple[Record
     """Texts in one column and their scores, in the same order, in another."""
     values = _entries(scores, str(source.scores))
     if len(values) != len(texts):
-        raise ValueError(f"it has {len(texts)} answers in `{source.answers}` and {len(values)} in `{source.scores}`")
+        raise ValueError(
+            f"it has {counted(len(texts), 'answer')} in `{source.answers}` and {len(values)} in `{source.scores}`"
+        )
     if any(isinstance(value, Mapping) for value in values):
         raise ValueError(f"its `{source.scores}` are objects, not numbers")
     return tuple(
@@ -117,8 +156,8 @@ def _entries(cell: Any, column: str) -> list[Any]:  # noqa: ANN401 - a cell of a
     """The entries of a cell: a list, a mapping of lists, as `datasets` returns a sequence of structures, or the JSON of one."""
     if isinstance(cell, str):
         try:
-            cell = json.loads(cell or "null")
-        except (ValueError, RecursionError) as error:
+            cell = strict_json(cell or "null")
+        except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(f"its `{column}` is a text, not a list or the JSON of one") from error
     if cell is None:
         return []

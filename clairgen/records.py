@@ -109,11 +109,15 @@ class ParseStatus(StrEnum):
     MISSING_SCORE = "missing-score"
 
 
+SPACE = "space"
+"""Among what was removed from an answer: white space before or after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer of a pair: its text, and the finish reason ("stop", "length", ...), key and model of its completion.
 
-    `removed` names what was taken off the completion's text: `thinking`, and control tokens by themselves.
+    `removed` names what was taken off the completion's text: `thinking`, control tokens by themselves, and `space` around it.
     """
 
     text: str

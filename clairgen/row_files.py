@@ -1,8 +1,9 @@
 """What a file of rows has to be before it is read, and its JSON lines: each fault in one sentence, in bounded time."""
 
 import json
+import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,14 +71,33 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
             if not line.strip():
                 continue
             try:
-                content = json.loads(line.decode("utf-8-sig"))
+                content = strict_json(line.decode("utf-8-sig"))
             except UnicodeDecodeError as error:
                 yield number, not_utf8(error)
-            except (ValueError, RecursionError) as error:
+            except (json.JSONDecodeError, RecursionError) as error:
                 torn = "" if line.endswith(b"\n") else "; the file ends within it, as if it had been cut off"
                 yield number, f"it is not valid JSON ({error}){torn}"
+            except ValueError as error:
+                yield number, str(error)
             else:
                 yield number, content if isinstance(content, dict) else "it is not a JSON object"
+
+
+def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """The value of a JSON text. Raises ValueError, with the reason, also for what other readers pass over.
+
+    That is a key that an object has twice, of which they keep the last, and the words NaN and Infinity, which JSON does not have.
+    """
+    words: list[str] = []
+
+    def constant(word: str) -> float:
+        words.append(word)
+        return float(word)
+
+    content = json.loads(text, object_pairs_hook=_object, parse_constant=constant)
+    if words:
+        raise ValueError(f"it has {words[0]}{_where_no_number(content)}, which is not JSON; write null")
+    return content
 
 
 def not_utf8(error: UnicodeDecodeError) -> str:
@@ -95,3 +115,26 @@ def _other_encoding(head: bytes) -> str | None:
     if pairs < 2 or max(zeros) < pairs * 0.6 or min(zeros) > pairs * 0.1:
         return None
     return "UTF-16BE" if zeros[0] > zeros[1] else "UTF-16LE"
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the key {twice[:80]!r} twice in one object; keep one")
+    return content
+
+
+def _where_no_number(content: Any, key: str = "") -> str:  # noqa: ANN401 - any JSON value
+    """Under which key a number is none, as ` under 'key'`."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return f" under {key[:80]!r}" if key else ""
+    entries = (
+        content.items()
+        if isinstance(content, dict)
+        else [(key, one) for one in content]
+        if isinstance(content, list)
+        else []
+    )
+    return next((found for name, value in entries if (found := _where_no_number(value, name))), "")

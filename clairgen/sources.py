@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError, MissingExtraError
 from clairgen.row_files import json_lines, not_utf8, require_readable_rows
+from clairgen.text import counted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -78,7 +79,10 @@ def _csv_rows(path: Path) -> Iterator[SourceRow]:
                 if not cells:
                     continue
                 if len(cells) != len(columns):
-                    yield where, BadRow(where, f"it has {len(cells)} cells and the header has {len(columns)}")
+                    yield (
+                        where,
+                        BadRow(where, f"it has {counted(len(cells), 'cell')} and the header has {len(columns)}"),
+                    )
                     continue
                 yield where, dict(zip(columns, cells, strict=True))
     except UnicodeDecodeError as error:

@@ -34,6 +34,11 @@ class Estimate:
         """The estimate as an object with `mean`, `se` and `n`."""
         return {"mean": self.mean, "se": self.se, "n": self.n}
 
+    @property
+    def words(self) -> str:
+        """The mean and its n, such as `66.1 (n 226)`."""
+        return f"{'none' if self.mean is None else f'{self.mean:,.4g}'} (n {self.n:,})"
+
 
 @dataclass(slots=True)
 class Mean:

@@ -15,12 +15,14 @@ from clairgen.config.models import TaskSource
 from clairgen.conversations import is_encodable, messages_in, unsupported_column, unsupported_message
 from clairgen.errors import InputError
 from clairgen.keys import digest, messages_json
-from clairgen.recorded_answers import check_answer_columns, recorded_answers
+from clairgen.recorded_answers import check_answer_columns, no_scores_error, recorded_answers
 from clairgen.records import Message, Task
 from clairgen.sources import BadRow, SourceRow, source_rows
 
 _ROLES: Final = ("system", "user", "assistant")
 _ID_DIGITS: Final = 20
+_SEARCHED_FOR_SCORES: Final = 100
+"""Rows without scores, after which no further row is expected to have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,11 @@ class Row:
     doubt: str | None = None
 
 
-def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
+def read_tasks(source: TaskSource, seed: int, *, needs_scores: bool = False) -> Iterator[Row | BadRow]:
     """Rows of the source in order, or the uniform sample of them that `seed` draws.
 
-    Raises InputError for a file that is missing or in another format, or that has no column with the prompt.
+    `needs_scores` is whether a recipe compares recorded answers by their scores. Raises InputError for a file that is missing or
+    in another format, that has no column with the prompt, or whose first rows have no scores although they are needed.
     """
     rows = source_rows(source)
     if source.sample is not None:
@@ -48,11 +51,19 @@ def read_tasks(source: TaskSource, seed: int) -> Iterator[Row | BadRow]:
         stream = _at(rows(), chosen)
     else:
         stream = rows()
+    unscored: list[tuple[str, Mapping[str, Any]]] = []
     for number, (where, content) in enumerate(stream):
         row = content if isinstance(content, BadRow) else _row(content, where, source)
         if number == 0 and isinstance(content, Mapping):
             _check_columns(content, source, no_prompt=isinstance(row, BadRow))
+        if needs_scores and isinstance(row, Row) and not row.doubt and len(row.task.answers) > 1:
+            needs_scores = sum(answer.score is not None for answer in row.task.answers) < 2
+            unscored += [(where, content)] if needs_scores and isinstance(content, Mapping) else []
+            if len(unscored) == _SEARCHED_FOR_SCORES:
+                break
         yield row
+    if needs_scores and unscored:
+        raise no_scores_error(len(unscored), *unscored[0], source)
 
 
 def prompt_error(task: Task) -> tuple[str, str] | None:

@@ -5,16 +5,20 @@ twenty real reviser prompts.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, InputError
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Message
+from clairgen.row_files import require_regular_file
 
+RENAMED: Mapping[str, str] = MappingProxyType({"worsen": "degrade"})
+"""Names that shipped templates had before, and those that they have now; the old ones are still read."""
 _SLOT = lazy_pattern(r"\{\{(\w+)\}\}")
 
 
@@ -46,6 +50,7 @@ def load_template(name: str, slots: frozenset[str], folder: Path | None = None) 
     A relative path is relative to `folder`, the configuration's. Raises ConfigError for an unknown name, an unreadable file,
     and slots that are missing or unknown.
     """
+    name = RENAMED.get(name, name)
     template = Template(name, _text_of(name, folder or Path()))
     if template.slots != slots:
         wanted = ", ".join(f"{{{{{slot}}}}}" for slot in sorted(slots))
@@ -78,7 +83,10 @@ def _text_of(name: str, folder: Path) -> str:
     if name.endswith(".txt"):
         path = folder / name
         try:
+            require_regular_file(path, "the template")
             return path.read_text(encoding="utf-8")
+        except InputError as error:
+            raise ConfigError(str(error)) from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"the template {path} cannot be read ({error}); give the path of a UTF-8 text file"

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from tests.runs import TARGET
 from tests.scripted import Reply, refused, said
+from tests.streams import DONE, TYPE, chunk, deltas, event, stream, streamed
 
 HIDDEN: Final = "HIDDEN"
 """Stands in whatever is not an answer: thinking, cut and filtered texts. No export may contain it."""
@@ -194,6 +195,37 @@ _USED_BY_REASONING: Final = {"message": {"role": "assistant", "content": "", "re
 _REFUSAL: Final = {"message": {"role": "assistant", "content": None, "refusal": f"{HIDDEN} I cannot help with that"}}
 _TOOL: Final = {"message": {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}}
 
+
+def _in_a_stream(plain: Wire) -> Wire:
+    return lambda text, chance, number: streamed(plain(text, chance, number), chance)
+
+
+def _broken_stream(text: str, chance: random.Random, number: int) -> Reply:
+    """A stream that its server did not finish, and then the answer."""
+    if number:
+        return streamed(said(text), chance)
+    half, stop = deltas(f"{HIDDEN} {text[:30]}"), chunk(finish_reason="stop")
+    events: list[Any] = chance.choice(
+        (
+            [*half, DONE],
+            half,
+            [*half, stop],
+            [*half, b'data: {"choices": [{"del'],
+            [*half, event("<html>"), stop, DONE],
+            [*half, {"error": {"code": 502, "message": "upstream"}}, DONE],
+            [*half, event({"message": "broke"}, name="error"), stop, DONE],
+            [{"error": {"code": 503, "message": "overloaded"}}],
+            [*half, chunk(finish_reason="error"), DONE],
+            [*half, b'{"error": {"message": "died"}}\n\n', stop, DONE],
+            [*half, chunk({"content": 7}), stop, DONE],
+            [DONE],
+            [],
+        )
+    )
+    torn = chance.random() < 0.2
+    return Reply(stream(*events), headers=TYPE, chunk_bytes=64 if torn else None, cut=0 if torn else None)
+
+
 DIALECTS: Final[Mapping[str, Dialect]] = {
     "plain": _dialect(
         "kept", _finish("stop", "end_turn", "eos_token", "COMPLETE", "STOP", "eosFound", "stop_sequence")
@@ -219,8 +251,27 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "refusal": _dialect("refusal", _no_text(**_REFUSAL)),
     "tool call": _dialect("tool-call", _no_text(finish_reason="tool_calls", **_TOOL)),
     "empty": _dialect("empty-answer", _no_text()),
+    "stream": _dialect("kept", _in_a_stream(_finish("stop", "end_turn", "STOP"))),
+    "stream with thinking": _dialect("kept", _in_a_stream(_thinking)),
+    "stream of parts": _dialect("kept", _in_a_stream(_parts)),
+    "stream with fields beside": _dialect("kept", _in_a_stream(_beside)),
+    "stream that is cut": _dialect("truncated format", _in_a_stream(_cut)),
+    "stream that is filtered": _dialect("content-filter", _in_a_stream(_filtered)),
+    "stream of a refusal": _dialect("refusal", _in_a_stream(_no_text(**_REFUSAL))),
+    "stream of a tool call": _dialect("tool-call", _in_a_stream(_no_text(finish_reason="stop", **_TOOL))),
+    "stream of reasoning alone": _dialect(
+        "truncated", _in_a_stream(_no_text(finish_reason="length", **_USED_BY_REASONING))
+    ),
+    "stream that breaks off": _dialect("kept", _broken_stream),
 }
-_WEIGHTS: Final = {"plain": 8, "thinking": 3, "passing fault": 3, "always aborted": 0.3, "empty": 0.5}
+_WEIGHTS: Final = {
+    "plain": 8,
+    "thinking": 3,
+    "passing fault": 3,
+    "stream that breaks off": 3,
+    "always aborted": 0.3,
+    "empty": 0.5,
+}
 
 
 def answer_to(prompt: str) -> str:

@@ -11,7 +11,10 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes over the wire. `cut` bytes are left off the end before the connection breaks; None keeps it whole."""
+    """What goes over the wire. `cut` bytes are left off the end before the connection breaks; None keeps it whole.
+
+    `chunk_bytes` sends the body in chunks of that size, with the encoding of that name; a `cut` one lacks the last, empty chunk.
+    """
 
     body: bytes
     status: int = 200
@@ -19,6 +22,7 @@ class Reply:
     delay_seconds: float = 0.0
     cut: int | None = None
     reset: bool = False
+    chunk_bytes: int | None = None
 
 
 def said(
@@ -52,7 +56,8 @@ Script = Callable[[dict[str, Any]], Reply]
 class ScriptedEndpoint:
     """Serves `script` until closed, and `page` for what is got, noted in `pages`.
 
-    `asked` holds every request's JSON, `headers` and `path` the last request's.
+    `asked` holds every request's JSON, `headers` and `path` the last request's; `on_sent` is called with a request once its
+    reply was sent.
     """
 
     def __init__(self, script: Script, port: int = 0) -> None:
@@ -63,6 +68,7 @@ class ScriptedEndpoint:
         self.path = ""
         self.page: Callable[[str], Reply] = lambda _path: Reply(b"", 404)
         self.pages: list[str] = []
+        self.on_sent: Callable[[dict[str, Any]], None] = lambda _request: None
         self.most_in_flight = 0
         self.connections = 0
         self._in_flight = 0
@@ -74,6 +80,11 @@ class ScriptedEndpoint:
     def url(self) -> str:
         """The base URL, up to /v1."""
         return f"http://127.0.0.1:{self._port}/v1"
+
+    async def clients_gone(self) -> None:
+        """Wait until no client is connected, and all that those sent is read and replied to."""
+        while self._connections:
+            await asyncio.wait(self._connections)
 
     def prompts(self) -> Counter[str]:
         """How often each last message was asked."""
@@ -131,13 +142,26 @@ class ScriptedEndpoint:
             return False
         await self._send(writer, reply)
         self.answered.append(request)
+        self.on_sent(request)
         return reply.cut is None
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:
-        fields = {"content-length": str(len(reply.body)), **reply.headers}
+        size = reply.chunk_bytes
+        length = {"content-length": str(len(reply.body))} if size is None else {"transfer-encoding": "chunked"}
+        fields = {**length, **reply.headers}
         head = f"HTTP/1.1 {reply.status} Scripted\r\n" + "".join(
             f"{name}: {value}\r\n" for name, value in fields.items()
         )
+        if size is not None:
+            writer.write(f"{head}\r\n".encode())
+            for start in range(0, len(reply.body), size):
+                piece = reply.body[start : start + size]
+                writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                await writer.drain()
+                await asyncio.sleep(0)
+            writer.write(b"0\r\n\r\n" if reply.cut is None else b"")
+            await writer.drain()
+            return
         content = f"{head}\r\n".encode() + reply.body
         writer.write(content if reply.cut is None else content[: len(content) - reply.cut])
         await writer.drain()

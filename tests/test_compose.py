@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import typer
 import yaml
 
 from clairgen.cli.app import app
+from clairgen.cli.signals import SECONDS_TO_SUM_UP
 from clairgen.config.file import load_config
 from clairgen.pipeline.plans import plan_recipes
 
@@ -48,8 +50,7 @@ def test_references_between_its_parts_hold() -> None:
             assert (ROOT / source).is_dir() if source.startswith(".") else source in COMPOSE["volumes"]
         assert "healthcheck" in service
         assert re.search(r":v?\d+\.\d+\.\d+$", service["image"])
-    assert {file["path"] for service in SERVICES.values() for file in service.get("env_file", ())} == {"keys.env"}
-    assert "\nkeys.env\n" in (ROOT / ".gitignore").read_text()
+    assert "\n.env\n" in (ROOT / ".gitignore").read_text()
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -70,10 +71,29 @@ def test_its_configurations_are_there_and_whole(name: str) -> None:
     plan_recipes(config, config.models)
     assert config.tasks.path is not None
     assert config.tasks.path.is_file()
-    keys = {role.api_key_env for role in config.models.values() if role.api_key_env}
-    documented = set(re.findall(r"^(\w+)=$", (ROOT / "data" / "examples" / "keys.env").read_text(), re.MULTILINE))
-    assert keys <= documented
-    assert not keys or "env_file" in SERVICES[name]
+
+
+def test_each_service_is_given_the_keys_that_it_reads_and_no_other() -> None:
+    given = {name: service.get("environment", []) for name, service in SERVICES.items()}
+    reads = {"target": ["HF_TOKEN"]}  # vLLM, for gated models
+    for name in OURS:
+        config = load_config(inside(SERVICES[name], SERVICES[name]["command"][1]) or ROOT)
+        variables = {role.api_key_env for role in config.models.values() if role.api_key_env}
+        reads[name] = sorted(variables.union(*(role.header_variables() for role in config.models.values())))
+    assert given == reads
+    assert not any("env_file" in service or "secrets" in service for service in SERVICES.values())
+    documented = re.findall(r"^(\w+)=$", (ROOT / "data" / "examples" / "keys.env").read_text(), re.MULTILINE)
+    assert sorted(documented) == sorted(name for names in given.values() for name in names)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_it_is_killed_only_after_the_time_to_drain(name: str) -> None:
+    command, *arguments = SERVICES[name]["command"]
+    commands: Any = typer.main.get_command(app)
+    drain_seconds = commands.commands[command].make_context(command, arguments).params["drain_seconds"]
+    seconds = {"s": 1, "m": 60, "h": 3600}
+    [(number, unit)] = re.findall(r"^(\d+)([smh])$", SERVICES[name]["stop_grace_period"])
+    assert int(number) * seconds[unit] >= drain_seconds + SECONDS_TO_SUM_UP + 10
 
 
 def test_the_target_that_is_served_is_the_one_that_is_asked() -> None:
@@ -87,8 +107,12 @@ def test_the_image_is_pinned_and_runs_as_nobody_special() -> None:
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert len(set(bases)) == 1
     assert re.fullmatch(r"python:3\.\d+-slim-\w+@sha256:[0-9a-f]{64}", bases[0])
-    assert DOCKERFILE.index("\nUSER clairgen\n") > DOCKERFILE.rindex("\nFROM ")
+    assert DOCKERFILE.index("\nUSER 10001\n") > DOCKERFILE.rindex("\nFROM ")
+    assert "useradd --create-home --uid 10001 clairgen" in DOCKERFILE
     copied = re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.MULTILINE)
     kept = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert sorted(name for line in copied for name in line.split()) == sorted(kept)
     assert all((ROOT / name).exists() for name in kept)
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    packages = [path for place in found["where"] for path in (ROOT / place).glob(found["include"][0]) if path.is_dir()]
+    assert {str(path.relative_to(ROOT)) for path in packages if (path / "__init__.py").exists()} <= set(kept)

@@ -58,3 +58,21 @@ def test_lines_that_hold_no_object_are_told_from_those_that_do(tmp_path: Path) -
     assert found[4] == "it is not UTF-8 text (byte 0xe9); convert the file to UTF-8"
     assert str(found[6]).startswith("it is not valid JSON (")
     assert str(found[6]).endswith("; the file ends within it, as if it had been cut off")
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"prompt": "a", "id": 1, "prompt": "b"}', "it has the key 'prompt' twice in one object; keep one"),
+        ('{"messages": [{"role": "user", "role": "system", "content": "a"}]}', "it has the key 'role' twice"),
+        ('{"prompt": "a", "score": NaN}', "it has NaN under 'score', which is not JSON; write null"),
+        ('{"prompt": "a", "scores": [1, -Infinity]}', "it has -Infinity under 'scores', which is not JSON; write null"),
+    ],
+)
+def test_a_line_that_readers_would_read_differently_is_none(tmp_path: Path, line: str, why: str) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f'{{"prompt": "first"}}\n{line}\n', encoding="utf-8")
+    found = dict(json_lines(rows))
+    assert found[1] == {"prompt": "first"}
+    assert isinstance(found[2], str)
+    assert found[2].startswith(why)

@@ -259,3 +259,33 @@ def test_missing_unreadable_and_unknown_files_are_one_sentence(tmp_path: Path) -
 def test_what_cannot_be_sent_has_a_name(prompt: str, reason: str | None) -> None:
     fault = prompt_error(Task("t", (Message("user", prompt),)))
     assert (fault and fault[0]) == reason
+
+
+RANKED = {"prompt": "q", "completions": [{"response": "a", "rank": 1}, {"response": "b", "rank": 2, "helpfulness": 3}]}
+PARALLEL = {"prompt": "q", "completions": ["a", "b"], "ratings": [4, 2], "sizes": [1]}
+COLUMNS = {"prompt": "q", "a": "one", "b": "two", "margin": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("row", "answers", "said"),
+    [
+        (RANKED, "completions", "the fields helpfulness, rank, response.*such as `scores: helpfulness`; ranks"),
+        (PARALLEL, "completions", "they are texts, beside the columns .*such as `scores: ratings`"),
+        (COLUMNS, ["a", "b"], "the row has the columns prompt, a, b, margin"),
+    ],
+)
+def test_scores_that_are_needed_and_not_there_are_missed_before_anything_is_done(
+    tmp_path: Path, row: dict[str, object], answers: str | list[str], said: str
+) -> None:
+    path = write_tasks(tmp_path / "t.jsonl", [row | {"id": str(n)} for n in range(3)])
+    source = TaskSource(path=path, answers=answers)
+    assert len(list(read_tasks(source, seed=0))) == 3
+    with pytest.raises(InputError, match=rf"none of the first 3 rows of .* has two \(t\.jsonl line 1: .*{said}"):
+        list(read_tasks(source, seed=0, needs_scores=True))
+    scored = {
+        "id": "s",
+        "prompt": "q",
+        "completions": [{"response": "a", "overall_score": 1}, {"response": "b", "overall_score": 2}],
+    }
+    mixed = write_tasks(tmp_path / "m.jsonl", [RANKED | {"id": str(n)} for n in range(90)] + [scored])
+    assert len(list(read_tasks(TaskSource(path=mixed, answers="completions"), seed=0, needs_scores=True))) == 91

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ def test_own_template_is_checked_for_its_slots(tmp_path: Path) -> None:
         load_template("absent.txt", REVISE, tmp_path)
     with pytest.raises(ConfigError, match=r"no template named 'revice'; use one of .*revise"):
         load_template("revice", REVISE)
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mine.txt")
+    with pytest.raises(ConfigError, match=r"the template .*mine\.txt cannot be read: it is a pipe or a device"):
+        load_template("mine.txt", REVISE, tmp_path)
 
 
 def test_all_shipped_templates_load() -> None:

@@ -16,11 +16,13 @@ from clairgen.cli.signals import run_drainable
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS
+from clairgen.text import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice
     from clairgen.pipeline.compare_pair import RewardModel
+
 
 _MANY = 0.1  # the share of comparisons left out from which a remark says so
 
@@ -101,7 +103,7 @@ def print_advised(found: "AdviseSummary") -> None:
         for remark in _remarks(entry):
             typer.echo(f"  {remark}")
         for why, count, detail in entry.failed:
-            typer.echo(f"  {count:,} comparisons failed: {plain_line(why)}: {shortened(detail)}")
+            typer.echo(f"  {counted(count, 'comparison')} failed: {plain_line(why)}: {shortened(detail)}")
         if entry.advised is not None:
             counts = ", ".join(
                 f"{objective.value if objective else 'no advice'} for {count:,}"
@@ -125,7 +127,9 @@ def reason(entry: "RecipeAdvice") -> str:
         better = "winners are better than" if rate.recommendation == "apo-zero" else "winners are worse than"
         return f"{rate.recommendation} fits: {better} what the model says"
     if entry.kept < FEWEST_TASKS:
-        return f"not clear: {entry.kept} pairs are kept, and at least {FEWEST_TASKS} are needed; make more"
+        return (
+            f"not clear: of at least {FEWEST_TASKS} pairs that are needed, {entry.kept} passed the filters; make more"
+        )
     if not rate.tasks:
         return "not clear: no comparison came to a verdict"
     if rate.is_small:
@@ -133,8 +137,10 @@ def reason(entry: "RecipeAdvice") -> str:
     if rate.more_tasks is None:
         return "not clear: as many were won as lost"
     short = rate.tasks + rate.more_tasks > entry.kept
-    beyond = f"; {entry.kept:,} pairs are kept, so try --samples or make more" if short else ""
-    return f"not clear: about {rate.more_tasks:,} more tasks would decide if the win rate stays as it is{beyond}"
+    beyond = f"; only {counted(entry.kept, 'pair')} passed the filters, so try --samples or make more" if short else ""
+    return (
+        f"not clear: about {counted(rate.more_tasks, 'more task')} would decide if the win rate stays as it is{beyond}"
+    )
 
 
 def _advise_with_progress(
@@ -191,12 +197,12 @@ def _remarks(entry: "RecipeAdvice") -> list[str]:
     if left_out > _MANY * total:
         reasons = ", ".join(f"{n:,} {outcome}" for outcome, n in entry.outcomes.items() if outcome.is_left_out)
         remarks.append(
-            f"{left_out:,} of {total:,} comparisons are left out ({reasons}): the win rate is that of the rest."
+            f"Left out: {left_out:,} of {counted(total, 'comparison')} ({reasons}); the win rate is that of the rest."
         )
     if flipped > judged / 2:
         remarks.append(
-            f"In {flipped:,} of {judged:,} comparisons the verdict changed with the order: the judge follows the position rather "
-            "than the answer; name another judge with --config."
+            f"In {flipped:,} of {counted(judged, 'comparison')} the verdict changed with the order: the judge follows the "
+            "position rather than the answer; name another judge with --config."
         )
     return remarks
 

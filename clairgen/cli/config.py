@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clairgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clairgen.config.role import Role
 
 
 def config_command(
@@ -33,4 +36,17 @@ def config_command(
         return
     config = load_config(path)
     plan_recipes(config, config.models)
+    for name, role in config.models.items():
+        _require_files(name, role)
     typer.echo(config_yaml(config), nl=False)
+
+
+def _require_files(name: str, role: "Role") -> None:
+    """Raise ConfigError unless the files are there of the models that clairgen serves itself in this role."""
+    from clairgen.embedded.gguf import embedded_address, is_embedded
+
+    for endpoint in filter(is_embedded, role.endpoints):
+        try:
+            embedded_address(endpoint)
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}: {error}") from error

@@ -14,24 +14,18 @@ from rich.text import Text
 
 from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
 from clairgen.reporting.sanitize import plain_text, safe_line
+from clairgen.text import counted
 
 if TYPE_CHECKING:
     from clairgen.store import Spent
+
 
 _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
 _STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
 _TITLES = (
-    "answered",
-    "stored",
-    "in flight",
-    "waiting",
-    "refused",
-    "failed",
-    "tokens in",
-    "tokens out",
-    "dollars",
-    "answers/s",
+    *("answers", "stored", "in\nflight", "waiting", "failed\ntries", "given\nup"),
+    *("tokens\nin", "tokens\nout", "dollars", "per s"),
 )
 
 
@@ -67,18 +61,18 @@ def counters_table(counters: Counters) -> Group:
         Text(_pairs(counters)),
         Text(f"{_money(counters)}{_time_left(counters)}"),
     )
-    roles = Table(box=None, header_style="dim", pad_edge=False)
+    roles = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     roles.add_column("role")
     for title in _TITLES:
-        roles.add_column(title, justify="right")
+        roles.add_column(title, justify="right", no_wrap=True)
     for name, role in counters.roles.items():
         roles.add_row(safe_line(name), *_figures(role, counters.seconds))
-    refused = ", ".join(
+    failed = ", ".join(
         f"{count:,} {reason} ({name})"
         for name, role in counters.roles.items()
-        for reason, count in sorted(role.refused.items(), key=lambda entry: -entry[1])
+        for reason, count in sorted(role.failed_attempts.items(), key=lambda entry: -entry[1])
     )
-    return Group(head, roles, safe_line(f"Refused: {refused}", style="dim")) if refused else Group(head, roles)
+    return Group(head, roles, safe_line(f"Failed attempts: {failed}", style="dim")) if failed else Group(head, roles)
 
 
 def pairs_table(
@@ -106,13 +100,13 @@ def spent_line(spent: "Spent | Money") -> str:
     if isinstance(spent, Spent):
         spent = Money(spent.total / PICODOLLARS, spent.unsettled / PICODOLLARS, spent.open_calls, spent.uncounted_calls)
     parts = [f"Spent: {dollars(spent.spent_usd)}, failed attempts included"]
-    if counted := spent.uncertain_calls - spent.uncounted_calls:
+    if calls := spent.uncertain_calls - spent.uncounted_calls:
         parts.append(
-            f"{dollars(spent.uncertain_usd)} of it is not certain: the most that {_requests(counted)} in flight or of unknown "
-            "cost can have cost"
+            f"{dollars(spent.uncertain_usd)} of it is not certain: the most that {counted(calls, 'request')} in flight or of "
+            "unknown cost can have cost"
         )
     if spent.uncounted_calls:
-        parts.append(f"not counted: {_requests(spent.uncounted_calls)} of unknown cost without max_tokens")
+        parts.append(f"not counted: {counted(spent.uncounted_calls, 'request')} of unknown cost without max_tokens")
     return "; ".join(parts)
 
 
@@ -139,7 +133,7 @@ def _print_notes(progress: Progress, console: Console) -> None:
 
 
 def _figures(role: RoleCounters, seconds: float) -> list[str]:
-    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.refused.values()), role.failed)
+    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.failed_attempts.values()), role.failed)
     return [
         *(f"{count:,}" for count in (*counts, role.prompt_tokens, role.completion_tokens)),
         "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}",
@@ -148,7 +142,7 @@ def _figures(role: RoleCounters, seconds: float) -> list[str]:
 
 
 def _pairs(counters: Counters) -> str:
-    return f"{counters.done:,} of {counters.pairs_to_make:,} pairs, {sum(counters.failed.values()):,} failed"
+    return f"{counters.done:,} of {counted(counters.pairs_to_make, 'pair')}, {sum(counters.failed.values()):,} failed"
 
 
 def _money(counters: Counters) -> str:
@@ -166,7 +160,3 @@ def _time_left(counters: Counters) -> str:
         return "no time estimate yet"
     left = int((counters.pairs_to_make - counters.done) * counters.seconds / counters.done)
     return f"about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
-
-
-def _requests(count: int) -> str:
-    return f"{count:,} request{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ import typer
 from clairgen.cli.signals import run_coroutine
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.reporting.sanitize import plain_line
+from clairgen.text import counted
 
 
 def export_command(
@@ -62,7 +63,7 @@ def export_command(
 def print_export(summary: ExportSummary, out: Path) -> None:
     """Print what an export holds and what it left out."""
     for name, splits in summary.rows.items():
-        rows = ", ".join(f"{count:,} row{'' if count == 1 else 's'} in {split}" for split, count in splits.items())
+        rows = ", ".join(f"{counted(count, 'row')} in {split}" for split, count in splits.items())
         typer.echo(f"{plain_line(name)}: {rows}")
     if summary.skipped:
         typer.echo(
@@ -79,5 +80,10 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         typer.echo(
             f"The run is not finished; pairs still to be made: {counts}. Run clairgen generate again, then export with "
             "--overwrite"
+        )
+    if summary.rows_read is not None:
+        typer.echo(
+            f"Only {counted(summary.rows_read, 'row')} of the tasks' source {'was' if summary.rows_read == 1 else 'were'} read "
+            "when the run was stopped, so it lacks tasks. Run clairgen generate again, then export with --overwrite"
         )
     typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")

@@ -8,9 +8,11 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
+from clairgen.text import counted
 
 if TYPE_CHECKING:
     from clairgen.filters.filter_settings import FilterSettings
+
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."
 
@@ -30,8 +32,9 @@ def filter_command(
 ) -> None:
     """Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.
 
-    Filters: truncated, format, empty, identical, embedded_markup, length_ratio, jaccard, levenshtein, revision_mention,
-    lost_answer, refusal, language, removed_markup, unknown_finish_reason, contamination, near_duplicate; and those of plugins.
+    Filters: truncated, format, cut_prompt, empty, identical, embedded_markup, length_ratio, jaccard, levenshtein,
+    revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason, contamination,
+    near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
@@ -57,7 +60,7 @@ def filter_command(
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
         marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(recipe, {}).items())
         marked = f"; marked: {marked}" if marked else ""
-        typer.echo(f"{recipe}: {made - lost:,} of {made:,} pairs kept, {lost:,} dropped{reasons}{marked}")
+        typer.echo(f"{recipe}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
 
 
 def _changed(

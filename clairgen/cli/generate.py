@@ -2,7 +2,7 @@
 
 import asyncio
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.errors import BudgetError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
+from clairgen.text import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
@@ -98,17 +99,19 @@ def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -
 
 def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run; `again` is the command that continues it."""
+    from clairgen.pipeline.failures import retry_sentences
+
     tasks = summary.tasks
     if tasks.duplicates:
-        typer.echo(f"{tasks.duplicates:,} rows repeat a prompt of the run and were merged with it.")
+        typer.echo(f"{counted(tasks.duplicates, 'row')} that repeated a prompt of the run: merged with it.")
     if tasks.bad_rows:
         typer.echo(
-            f"{tasks.bad_rows:,} rows hold no task and were skipped, the first at {plain_line(tasks.first_bad or '')}."
+            f"{counted(tasks.bad_rows, 'row')} without a task: skipped, the first at {plain_line(tasks.first_bad or '')}."
         )
     if tasks.doubts:
         typer.echo(
-            f"{tasks.doubts:,} rows have a recorded score that is not used, the first at {plain_line(tasks.first_doubt or '')}; "
-            "name another with `scores` under `tasks` if the data set has one."
+            f"{counted(tasks.doubts, 'row')} with a recorded score that is not used, the first at "
+            f"{plain_line(tasks.first_doubt or '')}; name another with `scores` under `tasks` if the data set has one."
         )
     Console().print(pairs_table(summary.statuses, summary.dropped))
     for recipe, dropped in summary.dropped.items():
@@ -118,8 +121,11 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(spent_line(summary.progress.money))
     for recipe, reason, count, detail in summary.failures:
         typer.echo(f"{count:,} of {plain_line(recipe)} failed: {plain_line(reason)}: {shortened(detail)}")
-    if summary.failed:
-        typer.echo(f"Try them again with: {plain_line(again)} --retry-failed")
+    by_reason = Counter[str]()
+    for _, reason, count, _ in summary.failures:
+        by_reason[reason] += count
+    for sentence in retry_sentences(by_reason, again):
+        typer.echo(plain_line(sentence))
     if summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     else:
@@ -134,15 +140,17 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     for note in found.notes:
         typer.echo(f"Note: {plain_text(note)}", err=True)
     typer.echo(
-        f"{found.tasks:,} tasks ({found.duplicates:,} repeated prompts merged, {found.bad_rows:,} bad rows), "
-        f"{found.pairs_made:,} pairs made already. Still to be requested:"
+        f"{counted(found.tasks, 'task')} ({counted(found.duplicates, 'repeated prompt')} merged, "
+        f"{counted(found.bad_rows, 'bad row')}), {counted(found.pairs_made, 'pair')} made already. Still to be requested:"
     )
     if not found.roles:
         typer.echo("Nothing: these recipes use the answers that the data set contains.")
         return
     Console().print(_estimate_table(found.roles))
     if found.answers_found:
-        typer.echo(f"{found.answers_found:,} answers that these pairs need are stored already and not requested again.")
+        typer.echo(
+            f"Stored already, and not requested again: {counted(found.answers_found, 'answer')} that these pairs need."
+        )
     if any(role.calls and not role.measured for role in found.roles):
         typer.echo(
             f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
@@ -170,8 +178,8 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
 
 def _estimate_table(roles: "Sequence[RoleEstimate]") -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("role", "model"):
-        table.add_column(title)
+    table.add_column("role")
+    table.add_column("model", overflow="fold", min_width=10)
     for title in ("calls", "tokens in", "tokens out", "low", "expected", "high", "at most"):
         table.add_column(title, justify="right", no_wrap=True)
     for role in roles:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine
+from clairgen.text import counted
 
 
 def reparse_command(
@@ -20,5 +21,6 @@ def reparse_command(
 
     done = run_coroutine(reparse(run, every=every))
     typer.echo(
-        f"{done.read:,} answers parsed again, {done.changed:,} pairs changed, {done.recovered:,} of them had no chosen answer."
+        f"{counted(done.read, 'answer')} parsed again, {counted(done.changed, 'pair')} changed, of which "
+        f"{done.recovered:,} had no chosen answer before."
     )

@@ -10,10 +10,12 @@ from rich.console import Console
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError, InputError
+from clairgen.records import StoredPair, Undecided
 from clairgen.reporting.sanitize import plain_line
 
 if TYPE_CHECKING:
     from clairgen import api
+    from clairgen.reporting.pair_view import PairView
     from clairgen.store import PairChoice
 
 
@@ -35,11 +37,11 @@ def show_command(
     Example: clairgen show runs/first --recipe clair
     """
     from clairgen import api
-    from clairgen.config.renamed import current_recipe
-    from clairgen.reporting.pair_view import PairView
+    from clairgen.config.renamed import current_reason, current_recipe
     from clairgen.store import PairChoice
 
     recipe = None if recipe is None else current_recipe(recipe, partial(typer.echo, err=True))
+    dropped = None if dropped is None else current_reason(dropped, partial(typer.echo, err=True))
     choice = PairChoice(recipe, dropped, marked)
     if pair is not None:
         if dropped is not None or marked or random or number > 1:
@@ -50,7 +52,7 @@ def show_command(
     if found.pair is None:
         here = f"there are {found.count:,} such pairs" if found.count else "there is no such pair"
         raise InputError(f"{run} has no pair number {number:,} of those: {here}; see: clairgen status {run}")
-    Console().print(PairView(found.pair))
+    Console().print(_view(run, found.pair))
     typer.echo(f"Pair {found.number:,} of {found.count:,}.{_others(found, run)}")
     if random:
         typer.echo(f"Another one: {_command(run, choice)} --random")
@@ -61,7 +63,6 @@ def show_command(
 def _show_named(run: Path, pair: str, recipe: str | None) -> None:
     """Show the pairs whose id begins so, or whose task has this id."""
     from clairgen import api
-    from clairgen.reporting.pair_view import PairView
 
     found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
@@ -69,7 +70,16 @@ def _show_named(run: Path, pair: str, recipe: str | None) -> None:
         raise InputError(f"{run} has no pair of {pair!r} that was made{by}; see: clairgen status {run}")
     console = Console()
     for stored in found:
-        console.print(PairView(stored))
+        console.print(_view(run, stored))
+
+
+def _view(run: Path, stored: StoredPair) -> "PairView":
+    """A pair as it is shown; where nothing was decided, with what the judges wrote."""
+    from clairgen import api
+    from clairgen.reporting.pair_view import PairView
+
+    undecided = isinstance(stored.outcome, Undecided)
+    return PairView(stored, run_coroutine(api.judge_replies(run, stored)) if undecided else ())
 
 
 def _others(found: "api.ChosenPair", run: Path) -> str:

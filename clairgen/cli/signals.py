@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
@@ -17,7 +18,8 @@ T = TypeVar("T")
 
 SECONDS_TO_DRAIN = 60.0
 """How long what is in flight may take to finish after a first Ctrl-C or SIGTERM; then it is cut off."""
-_SECONDS_TO_SUM_UP = 15  # after those, for work that does not keep to them
+SECONDS_TO_SUM_UP = 15
+"""After those, for work that does not keep to them."""
 _OBJECTS_UNTIL_COLLECTION = 20_000
 _SECONDS_TO_CANCEL = 5  # after a second Ctrl-C, in case something blocks
 
@@ -59,8 +61,8 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
     loop = asyncio.get_running_loop()
     working = asyncio.current_task()
     assert working is not None  # noqa: S101 - asyncio.run made it
-    draining = (
-        f"\nFinishing what is in flight, at most {drain_seconds:g} s; press Ctrl-C again to stop at once.\n".encode()
+    draining = _announcement(
+        f"Finishing what is in flight, at most {drain_seconds:g} s; press Ctrl-C again to stop at once."
     )
     times = 0
 
@@ -69,7 +71,7 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
         times += 1
         if times == 1:
             loop.call_soon_threadsafe(stop.set)
-            loop.call_soon_threadsafe(lambda: loop.call_later(drain_seconds + _SECONDS_TO_SUM_UP, working.cancel))
+            loop.call_soon_threadsafe(lambda: loop.call_later(drain_seconds + SECONDS_TO_SUM_UP, working.cancel))
             write_from_signal_handler(draining)
         elif times == 2:
             loop.call_soon_threadsafe(working.cancel)
@@ -87,6 +89,14 @@ async def _drainable(work: Callable[[asyncio.Event], Awaitable[T]], drain_second
         signal.alarm(0)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _announcement(sentence: str) -> bytes:
+    """The sentence as it is written: in a terminal in place of the last line, for the live table to draw over and to repeat."""
+    if not os.isatty(2):
+        return f"\n{sentence}\n".encode()
+    width = shutil.get_terminal_size().columns
+    return f"\r\x1b[2K{sentence[: width - 1]}".encode()
 
 
 def _leave() -> None:

@@ -17,11 +17,13 @@ from clairgen.cli.display import counters_line, counters_table, pairs_table, spe
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.text import counted
 
 if TYPE_CHECKING:
     from clairgen import api
     from clairgen.pipeline.run_log import LastSession
     from clairgen.store import RoleNumbers
+
 
 _REFRESH_SECONDS: Final = 2.0  # counting a million pairs takes a tenth of a second
 _LINE_SECONDS: Final = 10.0
@@ -94,7 +96,7 @@ def _object(found: "api.Status") -> dict[str, object]:
 
 
 def _print_status(console: Console, found: "api.Status") -> None:
-    console.print(safe_line(f"{found.run}: {found.tasks:,} tasks"))
+    console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
     console.print(pairs_table(found.statuses, found.dropped))
     console.print()
     console.print(_roles_table(found.roles))
@@ -121,7 +123,7 @@ def _line(seen: "api.Snapshot") -> str:
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""
-    return f"{_state(seen.session)}: {made:,} pairs made, {left:,} to be made{session if seen.running else ''}"
+    return f"{_state(seen.session)}: {counted(made, 'pair')} made, {left:,} to be made{session if seen.running else ''}"
 
 
 def _state(session: "LastSession | None") -> str:

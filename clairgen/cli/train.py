@@ -8,6 +8,7 @@ import typer
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.reporting.sanitize import plain_line
+from clairgen.text import counted
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
@@ -78,7 +79,7 @@ def train_command(
             if settings.gpus is None:
                 run(folder)
             else:
-                launch(folder, settings, pass_fds=(lock,))
+                launch(folder, settings, pass_fds=lock)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
@@ -117,14 +118,14 @@ def _print_data(folder: Path) -> None:
         if counts is None:
             continue
         typer.echo(
-            f"{counts['kept']:,} pairs {title}"
+            f"{counted(counts['kept'], 'pair')} {title}"
             + _listed(" dropped", counts["dropped"])
             + _listed(" truncated", counts["truncated"])
         )
     train = facts["train"]
     for shape, count in train["shapes"].items():
         if shape != "messages":
-            typer.echo(f"{count:,} rows were {SHAPES[shape]}")
+            typer.echo(f"{counted(count, 'row')} {'was' if count == 1 else 'were'} {SHAPES[shape]}")
     if train["prompts_rendered_differently"]:
         typer.echo(
             f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "

@@ -4,6 +4,7 @@ The schema is what the models say, with the short forms that the file may use. T
 that the reference, `clairgen init` and the editor's schema cannot differ.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,55 @@ def resolved(reference: str, models: Mapping[str, Any]) -> str:
     name = reference.rpartition("/")[2]
     further = models[name].get("$ref")
     return name if further is None else resolved(further, models)
+
+
+def expected_at(model: type[BaseModel], location: Sequence[int | str]) -> tuple[tuple[int | str, ...], str]:
+    """What the value at a location of a validation error must be, in words such as `a number, at least 0`.
+
+    Before it the part of the location that leads into the configuration: pydantic adds the form of a union that it tried.
+    """
+    schema: Schema = model.model_json_schema()
+    models: dict[str, Schema] = {model.__name__: schema, **schema.get("$defs", {})}
+    known = []
+    for part in location:
+        inner = next(_inside(schema, part, models), None)
+        if inner is None:
+            break
+        known.append(part)
+        schema = inner
+    limits = "".join(f", {limit}" for limit in dict.fromkeys(_limits(schema)))
+    return tuple(known), f"{_with_article(_type(schema, models), models)}{limits}".replace("`", "")
+
+
+def _inside(schema: Schema, part: int | str, models: Mapping[str, Schema]) -> Iterator[Schema]:
+    """The schemas of the value under this key or at this position."""
+    if "$ref" in schema:
+        yield from _inside(models[resolved(schema["$ref"], models)], part, models)
+    for option in schema.get("anyOf", ()):
+        yield from _inside(option, part, models)
+    if isinstance(part, int):
+        yield from schema.get("prefixItems", ())[part : part + 1]
+        if isinstance(items := schema.get("items"), Mapping):
+            yield items
+    elif part in schema.get("properties", {}):
+        yield schema["properties"][part]
+    else:
+        yield from schema.get("patternProperties", {}).values()
+        if isinstance(others := schema.get("additionalProperties"), Mapping):
+            yield others
+
+
+def _with_article(words: str, models: Mapping[str, Schema]) -> str:
+    """The words of a type as they stand in a sentence; a group is a mapping, with its keys."""
+    words = re.sub(r"\blist of (text|path|number|whole number)\b", r"list of \1s", words)
+    for name in re.findall(r"\[(\w+)\]", words):
+        keys = models[name].get("required") or list(models[name]["properties"])[:3]
+        named = f"with keys such as {', '.join(keys)}"
+        words = re.sub(rf"\b(of|to) \[{name}\]", rf"\1 mappings {named}", words).replace(
+            f"[{name}]", f"mapping {named}"
+        )
+    words = re.sub(r"^(list|mapping|number|path|whole number)\b", r"a \1", words)
+    return re.sub(r" or (list|mapping|number|path|whole number)\b", r" or a \1", words)
 
 
 def configuration_schema(recipes: Sequence[str]) -> dict[str, Any]:

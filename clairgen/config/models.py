@@ -13,8 +13,9 @@ from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.patterns import lazy_pattern
+from clairgen.text import one_line_repr
 
-_RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
+RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 
@@ -87,7 +88,7 @@ class TaskSource(Strict):
         ):
             raise ValueError("`scores` may be a list only if `answers` is one of the same length")
         for name in [self.scores] if isinstance(self.scores, str) else self.scores or ():
-            if _RANK.match(name):
+            if RANK.match(name):
                 raise ValueError(
                     f"the scores {name!r} look like ranks, of which 1 is the best; a higher score must be the better one, so "
                     "name one with scores, or write one as minus the rank"
@@ -121,6 +122,15 @@ class RunConfig(Strict):
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",
     )
 
+    def __repr__(self) -> str:
+        recipes, roles = ([recipe.name for recipe in self.recipes], list(self.models))
+        return one_line_repr(self, self.tasks.path or self.tasks.hub, f"recipes {recipes}", f"models {roles}")
+
+    @property
+    def compares_by_scores(self) -> bool:
+        """Whether a recipe chooses between recorded answers by their scores."""
+        return any(choice.by == "scores" for choice in self.recipes)
+
     @field_validator("models", mode="before")
     @classmethod
     def _lists_stand_for_numbered_roles(cls, models: object) -> object:
@@ -147,9 +157,11 @@ class RunConfig(Strict):
     @field_validator("recipes", mode="before")
     @classmethod
     def _names_stand_for_recipes(cls, recipes: object) -> object:
-        if isinstance(recipes, list):
-            return [{"name": recipe} if isinstance(recipe, str) else recipe for recipe in recipes]
-        return recipes
+        if not isinstance(recipes, list) or not all(
+            isinstance(recipe, str | dict | RecipeChoice) for recipe in recipes
+        ):
+            raise ValueError("give a list of recipes, each by its name or as a mapping with its name, such as [clair]")
+        return [{"name": recipe} if isinstance(recipe, str) else recipe for recipe in recipes]
 
     @field_validator("recipes")
     @classmethod

@@ -5,23 +5,35 @@ stay beside the new ones for scripts that read them.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from clairgen.errors import ConfigError
 from clairgen.filters.registry import RENAMED as RENAMED_FILTERS
+from clairgen.templates import RENAMED as RENAMED_TEMPLATES
 
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """Old names and their new ones: `keys` at the top of a configuration, `recipes` and `filters` anywhere."""
+    """Old names and their new ones: `keys` at the top of a configuration, all others anywhere.
+
+    `templates` are those of recipes, `reasons` are what filters find.
+    """
 
     keys: Mapping[str, str]
     recipes: Mapping[str, str]
     filters: Mapping[str, str]
+    templates: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-RENAMED: Final = Renamed(keys={"tokeniser": "tokenizer"}, recipes={"worsened": "degraded"}, filters=RENAMED_FILTERS)
+RENAMED: Final = Renamed(
+    keys={"tokeniser": "tokenizer"},
+    recipes={"worsened": "degraded"},
+    filters=RENAMED_FILTERS,
+    templates=RENAMED_TEMPLATES,
+    reasons={"alludes-to-revision": "mentions-revision"},
+)
 
 
 def with_new_names(
@@ -36,7 +48,7 @@ def with_new_names(
     if isinstance(filters := found.get("filters"), Mapping):
         found["filters"] = _keys(filters, renamed.filters, "filter", source, notes)
     if isinstance(recipes := found.get("recipes"), list):
-        found["recipes"] = [_recipe(recipe, renamed.recipes, notes) for recipe in recipes]
+        found["recipes"] = [_recipe(recipe, renamed, notes) for recipe in recipes]
     return found, list(dict.fromkeys(notes))
 
 
@@ -47,9 +59,12 @@ def note(kind: str, old: str, new: str) -> str:
 
 def current_recipe(name: str, tell: Callable[[str], None]) -> str:
     """The current name of a recipe that may be given by an old one; `tell` is given the sentence about an old one."""
-    if (current := RENAMED.recipes.get(name, name)) != name:
-        tell(note("recipe", name, current))
-    return current
+    return _told("recipe", name, RENAMED.recipes, tell)
+
+
+def current_reason(name: str, tell: Callable[[str], None]) -> str:
+    """The same of what a filter finds."""
+    return _told("reason", name, RENAMED.reasons, tell)
 
 
 def with_former_names(content: Mapping[str, Any], former: Mapping[str, str]) -> dict[str, Any]:
@@ -60,6 +75,12 @@ def with_former_names(content: Mapping[str, Any], former: Mapping[str, str]) -> 
 def deprecated(former: Mapping[str, str]) -> dict[str, str]:
     """For each former key a sentence that names the new one."""
     return {old: f"renamed to {new!r}; read that key instead" for old, new in former.items()}
+
+
+def _told(kind: str, name: str, names: Mapping[str, str], tell: Callable[[str], None]) -> str:
+    if (current := names.get(name, name)) != name:
+        tell(note(kind, name, current))
+    return current
 
 
 def _keys(
@@ -75,9 +96,16 @@ def _keys(
     return {names.get(key, key): value for key, value in content.items()}
 
 
-def _recipe(recipe: Any, names: Mapping[str, str], notes: list[str]) -> Any:  # noqa: ANN401 - a name or a mapping
-    name = recipe.get("name") if isinstance(recipe, Mapping) else recipe
+def _recipe(recipe: Any, renamed: Renamed, notes: list[str]) -> Any:  # noqa: ANN401 - a name or a mapping
+    if not isinstance(recipe, Mapping):
+        return _current("recipe", recipe, renamed.recipes, notes)
+    kinds = (("name", "recipe", renamed.recipes), ("template", "template", renamed.templates))
+    return {**recipe, **{key: _current(kind, recipe[key], names, notes) for key, kind, names in kinds if key in recipe}}
+
+
+def _current(kind: str, name: Any, names: Mapping[str, str], notes: list[str]) -> Any:  # noqa: ANN401 - any YAML
+    """The name that something has now, with a note if it is given by its old one."""
     if not isinstance(name, str) or name not in names:
-        return recipe
-    notes.append(note("recipe", name, names[name]))
-    return {**recipe, "name": names[name]} if isinstance(recipe, Mapping) else names[name]
+        return name
+    notes.append(note(kind, name, names[name]))
+    return names[name]

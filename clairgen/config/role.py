@@ -12,6 +12,7 @@ from clairgen.config.field_checks import check_url, contains_key, has_user_info,
 from clairgen.conversations import is_encodable
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Sampling
+from clairgen.text import counted
 
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
@@ -19,8 +20,8 @@ _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
 _VARIABLE: Final = lazy_pattern(r"\$\{(\w+)\}")
-_SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model"}
-_OWN_FIELDS: Final = _SETTABLE | {"messages", "stream", "n"}
+_SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model", "stream"}
+_OWN_FIELDS: Final = _SETTABLE | {"messages", "stream_options", "n"}
 
 
 class Strict(BaseModel):
@@ -83,6 +84,17 @@ class Role(Strict):
     send_seed: bool = Field(
         True, description="Send a seed with every request; turn off for servers that refuse the field."
     )
+    stream: bool = Field(
+        False,
+        description="Have answers streamed, for servers that give them in no other way; the answers are the same.",
+    )
+    stream_usage: bool = Field(
+        True,
+        description="Have a stream's tokens counted at its end (`stream_options`); turn off for servers that refuse the field.",
+    )
+    stream_ends_with_done: bool = Field(
+        True, description="A stream without `[DONE]` is broken off; turn off for servers that never send it."
+    )
     system: str | None = Field(None, description="System message for tasks that have none of their own.")
     extra: dict[str, Any] = Field(
         default_factory=dict, description="Further fields of the request, passed on unchanged."
@@ -98,7 +110,8 @@ class Role(Strict):
         None,
         gt=0,
         le=86_400,
-        description="Longest wait for an answer's first byte and for each further one; left out, timeout_seconds.",
+        description="Longest wait for an answer's first byte and for each further one, or for a stream's next event; left out, "
+        "timeout_seconds.",
     )
     connect_seconds: float = Field(15, gt=0, le=3600, description="Longest time for a connection.")
     patience_seconds: float = Field(
@@ -123,7 +136,8 @@ class Role(Strict):
     def _a_weight_for_each_endpoint(self) -> "Role":
         if self.weights and len(self.weights) != len(self.endpoints):
             raise ValueError(
-                f"`weights` has {len(self.weights)} numbers for {len(self.endpoints)} endpoints; give one each"
+                f"`weights` has {counted(len(self.weights), 'number')} for {counted(len(self.endpoints), 'endpoint')}; "
+                "give one each"
             )
         return self
 

@@ -22,16 +22,16 @@ _HEAD = """\
 #   clairgen generate config.yaml --run runs/first --dry-run
 #   clairgen generate config.yaml --run runs/first
 """
-_TARGET = {"model": "student", "endpoints": ["classroom:student"], "temperature": 0.7, "max_tokens": 96}
+_TARGET = {"model": "classroom-student", "endpoints": ["classroom:student"], "temperature": 0.7, "max_tokens": 96}
 _ROLES = {
-    "reviser": ['{model: teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160}'],
-    "stronger": ['{model: teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 96}'],
+    "reviser": ['{model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160}'],
+    "stronger": ['{model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 96}'],
 }
 _OTHER_ROLES = {
-    "judge": ['{model: teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160}'],
+    "judge": ['{model: classroom-teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160}'],
     "others": [
-        '- {model: weaker, endpoints: ["classroom:weaker"], temperature: 0.7, max_tokens: 96}',
-        '- {model: stronger, endpoints: ["classroom:stronger"], temperature: 0.7, max_tokens: 96}',
+        '- {model: classroom-weaker, endpoints: ["classroom:weaker"], temperature: 0.7, max_tokens: 96}',
+        '- {model: classroom-stronger, endpoints: ["classroom:stronger"], temperature: 0.7, max_tokens: 96}',
     ],
 }
 _COMMENTS_AT = 40

@@ -3,7 +3,7 @@
 An unknown key is refused with the nearest known one; a key given twice is refused too.
 """
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,9 +11,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from rapidfuzz import process
 
+from clairgen.config.field_checks import contains_key
+from clairgen.config.key_reference import expected_at
 from clairgen.errors import ConfigError
+from clairgen.text import counted
 
 Model = TypeVar("Model", bound=BaseModel)
+_LONGEST_GIVEN = 80
 
 
 def read_text(path: Path) -> str:
@@ -40,30 +44,69 @@ def mapping(text: str, model: type[BaseModel], source: str) -> dict[str, Any]:
     return content
 
 
-def validated(content: dict[str, Any], model: type[Model], source: str) -> Model:
-    """The model that a mapping describes. Raises ConfigError with one sentence."""
+def validated(content: dict[str, Any], model: type[Model], source: str | Callable[[Sequence[str]], str]) -> Model:
+    """The model that a mapping describes. Raises ConfigError with one sentence.
+
+    `source` says where the mapping is from, if need be by the keys that are wrong, such as `lora.rank`.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {validation_sentence(error, model)}") from error
+        where, sentence = _mistake(error, model)
+        raise ConfigError(f"{source if isinstance(source, str) else source(where)}: {sentence}") from error
 
 
 def validation_sentence(error: ValidationError, model: type[BaseModel]) -> str:
     """The first error of a validation as one sentence; unknown keys, which can cause others, come first and together."""
+    return _mistake(error, model)[1]
+
+
+def _mistake(error: ValidationError, model: type[BaseModel]) -> tuple[list[str], str]:
+    """The keys that are named and the sentence about them."""
     errors = error.errors(include_url=False)
-    unknown = [_unknown_key(entry["loc"], model) for entry in errors if entry["type"] == "extra_forbidden"]
+    unknown = dict(_unknown_key(entry["loc"], model) for entry in errors if entry["type"] == "extra_forbidden")
     if unknown:
-        more = f" (and {len(errors) - len(unknown)} more)" if len(errors) > len(unknown) else ""
+        others = {_where(entry["loc"]) for entry in errors} - unknown.keys()
         if len(unknown) == 1:
-            return "unknown key {!r}; {}".format(*unknown[0]) + more
-        return f"unknown keys {', '.join(f'{where!r} ({hint})' for where, hint in unknown)}{more}"
-    first, *others = errors
-    where = _where(first["loc"])
-    more = f" (and {len(others)} more)" if others else ""
-    if first["type"] == "missing":
-        return f"the key {where!r} is missing{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}{more}" if where else f"{message}{more}"
+            return list(unknown), "unknown key {!r}; {}".format(*next(iter(unknown.items()))) + _more(len(others))
+        named = ", ".join(f"{where!r} ({hint})" for where, hint in unknown.items())
+        return list(unknown), f"unknown keys {named}{_more(len(others))}"
+    sentences = dict(_wrong_value(entry["type"], entry, model) for entry in reversed(errors))
+    where, sentence = next(reversed(sentences.items()))
+    return [where], sentence + _more(len(sentences) - 1)
+
+
+def _more(count: int) -> str:
+    return f" (and {counted(count, 'more mistake')})" if count else ""
+
+
+def _wrong_value(kind: str, entry: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str]:
+    """The key of an error, and a sentence about it: our own where we have one, else what is expected and what was given."""
+    location = entry["loc"]
+    if kind == "missing" and isinstance(location[-1], str):
+        return (where := _where(location)), f"the key {where!r} is missing"
+    if kind in ("value_error", "assertion_error"):
+        where = _where(location)
+        message = str(entry["ctx"]["error"])
+        return where, f"{where}: {message}" if where else message
+    if kind == "string_unicode":
+        return (where := _where(location)), f"{where}: it contains half a surrogate pair, which is not text; remove it"
+    known, expected = expected_at(model, location[:-1] if kind == "missing" else location)
+    where = _where(known)
+    finite = ", and finite" if kind == "finite_number" else ""
+    return where, f"{f'{where}: ' if where else ''}{_given(entry['input'])} is given; it must be {expected}{finite}"
+
+
+def _given(value: object) -> str:
+    """A value as it stands in a sentence, shortened; never a key."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    shown = repr(value)
+    if contains_key(shown):
+        return "what looks like an API key"
+    return shown if len(shown) <= _LONGEST_GIVEN else f"{shown[:_LONGEST_GIVEN]}…"
 
 
 def _unknown_key(location: Sequence[int | str], model: type[BaseModel]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
+from clairgen.text import counted, one_line_repr
 
 if TYPE_CHECKING:
     from datasets import Features
@@ -155,7 +156,8 @@ class ExportSummary:
 
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
-    of each recipe that were still to be made, which makes it the export of an unfinished run.
+    of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
+    tasks' source were read if not all were, else None.
     """
 
     export_format: ExportFormat
@@ -166,6 +168,7 @@ class ExportSummary:
     seed: int = 0
     replaced_characters: int = 0
     pending: Mapping[str, int] = field(default_factory=dict)
+    rows_read: int | None = None
 
     @property
     def row_count(self) -> int:
@@ -177,3 +180,10 @@ class ExportSummary:
         """The split, of `train` and `test`, that a recipe should have by the test fraction and has no row for, by recipe."""
         wanted = ("train", "test") if self.test_fraction else ()
         return {recipe: name for recipe, splits in self.rows.items() for name in wanted if name not in splits}
+
+    def __repr__(self) -> str:
+        rows = [
+            f"{recipe} {count:,} in {split}" for recipe, splits in self.rows.items() for split, count in splits.items()
+        ]
+        skipped = [f"{sum(self.skipped.values()):,} left out"] if self.skipped else []
+        return one_line_repr(self, counted(self.row_count, f"{self.export_format} row"), *rows, *skipped)

@@ -158,23 +158,27 @@ class DatasetWriter:
                 raise _not_written(self._folder, error) from error
         return True
 
-    def finish(self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None) -> ExportSummary:
+    def finish(
+        self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None, rows_read: int | None = None
+    ) -> ExportSummary:
         """Close the files, write the card and rename the folder; InputError if there is no pair to export.
 
-        `pending` counts the pairs of each recipe that are still to be made.
+        `pending` counts the pairs of each recipe that are still to be made, `rows_read` the rows of the tasks' source that were
+        read, if not all were.
         """
         pending = {recipe: count for recipe, count in (pending or {}).items() if count}
         if not self._splits:
             reasons = (
                 ", ".join(f"{count} {reason}" for reason, count in self._skipped.most_common()) or "none was given"
             )
-            waiting = f"; {sum(pending.values()):,} are still to be made" if pending else ""
+            left = sum(pending.values())
+            waiting = f"; {left:,} {'is' if left == 1 else 'are'} still to be made" if pending else ""
             raise InputError(f"No pair is left to export ({reasons}{waiting}); make more pairs or loosen the filters.")
         with _disk_errors(self._folder):
             for splits in self._splits.values():
                 for split in splits.values():
                     split.close()
-            summary = replace(self._summary(), pending=pending)
+            summary = replace(self._summary(), pending=pending, rows_read=rows_read)
             (self._partial / "README.md").write_text(card(summary, facts or CardFacts()), encoding="utf-8")
             self._put_in_place()
         return summary

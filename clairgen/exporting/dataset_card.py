@@ -201,6 +201,8 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
     if summary.pending:
         counts = ", ".join(f"{count:,} of {escaped(recipe)}" for recipe, count in summary.pending.items())
         parts.append(f"The run was not finished: pairs still to be made, {counts}.\n")
+    if summary.rows_read is not None:
+        parts.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
     if facts.models:
         parts.append(table(("Role", "Model"), [(escaped(role), escaped(m)) for role, m in facts.models.items()]))
     if facts.templates:
@@ -213,7 +215,7 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
         parts.append(table(("Left out because", "Pairs"), skipped))
     if summary.replaced_characters:
         parts.append(
-            f"{summary.replaced_characters:,} characters that are not valid Unicode were replaced by U+FFFD.\n"
+            f"Characters that were not valid Unicode and were replaced by U+FFFD: {summary.replaced_characters:,}.\n"
         )
     return "\n".join(parts)
 

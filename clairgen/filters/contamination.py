@@ -6,7 +6,6 @@ because its prompt asks for it.
 """
 
 import csv
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Self
 
 from pydantic import Field
 
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, InputError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.options import Marking
 from clairgen.filters.text import prompt_text, shingles, words
 from clairgen.records import FilterAction
+from clairgen.row_files import require_regular_file, strict_json
 
 _FEWEST_WORDS = 4
 """Texts of fewer words, such as `yes` or the name of a subject, are not items of an evaluation."""
@@ -107,7 +107,10 @@ def _texts(path: Path) -> Iterator[str]:
             f"evaluations are read from {', '.join(readers)} files; {path} under `contamination` is none of them"
         )
     try:
+        require_regular_file(path, "the evaluation file")
         yield from readers[path.suffix](path)
+    except InputError as error:
+        raise ConfigError(f"{error} (`files` under `contamination`)") from error
     except FileNotFoundError as error:
         raise ConfigError(f"there is no evaluation file {path}; check `files` under `contamination`") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -120,7 +123,7 @@ def _jsonl_texts(path: Path) -> Iterator[str]:
             if not line.strip():
                 continue
             try:
-                yield from _strings(json.loads(line))
+                yield from _strings(strict_json(line))
             except (ValueError, RecursionError) as error:
                 raise ConfigError(
                     f"{path} line {number} under `contamination` is not valid JSON ({error}); fix it"
@@ -152,5 +155,5 @@ CONTAMINATION = Filter(
     options=Contamination,
     summary="Prompts that share n-grams with evaluation files of yours; name the files.",
     prepare=overlaps_evaluation,
-    reads_files=True,
+    depends_on_others=True,
 )

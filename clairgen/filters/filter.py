@@ -17,12 +17,14 @@ _NAME = lazy_pattern(r"[a-z][a-z0-9_]*")
 class Candidate:
     """What a filter sees: the pair, its contrast, and the prompt that the target saw.
 
-    `contrast` is None when the pair was not measured.
+    `contrast` is None when the pair was not measured. `cut_prompts` are the roles of which it is known that their server cut
+    the prompt.
     """
 
     pair: Pair
     contrast: Contrast | None = None
     prompt: Sequence[Message] = ()
+    cut_prompts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Filter(Generic[OptionsT]):
     looks only at what is `undecided`: at a task from which no pair could be made, which the checks of pairs never see.
     `only_revisions` limits the filter to recipes that revise the rejected answer. `whole_run` is for a check that compares
     pairs with each other: it sees those pairs of one recipe that no other filter drops, in the order of their tasks, and is
-    prepared afresh for every recipe. `reads_files` is for one whose findings depend on files that it reads, which may change.
+    prepared afresh for every recipe. `depends_on_others` is for one whose findings depend
+    on more than the pair and its prompt: on files, or on the answers to other prompts.
     """
 
     name: str
@@ -57,7 +60,7 @@ class Filter(Generic[OptionsT]):
     undecided: Callable[[Undecided], Fault | None] | None = None
     only_revisions: bool = False
     whole_run: bool = False
-    reads_files: bool = False
+    depends_on_others: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name):

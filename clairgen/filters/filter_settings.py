@@ -35,6 +35,7 @@ from clairgen.filters.filter import Check, Filter
 from clairgen.filters.options import Action, Bounds, FilterOptions, Range
 from clairgen.filters.registry import FILTERS, RENAMED, current_name
 from clairgen.records import FilterAction
+from clairgen.text import counted, one_line_repr
 
 
 class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
@@ -105,6 +106,9 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
     def phrases(self) -> tuple[str, ...]:
         """A phrase for each filter in force, such as `length_ratio 0.5 to 2: drop`."""
         return tuple(phrase for one in self.filters if (phrase := self._phrase(one)))
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, counted(len(self.filters), "filter"), self.description)
 
     @property
     def description(self) -> str:

@@ -100,7 +100,7 @@ def _any_mostly_kept(blocks: list[str], chosen: str) -> bool:
 LOST_ANSWER = Filter(
     name="lost_answer",
     options=Marking,
-    summary="Revisions without any result or code where the student's answer had one.",
+    summary="Revisions without any result or code where the target's answer had one.",
     prepare=always(loses_answer),
     only_revisions=True,
 )

@@ -1,7 +1,8 @@
-"""The filters `embedded_markup` and `removed_markup`: thinking or control tokens left inside an answer, or taken off it."""
+"""The filters `embedded_markup`, `removed_markup`, `removed_space`: what is left inside an answer, or was taken off it."""
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking, Switch
+from clairgen.records import SPACE
 from clairgen.thinking import separate
 
 
@@ -25,8 +26,8 @@ EMBEDDED_MARKUP = Filter(
 def removed_markup(candidate: Candidate) -> Fault | None:
     """The value lists what was removed."""
     for side, answer in (("chosen", candidate.pair.chosen), ("rejected", candidate.pair.rejected)):
-        if answer.removed:
-            return Fault(f"{side}-markup-removed", ", ".join(answer.removed))
+        if markup := [name for name in answer.removed if name != SPACE]:
+            return Fault(f"{side}-markup-removed", ", ".join(markup))
     return None
 
 
@@ -35,4 +36,19 @@ REMOVED_MARKUP = Filter(
     options=Marking,
     summary="Answers whose model wrote thinking before them, or control tokens after them, which are not part of the pair.",
     prepare=always(removed_markup),
+)
+
+
+def removed_space(candidate: Candidate) -> Fault | None:
+    """The reason says which answer had it: `chosen-`, `rejected-` or `both-space-removed`."""
+    answers = {"chosen": candidate.pair.chosen, "rejected": candidate.pair.rejected}
+    sides = [side for side, answer in answers.items() if SPACE in answer.removed]
+    return Fault(f"{'both' if len(sides) == 2 else sides[0]}-space-removed") if sides else None
+
+
+REMOVED_SPACE = Filter(
+    name="removed_space",
+    options=Marking,
+    summary="Answers that began with a space or blank lines, or ended with white space, which are not part of the pair.",
+    prepare=always(removed_space),
 )

@@ -41,6 +41,7 @@ class FilterPipeline:
         *,
         revises: bool,
         prompt: Sequence[Message] = (),
+        cut_prompts: Sequence[str] = (),
         found: Sequence[Finding] | None = None,
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
@@ -50,7 +51,7 @@ class FilterPipeline:
         """
         known = self._known[revises]
         earlier = {finding.filter: finding for finding in found or () if finding.filter in known}
-        candidate = Candidate(outcome, contrast, prompt) if isinstance(outcome, Pair) else None
+        candidate = Candidate(outcome, contrast, prompt, cut_prompts) if isinstance(outcome, Pair) else None
         findings: list[Finding] = []
         for one, action, check in self._in_force[revises] if found is None or earlier else self._unknown[revises]:
             if found is not None and one.name in known:
@@ -131,7 +132,7 @@ def _known(settings: FilterSettings, before: FilterSettings | None, *, revises: 
         for one, _ in _in_force(settings, revises=revises)
         if one.name in then
         and one.name in FILTERS.built_in
-        and not (one.whole_run or one.reads_files or issubclass(one.options, Bounds))
+        and not (one.whole_run or one.depends_on_others or issubclass(one.options, Bounds))
         and settings[one.name].model_dump(exclude={"action"}) == before[one.name].model_dump(exclude={"action"})
     )
 

@@ -13,11 +13,11 @@ from clairgen.filters.language import LANGUAGE
 from clairgen.filters.length_ratio import LENGTH_RATIO
 from clairgen.filters.levenshtein import LEVENSHTEIN
 from clairgen.filters.lost_answer import LOST_ANSWER
-from clairgen.filters.markup import EMBEDDED_MARKUP, REMOVED_MARKUP
+from clairgen.filters.markup import EMBEDDED_MARKUP, REMOVED_MARKUP, REMOVED_SPACE
 from clairgen.filters.near_duplicate import NEAR_DUPLICATE
 from clairgen.filters.refusal import REFUSAL
 from clairgen.filters.revision_mention import REVISION_MENTION
-from clairgen.filters.truncated import TRUNCATED
+from clairgen.filters.truncated import CUT_PROMPT, TRUNCATED
 from clairgen.filters.unknown_finish_reason import UNKNOWN_FINISH_REASON
 from clairgen.plugins import Registry
 
@@ -27,6 +27,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
     (
         TRUNCATED,
         FORMAT,
+        CUT_PROMPT,
         EMPTY,
         IDENTICAL,
         EMBEDDED_MARKUP,
@@ -38,6 +39,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
         REFUSAL,
         LANGUAGE,
         REMOVED_MARKUP,
+        REMOVED_SPACE,
         UNKNOWN_FINISH_REASON,
         CONTAMINATION,
         NEAR_DUPLICATE,

@@ -113,7 +113,7 @@ def mentions_revision(candidate: Candidate) -> Fault | None:
             continue
         # The student's words may open differently: "Here is the revised prompt" for "Here's a revised prompt".
         if _OPENING.sub("", phrase) not in students:
-            return Fault("alludes-to-revision", phrase)
+            return Fault("mentions-revision", phrase)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The filter `truncated`: answers that end because they reached their limit of tokens."""
+"""The filters `truncated` and `cut_prompt`: answers cut off at their limit of tokens, and answers to a prompt that was cut."""
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Switch
@@ -33,4 +33,18 @@ TRUNCATED = Filter(
     summary="Answers cut off at max_tokens; mark them if the model's limit is your own choice.",
     prepare=always(truncated),
     undecided=truncated_reply,
+)
+
+
+def cut_prompt(candidate: Candidate) -> Fault | None:
+    """The value lists the roles whose prompts were cut."""
+    return Fault("prompt-cut", ", ".join(candidate.cut_prompts)) if candidate.cut_prompts else None
+
+
+CUT_PROMPT = Filter(
+    name="cut_prompt",
+    options=Switch,
+    summary="Answers to a part of a prompt, which a server cut to its context without an error; seen at the end of a session.",
+    prepare=always(cut_prompt),
+    depends_on_others=True,
 )

@@ -4,16 +4,25 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from clairgen.errors import RequestError, RetryableError, UnclearRejectionError, UnusableEndpointError
+from clairgen.errors import (
+    RequestError,
+    RequestFailedError,
+    RetryableError,
+    UnclearRejectionError,
+    UnusableEndpointError,
+)
 from clairgen.inference.announced_limits import announced_limits
 from clairgen.inference.circuit_breaker import CircuitBreaker
 from clairgen.inference.concurrency import ConcurrencyLimit
+from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.redaction import Redaction
-from clairgen.inference.transport import Timeouts, Transport
+from clairgen.inference.transport import Response, Timeouts, Transport
+from clairgen.long_texts import off_loop
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
+_LONG_BYTES = 200_000  # hostile escapes take up to 0.3 µs a byte
 _NEWEST = 0.05  # weight of one answer in the moving average of their seconds
 
 
@@ -22,7 +31,7 @@ class EndpointAddress:
     """Where an endpoint is and how to talk to it. `name` is what records and errors call it.
 
     `url` is a base URL; its query, such as `?api-version=...`, belongs to every request. `secrets` are values in
-    `extra_headers` that must not be written anywhere.
+    `extra_headers` that must not be written anywhere. `stream_ends_with_done` is whether a stream without `[DONE]` is broken off.
     """
 
     name: str
@@ -32,6 +41,7 @@ class EndpointAddress:
     weight: float | None = None
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    stream_ends_with_done: bool = True
 
     def page(self, path: str, *, above_v1: bool = False) -> str:
         """The URL of a page of the server, below the base URL or beside its /v1."""
@@ -118,15 +128,14 @@ class Endpoint:
         start = self._clock()
         try:
             response = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
+            if not response.body.startswith(b"{"):
+                response = await with_events_read(response)
             now = self._wall_clock()
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
-            # Once as it came, before a part of it is quoted, and once as it is understood.
-            received = self._redaction.body(response.body)
-            answer = read_response(
-                response if received is response.body else replace(response, body=received), now_seconds=now
-            )
-            answer = _without_keys(answer, self._redaction)
+            read = _read_at_once if len(response.body) <= _LONG_BYTES else _read_long
+            found = read(response, self._redaction, now, self._address.stream_ends_with_done)
+            answer = found if isinstance(found, ChatAnswer) else await found
         except RequestError as error:
             self._redaction.error(error)
             self.rate_limiter.adjust(-expected_tokens)
@@ -182,6 +191,40 @@ class Endpoint:
         limiter = self.rate_limiter
         if adapts and error.reason == "rate-limited" and limiter.rate_limited(error.retry_after_seconds, sent_at):
             self.concurrency.rate_limited(needed=(limiter.requests_per_minute or 0.0) / 60 * self._answer_seconds)
+
+
+def _read_at_once(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+    """The answer in a response. Raises RequestError as `read_response` does.
+
+    Keys are taken out of the body as it came, before a part of it is quoted, and once more of what was understood.
+    """
+    received = redaction.body(response.body)
+    known = response if received is response.body else replace(response, body=received)
+    return _without_keys(read_response(known, now_seconds=now_seconds, needs_done=needs_done), redaction)
+
+
+async def _read_long(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+    """The same of a long body, in another process, since a hostile one takes seconds."""
+    try:
+        found = await off_loop(
+            read_elsewhere, response.body, replace(response, body=b""), redaction, now_seconds, needs_done
+        )
+    except RequestFailedError as error:
+        error.status, error.billed = response.status, True
+        raise
+    if isinstance(found, RequestError):
+        raise found
+    return found
+
+
+def read_elsewhere(
+    body: bytes, response: Response, redaction: Redaction, now_seconds: float, needs_done: bool
+) -> ChatAnswer | RequestError:
+    """The answer in the body of a response, or the error that it is: as a value, which another process can send back."""
+    try:
+        return _read_at_once(replace(response, body=body), redaction, now_seconds, needs_done)
+    except RequestError as error:
+        return error
 
 
 def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:

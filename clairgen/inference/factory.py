@@ -16,6 +16,7 @@ from clairgen.inference.pool import Pool
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import Runtime, connections_left
 from clairgen.inference.transport import Timeouts, Transport
+from clairgen.text import counted
 
 _ASSUMED_ANSWER_TOKENS = 512
 _FEW = 128  # requests in flight at an endpoint: fewer than many servers can work on
@@ -76,6 +77,7 @@ async def open_pools(
                 weight,
                 role.headers_with(variables),
                 tuple(variables.values()),
+                role.stream_ends_with_done,
             )
             # The provider counts by account and model, whichever of our roles send.
             shared = (url, role.api_key_env, role.model)
@@ -116,7 +118,8 @@ def _most_at_each(roles: Mapping[str, Role], note: Callable[[str], None]) -> int
     most = max(1, left // len(limits))
     if any(limit is not None and limit > most for limit in limits) or most < _FEW:
         note(
-            f"this process may open only {left:,} connections, so at most {most:,} requests are in flight at each endpoint; "
+            f"this process may open only {counted(left, 'connection')}, so at most {counted(most, 'request')} may be in flight "
+            "at each endpoint; "
             "raise the limit with: ulimit -n 65536"
         )
     return most

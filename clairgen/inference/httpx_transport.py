@@ -2,11 +2,13 @@
 
 import asyncio
 import zlib
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 import httpx
 
 from clairgen.errors import RetryableError
+from clairgen.inference.event_stream import is_event_stream, read_events
 from clairgen.inference.transport import (
     IDLE_SECONDS,
     MAX_BODY_BYTES,
@@ -19,6 +21,8 @@ from clairgen.inference.transport import (
 )
 
 _GZIP = 31  # zlib's number for the format
+_GZIP_MAGIC = b"\x1f\x8b"
+_PIECE_BYTES = 1 << 20
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
 
 
@@ -62,7 +66,11 @@ class HttpxTransport:
             async with asyncio.timeout(timeouts.total):  # httpx has no limit for the whole
                 asked = {**headers, "accept-encoding": "gzip"}
                 async with client.stream(method, url, headers=asked, content=body, timeout=limits) as response:
-                    return Response(response.status_code, _headers(response), await _body(response))
+                    read = _headers(response)
+                    if is_event_stream(response.status_code, read):
+                        async with aclosing(_stream(response, url, timeouts)) as pieces:
+                            return await read_events(response.status_code, read, pieces, timeouts.first_byte)
+                    return Response(response.status_code, read, await _body(response))
         except (httpx.HTTPError, httpx.InvalidURL, zlib.error, TimeoutError) as error:
             raise _retryable(error, url, timeouts) from error
         finally:
@@ -70,18 +78,43 @@ class HttpxTransport:
 
 
 async def _body(response: httpx.Response) -> bytes:
-    """The body up to the limit. httpx would unpack a whole chunk at once, which can be a thousand times as long."""
+    """The body up to the limit."""
+    body = bytearray()
+    async with aclosing(_unpacked(response)) as pieces:
+        async for piece in pieces:
+            body += piece[: MAX_BODY_BYTES + 1 - len(body)]
+            if len(body) > MAX_BODY_BYTES:
+                break
+    return bytes(body)
+
+
+async def _stream(response: httpx.Response, url: str, timeouts: Timeouts) -> AsyncGenerator[bytes]:
+    """A stream's bytes as they come."""
+    try:
+        async with aclosing(_unpacked(response)) as pieces:
+            async for piece in pieces:
+                yield piece
+    except (httpx.HTTPError, zlib.error) as error:
+        raise _retryable(error, url, timeouts) from error
+
+
+async def _unpacked(response: httpx.Response) -> AsyncGenerator[bytes]:
+    """Pieces of at most a megabyte. httpx would unpack a whole one at once, which can be a thousand times as long."""
     packed = response.headers.get("content-encoding", "").strip().lower() in ("gzip", "x-gzip")
     unpacking = zlib.decompressobj(_GZIP)
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        left = MAX_BODY_BYTES + 1 - len(body)
-        body += unpacking.decompress(chunk, left) if packed else chunk[:left]
-        if len(body) > MAX_BODY_BYTES:
-            break
-    if packed and not unpacking.eof and len(body) <= MAX_BODY_BYTES:
+    async for piece in response.aiter_raw():
+        if not packed:
+            yield piece
+            continue
+        while piece:
+            if unpacking.eof and piece.startswith(_GZIP_MAGIC):  # some servers pack each piece by itself
+                unpacking = zlib.decompressobj(_GZIP)
+            yield unpacking.decompress(piece, _PIECE_BYTES)
+            piece = unpacking.unconsumed_tail
+            if unpacking.unused_data.startswith(_GZIP_MAGIC):
+                piece = unpacking.unused_data
+    if packed and not unpacking.eof:
         raise httpx.DecodingError("the gzip data end too early")
-    return bytes(body)
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The OpenAI chat format: from records to a request's bytes, from a response's bytes to an answer or the error that it is."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,8 @@ from clairgen.errors import (
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
 from clairgen.inference.announced_limits import retry_after_seconds
+from clairgen.inference.chunk_texts import REASONING
+from clairgen.inference.json_bodies import parsed_json, repeated_key, text_of
 from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
@@ -23,9 +24,13 @@ from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200
 _MOST_TOKENS = 20_000_000  # twice the longest context that any model has; a count beyond it is not one
+_CHARACTERS_PER_TOKEN = 20  # of a text of some length; tokenizers in use have 1 to 5 in every language
+_JUDGED_FROM = 400  # characters of a text from which on fewer tokens than that are no count of it
 _NO_FINISH_REASON = "missing"
-_REASONING = ("reasoning_content", "reasoning", "thinking")
-_TEXT_PARTS = frozenset({"text", "output_text"})
+_NO_DONE = (
+    "the stream ended without [DONE], so the answer may be cut off; if this server never sends it, set "
+    "stream_ends_with_done: false for this role"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,20 @@ class ChatAnswer:
     repaired: bool = False
 
 
-def request_body(model: str, messages: Sequence[Message], sampling: Sampling, seed: int | None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """That an answer is to be streamed; `usage` is whether its tokens are to be counted at the end of the stream."""
+
+    usage: bool = True
+
+
+def request_body(
+    model: str,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    seed: int | None,
+    streaming: Streaming | None = None,
+) -> bytes:
     """The JSON of one chat request. `seed` replaces the sampling's: it is derived from the content key."""
     body: dict[str, Any] = {
         "model": model,
@@ -57,11 +75,15 @@ def request_body(model: str, messages: Sequence[Message], sampling: Sampling, se
         body["stop"] = list(sampling.stop)
     if seed is not None:
         body["seed"] = seed
+    if streaming is not None:
+        body["stream"] = True
+        if streaming.usage:
+            body["stream_options"] = {"include_usage": True}
     return orjson.dumps(body | dict(sampling.extra))
 
 
-def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
-    """The answer in a response.
+def read_response(response: Response, *, now_seconds: float, needs_done: bool = True) -> ChatAnswer:
+    """The answer in a response; `needs_done` is whether a stream must end with `[DONE]`.
 
     Raises RetryableError (429, 5xx, an answer that is broken off or empty), RequestFailedError (this request will always be
     rejected), UnusableEndpointError (every request will be) or UnclearRejectionError (one of the last two). An error inside
@@ -74,22 +96,39 @@ def read_response(response: Response, *, now_seconds: float) -> ChatAnswer:
             f"the answer has more than {MAX_BODY_BYTES:,} bytes, which no model writes; it was not read any further"
         )
         raise RequestFailedError("answer-too-large", detail, status=200, billed=True)
-    content, repaired = _json(response.body)
+    content, repaired = parsed_json(response.body)
     if isinstance(content, list) or (isinstance(content, dict) and (content.get("error") or "choices" not in content)):
         error = error_body(content)
         if error is not None:
-            raise _rejection_in_200(error, response, now_seconds)
+            raise _after_text(_rejection_in_200(error, response, now_seconds), content)
     if not isinstance(content, dict):
         kind = response.headers.get("content-type", "unknown")
         detail = f"the answer is not a JSON object but {kind}: {_quoted(response.body)}; does the base URL end in /v1?"
         raise RetryableError("not-json", detail, status=200, billed=True)
     usage = _usage(content)
     try:
-        return _answer(content, usage, response, now_seconds, repaired=repaired)
+        if (key := repeated_key(response.body)) is not None:
+            detail = f"the answer has the key {key!r} twice in one object, so it is open which of them is meant"
+            raise RetryableError("repeated-key", detail, status=200, billed=True)
+        if needs_done and not response.is_whole:
+            raise RetryableError("broken-off", _NO_DONE, status=200, billed=True)
+        return _answer(content, usage, response, now_seconds, repaired=repaired or response.repaired)
     except RequestError as error:
-        if usage.prompt_tokens is not None and usage.completion_tokens is not None:
-            error.used = (usage.prompt_tokens, usage.completion_tokens)
-        raise
+        raise _with_tokens(error, usage) from error.__cause__
+
+
+def _with_tokens(error: RequestError, usage: Usage) -> RequestError:
+    if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+        error.used = (usage.prompt_tokens, usage.completion_tokens)
+    return error
+
+
+def _after_text(error: RequestError, content: Any) -> RequestError:  # noqa: ANN401 - parsed JSON
+    """An error beside a part of an answer, which may be billed."""
+    if isinstance(content, dict) and _is_written(content.get("choices")):
+        error.billed = True
+        return _with_tokens(error, _usage(content))
+    return error
 
 
 def _answer(
@@ -98,7 +137,7 @@ def _answer(
     choices = content.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if isinstance(choice, dict) and choice.get("error") and (error := error_body(choice)) is not None:
-        raise _rejection_in_200(error, response, now_seconds)
+        raise _after_text(_rejection_in_200(error, response, now_seconds), content)
     finish = finish_word(choice.get("finish_reason")) if isinstance(choice, dict) else ""
     kind = finish_kind(finish)
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -111,13 +150,18 @@ def _answer(
         raise RetryableError(
             "no-choices", f"the response contains no message: {_quoted(response.body)}", status=200, billed=True
         )
-    text, torn = _text(message.get("content"))
-    if kind is FinishKind.TOOL_CALL:
+    text, torn = text_of(message.get("content"))
+    if kind is FinishKind.TOOL_CALL or message.get("tool_calls"):
         detail = "the model called a tool, although none was offered, instead of answering"
         raise RequestFailedError("tool-call", detail, status=200, billed=True)
-    if not text.strip():
+    refusal = message.get("refusal")
+    if not text.strip() or (isinstance(refusal, str) and refusal.strip()):
         raise _empty(kind, finish, message)
-    return ChatAnswer(text, finish or _NO_FINISH_REASON, usage, _text(content.get("id"))[0] or None, repaired or torn)
+    if usage.completion_tokens is not None and len(text) > max(
+        _CHARACTERS_PER_TOKEN * usage.completion_tokens, _JUDGED_FROM
+    ):
+        usage = Usage(usage.prompt_tokens)
+    return ChatAnswer(text, finish or _NO_FINISH_REASON, usage, text_of(content.get("id"))[0] or None, repaired or torn)
 
 
 def _empty(kind: FinishKind, finish: str, message: Mapping[str, Any]) -> RequestError:
@@ -129,14 +173,14 @@ def _empty(kind: FinishKind, finish: str, message: Mapping[str, Any]) -> Request
         return RequestFailedError("truncated", detail, status=200, billed=True)
     if kind is FinishKind.NOT_RUN:
         return RetryableError("not-run", f"the server did not run the model ({finish})", status=200)
-    reasoned = any(_text(message.get(field))[0].strip() for field in _REASONING)
+    reasoned = any(text_of(message.get(field))[0].strip() for field in REASONING)
     why = "the model reasoned and then answered with an empty text" if reasoned else "the model's answer is empty"
     return RetryableError("empty-answer", why, status=200, billed=True)
 
 
 def _error_in(response: Response) -> ErrorBody:
     """The error of a response that is not HTTP 200, in whatever form."""
-    found = error_body(_json(response.body)[0])
+    found = error_body(parsed_json(response.body)[0])
     return found or ErrorBody(_quoted(response.body) or "no explanation", frozenset(), None)
 
 
@@ -179,61 +223,14 @@ def _is_written(choices: Any) -> bool:  # noqa: ANN401 - parsed JSON
     """Whether a model wrote something, be it only its reasoning."""
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
-    return isinstance(message, dict) and any(_text(message.get(field))[0].strip() for field in ("content", *_REASONING))
+    return isinstance(message, dict) and any(
+        text_of(message.get(field))[0].strip() for field in ("content", *REASONING)
+    )
 
 
 def _count(value: Any) -> int | None:  # noqa: ANN401 - parsed JSON
     """A number of tokens that can be true, or None."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS else None
-
-
-def _text(content: Any) -> tuple[str, bool]:  # noqa: ANN401 - parsed JSON
-    """The text of an answer, and whether half a surrogate pair in it, which no database stores, became U+FFFD.
-
-    Of a list of parts only texts count: `thinking` and `reasoning` parts are not the answer.
-    """
-    if isinstance(content, list):
-        content = "".join(_part(part) for part in content)
-    if not isinstance(content, str):
-        return "", False
-    if content.isascii():
-        return content, False
-    whole = content.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return whole, whole != content
-
-
-def _part(part: Any) -> str:  # noqa: ANN401 - parsed JSON
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict) or part.get("type", "text") not in _TEXT_PARTS:
-        return ""
-    text = part.get("text")
-    return text if isinstance(text, str) else ""
-
-
-def _json(body: bytes) -> tuple[Any, bool]:
-    """The JSON of a body, None if it is not JSON, and whether bytes that are not UTF-8 were replaced.
-
-    A paid answer is not lost for a raw newline in a string, a lone surrogate, NaN or a byte that is not UTF-8.
-    """
-    try:
-        return orjson.loads(body), False
-    except orjson.JSONDecodeError:
-        pass
-    text = body.decode("utf-8-sig", "replace")
-    repaired = "\ufffd" in text and not _is_utf8(body)
-    try:
-        return json.loads(text, strict=False), repaired
-    except (ValueError, RecursionError):
-        return None, False
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _quoted(body: bytes) -> str:

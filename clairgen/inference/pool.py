@@ -11,6 +11,7 @@ from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
 from clairgen.keys import digest
 from clairgen.records import Usage
+from clairgen.text import counted
 
 _BYTES_PER_TOKEN = 4
 _NEWEST = 0.05  # weight of one answer in the moving average of their tokens
@@ -30,9 +31,9 @@ _OF_THE_PROMPT = frozenset(
 )
 """Reasons that concern one prompt, however many of a data set have it: they say nothing about the endpoints."""
 _PATIENCE_RATE_LIMITED_SECONDS = 3600.0  # of nothing but 429s: a daily limit, or an account that is shared
-_CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
-_FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
-_PROMPTS = 3
+CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
+FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
+PROMPTS = 3
 
 
 class Pool:
@@ -114,8 +115,9 @@ class Pool:
         if (cut := self._cut_prompts.found(usage.prompt_tokens, prompt)) is not None:
             self._note(
                 f"the server of the role {self.role!r} seems to cut long prompts without an error: it counted "
-                f"{usage.prompt_tokens:,} tokens for each of {len(cut)} prompts of up to {max(cut):,} characters; "
-                "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question"
+                f"{usage.prompt_tokens:,} tokens for each of {counted(len(cut), 'prompt')} of up to {max(cut):,} characters; "
+                "raise its context (Ollama: num_ctx) or leave long prompts out, for their answers are to half a question (at the "
+                "end the filter cut_prompt drops such pairs)"
             )
         self._accepted_sent_at = max(self._accepted_sent_at, sent_at)
         if usage.completion_tokens:
@@ -188,12 +190,12 @@ class CutPrompts:
 
     def found(self, prompt_tokens: int | None, prompt: str) -> Collection[int] | None:
         """The characters of the first prompts that were cut, once, when they are enough to tell; else None."""
-        if prompt_tokens is None or prompt_tokens < max(self.tokens, _FEWEST_TOKENS):
+        if prompt_tokens is None or prompt_tokens < max(self.tokens, FEWEST_TOKENS):
             return None
         if prompt_tokens > self.tokens:
             self.tokens, self._lengths = prompt_tokens, {}
-        if len(prompt) <= _CHARACTERS_PER_TOKEN * prompt_tokens or len(self._lengths) == _PROMPTS:
+        if len(prompt) <= CHARACTERS_PER_TOKEN * prompt_tokens or len(self._lengths) == PROMPTS:
             return None
         before = len(self._lengths)
         self._lengths[digest(prompt)] = len(prompt)
-        return self._lengths.values() if before < len(self._lengths) == _PROMPTS else None
+        return self._lengths.values() if before < len(self._lengths) == PROMPTS else None

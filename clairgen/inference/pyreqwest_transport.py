@@ -6,7 +6,8 @@ connection; the chain of causes tells them apart.
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import timedelta
 
 from pyreqwest.client import Client, ClientBuilder
@@ -15,6 +16,7 @@ from pyreqwest.request import StreamRequest
 from pyreqwest.response import Response as PyreqwestResponse
 
 from clairgen.errors import RetryableError
+from clairgen.inference.event_stream import is_event_stream, read_events
 from clairgen.inference.transport import (
     IDLE_SECONDS,
     MAX_BODY_BYTES,
@@ -36,18 +38,14 @@ class PyreqwestTransport:
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
         """See `Transport`."""
         client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        try:
-            return await _response(client.post(url).headers(headers).body_bytes(body).timeout(total).build_streamed())
-        except PyreqwestError as error:
-            raise _retryable(error, url, timeouts) from error
+        request = client.post(url).headers(headers).body_bytes(body).timeout(total)
+        # By default it waits for 64 kB before it shows the beginning, which may be all of a stream that has come to a halt.
+        return await _sent(request.streamed_read_buffer_limit(0).build_streamed(), url, timeouts)
 
     async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Response:
         """See `Transport`."""
         client, total = self._clients.get(timeouts) or self._opened(timeouts)
-        try:
-            return await _response(client.get(url).headers(headers).timeout(total).build_streamed())
-        except PyreqwestError as error:
-            raise _retryable(error, url, timeouts) from error
+        return await _sent(client.get(url).headers(headers).timeout(total).build_streamed(), url, timeouts)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -69,10 +67,17 @@ class PyreqwestTransport:
         return self._clients.setdefault(timeouts, (client, timedelta(seconds=timeouts.total)))
 
 
-async def _response(request: StreamRequest) -> Response:
-    """Send a request and read its answer."""
-    async with request as response:
-        return Response(response.status, _headers(response), await _body(response))
+async def _sent(request: StreamRequest, url: str, timeouts: Timeouts) -> Response:
+    """Send a request and read its answer, all of it or as much as is read."""
+    try:
+        async with request as response:
+            headers = _headers(response)
+            if is_event_stream(response.status, headers):
+                async with aclosing(_pieces(response, url, timeouts)) as pieces:
+                    return await read_events(response.status, headers, pieces, timeouts.first_byte)
+            return Response(response.status, headers, await _body(response))
+    except (PyreqwestError, TimeoutError) as error:
+        raise _retryable(error, url, timeouts) from error
 
 
 async def _body(response: PyreqwestResponse) -> bytes:
@@ -95,6 +100,15 @@ def _length(response: PyreqwestResponse) -> float:
     return int(length) if length is not None else math.inf
 
 
+async def _pieces(response: PyreqwestResponse, url: str, timeouts: Timeouts) -> AsyncGenerator[bytes]:
+    """A stream's bytes as they come."""
+    try:
+        while (piece := await response.body_reader.read_chunk()) is not None:
+            yield piece.to_bytes()
+    except PyreqwestError as error:
+        raise _retryable(error, url, timeouts) from error
+
+
 def _headers(response: PyreqwestResponse) -> dict[str, str]:
     """The headers that clairgen reads. One that is not ASCII is left out: it must not cost a paid answer."""
     found: dict[str, str] = {}
@@ -105,7 +119,9 @@ def _headers(response: PyreqwestResponse) -> dict[str, str]:
     return found
 
 
-def _retryable(error: PyreqwestError, url: str, timeouts: Timeouts) -> RetryableError:
+def _retryable(error: PyreqwestError | TimeoutError, url: str, timeouts: Timeouts) -> RetryableError:
+    if not isinstance(error, PyreqwestError):  # a stream without a next event
+        return timed_out(url, timeouts)
     details = getattr(error, "details", None) or {}
     causes = [cause["message"] for cause in details.get("causes") or []]
     why = causes[-1] if causes else error.message

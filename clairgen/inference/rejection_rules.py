@@ -160,4 +160,31 @@ ACCESS = _rule(
     r"location is not supported",
     r"not (allowed|authorized|permitted) to (use|access|call)",
 )
-RULES = (CONTEXT, POLICY, NO_CREDIT, KEY, MODEL, URL, ACCESS)  # the first that matches wins
+NO_STREAMS = _rule(
+    AtFault.SETUP,
+    "unsupported-parameter",
+    "leave `stream` out for this role",
+    "",
+    r"(does(n't| not)|do not|cannot|no) support (for )?stream",
+    r"(?<!non[-_ ])(?<!non)\bstream(s|ing|ed)?( mode| requests?| responses?| completions?)? (is|are) (not|un)[ \w]{0,12}"
+    r"(support|avail|allow|impl)",
+    r"only (supports? |accepts? |allows? )?non[-_ ]?stream",
+    r"\bstream\W{1,4}(must|should|has to) be (set to )?[`'\"]?false",
+)
+ONLY_STREAMS = _rule(
+    AtFault.SETUP,
+    "only-streams",
+    "it gives its answers only as streams; set stream: true for this role",
+    "",
+    r"only (be )?(available|works?|supports?|supported|accepts?|allows?|served?|serves)?( in| with| for| by| via| the)* ?"
+    r"[`'\"]?stream(ing|s)?[`'\"]?( (mode|requests?|responses?|output|calls?|completions?|(is|are) [^.]{0,20}"
+    r"(support|allow|accept|avail)\w*))?(\W|$)(?! ?(of|to)\b)",
+    r"\bstream\W{1,4}(parameter |field |option )?(must|should|has to|needs to) be (set to )?[`'\"]?(true|enabled|1)",
+    r"\b(enable|requires?|turn on) (the )?[`'\"]?stream(ing|s)?\b[`'\"]?(?! (is|are) not)(?![ =:to]{0,5}[`'\"]?false)",
+    r"\b(set|use|pass|with) [`'\"]?stream[`'\"]?( to|:|=| =) ?[`'\"]?true",
+    r"\bstream(ing)? (mode )?is (\w+ )?(required|mandatory)",
+    r"non[-_ ]?stream(ing|ed)?( \w+){0,3} ((is|are) (not|un)|isn't|aren't|not )",
+    r"(n't| not) (support|allow|accept)( \w+){0,2} non[-_ ]?stream",
+    r"for non[-_ ]?stream",
+)
+RULES = (CONTEXT, POLICY, NO_STREAMS, ONLY_STREAMS, NO_CREDIT, KEY, MODEL, URL, ACCESS)  # the first that matches wins

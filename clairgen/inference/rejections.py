@@ -38,9 +38,9 @@ class ErrorBody:
 
 
 _NOT_TAKEN = r"(?:unsupported|unrecognized|unknown|unexpected|extra|additional|invalid)"
-_FIELD_WORD = r"(?:parameter|value|name|field|property|(?:request |keyword )?argument)s?(?: supplied)?"
+_FIELD_WORD = r"(?:parameter|value|name|field|property|(?:request |keyword )?argument)(?:s|\(s\))?(?: supplied)?"
 _PARAMETER = lazy_pattern(
-    rf"{_NOT_TAKEN} {_FIELD_WORD}\W{{1,4}}([a-z_]{{2,40}})"
+    rf"{_NOT_TAKEN} {_FIELD_WORD}\W{{1,6}}([a-z_]{{2,40}})"
     rf"|{_FIELD_WORD}\W{{1,4}}([a-z_]{{2,40}})\W{{1,4}}(?:is )?(?:not (?:supported|allowed|permitted|recogni[sz]ed)|unsupported)"
     r"|\W([a-z_]{2,40})\W{1,3}(?:is not supported with this model|does not support)",
     re.IGNORECASE,
@@ -56,10 +56,12 @@ _PARAMETER_CODES = frozenset(
 )
 _PARAMETER_HINTS = {
     "seed": "set send_seed: false for this role",
+    "stream": "leave stream out for this role",
+    "stream_options": "set stream_usage: false for this role; then the server may not count the tokens of its streams",
     "max_tokens": "give max_completion_tokens instead of max_tokens",
     "temperature": "leave temperature out for this role, or give the value that the server takes",
 }
-_FIELDS = frozenset({"seed", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "logprobs"})
+_FIELDS = frozenset({"seed", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "stream_options", "logprobs"})
 _TOO_LARGE = lazy_pattern(
     r"request too large|too large for|body (is )?too large|entity too large|payload too large", re.IGNORECASE
 )
@@ -134,7 +136,7 @@ def error_body(content: Any) -> ErrorBody | None:  # noqa: ANN401 - whatever JSO
     if not error:
         return None
     if not isinstance(error, dict):
-        return ErrorBody(shortened(error if isinstance(error, str) else json.dumps(error)), frozenset(), None)
+        return ErrorBody(shortened(error if isinstance(error, str) else _dumped(error)), frozenset(), None)
     found = list(_codes(error, 0))
     numbers = [int(code) for code in found if code.isdecimal() and 100 <= int(code[:4]) < 600 and len(code) == 3]
     return ErrorBody(
@@ -147,8 +149,15 @@ def error_body(content: Any) -> ErrorBody | None:  # noqa: ANN401 - whatever JSO
 def _message(error: dict[str, Any], content: Any) -> str:  # noqa: ANN401 - wire
     for key in ("message", "detail", "error_msg", "msg", "error", "description"):
         if (said := error.get(key)) not in (None, "", {}, []):
-            return shortened(said if isinstance(said, str) else json.dumps(said))
-    return shortened(json.dumps(content))
+            return shortened(said if isinstance(said, str) else _dumped(said))
+    return shortened(_dumped(content))
+
+
+def _dumped(value: Any) -> str:  # noqa: ANN401 - wire
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "an error that is nested too deeply to be read"
 
 
 def _codes(error: Any, depth: int) -> Iterator[str]:  # noqa: ANN401 - wire

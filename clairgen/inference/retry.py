@@ -28,6 +28,9 @@ _ENDPOINT = Retrying(stop=stop_never, wait=wait_none())  # the endpoint waits fo
 _POLICIES = {
     "empty-answer": _BAD_ANSWER,
     "no-choices": _BAD_ANSWER,
+    "repeated-key": _BAD_ANSWER,
+    "broken-off": _BAD_ANSWER,
+    "unreadable-stream": _BAD_ANSWER,
     "not-run": _SERVER_FAULT,
     "not-json": _BAD_ANSWER,
     "unreachable": _ENDPOINT,

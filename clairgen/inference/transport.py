@@ -7,7 +7,8 @@ installed, which is wherever it has a wheel.
 What both guarantee: HTTP/1.1 (over HTTP/2 all requests would share one connection, which providers limit to about 100 streams,
 and one broken connection would lose all of them), connections kept alive, no redirects, and the
 proxies of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY), since on some clusters they are the only way out. Bodies are
-read in chunks, unpacked, up to `MAX_BODY_BYTES`: a longer one, however small it was packed, is never in memory.
+read in chunks, unpacked, up to `MAX_BODY_BYTES`: a longer one, however small it was packed, is never in memory. A good answer
+of the type `text/event-stream` is read as a stream, whether one was requested or not (`event_stream`).
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,10 @@ _RATE_LIMIT_HEADERS = "x-ratelimit-"
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds: for the connection, for the first byte and then for each further one, for the whole."""
+    """How long to wait, in seconds: for the connection, for the first byte and then for each further one, for the whole.
+
+    Of a stream each event counts as such a byte, while comments that keep the connection open do not.
+    """
 
     connect: float = 15.0
     first_byte: float = 600.0
@@ -37,19 +41,23 @@ class Timeouts:
 class Response:
     """What was received; of the headers only those that clairgen reads, by their names in lower case.
 
-    A body that is longer than `MAX_BODY_BYTES` was cut off one byte after them.
+    A body that is longer than `MAX_BODY_BYTES` was cut off one byte after them. Of a stream of events the body is that of the
+    same answer without streaming; `repaired` is whether bytes in it that are not UTF-8 were replaced, `is_whole` whether it
+    ended as streams end, with `[DONE]`.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    repaired: bool = False
+    is_whole: bool = True
 
 
 class Transport(Protocol):
     """Sends single requests.
 
     Raises RetryableError with the reason `unreachable` (nothing was sent), `timed-out` or `torn-connection`; the last two may
-    have been billed.
+    have been billed. For streams see `read_events`.
     """
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:

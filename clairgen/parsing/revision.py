@@ -1,4 +1,4 @@
-"""Parser of a reviser's reply: the corrected solution and the teacher's reasoning."""
+"""Parser of a reviser's reply: the corrected solution and the reviser's reasoning."""
 
 import json
 import re
@@ -41,8 +41,8 @@ class Revision:
 def parse_revision(answer: str, rejected: str) -> Revision:
     """The corrected solution in a reviser's reply, unchanged except for leading and trailing whitespace; it never raises.
 
-    The last header with something under it counts; see `clairgen.parsing.sections`. `rejected` is the student's answer: a fence
-    around the whole solution, or a rule below it, is the reviser's only if the student's answer has none.
+    The last header with something under it counts; see `clairgen.parsing.sections`. `rejected` is the target's answer: a fence
+    around the whole solution, or a rule below it, is the reviser's only if the target's answer has none.
     """
     text = without_thinking(answer, rejected)
     if text is None:

@@ -16,7 +16,7 @@ _RULE = lazy_pattern(r"^[ \t]*+-{3,}+[ \t\r]*+$", re.MULTILINE)
 def without_wrapping(section: str, before: str, rejected: str) -> str:
     """The solution without a fence or a rule that the reviser put around it; markup of the answer itself stays.
 
-    `before` is the text before the section and `rejected` the student's answer, which together show whose markup it is.
+    `before` is the text before the section and `rejected` the target's answer, which together show whose markup it is.
     """
     solution = section.strip()
     if _is_open(before):
@@ -35,7 +35,7 @@ def without_separators(section: str) -> str:
 
 
 def _without_trailing_rule(solution: str, rejected: str) -> str:
-    """Without a last line of hyphens, unless other rules or an open fence precede it, or the student's answer ends so too."""
+    """Without a last line of hyphens, unless other rules or an open fence precede it, or the target's answer ends so too."""
     head, _, last = solution.rpartition("\n")
     if _RULE.fullmatch(last) is None or _RULE.search(head) or _is_open(head):
         return solution
@@ -43,7 +43,7 @@ def _without_trailing_rule(solution: str, rejected: str) -> str:
 
 
 def _unfenced(solution: str, rejected: str) -> str:
-    """Without a fence around the whole solution, unless it names a language or the student's answer is fenced as well."""
+    """Without a fence around the whole solution, unless it names a language or the target's answer is fenced as well."""
     fences = _whole_fence(solution)
     if fences is None or _info(fences[0]) not in PLAIN_FENCES or _whole_fence(rejected.strip()) is not None:
         return solution

@@ -156,7 +156,7 @@ async def _run(
         _work(held.store, selected),
         lambda stored: compare_pair(stored, context, results),
         in_flight=context.ask.capacity + TASKS_QUEUED,
-        what="pairs were still being compared",
+        what="compared",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:
         context.stop.because_of(DrainedError())

@@ -236,8 +236,9 @@ class Charge:
 
     def failed(self, error: RequestError) -> None:
         """The attempt failed: a rejection costs nothing; after a server's fault, or silence, what was done before is unknown."""
-        rejected = error.status is not None and 300 <= error.status < 500 and error.status != 408
-        unsent = error.status is None and not error.billed
+        status = error.status
+        rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
+        unsent = status is None and not error.billed
         self._cost = 0 if rejected or unsent else self._cost_of(*(error.used or (None, None)))
 
     def _cost_of(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:

@@ -237,9 +237,9 @@ class CompletionClient:
     async def _save_failure(self, request: Request, error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""
         role = request.role
-        self._progress.role(role.name).refused[error.reason] += 1
+        self._progress.role(role.name).failed_attempts[error.reason] += 1
         self._progress.log_event(
-            "refused",
+            "attempt_failed",
             role=role.name,
             endpoint=endpoint,
             reason=error.reason,

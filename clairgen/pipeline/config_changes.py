@@ -11,6 +11,7 @@ import yaml
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
+from clairgen.config.role import Role
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import __version__
@@ -26,6 +27,11 @@ _LONGEST_SHOWN = 60
 _DECIDED_ELSEWHERE: Final = frozenset({"recipes", "seed", "tasks", "filters", "tokenizer"})
 _SENT: Final = frozenset({"model", "revision", "system"} | {field.name for field in fields(Sampling)})
 _CONFIGURED_FILTERS = "configured_filters"
+_DEFAULTS_OF_A_ROLE = {
+    name: value
+    for name, field in Role.model_fields.items()
+    if not field.is_required() and (value := field.get_default(call_default_factory=True)) is not None
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +157,7 @@ async def prepare(
         skip_bad_lines=skip_bad_lines,
         stop=stop,
         compared_by=await _comparing_recorded(store, planned),
+        needs_scores=config.compares_by_scores,
     )
     await store.metadata.record_templates(
         template for entry in planned for template in entry.context.templates.values()
@@ -218,6 +225,8 @@ async def _note_harmless_changes(store: Store, config: RunConfig, progress: Prog
     now = config_yaml(config)
     if before is not None and before != now:
         recorded, _ = with_new_names(yaml.safe_load(before), "the run's configuration")
+        # A key that the version which recorded it did not have is no change as long as it has its default.
+        recorded["models"] = {name: _DEFAULTS_OF_A_ROLE | role for name, role in recorded.get("models", {}).items()}
         for difference in differences(recorded, yaml.safe_load(now)):
             if not may_change_requests(difference) and difference.path != ("budget_usd",):
                 progress.note(f"{sentence(difference)} (no new requests)")

@@ -1,15 +1,37 @@
-"""Failures of one task, which are recorded, and errors that stop a session."""
+"""Failures of one task, which are recorded, what would help against them, and errors that stop a session."""
 
 import asyncio
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from clairgen.errors import EndpointsError, RequestFailedError, RunStoppedError, UserError
+from clairgen.text import counted
 
 INTERNAL_ERROR: Final = "internal-error"
 """The reason of a task that failed through a fault of clairgen or of a plugin."""
+_CONTEXT: Final = "a model with a longer context, a smaller max_tokens, or shorter prompts"
+_CONTENT: Final = "another model or provider, or leave these tasks out"
+_DATA: Final = "correct these rows of the data set; corrected ones are new tasks"
+_TOKENS: Final = "a larger max_tokens"
+_NEEDED: Final = {
+    "answer-too-large": "a smaller max_tokens",
+    "bad-request": "what the server says",
+    "blank-prompt": _DATA,
+    "content-filter": _CONTENT,
+    "content-policy": _CONTENT,
+    "context-overflow": _CONTEXT,
+    "nul-in-prompt": _DATA,
+    "refusal": _CONTENT,
+    "request-too-large": _CONTEXT,
+    "surrogate-in-prompt": _DATA,
+    "too-few-answers": _DATA,
+    "too-long-to-measure": "a smaller max_tokens",
+    "tool-call": "another seed or model",
+    "truncated": _TOKENS,
+}
 _INTERNAL_ERRORS_AT_START = 10
 _INTERNAL_ERRORS_LATER = 50
 
@@ -44,6 +66,29 @@ class Stop:
                 f"{count} tasks of {recipe} in a row failed through a fault of clairgen or of a plugin ({failure.detail}); once "
                 "that is fixed, run again with --retry-failed"
             )
+
+
+def needed_change(reason: str) -> str | None:
+    """What has to change before tasks that failed for this reason can succeed; None if they may succeed as they are."""
+    return "what the server says" if reason.startswith("http-") else _NEEDED.get(reason)
+
+
+def retry_sentences(counts: Mapping[str, int], again: str) -> list[str]:
+    """How many failed tasks, counted by reason, may succeed when they are tried again, and what the others need.
+
+    `again` is the command that continues the run.
+    """
+    hopeless = {reason: count for reason, count in counts.items() if needed_change(reason) is not None}
+    failed, lost = sum(counts.values()), sum(hopeless.values())
+    sentences = []
+    if failed > lost:
+        first = f"{counted(failed - lost, 'failed task')} may succeed without a change; try" if lost else "Try them"
+        sentences.append(f"{first} again with: {again} --retry-failed")
+    if lost:
+        needs = "; ".join(f"{count:,} {reason}: {needed_change(reason)}" for reason, count in hopeless.items())
+        which = counted(lost, "other failed task" if failed > lost else "failed task")
+        sentences.append(f"{which} would fail again unless something changes ({needs}); then add --retry-failed.")
+    return sentences
 
 
 def task_failure(error: Exception) -> RequestFailedError:

@@ -1,7 +1,7 @@
 """`generate`: make the pairs of a run that are not made yet. Run it again at any time; only what is missing is requested."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,12 @@ from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import settle_run_filters, unsettle_run_filters
+from clairgen.pipeline.refilter import filter_cut_prompts, settle_run_filters, unsettle_run_filters
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
+from clairgen.text import one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class Summary:
         """Pairs of the run that could not be made."""
         return sum(counts.get("failed", 0) for counts in self.statuses.values())
 
+    def __repr__(self) -> str:
+        stopped = [f"stopped by {type(self.stopped_by).__name__}"] if self.stopped_by is not None else []
+        return one_line_repr(self, self.run, *pairs_in_words(self.statuses, self.dropped), *stopped)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -60,7 +65,7 @@ class Options:
     retry_failed: bool = False
     skip_bad_lines: bool = False
     accept_changes: bool = False
-    reuse: tuple[Path, ...] = ()
+    reuse: tuple[Path | str, ...] = ()
     log_texts: bool = False
     drain_seconds: float = DRAIN_SECONDS
     budget_usd: float | None = None
@@ -131,6 +136,7 @@ async def generate(
             stopped_by = context.stop.error
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
+            await filter_cut_prompts(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by)
 
@@ -138,6 +144,20 @@ async def generate(
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:
     """What a configuration and the options of a session say about the budget."""
     return NamedBudget(options.budget_usd, options.no_budget, config.budget_usd)
+
+
+def pairs_in_words(
+    statuses: Mapping[str, Mapping[str, int]], dropped: Mapping[str, Mapping[str, int]]
+) -> Iterator[str]:
+    """For each recipe how many pairs are kept of those that were made, and how many are failed or still to be made."""
+    for recipe, counts in statuses.items():
+        made = counts.get("made", 0)
+        others = "".join(
+            f" + {counts[status]:,} {title}"
+            for status, title in (("failed", "failed"), ("pending", "to be made"))
+            if counts.get(status)
+        )
+        yield f"{recipe} {made - sum(dropped.get(recipe, {}).values()):,} kept of {made:,}{others}"
 
 
 async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeContext, limit: int | None) -> None:
@@ -150,7 +170,7 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
         _work(held.store, planned, limit),
         make,
         in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED,
-        what="pairs were still being made",
+        what="made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:
         context.stop.because_of(DrainedError())
@@ -171,9 +191,9 @@ async def _pending(store: Store, planned: Sequence[PlannedRecipe], limit: int | 
 
 
 @asynccontextmanager
-async def other_run(path: Path, run: RunDirectory) -> AsyncIterator[Store]:
+async def other_run(path: Path | str, run: RunDirectory) -> AsyncIterator[Store]:
     """The store of a run whose completions are reused."""
-    other = RunDirectory(path)
+    other = RunDirectory(Path(path))
     if other.path.resolve() == run.path.resolve():
         raise RunError(f"--reuse {path} is the run itself, whose answers are always used; name another run")
     async with reading(other) as store:

@@ -68,10 +68,12 @@ async def ingest(
     skip_bad_lines: bool,
     stop: asyncio.Event,
     compared_by: Sequence[str] = (),
+    needs_scores: bool = False,
 ) -> IngestState:
     """Read all rows that were not read yet into the store.
 
     `compared_by` are the recipes that choose between recorded answers: their pairs become pending where those changed.
+    `needs_scores` is whether one of them goes by their scores.
     Raises InputError for a bad row unless those are skipped, DrainedError once `stop` is set; the next call continues.
     """
     state = await ingest_state(store)
@@ -81,7 +83,7 @@ async def ingest(
         state = IngestState(facts, known=await store.tasks.last_position())
     if state.complete:
         return state
-    rows = read_tasks(source, seed)
+    rows = read_tasks(source, seed, needs_scores=needs_scores)
     merged: dict[str, str] = {}  # ids that the store does not have, since their rows repeat the prompt of another
     for start in range(0, state.rows, _ROWS_PER_COMMIT):
         await _add_merged(store, list(islice(rows, min(_ROWS_PER_COMMIT, state.rows - start))), merged)

@@ -1,22 +1,26 @@
 """Making one pair: the recipe runs, and what it made is measured, filtered and committed; a failed task is recorded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.long_texts import in_thread, off_loop
 from clairgen.metrics.contrast import contrast
+from clairgen.patterns import lazy_pattern
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
-from clairgen.records import Completion, Message, Pair, Task, Undecided
+from clairgen.records import SPACE, Answer, Completion, Message, Pair, Task, Undecided
 from clairgen.store import Failure, MadePair, Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
+
+_OUTSIDE: Final = lazy_pattern(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +86,15 @@ async def save_pair(
     request_keys: Sequence[str],
     *,
     revises: bool,
-) -> None:
-    """Measure, filter and commit what a recipe made.
+) -> Pair | Undecided:
+    """Measure, filter and commit what a recipe made; returns it as it was committed, a pair without the space around its answers.
 
     `prompt` is what the target was sent, `request_keys` are those of all completions that the recipe took.
     """
     measured = None
     texts = [message.content for message in prompt]
     if isinstance(outcome, Pair):
+        outcome = replace(outcome, chosen=_trimmed(outcome.chosen), rejected=_trimmed(outcome.rejected))
         chosen, rejected = outcome.chosen.text, outcome.rejected.text
         measured = await off_loop(contrast, chosen, rejected, filters.tokenizer)
         texts += chosen, rejected
@@ -99,6 +104,24 @@ async def save_pair(
     )
     made = MadePair(outcome, tuple(prompt), measured, findings, tuple(request_keys))
     await store.pairs.save(made, filters.filter_set)
+    return outcome
+
+
+def trimmed(text: str) -> str:
+    """The text without blank lines and a single space before it, and without white space after it.
+
+    Models of one family, or their servers, begin every answer with a space or a blank line, which says nothing. An indentation
+    of the first line stays: code may begin with it.
+    """
+    text = text.rstrip()
+    outside = _OUTSIDE.match(text) if text[:1].isspace() else None
+    return text if outside is None else text[outside.end() :]
+
+
+def _trimmed(answer: Answer) -> Answer:
+    """The answer without the space around it, which would tell one model from another."""
+    text = trimmed(answer.text)
+    return answer if text == answer.text else replace(answer, text=text, removed=(*answer.removed, SPACE))
 
 
 async def _make(task: Task, planned: PlannedRecipe, context: MakeContext) -> None:

@@ -7,7 +7,7 @@ from clairgen.config.role import Role
 from clairgen.errors import (
     RequestFailedError,
 )
-from clairgen.inference.openai_format import request_body
+from clairgen.inference.openai_format import Streaming, request_body
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.records import Completion, Message
 from clairgen.store import Sent
@@ -52,7 +52,8 @@ class Request:
         """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
         sampling, settings = self.role.sampling, self.role.settings
         seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
-        return request_body(settings.model, self.messages, sampling, seed)
+        streaming = Streaming(settings.stream_usage) if settings.stream else None
+        return request_body(settings.model, self.messages, sampling, seed, streaming)
 
 
 def with_system(messages: Sequence[Message], system: str | None) -> tuple[Message, ...]:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from clairgen.text import counted, one_line_repr
+
 
 class Load(Protocol):
     """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait."""
@@ -20,14 +22,14 @@ class Load(Protocol):
 class RoleProgress:
     """Counters of a role in this session; `cost_usd` counts what this session paid for, failed attempts included.
 
-    `refused` counts attempts that gave no completion, by reason; `failed` the requests that were given up.
+    `failed_attempts` counts those that gave no completion, by reason; `failed` the requests that were given up.
     """
 
     sent: int = 0
     answered: int = 0
     stored: int = 0
     failed: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
+    failed_attempts: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
@@ -37,7 +39,7 @@ class RoleProgress:
     @property
     def retried(self) -> int:
         """Attempts that gave no completion."""
-        return self.refused.total()
+        return self.failed_attempts.total()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class RoleCounters:
     sent: int
     answered: int
     stored: int
-    refused: Mapping[str, int]
+    failed_attempts: Mapping[str, int]
     failed: int
     prompt_tokens: int
     completion_tokens: int
@@ -120,6 +122,10 @@ class Progress:
         """Pairs of this session that were made or failed."""
         return self.made.total() + self.failed.total()
 
+    def __repr__(self) -> str:
+        roles = (f"{name} {role.answered:,} answered" for name, role in self.roles.items())
+        return one_line_repr(self, counted(self.pairs_to_make, "pair"), f"{self.done:,} done", *roles)
+
     def role(self, name: str) -> RoleProgress:
         """The counters of a role."""
         if (found := self.roles.get(name)) is None:
@@ -150,7 +156,7 @@ def _counters(role: RoleProgress) -> RoleCounters:
         sent=role.sent,
         answered=role.answered,
         stored=role.stored,
-        refused=dict(role.refused),
+        failed_attempts=dict(role.failed_attempts),
         failed=role.failed,
         prompt_tokens=role.prompt_tokens,
         completion_tokens=role.completion_tokens,

@@ -1,14 +1,17 @@
 """Filters all pairs of a run again, without requests; nothing is deleted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.registry import FILTERS_VERSION
+from clairgen.filters.truncated import CUT_PROMPT
+from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.store import FilterResult, RunDirectory, Store, writing
+from clairgen.text import counted
 
 UNSETTLED = "near_duplicates_unsettled"
 """Metadata key: not empty while the filters that compare pairs have yet to see them all. Named after the first such filter."""
@@ -34,6 +37,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     number, before = await _set_in_force(store)
     filters_in_force = FilterPipeline(settings, before)
     plans = await store.metadata.plans()
+    cut = await _cut_prompts(store)
 
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
@@ -46,6 +50,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
                     revises=plan.revises,
                     prompt=prompt,
                     found=stored.findings if stored.filter_set == number else None,
+                    cut_prompts=cut.get(stored.id, ()),
                 )
                 findings = over_the_run.settle(stored.outcome, stored.contrast, findings, prompt=prompt)
                 if findings or is_new:
@@ -82,8 +87,28 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
     await store.metadata.put(UNSETTLED, "")
 
 
+async def filter_cut_prompts(store: Store, filter_set: int, settings: FilterSettings) -> None:
+    """Filter again the pairs of prompts that a server cut, which is known only when several such prompts were answered."""
+    filters_in_force, plans = FilterPipeline(settings), await store.metadata.plans()
+    for identity, roles in (await _cut_prompts(store)).items():
+        for stored in await store.pairs.find(identity):
+            prompt, plan = stored.task.messages, plans.get(stored.outcome.recipe)
+            if plan is None or any(finding.filter == CUT_PROMPT.name for finding in stored.findings):
+                continue
+            findings = filters_in_force.apply(
+                stored.outcome, stored.contrast, revises=plan.revises, prompt=prompt, cut_prompts=roles
+            )
+            await store.pairs.save_findings(stored.id, findings, filter_set)
+
+
+def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
+    return store.completions.cut_prompts(
+        fewest_tokens=FEWEST_TOKENS, prompts=PROMPTS, characters_per_token=CHARACTERS_PER_TOKEN
+    )
+
+
 async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
-    """Record, before pairs are made, that the filters that compare pairs have yet to see them, in case of a kill."""
+    """Record, before pairs are made (again), that the filters that compare pairs have yet to see them, in case of a kill."""
     if settings.compares_pairs:
         await store.metadata.put(UNSETTLED, "yes")
 
@@ -94,10 +119,10 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
     uncovered = await store.pairs.uncovered(in_force[0]) if in_force else 0
     if await store.metadata.get(UNSETTLED):
         raise RunError(
-            f"{run.path} is being generated or was killed, and its pairs have not been compared with each other, as a filter "
-            f"such as near_duplicate needs; wait for generate to end, or run: clairgen filter {run.path}"
+            f"{run.path} is being written or its last command was killed, and its pairs have not been compared with each other, "
+            f"as a filter such as near_duplicate needs; wait for that command to end, or run: clairgen filter {run.path}"
         )
     if uncovered:
         raise RunError(
-            f"{uncovered} pairs of {run.path} have not been filtered by the filters in force; run: clairgen filter {run.path}"
+            f"the filters in force have not seen {counted(uncovered, 'pair')} of {run.path}; run: clairgen filter {run.path}"
         )

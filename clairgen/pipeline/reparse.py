@@ -16,7 +16,7 @@ from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import TOKENIZER, settle_run_filters
+from clairgen.pipeline.refilter import TOKENIZER, filter_cut_prompts, settle_run_filters, unsettle_run_filters
 from clairgen.records import Pair, StoredPair, Undecided
 from clairgen.store import RunDirectory, Store, writing
 
@@ -44,10 +44,12 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
             config = parse_config(configuration, "the run's configuration")
+            await unsettle_run_filters(store, settings)
             try:
                 summary = await _reparse(store, config, filters, every=every)
             finally:
                 await close_workers()
+            await filter_cut_prompts(store, in_force[0], settings)
             await settle_run_filters(store, in_force[0], settings)
             return summary
 
@@ -81,8 +83,7 @@ async def _made_again(
     except DrainedError:
         return stored.outcome
     revises = entry.recipe.revises
-    await save_pair(store, filters, outcome, stored.task.messages, recording.keys, revises=revises)
-    return outcome
+    return await save_pair(store, filters, outcome, stored.task.messages, recording.keys, revises=revises)
 
 
 def _chosen_text(outcome: Pair | Undecided) -> str | None:

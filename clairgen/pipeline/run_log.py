@@ -118,6 +118,13 @@ def _counters_of(line: Mapping[str, Any]) -> Counters | None:
     if line["event"] != "counters":
         return None
     try:
-        return _COUNTERS.validate_python({key: value for key, value in line.items() if key not in ("at", "event")})
-    except ValidationError:
+        roles = {name: _with_current_names(role) for name, role in line["roles"].items()}
+        facts = {key: value for key, value in line.items() if key not in ("at", "event")}
+        return _COUNTERS.validate_python(facts | {"roles": roles})
+    except (ValidationError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _with_current_names(role: Mapping[str, Any]) -> dict[str, Any]:
+    """A role's counters as this version names them; earlier logs have `refused` for `failed_attempts`."""
+    return {"failed_attempts" if key == "refused" else key: value for key, value in role.items()}

@@ -21,6 +21,7 @@ from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.store import RunDirectory, Store, writing
+from clairgen.text import counted
 
 TASKS_QUEUED = 64
 """Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""
@@ -154,7 +155,7 @@ class Session:
         in_flight: int,
         what: str,
     ) -> None:
-        """Run `task` over `work`; once the session is to stop, for `drain_seconds` more. `what` names what was then cut off."""
+        """Run `task` over `work`; once the session is to stop, for `drain_seconds` more. `what` is what is done to a pair."""
         cut_off = await run_tasks(
             work,
             task,
@@ -163,9 +164,10 @@ class Session:
             drained_within=lambda: self.runtime.sleep(self.drain_seconds),
         )
         if cut_off:
+            were = "was" if cut_off == 1 else "were"
             self.progress.note(
-                f"{cut_off} {what} after {self.drain_seconds:g} s and were cut off; their requests that were sent and not "
-                "answered may be billed, and are sent again when you continue the run"
+                f"{counted(cut_off, 'pair')} {were} still being {what} after {self.drain_seconds:g} s and {were} cut off; "
+                "requests that were sent and not answered may be billed, and are sent again when you continue the run"
             )
 
     def log_start(self, roles: Mapping[str, Role], **facts: object) -> None:

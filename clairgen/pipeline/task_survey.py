@@ -66,7 +66,7 @@ class TaskSurvey:
 
     def _new_tasks(self, by_id: dict[str, bytes]) -> Iterator[Task]:
         known = set(by_id.values())
-        rows = read_tasks(self._config.tasks, self._config.seed)
+        rows = read_tasks(self._config.tasks, self._config.seed, needs_scores=self._config.compares_by_scores)
         for row in islice(rows, self._state.rows):
             if isinstance(row, Row):  # the store has it, but not its id, if its prompt is that of another row
                 by_id.setdefault(row.task.id, _messages_hash(row.task))

@@ -19,7 +19,7 @@ DEGRADED = Recipe(
     make=degraded,
     roles=always("stronger", "reviser"),
     summary="a stronger model answers, the reviser makes that answer slightly worse",
-    templates={"reviser": "worsen"},
+    templates={"reviser": "degrade"},
     slots={"reviser": frozenset({"task", "good_solution"})},
     options=frozenset({"template"}),
 )

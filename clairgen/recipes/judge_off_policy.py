@@ -9,6 +9,7 @@ from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task, Undecided
+from clairgen.text import counted
 
 
 async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
@@ -51,7 +52,8 @@ def _drawn(task: Task, context: RecipeContext) -> tuple[Answer, Answer]:
 def _at_least_two(task: Task) -> Sequence[RecordedAnswer]:
     if len(task.answers) < 2:
         raise RequestFailedError(
-            "too-few-answers", f"task {task.id} has {len(task.answers)} answers in the data set; two are needed"
+            "too-few-answers",
+            f"task {task.id} has {counted(len(task.answers), 'answer')} in the data set; two are needed",
         )
     return task.answers
 

@@ -10,6 +10,7 @@ from clairgen.errors import ConfigError
 from clairgen.metrics.contrast import Metric, contrast, token_jaccard
 from clairgen.records import Contrast, Pair, StoredPair
 from clairgen.stats import Estimate, Mean
+from clairgen.text import counted, one_line_repr
 
 TABLE_1_SOURCE = "Table 1 of arXiv 2408.06266"
 
@@ -29,6 +30,15 @@ class ContrastEstimates:
             "levenshtein": self.levenshtein.to_json(),
             "length_ratio": self.length_ratio.to_json(),
         }
+
+    @property
+    def phrases(self) -> tuple[str, str]:
+        """The means of the first two in words, each with its n."""
+        return f"Jaccard {self.jaccard.words}", f"Levenshtein {self.levenshtein.words}"
+
+    def __repr__(self) -> str:
+        ratio = f"length ratio {self.length_ratio.words}"
+        return one_line_repr(self, counted(self.jaccard.n, "pair"), *self.phrases, ratio)
 
 
 @dataclass(slots=True)
@@ -68,7 +78,8 @@ def contrast_under(tokenizer: str, stored: StoredPair) -> Contrast | None:
 class Scale:
     """The bins of a metric: `count` bins of width `step` starting at `lowest`, on a log2 scale if `logarithmic`.
 
-    Values below or above the range are counted in the first or the last bin.
+    Values below or above the range are counted in the first or the last bin. With `zero_bin` the first bin is for 0 alone, and
+    lies, a bin's width apart, below the others.
     """
 
     title: str
@@ -76,17 +87,31 @@ class Scale:
     step: float
     count: int
     logarithmic: bool = False
+    zero_bin: bool = False
 
     def bin(self, value: float) -> int:
         """The index of the bin that contains a value."""
+        if self.zero_bin and value == 0:
+            return 0
         if self.logarithmic:
             value = math.log2(value) if value > 0 else self.lowest
-        return min(max(math.floor((value - self.lowest) / self.step), 0), self.count - 1)
+        first = 1 if self.zero_bin else 0
+        return min(max(math.floor((value - self.lowest) / self.step), 0) + first, self.count - 1)
+
+    def start(self, number: int) -> float:
+        """Where a bin begins on the axis, which is logarithmic if the scale is; beyond the last one, where that ends."""
+        if not self.zero_bin:
+            return self.lowest + self.step * number
+        return self.lowest + self.step * (number - 1 if number else -2)
+
+    def position(self, value: float) -> float:
+        """Where a value above 0 lies on the axis."""
+        return math.log2(value) if self.logarithmic else value
 
 
 SCALES: Sequence[Scale] = (
     Scale("Jaccard x100", 0, 5, 20),
-    Scale("Levenshtein, characters", 0, 0.5, 34, logarithmic=True),
+    Scale("Levenshtein, characters", 0, 0.5, 35, logarithmic=True, zero_bin=True),
     Scale("length ratio, chosen / rejected", -3, 0.25, 24, logarithmic=True),
 )
 
@@ -98,6 +123,9 @@ class Histogram:
     scale: Scale
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.scale.title, f"{sum(self.kept):,} kept", f"{sum(self.dropped):,} dropped")
 
 
 class Histograms:
@@ -172,6 +200,16 @@ class PaperContrast:
     jaccard: float
     levenshtein: float
     n: int
+
+    @property
+    def words(self) -> tuple[str, str, str, str]:
+        """n, Jaccard, Levenshtein and length ratio as they stand in a table; the last one is not published."""
+        return f"{self.n:,}", f"{self.jaccard:.2f}", f"{self.levenshtein:,.0f}", ""
+
+    @property
+    def means(self) -> tuple[float, float, None]:
+        """Jaccard, Levenshtein and length ratio as numbers; the last one is not published."""
+        return self.jaccard, self.levenshtein, None
 
 
 TABLE_1: Mapping[str, PaperContrast] = MappingProxyType(

@@ -11,16 +11,22 @@ from clairgen.recipes.registry import RECIPES
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
+from clairgen.store import JudgeReply
+from clairgen.text import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
 _BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: ("{+", "+}")}
 
 
 class PairView:
-    """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets."""
+    """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
-    def __init__(self, stored: StoredPair) -> None:
+    `replies` are those of judges, shown where they decided nothing.
+    """
+
+    def __init__(self, stored: StoredPair, replies: Sequence[JudgeReply] = ()) -> None:
         self.stored = stored
+        self.replies = replies
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts in the order in which the pair was made."""
@@ -35,6 +41,9 @@ class PairView:
         match outcome:
             case Undecided():
                 yield from _undecided(outcome)
+                for reply in self.replies:
+                    yield _rule(_whose_reply(reply))
+                    yield safe(reply.text)
             case Pair(chosen=chosen, rejected=rejected):
                 yield _rule("from rejected to chosen")
                 colored = console.color_system is not None and not console.no_color
@@ -46,7 +55,7 @@ class PairView:
 
 def _undecided(undecided: Undecided) -> Iterator[Text | Rule]:
     """The answers that nobody decided between, or the answer and the reply in which no revision could be read."""
-    titles = ("one answer", "the other answer") if len(undecided.answers) > 1 else ("the answer",)
+    titles = ("one answer (1)", "the other answer (2)") if len(undecided.answers) > 1 else ("the answer",)
     for title, answer in zip(titles, undecided.answers, strict=True):
         yield _rule(title)
         yield safe(answer.text)
@@ -81,6 +90,12 @@ def _heading(stored: StoredPair) -> Text:
     return heading.append_text(safe_line(f"  {stored.outcome.recipe}  task {stored.task.id}", "not bold"))
 
 
+def _whose_reply(reply: JudgeReply) -> str:
+    first, second = reply.shown
+    read = reply.status if reply.winner is None else f"answer {reply.winner} is better"
+    return f"reply of the {reply.role}, shown answer {first} first and answer {second} second: {read}"
+
+
 def _whose_reasoning(recipe: str) -> str:
     known = RECIPES.built_in.get(recipe)
     if known is None:
@@ -109,23 +124,23 @@ def _measured(stored: StoredPair) -> Table:
             for answer in answers:
                 facts.add_row("answer", _answer(answer))
             facts.add_row("chosen", safe_line(f"none: {reason.value}"))
+    if outcome.failed_check is not None:
+        facts.add_row("failed check", safe_line(outcome.failed_check))
     for finding in stored.findings:
         facts.add_row("dropped" if finding.action is FilterAction.DROP else "marked", _finding(finding))
     return facts
 
 
 def _answer(answer: Answer) -> Text:
-    text = (
-        f"{len(answer.text):,} characters by {answer.model or 'an unnamed model'}, finish reason {answer.finish_reason}"
-    )
-    return safe_line(text)
+    size = counted(len(answer.text), "character")
+    return safe_line(f"{size} by {answer.model or 'an unnamed model'}, finish reason {answer.finish_reason}")
 
 
 def _contrast(contrast: Contrast) -> Text:
     ratio = "undefined" if contrast.length_ratio is None else f"{contrast.length_ratio:.2f}"
     return safe_line(
         f"Jaccard {100 * contrast.jaccard:.2f} x100 ({contrast.tokenizer} tokens), "
-        f"Levenshtein {contrast.levenshtein:,} characters, length ratio {ratio}"
+        f"Levenshtein {counted(contrast.levenshtein, 'character')}, length ratio {ratio}"
     )
 
 

@@ -2,7 +2,10 @@
 
 `RecipeReport.to_json()` is a stable interface for scripts (`clairgen report --json` prints a list of them):
 
-    {"run": "runs/a", "recipe": "clair", "n": 406, "kept": 395, "dropped": {"identical": 11}, "marked": {},
+    {"run": "runs/a", "recipe": "clair",
+     "assessment": {"kept": 395, "of": 406, "cost_usd": null, "cost_per_kept_usd": null, "cues": true,
+                    "judges": {"judge": "neither position"}, "next": "Cues tell chosen from rejected: ..."},
+     "n": 406, "kept": 395, "dropped": {"identical": 11}, "marked": {},
      "failed": 0, "pending": 0, "cost_usd": null, "cost_per_kept_usd": null,
      "contrast": {"all":  {"jaccard":      {"mean": 43.1, "se": 0.4, "n": 406},
                            "levenshtein":  {"mean": 1108.2, "se": 21.0, "n": 406},
@@ -11,17 +14,19 @@
      "metrics": {"politeness": {"summary": "...", "all": {"mean": 0.4, "se": 0.01, "n": 406}, "kept": {...}}},
      "tokenizer": "treebank",
      "retried": 0, "failed_checks": {},
-     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "refused": 3,
+     "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "unreadable": 3,
                  "first_position": {"mean": 0.5, "se": 0.025, "n": 400},
                  "interval_95": [0.45, 0.55], "leaning": "neither position", "flips": {...}}],
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]}}
 
-`n` counts the pairs that were made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and
-has no contrast, so the `n` of an estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are
-those of installed plugins. `audit` is null with
-too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their new ones.
+`assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
+`judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
+made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
+estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
+null with too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their
+new ones.
 """
 
 from collections import Counter
@@ -32,6 +37,7 @@ from typing import Any
 from clairgen.config.renamed import with_former_names
 from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
+from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.pair_metrics import (
     ContrastEstimates,
     ContrastMeans,
@@ -44,6 +50,7 @@ from clairgen.reporting.pair_metrics import (
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
 from clairgen.store import Store
+from clairgen.text import one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,40 @@ class RecipeReport:
         """The cost of one pair that passes the filters; None without prices or without such a pair."""
         return self.cost_usd / self.kept if self.cost_usd is not None and self.kept else None
 
+    @property
+    def assessment(self) -> Assessment:
+        """What the figures come to, and what to do next."""
+        step = next_step(
+            self.run,
+            self.recipe,
+            n=self.n,
+            kept=self.kept,
+            failed=self.failed,
+            pending=self.pending,
+            dropped=self.dropped,
+            audit=self.audit,
+            judges=self.judges,
+            length_ratio=self.contrast_of_kept.length_ratio.mean,
+        )
+        return Assessment(self.kept, self.n, self.cost_usd, self.audit, self.judges, step)
+
+    def recipe_in_run(self, *, several: bool) -> str:
+        """The recipe as a sentence names it: with its run if there are `several`."""
+        return f"{self.recipe} in {self.run}" if several else self.recipe
+
+    def __repr__(self) -> str:
+        audited = [] if self.audit is None else [f"AUC {self.audit.auc:.3f} (n {self.audit.n:,})"]
+        kept = self.contrast_of_kept
+        return one_line_repr(
+            self, f"{self.recipe} in {self.run}", f"{self.kept:,} kept of {self.n:,}", *kept.phrases, *audited
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The stable object shown in this module's docstring."""
         content = {
             "run": self.run,
             "recipe": self.recipe,
+            "assessment": self.assessment.to_json(),
             "n": self.n,
             "kept": self.kept,
             "dropped": dict(self.dropped),
@@ -229,7 +265,7 @@ async def recipe_report(
             first=judge.first,
             second=judge.second,
             ties=judge.ties,
-            refused=judge.refused,
+            unreadable=judge.unreadable,
             flipped=judge.flipped,
             in_both_orders=judge.in_both_orders,
         )

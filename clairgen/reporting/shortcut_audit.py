@@ -22,6 +22,7 @@ from clairgen.config.renamed import deprecated
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, mean_of
+from clairgen.text import counted, one_line_repr
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +78,10 @@ class Audit:
     def tells_apart(self) -> bool:
         """Whether the interval excludes 0.5."""
         return self.interval[0] > 0.5
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return one_line_repr(self, counted(self.n, "pair"), f"AUC {self.auc:.3f} ({low:.3f} to {high:.3f})")
 
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --json`."""

@@ -54,6 +54,8 @@ _DIGIT = lazy_pattern(r"\d")
 _OF_TEXT: Mapping[str, Callable[[str], float]] = MappingProxyType(
     {
         "characters": lambda text: float(len(text)),
+        "leading white space": lambda text: float(len(text) - len(text.lstrip())),
+        "trailing white space": lambda text: float(len(text) - len(text.rstrip())),
         "words": lambda text: float(len(text.split())),
         "paragraphs": lambda text: float(len([part for part in text.split("\n\n") if part.strip()])),
         "bullets": _counted(r"^[ \t]*[-*+•] +\S", "- ", "* ", "+ "),

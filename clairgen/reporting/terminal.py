@@ -1,62 +1,127 @@
-"""The report in a terminal: each recipe's contrast next to the paper's, pairs not kept by reason, judges, and the audit."""
+"""The report in a terminal: in short, each recipe's contrast next to the paper's, pairs not kept by reason, judges, the audit.
 
-from collections.abc import Iterator, Sequence
+Of several runs every table has a column for each run, grouped by recipe.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clairgen.reporting.assessment import telling
+from clairgen.reporting.comparison import (
+    Line,
+    Row,
+    assessment_lines,
+    by_recipe,
+    contrast_lines,
+    next_steps,
+    outcome_lines,
+    retried_words,
+    runs_of,
+)
 from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
-from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureShift
+from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit
 from clairgen.stats import Estimate
+from clairgen.text import counted
 
 # In a narrower terminal the tables keep this width and the terminal wraps their lines: ugly, but no figure is lost.
 _NARROWEST = 79
+_LABEL_WIDTH = 32  # of the names of figures, with the paper's column
+_RUN_WIDTH = 22
+_LONGEST_NAME = 20
 
 
 def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
-    """Print the reports: contrast next to the paper's, how to compare it, and which pairs were not kept."""
+    """Print the reports: in short, contrast next to the paper's, how to compare it, and which pairs were not kept."""
     if not reports:
         console.print(Text("No pairs yet."))
         return
-    contrast, outcomes = _contrast_table(reports), _outcome_table(reports)
-    if console.width < _NARROWEST:
-        contrast.width = outcomes.width = _NARROWEST
-    console.print(contrast, crop=False)
+    several = len(runs_of(reports)) > 1
+
+    def print_tables(of_one_run: Table, lines: Callable[[Row], list[Line]]) -> None:
+        tables = _side_by_side(reports, lines, console.width) if several else [of_one_run]
+        for table in tables:
+            if table.row_count:
+                table.width = _NARROWEST if console.width < _NARROWEST else None
+                console.print(table, crop=False)
+                console.print()
+
+    print_tables(_short_table(reports), assessment_lines)
+    for names, sentence in next_steps(reports):
+        words = safe_line(f"Next{f' for {names}' if names else ''}: ", "bold")
+        console.print(words.append(plain_line(sentence), "not bold"))
     console.print()
+    print_tables(_contrast_table(reports), contrast_lines)
     console.print(_how_to_compare(reports))
-    if outcomes.row_count:
-        console.print()
-        console.print(outcomes, crop=False)
-    for report in reports:
-        _print_details(console, report, reports)
+    console.print()
+    print_tables(_outcome_table(reports), outcome_lines)
+    for row in by_recipe(reports).values():
+        for report in row:
+            if report is not None:
+                _print_details(console, report, reports)
     if any(report.kept >= FEWEST_PAIRS and report.audit is None for report in reports):
-        console.print()
         console.print(Text(f"Surface features were not audited: {AUDIT_HINT}.", "dim"))
+
+
+def _side_by_side(reports: Sequence[RecipeReport], lines: Callable[[Row], list[Line]], width: int) -> list[Table]:
+    """A table with a column for each run, or several where there is no room for all."""
+    runs, rows = runs_of(reports), by_recipe(reports)
+    at_once = max(1, (max(width, _NARROWEST) - _LABEL_WIDTH) // _RUN_WIDTH)
+    tables = []
+    for start in range(0, len(runs), at_once):
+        chosen = slice(start, start + at_once)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        table.add_column("", overflow="fold", min_width=10)
+        for run in runs[chosen]:
+            table.add_column(safe_line(run), justify="right", overflow="fold", min_width=10)
+        of_recipes = {recipe: lines(row) for recipe, row in rows.items()}
+        published = any(line.paper for of_one in of_recipes.values() for line in of_one)
+        if published:
+            table.add_column("paper", justify="right", no_wrap=True, style="dim")
+        for recipe, of_one in of_recipes.items():
+            if of_one:
+                table.add_row(safe_line(recipe, "bold"))
+            for line in of_one:
+                cells = [safe_line(cell) for cell in line.cells[chosen]]
+                table.add_row(safe_line(f"  {line.label}"), *cells, *([line.paper] if published else []))
+            table.add_section()
+        tables.append(table)
+    return tables
+
+
+def _short_table(reports: Sequence[RecipeReport]) -> Table:
+    """One row for each recipe: how many are kept, what they cost, cues, and how the judge leans."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    longest = max(len(report.recipe) for report in reports)
+    table.add_column("recipe", overflow="fold", no_wrap=longest <= _LONGEST_NAME, min_width=10)
+    table.add_column("kept", no_wrap=True)
+    for title in ("cost", "cues", "judge leans to"):
+        table.add_column(title, overflow="fold")
+    for report in reports:
+        found = report.assessment
+        words = (found.kept_words, found.cost_words, found.cue_words, found.judge_words)
+        table.add_row(safe_line(report.recipe, "bold"), *map(safe_line, words))
+    return table
 
 
 def _print_details(console: Console, report: RecipeReport, reports: Sequence[RecipeReport]) -> None:
     """What the tables do not have: metrics of plugins, revisions that failed their check, judges, and the audit."""
-    for name, metric in report.metrics.items():
-        console.print()
-        console.print(_metric_words(report, name, metric, reports))
+    parts: list[Text | Table] = [_metric_words(report, name, one, reports) for name, one in report.metrics.items()]
     if report.retried or report.failed_checks:
-        console.print()
-        console.print(_reask_words(report, reports))
-    for judge in report.judges:
-        console.print()
-        console.print(_judge_words(report, judge, reports))
+        parts.append(_retry_words(report, reports))
+    parts += [_judge_words(report, judge, reports) for judge in report.judges]
     if report.audit is not None:
+        parts.append(audit_words(report.audit, _name(report, reports)))
+        parts += [table] if (table := audit_table(report.audit)).row_count else []
+    for part in parts:
+        console.print(part, crop=False)
         console.print()
-        console.print(audit_words(report.audit, _name(report, reports)))
-        table = audit_table(report.audit)
-        if table.row_count:
-            console.print()
-            console.print(table, crop=False)
 
 
 def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
@@ -89,19 +154,21 @@ def _metric_words(report: RecipeReport, name: str, metric: MetricEstimates, repo
     return words.append(f": {'; '.join(figures)}. ").append_text(safe_line(f"{metric.summary}.", "dim"))
 
 
-def _reask_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
+def _retry_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
     """How many revisions failed their check."""
     failing = ", ".join(f"{count:,} {plain_line(what)}" for what, count in report.failed_checks.items()) or "none"
-    words = Text("Revisions of ").append_text(_name(report, reports))
-    return words.append(
-        f": {report.retried:,} were requested once more because they failed their check; still failing: {failing}."
-    )
+    return Text("Revisions of ").append_text(_name(report, reports)).append(f": {retried_words(report)}: {failing}.")
 
 
 def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[RecipeReport]) -> Text:
     """A judge's verdicts in a sentence: how often it chose the first position, and whether that is more than chance."""
     words = safe_line(f"The {judge.role} of ").append_text(_name(report, reports))
-    words.append(f": {judge.verdicts:,} verdicts, {judge.ties:,} ties, {judge.refused:,} replies without a verdict")
+    counts = (
+        counted(judge.verdicts, "verdict"),
+        counted(judge.ties, "tie"),
+        counted(judge.unreadable, "reply", "replies"),
+    )
+    words.append(f": {', '.join(counts)} without a verdict")
     if judge.interval is not None and judge.first_position.mean is not None:
         low, high = judge.interval
         words.append(
@@ -172,17 +239,17 @@ def _outcomes(report: RecipeReport) -> Iterator[tuple[str | Text, ...]]:
         yield "failed", Text("tasks without a pair", "dim"), f"{report.failed:,}", ""
     if report.pending:
         yield "pending", Text("tasks not done yet", "dim"), f"{report.pending:,}", ""
-    if report.cost_usd is not None:
+    if report.cost_usd:
         yield "cost", Text("US dollars for the pairs' answers", "dim"), f"{report.cost_usd:,.2f}", ""
-    if report.cost_per_kept_usd is not None:
+    if report.cost_per_kept_usd:
         yield "cost", Text("US dollars per kept pair", "dim"), f"{report.cost_per_kept_usd:,.4f}", ""
 
 
 def _name(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
-    """The recipe, and the run on a second line if there are several runs."""
+    """The recipe as a sentence names it, and of several runs the run."""
     name = safe_line(report.recipe, "bold")
-    if len({other.run for other in reports}) > 1:
-        name.append("\n").append_text(safe_line(report.run, "not bold dim"))
+    if len(runs_of(reports)) > 1:
+        name.append(" in ", "not bold").append_text(safe_line(report.run, "not bold"))
     return name
 
 
@@ -191,7 +258,6 @@ def _table() -> Table:
 
 
 AUDIT_HINT = "install scikit-learn with pip install 'clairgen[report]'"
-MOST_SHOWN = 6
 
 
 def audit_words(audit: Audit, name: Text) -> Text:
@@ -207,19 +273,13 @@ def audit_words(audit: Audit, name: Text) -> Text:
     return words.append("within chance.")
 
 
-def shown(audit: Audit) -> list[FeatureShift]:
-    """The features worth showing: the most important ones first, then those with a clear shift."""
-    telling = [shift for shift in audit.shifts if shift.clear or (audit.tells_apart and shift.importance > 0.005)]
-    return telling[:MOST_SHOWN]
-
-
 def audit_table(audit: Audit) -> Table:
     """One row for each feature: the shift from rejected to chosen, its AUC alone, and the AUC lost without it."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("feature", no_wrap=True)
     for name in ("chosen minus\nrejected", "\n± se", "AUC\nalone", "AUC lost\nwithout"):
         table.add_column(name, justify="right", no_wrap=True)
-    for one in shown(audit):
+    for one in telling(audit):
         mean, error = one.shift.mean or 0.0, one.shift.se or 0.0
         style = "bold" if one.clear else ""
         table.add_row(

@@ -3,6 +3,7 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
+from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure, PairChoice
@@ -17,6 +18,7 @@ __all__ = [
     "Call",
     "Failure",
     "FilterResult",
+    "JudgeReply",
     "MadePair",
     "PairAdvice",
     "PairChoice",

@@ -1,14 +1,15 @@
 """Completions, each under its content key, and attempts that failed."""
 
 import datetime
+import json
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.records import Completion, Usage
 from clairgen.store.reader import Lookups, Reader
-from clairgen.store.statements import Statement, Write, messages_json_row
+from clairgen.store.statements import Statement, Write, messages_json_row, messages_of
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
@@ -18,6 +19,16 @@ _INSERT = (
     f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_MOST_TOKENS = """
+SELECT c.role, c.model, c.endpoint, t.tokens FROM completions c
+    JOIN (SELECT role, model, endpoint, max(prompt_tokens) AS tokens FROM completions GROUP BY role, model, endpoint) t
+    ON c.role = t.role AND c.model = t.model AND c.endpoint = t.endpoint AND c.prompt_tokens = t.tokens
+WHERE t.tokens >= ? GROUP BY c.role, c.model, c.endpoint HAVING count(DISTINCT c.messages) >= ?
+"""
+_PROMPTS_OF = """
+SELECT c.key, c.role, c.messages, m.body FROM completions c JOIN messages m ON m.hash = c.messages
+WHERE c.role = ? AND c.model = ? AND c.endpoint = ? AND c.prompt_tokens = ?
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,32 @@ class Completions:
             )
             for row in await self._reader.rows(sql)
         ]
+
+    async def cut_prompts(
+        self, *, fewest_tokens: int, prompts: int, characters_per_token: float
+    ) -> dict[str, list[str]]:
+        """The roles whose prompts a server probably cut to its context, by the id of the pair that was made of their answers.
+
+        They are the ones that were counted as the most tokens that the server ever counted for the role, and have more
+        characters than so many tokens can have; and they are at least `prompts` different ones.
+        """
+        found: dict[str, str] = {}
+        for top in await self._reader.rows(_MOST_TOKENS, (fewest_tokens, prompts)):
+            where = (top["role"], top["model"], top["endpoint"], top["tokens"])
+            rows = [
+                row
+                for row in await self._reader.rows(_PROMPTS_OF, where)
+                if sum(len(message.content) for message in messages_of(row["body"]))
+                > characters_per_token * top["tokens"]
+            ]
+            if len({row["messages"] for row in rows}) >= prompts:
+                found |= {row["key"]: row["role"] for row in rows}
+        pairs = defaultdict[str, list[str]](list)
+        if found:
+            sql = "SELECT pair_id, key FROM pair_requests WHERE key IN (SELECT value FROM json_each(?)) ORDER BY pair_id, purpose"
+            for row in await self._reader.rows(sql, (json.dumps(list(found)),)):
+                pairs[row["pair_id"]].append(found[row["key"]])
+        return {identity: list(dict.fromkeys(roles)) for identity, roles in pairs.items()}
 
     async def usage_samples(self) -> dict[tuple[str, str], UsageSample]:
         """Tokens of the completions so far, by role and model."""

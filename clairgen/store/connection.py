@@ -56,6 +56,10 @@ async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connec
     if version != VERSION:
         await connection.close()
         _refuse_newer(version, path)
+        if version == 0:
+            raise RunError(
+                f"{path.parent} holds nothing yet: the generate that made it was stopped before it began; run that again"
+            )
         raise RunError(
             f"{path.parent} was written by an older version; bring it up to date with: clairgen migrate {path.parent}"
         )
@@ -66,12 +70,20 @@ async def _opened_for_reading(path: Path, *, snapshot: bool) -> tuple[aiosqlite.
     """A connection that only reads, and the schema's version.
 
     Beside a database in WAL mode SQLite makes a file, even to read it. Where it cannot, as on a disk that is read-only, nobody
-    can write either: without a write-ahead log the database is then whole and stays as it is.
+    can write either: without a write-ahead log the database is then whole and stays as it is. What a process that was killed
+    before the database was in WAL mode has left to be rolled back is for whoever writes next.
     """
     try:
         return await _connected(path, "mode=ro", snapshot=snapshot)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or _has_log(path):
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            raise
+        if _has_content(path, "-journal"):
+            raise RunError(
+                f"{path.parent} was stopped in the middle of a write; let the next command finish it: "
+                f"clairgen migrate {path.parent}"
+            ) from error
+        if _has_content(path, "-wal"):
             raise
     return await _connected(path, "mode=ro&immutable=1", snapshot=snapshot)
 
@@ -88,8 +100,8 @@ async def _connected(path: Path, options: str, *, snapshot: bool) -> tuple[aiosq
         raise
 
 
-def _has_log(path: Path) -> bool:
-    log = path.with_name(f"{path.name}-wal")
+def _has_content(path: Path, suffix: str) -> bool:
+    log = path.with_name(f"{path.name}{suffix}")
     return log.exists() and log.stat().st_size > 0
 
 
@@ -101,9 +113,12 @@ async def version_of(connection: aiosqlite.Connection) -> int:
 
 
 async def schema_version(path: Path) -> int:
-    """The schema version of a database that may be old."""
+    """The schema version of a database that may be old, and that a killed process may have left to be rolled back.
+
+    Only the holder of the run's lock may ask for it.
+    """
     with store_errors(path):
-        async with aiosqlite.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True) as connection:
+        async with aiosqlite.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True) as connection:
             return await version_of(connection)
 
 

@@ -21,9 +21,23 @@ class JudgementNumbers:
     first: int
     second: int
     ties: int
-    refused: int
+    unreadable: int
     flipped: int
     in_both_orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeReply:
+    """What a judge wrote about two answers, in the order in which it was shown them, and what was read in it.
+
+    `winner` is the answer of the task, 1 or 2, that it chose; None without a choice, for which `status` says why.
+    """
+
+    role: str
+    shown: tuple[int, int]
+    winner: int | None
+    status: str
+    text: str
 
 
 class Judgements:
@@ -41,15 +55,28 @@ class Judgements:
         counts = defaultdict[str, Counter[str]](Counter)
         for row in await self._reader.rows(sql, (recipe,)):
             tie = row["status"] == ParseStatus.DECLARED_TIE
-            kind = str(row["choice"]) if row["choice"] is not None else "tie" if tie else "refused"
+            kind = str(row["choice"]) if row["choice"] is not None else "tie" if tie else "unreadable"
             counts[row["role"]][kind] += row["count"]
         both = await self._in_both_orders(recipe)
         return [
             JudgementNumbers(
-                role, of_role["1"], of_role["2"], of_role["tie"], of_role["refused"], *both.get(role, (0, 0))
+                role, of_role["1"], of_role["2"], of_role["tie"], of_role["unreadable"], *both.get(role, (0, 0))
             )
             for role, of_role in counts.items()
         ]
+
+    async def replies(self, task_id: str, recipe: str) -> list[JudgeReply]:
+        """The replies of all judges to the answers of a task, both orders beside each other."""
+        sql = (
+            "SELECT a.role, a.shown_first, a.shown_second, a.choice, a.status, c.text FROM judgements a "
+            "JOIN completions c ON c.key = a.key WHERE a.task_id = ? AND a.recipe = ? ORDER BY a.round, a.role, a.shown_first"
+        )
+        replies = []
+        for row in await self._reader.rows(sql, (task_id, recipe)):
+            shown = (row["shown_first"], row["shown_second"])
+            winner = None if row["choice"] is None else shown[row["choice"] - 1]
+            replies.append(JudgeReply(row["role"], shown, winner, row["status"], row["text"]))
+        return replies
 
     async def _in_both_orders(self, recipe: str) -> dict[str, tuple[int, int]]:
         """By judge: how many comparisons flipped, of how many that were shown in both orders."""

@@ -141,7 +141,12 @@ ALTER TABLE pairs ADD COLUMN chosen_removed TEXT;    -- what was taken off the c
 ALTER TABLE pairs ADD COLUMN rejected_removed TEXT;
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED)
+_MENTIONS = """
+UPDATE filter_results SET reason = 'mentions-revision' WHERE reason = 'alludes-to-revision';
+UPDATE templates SET name = 'degrade' WHERE name = 'worsen';
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}

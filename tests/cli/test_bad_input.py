@@ -74,7 +74,7 @@ async def test_broken_line_is_numbered_and_skipped_on_the_users_word(tmp_path: P
         assert endpoint.asked == []
         done = await generated(tmp_path, endpoint.url, "--skip-bad-lines")
     assert done.code == 0, done
-    assert "1 rows hold no task and were skipped, the first at tasks.jsonl line 2" in done.out
+    assert "1 row without a task: skipped, the first at tasks.jsonl line 2" in done.out
     assert pairs_in(done.out, "clair")["made"] == 2
 
 
@@ -144,7 +144,8 @@ async def test_prompts_that_cannot_be_sent_fail_alone(tmp_path: Path) -> None:
     assert "blank-prompt" in done.out
     assert "nul-in-prompt" in done.out
     assert "surrogate-in-prompt" in done.out
-    assert "--retry-failed" in done.out
+    assert "4 failed tasks would fail again unless something changes (2 blank-prompt: correct these rows" in done.out
+    assert "then add --retry-failed." in done.out
 
 
 async def test_key_variable_that_is_not_set(tmp_path: Path) -> None:

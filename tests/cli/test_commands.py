@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clairgen.store import RunDirectory, writing
 from tests.cli.commands import clairgen, pairs_in, process
 from tests.exporting.hub_stand_in import HubStandIn, served
 from tests.runs import REVISER, config_text, played, questions, write_tasks
@@ -71,6 +72,27 @@ async def test_an_export_says_that_the_run_is_unfinished_and_a_split_empty(tmp_p
     assert "give a smaller --test-fraction" in all_in_test.out
     assert "not finished" not in done.out
     assert "no row in" not in done.out
+
+
+async def test_an_export_says_that_the_source_was_read_only_in_part(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(played) as endpoint:
+        config, run = await prepared(tmp_path, endpoint.url, recipes=["clair"])
+        await clairgen("generate", config, "--run", run)
+    whole = await clairgen("export", run, tmp_path / "whole")
+    async with writing(RunDirectory(run)) as store:  # as a kill leaves it while a longer file is read
+        state = json.loads(await store.metadata.get("source") or "")
+        await store.metadata.put("source", json.dumps(state | {"complete": False}))
+    part = await clairgen("export", run, tmp_path / "part")
+    assert "tasks' source" not in whole.out
+    assert (
+        "Only 12 rows of the tasks' source were read when the run was stopped, so it lacks tasks. Run clairgen"
+        in part.out
+    )
+    assert "only in part" not in (tmp_path / "whole" / "README.md").read_text()
+    assert (
+        "The tasks' source was read only in part; rows that were read: 12."
+        in (tmp_path / "part" / "README.md").read_text()
+    )
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.cli.commands import clairgen
+from tests.judges import shown as shown_to
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -83,3 +84,28 @@ async def test_the_reasoning_is_called_after_who_wrote_it(recipe: str, title: st
         await clairgen("generate", tmp_path / "config.yaml", "--run", tmp_path / "run")
         shown = await clairgen("show", tmp_path / "run")
     assert title in shown.out
+
+
+@pytest.mark.parametrize(("prefers", "read"), [(1, "is better"), (0, "no-verdict")])
+async def test_a_tie_or_no_verdict_shows_what_the_judge_wrote_in_each_order(
+    prefers: int, read: str, tmp_path: Path
+) -> None:
+    def judging(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        if request["model"] == "judge-model":
+            first, _ = shown_to(prompt)
+            return said(f"I saw {first!r} first. [{prefers}]" if prefers else f"{first!r} came first; I cannot tell.")
+        return said(f"{prompt}: draft {request['seed']}")
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["Which"])
+    async with ScriptedEndpoint(judging) as endpoint:
+        judge = {"model": "judge-model", "endpoints": [endpoint.url], "temperature": 0}
+        recipes = [{"name": "judge-on-policy", "order": "both"}]
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=recipes, judge=judge))
+        await clairgen("generate", tmp_path / "config.yaml", "--run", tmp_path / "run")
+    printed = (await clairgen("show", tmp_path / "run", environment={"COLUMNS": "120"})).out
+    for first, second in ((1, 2), (2, 1)):
+        said_by = f"reply of the judge, shown answer {first} first and answer {second} second: "
+        assert f"{said_by}answer {first} {read}" in printed if prefers else f"{said_by}{read}" in printed
+    replies = [line for line in printed.splitlines() if "first. [1]" in line or "I cannot tell" in line]
+    assert len(set(replies)) == 2

@@ -1,3 +1,5 @@
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -5,9 +7,13 @@ import yaml
 from pydantic import ValidationError
 
 from clairgen.config.file import config_yaml, load_config, parse_config
+from clairgen.config.key_reference import Group, groups
 from clairgen.config.models import RunConfig
 from clairgen.config.role import Role
+from clairgen.config.strict_yaml import validated
 from clairgen.errors import ConfigError
+from clairgen.filters.registry import FILTERS
+from tests.cli.commands import clairgen
 
 GOOD = """\
 recipes: [clair, {name: stronger-preferred}]
@@ -89,19 +95,58 @@ def with_role(**values: object) -> str:
         (with_role(headers={"Host": "abc"}), "the header 'Host' is set by clairgen"),
         (with_role(endpoints=["gpu1:8000"]), "'gpu1:8000' is not an endpoint: give a base URL such as"),
         (with_role(endpoints=["http://user:secret@gpu1/v1"]), "must not hold a user name or password"),
-        (with_role(temperature=-1), r"models\.target\.temperature"),
-        (with_role(max_tokens=0), r"models\.target\.max_tokens"),
-        (with_role(max_tokens="many"), r"models\.target\.max_tokens"),
-        (changed(tokenizer="bpe"), "tokenizer"),
-        (with_role(max_tokens=10**24), r"models\.target\.max_tokens"),
-        (with_role(timeout_seconds=float("inf")), r"models\.target\.timeout_seconds"),
-        (with_role(temperature=float("inf")), r"models\.target\.temperature"),
+        (with_role(temperature=-1), r"models\.target\.temperature: -1 is given; it must be a number, at least 0$"),
+        (
+            with_role(temperature="hot"),
+            r"models\.target\.temperature: 'hot' is given; it must be a number, at least 0$",
+        ),
+        (
+            with_role(max_tokens=0),
+            r"models\.target\.max_tokens: 0 is given; it must be a whole number, above 0, at most 100,0",
+        ),
+        (with_role(max_tokens="many"), r"models\.target\.max_tokens: 'many' is given; it must be a whole number"),
+        (changed(tokenizer="bpe"), "tokenizer: 'bpe' is given; it must be treebank, whitespace or word$"),
+        (
+            with_role(max_tokens=10**24),
+            r"models\.target\.max_tokens: 1000000000000000000000000 is given; it must be a whole",
+        ),
+        (with_role(timeout_seconds=float("inf")), r"models\.target\.timeout_seconds: inf is given; .*, and finite$"),
+        (with_role(temperature=float("inf")), r"models\.target\.temperature: inf is given"),
+        (with_role(send_seed="maybe"), r"models\.target\.send_seed: 'maybe' is given; it must be true or false$"),
+        (with_role(model=5), r"models\.target\.model: 5 is given; it must be text, not empty$"),
+        (with_role(stop=[5]), r"models\.target\.stop\.0: 5 is given; it must be text$"),
+        (
+            with_role(model=["sk-abcdefgh1234567890"]),
+            r"models\.target\.model: what looks like an API key is given; it must",
+        ),
+        (with_role(price_per_million={"input": -1, "output": "x"}), r"input: -1 is given.* \(and 1 more mistake\)$"),
+        (changed(tasks=None), "tasks: nothing is given; it must be a mapping with keys such as path, hub, subset$"),
+        (
+            changed(tasks={"path": "a", "answers": 5}),
+            r"tasks\.answers: 5 is given; it must be text or a list of texts$",
+        ),
+        (
+            changed(models=5),
+            "models: 5 is given; it must be a mapping of names to mappings with keys such as model, endp",
+        ),
+        (changed(recipes="clair"), r"recipes: give a list of recipes, .*, such as \[clair\]$"),
+        (
+            changed(recipes=[{"name": "clair", "check": {"length_ratio": [1]}}]),
+            r"check\.length_ratio: \[1\] is given; it must be \[lowest, highest\]$",
+        ),
         (with_role(extra={"x": float("nan")}), r"models\.target\.extra: it contains what JSON cannot express"),
         (
             with_role(extra={"model": "other"}),
             r"models\.target\.extra: 'model' is set by clairgen; use the key beside",
         ),
-        (with_role(extra={"stream": True}), r"models\.target\.extra: 'stream' is set by clairgen; leave it out"),
+        (
+            with_role(extra={"stream": True}),
+            r"models\.target\.extra: 'stream' is set by clairgen; use the key beside `extra`",
+        ),
+        (
+            with_role(extra={"stream_options": {}}),
+            r"models\.target\.extra: 'stream_options' is set by clairgen; leave it out",
+        ),
         (with_role(endpoints=["http://local host/v1"]), "has no host"),
         (with_role(endpoints=["http:///v1"]), "has no host"),
         (with_role(endpoints=["http://gpu1:99999/v1"]), "is not a URL"),
@@ -110,7 +155,7 @@ def with_role(**values: object) -> str:
         (GOOD + "seed: " + "9" * 5000, "not valid YAML"),
         pytest.param(GOOD + "seed: " + "[" * 3000, "not valid YAML", marks=pytest.mark.slow),
         (GOOD.replace("model: m", 'model: "a\\0b"'), "contains a NUL character"),
-        (GOOD.replace("model: m", 'model: "\\ud800"'), "(unicode string|not valid YAML)"),
+        (GOOD.replace("model: m", 'model: "\\ud800"'), "(half a surrogate pair|not valid YAML)"),
         (GOOD.replace("prompts.jsonl", "~no-such-user/prompts.jsonl"), "names a user who does not exist"),
         ("models: {}", r"the key 'recipes' is missing \(and"),
     ],
@@ -160,3 +205,63 @@ def test_the_limit_of_reasoning_models_is_sent_and_counted_under_its_own_name() 
 def test_one_limit_is_given_once(other: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="are the same limit; give one of them"):
         Role.model_validate({"model": "m", "endpoints": ["http://h/v1"], "max_completion_tokens": 500, **other})
+
+
+def wrong_values(group: Group) -> Iterator[tuple[str, object]]:
+    for key in group.keys:
+        for value in (
+            5,
+            -1,
+            1.5,
+            "x",
+            "",
+            True,
+            None,
+            [],
+            [5],
+            {},
+            {"x": 1},
+            float("nan"),
+            10**30,
+            [1, 2, 3],
+            ["x", {}],
+        ):
+            yield key.name, value
+
+
+def test_no_mistake_is_said_in_the_librarys_words() -> None:
+    good = yaml.safe_load(GOOD)
+    known = groups(RunConfig)
+    role = good["models"]["target"] | {"price_per_million": {"input": 1, "output": 1}}
+    recipe = {"name": "clair", "check": {}}
+    trials = [good | {name: value} for name, value in wrong_values(known["RunConfig"])]
+    trials += [good | {"models": {"target": role | {name: value}}} for name, value in wrong_values(known["Role"])]
+    trials += [good | {"recipes": [recipe | {name: value}]} for name, value in wrong_values(known["RecipeChoice"])]
+    trials += [
+        good | {"recipes": [recipe | {"check": {name: value}}]} for name, value in wrong_values(known["RevisionCheck"])
+    ]
+    trials += [good | {"tasks": {"path": "a", name: value}} for name, value in wrong_values(known["TaskSource"])]
+    for filter_name in FILTERS.built_in:
+        trials += [good | {"filters": {filter_name: value}} for _, value in wrong_values(known["Price"])]
+        options = wrong_values(groups(FILTERS[filter_name].options)[FILTERS[filter_name].options.__name__])
+        trials += [good | {"filters": {filter_name: {name: value}}} for name, value in options]
+    by_kind: dict[str, dict[str, object]] = {}
+    for trial in trials:
+        try:
+            RunConfig.model_validate(trial)
+        except ValidationError as error:
+            by_kind.setdefault(error.errors()[0]["type"], trial)
+    assert len(by_kind) > 15
+    for trial in by_kind.values():
+        with pytest.raises(ConfigError) as caught:
+            validated(trial, RunConfig, "c.yaml")
+        sentence = str(caught.value)
+        assert not re.search(r"should|Input|instance|dictionary|tuple|valid (?!YAML)|\n", sentence), sentence
+
+
+async def test_a_configuration_whose_model_file_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(GOOD)
+    done = await clairgen("config", path)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"models.stronger: There is no model file {tmp_path}/model.gguf; check the path" in done.err

@@ -69,7 +69,7 @@ def test_every_comment_that_is_a_key_may_be_switched_on() -> None:
 def test_the_commented_roles_may_be_switched_on() -> None:
     switched = re.sub(r"^  # (judge: \{|others:|  - \{)", r"  \1", TEXT, flags=re.MULTILINE)
     assert sorted(parse_config(switched).models) == ["judge", "other-1", "other-2", "reviser", "stronger", "target"]
-    assert yaml.safe_load(switched)["models"]["others"][0]["model"] == "weaker"
+    assert yaml.safe_load(switched)["models"]["others"][0]["model"] == "classroom-weaker"
 
 
 async def test_config_prints_what_a_configuration_means(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_every_reason_that_a_task_fails_for_is_explained() -> None:
 
 
 def test_every_old_name_is_listed_with_its_new_one() -> None:
-    for names in (RENAMED.keys, RENAMED.recipes, RENAMED.filters):
+    for names in (RENAMED.keys, RENAMED.recipes, RENAMED.filters, RENAMED.templates, RENAMED.reasons):
         for old, new in names.items():
             assert re.search(rf"^\|.*`{old}`.*\|.*`{new}`.*\|$", SOURCES["background/faq.md"], re.MULTILINE), old
 

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,12 @@ def test_a_file_that_cannot_be_read_is_reported_in_a_sentence(
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "eval.txt").mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
+        Evaluations.read([tmp_path / "eval.txt"], 13)
+
+
+def test_a_pipe_is_refused_before_it_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "eval.txt")
+    with pytest.raises(ConfigError, match="it is a pipe or a device"):
         Evaluations.read([tmp_path / "eval.txt"], 13)
 
 

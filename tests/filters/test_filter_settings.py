@@ -15,12 +15,22 @@ from clairgen.filters.registry import FILTERS
 from clairgen.records import FilterAction
 
 MEASURES = ["length_ratio", "jaccard", "levenshtein"]
-SWITCHES = ["format", "truncated", "empty", "identical", "embedded_markup"]
+SWITCHES = ["format", "truncated", "cut_prompt", "empty", "identical", "embedded_markup"]
 MARKINGS = [
-    *("revision_mention", "lost_answer", "refusal", "language", "removed_markup", "unknown_finish_reason"),
+    *(
+        "revision_mention",
+        "lost_answer",
+        "refusal",
+        "language",
+        "removed_markup",
+        "removed_space",
+        "unknown_finish_reason",
+    ),
     *("contamination", "near_duplicate"),
 ]
-NEWER = dict.fromkeys(("embedded_markup", "removed_markup", "unknown_finish_reason"), "off")
+NEWER = dict.fromkeys(
+    ("cut_prompt", "embedded_markup", "removed_markup", "removed_space", "unknown_finish_reason"), "off"
+)
 """Filters that a record of an older version does not have."""
 
 
@@ -224,12 +234,12 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
     same = settings("{levenshtein: {bounds: [1.0, 5.0e+3]}, empty: {action: 'off'}}")
     assert one.model_dump_json() == same.model_dump_json()
     assert FilterSettings().model_dump_json() == (
-        '{"truncated":{"action":"drop"},"format":{"action":"drop"},"empty":{"action":"drop"},'
-        '"identical":{"action":"drop"},"embedded_markup":{"action":"drop"},'
+        '{"truncated":{"action":"drop"},"format":{"action":"drop"},"cut_prompt":{"action":"drop"},'
+        '"empty":{"action":"drop"},"identical":{"action":"drop"},"embedded_markup":{"action":"drop"},'
         '"length_ratio":{"bounds":[0.5,2.0],"action":null},'
         '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null},'
         '"revision_mention":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
-        '"language":{"action":"mark"},"removed_markup":{"action":"mark"},'
+        '"language":{"action":"mark"},"removed_markup":{"action":"mark"},"removed_space":{"action":"mark"},'
         '"unknown_finish_reason":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
         '"near_duplicate":{"action":"off","threshold":0.8}}'
     )
@@ -237,14 +247,15 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
 
 def test_description_is_one_line() -> None:
     assert FilterSettings().description == (
-        "truncated: drop; format: drop; empty: drop; identical: drop; embedded_markup: drop; "
+        "truncated: drop; format: drop; cut_prompt: drop; empty: drop; identical: drop; embedded_markup: drop; "
         "length_ratio 0.5 to 2: drop revisions, mark others; "
         "revision_mention: mark revisions; lost_answer: mark revisions; refusal: mark; language: mark; "
-        "removed_markup: mark; unknown_finish_reason: mark"
+        "removed_markup: mark; removed_space: mark; unknown_finish_reason: mark"
     )
     every_other = (
         "{format: off, truncated: off, empty: off, identical: mark, length_ratio: off, revision_mention: off, lost_answer: off, "
-        "refusal: off, language: off, near_duplicate: off, embedded_markup: off, removed_markup: off, unknown_finish_reason: off"
+        "refusal: off, language: off, near_duplicate: off, embedded_markup: off, removed_markup: off, removed_space: off, "
+        "unknown_finish_reason: off, cut_prompt: off"
     )
     assert settings(
         every_other + ", jaccard: [10, null], levenshtein: {bounds: [null, 5000], action: mark}}"

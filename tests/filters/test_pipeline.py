@@ -43,7 +43,7 @@ def test_findings_stand_in_the_order_of_the_filters() -> None:
     blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
     found = findings(blank_and_cut, FAR, ALL_BOUNDS)
     assert [finding.filter for finding in found] == [
-        name for name in list(FILTERS)[:8] if name not in ("format", "embedded_markup")
+        name for name in list(FILTERS)[:9] if name not in ("format", "cut_prompt", "embedded_markup")
     ]
 
 
@@ -101,7 +101,7 @@ def test_the_filters_on_texts_mark_in_their_order(tmp_path: Path) -> None:
     dodge = pair(answer("I cannot help with that. The revised answer is short."), answer("The answer is 42."))
     found = findings(dodge, settings={"contamination": {"files": [str(tmp_path / "eval.txt")]}})
     assert [(finding.filter, finding.action, finding.reason) for finding in found] == [
-        ("revision_mention", MARK, "alludes-to-revision"),
+        ("revision_mention", MARK, "mentions-revision"),
         ("lost_answer", MARK, "lost-answer"),
         ("refusal", MARK, "chosen-refuses"),
         ("contamination", MARK, "overlaps-evaluation"),

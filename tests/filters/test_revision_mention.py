@@ -8,7 +8,7 @@ from tests.filters.pairs import answer, pair
 
 def mention(chosen: str, rejected: str = "Rain falls from clouds.", task: str = "Why does it rain?") -> str | None:
     found = mentions_revision(Candidate(pair(answer(chosen), answer(rejected)), prompt=[Message("user", task)]))
-    assert found is None or found.reason == "alludes-to-revision"
+    assert found is None or found.reason == "mentions-revision"
     return str(found.value) if found else None
 
 
@@ -99,5 +99,5 @@ def test_the_system_s_message_may_ask_for_revisions_too() -> None:
     said = pair(answer("Here is the corrected text."), answer("he goes"))
     assert mentions_revision(Candidate(said, prompt=editor)) is None
     assert mentions_revision(Candidate(said, prompt=editor[1:])) == Fault(
-        "alludes-to-revision", "here is the corrected text"
+        "mentions-revision", "here is the corrected text"
     )

@@ -1,12 +1,13 @@
 import pytest
 
-from clairgen.errors import RetryableError
+from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import open_transport
 from clairgen.inference.transport import Timeouts, Transport
+from clairgen.long_texts import close_workers
 from tests.clocks import FakeClock
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -80,4 +81,23 @@ async def test_announced_limits_are_kept_to() -> None:
         endpoint = endpoint_at(server.url, clock, transport)
         await endpoint.chat(b"{}", 1)
         assert endpoint.rate_limiter.requests_per_minute == 60
+    await transport.close()
+
+
+@pytest.mark.slow
+async def test_a_long_body_is_read_elsewhere_to_the_same_end() -> None:
+    clock, transport = FakeClock(), open_transport()
+    async with ScriptedEndpoint(lambda _: said("x" * 300_000 + " sk-secret")) as server:
+        endpoint = endpoint_at(server.url, clock, transport)
+        found = await endpoint.chat(b"{}", 1)
+        assert (len(found.text), found.text[-6:], found.finish_reason) == (300_006, " [key]", "stop")
+        server.script = lambda _: refused(429, "x" * 300_000, retry_after="7")
+        with pytest.raises(RetryableError) as caught:
+            await endpoint.chat(b"{}", 1)
+        assert (caught.value.reason, caught.value.status, caught.value.retry_after_seconds) == ("rate-limited", 429, 7)
+        server.script = lambda _: said("x" * 300_000, finish_reason="content_filter", tokens=(11, 7))
+        with pytest.raises(RequestFailedError, match="content-filter") as failed:
+            await endpoint.chat(b"{}", 1)
+        assert (failed.value.used, failed.value.billed, failed.value.endpoint) == ((11, 7), True, server.url)
+    await close_workers()
     await transport.close()

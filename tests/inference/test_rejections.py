@@ -33,6 +33,17 @@ SETUP: list[tuple[str, int, Any]] = [
     ("unsupported-parameter", 400, openai("Unsupported parameter: 'max_tokens' is not supported with this model.")),
     ("unsupported-parameter", 400, openai("Unsupported value: 'temperature' does not support 0.7 with this model.")),
     ("unsupported-parameter", 400, [{"error": {"code": 400, "message": 'Unknown name "seed": Cannot find field.'}}]),
+    ("unsupported-parameter", 400, openai("Validation: Unsupported parameter(s): `stream_options`")),
+    ("unsupported-parameter", 400, openai("Unrecognized request argument supplied: stream_options")),
+    ("unsupported-parameter", 400, openai("this model does not support streaming")),
+    ("unsupported-parameter", 400, openai("only non-streaming requests are allowed")),
+    ("only-streams", 400, openai("This model only support stream mode, please enable the stream parameter.")),
+    ("only-streams", 400, openai("parameter.enable_thinking must be set to false for non-streaming calls")),
+    ("only-streams", 400, {"detail": "Stream must be set to true"}),
+    ("only-streams", 422, openai("`stream` must be `true`")),
+    ("only-streams", 400, openai("Non-streaming requests are not supported for this model")),
+    ("only-streams", 400, openai("Streaming is required for operations that may take longer than 10 minutes")),
+    ("only-streams", 200, {"error": {"code": 400, "message": "This endpoint only supports streaming"}}),
     ("unsupported-parameter", 422, {"object": "error", "message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"],
                                                                                "msg": "Extra inputs are not permitted"}]}}),
 ]  # fmt: skip
@@ -165,3 +176,11 @@ def test_a_hostile_body_is_read_in_bounded_depth_and_length() -> None:
     body = error_body({"error": {"message": "m" * 10**6, "details": deep}})
     assert body is not None
     assert len(body.message) == 301
+
+
+@pytest.mark.parametrize("depth", [900, 1010, 1020])
+def test_an_error_nested_deeply_is_still_one(depth: int) -> None:
+    nested: object = []
+    for _ in range(depth):
+        nested = [nested]
+    assert error_body({"error": {"message": nested}}) is not None

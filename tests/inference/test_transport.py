@@ -11,9 +11,11 @@ import pytest
 
 from clairgen.errors import RetryableError
 from clairgen.inference.httpx_transport import HttpxTransport
+from clairgen.inference.openai_format import read_response
 from clairgen.inference.runtime import open_transport
 from clairgen.inference.transport import MAX_BODY_BYTES, Timeouts, Transport
 from tests.scripted import Reply, ScriptedEndpoint, said
+from tests.streams import TYPE, stream, whole
 
 
 @pytest.fixture(params=["pyreqwest", "httpx"])
@@ -178,6 +180,69 @@ async def test_an_answer_that_stalls_half_way_is_given_up_like_one_that_never_be
     async with ScriptedEndpoint(lambda _: stalled) as endpoint:
         with pytest.raises(RetryableError) as caught:
             await transport.post(endpoint.url, {}, b"{}", Timeouts(first_byte=0.3, total=30))
+    assert (caught.value.reason, caught.value.billed) == ("timed-out", True)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("chunk_bytes", [None, 1, 37])
+async def test_a_stream_is_received_as_the_answer_without_streaming(
+    transport: Transport, chunk_bytes: int | None, packed: bool
+) -> None:
+    body = stream(*whole("Grüße, 東京"), end="\r\n")
+    reply = Reply(
+        gzip.compress(body) if packed else body, headers=TYPE | (GZIP if packed else {}), chunk_bytes=chunk_bytes
+    )
+    async with ScriptedEndpoint(lambda _: reply) as endpoint:
+        for _ in range(3):
+            found = await transport.post(endpoint.url, {}, b"{}", Timeouts())
+            assert read_response(found, now_seconds=0.0).text == "Grüße, 東京"
+        assert endpoint.connections == 1
+
+
+async def test_a_stream_whose_pieces_are_packed_one_by_one_is_whole_or_broken_off(transport: Transport) -> None:
+    packed = b"".join(gzip.compress(stream(one)) for one in whole("Grüße, 東京"))
+    for size in (1, 50, 10_000):
+        reply = Reply(packed, headers=TYPE | GZIP, chunk_bytes=size)
+        if isinstance(transport, HttpxTransport):
+            assert b"Gr\xc3\xbc\xc3\x9fe, " in (await post(transport, reply))[1]
+        else:  # its client takes one packed body alone
+            with pytest.raises(RetryableError, match=r"torn-connection|broken-off"):
+                await post(transport, reply)
+
+
+@pytest.mark.parametrize("cut", [0, 20])
+async def test_a_stream_whose_connection_breaks_may_have_been_billed(transport: Transport, cut: int) -> None:
+    body = stream(*whole("half of it")[:-1])
+    reply = Reply(body[: len(body) - cut], headers=TYPE, chunk_bytes=50, cut=0)
+    with pytest.raises(RetryableError) as caught:
+        await post(transport, reply)
+    assert (caught.value.reason, caught.value.billed) == ("torn-connection", True)
+
+
+@pytest.mark.parametrize("timeouts", [Timeouts(first_byte=0.4, total=30), Timeouts(first_byte=30, total=0.4)])
+async def test_comments_do_not_hold_a_request_for_ever(transport: Transport, timeouts: Timeouts) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n" + stream(*whole("half")[:-2]))
+        with contextlib.suppress(ConnectionError):
+            while not given_up.is_set():
+                writer.write(b": keep-alive\n\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
+
+    given_up, gone = asyncio.Event(), asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(RetryableError) as caught:
+            await transport.post(url, {}, b"{}", timeouts)
+        assert asyncio.get_running_loop().time() - start < 10
+        given_up.set()
+        await gone.wait()
     assert (caught.value.reason, caught.value.billed) == ("timed-out", True)
 
 

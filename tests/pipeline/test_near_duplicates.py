@@ -1,5 +1,7 @@
 """Near duplicates are decided by the order of tasks, in whatever order their pairs are made."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -82,4 +84,25 @@ async def test_a_killed_run_is_not_exported_before_its_near_duplicates_are_found
         ):
             await api.export(run, tmp_path / "out")
         await generate(config(endpoint.url, tasks, filters=looked_for), run)
+    assert (await api.export(run, tmp_path / "out")).row_count == 8
+
+
+@pytest.mark.slow
+async def test_a_reparse_that_was_broken_off_is_not_exported_before_its_near_duplicates_are_found(
+    tmp_path: Path,
+) -> None:
+    run, tasks = tmp_path / "run", write_tasks(tmp_path / "tasks.jsonl", PROMPTS)
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks, filters={"near_duplicate": "drop"}), run)
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        [(whole,)] = database.execute("SELECT messages FROM tasks WHERE position = 6").fetchall()
+        database.execute("UPDATE tasks SET messages = 'torn' WHERE position = 6")
+        database.commit()
+        with pytest.raises(KeyError):  # the last task is gone
+            await reparse(run, every=True)
+        database.execute("UPDATE tasks SET messages = ? WHERE position = 6", (whole,))
+        database.commit()
+    with pytest.raises(RunError, match="have not been compared with each other"):
+        await api.export(run, tmp_path / "out")
+    await reparse(run, every=True)
     assert (await api.export(run, tmp_path / "out")).row_count == 8

@@ -78,7 +78,7 @@ async def test_endpoints_that_are_gone_are_waited_for_with_a_reason_and_for_a_st
 async def test_stop_drains_while_the_endpoint_is_dead(tmp_path: Path) -> None:
     stop, progress = asyncio.Event(), Progress()
     running = asyncio.create_task(made(tmp_path, "http://127.0.0.1:9/v1", stop=stop, progress=progress))
-    while not progress.role("target").refused:  # noqa: ASYNC110 - counters send no signal
+    while not progress.role("target").failed_attempts:  # noqa: ASYNC110 - counters send no signal
         await asyncio.sleep(0.05)
     stop.set()
     start = asyncio.get_running_loop().time()

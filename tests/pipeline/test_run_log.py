@@ -49,13 +49,13 @@ async def test_a_session_stands_in_the_log_from_its_start_to_its_end(tmp_path: P
     run, found = await logged(tmp_path)
     assert [found[0]["event"], found[-1]["event"]] == ["started", "ended"]
     assert found[0]["models"]["target"]["model"] == TARGET
-    assert {event["event"] for event in found} == {"started", "note", "counters", "refused", "failed", "ended"}
-    assert {event["reason"] for event in found if event["event"] == "refused"} == {"rate-limited", "bad-request"}
+    assert {event["event"] for event in found} == {"started", "note", "counters", "attempt_failed", "failed", "ended"}
+    assert {event["reason"] for event in found if event["event"] == "attempt_failed"} == {"rate-limited", "bad-request"}
     counters = [event for event in found if event["event"] == "counters"][-1]
     target = counters["roles"]["target"]
     # The 400 says nothing about whose fault it is, so a probe was sent too; its first attempt was a 429 as everybody's.
     assert (target["sent"], target["answered"], target["failed"], target["in_flight"]) == (13, 6, 1, 0)
-    assert target["refused"] == {"rate-limited": 6, "bad-request": 1}
+    assert target["failed_attempts"] == {"rate-limited": 6, "bad-request": 1}
     assert counters["roles"]["reviser"]["cost_usd"] == pytest.approx(5 * (200 * 10 + 30 * 30) / 1e6)
     session = last_session(run / "run.log")
     assert session is not None
@@ -134,3 +134,19 @@ def test_counters_that_are_none_are_passed_over(tmp_path: Path) -> None:
     session = last_session(tmp_path / "run.log")
     assert session is not None
     assert session.counters is None
+
+
+async def test_counters_of_an_earlier_version_are_read_by_their_old_name(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "run.log")
+    progress = Progress(pairs_to_make=7)
+    progress.role("target").failed_attempts["timed-out"] = 3
+    async with log.counting(progress):
+        pass
+    log.close()
+    written = (tmp_path / "run.log").read_text()
+    assert '"failed_attempts": {"timed-out": 3}' in written
+    (tmp_path / "run.log").write_text(written.replace('"failed_attempts"', '"refused"'))
+    session = last_session(tmp_path / "run.log")
+    assert session is not None
+    assert session.counters is not None
+    assert session.counters.roles["target"].failed_attempts == {"timed-out": 3}

@@ -40,7 +40,7 @@ def test_every_variant_keeps_the_papers_frame() -> None:
             "Mention the {teacher_reasoning} and {corrected_student_solution} identifiers to structure your answer.\n\n"
         )
         assert "{task}: {{task}}\n\n{student_solution}: {{student_solution}}\n\n-----------------\n\n" in text
-    assert {*CHECKS, "revise", "judge", "worsen", "critique", "revise-by-critique"} == set(shipped_templates())
+    assert {*CHECKS, "revise", "judge", "degrade", "critique", "revise-by-critique"} == set(shipped_templates())
 
 
 @pytest.mark.parametrize(

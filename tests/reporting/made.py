@@ -20,7 +20,7 @@ from clairgen.reporting.report import RecipeNumbers, RecipeReport
 USUAL = Contrast(levenshtein=120, jaccard=0.5, length_ratio=1.25, tokenizer="treebank")
 
 TOO_LONG = Finding("length-ratio", FilterAction.DROP, "too-long", 4.8)
-ALLUDES = Finding("revision_mention", FilterAction.MARK, "alludes-to-revision", "corrected")
+ALLUDES = Finding("revision_mention", FilterAction.MARK, "mentions-revision", "corrected")
 
 
 def stored_pair(

@@ -41,7 +41,7 @@ def test_everything_about_a_pair_is_shown(width: int) -> None:
         "teacher, finish reason stop",
         "student, finish reason stop",
         "treebank",
-        "alludes-to-revision (filter revision_mention): corrected",
+        "mentions-revision (filter revision_mention): corrected",
         "too-long (filter length-ratio): 4.8",
     ):
         assert part in text
@@ -82,10 +82,17 @@ def test_undecided_answers_and_a_reply_that_could_not_be_parsed_are_shown_as_wha
     # The same reason may be a judge's or a reviser's.
     tie = Undecided("task-1", "judge-on-policy", ParseStatus.BROKEN_JSON, (cat, other))
     text = printed(replace(stored, outcome=tie))
-    assert text.index("one answer") < text.index("The cat sat") < text.index("the other answer")
+    assert text.index("one answer (1)") < text.index("The cat sat") < text.index("the other answer (2)")
     broken = Undecided("task-1", "clair", ParseStatus.BROKEN_JSON, (cat,), other)
     text = printed(replace(stored, outcome=broken))
     assert text.index("The cat sat") < text.index("the reply that could not be parsed") < text.index("{")
+
+
+def test_the_check_that_a_revision_still_fails_is_named() -> None:
+    stored = stored_pair()
+    assert "failed check" not in printed(stored)
+    failing = printed(replace(stored, outcome=replace(stored.outcome, failed_check="length-ratio")))
+    assert failing.split("failed check")[1].split()[0] == "length-ratio"
 
 
 def test_changes_of_whitespace_alone_can_be_seen() -> None:

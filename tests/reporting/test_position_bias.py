@@ -26,6 +26,6 @@ def test_fair_judge_is_rarely_accused() -> None:
 
 
 def test_nothing_judged_accuses_nobody() -> None:
-    report = judge_report("judge", first=0, second=0, ties=3, refused=7)
-    assert (report.interval, report.leaning, report.ties, report.refused) == (None, "neither position", 3, 7)
+    report = judge_report("judge", first=0, second=0, ties=3, unreadable=7)
+    assert (report.interval, report.leaning, report.ties, report.unreadable) == (None, "neither position", 3, 7)
     assert report.to_json()["first_position"] == {"mean": None, "se": None, "n": 0}

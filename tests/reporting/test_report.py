@@ -34,7 +34,7 @@ def test_kept_and_dropped_add_up_to_the_pairs_made() -> None:
     )
     assert (report.n, report.kept) == (4, 2)
     assert report.dropped == {"empty-solution": 1, "too-long": 1}
-    assert report.marked == {"alludes-to-revision": 2}
+    assert report.marked == {"mentions-revision": 2}
 
 
 def test_a_pair_without_a_chosen_answer_is_counted_and_not_measured() -> None:
@@ -102,10 +102,19 @@ def test_the_json_for_scripts_is_stable() -> None:
     assert content == {
         "run": "runs/a",
         "recipe": "clair",
+        "assessment": {
+            "kept": 1,
+            "of": 2,
+            "cost_usd": 0.25,
+            "cost_per_kept_usd": 0.25,
+            "cues": None,
+            "judges": {},
+            "next": "2 pairs are still to be made: run clairgen generate again.",
+        },
         "n": 2,
         "kept": 1,
         "dropped": {"too-long": 1},
-        "marked": {"alludes-to-revision": 1},
+        "marked": {"mentions-revision": 1},
         "failed": 1,
         "pending": 2,
         "cost_usd": 0.25,

@@ -4,6 +4,8 @@ from clairgen.reporting.surface_features import FEATURES, surface_features
 
 EXAMPLES = {
     "characters": ("four", 4),
+    "leading white space": ("\n a b ", 2),
+    "trailing white space": (" a b\n", 1),
     "words": ("three\nshort words", 3),
     "paragraphs": ("one\n\n\n\ntwo\nlines", 2),
     "bullets": ("- a\n  * b\n• c\n-d\nx - y", 3),

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -43,12 +44,12 @@ async def test_table_names_are_the_stable_face(tmp_path: Path) -> None:
     database.close()
 
 
-async def test_reading_never_migrates_and_names_the_command_that_does(tmp_path: Path) -> None:
+async def test_reading_never_migrates_and_says_that_a_run_was_stopped_before_it_began(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
     run.create()
     sqlite3.connect(run.database).close()
     run.database.touch()
-    with pytest.raises(RunError, match=r"older version; bring it up to date with: clairgen migrate .*run"):
+    with pytest.raises(RunError, match="holds nothing yet: the generate that made it was stopped before it began"):
         await open_reader(run.database)
     assert await migrate(run.path) == (0, VERSION)
     assert await migrate(run.path) == (VERSION, VERSION)
@@ -170,6 +171,27 @@ async def test_an_unfinished_run_in_a_folder_that_is_read_only_is_not_read_witho
         with read_only(run.path), pytest.raises(StoreError, match="check the folder's permissions"):
             async with reading(run):
                 pass
+
+
+async def test_a_run_that_was_killed_before_its_database_had_a_log_is_not_read_until_that_is_rolled_back(
+    tmp_path: Path,
+) -> None:
+    run = await made(tmp_path / "run")
+    with contextlib.closing(sqlite3.connect(run.database, isolation_level=None)) as killed:
+        killed.execute("PRAGMA journal_mode = DELETE")
+        killed.execute("PRAGMA cache_size = 1")  # so that pages are written before the commit
+        killed.execute("BEGIN")
+        killed.execute(
+            "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 999) INSERT INTO meta SELECT i, hex(zeroblob(500)) FROM n"
+        )
+        left = RunDirectory(tmp_path / "left")
+        shutil.copytree(run.path, left.path)
+    assert (left.path / "run.db-journal").stat().st_size > 0
+    with pytest.raises(RunError, match=r"stopped in the middle of a write; .*: clairgen migrate .*left"):
+        await open_reader(left.database)
+    assert await migrate(left.path) == (VERSION, VERSION)
+    async with reading(left) as store:
+        assert await store.metadata.get("7") is None
 
 
 async def test_a_snapshot_is_of_one_moment_and_other_reading_is_not(tmp_path: Path) -> None:

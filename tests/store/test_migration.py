@@ -187,7 +187,7 @@ async def test_a_degraded_pair_keeps_its_requests_findings_and_advice(migrated: 
     assert [row[0] for row in rows(migrated, f"{named} ORDER BY recipe")] == RECIPES
 
 
-async def test_findings_of_a_renamed_filter_have_its_new_name(old_run: RunDirectory) -> None:
+async def test_findings_of_a_renamed_filter_have_its_new_name_and_reason(old_run: RunDirectory) -> None:
     with closing(sqlite3.connect(old_run.database)) as database:
         [(identity,)] = database.execute(
             "SELECT id FROM pairs WHERE recipe = 'clair' AND task_id = 'task-1'"
@@ -200,5 +200,5 @@ async def test_findings_of_a_renamed_filter_have_its_new_name(old_run: RunDirect
     await migrate(old_run.path)
     [stored] = await api.find_pairs(old_run.path, identity)
     assert stored.findings[-1] == Finding(
-        "revision_mention", FilterAction.MARK, "alludes-to-revision", "the revised answer"
+        "revision_mention", FilterAction.MARK, "mentions-revision", "the revised answer"
     )

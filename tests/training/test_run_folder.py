@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.errors import InputError
+from clairgen.errors import InputError, RunError
 from clairgen_train.run_folder import RunFolder
 from tests.cli.commands import clairgen
 from tests.training.small_run import pair, saved_model, written
@@ -35,6 +35,9 @@ async def test_two_processes_never_train_in_one_folder_and_a_kill_releases_it(tm
         refused = await clairgen(*command, *small)
         assert refused.code == 2
         assert f"is being trained by process {holder.pid}; wait until it ends, or name another folder" in refused.err
+        (tmp_path / "out" / "lock").unlink()  # the lock is on the folder as well
+        with pytest.raises(RunError, match="is being trained by process"), RunFolder(tmp_path / "out").locked():
+            pass
     finally:
         holder.kill()
         await holder.wait()

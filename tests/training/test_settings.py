@@ -41,14 +41,36 @@ def test_a_key_of_a_group_leaves_the_others_of_the_file() -> None:
     [
         ({}, "no model is given; use --model"),
         ({"model": "m", "epoch": 3}, "unknown key 'epoch'; did you mean 'epochs'"),
-        ({"model": "m", "objective": "ppo"}, "objective: Input should be 'apo-zero'"),
+        ({"model": "m", "objective": "ppo"}, "the command.s options: objective: .ppo. is given; it must be apo-zero, "),
         ({"model": "m", "batch_size": 3}, "batch_size 3 is not a multiple of device_batch_size 2"),
         ({"model": "m", "objective": "kto", "device_batch_size": 1}, "set device_batch_size to 2 or more"),
         ({"model": "m", "lora": {"target_modules": ["lm_head"]}}, "an adapter on lm_head would not be trained"),
-        ({"model": "m", "learning_rate": 0}, "learning_rate: Input should be greater than 0"),
+        ({"model": "m", "learning_rate": 0}, "learning_rate: 0 is given; it must be a number, above 0"),
     ],
 )
 def test_a_mistake_is_one_sentence(given: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         load_settings(None, given)
     assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_key_is_said_of_the_command_or_of_the_file_that_has_it(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^the command's options: unknown key 'learning_rat'; did you mean 'learning_rate'"
+    ):
+        load_settings(Path("laptop"), {"model": "m", "learning_rat": 1})
+    with pytest.raises(
+        ConfigError, match=r"^the command's options: lora\.rank: 'x' is given; it must be a whole number, abo"
+    ):
+        load_settings(Path("lora"), {"model": "m", "lora": {"rank": "x"}})
+    (file := tmp_path / "own.yaml").write_text("lora: {rnk: 3}\n")
+    with pytest.raises(ConfigError, match=r"^/.*own\.yaml: unknown key 'lora\.rnk'; did you mean 'rank'"):
+        load_settings(file, {"model": "m", "lora": {"rank": 3}})
+
+
+def test_a_name_that_no_shipped_file_has_gets_the_names_and_the_nearest() -> None:
+    known = "the settings that ship are 8gpu, laptop, lora, paper, qlora"
+    with pytest.raises(ConfigError, match=rf"^there is no file labtop, and {known}; did you mean laptop\?$"):
+        load_settings(Path("labtop"), {"model": "m"})
+    with pytest.raises(ConfigError, match=rf"^there is no file zzz, and {known}$"):
+        load_settings(Path("zzz"), {"model": "m"})

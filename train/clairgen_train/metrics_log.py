@@ -8,6 +8,8 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from clairgen.text import counted
+
 _TITLES = {
     "loss": "loss",
     "rewards/margins": "margin",
@@ -31,7 +33,7 @@ class ProgressLog(TrainerCallback):
         """Start the clock."""
         self._began, self._first_step = time.monotonic(), state.global_step
         where = f"continuing at step {state.global_step:,} of" if state.global_step else "training:"
-        say(f"{where} {state.max_steps:,} steps, {state.num_train_epochs} epochs")
+        say(f"{where} {counted(state.max_steps, 'step')}, {counted(state.num_train_epochs, 'epoch')}")
 
     def on_log(
         self,

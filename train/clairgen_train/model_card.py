@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from clairgen.text import counted
 from clairgen_train.settings import Objective, TrainingSettings
 
 EQUATIONS = {
@@ -55,7 +56,7 @@ def card(
         "",
         "## Data",
         "",
-        f"{train['kept']:,} pairs of {_code(facts['data'])}"
+        f"{counted(train['kept'], 'pair')} of {_code(facts['data'])}"
         + (f", subset {_code(facts['subset'])}" if facts["subset"] else "")
         + ".",
         *_counts("Dropped", train["dropped"]),
@@ -97,7 +98,7 @@ def _held_out(metrics: Mapping[str, Any]) -> list[str]:
         )
     ]
     return [
-        f"{metrics['held_out_pairs']} pairs, mean ± standard error at the last step:",
+        f"{counted(metrics['held_out_pairs'], 'pair')}, mean ± standard error at the last step:",
         "",
         "| | |",
         "|---|---|",

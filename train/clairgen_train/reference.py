@@ -12,6 +12,7 @@ from accelerate.utils import broadcast_object_list, is_peft_model
 from trl.models import prepare_deepspeed
 
 from clairgen.errors import InputError
+from clairgen.text import counted
 from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import PairLogProbs, Score, pair_log_probs
 
@@ -63,7 +64,7 @@ class CachedReferences:
                 say("the cached reference log-probabilities do not match the model")
         if not is_cached:
             if accelerator.is_main_process:
-                say(f"computing the reference log-probabilities of {len(pairs):,} pairs, once")
+                say(f"computing the reference log-probabilities of {counted(len(pairs), 'pair')}, once")
             log_probs = self._log_probs(pairs, trainer, score)
             if accelerator.is_local_main_process:
                 _write(log_probs, file)

@@ -37,37 +37,42 @@ class RunFolder:
         return (self.path / _RESULT).is_file()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[int]:
-        """Hold the folder's lock, which the kernel releases even at `kill -9`; gives its file descriptor.
+    def locked(self) -> Iterator[tuple[int, ...]]:
+        """Hold the folder's lock, which the kernel releases even at `kill -9`; gives its file descriptors.
 
-        A child process that gets the descriptor (`pass_fds`) holds the lock as well. Raises RunError if another process holds it,
-        InputError for a folder that cannot be used.
+        The lock is on the folder itself and on the file `lock` in it, which says who holds it and may be deleted. A child process
+        that gets the descriptors (`pass_fds`) holds the lock as well. Raises RunError if another process holds it, InputError for
+        a folder that cannot be used.
         """
         if not self.is_begun:
             self._require_free()
-        try:
-            handle = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise InputError(
-                f"the folder {self.path} cannot be written: {error.strerror}; check its permissions"
-            ) from error
-        try:
-            self._acquire(handle)
-            yield handle
-        finally:
-            os.close(handle)
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+                stack.callback(os.close, folder)
+                file = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+                stack.callback(os.close, file)
+            except OSError as error:
+                raise InputError(
+                    f"the folder {self.path} cannot be written: {error.strerror}; check its permissions"
+                ) from error
+            for handle in (folder, file):
+                self._acquire(handle, file)
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk: the lock is held all the same, without the holder's number
+                os.ftruncate(file, 0)
+                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+            yield folder, file
 
-    def _acquire(self, handle: int) -> None:
+    def _acquire(self, handle: int, file: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             raise RunError(
                 f"{self.path} is being trained by process {holder}; wait until it ends, or name another folder"
             ) from error
-        with contextlib.suppress(OSError):  # a full disk: the lock is held all the same, without the holder's number
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
 
     def open(self, settings: TrainingSettings, data: str) -> list[str]:
         """Check that a run can begin here or continue as it began; returns sentences to show about what changed.

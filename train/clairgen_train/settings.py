@@ -1,17 +1,20 @@
 """The settings of a training run, every key explained, and its objectives; the defaults are the paper's (section 5.2)."""
 
 import enum
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from rapidfuzz import process
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]
+_OPTIONS = "the command's options"
 
 
 class Objective(enum.StrEnum):
@@ -193,13 +196,11 @@ def load_settings(path: Path | None, given: dict[str, Any]) -> TrainingSettings:
 
     Raises ConfigError with one sentence.
     """
-    source, content = "settings", {}
+    file, content = "the settings", {}
     if path is not None:
-        shipped = CONFIGS / f"{path.name.removesuffix('.yaml')}.yaml"
-        if not path.exists() and path.parent == Path() and shipped.is_file():
-            path = shipped
-        source = str(path)
-        content = mapping(read_text(path), TrainingSettings, source)
+        path = _settings_file(path)
+        file = str(path)
+        content = mapping(read_text(path), TrainingSettings, file)
     merged = content | given
     for name, group in given.items():  # a key of a group leaves the file's other keys of that group alone
         before = content.get(name)
@@ -207,7 +208,36 @@ def load_settings(path: Path | None, given: dict[str, Any]) -> TrainingSettings:
             merged[name] = before | group
     if "model" not in merged:
         raise ConfigError("no model is given; use --model with a folder or a name on the hub")
+
+    def source(keys: Sequence[str]) -> str:
+        """Where these keys are from: only a file that is wrong by itself is named for it."""
+        of_command = [key for key in keys if _is_given(key, given)]
+        return file if not of_command else _OPTIONS if len(of_command) == len(keys) else f"{file} and {_OPTIONS}"
+
     return validated(merged, TrainingSettings, source)
+
+
+def _settings_file(path: Path) -> Path:
+    """The file that a path or the name of a shipped one stands for. Raises ConfigError for a name that no file has."""
+    if path.exists() or path.parent != Path():
+        return path
+    shipped = {file.stem: file for file in sorted(CONFIGS.glob("*.yaml"))}
+    name = path.name.removesuffix(".yaml")
+    if name in shipped:
+        return shipped[name]
+    near = process.extractOne(name, list(shipped), score_cutoff=60)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise ConfigError(f"there is no file {path}, and the settings that ship are {', '.join(shipped)}{hint}")
+
+
+def _is_given(key: str, given: Mapping[str, Any]) -> bool:
+    """Whether a key such as `lora.rank` is among what the command was given."""
+    inner: Any = given
+    for part in key.split("."):
+        if not isinstance(inner, Mapping) or part not in inner:
+            return inner is not given and not isinstance(inner, Mapping)
+        inner = inner[part]
+    return True
 
 
 def settings_yaml(settings: TrainingSettings) -> str:

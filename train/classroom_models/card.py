@@ -72,8 +72,8 @@ Right answers by kind, in per cent, with 95% intervals:
 
 ### The teacher as judge
 
-Pairs of answers of which exactly one is right, each judged in both orders. Seat bias is how often the first place is chosen
-over both orders; a fair judge is at 50.
+Pairs of answers of which exactly one is right, each judged in both orders. Position bias shows in how often the first position
+is chosen over both orders; an unbiased judge is at 50.
 
 {judge}
 
@@ -229,7 +229,7 @@ def _judge(judgements: Sequence[Judged]) -> str:
     for source in list(sources)[1:]:
         sources[source] = [judged for judged in judgements if judged.source == source]
     return table(
-        ("pairs", "n", "right, the right one first", "right, the right one second", "right in both", "first place"),
+        ("pairs", "n", "right, the right one first", "right, the right one second", "right in both", "first position"),
         (
             (
                 source,

@@ -13,13 +13,13 @@ from clairgen.reporting.shortcut_audit import Audit
 MOST_BARS = 12
 
 
-def histogram_svg(histogram: Histogram, shown: range) -> Markup:
-    """A histogram of kept pairs with the dropped ones stacked above, over the bins of `shown`."""
+def histogram_svg(histogram: Histogram, shown: range, published: float | None = None) -> Markup:
+    """A histogram of kept pairs with the dropped ones stacked above, over the bins of `shown`; `published` is a line."""
     scale = histogram.scale
     bars = [
         {
-            "from": scale.lowest + scale.step * number,
-            "to": scale.lowest + scale.step * (number + 1),
+            "from": scale.start(number),
+            "to": scale.start(number) + scale.step,
             "pairs": counts[number],
             "outcome": outcome,
             "order": order,
@@ -28,29 +28,51 @@ def histogram_svg(histogram: Histogram, shown: range) -> Markup:
         for number in shown
         if counts[number]
     ]
-    ends = [scale.lowest + scale.step * shown.start, scale.lowest + scale.step * shown.stop]
+    ends = [scale.start(shown.start), scale.start(shown.stop)]
     axis: dict[str, Any] = {"title": scale.title, "grid": False, "labelFlush": False, "labelOverlap": "greedy"}
     if scale.logarithmic:
-        powers = range(math.ceil(ends[0]), math.floor(ends[1]) + 1)
+        lowest = max(scale.lowest, ends[0])
+        powers = range(math.ceil(lowest), math.floor(ends[1]) + 1)
         every = 2 if len(powers) > 8 else 1
-        axis["labelExpr"] = "format(pow(2, datum.value), datum.value < 0 ? '.3~f' : ',d')"
-        axis["values"] = [power for power in powers if power % every == 0]
+        zero = f"datum.value < {scale.lowest} ? '0' : " if scale.zero_bin else ""
+        axis["labelExpr"] = f"{zero}format(pow(2, datum.value), datum.value < 0 ? '.3~f' : ',d')"
+        of_zero = [scale.start(0) + scale.step / 2] if scale.zero_bin and shown.start == 0 else []
+        axis["values"] = of_zero + [power for power in powers if power % every == 0]
     else:
         axis["values"] = [ends[0] + (ends[1] - ends[0]) * fifth / 5 for fifth in range(6)]
-    return layers_svg(
-        bars,
-        [{"mark": {"type": "bar", "binSpacing": 1}, "encoding": {
-            "x": {"field": "from", "type": "quantitative", "bin": {"binned": True, "step": scale.step},
-                  "scale": {"domain": ends}, "axis": axis},
-            "x2": {"field": "to"},
-            "y": {"field": "pairs", "type": "quantitative",
-                  "axis": {"title": "pairs", "tickCount": 4, "tickMinStep": 1, "minExtent": 34}},
-            "color": color_encoding("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
-            "order": {"field": "order"},
-        }}],
-        width=360,
-        height=190,
-    )  # fmt: skip
+    x = {"field": "from", "type": "quantitative", "bin": {"binned": True, "step": scale.step},
+         "scale": {"domain": ends}, "axis": axis}  # fmt: skip
+    ticks = whole_ticks(max((histogram.kept[number] + histogram.dropped[number] for number in shown), default=0))
+    counts = {"title": "pairs", "format": ",d", "values": ticks, "minExtent": 34}
+    layers: list[dict[str, Any]] = [
+        {
+            "mark": {"type": "bar", "binSpacing": 1},
+            "encoding": {
+                "x": x,
+                "x2": {"field": "to"},
+                "y": {
+                    "field": "pairs",
+                    "type": "quantitative",
+                    "axis": counts,
+                    "scale": {"domain": [0, ticks[-1]], "nice": False},
+                },
+                "color": color_encoding("outcome", {"kept": "var(--accent)", "dropped": "var(--muted)"}),
+                "order": {"field": "order"},
+            },
+        }
+    ]
+    if published is not None:
+        line = {"type": "rule", "color": "var(--text)", "strokeWidth": 1.5, "strokeDash": [4, 3]}
+        once: dict[str, Any] = {"values": [{}]}  # not for each row of the bars
+        layers.append({"data": once, "mark": line, "encoding": {"x": {"datum": scale.position(published)}}})
+    return layers_svg(bars, layers, width=360, height=190)
+
+
+def whole_ticks(most: int) -> list[int]:
+    """About four whole numbers from 0 to at least `most`, a round step apart."""
+    power = 10 ** max(len(str(max(most, 1))) - 2, 0)
+    step = next(factor * power for factor in (1, 2, 5, 10, 20, 50, 100) if 4 * factor * power >= most)
+    return [step * number for number in range(max(-(-most // step), 1) + 1)]
 
 
 def shift_svg(audit: Audit) -> Markup:
@@ -95,11 +117,16 @@ def shift_svg(audit: Audit) -> Markup:
     )
 
 
-def filled(histograms: Sequence[Histogram]) -> range:
-    """The range of bins, from first to last, that any of these histograms (all on one scale) fills; all bins if none does."""
+def filled(histograms: Sequence[Histogram], published: Sequence[float] = ()) -> range:
+    """The range of bins, from first to last, that any of these histograms (all on one scale) fills; all bins if none does.
+
+    The bins of published values are in it as well.
+    """
     used = [
         number for one in histograms for number in range(one.scale.count) if one.kept[number] or one.dropped[number]
     ]
+    if used:
+        used += [histograms[0].scale.bin(value) for value in published]
     count = histograms[0].scale.count
     return range(min(used), max(used) + 1) if used and histograms[0].scale.logarithmic else range(count)
 

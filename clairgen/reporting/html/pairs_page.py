@@ -12,7 +12,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clairgen.records import Pair, StoredPair
+from clairgen.records import Finding, Pair, StoredPair
+from clairgen.reporting.comparison import (
+    Line,
+    assessment_lines,
+    by_recipe,
+    contrast_lines,
+    next_steps,
+    outcome_lines,
+    retried_words,
+    runs_of,
+)
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
 from clairgen.reporting.html.frame import asset, rendered, write_html
@@ -20,6 +30,7 @@ from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
+from clairgen.text import counted
 
 _LONGEST = 20_000
 _CODES = {DiffOp.KEPT: 0, DiffOp.REMOVED: 1, DiffOp.ADDED: 2}
@@ -85,10 +96,14 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "levenshtein": None if contrast is None else contrast.levenshtein,
         "ratio": None if contrast is None or contrast.length_ratio is None else round(contrast.length_ratio, 3),
         "findings": [
-            plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
-            for found in stored.findings
+            *([f"failed check: {plain_text(outcome.failed_check)}"] if outcome.failed_check is not None else []),
+            *(_finding(found) for found in stored.findings),
         ],
     }
+
+
+def _finding(found: Finding) -> str:
+    return plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
 
 
 def _shown(text: str) -> str:
@@ -106,11 +121,17 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     rows = [row for one in drawn for row in one.rows()]
     values = {
         "reports": reports,
+        "rows": {recipe: [one for one in row if one is not None] for recipe, row in by_recipe(reports).items()},
         "several_runs": len({report.run for report in reports}) > 1,
+        "run_titles": [f"#{run}" for run in runs_of(reports)],
+        "comparisons": comparisons(reports),
+        "counted": counted,
+        "retried_words": retried_words,
+        "next_steps": list(next_steps(reports)),
         "table_1": TABLE_1,
         "table_1_source": TABLE_1_SOURCE,
         "charts": _charts(reports),
-        "shifts": [None if report.audit is None else shift_svg(report.audit) for report in reports],
+        "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
         "shown": len(rows),
@@ -126,15 +147,39 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     )
 
 
-def _charts(reports: Sequence[RecipeReport]) -> list[list[Markup]]:
+def comparisons(reports: Sequence[RecipeReport]) -> dict[str, dict[str, list[Line]]]:
+    """For the tables that have a column for each run, their lines by recipe; recipes without a line are left out."""
+    kinds = {"short": assessment_lines, "contrast": contrast_lines, "outcomes": outcome_lines}
+    rows = by_recipe(reports)
+    return {
+        kind: {recipe: found for recipe, row in rows.items() if (found := lines(row))} for kind, lines in kinds.items()
+    }
+
+
+def _key(report: RecipeReport) -> tuple[str, str]:
+    return report.run, report.recipe
+
+
+def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Markup]]:
     """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare."""
     if not reports:
-        return []
-    ranges = [filled(one_scale) for one_scale in zip(*(report.histograms for report in reports), strict=True)]
-    return [
-        [histogram_svg(histogram, shown) for histogram, shown in zip(report.histograms, ranges, strict=True)]
-        for report in reports
+        return {}
+    published = [TABLE_1[report.recipe].means for report in reports if report.recipe in TABLE_1]
+    ranges = [
+        filled(one_scale, [value for values in published if (value := values[at]) is not None])
+        for at, one_scale in enumerate(zip(*(report.histograms for report in reports), strict=True))
     ]
+    return {
+        _key(report): [
+            histogram_svg(histogram, shown, value)
+            for histogram, shown, value in zip(report.histograms, ranges, _published(report.recipe), strict=True)
+        ]
+        for report in reports
+    }
+
+
+def _published(recipe: str) -> tuple[float | None, ...]:
+    return TABLE_1[recipe].means if recipe in TABLE_1 else (None, None, None)
 
 
 def _json(rows: list[dict[str, Any]]) -> Markup:

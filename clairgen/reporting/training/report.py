@@ -33,6 +33,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic
 from clairgen.reporting.training.diagnostics.registry import diagnostics
 from clairgen.reporting.training.trajectory import Floats, Trajectory
 from clairgen.stats import Estimate
+from clairgen.text import counted, one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,12 @@ class TrainingReport:
     """A trajectory with its figures and diagnostics."""
 
     trajectory: Trajectory
+
+    def __repr__(self) -> str:
+        run = self.trajectory
+        names = [one.name for one in self.diagnostics] or ["no finding"]
+        counts = (counted(len(run.pair_ids), "pair"), counted(len(run.steps), "measurement"))
+        return one_line_repr(self, f"{run.objective} in {run.run}", *counts, *names)
 
     @cached_property
     def measurements(self) -> list[Measurement]:

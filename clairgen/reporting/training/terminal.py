@@ -12,6 +12,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Diagn
 from clairgen.reporting.training.diagnostics.registry import cautions, differing_settings
 from clairgen.reporting.training.report import Measurement, TrainingReport
 from clairgen.stats import Estimate
+from clairgen.text import counted
 
 MOST_ROWS = 5
 _GAP = 3
@@ -86,7 +87,7 @@ def _table(report: TrainingReport, console: Console) -> Table:
     for one in few(report.measurements):
         table.add_row(*(Text("\n").join(map(Text, lines)) for lines in _cells(one)))
     table.width = console.measure(table, options=console.options.update(width=_WIDEST)).maximum
-    pairs = f"{len(trajectory.pair_ids):,} pairs, beta {trajectory.beta:g}"
+    pairs = f"{counted(len(trajectory.pair_ids), 'pair')}, beta {trajectory.beta:g}"
     table.title = Text("\n").join(
         [
             safe_line(shortened(trajectory.objective, 60), "bold not italic"),

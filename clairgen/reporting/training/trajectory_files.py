@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from clairgen.errors import InputError
 from clairgen.reporting.sanitize import shortened
 from clairgen.reporting.training.trajectory import Floats, Trajectory
+from clairgen.text import counted
 
 SETTINGS_FILE = "training.yaml"
 _LARGEST_BYTES = 1_000_000
@@ -174,8 +175,8 @@ def _measured(
     rows = len(step_of)
     if shape[0] * shape[1] > 4 * rows:
         raise InputError(
-            f"{path} is not a trajectory: its steps measure different pairs ({shape[1]:,} pairs, {shape[0]:,} steps, only "
-            f"{rows:,} rows); {_OTHER}"
+            f"{path} is not a trajectory: its steps measure different pairs ({counted(shape[1], 'pair')}, "
+            f"{counted(shape[0], 'step')}, only {counted(rows, 'row')}); {_OTHER}"
         )
     measured = np.zeros(shape, np.bool_)
     measured[step_of, pair_of] = True

@@ -9,8 +9,9 @@ import pytest
 
 from clairgen.errors import InputError
 from clairgen.records import Answer, ParseStatus, Task, Undecided
+from clairgen.reporting.html.charts import filled, histogram_svg, whole_ticks
 from clairgen.reporting.html.pairs_page import PairSample, page, write_page
-from clairgen.reporting.pair_metrics import MetricEstimates
+from clairgen.reporting.pair_metrics import SCALES, Histogram, MetricEstimates
 from clairgen.reporting.position_bias import judge_report
 from clairgen.reporting.shortcut_audit import Audit, FeatureShift
 from clairgen.stats import Estimate
@@ -28,7 +29,7 @@ def test_all_figures_of_the_report_stand_in_the_page() -> None:
     shift = FeatureShift("bold", Estimate(1.25, 0.2, 36), 0.71, 0.12, True)
     report = replace(
         report_of("clair"),
-        judges=(judge_report("judge", first=70, second=30, ties=2, refused=1),),
+        judges=(judge_report("judge", first=70, second=30, ties=2, unreadable=1),),
         audit=Audit(36, 0.734, (0.601, 0.822), (shift,)),
         retried=5,
         failed_checks={"too-long": 2},
@@ -105,3 +106,29 @@ def test_a_very_long_answer_is_cut_and_says_so() -> None:
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent/x\.html cannot be written"):
         write_page(tmp_path / "absent" / "x.html", [report_of("clair")], [])
+
+
+@pytest.mark.parametrize(
+    ("most", "ticks"),
+    [
+        (0, [0, 1]),
+        (1, [0, 1]),
+        (3, [0, 1, 2, 3]),
+        (5, [0, 2, 4, 6]),
+        (10, [0, 5, 10]),
+        (274, [0, 100, 200, 300]),
+        (1112, [0, 500, 1000, 1500]),
+    ],
+)
+def test_counts_stand_at_whole_numbers(most: int, ticks: list[int]) -> None:
+    assert whole_ticks(most) == ticks
+
+
+def test_a_chart_of_few_pairs_has_whole_counts_the_bin_of_zero_and_the_papers_mean() -> None:
+    histogram = Histogram(SCALES[1], (0, *[0] * 4, 2, *[0] * 29), (1, *[0] * 34))
+    svg = histogram_svg(histogram, filled([histogram], [1108]), 1108)
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+    assert labels.count("0") == 2  # of edits and of pairs
+    assert {"1", "2", "1,024"} <= set(labels)
+    assert not any("." in label for label in labels)
+    assert svg.count("stroke-dasharray") == 1

@@ -56,7 +56,7 @@ def test_findings_stand_below_under_their_run_and_name(four: list[TrainingReport
 
 def test_a_run_of_one_measurement_and_one_pair_is_shown(tmp_path: Path) -> None:
     text = printed(TrainingReport(trajectory(tmp_path, Planned(pairs=1, measurements=1))))
-    assert "There is one measurement of 1 pairs." in " ".join(text.split())
+    assert "There is one measurement of 1 pair." in " ".join(text.split())
 
 
 def test_hostile_names_do_no_harm(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     CONFIDENCE,
     Diagnostic,
     between,
+    clear_change,
     figure,
     interval_words,
     objective_value,
 )
 from clairgen.reporting.training.trajectory import Bools, Floats, MeanChange, Trajectory, mean_change
+from clairgen.text import counted
 
 CONFIDENCE_OF_NO_CHANGE = 0.95
 """Lower than for other rules: here a wide interval is what raises the finding."""
@@ -31,10 +33,25 @@ def no_change(trajectory: Trajectory) -> Diagnostic | None:
     change = mean_change(values[-1] - values[0], CONFIDENCE_OF_NO_CHANGE) if len(values) > 1 else None
     if change is None or not change.is_unclear:
         return None
+    seen = (
+        f"The {what} changed by {figure(change.mean)} (95% interval {figure(change.low)} to {figure(change.high)}, "
+        f"{counted(change.n, 'pair')}) {between(trajectory)}, which is compatible with no change at all"
+    )
+    moved = clear_change(trajectory.chosen_logps)
+    if moved is not None:
+        went = "rose" if moved.mean > 0 else "fell"
+        return Diagnostic(
+            "no_change",
+            f"{seen}, although the log-likelihood of chosen answers {went} by {figure(abs(moved.mean))} nats per answer.",
+            "Training moves both answers of a pair alike: they may differ in too little, or the better one is not always chosen.",
+            "Try pairs that differ where it matters (`clairgen report RUN` shows their contrast), and look at some of them with "
+            "`clairgen show RUN`.",
+            trajectory.steps[-1],
+            change.figures,
+        )
     return Diagnostic(
         "no_change",
-        f"The {what} changed by {figure(change.mean)} (95% interval {figure(change.low)} to {figure(change.high)}, "
-        f"{change.n:,} pairs) {between(trajectory)}, which is compatible with no change at all.",
+        f"{seen}.",
         "The learning rate may be too low, the steps too few, the weights not trained at all (a frozen adapter), the answers "
         "identical after truncation, or the held-out pairs too few to show a small change.",
         "Try a higher learning rate, more epochs, or more held-out pairs.",

@@ -1,12 +1,13 @@
 """What a diagnostic is: an observation, what it may mean and what to try; and what each objective is expected to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
 from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
+from clairgen.text import counted
 
 CONFIDENCE = 0.99
 """The confidence of each rule's interval: with about eight rules, noise raises a finding in fewer than one run of twenty."""
@@ -33,6 +34,12 @@ class Diagnostic:
     step: int
     figures: Mapping[str, float]
     kind: DiagnosticKind = DiagnosticKind.WARNING
+
+    def with_the_cause_of(self, other: "Diagnostic") -> "Diagnostic":
+        """The same observation without a cause and an advice of its own."""
+        return replace(
+            self, may_mean=f"This has the same cause as {other.name}.", to_try=f"Follow the advice of {other.name}."
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The stable object of `report --training --json`."""
@@ -87,6 +94,12 @@ def overall(values: Floats) -> MeanChange | None:
     return mean_change(values[-1] - values[0], CONFIDENCE)
 
 
+def clear_change(logps: Floats) -> MeanChange | None:
+    """The change of log-likelihoods, if it is significant and large enough to report."""
+    change = overall(logps)
+    return change if change and not change.is_unclear and abs(change.mean) >= LEAST_NATS else None
+
+
 def objective_value(trajectory: Trajectory) -> tuple[str, Floats]:
     """The quantity that the objective increases, with its name: the margin, or under SFT the log-likelihood of chosen."""
     if trajectory.objective == "sft":
@@ -98,7 +111,7 @@ def interval_words(change: MeanChange) -> str:
     """The interval and its n in parentheses; for a decrease, as sizes of the decrease."""
     low, high = (-change.high, -change.low) if change.mean < 0 else (change.low, change.high)
     ends = f"{figure(low, change.mean)} to {figure(high, change.mean)}"
-    return f"({100 * change.confidence:.4g}% interval {ends}, {change.n:,} pairs)"
+    return f"({100 * change.confidence:.4g}% interval {ends}, {counted(change.n, 'pair')})"
 
 
 def figure(value: float, like: float | None = None) -> str:

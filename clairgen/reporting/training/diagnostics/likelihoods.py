@@ -7,12 +7,13 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     DiagnosticKind,
     Direction,
     between,
+    clear_change,
     expected_direction,
     figure,
     interval_words,
-    overall,
 )
-from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
+from clairgen.reporting.training.trajectory import MeanChange, Trajectory, mean_change
+from clairgen.text import counted
 
 MOST_FROM_ONE_SIDE = 0.9
 """A margin is one-sided if clearly more than nine tenths of it come from one side; under APO-zero both sides are pushed
@@ -25,7 +26,7 @@ def chosen_falls(trajectory: Trajectory) -> Diagnostic | None:
     Rule: the mean change over pairs is below -LEAST_NATS and its interval below 0.
     """
     said = expected_direction(trajectory).chosen
-    change = _clear(trajectory.chosen_logps)
+    change = clear_change(trajectory.chosen_logps)
     if change is None or change.mean > 0 or not (said is Direction.UP or trajectory.objective == "dpo"):
         return None
     seen = _seen("chosen", "fell", change, trajectory)
@@ -54,7 +55,7 @@ def chosen_falls(trajectory: Trajectory) -> Diagnostic | None:
 
 def chosen_rises(trajectory: Trajectory) -> Diagnostic | None:
     """The log-likelihood of chosen answers rose although APO-down should lower it; the mirror image of chosen_falls."""
-    change = _clear(trajectory.chosen_logps)
+    change = clear_change(trajectory.chosen_logps)
     if change is None or change.mean < 0 or expected_direction(trajectory).chosen is not Direction.DOWN:
         return None
     return Diagnostic(
@@ -72,7 +73,7 @@ def chosen_rises(trajectory: Trajectory) -> Diagnostic | None:
 def rejected_rises(trajectory: Trajectory) -> Diagnostic | None:
     """The log-likelihood of rejected answers rose; a warning where the objective should lower it, a remark under DPO."""
     said = expected_direction(trajectory).rejected
-    change = _clear(trajectory.rejected_logps)
+    change = clear_change(trajectory.rejected_logps)
     if change is None or change.mean < 0 or not (said is Direction.DOWN or trajectory.objective == "dpo"):
         return None
     means = (
@@ -116,7 +117,7 @@ def one_sided(trajectory: Trajectory) -> Diagnostic | None:
             return Diagnostic(
                 "one_sided",
                 f"{share:.0%} of the margin's growth by {figure(margin.mean)} {between(trajectory)} comes from {side} answers "
-                f"{words}, clearly more than {MOST_FROM_ONE_SIDE:.0%} (at {CONFIDENCE:.0%} over {margin.n:,} pairs).",
+                f"{words}, clearly more than {MOST_FROM_ONE_SIDE:.0%} (at {CONFIDENCE:.0%} over {counted(margin.n, 'pair')}).",
                 "The model learns what not to write and not what to write."
                 if side == "rejected"
                 else "The model copies chosen answers, as SFT would, and does not learn what is wrong with rejected ones.",
@@ -127,12 +128,6 @@ def one_sided(trajectory: Trajectory) -> Diagnostic | None:
                 DiagnosticKind.WARNING if anchored else DiagnosticKind.REMARK,
             )
     return None
-
-
-def _clear(logps: Floats) -> MeanChange | None:
-    """The change of log-likelihoods, if it is significant and large enough to report."""
-    change = overall(logps)
-    return change if change and not change.is_unclear and abs(change.mean) >= LEAST_NATS else None
 
 
 def _seen(side: str, went: str, change: MeanChange, trajectory: Trajectory) -> str:

@@ -10,6 +10,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     interval_words,
 )
 from clairgen.reporting.training.trajectory import Trajectory, mean_change
+from clairgen.text import counted
 
 FEWEST_PAIRS = 10
 """With fewer pairs, a t interval depends on every single one."""
@@ -27,8 +28,8 @@ def not_finite(trajectory: Trajectory) -> Diagnostic | None:
     at_last = int(broken[-1].sum())
     return Diagnostic(
         "not_finite",
-        f"{count:,} of {of:,} measurements of a pair are NaN, infinite or empty, the first {int(broken[first].sum()):,} at step "
-        f"{trajectory.steps[first]:,}; {at_last:,} at the last step; all means exclude them.",
+        f"NaN, infinite or empty: {count:,} of {counted(of, 'measurement')} of a pair, the first {int(broken[first].sum()):,} at "
+        f"step {trajectory.steps[first]:,}; {at_last:,} at the last step; all means exclude them.",
         "Numbers overflowed: because of fp16, or because of a learning rate so high that the weights diverged.",
         "Use a checkpoint before that step; try bf16 or fp32, a lower learning rate, gradient clipping."
         if first
@@ -45,7 +46,7 @@ def too_few(trajectory: Trajectory) -> Diagnostic | None:
         return None
     return Diagnostic(
         "too_few",
-        f"There {'is one measurement' if steps == 1 else f'are {steps:,} measurements'} of {pairs:,} pairs.",
+        f"There {'is one measurement' if steps == 1 else f'are {steps:,} measurements'} of {counted(pairs, 'pair')}.",
         "A change takes two measurements, and fewer than ten pairs show it badly: the absence of other findings means little.",
         "Try more held-out pairs (the paper has 100), and a run that reaches the end of an epoch.",
         trajectory.steps[-1],

@@ -12,26 +12,44 @@ from clairgen.reporting.training.trajectory import Trajectory
 RULES: MappingProxyType[str, Callable[[Trajectory], Diagnostic | None]] = MappingProxyType(
     {
         "not_finite": not_finite,
-        "too_few": too_few,
-        "no_change": no_change,
+        "margin_falls": margin_falls,
         "chosen_falls": chosen_falls,
         "chosen_rises": chosen_rises,
         "rejected_rises": rejected_rises,
-        "one_sided": one_sided,
         "saturated": saturated,
-        "margin_falls": margin_falls,
+        "one_sided": one_sided,
+        "no_change": no_change,
         "length_drift": length_drift,
+        "too_few": too_few,
     }
 )
-"""Each rule under the name of its finding, in the order in which findings are reported."""
+"""Each rule under the name of its finding, the most severe first."""
+_OF_THEIR_OWN = frozenset({"length_drift", "too_few"})
+"""Findings about something else than where training moved the likelihoods, so that they have a cause of their own."""
 
 
 def diagnostics(trajectory: Trajectory) -> list[Diagnostic]:
-    """The findings of all rules, warnings first; if a side moved the wrong way, a one-sided margin is not reported as well."""
+    """The findings of all rules, warnings first and the most severe of them first.
+
+    Findings about where training moved the likelihoods have one cause: the most severe one says what it may mean and what to try,
+    the others refer to it. What it contradicts is left out: that nothing changed, or that a margin is one-sided, if a side moved
+    the wrong way.
+    """
     found = [one for rule in RULES.values() if (one := rule(trajectory)) is not None]
-    if {"chosen_falls", "rejected_rises"} & {one.name for one in found}:
-        found = [one for one in found if one.name != "one_sided"]
-    return sorted(found, key=lambda one: one.kind is DiagnosticKind.REMARK)
+    found.sort(key=lambda one: one.kind is DiagnosticKind.REMARK)
+    moved = [one for one in found if one.name not in _OF_THEIR_OWN]
+    if not moved:
+        return found
+    excluded = set()
+    if moved[0].name != "no_change":
+        excluded.add("no_change")
+    if {"chosen_falls", "rejected_rises"} & {one.name for one in moved}:
+        excluded.add("one_sided")
+    return [
+        one if one is moved[0] or one.name in _OF_THEIR_OWN else one.with_the_cause_of(moved[0])
+        for one in found
+        if one.name not in excluded
+    ]
 
 
 def cautions(trajectories: Sequence[Trajectory]) -> list[str]:

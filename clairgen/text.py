@@ -1,0 +1,15 @@
+"""Small things about texts for people: a count with its noun, and what a value's repr says on one line."""
+
+_LONGEST_REPR = 199
+
+
+def counted(count: int, singular: str, plural: str | None = None) -> str:
+    """A count with its noun: `1 pair`, `1,204 pairs`; `plural` is for a noun that does not only take an s."""
+    return f"{count:,} {singular if count == 1 else plural or f'{singular}s'}"
+
+
+def one_line_repr(value: object, of: object, *facts: str) -> str:
+    """What the repr of a value says: its class, what it is `of`, and facts, on one line that is shortened where it is long."""
+    line = f"<{type(value).__name__} of {of!s}: {', '.join(facts)}"
+    line = "".join(character if character.isprintable() else "?" for character in line)
+    return f"{line}>" if len(line) < _LONGEST_REPR else f"{line[: _LONGEST_REPR - 2]}…>"
