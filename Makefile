@@ -36,8 +36,8 @@ check: lint types floors docs test  ## all that a commit must pass
 coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branches they go through (also in coverage.xml)
 	$(BIN)/pytest --cov --cov-report=term --cov-report=xml
 
-fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed: what is exported is whole (a few minutes)
-	FUZZ_ANSWERS=20000 $(BIN)/python -m pytest -q tests/pipeline/test_dialects.py
+fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed, and parsers and filters on long texts (a few minutes)
+	FUZZ_ANSWERS=20000 FUZZ_TEXT_LENGTH=100000 $(BIN)/python -m pytest -q tests/pipeline/test_dialects.py tests/test_linear.py
 
 kill-trial: $(VENV)/.installed-dev  ## kill -9, KILLS times, over all that writes a run: nothing is lost, nothing paid for twice (an hour)
 	$(BIN)/python -m tests.durability --kills $(KILLS)

@@ -25,6 +25,7 @@ TOO_LONG: Final = "too-long-to-measure"
 """The reason of a failed task whose texts are too long to be parsed, measured or filtered."""
 
 _SIZE_BYTES = 8
+_SECONDS_TO_END = 5.0
 _SERVE = "from clairgen.long_texts import serve; serve()"
 
 Arguments = ParamSpec("Arguments")
@@ -93,6 +94,8 @@ class Workers:
                 await _end(process)
                 raise _too_long(characters(*args, *kwargs.values()), self._time_limit_seconds) from error
             except (asyncio.IncompleteReadError, ConnectionError) as error:
+                with contextlib.suppress(TimeoutError):  # it is ending; killed meanwhile, its exit code could be lost
+                    await asyncio.wait_for(process.wait(), _SECONDS_TO_END)
                 await _end(process)
                 size = characters(*args, *kwargs.values())
                 detail = f"the process for texts of {size:,} characters ended with {process.returncode}: out of memory?"

@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
 from tests.scripted import Reply, said
@@ -48,7 +46,7 @@ def config_text(url: str, tasks: Path, **changes: Any) -> str:  # noqa: ANN401 -
             content["models"][name] = content["models"].get(name, {}) | value
         else:
             content[name] = value
-    return yaml.safe_dump(content)
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)  # is YAML too
 
 
 def write_tasks(path: Path, prompts: Iterable[object]) -> Path:

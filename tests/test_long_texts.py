@@ -11,6 +11,8 @@ from clairgen.metrics.contrast import character_levenshtein, contrast
 from clairgen.parsing.revision import parse_revision
 from clairgen.parsing.verdict import parse_verdict
 
+pytestmark = pytest.mark.process
+
 LONG = "a long text " * (LONG_CHARACTERS // 6)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
+import yaml
 
 import clairgen
 from clairgen import api
@@ -25,7 +26,7 @@ from clairgen.pipeline.refilter import filter_pairs
 from clairgen.plugins import Registry
 from clairgen.records import FilterAction, Finding
 from tests.cli.commands import clairgen as command
-from tests.cli.commands import process
+from tests.cli.commands import interpreter
 from tests.filters.pairs import pair
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -95,10 +96,8 @@ def regretful() -> Callable[[dict[str, Any]], Reply]:
 async def test_the_plugin_of_the_guide_makes_filters_reports_and_exports_pairs(brevity: Path, tmp_path: Path) -> None:
     tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(4)), tmp_path / "run"
     async with ScriptedEndpoint(regretful()) as endpoint:
-        text = config_text(endpoint.url, tasks, recipes=[])
-        (tmp_path / "config.yaml").write_text(
-            text.replace("recipes: []\n", "") + block("config.yaml"), encoding="utf-8"
-        )
+        shown = yaml.safe_load(block("config.yaml"))
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, **shown), encoding="utf-8")
         summary = await clairgen.generate(clairgen.load_config(tmp_path / "config.yaml"), run)
     assert summary.statuses == {"shorter-preferred": {"made": 4}}
     [report] = await clairgen.report(run)
@@ -227,9 +226,13 @@ async def test_a_broken_plugin_is_named_where_it_is_used_and_disturbs_nothing_el
     environment = {"PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])}
     async with ScriptedEndpoint(played) as endpoint:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["own"]))
-        broken = await process("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
+        broken = await interpreter(
+            "generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment
+        )
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["clair"]))
-        good = await process("generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment)
+        good = await interpreter(
+            "generate", tmp_path / "config.yaml", "--run", tmp_path / "run", environment=environment
+        )
     assert broken.code == 2
     assert broken.err.startswith(
         "Error: the plugin broken-plugin 0.1.0: the recipe 'own' (broken_plugin:OWN) cannot be loaded (RuntimeError: no); fix"

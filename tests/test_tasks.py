@@ -187,6 +187,7 @@ def test_csv_and_parquet_give_the_same_tasks(tmp_path: Path) -> None:
     assert [row.task.id for row in rows(table) if isinstance(row, Row)] == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`datasets` takes owner/name for a folder where there is one, which is all of the hub that a test can have."""
     monkeypatch.chdir(tmp_path)

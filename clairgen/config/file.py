@@ -7,7 +7,7 @@ import yaml
 
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
-from clairgen.config.strict_yaml import mapping, read_text, validated
+from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
 from clairgen.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -36,7 +36,8 @@ def config_yaml(config: RunConfig) -> str:
     content = config.model_dump(mode="json", exclude_none=True)
     # A recipe refuses options that it does not have, so only those that were given are written.
     content["recipes"] = [choice.model_dump(mode="json", exclude_unset=True) for choice in config.recipes]
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(content, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
+    return text
 
 
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:

@@ -10,6 +10,7 @@ from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.filters.truncated import CUT_PROMPT
 from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
+from clairgen.records import StoredPair
 from clairgen.store import FilterResult, RunDirectory, Store, writing
 from clairgen.text import counted
 
@@ -90,15 +91,21 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
 async def filter_cut_prompts(store: Store, filter_set: int, settings: FilterSettings) -> None:
     """Filter again the pairs of prompts that a server cut, which is known only when several such prompts were answered."""
     filters_in_force, plans = FilterPipeline(settings), await store.metadata.plans()
-    for identity, roles in (await _cut_prompts(store)).items():
-        for stored in await store.pairs.find(identity):
-            prompt, plan = stored.task.messages, plans.get(stored.outcome.recipe)
-            if plan is None or any(finding.filter == CUT_PROMPT.name for finding in stored.findings):
-                continue
+    async for stored, roles in _unseen_cut_prompts(store):
+        prompt, plan = stored.task.messages, plans.get(stored.outcome.recipe)
+        if plan is not None:
             findings = filters_in_force.apply(
                 stored.outcome, stored.contrast, revises=plan.revises, prompt=prompt, cut_prompts=roles
             )
             await store.pairs.save_findings(stored.id, findings, filter_set)
+
+
+async def _unseen_cut_prompts(store: Store) -> AsyncIterator[tuple[StoredPair, Sequence[str]]]:
+    """The pairs of cut prompts that the filter `cut_prompt` has not found, with the roles whose server cut them."""
+    cut = await _cut_prompts(store)
+    async for stored in store.pairs.made_with_ids(cut):
+        if all(finding.filter != CUT_PROMPT.name for finding in stored.findings):
+            yield stored, cut[stored.id]
 
 
 def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
@@ -122,6 +129,8 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
             f"{run.path} is being written or its last command was killed, and its pairs have not been compared with each other, "
             f"as a filter such as near_duplicate needs; wait for that command to end, or run: clairgen filter {run.path}"
         )
+    if in_force and FilterSettings.from_record(in_force[1]).action(CUT_PROMPT.name, revises=True) is not None:
+        uncovered += len([stored async for stored, _ in _unseen_cut_prompts(store)])
     if uncovered:
         raise RunError(
             f"the filters in force have not seen {counted(uncovered, 'pair')} of {run.path}; run: clairgen filter {run.path}"

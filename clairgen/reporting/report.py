@@ -249,7 +249,7 @@ async def recipe_report(
             for one in page:
                 numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
             sample = [one.id for one in page if one.lost_by is None and differences.takes(one.task_id)]
-            for stored in await store.pairs.with_ids(sample):
+            async for stored in store.pairs.made_with_ids(sample):
                 differences.add(stored)
         numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
     else:

@@ -1,9 +1,11 @@
 """Pairs in the store: pending, made or failed, with their contrast and what the filter set in force found."""
 
+import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from clairgen.keys import pair_id
 from clairgen.metrics.contrast import METRICS_VERSION
@@ -168,14 +170,6 @@ class Pairs:
             yield page
             after = page[-1].position
 
-    async def with_ids(self, ids: Sequence[str]) -> list[StoredPair]:
-        """The pairs with these ids, at most a few hundred, in the order of their tasks."""
-        if not ids:
-            return []
-        marks = ", ".join("?" * len(ids))
-        sql = f"{SELECT_PAIRS} WHERE p.id IN ({marks}) ORDER BY p.position"
-        return await self._stored(await self._reader.rows(sql, ids))
-
     async def unmeasured(self, recipe: str, tokenizer: str) -> int:
         """How many pairs of a recipe have no contrast by this version of the metrics under a tokenizer."""
         sql = (
@@ -183,6 +177,15 @@ class Pairs:
             "AND (levenshtein IS NULL OR metrics_version <> ? OR tokenizer <> ?)"
         )
         return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
+
+    async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
+        """The made pairs among those with these ids, a page in memory at a time."""
+        sql = f"{SELECT_PAIRS} WHERE p.status = 'made' AND p.id IN (SELECT value FROM json_each(?)) ORDER BY p.position"
+        remaining = iter(ids)
+        while page := list(islice(remaining, _PAGE)):
+            rows = await self._reader.rows(sql, (json.dumps(page),))
+            for stored in await self._stored(rows):
+                yield stored
 
     async def count(self, choice: PairChoice) -> int:
         """How many pairs are chosen."""

@@ -1,4 +1,4 @@
-"""The command line in this process (`clairgen`), and in one of its own (`process`) where signals, kills or streams matter."""
+"""The command line in this process (`clairgen`), in one of its own (`process`), and from the start of Python (`interpreter`)."""
 
 import asyncio
 import gc
@@ -16,6 +16,7 @@ from unittest.mock import patch
 from typer.testing import CliRunner
 
 from clairgen.cli.app import main
+from tests.cli.forked import forked
 
 COLUMNS = {"COLUMNS": "120"}
 
@@ -87,8 +88,19 @@ def _tell(loop: asyncio.AbstractEventLoop, call: Any, value: object) -> None:  #
         loop.call_soon_threadsafe(call, value)
 
 
-async def process(*arguments: str | Path, environment: Mapping[str, str] | None = None, shell_prefix: str = "") -> Done:
-    """Run `clairgen` as a user does, in a process of its own; `shell_prefix` stands before it in a shell, such as a limit."""
+async def process(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, out: int | None = None, err: int | None = None
+) -> Done:
+    """Run `clairgen` in a process of its own, which is forked (see there); `out` and `err` are descriptors to write to."""
+    async with forked(*arguments, environment={**COLUMNS, **(environment or {})}, out=out, err=err) as running:
+        said = await running.communicate()
+        return Done(await running.wait(), *said)
+
+
+async def interpreter(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None, shell_prefix: str = ""
+) -> Done:
+    """Run `python -m clairgen` as a user does; `shell_prefix` stands before it in a shell, such as a limit."""
     command = [sys.executable, "-m", "clairgen", *map(str, arguments)]
     if shell_prefix:
         command = ["sh", "-c", f'{shell_prefix}; exec "$@"', "sh", *command]

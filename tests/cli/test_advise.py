@@ -3,13 +3,14 @@
 import asyncio
 import json
 import random
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.commands import clairgen
+from tests.cli.forked import forked
 from tests.judges import Rule, dislikes_winners, judge_role, likes_the_first_position, likes_winners, playing
 from tests.pipeline.test_kill import committed_seeds
 from tests.runs import config_text, questions, write_tasks
@@ -91,15 +92,10 @@ async def test_advice_on_each_pair_is_exported_as_a_column(tmp_path: Path) -> No
 
 async def killed_at(moment: asyncio.Event, *arguments: str) -> None:
     """Run clairgen and kill it at a moment, which must come before its end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "clairgen", *arguments),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    await asyncio.wait_for(moment.wait(), 60)
-    assert process.returncode is None
-    process.kill()
-    await process.wait()
+    async with forked(*arguments) as running:
+        await asyncio.wait_for(moment.wait(), 60)
+        running.send_signal(signal.SIGKILL)
+        assert await running.wait() == -signal.SIGKILL
 
 
 @pytest.mark.process

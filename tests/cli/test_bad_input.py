@@ -10,7 +10,7 @@ import pytest
 
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import split_of
-from tests.cli.commands import Done, clairgen, pairs_in, process
+from tests.cli.commands import Done, clairgen, interpreter, pairs_in
 from tests.runs import TARGET, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -204,7 +204,7 @@ async def test_full_disk(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         config = written(tmp_path, config_text(endpoint.url, tasks, recipes=["clair"]))
         arguments = ("generate", config, "--run", tmp_path / "run")
-        done = await process(*arguments, shell_prefix="ulimit -f 400")  # blocks of 512 bytes
+        done = await interpreter(*arguments, shell_prefix="ulimit -f 400")  # blocks of 512 bytes
         one_sentence(done, 2, "the disk that holds", "free some space and run the same command again")
         answered = len(endpoint.answered)
         done = await clairgen(*arguments)

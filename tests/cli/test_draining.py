@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from clairgen import api
 from tests.cli.commands import clairgen, pairs_in
+from tests.cli.forked import forked
 from tests.cli.test_commands import prepared
 from tests.runs import REVISER, played
 from tests.scripted import Reply, ScriptedEndpoint
@@ -29,32 +29,19 @@ async def test_what_does_not_answer_is_cut_off_when_the_time_to_drain_is_over(tm
 
     async with ScriptedEndpoint(half_dead) as endpoint:
         config, run = await prepared(tmp_path, endpoint.url, count=20)
-        command = [
-            sys.executable,
-            "-m",
-            "clairgen",
-            "generate",
-            str(config),
-            "--run",
-            str(run),
-            "--drain-seconds",
-            "1.5",
-        ]
-        process = await asyncio.create_subprocess_exec(
-            *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        await asked_all.wait()
-        await asyncio.sleep(1.0)  # the others end
-        start = asyncio.get_running_loop().time()
-        process.send_signal(signal.SIGINT)
-        out, err = await process.communicate()
+        async with forked("generate", config, "--run", run, "--drain-seconds", "1.5") as running:
+            await asked_all.wait()
+            await asyncio.sleep(1.0)  # the others end
+            start = asyncio.get_running_loop().time()
+            running.send_signal(signal.SIGINT)
+            out, err = await running.communicate()
         seconds = asyncio.get_running_loop().time() - start
-        assert process.returncode == 130, err
+        assert running.returncode == 130, err
         assert 1.5 <= seconds < 10
-        assert "at most 1.5 s" in err.decode()
-        assert "were still being made after 1.5 s and were cut off" in err.decode()
-        assert pairs_in(out.decode(), "clair")["made"] == 0
-        assert f"Continue with: clairgen generate {config} --run {run} --drain-seconds 1.5" in out.decode()
+        assert "at most 1.5 s" in err
+        assert "were still being made after 1.5 s and were cut off" in err
+        assert pairs_in(out, "clair")["made"] == 0
+        assert f"Continue with: clairgen generate {config} --run {run} --drain-seconds 1.5" in out
         spent = (await api.status(run)).spent
         assert spent.open_calls == 8  # they may be billed, so they count at their most
         assert spent.unsettled > 0

@@ -1,14 +1,14 @@
 """The commands are listed without being imported, and completed with their options."""
 
 import inspect
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from clairgen import cli
+from clairgen.cli.app import app
 from clairgen.cli.commands import COMMANDS, load_command
 from clairgen.filters.registry import FILTERS
 from tests.cli.commands import clairgen
@@ -57,13 +57,11 @@ async def test_a_misspelled_command_is_answered_with_the_nearest_one() -> None:
     assert "No such command 'genrate'. Did you mean 'generate'" in done.err
 
 
-@pytest.mark.process
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [("clairgen re", {"report", "reparse"}), ("clairgen generate --dr", {"--dry-run", "--drain-seconds"})],
 )
 def test_commands_and_their_options_are_completed(typed: str, completed: set[str]) -> None:
     variables = {"_CLAIRGEN_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    code = "import sys; sys.argv = ['clairgen']; from clairgen.cli.app import app; app(prog_name='clairgen')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
+    done = CliRunner().invoke(app, prog_name="clairgen", env=variables)
     assert set(done.stdout.split()) == completed, done

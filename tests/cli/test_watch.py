@@ -1,7 +1,6 @@
 import asyncio
 import io
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.console import Console
 
 from clairgen.cli.status import watch_run
 from tests.cli.commands import clairgen
+from tests.cli.forked import forked
 from tests.cli.test_commands import prepared
 from tests.runs import played
 from tests.scripted import Reply, ScriptedEndpoint
@@ -28,11 +28,10 @@ async def test_a_running_session_is_followed_to_its_end_by_plain_lines(tmp_path:
     async with ScriptedEndpoint(slowly) as endpoint:
         roles = {role: {"concurrency": 1} for role in ("target", "reviser", "stronger")}
         config, run = await prepared(tmp_path, endpoint.url, count=20, **roles)
-        command = [sys.executable, "-m", "clairgen", "generate", str(config), "--run", str(run)]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
-        await begun.wait()
-        seen = await clairgen("status", run, "--watch")
-        assert process.returncode is not None or await process.wait() == 0
+        async with forked("generate", config, "--run", run) as generating:
+            await begun.wait()
+            seen = await clairgen("status", run, "--watch")
+            assert await generating.wait() == 0
     first, *_, last = seen.out.splitlines()
     assert seen.code == 0
     assert first.startswith("running: ")

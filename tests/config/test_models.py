@@ -153,7 +153,7 @@ def with_role(**values: object) -> str:
         (with_role(endpoints=["http://gpu1/v1?key=abc"]), "without # and with no query but"),
         (GOOD + "seed: 2024-13-45", "not valid YAML"),
         (GOOD + "seed: " + "9" * 5000, "not valid YAML"),
-        pytest.param(GOOD + "seed: " + "[" * 3000, "not valid YAML", marks=pytest.mark.slow),
+        pytest.param(GOOD + "seed: " + "[" * 100_000, "not valid YAML", marks=pytest.mark.slow),
         (GOOD.replace("model: m", 'model: "a\\0b"'), "contains a NUL character"),
         (GOOD.replace("model: m", 'model: "\\ud800"'), "(half a surrogate pair|not valid YAML)"),
         (GOOD.replace("prompts.jsonl", "~no-such-user/prompts.jsonl"), "names a user who does not exist"),

@@ -185,9 +185,11 @@ def _torch_answers(name: str, prompts: list[str]) -> list[str]:
 async def _greedy_answers(name: str, prompts: list[str]) -> list[str]:
     address = embedded_address(f"classroom:{name}?context=256")
     async with serve(address, slots=8) as url, httpx.AsyncClient(base_url=url, timeout=60) as client:
-        answers = []
-        for prompt in prompts:
+
+        async def answer(prompt: str) -> str:
             body = {"messages": [{"role": "user", "content": prompt}], "temperature": 0}
             response = await client.post("/chat/completions", json=body)
-            answers.append(response.json()["choices"][0]["message"]["content"].strip())
-    return answers
+            text: str = response.json()["choices"][0]["message"]["content"]
+            return text.strip()
+
+        return await asyncio.gather(*map(answer, prompts))

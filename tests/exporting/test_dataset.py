@@ -161,8 +161,8 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     with DatasetWriter(tmp_path / "out") as writer:
         writer.add(stored_pair())
         tracemalloc.start()
-        for number in range(6000):
-            writer.add(stored_pair(number, chosen=f"{number} " + "word " * 600))
+        for number in range(3000):
+            writer.add(stored_pair(number, chosen=f"{number} " + "word " * 1200))
         _now, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 8e6  # 18 MB of chosen text went through

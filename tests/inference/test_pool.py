@@ -12,7 +12,7 @@ from tests.scripted import Reply, ScriptedEndpoint, said
 
 pytestmark = pytest.mark.slow
 
-REQUESTS = 600
+REQUESTS = 300
 
 
 def slowly(request: dict[str, Any]) -> Reply:

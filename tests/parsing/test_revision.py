@@ -317,11 +317,11 @@ HOSTILE += [
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_length_only(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+    text = unit * (300_000 // len(unit))
     start = time.process_time()
     parse_revision(text, text)
     parse_revision("{teacher_reasoning}\n\n{corrected_student_solution}\n" + text, STUDENT)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 1.5
 
 
 MARKS = [*'{}<>:*`-"\\/ \nxX\ud800\x00', "```", "---", "</", "**", "<think>", "</think>"]

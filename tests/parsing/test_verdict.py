@@ -251,10 +251,10 @@ HOSTILE += [
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_time_grows_with_the_length_only(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+    text = unit * (300_000 // len(unit))
     start = time.process_time()
-    parse_verdict(text, (text, "[1]\n" * 100_000))
-    assert time.process_time() - start < 3
+    parse_verdict(text, (text, "[1]\n" * 30_000))
+    assert time.process_time() - start < 0.9
 
 
 MARKS = [

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from clairgen import api
+from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.refilter import filter_pairs
@@ -39,6 +40,27 @@ async def test_pairs_of_cut_prompts_are_dropped_by_name_and_can_be_brought_back(
     await filter_pairs(run, marked)
     assert (await api.status(run)).dropped == {}
     assert (await api.filtered(run)).marked["clair"]["prompt-cut"] == 5
+
+
+@pytest.mark.slow
+async def test_a_run_killed_before_its_cut_prompts_are_dropped_is_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"id": f"t{n}", "prompt": f"{n}: " + "France has a capital. " * (200 + n)} for n in range(5)]
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", rows), tmp_path / "run"
+
+    async def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    async with ScriptedEndpoint(cutting) as endpoint:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("clairgen.pipeline.generate.filter_cut_prompts", killed)
+            await generate(config(endpoint.url, tasks, recipes=["clair"]), run)
+        with pytest.raises(RunError, match="the filters in force have not seen 5 pairs of"):
+            await api.export(run, tmp_path / "out")
+        assert (await generate(config(endpoint.url, tasks, recipes=["clair"]), run)).dropped == {
+            "clair": {"prompt-cut": 5}
+        }
 
 
 @pytest.mark.slow

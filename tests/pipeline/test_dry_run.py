@@ -60,7 +60,7 @@ async def foretold(endpoint: ScriptedEndpoint, given: RunConfig, run: Path, opti
 
 
 async def test_a_dry_run_counts_what_generate_then_sends(tmp_path: Path) -> None:
-    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(150)), tmp_path / "run"
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(50)), tmp_path / "run"
     async with ScriptedEndpoint(script) as endpoint:
         one = config(endpoint.url, tasks, recipes=["clair"])
         four = config(endpoint.url, tasks, recipes=ALL_FOUR, judge=judge(endpoint.url))
@@ -73,24 +73,24 @@ async def test_a_dry_run_counts_what_generate_then_sends(tmp_path: Path) -> None
             "judge": (1 + 3) * 20,
         }
         assert await foretold(endpoint, four, run, Options()) == {
-            "target": 2 * 130,
-            "reviser": 4 * 130,
-            "stronger": 130,
-            "judge": (1 + 3) * 130,
+            "target": 2 * 30,
+            "reviser": 4 * 30,
+            "stronger": 30,
+            "judge": (1 + 3) * 30,
         }
 
 
 async def test_answers_of_a_reused_run_are_no_requests(tmp_path: Path) -> None:
-    tasks, first = write_tasks(tmp_path / "tasks.jsonl", questions(100)), tmp_path / "first"
+    tasks, first = write_tasks(tmp_path / "tasks.jsonl", questions(30)), tmp_path / "first"
     async with ScriptedEndpoint(script) as endpoint:
         given = config(endpoint.url, tasks)
-        await generate(given, first, Options(limit=60))
+        await generate(given, first, Options(limit=20))
         found = await estimate(given, tmp_path / "second", Options(reuse=(first,)))
-        assert found.answers_found == 3 * 60
+        assert found.answers_found == 3 * 20
         assert await foretold(endpoint, given, tmp_path / "second", Options(reuse=(first,))) == {
-            "target": 40,
-            "reviser": 40,
-            "stronger": 40,
+            "target": 10,
+            "reviser": 10,
+            "stronger": 10,
         }
         assert await foretold(endpoint, given, tmp_path / "third", Options(reuse=(first, tmp_path / "second"))) == {}
 

@@ -12,7 +12,7 @@ from clairgen.errors import EndpointsError, StoreError
 from clairgen.inference.runtime import Runtime, open_transport
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.pipeline.generate import generate
-from tests.cli.commands import pairs_in, process
+from tests.cli.commands import interpreter, pairs_in
 from tests.cli.test_commands import prepared
 from tests.clocks import FakeClock
 from tests.runs import config, played, questions, write_tasks
@@ -86,8 +86,8 @@ async def test_few_open_files_make_a_run_slower_and_nothing_else(tmp_path: Path,
 
     async with ScriptedEndpoint(slowly) as endpoint, asyncio.timeout(90):
         roles: dict[str, Any] = {name: {"concurrency": 100} for name in ("target", "reviser", "stronger")}
-        given, run = await prepared(tmp_path, endpoint.url, count=100, **roles)
-        done = await process("generate", given, "--run", run, shell_prefix=limit)
+        given, run = await prepared(tmp_path, endpoint.url, count=100, recipes=["clair"], **roles)
+        done = await interpreter("generate", given, "--run", run, shell_prefix=limit)
     assert (done.code, pairs_in(done.out, "clair")["kept"]) == (0, 100), done
     assert ("may open only" in done.err) == (limit == "ulimit -n 64")
 

@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import sqlite3
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from clairgen import api
 from clairgen.keys import seed_for
 from clairgen.pipeline.generate import generate
 from clairgen.records import Pair, Undecided
+from tests.cli.forked import forked
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 
@@ -42,16 +42,12 @@ def committed_seeds(run: Path) -> set[int]:
 
 async def killed_after(seconds: float, config_path: Path, run: Path) -> bool:
     """Run generate and kill it; whether it had ended before."""
-    command = [sys.executable, "-m", "clairgen", "generate", str(config_path), "--run", str(run)]
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        await asyncio.wait_for(process.wait(), seconds)
-    except TimeoutError:
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-        return False
+    async with forked("generate", config_path, "--run", run) as running:
+        try:
+            await asyncio.wait_for(running.wait(), seconds)
+        except TimeoutError:
+            running.send_signal(signal.SIGKILL)
+            return await running.wait() != -signal.SIGKILL
     return True
 
 
@@ -73,7 +69,7 @@ async def test_killed_run_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
         config_path.write_text(config_text(endpoint.url, tasks, **slow_roles))
         while kills < KILLS:
             asked, committed = len(endpoint.asked), committed_seeds(run)
-            if await killed_after(random.uniform(0.4, 1.6), config_path, run):
+            if await killed_after(random.uniform(0.1, 1.1), config_path, run):
                 break
             kills += 1
             assert committed.isdisjoint(request["seed"] for request in endpoint.asked[asked:])

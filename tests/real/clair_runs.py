@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from clairgen.data.classroom.questions import draw
-from tests.cli.commands import Done, process
+from tests.cli.commands import Done, interpreter
 from tests.runs import write_tasks
 
 _TEACHER = {
@@ -40,7 +40,7 @@ class ClairRuns:
         }
         config = self._place / f"{name}.yaml"
         config.write_text(yaml.safe_dump(content), encoding="utf-8")
-        return await process("generate", config, "--run", self.path(name))
+        return await interpreter("generate", config, "--run", self.path(name))
 
     def drafts(self, name: str) -> dict[str, str]:
         """The target's committed answers, by content key."""

@@ -19,7 +19,7 @@ import typer
 from clairgen.embedded.gguf import embedded_address
 from clairgen.embedded.server import serve
 from clairgen.errors import UserError
-from tests.cli.commands import Done, process
+from tests.cli.commands import Done, interpreter
 from tests.real.clair_runs import ClairRuns
 from tests.real.vllm_server import VllmServer
 from tests.real.wire_facts import markdown, wire_facts
@@ -152,7 +152,7 @@ async def _killed_in_the_middle(runs: ClairRuns, name: str, server: VllmServer, 
 
 
 async def _succeeded(*arguments: str | Path) -> Done:
-    done = await process(*arguments)
+    done = await interpreter(*arguments)
     assert done.code == 0, done
     return done
 

@@ -1,5 +1,6 @@
 """All four recipes over the same tasks, over a scripted endpoint on a real socket."""
 
+import json
 import random
 import re
 from collections import Counter
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from clairgen import api
 from clairgen.config.file import load_config, parse_config
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 JUDGE, OTHER_1, OTHER_2 = "judge-model", "other-model-1", "other-model-2"
 ALL = ["clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"]
-TASKS = 40
+TASKS = 24
 
 
 def number_of(text: str) -> int:
@@ -74,13 +74,22 @@ async def given_for(
     tasks = folder / "tasks.jsonl"
     if not tasks.exists():
         write_tasks(tasks, questions(TASKS))
-    base = yaml.safe_load(config_text(endpoint.url, tasks))
+    base = json.loads(config_text(endpoint.url, tasks))
     models = base["models"] | {"judge": judge_role(endpoint.url), **changes.pop("models", {})}
-    return parse_config(yaml.safe_dump(base | {"recipes": recipes, **changes, "models": models}))
+    return parse_config(json.dumps(base | {"recipes": recipes, **changes, "models": models}))
 
 
 async def made(folder: Path, endpoint: ScriptedEndpoint, recipes: list[Any], **changes: Any) -> Summary:  # noqa: ANN401
     return await generate(await given_for(folder, endpoint, recipes, **changes), folder / "run")
+
+
+def recorded(folder: Path, count: int) -> dict[str, Any]:
+    """A source of tasks with two answers each, of which the second one is longer."""
+    rows = [
+        {"prompt": prompt, OTHER_1: f"{OTHER_1} speaks of {prompt}", OTHER_2: f"{OTHER_2} speaks of {prompt}!"}
+        for prompt in questions(count)
+    ]
+    return {"path": str(write_tasks(folder / "tasks.jsonl", rows)), "answers": [OTHER_1, OTHER_2]}
 
 
 async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
@@ -116,10 +125,8 @@ async def test_all_recipes_share_what_they_share(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 async def test_order_is_drawn_by_seed_balanced_and_stored(tmp_path: Path) -> None:
-    write_tasks(tmp_path / "tasks.jsonl", questions(300))
     async with ScriptedEndpoint(all_played) as endpoint:
-        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
-        await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
+        await made(tmp_path, endpoint, ["judge-off-policy"], tasks=recorded(tmp_path, 300))
         shown = [
             judge_prompt(request)[0].startswith(OTHER_1) for request in endpoint.asked if request["model"] == JUDGE
         ]
@@ -462,10 +469,8 @@ async def test_planted_position_bias_of_twenty_points_is_found_and_a_fair_judge_
             return all_played(request)
         return said("[1]") if drawn.random() < bias else prefers_longer(request)
 
-    write_tasks(tmp_path / "tasks.jsonl", questions(400))
     async with ScriptedEndpoint(biased) as endpoint:
-        others = [judge_role(endpoint.url, OTHER_1), judge_role(endpoint.url, OTHER_2)]
-        await made(tmp_path, endpoint, ["judge-off-policy"], models={"others": others})
+        await made(tmp_path, endpoint, ["judge-off-policy"], tasks=recorded(tmp_path, 400))
     [report] = await api.report(tmp_path / "run")
     assert report.judges[0].verdicts == 400
     assert report.judges[0].leaning == leaning

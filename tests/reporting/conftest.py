@@ -1,4 +1,4 @@
-"""One Chromium for all tests of a page; each page has a profile of its own."""
+"""One page of one Chromium, in which all tests of a page open their files."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -8,10 +8,10 @@ import pytest_asyncio
 from tests.reporting.html.browser import launched
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Page
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def chromium() -> AsyncIterator["Browser"]:
-    async with launched() as browser:
-        yield browser
+async def chromium() -> AsyncIterator["Page"]:
+    async with launched() as page:
+        yield page

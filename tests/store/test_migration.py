@@ -114,6 +114,7 @@ async def test_the_report_is_that_of_the_version_that_made_the_run(migrated: Run
             assert ours == (pytest.approx(theirs) if isinstance(theirs, float) else theirs)
 
 
+@pytest.mark.slow
 async def test_the_export_has_the_rows_of_the_version_that_made_the_run(tmp_path: Path, migrated: RunDirectory) -> None:
     exported = await api.export(migrated.path, tmp_path / "out")
     kept = {"clair": 2, "degraded": 4, "judge-off-policy": 3, "judge-on-policy": 2, "stronger-preferred": 4}

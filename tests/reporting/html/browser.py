@@ -2,16 +2,16 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Dialog, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REQUIRED = os.environ.get("CLAIRGEN_REQUIRE_BROWSER") == "1"
@@ -19,7 +19,7 @@ MISSING = CHROMIUM is None or find_spec("playwright") is None
 
 needs_browser = [
     pytest.mark.browser,
-    pytest.mark.asyncio(loop_scope="session"),  # that of the one browser
+    pytest.mark.asyncio(loop_scope="session"),  # that of the one page
     pytest.mark.skipif(MISSING and not REQUIRED, reason="no Chromium on this machine"),
 ]
 _FLAGS = [
@@ -35,27 +35,42 @@ _FLAGS = [
 
 
 @asynccontextmanager
-async def launched() -> AsyncIterator["Browser"]:
-    """A Chromium without a window."""
+async def launched() -> AsyncIterator["Page"]:
+    """An empty page in a Chromium without a window."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        yield browser
+        yield await browser.new_page()
         await browser.close()
 
 
 @asynccontextmanager
 async def opened(
-    browser: "Browser", path: Path, *, dark: bool = False, width: int = 1280
+    page: "Page", path: Path, *, dark: bool = False, width: int = 1280
 ) -> AsyncIterator[tuple["Page", list[str]]]:
-    """The file in a fresh profile, and what went wrong there: errors, dialogs, requests for anything but the file."""
+    """The page with a file in it, and what went wrong there: errors, dialogs, requests for anything but the file."""
     wrong: list[str] = []
-    page = await browser.new_page(viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light")
-    page.on("console", lambda message: wrong.append(f"console: {message.text}"))
-    page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-    page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: wrong.append(request.url) if request.url != path.as_uri() else None)
-    await page.goto(path.as_uri())
-    yield page, wrong
-    await page.close()
+
+    async def note_dialog(dialog: "Dialog") -> None:
+        wrong.append(f"dialog: {dialog.message}")
+        await dialog.dismiss()
+
+    listeners: dict[str, Callable[[Any], object]] = {
+        "console": lambda message: wrong.append(f"console: {message.text}"),
+        "pageerror": lambda error: wrong.append(f"error: {error}"),
+        "dialog": note_dialog,
+        "request": lambda request: wrong.append(request.url) if request.url != path.as_uri() else None,
+    }
+    await page.set_viewport_size({"width": width, "height": 800})
+    await page.emulate_media(color_scheme="dark" if dark else "light")
+    emitter: Any = page  # typed for each event by itself
+    for event, listener in listeners.items():
+        emitter.on(event, listener)
+    try:
+        await page.goto(path.as_uri())
+        yield page, wrong
+    finally:
+        for event, listener in listeners.items():
+            emitter.remove_listener(event, listener)
+        await page.goto("about:blank")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser
+from playwright.async_api import Page
 
 from tests.cli.commands import clairgen
 from tests.reporting.html.browser import needs_browser, opened
@@ -22,7 +22,7 @@ def hostile(request: dict[str, Any]) -> Reply:
     return said(f"An answer of some length {ATTACK}")
 
 
-async def test_a_run_full_of_hostile_text_makes_a_harmless_page(tmp_path: Path, chromium: Browser) -> None:
+async def test_a_run_full_of_hostile_text_makes_a_harmless_page(tmp_path: Path, chromium: Page) -> None:
     run, file = tmp_path / "<script>alert(3)<", tmp_path / "<b>page.html"
     tasks = write_tasks(tmp_path / "tasks.jsonl", [f"Question {number} {ATTACK}" for number in range(12)])
     async with ScriptedEndpoint(hostile) as endpoint:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser
+from playwright.async_api import Page
 
 from clairgen.reporting.training.page import write_training_page
 from clairgen.reporting.training.report import TrainingReport
@@ -25,7 +25,7 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 1280])
-async def test_text_is_legible_and_nothing_sticks_out(four: Path, chromium: Browser, dark: bool, width: int) -> None:
+async def test_text_is_legible_and_nothing_sticks_out(four: Path, chromium: Page, dark: bool, width: int) -> None:
     async with opened(chromium, four, dark=dark, width=width) as (page, wrong):
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         contrasts = await page.evaluate(CONTRASTS)
@@ -55,7 +55,7 @@ LINES = """() => {
 
 
 async def test_charts_stand_side_by_side_where_there_is_room_and_below_each_other_where_not(
-    four: Path, chromium: Browser
+    four: Path, chromium: Page
 ) -> None:
     for width, columns in ((1280, 4), (360, 1)):
         async with opened(chromium, four, width=width) as (page, wrong):
@@ -67,7 +67,7 @@ async def test_charts_stand_side_by_side_where_there_is_room_and_below_each_othe
         assert wrong == []
 
 
-async def test_hostile_names_stay_text(tmp_path: Path, chromium: Browser) -> None:
+async def test_hostile_names_stay_text(tmp_path: Path, chromium: Page) -> None:
     hostile = HOSTILE.replace("\ud800", "").replace("\x00", "")
     planned = replace(FOUR["dpo"], objective=hostile, data=hostile, model=hostile)
     folder = tmp_path / "<img src=x onerror=alert(6)><script>alert(7)<"
@@ -94,9 +94,7 @@ def with_script(page: Path, path: Path) -> Path:
     return path
 
 
-async def test_the_policy_refuses_script_that_got_in_all_the_same(
-    tmp_path: Path, four: Path, chromium: Browser
-) -> None:
+async def test_the_policy_refuses_script_that_got_in_all_the_same(tmp_path: Path, four: Path, chromium: Page) -> None:
     async with opened(chromium, with_script(four, tmp_path / "x.html")) as (page, wrong):
         assert await page.locator("#curves svg").count() == 16
     assert [entry for entry in wrong if entry.startswith("dialog")] == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import clairgen, process
+from tests.cli.commands import clairgen, interpreter
 from tests.reporting.training.made import FOUR, HEALTHY, write
 
 pytestmark = pytest.mark.slow
@@ -53,5 +53,5 @@ async def test_torch_is_not_needed(tmp_path: Path) -> None:
     out = write(tmp_path / "out", HEALTHY)
     (tmp_path / "torch.py").write_text("raise ImportError('not here')\n")
     places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = await process("report", "--training", out, environment={"PYTHONPATH": places})
+    done = await interpreter("report", "--training", out, environment={"PYTHONPATH": places})
     assert done.code == 0, done

@@ -1,4 +1,4 @@
-"""What chance alone makes of 200 runs: in at least 95 of 100 nothing is told but that nothing was learned."""
+"""What chance alone makes of 100 runs: in at least 95 of 100 nothing is told but that nothing was learned."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.reporting.training.made import FOUR, HEALTHY, Planned, still, traject
 
 pytestmark = pytest.mark.slow
 
-RUNS = 200
+RUNS = 100
 
 
 @pytest.mark.parametrize("pairs", [12, 100])
