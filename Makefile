@@ -10,7 +10,7 @@ DEMO ?= clairgen-demo
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-fast test-times check docs picture coverage fuzz kill-trial bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
+.PHONY: demo test test-fast test-times check docs picture coverage fuzz kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -41,6 +41,9 @@ fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed,
 
 kill-trial: $(VENV)/.installed-dev  ## kill -9, KILLS times, over all that writes a run: nothing is lost, nothing paid for twice (an hour)
 	$(BIN)/python -m tests.durability --kills $(KILLS)
+
+kill-trial-training: $(VENV)/.installed-dev,train  ## 200 kills of small training runs at any moment: each ends with the weights of one that was left alone
+	TRAINING_KILLS=100 $(BIN)/python -m pytest -q tests/training/test_kills.py
 
 bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second beside other clients, limits, latencies (a quarter of an hour)
 	$(BIN)/python -m tests.bench.rate --peers build/peers

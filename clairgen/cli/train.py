@@ -12,6 +12,29 @@ from clairgen.text import counted
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
+_NOTES = {
+    "prompts_rendered_differently": (
+        "prompt",
+        "rendered differently by the chat template once an answer follows; the differing end is left out",
+    ),
+    "answers_rendered_differently": (
+        "pair",
+        (
+            "with an answer that the chat template does not render as it is, such as without its thinking; only what it renders "
+            "is trained on"
+        ),
+    ),
+    "without_end_token": (
+        "pair",
+        (
+            "with an answer that the chat template renders without a token at which the model stops, so training does not teach "
+            "it to stop; check the template, and eos_token_id in the model's generation_config.json"
+        ),
+    ),
+    "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
+}
+"""What the user is told of the counts of data.json."""
+
 
 def train_command(
     data: Annotated[
@@ -126,11 +149,11 @@ def _print_data(folder: Path) -> None:
     for shape, count in train["shapes"].items():
         if shape != "messages":
             typer.echo(f"{counted(count, 'row')} {'was' if count == 1 else 'were'} {SHAPES[shape]}")
-    if train["prompts_rendered_differently"]:
-        typer.echo(
-            f"{train['prompts_rendered_differently']:,} prompts are rendered differently by the chat template once an answer "
-            "follows; the differing end is left out"
-        )
+    for field, count in train.get("unused_fields", {}).items():
+        typer.echo(plain_line(f"{counted(count, 'row')} with the field {field!r} in messages, which is not used"))
+    for name, (noun, note) in _NOTES.items():
+        if train.get(name):  # earlier versions did not count all of these
+            typer.echo(f"{counted(train[name], noun)} {note}")
     if len(train["objectives"]) > 1:
         typer.echo(
             "By pair: " + plain_line(", ".join(f"{count:,} {name}" for name, count in train["objectives"].items()))

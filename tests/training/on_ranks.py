@@ -1,26 +1,29 @@
-"""A short run on several ranks, whose micro-batches differ in objective from rank to rank."""
+"""Short runs on several ranks, or on one: with micro-batches that differ in objective, and under each objective."""
 
 import json
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from clairgen_train.kl_anchor import RunningAnchor
 from clairgen_train.losses import PairScores
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.settings import Objective
-from tests.training.tiny import pair_trainer, prepared_pairs
+from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer
 
+BATCH, PAIRS = 8, 7  # a last batch of 7 pairs, or of 6 answers, that no micro-batch of 2 or 4 divides
 OBJECTIVES: list[list[int]] = []
 
 
 class ObjectiveRecorder(PairTrainer):
     """Records the objectives of each micro-batch."""
 
-    def _pair_loss(self, scores: PairScores, objective: Tensor | None, weight: Tensor | None) -> Tensor:
+    def _pair_losses(self, scores: PairScores, objective: Tensor | None, *others: Any) -> Tensor:  # noqa: ANN401 - of any kind
         assert objective is not None
         OBJECTIVES.append(objective.tolist())
-        return super()._pair_loss(scores, objective, weight)
+        return super()._pair_losses(scores, objective, *others)
 
 
 def train(rank: int, out: Path) -> None:
@@ -40,3 +43,39 @@ def train(rank: int, out: Path) -> None:
     found = {"anchor": anchor.mean_nats, "weights": weights, "objectives": OBJECTIVES}
     assert trainer.args.process_index == rank
     (out / f"rank-{rank}.json").write_text(json.dumps(found))
+
+
+def train_each(rank: int, out: Path) -> None:
+    """Train under every objective as one of two ranks, and write the weights to OUT/rank-N.pt."""
+    weights = {each.value: trained(out / f"runs-{rank}", each, 2, ranks=2) for each in Objective}
+    torch.save(weights, out / f"rank-{rank}.pt")
+
+
+def trained(
+    folder: Path, objective: Objective, size: int, *, ranks: int = 1, resume: str | None = None, **given: object
+) -> Tensor:
+    """The weights after two steps (or `given` settings) of BATCH rows in micro-batches of `size`, as one vector."""
+    seed = 1 if objective is Objective.KTO else 0  # the reference is another model, under which KTO's KL is above 0
+    model = tiny_llama(seed)
+    settings = {
+        "per_device_train_batch_size": size,
+        "gradient_accumulation_steps": BATCH // (size * ranks),
+        "optim": "sgd",
+        "learning_rate": 0.5,
+        "lr_scheduler_type": "constant",
+        "max_grad_norm": 1e9,
+    } | given
+    if objective.is_paired:
+        anchor = None
+        if objective is Objective.KTO_PAIR:
+            anchor = RunningAnchor(every=1000)
+            anchor.add(2.0, 0)
+        trainer = pair_trainer(folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=settings)
+    else:
+        trainer = unpaired_trainer(
+            folder, prepared_pairs(PAIRS), objective, model=model, ref_model=tiny_llama(1 - seed), settings=settings
+        )
+    trainer.train(resume_from_checkpoint=resume)
+    if objective is Objective.KTO:
+        assert trainer.state.log_history[0]["kl"] > 1
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])

@@ -33,6 +33,7 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
         row = pair(number)
         user = row["prompt"]
         assert isinstance(user, list)
+        user[0]["timestamp"] = number + 1
         whole = {name: [*user, *row[name]] for name in ("chosen", "rejected")}  # type: ignore[misc]
         return {"prompt": user[0]["content"], **whole}
 
@@ -40,6 +41,7 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     done = await train(tmp_path, data, by=process)
     assert done.code == 0, done.err
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
+    assert "18 rows with the field 'timestamp' in messages, which is not used" in done.out
     assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
     again = await train(tmp_path, data)
     assert (again.code, "is trained already" in again.out) == (0, True)
@@ -81,7 +83,7 @@ async def test_mistakes_on_the_command_line_are_one_sentence_each(tmp_path: Path
         (good, ("--set", "epochs"), "is not KEY=VALUE"),
         (good, ("--set", "lora=1", "--set", "lora.rank=2"), "lora was given a value of its own before"),
         (good, ("--gpus", "2"), "2 GPUs are requested"),
-        (good, ("--config", "nowhere.yaml"), "there is no configuration file nowhere.yaml"),
+        (good, ("--config", "nowhere.yaml"), "there is no file nowhere.yaml, and the settings that ship are"),
     ]
     for data, more, said in cases:
         done = await train(tmp_path, data, *more)

@@ -10,6 +10,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from transformers import MixtralConfig, MixtralForCausalLM, set_seed
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.kl_anchor import PaperEraAnchor, RunningAnchor
@@ -188,6 +189,17 @@ def test_held_out_pairs_are_measured_under_their_own_objectives(tmp_path: Path) 
     assert trainer.evaluate()["eval_loss"] == pytest.approx(wanted, abs=1e-6)
 
 
+def test_sft_is_evaluated_without_a_reference(tmp_path: Path) -> None:
+    rows = prepared_pairs(4)
+    trainer = pair_trainer(tmp_path, rows, Objective.SFT, eval_dataset=rows)
+    with_reference = pair_trainer(tmp_path, rows, Objective.SFT)
+    kept = rows.add_column("ref_chosen_logps", [-9.0] * 4).add_column("ref_rejected_logps", [-9.0] * 4)
+    wanted = loss_and_gradient(with_reference, kept)[0].item()
+    found = trainer.evaluate()
+    assert found["eval_loss"] == pytest.approx(wanted, abs=1e-6)
+    assert "eval_rewards/margins" not in found
+
+
 def test_our_loss_returns_trls_outputs_where_they_are_requested(tmp_path: Path) -> None:
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO)
@@ -202,6 +214,15 @@ def test_trls_own_collator_is_replaced_since_it_drops_objectives_and_weights(tmp
     rows = prepared_pairs(4, objective=[ZERO, DOWN] * 2, weight=[1.0, 0.5] * 2)
     trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None)
     assert {"objective", "weight"} <= batch_of(trainer, rows).keys()
+
+
+def test_rows_are_truncated_as_trls_own_collator_truncates_them(tmp_path: Path) -> None:
+    rows = prepared_pairs(4)
+    trainer = pair_trainer(tmp_path, rows, Objective.APO_ZERO, data_collator=None, settings={"max_length": 6})
+    of_trl = DataCollatorForPreference(pad_token_id=PAD, max_length=6)(list(rows))
+    batch = batch_of(trainer, rows)
+    assert batch["input_ids"].size(1) == 6
+    assert all(torch.equal(batch[name], of_trl[name]) for name in of_trl)
 
 
 @pytest.mark.parametrize("name", [Objective.KTO.value, "ipo"])
@@ -230,6 +251,6 @@ def test_an_objective_for_single_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_that_would_change_trls_losses_alone_are_refused(tmp_path: Path) -> None:
-    for settings in ({"label_smoothing": 0.1}, {"ld_alpha": 0.5}, {"use_weighting": True}):
+    for settings in ({"loss_type": ["ipo"]}, {"label_smoothing": 0.1}, {"ld_alpha": 0.5}, {"use_weighting": True}):
         with pytest.raises(ConfigError, match=next(iter(settings))):
             pair_trainer(tmp_path, prepared_pairs(2), Objective.APO_ZERO, settings=settings)

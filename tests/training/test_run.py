@@ -6,13 +6,12 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ClairgenError, DrainedError, RunError
 from clairgen_train import run as training
@@ -106,6 +105,13 @@ def test_a_run_stopped_in_the_middle_ends_with_the_same_weights(
     stopped = trained(whole.folder, out, **whole.given)
     assert same(whole.run.path, stopped.path)
     assert pq.read_table(whole.run.trajectories).equals(pq.read_table(stopped.trajectories))
+    assert logged(whole.run) == logged(stopped)
+
+
+def logged(run: RunFolder) -> list[dict[str, object]]:
+    """The lines of a run's log, without its summary and `num_tokens`, which TRL counts from the last start."""
+    lines = [json.loads(line) for line in run.log.read_text().splitlines()]
+    return [line | {"num_tokens": 0} for line in lines if "train_runtime" not in line]
 
 
 def test_a_checkpoint_that_a_kill_left_incomplete_is_skipped(tmp_path: Path) -> None:
@@ -157,49 +163,6 @@ def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.settings().device_batch_size == 1
 
 
-def test_references_are_computed_once_for_all_runs_over_the_same_pairs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(tmp_path, "first")
-    assert "computing the reference" in capsys.readouterr().err
-    trained(tmp_path, "second", objective="dpo", seed=0)
-    assert "computing the reference" not in capsys.readouterr().err
-    trained(tmp_path, "third", precision="bf16")
-    assert "computing the reference" in capsys.readouterr().err
-
-
-def test_references_are_not_reused_for_the_same_weights_under_another_configuration(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(tmp_path, "first", epochs=1)
-    file = tmp_path / "model" / "config.json"
-    config = json.loads(file.read_text())
-    config["rope_parameters"] = config["rope_parameters"] | {"rope_theta": 50.0}
-    file.write_text(json.dumps(config))
-    capsys.readouterr()
-    other = trained(tmp_path, "other", epochs=1)
-    assert "computing the reference" in capsys.readouterr().err
-    assert json.loads(other.log.read_text().splitlines()[0])["rewards/margins"] == pytest.approx(0, abs=1e-5)
-
-
-def test_a_cached_reference_that_does_not_match_the_model_is_computed_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    trained(tmp_path, "first", epochs=1)
-    (file,) = (tmp_path / "references").glob("*.arrow")
-    with pa.OSFile(str(file), "rb") as source, pa.ipc.open_stream(source) as stream:
-        table = stream.read_all()
-    stale = pa.table({name: pc.add(table[name], pa.scalar(6.0, pa.float32())) for name in table.column_names})
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_stream(sink, stale.schema) as stream:
-        stream.write_table(stale)
-    capsys.readouterr()
-    trained(tmp_path, "second", epochs=1)
-    said = capsys.readouterr().err
-    assert "the cached reference log-probabilities do not match the model" in said
-    assert "computing the reference" in said
-    assert same(tmp_path / "first", tmp_path / "second")
-
-
 def test_sharing_changes_nothing_but_speed(tmp_path: Path) -> None:
     shared, plain = trained(tmp_path, "shared"), trained(tmp_path, "plain", shared_prompt=False)
     first, second = weights(shared.path), weights(plain.path)
@@ -213,7 +176,7 @@ def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> N
     written(tmp_path / "pairs.jsonl", rows)
     out = trained(tmp_path)
     counts = json.loads((out.path / "data.json").read_text())["train"]["objectives"]
-    assert counts == {"apo-zero": 20, "apo-down": 7}  # three are held out
+    assert counts == {"apo-zero": 19, "apo-down": 8}  # three are held out
     assert pq.read_schema(out.trajectories).metadata[b"clairgen_objective"] == b"mixed"
     assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
 
@@ -249,6 +212,28 @@ def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ClairgenError, match="name another folder with --set reference_cache"):
         trained(tmp_path, reference_cache=str(tmp_path / "file"))
+
+
+def test_a_model_is_saved_in_the_type_that_is_asked_for_and_checkpoints_stay_exact(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(30)])
+    exact = trained(tmp_path, "exact", epochs=1)
+    rounded = trained(tmp_path, "rounded", epochs=1, save_dtype="bf16")
+    before, after = weights(exact.path), weights(rounded.path)
+    assert {tensor.dtype for tensor in before.values()} == {torch.float32}
+    assert all(torch.equal(before[name].bfloat16(), after[name]) for name in before)
+    assert AutoModelForCausalLM.from_pretrained(rounded.path).dtype == torch.bfloat16
+    assert same(exact.path / "checkpoint-7", rounded.path / "checkpoint-7")
+    assert prepare(str(data), exact.path, settings(tmp_path, epochs=1, save_dtype="bf16")).is_finished
+    adapter = trained(tmp_path, "adapter", epochs=1, lora={"rank": 2}, save_dtype="bf16")
+    saved = load_file(adapter.path / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in saved.values()} == {torch.bfloat16}
+
+
+def test_a_schedule_with_arguments_is_followed(tmp_path: Path) -> None:
+    out = trained(tmp_path, epochs=1, scheduler="cosine_with_min_lr", scheduler_kwargs={"min_lr_rate": 0.5})
+    rates = [entry["learning_rate"] for entry in map(json.loads, out.log.read_text().splitlines()) if "loss" in entry]
+    assert rates[0] == pytest.approx(1e-3)
+    assert 0.5e-3 < rates[-1] < 0.6e-3
 
 
 def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:

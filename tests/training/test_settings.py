@@ -6,6 +6,7 @@ import pytest
 
 from clairgen.errors import ConfigError
 from clairgen_train.settings import CONFIGS, load_settings, settings_yaml
+from clairgen_train.trl_config import trl_config
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
@@ -52,6 +53,33 @@ def test_a_mistake_is_one_sentence(given: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         load_settings(None, given)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "given", "said"),
+    [
+        ("nothing", {}, "nothing is not a valid SchedulerType"),
+        ("constant", {"min_lr": 1e-8}, "the schedule constant takes no scheduler_kwargs; leave them out"),
+        ("cosine_with_min_lr", {}, "cannot be used with scheduler_kwargs {}; correct them: .*min_lr"),
+        ("cosine_with_restarts", {"cycles": 2}, "correct them: .*unexpected keyword argument 'cycles'"),
+        ("warmup_stable_decay", {}, "correct them: .*num_decay_steps"),
+        ("reduce_lr_on_plateau", {}, "eval"),
+    ],
+)
+def test_a_schedule_that_cannot_be_used_is_refused_before_training(
+    tmp_path: Path, scheduler: str, given: dict[str, object], said: str
+) -> None:
+    chosen = load_settings(None, {"model": "m", "scheduler": scheduler, "scheduler_kwargs": given})
+    with pytest.raises(ConfigError, match=said) as caught:
+        trl_config(chosen, tmp_path, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_arguments_of_a_schedule_reach_transformers(tmp_path: Path) -> None:
+    given = {"model": "m", "scheduler": "cosine_with_restarts", "scheduler_kwargs": {"num_cycles": 2}}
+    assert trl_config(load_settings(None, given | {"precision": "fp32"}), tmp_path, 1).lr_scheduler_kwargs == {
+        "num_cycles": 2
+    }
 
 
 def test_a_wrong_key_is_said_of_the_command_or_of_the_file_that_has_it(tmp_path: Path) -> None:

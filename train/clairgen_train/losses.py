@@ -58,13 +58,12 @@ def apo_zero_unpaired(rewards: Tensor, desirable: Tensor) -> Tensor:
     return kto(rewards, desirable, rewards.new_zeros(()))
 
 
-def sft(chosen_logps: Tensor, chosen_tokens: Tensor, rows: Tensor) -> Tensor:
-    """Negative log-likelihood of chosen, as a mean over tokens: what TRL's `sft` is, not a mean of means.
+def sft(chosen_logps: Tensor, mean_tokens: Tensor) -> Tensor:
+    """Negative log-likelihood of chosen, as a mean over tokens: what TRL's SFTTrainer minimizes, not a mean of means.
 
-    `chosen_logps` [B] are sums over the response (nats), `chosen_tokens` [B] their lengths, `rows` [B] bool the pairs that
-    are averaged together. The mean of the result over `rows` is nats per token of these rows, so a long answer weighs more.
+    `chosen_logps` [B] are sums over the response (nats), `mean_tokens` (a scalar) is the mean length of all answers that are
+    averaged together. The mean of the result over these answers is nats per token, so a long answer weighs more.
     """
-    mean_tokens = (chosen_tokens * rows).sum() / rows.sum().clamp(min=1)
     return -chosen_logps / mean_tokens.clamp(min=1)
 
 
@@ -90,12 +89,19 @@ class PairScores:
 
 
 def pair_losses(
-    scores: PairScores, objective: Tensor, weight: Tensor, *, beta: float, kl: tuple[Tensor, Tensor]
+    scores: PairScores,
+    objective: Tensor,
+    weight: Tensor,
+    *,
+    beta: float,
+    kl: tuple[Tensor, Tensor],
+    sft_tokens: Tensor | None = None,
 ) -> Tensor:
     """Each pair's loss under its own objective, times its weight, [B]: the mean over B is the loss of a mixed batch.
 
     `objective` [B] holds codes of paired objectives, `weight` [B] is without unit; `kl` are KTO-pair's anchors for chosen and
-    for rejected (nats per response). The weights are not normalized, so that a pair counts the same in any batch: a weight of 2
+    for rejected (nats per response). `sft_tokens` is the mean length of the chosen answers under SFT that are averaged together,
+    of these B if left out. The weights are not normalized, so that a pair counts the same in any batch: a weight of 2
     equals the pair given twice, and a batch of k objectives is the mean of k batches, each weighted by its share of rows.
     """
     chosen, rejected = beta * scores.chosen_logratios, beta * scores.rejected_logratios
@@ -110,5 +116,7 @@ def pair_losses(
     for name, loss in of_rewards.items():
         losses = torch.where(objective == name.code, loss(chosen, rejected), losses)
     rows = objective == Objective.SFT.code
-    losses = torch.where(rows, sft(scores.chosen_logps, scores.chosen_tokens, rows), losses)
+    if sft_tokens is None:
+        sft_tokens = (scores.chosen_tokens * rows).sum() / rows.sum().clamp(min=1)
+    losses = torch.where(rows, sft(scores.chosen_logps, sft_tokens), losses)
     return losses * weight

@@ -30,7 +30,8 @@ class ProgressLog(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Start the clock."""
+        """Start the clock, and drop what a killed run logged after its last checkpoint."""
+        self._drop_lines_after(state.global_step)
         self._began, self._first_step = time.monotonic(), state.global_step
         where = f"continuing at step {state.global_step:,} of" if state.global_step else "training:"
         say(f"{where} {counted(state.max_steps, 'step')}, {counted(state.num_train_epochs, 'epoch')}")
@@ -54,6 +55,17 @@ class ProgressLog(TrainerCallback):
                 f"step {state.global_step:,}/{state.max_steps:,}  epoch {state.epoch or 0:.2f}  {shown}  {self._left(state)}"
             )
 
+    def _drop_lines_after(self, step: int) -> None:
+        """Keep of the file's lines those up to `step`: none that a kill tore off, and no summary of a run that goes on."""
+        if not self._log.is_file():
+            return
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step and '"train_runtime"' not in line]
+        if kept != lines:
+            partial = self._log.with_name(f".{self._log.name}.partial")
+            partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            partial.replace(self._log)
+
     def _left(self, state: TrainerState) -> str:
         done = state.global_step - self._first_step
         if not done:
@@ -75,6 +87,14 @@ def duration(seconds: float) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of the log; infinite for one that is not whole."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, LookupError):
+        return math.inf
 
 
 def _json_value(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Score = Callable[[dict[str, Tensor]], Tensor]
 """From a batch of rows, chosen first, to their sums over response tokens [rows], nats; the batch as TRL collates it."""
+
+ReferencePass = Callable[[Any, "Dataset"], "Dataset"]
+"""From a trainer and its pairs to the pairs with `ref_chosen_logps` and `ref_rejected_logps`, in place of TRL's own pass."""
 
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
@@ -86,3 +89,19 @@ def response_log_probs(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     log_probs: Tensor = outputs.log_probs
     # Prompt-learning adapters prepend virtual tokens; the real ones are at the end
     return log_probs[:, 1 - labels.size(1) :].sum(dim=1)
+
+
+class KeptOutputs:
+    """Calls the model and keeps its last outputs with log-probs, whose graph is still alive."""
+
+    outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
+
+    def __init__(self, model: Callable[..., Any]) -> None:
+        self._model = model
+
+    def __call__(self, **kwargs: object) -> object:
+        """The model's outputs."""
+        outputs = self._model(**kwargs)
+        if kwargs.get("fused_lm_head"):
+            self.outputs = outputs
+        return outputs

@@ -19,14 +19,13 @@ from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
 from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.pair_log_probs import PairCollator
+from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, with_micro_batches
+from clairgen_train.pair_log_probs import KeptOutputs, PairCollator, ReferencePass
 from clairgen_train.sampling import sampled_pairs
 from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_loss_options, validate_pairs
 
 _TRL_LOSS = "apo_zero"  # TRL evaluates a loss to log its metrics; its value is not used
-
-ReferencePass = Callable[["PairTrainer", Dataset], Dataset]
 
 
 class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
@@ -40,6 +39,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """
 
     precompute_ref_logps: bool  # TRL's: whether a batch holds the reference's log-probs
+    loss_is_scaled_for_ga = True  # transformers need not divide by the number of micro-batches
 
     def __init__(
         self,
@@ -59,6 +59,9 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         validate_loss_options(args)
         validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
         self.objective, self.anchor = objective, anchor
+        names = set(train_dataset.unique("objective")) if "objective" in train_dataset.column_names else set()
+        self._has_sft = objective is Objective.SFT or Objective.SFT.value in names
+        self._only_sft = objective is Objective.SFT and names <= {Objective.SFT.value}
         args.loss_type = [_TRL_LOSS]
         adapted = peft_config is not None or isinstance(model, PeftModel)
         if isinstance(anchor, RunningAnchor) and ref_model is None and not adapted:
@@ -75,19 +78,28 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if isinstance(anchor, RunningAnchor):
             self.add_callback(anchor)
         if data_collator is None:  # TRL's own drops the pairs' objectives and weights
-            self.data_collator = PairCollator(self._tokenizer.pad_token_id, pad_to_multiple_of=args.pad_to_multiple_of)
+            self.data_collator = PairCollator(
+                self._tokenizer.pad_token_id,
+                max_length=args.max_length,
+                truncation_mode=args.truncation_mode,
+                pad_to_multiple_of=args.pad_to_multiple_of,
+            )
 
     def _prepare_dataset(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
-        if "prompt_ids" in dataset.column_names:
+        if "prompt_ids" in (dataset.column_names or ()):  # None where evaluation data is streamed
             return dataset
         return super()._prepare_dataset(dataset, *args, **kwargs)
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: object, **kwargs: object) -> Dataset:
-        if "ref_chosen_logps" in dataset.column_names:
+        if "ref_chosen_logps" in (dataset.column_names or ()):
             return dataset
         if self._reference_pass is not None:
             return self._reference_pass(self, dataset)
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
+
+    def reference_log_probs(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+        """The reference's sums over response tokens for a batch of rows, chosen first, [rows], nats."""
+        return torch.cat(self.compute_ref_log_probs(model, batch))
 
     def create_model_card(self, *args: object, **kwargs: object) -> None:
         """Write no card: a run writes its own once it is finished."""
@@ -106,24 +118,71 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         loss: Tensor = super().training_step(model, inputs, *args, **kwargs)
         return loss
 
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], object]:
+        """The micro-batches of an optimizer step, each with its part in the step; see `micro_batches`."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = with_micro_batches(self, batches, len(self.train_dataset))
+        if self._has_sft and batches:
+            tokens = self._mean_sft_tokens(batches)
+            batches = [batch | {"sft_tokens": tokens} for batch in batches]
+        return batches, items
+
+    def _mean_sft_tokens(self, batches: Sequence[Mapping[str, Any]]) -> Tensor:
+        """Mean tokens of the chosen answers of the step that are trained under SFT, over all micro-batches and ranks."""
+        totals = torch.zeros(2, device=self.accelerator.device)
+        for batch in batches:
+            counted = batch[MICRO_BATCH].counted
+            tokens = batch["completion_mask"][:, 1:].sum(dim=1).chunk(2)[0][:counted]
+            rows = torch.ones_like(tokens)
+            if "objective" in batch:
+                rows = (batch["objective"][:counted] == Objective.SFT.code).to(tokens)
+            totals += torch.stack([(tokens * rows).sum(), rows.sum()]).to(totals)
+        totals = self.accelerator.reduce(totals, reduction="sum")
+        mean: Tensor = totals[0] / totals[1].clamp(min=1)
+        return mean
+
     def _compute_loss(
-        self, model: Callable[..., Any], inputs: Mapping[str, Tensor], return_outputs: bool
+        self, model: Callable[..., Any], inputs: Mapping[str, Any], return_outputs: bool
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
-        if "ref_chosen_logps" not in inputs:
+        part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
+        has_reference = "ref_chosen_logps" in inputs or not self._only_sft
+        if not has_reference:
+            zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)
+            inputs |= {"ref_chosen_logps": zeros, "ref_rejected_logps": zeros}
+        elif "ref_chosen_logps" not in inputs:
             reference = self.compute_ref_log_probs(self.ref_model or self.model, inputs)
             inputs["ref_chosen_logps"], inputs["ref_rejected_logps"] = reference
-        forward = _KeptOutputs(model)
+        forward = KeptOutputs(model)
         with self._reference_in_batch():
             result = super()._compute_loss(forward, inputs, return_outputs)
+        if not has_reference:
+            self._drop_rewards()
         scores = _scores(forward.outputs.log_probs, inputs)
-        loss = self._pair_loss(scores, objective, weight)
+        losses = self._pair_losses(scores, objective, weight, sft_tokens, part)
+        loss = losses.mean() if part is None else part.step_mean(losses)
         if self.aux_loss_enabled:
-            loss = loss + self.router_aux_loss_coef * forward.outputs.aux_loss
+            fraction = 1.0 if part is None else part.fraction
+            loss = loss + self.router_aux_loss_coef * fraction * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
 
-    def _pair_loss(self, scores: PairScores, objective: Tensor | None, weight: Tensor | None) -> Tensor:
+    def _drop_rewards(self) -> None:
+        """Log no rewards where there is no reference."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        for name in [name for name in metrics if name.startswith("rewards/")]:
+            del metrics[name]
+
+    def _pair_losses(
+        self,
+        scores: PairScores,
+        objective: Tensor | None,
+        weight: Tensor | None,
+        sft_tokens: Tensor | None,
+        part: MicroBatch | None,
+    ) -> Tensor:
         if objective is None:
             objective = torch.full_like(scores.chosen_tokens, self.objective.code)
         if weight is None:
@@ -131,10 +190,13 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         kl = (torch.zeros(()).to(scores.chosen_logps),) * 2
         anchor = self._running_anchor() or self.anchor
         if anchor is not None:
-            kl = anchor.kl(scores, objective == Objective.KTO_PAIR.code)
+            rows = objective == Objective.KTO_PAIR.code
+            if part is not None:
+                rows = rows & (torch.arange(len(rows), device=rows.device) < part.counted)
+            kl = anchor.kl(scores, rows)
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
-        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl).mean()
+        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, sft_tokens=sft_tokens)
 
     @contextmanager
     def _reference_in_batch(self) -> Iterator[None]:
@@ -181,21 +243,6 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             rows = [row for row, objective in enumerate(pairs["objective"]) if objective == wanted] or rows
         chosen = Random(seed).choices(rows, k=count)  # noqa: S311 - a sample of prompts, not a secret
         return [pairs[row]["prompt_ids"] for row in chosen]
-
-
-class _KeptOutputs:
-    """Calls the model and keeps its last outputs with log-probs, whose graph is still alive."""
-
-    outputs: Any  # a FusedCausalLMOutput of TRL's, which is Any to mypy
-
-    def __init__(self, model: Callable[..., Any]) -> None:
-        self._model = model
-
-    def __call__(self, **kwargs: object) -> object:
-        outputs = self._model(**kwargs)
-        if kwargs.get("fused_lm_head"):
-            self.outputs = outputs
-        return outputs
 
 
 def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:

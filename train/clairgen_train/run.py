@@ -12,17 +12,27 @@ import transformers
 from accelerate import PartialState
 
 from clairgen.errors import DrainedError
-from clairgen_train.data.prepare import PreparedPairs, prepare_pairs, prepared_pairs
+from clairgen_train.data.prepare import ModelFacts, PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.interruptions import StopOnDivergence, StopOnSignal, resource_errors
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
 from clairgen_train.metrics_log import ProgressLog, say
-from clairgen_train.model import check_generation_config, load_model, load_tokenizer, lora_config, vocabulary_size
+from clairgen_train.model import (
+    check_generation_config,
+    context_tokens,
+    load_model,
+    load_tokenizer,
+    lora_config,
+    require_target_modules,
+    stop_tokens,
+    vocabulary_size,
+)
 from clairgen_train.model_card import card
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
-from clairgen_train.reference import CachedReferences, cache_folder
+from clairgen_train.reference import CachedReferences, NoReferences, cache_folder, weights_hash
 from clairgen_train.run_folder import RunFolder
+from clairgen_train.saved_weights import round_to_bf16
 from clairgen_train.settings import Objective, TrainingSettings
 from clairgen_train.trajectories import final_metrics
 from clairgen_train.trl_config import default_precision, require_batch_size, trl_config
@@ -56,7 +66,8 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
             "leaves that out"
         )
     with resource_errors(settings, folder.path):
-        prepare_pairs(data, settings, tokenizer, vocabulary, folder.path)
+        facts = ModelFacts(vocabulary, context_tokens(settings), stop_tokens(settings, tokenizer))
+        prepare_pairs(data, settings, tokenizer, facts, folder.path)
         folder.save(settings, data)
     return folder
 
@@ -72,6 +83,8 @@ def run(folder: RunFolder) -> None:
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
+        if state.is_main_process:
+            folder.require_model(weights_hash(trainer), settings.model)
         stop = StopOnSignal(trainer.accelerator)
         trainer.add_callback(stop)
         trainer.add_callback(StopOnDivergence(trainer.accelerator, folder))
@@ -92,6 +105,8 @@ def run(folder: RunFolder) -> None:
 
 def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs, steps: int) -> None:
     """Write the card and the final metrics beside the model."""
+    if settings.save_dtype == "bf16":
+        round_to_bf16(folder.path)
     (folder.path / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.yaml says the same
     metrics = final_metrics(folder.trajectories, settings.beta) | {"steps": steps}
     versions = {name: version(name) for name in _LIBRARIES}
@@ -109,7 +124,10 @@ def _trainer(
     config = trl_config(settings, folder.path, ranks)
     require_batch_size(config, settings, ranks)
     model = load_model(settings)
+    if settings.lora:
+        require_target_modules(model, settings.lora)
     peft_config = lora_config(settings.lora) if settings.lora else None
+    references = _references(settings, pairs.facts["train"]["sha256"], tokenizer.pad_token_id)
     if not settings.objective.is_paired:
         return UnpairedTrainer(
             model,
@@ -118,6 +136,7 @@ def _trainer(
             objective=settings.objective,
             processing_class=tokenizer,
             peft_config=peft_config,
+            reference_pass=references,
         )
     return PairTrainer(
         model,
@@ -128,13 +147,18 @@ def _trainer(
         processing_class=tokenizer,
         peft_config=peft_config,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
-        reference_pass=CachedReferences(
-            cache_folder(settings.reference_cache),
-            pairs.facts["train"]["sha256"],
-            share=_shares_prompts(settings),
-            pad_token_id=tokenizer.pad_token_id,
-        ),
+        reference_pass=references,
     )
+
+
+def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) -> CachedReferences | NoReferences:
+    """Where the reference's log-probabilities come from; SFT has none."""
+    share = settings.objective.is_paired and _shares_prompts(settings)
+    if settings.objective is Objective.SFT:
+        return NoReferences(share=share)
+    if settings.objective is Objective.KTO:  # its KL answers depend on these
+        ids_hash = f"{ids_hash}, {settings.seed}, {settings.batch_size}"
+    return CachedReferences(cache_folder(settings.reference_cache), ids_hash, share=share, pad_token_id=pad_token_id)
 
 
 def _shares_prompts(settings: TrainingSettings) -> bool:

@@ -7,13 +7,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import InputError, RunError
+from clairgen_train.saved_weights import is_whole
 from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings_yaml
 
 _SETTINGS = "training.yaml"
 _RESULT = "result.json"
+_MODEL = "model.json"
 _STATE = "trainer_state.json"
 _LOCK = "lock"
 _UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
@@ -22,8 +25,9 @@ _UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.pa
 class RunFolder:
     """OUT of `clairgen train DATA OUT`.
 
-    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; the pairs in `data.json` and
-    `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and `result.json` once the run is finished.
+    It holds the trained model (safetensors) with its card; the settings in `training.yaml`; the weights that it began with, as a
+    hash, in `model.json`; the pairs in `data.json` and `pairs/`; `trajectories.parquet`; `log.jsonl`; `checkpoint-N/`; and
+    `result.json` once the run is finished.
     """
 
     def __init__(self, path: Path) -> None:
@@ -123,6 +127,17 @@ class RunFolder:
         """Write the resolved settings."""
         write_atomically(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
 
+    def require_model(self, weights_sha256: str, model: str) -> None:
+        """Record the weights that the run begins with. Raises RunError where it was begun with others, its reference's."""
+        file = self.path / _MODEL
+        if not file.is_file():
+            write_atomically(file, json.dumps({"model": model, "weights_sha256": weights_sha256}, indent=2) + "\n")
+        elif read_record(file).get("weights_sha256") != weights_sha256:
+            raise RunError(
+                f"the model {model} has changed since {self.path} was begun, and with it the reference; train it in another "
+                "folder"
+            )
+
     def finish(self, metrics: dict[str, object]) -> None:
         """Record that the run is finished, with its final metrics."""
         write_atomically(self.path / _RESULT, json.dumps(metrics, indent=2) + "\n")
@@ -150,6 +165,25 @@ class RunFolder:
         (self.path / "data.json").unlink(missing_ok=True)
 
 
+def read_record(file: Path) -> dict[str, Any]:
+    """A JSON object that `write_atomically` wrote. Raises RunError where something else has damaged it."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(damaged(file, error)) from error
+    if not isinstance(content, dict):
+        raise RunError(damaged(file, "it is no JSON object"))
+    return content
+
+
+def damaged(file: Path, reason: object) -> str:
+    """The sentence about a file of a run that cannot be read."""
+    return (
+        f"{file} is damaged, so the run cannot go on ({' '.join(str(reason).split())[:200]}); restore the file, or train in "
+        "another folder"
+    )
+
+
 def write_atomically(file: Path, text: str) -> None:
     """Write a file completely or not at all."""
     partial = file.with_name(f".{file.name}.partial")
@@ -163,9 +197,20 @@ def _text(settings: TrainingSettings, name: str) -> str:
 
 
 def _is_complete(checkpoint: Path, ranks: int) -> bool:
-    """Whether the state, which the trainer writes last, and the random state of every rank are there."""
+    """Whether all that a run goes on from is there and not cut off: the trainer writes its state last, after weights, optimizer,
+    schedule and the random state of every rank.
+    """
     try:
         json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return ranks == 1 or all((checkpoint / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
+    wanted = {
+        "scheduler.pt",
+        *(["rng_state.pth"] if ranks == 1 else [f"rng_state_{rank}.pth" for rank in range(ranks)]),
+    }
+    found = list(checkpoint.iterdir())
+    has_optimizer = any(
+        path.name.startswith(("optimizer", "global_step")) for path in found
+    )  # the second is DeepSpeed's
+    files = [path for path in found if path.suffix in (".safetensors", ".pt", ".pth") and path.is_file()]
+    return has_optimizer and wanted <= {path.name for path in files} and all(map(is_whole, files))

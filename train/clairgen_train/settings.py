@@ -119,6 +119,10 @@ class TrainingSettings(_Strict):
     learning_rate: float = Field(2e-7, gt=0, description="Peak learning rate.")
     optimizer: str = Field("rmsprop", description="The optimizer, by transformers' name (rmsprop, adamw_torch, ...).")
     scheduler: str = Field("linear", description="The learning-rate schedule, by transformers' name.")
+    scheduler_kwargs: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Arguments of the schedule, by transformers' names: {num_cycles: 2}, {min_lr_rate: 0.1}, ...",
+    )
     warmup_steps: int = Field(0, ge=0, description="Steps until the peak learning rate.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay, where the optimizer has it.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
@@ -126,7 +130,14 @@ class TrainingSettings(_Strict):
         "auto",
         description="bf16: weights in fp32, arithmetic in bfloat16; auto: bf16 where a GPU has it, else fp32; kept for the run.",
     )
-    seed: int = Field(0, ge=0, description="Seed for the order of pairs, the choice of held-out pairs, and samples.")
+    save_dtype: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="Type of the trained model's weights. bf16 halves the files and rounds to about 3 digits, in which small "
+        "changes get lost. Checkpoints always keep fp32.",
+    )
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Seed for the order of pairs, the choice of held-out pairs, and samples."
+    )
     lora: Lora | None = Field(None, description="Train adapters instead of all weights.")
     kto_pair: KtoPair = Field(KtoPair(), description="The anchor of KTO-pair.")
     sampled_answers: int = Field(
@@ -168,7 +179,7 @@ class TrainingSettings(_Strict):
                 f"batch_size {self.batch_size} is not a multiple of device_batch_size {self.device_batch_size}; change one"
             )
         if self.objective is Objective.KTO and self.device_batch_size < 2:
-            raise ValueError("kto compares the answers in a device's batch; set device_batch_size to 2 or more")
+            raise ValueError("TRL's trainer for kto takes no batch of one answer; set device_batch_size to 2 or more")
         if self.lora is not None and "lm_head" in self.lora.target_modules:
             raise ValueError("lora.target_modules: an adapter on lm_head would not be trained; leave it out")
         return self
@@ -185,6 +196,7 @@ MACHINE_SETTINGS = frozenset(
         "parallel",
         "reference_cache",
         "report_to",
+        "save_dtype",
         "shared_prompt",
     }
 )

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from clairgen.errors import RunError
 from clairgen_train.pair_log_probs import PairLogProbs
+from clairgen_train.run_folder import damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,23 +53,35 @@ class TrajectoryRecorder(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Measure before the first step, or drop the rows after a continued run's checkpoint."""
+        """Measure before the first step; in a run that goes on drop the rows after its checkpoint and measure what was due."""
         if state.global_step == 0:
             self._add(0, 0.0)
-        elif self._write and self._file.is_file():
-            import pyarrow.compute as pc
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(self._file)
-            _replace(self._file, table.filter(pc.field("step") <= state.global_step))
+            return
+        is_missing = [self._write and state.global_step not in self._kept_steps(state.global_step)]
+        broadcast_object_list(is_missing, from_process=0)
+        if is_missing[0] and _is_due(state):  # a kill came between checkpoint and measurement
+            self._add(state.global_step, state.epoch or 0.0)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         """Measure after a whole epoch; an epoch that a stop cut short is not measured."""
-        epoch = state.epoch or 0.0
-        if abs(epoch - round(epoch)) < _EPOCH_TOLERANCE or state.global_step >= state.max_steps:
-            self._add(state.global_step, epoch)
+        if _is_due(state):
+            self._add(state.global_step, state.epoch or 0.0)
+
+    def _kept_steps(self, step: int) -> set[int]:
+        """Drop the rows after `step`; the steps of those that are kept."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(self._file)
+        except (OSError, pa.ArrowException) as error:
+            raise RunError(damaged(self._file, error)) from error
+        kept = table.filter(pc.field("step") <= step)
+        _replace(self._file, kept)
+        return {int(each) for each in pc.unique(kept["step"]).to_pylist() if each is not None}
 
     def _add(self, step: int, epoch: float) -> None:
         measured = self._measure(step)
@@ -96,6 +111,12 @@ class TrajectoryRecorder(TrainerCallback):
             "sampled_tokens": [*sampled, *[None] * (count - len(sampled))],
         }
         _replace(self._file, pa.concat_tables([earlier, pa.table(rows, schema=schema)]))
+
+
+def _is_due(state: TrainerState) -> bool:
+    """Whether an epoch is whole here, or the run."""
+    epoch = state.epoch or 0.0
+    return abs(epoch - round(epoch)) < _EPOCH_TOLERANCE or state.global_step >= state.max_steps
 
 
 def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":

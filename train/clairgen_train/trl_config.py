@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments, get_scheduler
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 from trl import DPOConfig, KTOConfig
 
@@ -26,14 +26,33 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
         raise ConfigError(
             f"the tracker {missing[0]!r} in report_to is not installed; install it, or use: {', '.join(available) or 'none'}"
         )
+    _require_schedule(settings)
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
     try:
         if settings.objective.is_paired:
-            return DPOConfig(**common)
-        return KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+            config = DPOConfig(**common)
+        else:
+            config = KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+        Trainer.get_optimizer_cls_and_kwargs(config)  # may need a package that is not installed
     except (ValueError, ImportError) as error:
         raise ConfigError(
             f"these settings cannot be used; change what transformers refuses: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return config
+
+
+def _require_schedule(settings: TrainingSettings) -> None:
+    """Raise ConfigError for arguments of the schedule that it lacks, does not take, or would not use."""
+    if settings.scheduler in ("constant", "constant_with_warmup") and settings.scheduler_kwargs:
+        raise ConfigError(f"the schedule {settings.scheduler} takes no scheduler_kwargs; leave them out")
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.learning_rate)
+    kwargs = dict(settings.scheduler_kwargs)
+    try:
+        get_scheduler(settings.scheduler, optimizer, settings.warmup_steps, settings.warmup_steps + 1, kwargs)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"the schedule {settings.scheduler} cannot be used with scheduler_kwargs {settings.scheduler_kwargs}; correct them: "
+            f"{' '.join(str(error).split())[:300]}"
         ) from error
 
 
@@ -69,6 +88,7 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         "optim": settings.optimizer,
         "lr_scheduler_type": settings.scheduler,
+        "lr_scheduler_kwargs": settings.scheduler_kwargs,
         "warmup_steps": settings.warmup_steps,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,

@@ -2,16 +2,20 @@
 
 import math
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from trl import DPOConfig
 
 from clairgen.errors import ConfigError, InputError
 from clairgen_train.settings import Objective
 
+_LOSS_TYPES = (["sigmoid"], ["apo_zero"], ["apo_down"], ["sft"])
+"""TRL's names of the objectives, of which the first is its default; a trainer's `objective` says which one is meant."""
+
 
 def validate_loss_options(args: DPOConfig) -> None:
     """Raise ConfigError for an option that changes TRL's losses, but neither the paper's equations nor this package's losses."""
     changed = {
+        "loss_type": args.loss_type not in _LOSS_TYPES,
         "label_smoothing": args.label_smoothing != 0,
         "use_weighting": args.use_weighting,
         "ld_alpha": args.ld_alpha is not None,
@@ -23,8 +27,20 @@ def validate_loss_options(args: DPOConfig) -> None:
         raise ConfigError(f"{found[0]} changes TRL's losses but not the paper's equations; leave it at its default.")
 
 
+def require_map_style(dataset: object) -> None:
+    """Raise InputError for a data set that is streamed: its length and its rows must be known before the first step."""
+    if isinstance(dataset, IterableDataset):
+        raise InputError(
+            "The training data is an IterableDataset, whose rows are not known in advance; load it as a Dataset "
+            "(load_dataset without streaming, or Dataset.from_generator)."
+        )
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"The training data is a {type(dataset).__name__}; load it as a Dataset.")
+
+
 def validate_pairs(dataset: Dataset, objective: Objective, *, has_anchor: bool) -> None:
     """Raise InputError for objectives or weights that pairs cannot have, ConfigError for a run that lacks what it needs."""
+    require_map_style(dataset)
     paired = [each.value for each in Objective if each.is_paired]
     names = dataset.unique("objective") if "objective" in dataset.column_names else []
     unknown = [name for name in names if name not in paired]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.errors import RunError
+from clairgen.errors import InputError, RunError
 from clairgen_train.data.prepare import data_facts, prepared_pairs
 from clairgen_train.run import prepare
 from tests.training.small_run import pair, settings, written
@@ -42,6 +42,42 @@ def test_data_that_changed_under_its_name_is_refused_and_a_run_of_an_earlier_ver
     del facts["files_sha256"]
     (folder.path / "data.json").write_text(json.dumps(facts))
     prepare(str(data), tmp_path / "out", chosen)
+
+
+def test_held_out_pairs_share_no_prompt_with_those_to_train_on(tmp_path: Path) -> None:
+    rows = [pair(number // 3, pair_id=f"{number}") for number in range(60)]
+    for number, row in enumerate(rows):
+        row["chosen"] = [{"role": "assistant", "content": f"answer {number}"}]
+    data = str(written(tmp_path / "pairs.jsonl", rows))
+    for seed in range(3):
+        folder = prepare(data, tmp_path / f"out-{seed}", settings(tmp_path, held_out_pairs=8, seed=seed))
+        prepared = prepared_pairs(folder.path)
+        assert prepared.held_out is not None
+        assert (len(prepared.held_out), len(prepared.train)) == (6, 54)  # a tenth at most, in whole groups of three
+        assert not {*map(tuple, prepared.held_out["prompt_ids"])} & {*map(tuple, prepared.train["prompt_ids"])}
+    one_prompt = str(written(tmp_path / "one.jsonl", [row | {"prompt": rows[0]["prompt"]} for row in rows]))
+    folder = prepare(one_prompt, tmp_path / "one", settings(tmp_path, held_out_pairs=8))
+    assert prepared_pairs(folder.path).held_out is None
+
+
+def test_objectives_that_a_run_does_not_use_are_counted_and_may_be_anything_where_they_are_ignored(
+    tmp_path: Path,
+) -> None:
+    rows = [pair(number, objective="apo-down" if number % 2 else None) for number in range(8)]
+    data = str(written(tmp_path / "pairs.jsonl", rows))
+    for number, given in enumerate(({"objective": "sft"}, {"objective": "kto"})):
+        folder = prepare(data, tmp_path / f"out-{number}", settings(tmp_path, held_out_pairs=0, **given))
+        assert data_facts(folder.path)["train"]["unused_objectives"] == 4
+    other = str(written(tmp_path / "other.jsonl", [row | {"objective": "ppo"} for row in rows]))
+    ignoring = settings(tmp_path, held_out_pairs=2, pair_objectives="ignore")
+    assert data_facts(prepare(other, tmp_path / "ignored", ignoring).path)["train"]["objectives"] == {"apo-zero": 8}
+
+
+def test_weights_are_refused_where_single_answers_are_trained_on(tmp_path: Path) -> None:
+    data = str(written(tmp_path / "pairs.jsonl", [pair(number, weight=2.0) for number in range(8)]))
+    with pytest.raises(InputError, match="the pairs have weights, which kto cannot use"):
+        prepare(data, tmp_path / "out", settings(tmp_path, held_out_pairs=0, objective="kto"))
+    prepare(data, tmp_path / "out", settings(tmp_path, held_out_pairs=0, objective="sft"))
 
 
 def test_names_of_earlier_versions_are_read_as_the_present_ones(tmp_path: Path) -> None:

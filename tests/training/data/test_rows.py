@@ -44,6 +44,11 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
     assert pair_row(row | {"objective": None, "weight": None}, 1).weight == 1.0
 
 
+def test_an_objective_is_not_read_where_it_is_not_used() -> None:
+    row = {"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG], "objective": "ppo"}
+    assert pair_row(row, 1, own_objective=False).objective is None
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
@@ -64,6 +69,11 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
         ({"prompt": [USER, {"role": "tool", "content": "18"}, USER]}, "`prompt` in row 7 .* the role `tool`"),
         ({"prompt": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "a list of parts"),
         ({"tools": [{"type": "function"}]}, "row 7 of the data set has the column `tools`, which would be lost"),
+        (
+            {"chat_template_kwargs": "thinking"},
+            "`chat_template_kwargs` in row 7 .* is not an object with the template's",
+        ),
+        ({"chat_template_kwargs": {"tokenize": True}}, "sets `tokenize`, which training sets itself; leave it out"),
         ({"objective": "ppo"}, "`objective` in row 7 of the data set is 'ppo'"),
         ({"objective": "sft"}, "cannot be set for single pairs"),
         ({"weight": -1}, "`weight` in row 7 of the data set is -1"),

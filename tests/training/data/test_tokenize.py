@@ -1,8 +1,10 @@
 """Conversations become token ids by the model's own template; truncated and dropped pairs are counted by reason."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trl
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from clairgen.errors import InputError
@@ -101,3 +103,110 @@ def test_a_template_that_cannot_render_a_row_is_an_error_that_names_the_row() ->
     tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
     with pytest.raises(InputError, match="row 1 of the data set: System role not supported"):
         list(PairTokenizer(tokenizer, 300, TokenLimits(64, 64)).pairs([pair(1)]))
+
+
+TRLS = Path(trl.__file__).parent / "chat_templates"
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+MISTRAL = (  # as v0.3 and Nemo: the system message goes before the last user message, where that is the last message
+    "{% set talk = messages %}{% if messages[0]['role'] == 'system' %}{% set system = messages[0]['content'] %}"
+    "{% set talk = messages[1:] %}{% endif %}{% for message in talk %}{% if message['role'] == 'user' %}[INST] "
+    "{% if loop.last and system is defined %}{{ system + '\n\n' }}{% endif %}{{ message['content'] }}[/INST]"
+    "{% else %} {{ message['content'] }}</s>{% endif %}{% endfor %}"
+)
+TEMPLATES = {"chatml": CHATML, "mistral": MISTRAL} | {
+    name: (TRLS / f"{name}.jinja").read_text()
+    for name in (
+        "cohere2",
+        "deepseekv3",
+        "gemma",
+        "gemma3",
+        "glm4moe",
+        "gptoss",
+        "llama3_1",
+        "llama3_2",
+        "phi3",
+        "qwen2_5",
+        "qwen3",
+    )
+}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_template_moves_a_part_of_the_prompt_into_the_answers(name: str) -> None:
+    system, question = {"role": "system", "content": "Be brief."}, {"role": "user", "content": "What is 2 + 2?"}
+    hello = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
+    for number, prompt in enumerate(([question], [system, question], [*hello, question], [system, *hello, question])):
+        tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+        tokenizer.chat_template = TEMPLATES[name]
+        tokenizer.bos_token = tokenizer.eos_token
+        pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096))
+        try:
+            made = list(pair_tokenizer.pairs([pair(2, prompt=prompt)]))
+        except InputError as refused:
+            assert name == "gemma" and number % 2, refused  # it has no system message
+            continue
+        if name == "mistral" and number % 2:
+            assert pair_tokenizer.counts.dropped == {"prompt_changed_by_answer": 1}
+            continue
+        assert all(message["content"] in tokenizer.decode(made[0].ids.prompt) for message in prompt)
+        for ids, answer in ((made[0].ids.chosen, "It is 4..."), (made[0].ids.rejected, "It is 5, I think!!")):
+            text = tokenizer.decode(ids)
+            assert answer in text
+            assert not any(message["content"] in text for message in prompt)
+
+
+def test_a_row_s_options_reach_the_template() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATES["qwen3"]
+    given = [{"enable_thinking": False, "other": None}, '{"enable_thinking": true}', None]
+    rows = [pair(1, chat_template_kwargs=options) for options in given]
+    made = PairTokenizer(tokenizer, 300, TokenLimits(64, 64)).pairs(rows)
+    without, *others = (str(tokenizer.decode(each.ids.prompt)) for each in made)
+    prompt = [{"role": "user", "content": "1 + 1?"}]
+    for thinking, text in ((False, without), (True, others[0]), (None, others[1])):
+        options: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
+        assert text in str(tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True, **options))
+    assert ["<think>" in text for text in (without, *others)] == [True, False, False]
+
+
+def test_answers_without_an_end_token_are_counted() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    ends = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 9))
+    assert len(list(ends.pairs([pair(1), pair(2)]))) == 2
+    assert ends.counts.without_end_token == 0  # the template renders it, though the answers are truncated
+    tokenizer.chat_template = CHATML  # whose <|im_end|> this tokenizer spells in bytes
+    without = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    assert len(list(without.pairs([pair(1), pair(2)]))) == 2
+    assert without.counts.without_end_token == 2
+    other = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64), end_tokens=tokenizer.encode("\n"))
+    assert len(list(other.pairs([pair(1)]))) == 1
+    assert other.counts.without_end_token == 0
+
+
+def test_what_a_template_leaves_out_of_an_answer_is_counted_and_of_both_answers_dropped() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = CHATML.replace("message['content']", "message['content'].split('</think>')[-1]")
+    rows = [
+        pair(1, chosen=[{"role": "assistant", "content": "<think>hm</think>It is 2"}]),
+        pair(
+            2,
+            chosen=[{"role": "assistant", "content": "<think>2 + 2</think>4"}],
+            rejected=[{"role": "assistant", "content": "<think>let me see</think>4"}],
+        ),
+    ]
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    assert [made.row.pair_id for made in pair_tokenizer.pairs(rows)] == ["pair-1"]
+    assert pair_tokenizer.counts.answers_rendered_differently == 1
+    assert pair_tokenizer.counts.dropped == {"made_identical_by_template": 1}
+
+
+def test_fields_of_messages_that_nobody_reads_are_counted_by_name() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    user = {"role": "user", "content": "2?", "timestamp": 1, "language": None}
+    rows = [pair(1, prompt=[user]), pair(2, prompt=[user]), pair(3)]
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    assert len(list(pair_tokenizer.pairs(rows))) == 3
+    assert pair_tokenizer.counts.unused_fields == {"timestamp": 2}

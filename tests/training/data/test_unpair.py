@@ -81,6 +81,11 @@ def test_a_single_last_row_gets_another_prompts_answer_and_not_its_own() -> None
     assert kl_partners(["a", "b", "c", "a", "a"], 2) == [1, 0, 3, 2, 2]
 
 
+def test_no_prompt_gets_its_own_other_answer_where_a_block_has_both() -> None:
+    assert kl_partners(["a", "a", "b", "b"], 4) == [3, 3, 1, 1]
+    assert kl_partners(["a", "a"], 4) == [1, 0]
+
+
 def test_blocks_stay_whole_in_a_new_order_each_epoch_with_the_short_one_last() -> None:
     epoch = 0.0
     sampler = BlockSampler(18, BLOCK, seed=0, epoch=lambda: epoch)

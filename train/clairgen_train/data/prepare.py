@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError, RunError
 from clairgen_train.data.load import data_hash, read_split
-from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, TokenLimits
-from clairgen_train.run_folder import write_atomically
+from clairgen_train.data.rows import pair_row
+from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, TokenLimits, numbered_rows
+from clairgen_train.run_folder import damaged, read_record, write_atomically
 from clairgen_train.settings import Objective, TrainingSettings
 
 if TYPE_CHECKING:
@@ -40,8 +41,21 @@ class PreparedPairs:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What of a model its data must fit: how many token ids it knows, the most tokens it takes, and those at which it stops."""
+
+    vocabulary: int
+    context: int | None
+    end_tokens: Collection[int]
+
+
 def prepare_pairs(
-    data: str, settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, out: Path
+    data: str,
+    settings: TrainingSettings,
+    tokenizer: "PreTrainedTokenizerBase",
+    model: ModelFacts,
+    out: Path,
 ) -> None:
     """Load, tokenize, truncate and write the pairs of `data` into `out`, once.
 
@@ -63,7 +77,14 @@ def prepare_pairs(
     }
     for name, split in (("train", train), ("held_out", held_out)):
         if split is not None:
-            pair_tokenizer = PairTokenizer(tokenizer, vocabulary, limits)
+            pair_tokenizer = PairTokenizer(
+                tokenizer,
+                model.vocabulary,
+                limits,
+                context=model.context,
+                end_tokens=model.end_tokens,
+                own_objectives=settings.pair_objectives == "use",
+            )
             counts = pair_tokenizer.counts
             ids_digest = _write(pair_tokenizer.pairs(split), counts, settings, out / "pairs" / f"{name}.arrow")
             facts[name] = counts.facts() | {"sha256": ids_digest}
@@ -78,19 +99,27 @@ def prepare_pairs(
 
 def prepared_pairs(out: Path) -> PreparedPairs:
     """The pairs that `prepare_pairs` wrote, memory-mapped."""
-    from datasets import Dataset
-
     facts = data_facts(out)
     train, held_out = (out / "pairs" / f"{name}.arrow" for name in ("train", "held_out"))
     has_held_out = bool(facts.get("held_out", {}).get("kept"))
-    return PreparedPairs(
-        Dataset.from_file(str(train)), Dataset.from_file(str(held_out)) if has_held_out else None, facts
-    )
+    return PreparedPairs(_rows(train), _rows(held_out) if has_held_out else None, facts)
+
+
+def _rows(file: Path) -> "Dataset":
+    import pyarrow as pa
+    from datasets import Dataset
+
+    try:
+        return Dataset.from_file(str(file))
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(damaged(file, error)) from error
 
 
 def data_facts(out: Path) -> dict[str, Any]:
     """What data.json says of the pairs in `out`; names that earlier versions wrote are given their present names."""
-    facts: dict[str, Any] = json.loads((out / _FACTS_FILE).read_text(encoding="utf-8"))
+    facts = read_record(out / _FACTS_FILE)
+    if "train" not in facts:
+        raise RunError(damaged(out / _FACTS_FILE, "it has no key `train`"))
     for name in ("train", "held_out"):
         if name in facts:
             counts = {_OLD_COUNTS.get(key, key): value for key, value in facts[name].items()}
@@ -110,13 +139,30 @@ def _splits(data: str, settings: TrainingSettings) -> "tuple[Dataset, Dataset | 
     held_out = read_split(data, settings.subset, settings.test_split)
     if held_out is not None:
         return rows, held_out.select(sorted(_sample(len(held_out), wanted, settings.seed))), settings.test_split
-    sample = _sample(len(rows), min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings.seed)
+    sample = _whole_prompts(rows, min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings)
     train = rows.select([number for number in range(len(rows)) if number not in sample])
     return train, rows.select(sorted(sample)), "train"
 
 
 def _sample(of: int, count: int, seed: int) -> set[int]:
     return set(Random(seed).sample(range(of), min(count, of)))  # noqa: S311 - a sample of pairs, not a secret
+
+
+def _whole_prompts(rows: "Dataset", most: int, settings: TrainingSettings) -> set[int]:
+    """At most that many random rows, all or none of each prompt's, so that no held-out prompt is trained on."""
+    if not most:
+        return set()
+    by_prompt: dict[str, list[int]] = {}
+    for number, row in numbered_rows(rows):
+        prompt = pair_row(row, number, own_objective=settings.pair_objectives == "use").prompt
+        by_prompt.setdefault(json.dumps(prompt), []).append(number - 1)
+    groups = list(by_prompt.values())
+    Random(settings.seed).shuffle(groups)  # noqa: S311 - a sample of pairs, not a secret
+    found: set[int] = set()
+    for group in groups:
+        if len(found) + len(group) <= most:
+            found.update(group)
+    return found
 
 
 def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: TrainingSettings, path: Path) -> str:
@@ -142,6 +188,10 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
         for batch in _batches(pairs):
             objectives = [(pair.row.objective if per_pair else None) or default for pair in batch]
             counts.objectives.update(objective.value for objective in objectives)
+            counts.unused_objectives += sum(
+                pair.row.objective not in (None, objective) for pair, objective in zip(batch, objectives, strict=True)
+            )
+            _require_usable_weights(batch, default)
             record = pa.record_batch(
                 [
                     [pair.row.pair_id for pair in batch],
@@ -157,6 +207,14 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
             digest.update(record.select(["prompt_ids", "chosen_ids", "rejected_ids"]).serialize())
     partial.rename(path)
     return digest.hexdigest()
+
+
+def _require_usable_weights(batch: list[TokenizedPair], objective: Objective) -> None:
+    if not objective.is_paired and any(pair.row.weight != 1 for pair in batch):
+        raise InputError(
+            f"the pairs have weights, which {objective.value} cannot use, since it trains on single answers; use an objective "
+            "for pairs, or remove the column `weight`"
+        )
 
 
 def _batches(pairs: Iterable[TokenizedPair]) -> Iterator[list[TokenizedPair]]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from clairgen.conversations import messages_in, unsupported_column, unsupported_message
@@ -19,12 +19,32 @@ SHAPES = {
 }
 """The shapes of a row, by name, each with a description for the user; the first needs no conversion."""
 
+_FIXED_OPTIONS = frozenset(
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "max_length",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "truncation",
+    }
+)
+"""Of `apply_chat_template`: what is no option of a template."""
+
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
     """A pair to train on: the prompt's messages and the text of both answers.
 
-    `objective` and `weight` are the row's own, where the data has those columns; `shape` is a key of SHAPES.
+    `objective` and `weight` are the row's own, where the data has those columns; `shape` is a key of SHAPES. `template_options`
+    are for the chat template, from the column `chat_template_kwargs`; `unused_fields` names what messages hold beside role and
+    content.
     """
 
     pair_id: str
@@ -34,10 +54,15 @@ class PairRow:
     shape: str
     objective: Objective | None = None
     weight: float = 1.0
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+    unused_fields: frozenset[str] = frozenset()
 
 
-def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
-    """Read row `number` of a data set. Raises InputError, one sentence, for a row that is not a pair."""
+def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True) -> PairRow:
+    """Read row `number` of a data set, its column `objective` only with `own_objective`.
+
+    Raises InputError, one sentence, for a row that is not a pair.
+    """
     where = f"row {number:,} of the data set"
     lost = unsupported_column(row)
     if lost:
@@ -66,8 +91,10 @@ def pair_row(row: Mapping[str, Any], number: int) -> PairRow:
         chosen=texts[0],
         rejected=texts[1],
         shape=shape,
-        objective=_objective(row.get("objective"), where),
+        objective=_objective(row.get("objective"), where) if own_objective else None,
         weight=_weight(row.get("weight"), where),
+        template_options=_template_options(row.get("chat_template_kwargs"), where),
+        unused_fields=_unused_fields(given, *answers.values()),
     )
 
 
@@ -129,6 +156,29 @@ def _answer(conversation: Messages, where: str) -> str:
 def _row_hash(prompt: Messages, chosen: str, rejected: str) -> str:
     content = json.dumps([prompt, chosen, rejected], sort_keys=True)
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _template_options(value: object, where: str) -> dict[str, Any]:
+    """Options of the chat template, such as enable_thinking; those that a parquet file fills with null are left out."""
+    try:
+        options = json.loads(value) if isinstance(value, str) and value.strip() else value or {}
+    except ValueError:
+        options = value
+    if not isinstance(options, Mapping):
+        raise InputError(f"`chat_template_kwargs` in {where} is not an object with the template's options; correct it")
+    if fixed := sorted(_FIXED_OPTIONS & options.keys()):
+        raise InputError(
+            f"`chat_template_kwargs` in {where} sets `{fixed[0]}`, which training sets itself; leave it out"
+        )
+    return {name: option for name, option in options.items() if option is not None}
+
+
+def _unused_fields(*cells: object) -> frozenset[str]:
+    """The names of what messages hold beside their role and content and nobody reads."""
+    messages = (message for cell in cells if isinstance(cell, list) for message in cell if isinstance(message, Mapping))
+    return frozenset(
+        name for message in messages for name, value in message.items() if name not in ("role", "content") and value
+    )
 
 
 def _objective(value: object, where: str) -> Objective | None:

@@ -1,13 +1,13 @@
 """From conversations to token ids by the model's chat template, truncated by one of two rules; what was lost is counted."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen_train.data.rows import PairRow, pair_row
+from clairgen_train.data.rows import Messages, PairRow, pair_row
 from clairgen_train.settings import Truncation
 
 if TYPE_CHECKING:
@@ -64,6 +64,10 @@ class DataCounts:
     `prompts_rendered_differently` counts kept pairs whose generation header (the end of a prompt) the chat template renders
     differently once an answer follows: the differing end is left out, as in TRL. Where the messages of the prompt themselves are
     rendered differently, the pair is dropped, since a part of the prompt would be trained on as if it were the answer.
+    `answers_rendered_differently` counts kept pairs with an answer whose text the template changes, such as by leaving its
+    thinking out; `without_end_token` kept pairs with an answer that is rendered without any token at which the model stops;
+    `unused_objectives` those with an objective of their own that the run does not use; `unused_fields` rows by what their
+    messages hold beside role and content.
     """
 
     rows: int = 0
@@ -72,7 +76,11 @@ class DataCounts:
     dropped: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
     objectives: Counter[str] = field(default_factory=Counter)
+    unused_fields: Counter[str] = field(default_factory=Counter)
     prompts_rendered_differently: int = 0
+    answers_rendered_differently: int = 0
+    without_end_token: int = 0
+    unused_objectives: int = 0
     prompt_tokens: int = 0
     response_tokens: int = 0
 
@@ -94,19 +102,36 @@ class PairTokenizer:
     """Turns rows into ids with a model's tokenizer and counts what it truncates and drops.
 
     `vocabulary` is the model's number of embeddings: ids beyond it mean that tokenizer and model do not belong together.
+    `context` is the most tokens that the model takes, if it has a limit. `end_tokens` are the ids at which the model stops, by
+    default the tokenizer's. Without `own_objectives` the column `objective` is not read.
     """
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase", vocabulary: int, limits: TokenLimits) -> None:
+    def __init__(
+        self,
+        tokenizer: "PreTrainedTokenizerBase",
+        vocabulary: int,
+        limits: TokenLimits,
+        *,
+        context: int | None = None,
+        end_tokens: Collection[int] | None = None,
+        own_objectives: bool = True,
+    ) -> None:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
         self._limits = limits
+        self._context = context
+        self._end_tokens = {tokenizer.eos_token_id} if end_tokens is None else set(end_tokens)
+        self._own_objectives = own_objectives
         self.counts = DataCounts()
 
     def pairs(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[TokenizedPair]:
         """The usable pairs of `rows`, in order. Raises InputError for a row that is not a pair."""
-        numbered = _numbered(rows)
-        while batch := [(number, pair_row(row, number)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
+        numbered = numbered_rows(rows)
+        while batch := [(number, self._read(row, number)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
             yield from self._tokenized(batch)
+
+    def _read(self, row: Mapping[str, Any], number: int) -> PairRow:
+        return pair_row(row, number, own_objective=self._own_objectives)
 
     def _tokenized(self, batch: list[tuple[int, PairRow]]) -> Iterator[TokenizedPair]:
         texts = [text for number, row in batch for text in self._rendered(row, number)]
@@ -114,6 +139,7 @@ class PairTokenizer:
         for position, (number, row) in enumerate(batch):
             self.counts.rows += 1
             self.counts.shapes[row.shape] += 1
+            self.counts.unused_fields.update(row.unused_fields)
             prompt, chosen, rejected = ids[3 * position : 3 * position + 3]
             shared = min(_shared_length(prompt, chosen), _shared_length(prompt, rejected))
             whole = PairIds(prompt[:shared], chosen[shared:], rejected[shared:])
@@ -128,7 +154,10 @@ class PairTokenizer:
             if reason is not None:
                 self.counts.dropped[reason] += 1
                 continue
+            self._require_room(pair, number)
             self._count(whole, pair)
+            rendered = zip((row.chosen, row.rejected), texts[3 * position + 1 : 3 * position + 3], strict=True)
+            self.counts.answers_rendered_differently += any(answer.strip() not in text for answer, text in rendered)
             yield TokenizedPair(row, pair)
 
     def _rendered(self, row: PairRow, number: int) -> Iterator[str]:
@@ -136,19 +165,26 @@ class PairTokenizer:
         from jinja2 import TemplateError
 
         try:
-            yield str(self._tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=True))
+            yield self._text(row, row.prompt, add_generation_prompt=True)
             for answer in (row.chosen, row.rejected):
                 conversation = [*row.prompt, {"role": "assistant", "content": answer}]
-                yield str(self._tokenizer.apply_chat_template(conversation, tokenize=False))
-        except (TemplateError, TypeError) as error:
+                yield self._text(row, conversation, add_generation_prompt=False)
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise InputError(
                 f"the model's chat template cannot render row {number:,} of the data set: {' '.join(str(error).split())}; "
                 "fix or remove that row, or give another template with --chat-template FILE"
             ) from error
 
+    def _text(self, row: PairRow, conversation: Messages, *, add_generation_prompt: bool) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                conversation, tokenize=False, add_generation_prompt=add_generation_prompt, **row.template_options
+            )
+        )
+
     def _message_tokens(self, row: PairRow, prompt: list[int]) -> int:
         """How many of the `prompt` tokens render its messages, without the generation header."""
-        bare = str(self._tokenizer.apply_chat_template(row.prompt, tokenize=False, add_generation_prompt=False))
+        bare = self._text(row, row.prompt, add_generation_prompt=False)
         ids = self._tokenizer(bare, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         return _shared_length(ids, prompt)
 
@@ -160,16 +196,26 @@ class PairTokenizer:
                 "not belong together; use the tokenizer that came with the model"
             )
 
+    def _require_room(self, pair: PairIds, number: int) -> None:
+        tokens = len(pair.prompt) + max(len(pair.chosen), len(pair.rejected))
+        if self._context is not None and tokens > self._context:
+            raise InputError(
+                f"the prompt and an answer of row {number:,} have {tokens:,} tokens, and the model takes at most "
+                f"{self._context:,} (max_position_embeddings); lower prompt_tokens and response_tokens, so that they add up to "
+                "no more"
+            )
+
     def _count(self, whole: PairIds, pair: PairIds) -> None:
         counts = self.counts
         counts.kept += 1
         counts.prompt_tokens += len(pair.prompt)
         counts.response_tokens += len(pair.chosen) + len(pair.rejected)
+        counts.without_end_token += any(self._end_tokens.isdisjoint(ids) for ids in (whole.chosen, whole.rejected))
         for part in ("prompt", "chosen", "rejected"):
             counts.truncated[part] += len(getattr(pair, part)) < len(getattr(whole, part))
 
 
-def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def numbered_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
     """Rows with their number from 1; the text of a row is decoded only here."""
     number = 0
     try:
@@ -188,7 +234,7 @@ def _shared_length(first: list[int], second: list[int]) -> int:
 def _reason_to_drop(row: PairRow, whole: PairIds, pair: PairIds) -> str | None:
     """Why a pair is not trained on; identical answers have a constant loss under APO-zero and are pushed down by APO-down."""
     if whole.chosen == whole.rejected:
-        return "identical"
+        return "identical" if row.chosen.strip() == row.rejected.strip() else "made_identical_by_template"
     if pair.chosen == pair.rejected:
         return "identical_after_truncation"
     if not pair.chosen or not pair.rejected or not pair.prompt or not row.chosen.strip() or not row.rejected.strip():

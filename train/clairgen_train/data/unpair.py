@@ -1,6 +1,6 @@
 """Pairs as single labeled answers, ordered for KTO, which estimates its KL by giving each prompt the answer to another one.
 
-KTOTrainer rotates the answers of a micro-batch by one. If pairs were unpaired row by row, a prompt would get its own other
+KTOTrainer rotates the answers of a batch by one. If pairs were unpaired row by row, a prompt would get its own other
 answer, or all desirable answers would come before all undesirable ones.
 """
 
@@ -18,9 +18,9 @@ from clairgen.errors import InputError
 def labeled_answers(pairs: Dataset, *, block: int, seed: int, with_kl: bool) -> Dataset:
     """Two rows per prepared pair: `prompt_ids`, `completion_ids`, `label` (true for chosen), shuffled by `seed`.
 
-    `with_kl` orders them in blocks of `block` rows (a micro-batch) without two answers to one prompt, and adds
-    `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be computed again,
-    together with those of the KL answers. Raises `InputError` for pairs with weights.
+    `with_kl` orders them in blocks of `block` rows (the batch of an optimizer step), as far as possible without two answers to
+    one prompt, and adds `KL_completion_ids`. A pair's reference log-probs become `ref_logps` without KL; with KL they have to be
+    computed again, together with those of the KL answers. Raises `InputError` for pairs with weights.
     """
     if "weight" in pairs.column_names and any(weight != 1 for weight in pairs.unique("weight")):
         raise InputError(
@@ -66,15 +66,19 @@ def arrangement(prompts: Sequence[Hashable], block: int, seed: int) -> list[int]
 
 
 def kl_partners(prompts: Sequence[Hashable], block: int) -> list[int]:
-    """For each row the row whose answer it gets for the KL: the one before it in its block, and the last one for the first.
+    """For each row the row whose answer it gets for the KL: the nearest before it in its block that has another prompt.
 
-    A last block of one row would get its own answer, so that the KL were its own log-ratio: it gets the answer of the nearest
-    earlier row with another prompt.
+    The last row of the block comes before the first; where all rows have one prompt, it is the row before. A last block of one
+    row would get its own answer, so that the KL were its own log-ratio: it gets the answer of the nearest earlier row with
+    another prompt.
     """
     partners: list[int] = []
     for start in range(0, len(prompts), block):
-        rows = range(start, min(start + block, len(prompts)))
-        partners += [rows[-1], *rows[:-1]]
+        size = min(block, len(prompts) - start)
+        for place in range(size):
+            before = (start + (place - back) % size for back in range(1, size))
+            others = (row for row in before if prompts[row] != prompts[start + place])
+            partners.append(next(others, start + (place - 1) % size))
     last = len(prompts) - 1
     if last > 0 and partners[last] == last:
         partners[last] = next((row for row in range(last - 1, -1, -1) if prompts[row] != prompts[last]), last - 1)
