@@ -24,7 +24,8 @@ from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
-from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
+from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
+from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, JudgeReply, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
 from clairgen.text import counted, one_line_repr
 
@@ -124,7 +125,7 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
             for recipe in await store.metadata.plans():
                 if html is not None:
                     samples.append(_pair_sample(str(run), recipe))
-                also = samples[-1].add if samples else _ignore
+                also = samples[-1].add if samples else None
                 reports.append(await recipe_report(store, str(run), recipe, named, statuses.get(recipe, {}), also))
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
@@ -183,14 +184,16 @@ async def export(
         with DatasetWriter(
             Path(out), export_format, test_fraction, seed, overwrite=overwrite, advised=bool(advice)
         ) as writer:
-            rows = []
+            tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
+            means = {recipe: ContrastMeans() for recipe in chosen}
             wanted = await _matched(store, chosen) if matched else None
             for recipe in chosen:
-                numbers = RecipeNumbers(str(run), recipe, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
                 async for stored in store.pairs.made(recipe):
-                    if writer.add(stored, wanted is None or stored.task.id in wanted):
-                        numbers.add(stored)
-                rows.append(numbers.report())
+                    if writer.add(stored, wanted is None or stored.task.id in wanted) and (
+                        contrast := contrast_under(tokenizer, stored)
+                    ):
+                        means[recipe].add(contrast)
+            rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
             statuses = await store.pairs.statuses()
             pending = {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in chosen}
             read = await ingest_state(store)
@@ -259,10 +262,27 @@ async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]
         return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
 
 
-async def marks(run: Path | str) -> dict[str, dict[str, int]]:
-    """How many pairs the filters in force mark, by recipe and reason."""
+async def filters_in_force(run: Path | str) -> FilterSettings | None:
+    """The filters that the pairs of a run were last filtered by; None before the first."""
     async with reading(RunDirectory(Path(run))) as store:
-        return await store.pairs.marked()
+        in_force = await store.filter_sets.in_force()
+        return FilterSettings.from_record(in_force[1]) if in_force else None
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCounts:
+    """Pairs by recipe: how many have which status, and how many the filters in force drop and mark for which reason."""
+
+    statuses: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, int]]
+    marked: dict[str, dict[str, int]]
+
+
+async def filtered(run: Path | str) -> FilterCounts:
+    """What the filters in force find in the pairs of a run."""
+    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
+        pairs = store.pairs
+        return FilterCounts(await pairs.statuses(), await pairs.dropped(), await pairs.marked())
 
 
 async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
@@ -275,10 +295,6 @@ def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
     from clairgen.reporting.html.pairs_page import PairSample
 
     return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
-
-
-def _ignore(_stored: StoredPair) -> None:
-    """What is done with each pair where no page shows a sample of them."""
 
 
 def _refuse_training(out: Path) -> None:
@@ -299,7 +315,7 @@ async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
 
 
 async def _card_facts(
-    store: Store, reports: Sequence[RecipeReport], advice: Sequence[AdviceNumbers], source: str
+    store: Store, contrast: Sequence[ContrastRow], advice: Sequence[AdviceNumbers], source: str
 ) -> CardFacts:
     in_force = await store.filter_sets.in_force()
     config = yaml.safe_load(await store.metadata.configuration() or "{}")
@@ -308,18 +324,17 @@ async def _card_facts(
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
         templates=dict(await store.metadata.templates()),
         filters=FilterSettings.from_record(in_force[1]).phrases if in_force else (),
-        contrast=tuple(_contrast_row(entry) for entry in reports if entry.kept),
+        contrast=tuple(row for row in contrast if row.pairs),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )
 
 
-def _contrast_row(entry: RecipeReport) -> ContrastRow:
-    kept = entry.contrast_of_kept
+def _contrast_row(recipe: str, means: ContrastEstimates, tokenizer: str) -> ContrastRow:
     return ContrastRow(
-        entry.recipe,
-        entry.kept,
-        kept.jaccard.mean or 0.0,
-        kept.levenshtein.mean or 0.0,
-        kept.length_ratio.mean or 0.0,
-        entry.tokenizer,
+        recipe,
+        means.jaccard.n,
+        means.jaccard.mean or 0.0,
+        means.levenshtein.mean or 0.0,
+        means.length_ratio.mean or 0.0,
+        tokenizer,
     )

@@ -1,14 +1,14 @@
 """Conversations as data sets write them: messages as JSON text, and what of a row, a message or a text cannot be used."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from clairgen.patterns import lazy_pattern
 from clairgen.row_files import strict_json
 
-_QUOTED_ROLE: Final = re.compile(r"""["'](?:role|from)\\?["']\s*:""")
-_QUOTED_CONTENT: Final = re.compile(r"""["'](?:content|value)\\?["']\s*:""")
+_QUOTED_ROLE: Final = lazy_pattern(r"""["'](?:role|from)\\?["']\s*:""")
+_QUOTED_CONTENT: Final = lazy_pattern(r"""["'](?:content|value)\\?["']\s*:""")
 _HOLDERS: Final = ("messages", "conversations", "conversation")
 _UNSUPPORTED_FIELDS: Final = {
     "tool_calls": "tool calls",

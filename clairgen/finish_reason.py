@@ -5,9 +5,11 @@ SGLang `{"type": "length"}`. The word itself is stored with the answer, and what
 is not known is UNKNOWN: its answer is kept, and the word is counted and named in the report.
 """
 
-import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+
+from clairgen.patterns import lazy_pattern
 
 
 class FinishKind(StrEnum):
@@ -73,14 +75,14 @@ _PREFIXES = ("finish_reason_", "stop_reason_", "finishreason_", "reason_")
 # Parts of a word that leave no doubt, for what servers will call these things next year: all of them keep the answer out.
 _TELLING = (
     (
-        re.compile(r"content_filter|(^|_)safety|prohibited|guardrail|moderation|content_policy|blocklist"),
+        lazy_pattern(r"content_filter|(^|_)safety|prohibited|guardrail|moderation|content_policy|blocklist"),
         FinishKind.FILTERED,
     ),
-    (re.compile(r"(^|_)max_\w*(token|len)|context_(window|length)|token_limit|(^|_)truncat"), FinishKind.LENGTH),
-    (re.compile(r"(^|_)(abort|cancel)|(^|_)error(_|$)|insufficient_system|(^|_)timed?_?out"), FinishKind.ABORTED),
+    (lazy_pattern(r"(^|_)max_\w*(token|len)|context_(window|length)|token_limit|(^|_)truncat"), FinishKind.LENGTH),
+    (lazy_pattern(r"(^|_)(abort|cancel)|(^|_)error(_|$)|insufficient_system|(^|_)timed?_?out"), FinishKind.ABORTED),
 )
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_JOINT = re.compile(r"[\s\-./]+")
+_HUMP = lazy_pattern(r"(?<=[a-z0-9])(?=[A-Z])")
+_JOINT = lazy_pattern(r"[\s\-./]+")
 _LONGEST = 200
 
 
@@ -93,6 +95,7 @@ def finish_word(value: Any) -> str:  # noqa: ANN401 - whatever the server sent
     return word.strip()[:_LONGEST].encode("utf-8", "replace").decode()
 
 
+@lru_cache(maxsize=1000)
 def finish_kind(word: str) -> FinishKind:
     """The kind of a finish reason in any server's spelling, such as `MAX_TOKENS` or `content_filter: SAFETY`."""
     head = word.split(":", 1)[0]

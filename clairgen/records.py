@@ -241,7 +241,8 @@ class StoredPair:
     """What a recipe made of a task, as the store holds it: with its measured contrast and what the filter set in force found.
 
     `contrast` is None when the outcome is undecided, or was measured by an older version and has to be measured again.
-    `findings` are in the order of the filters. `objective` is what `clairgen advise` chose for this pair, None without advice.
+    `findings` are those of the filter set `filter_set`, in the order of the filters. `objective` is what `clairgen advise` chose
+    for this pair, None without advice.
     """
 
     id: str
@@ -250,8 +251,12 @@ class StoredPair:
     contrast: Contrast | None
     findings: tuple[Finding, ...]
     objective: Variant | None = None
+    filter_set: int | None = None
 
     @property
     def dropped_by(self) -> Finding | None:
         """The finding that counts as the reason why this pair is dropped; None when no filter drops it."""
-        return next((finding for finding in self.findings if finding.action is FilterAction.DROP), None)
+        for finding in self.findings:
+            if finding.action is FilterAction.DROP:
+                return finding
+        return None

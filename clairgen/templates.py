@@ -5,7 +5,6 @@ twenty real reviser prompts.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from clairgen.errors import ConfigError, InputError
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Message
 from clairgen.row_files import require_regular_file
 
 RENAMED: Mapping[str, str] = MappingProxyType({"worsen": "degrade"})
 """Names that shipped templates had before, and those that they have now; the old ones are still read."""
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
+_SLOT = lazy_pattern(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)

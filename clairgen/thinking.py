@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from clairgen.patterns import lazy_pattern
+
 _PAIRS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
@@ -79,15 +81,20 @@ _CONTROL_TOKENS = (
     ),
     (_END_OF_SEQUENCE := "</s>"),
 )
-_HARMONY = re.compile(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
-_HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
-_SIGNS = ("<", "[", "◁")  # one of them is in every tag and control token
+_HARMONY = lazy_pattern(r"<\|channel\|>([a-z]++)[^<\n]{0,200}+<\|message\|>")
+_HARMONY_END = lazy_pattern(r"<\|(?:end|return|call|start|channel)\|>")
+_SIGNS = ("<", "[", "◁")
+_PARTS = (
+    *("<|", "|>", "think>", "think]", "thinking>", "thought>", "thoughts>", "reasoning>", "analysis>", "◁", "<｜"),
+    *("<unused9", "</s>", "eos>", "bos>", "inst]", "_turn>"),
+)
+"""In every tag and control token is one of the signs, and in lower case one of these parts."""
 _WORDS = (_PAIRS[-1][0], "analysis")
 _LONGEST_WORDS = max(map(len, _WORDS))
-_BARE_HARMONY = re.compile(r"analysis(?=[A-Z\W])")
+_BARE_HARMONY = lazy_pattern(r"analysis(?=[A-Z\W])")
 _BARE_FINAL = "assistantfinal"
-_CONTROL = re.compile("|".join(map(re.escape, _CONTROL_TOKENS)), re.IGNORECASE)
-_ANY_THINKING = re.compile("|".join(re.escape(tag) for pair in _PAIRS[:-1] for tag in pair), re.IGNORECASE)
+_CONTROL = lazy_pattern("|".join(map(re.escape, _CONTROL_TOKENS)), re.IGNORECASE)
+_ANY_THINKING = lazy_pattern("|".join(re.escape(tag) for pair in _PAIRS[:-1] for tag in pair), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,9 @@ def separate(text: str, prompt: str = "") -> Separated:
 
 def _is_plain(text: str) -> bool:
     """Whether nothing in a text can begin a tag, a control token or words that open thinking, as in most answers."""
-    return not any(sign in text for sign in _SIGNS) and not text.lstrip()[:_LONGEST_WORDS].lower().startswith(_WORDS)
+    if any(map(text.__contains__, _SIGNS)) and any(map(text.lower().__contains__, _PARTS)):
+        return False
+    return not text.lstrip()[:_LONGEST_WORDS].lower().startswith(_WORDS)
 
 
 def without_thinking(text: str, prompt: str = "") -> str | None:

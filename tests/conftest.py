@@ -19,6 +19,9 @@ if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY
 
 SLOW_KINDS = ("browser", "process", "train")
 
+# Examples have no deadline: the first ones compile patterns and import packages, which takes long on a busy machine.
+settings.register_profile("whole", deadline=None)
+settings.load_profile("whole")
 settings.register_profile("few", max_examples=20, deadline=None)  # --hypothesis-profile few; the default is 100
 
 

@@ -9,6 +9,7 @@ from clairgen.thinking import (
     _SIGNS,
     _WRAPPERS,
     Separated,
+    _is_plain,
     separate,
 )
 
@@ -140,3 +141,15 @@ def test_every_form_has_a_sign_or_words_by_which_it_is_looked_for() -> None:
     tags = [*(tag for pair in (*_PAIRS[:-1], *_WRAPPERS) for tag in pair), *_CLOSING_ALONE, *_CONTROL_TOKENS]
     assert [tag for tag in tags if not any(sign in tag for sign in _SIGNS)] == []
     assert separate("A plain answer, analysis included.\n") == Separated("A plain answer, analysis included.\n")
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        *(tag for pair in (*_PAIRS[:-1], *_WRAPPERS) for tag in pair),
+        *_CONTROL_TOKENS,
+        "<|channel|>final<|message|>",
+    ],
+)
+def test_no_text_with_a_tag_or_a_control_token_is_plain(tag: str) -> None:
+    assert not _is_plain(f"Some text. {tag.upper()} More.")

@@ -4,7 +4,7 @@ import asyncio
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,18 +13,16 @@ from rich.table import Table
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_drainable
-from clairgen.config.file import load_config
-from clairgen.config.models import RunConfig
-from clairgen.config.renamed import current_recipe
-from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice, advise
-from clairgen.pipeline.budget_limit import NamedBudget
-from clairgen.pipeline.compare_pair import RewardModel
 from clairgen.pipeline.progress import Progress
-from clairgen.recipes.compare import Outcome
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS
 from clairgen.text import counted
-from clairgen_train.reward_model import load_reward_model
+
+if TYPE_CHECKING:
+    from clairgen.config.models import RunConfig
+    from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice
+    from clairgen.pipeline.compare_pair import RewardModel
+
 
 _MANY = 0.1  # the share of comparisons left out from which a remark says so
 
@@ -62,6 +60,12 @@ def advise_command(
 
     Example: clairgen advise runs/first --recipe clair --limit 200
     """
+    from clairgen.config.file import load_config
+    from clairgen.config.renamed import current_recipe
+    from clairgen.pipeline.advise import AdviseOptions
+    from clairgen.pipeline.budget_limit import NamedBudget
+    from clairgen_train.reward_model import load_reward_model
+
     NamedBudget(budget_usd, no_budget, None).check()
     given = load_config(config) if config is not None else None
     options = AdviseOptions(
@@ -84,7 +88,7 @@ def advise_command(
         raise typer.Exit(FAILED)
 
 
-def print_advised(found: AdviseSummary) -> None:
+def print_advised(found: "AdviseSummary") -> None:
     """Print the table and a few sentences for each recipe."""
     if not found.recipes:
         return
@@ -111,12 +115,12 @@ def print_advised(found: AdviseSummary) -> None:
         typer.echo(spent_line(found.progress.money))
 
 
-def advised_json(found: AdviseSummary) -> str:
+def advised_json(found: "AdviseSummary") -> str:
     """What was found as a JSON list, an object a recipe."""
     return json.dumps([_object(found, entry) for entry in found.recipes], indent=2)
 
 
-def reason(entry: RecipeAdvice) -> str:
+def reason(entry: "RecipeAdvice") -> str:
     """The objective that fits, or that it is not clear, and why."""
     rate = entry.rate
     if rate.recommendation is not None:
@@ -140,11 +144,12 @@ def reason(entry: RecipeAdvice) -> str:
 
 
 def _advise_with_progress(
-    run: Path, options: AdviseOptions, config: RunConfig | None, scorer: RewardModel | None
-) -> AdviseSummary:
+    run: Path, options: "AdviseOptions", config: "RunConfig | None", scorer: "RewardModel | None"
+) -> "AdviseSummary":
     """Advise with progress on stderr; Ctrl-C drains."""
+    from clairgen.pipeline.advise import advise
 
-    async def work(stop: asyncio.Event) -> AdviseSummary:
+    async def work(stop: asyncio.Event) -> "AdviseSummary":
         progress = Progress()
         async with showing(progress, Console(file=progress_stream()), stop):
             return await advise(run, options, config=config, reward_model=scorer, progress=progress, stop=stop)
@@ -152,7 +157,7 @@ def _advise_with_progress(
     return run_drainable(work)
 
 
-def _table(found: AdviseSummary) -> Table:
+def _table(found: "AdviseSummary") -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe")
     for title in ("pairs", "won-tied-lost", "win rate", "interval"):
@@ -172,13 +177,17 @@ def _table(found: AdviseSummary) -> Table:
     return table
 
 
-def _won_tied_lost(entry: RecipeAdvice) -> tuple[int, int, int]:
+def _won_tied_lost(entry: "RecipeAdvice") -> tuple[int, int, int]:
+    from clairgen.recipes.compare import Outcome
+
     ties = sum(count for outcome, count in entry.outcomes.items() if outcome.is_tie)
     return entry.outcomes.get(Outcome.WON, 0), ties, entry.outcomes.get(Outcome.LOST, 0)
 
 
-def _remarks(entry: RecipeAdvice) -> list[str]:
+def _remarks(entry: "RecipeAdvice") -> list[str]:
     """What a reader should know about the comparisons: ties, those left out, a judge with a position bias."""
+    from clairgen.recipes.compare import Outcome
+
     total = sum(entry.outcomes.values())
     left_out = sum(count for outcome, count in entry.outcomes.items() if outcome.is_left_out)
     flipped = entry.outcomes.get(Outcome.TIE_BETWEEN_ORDERS, 0)
@@ -198,7 +207,7 @@ def _remarks(entry: RecipeAdvice) -> list[str]:
     return remarks
 
 
-def _object(found: AdviseSummary, entry: RecipeAdvice) -> dict[str, Any]:
+def _object(found: "AdviseSummary", entry: "RecipeAdvice") -> dict[str, Any]:
     rate = entry.rate
     done = found.stopped_by is None
     return {

@@ -2,17 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clairgen.config.file import config_yaml, load_config
-from clairgen.config.key_reference import configuration_schema
-from clairgen.config.role import Role
-from clairgen.embedded.gguf import embedded_address, is_embedded
 from clairgen.errors import ConfigError
-from clairgen.pipeline.plans import plan_recipes
-from clairgen.recipes.registry import RECIPES
+
+if TYPE_CHECKING:
+    from clairgen.config.role import Role
 
 
 def config_command(
@@ -27,6 +24,11 @@ def config_command(
 
     Example: clairgen config --schema > clairgen.schema.json
     """
+    from clairgen.config.file import config_yaml, load_config
+    from clairgen.config.key_reference import configuration_schema
+    from clairgen.pipeline.plans import plan_recipes
+    from clairgen.recipes.registry import RECIPES
+
     if schema == (path is not None):
         raise ConfigError("give either a configuration to check, or --schema")
     if path is None:
@@ -39,8 +41,10 @@ def config_command(
     typer.echo(config_yaml(config), nl=False)
 
 
-def _require_files(name: str, role: Role) -> None:
+def _require_files(name: str, role: "Role") -> None:
     """Raise ConfigError unless the files are there of the models that clairgen serves itself in this role."""
+    from clairgen.embedded.gguf import embedded_address, is_embedded
+
     for endpoint in filter(is_embedded, role.endpoints):
         try:
             embedded_address(endpoint)

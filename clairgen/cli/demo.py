@@ -9,18 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen import api
 from clairgen.cli.export import print_export
 from clairgen.cli.generate import generate_with_progress, print_summary
 from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.file import load_config
 from clairgen.data.classroom.questions import check, draw
 from clairgen.errors import InputError
-from clairgen.pipeline.generate import Options
 from clairgen.records import Pair, StoredPair
-from clairgen.reporting.pair_view import PairView
-from clairgen.reporting.terminal import print_reports
 from clairgen.stats import Estimate, Mean
 
 _CONFIG: Final = """\
@@ -48,6 +43,12 @@ def demo_command(
 
     Example: clairgen demo
     """
+    from clairgen import api
+    from clairgen.config.file import load_config
+    from clairgen.pipeline.generate import Options
+    from clairgen.reporting.pair_view import PairView
+    from clairgen.reporting.terminal import print_reports
+
     console = Console()
     config, run, dataset = out / "config.yaml", out / "run", out / "dataset"
     _write_inputs(out, config, questions)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,11 +12,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.config.prices import PICODOLLARS, dollars
 from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
 from clairgen.reporting.sanitize import plain_text, safe_line
-from clairgen.store import Spent
 from clairgen.text import counted
+
+if TYPE_CHECKING:
+    from clairgen.store import Spent
+
 
 _REFRESH_SECONDS = 0.25
 _LINE_SECONDS = 30.0
@@ -89,8 +92,11 @@ def pairs_table(
     return pairs
 
 
-def spent_line(spent: Spent | Money) -> str:
+def spent_line(spent: "Spent | Money") -> str:
     """What a run can have cost so far, and how much of it is not certain."""
+    from clairgen.config.prices import PICODOLLARS, dollars
+    from clairgen.store import Spent
+
     if isinstance(spent, Spent):
         spent = Money(spent.total / PICODOLLARS, spent.unsettled / PICODOLLARS, spent.open_calls, spent.uncounted_calls)
     parts = [f"Spent: {dollars(spent.spent_usd)}, failed attempts included"]
@@ -140,6 +146,8 @@ def _pairs(counters: Counters) -> str:
 
 
 def _money(counters: Counters) -> str:
+    from clairgen.config.prices import dollars
+
     money = counters.money
     if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
         return ""

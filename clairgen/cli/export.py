@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
-from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import current_recipe
 from clairgen.exporting.columns import ExportFormat, ExportSummary
-from clairgen.exporting.hub import push
 from clairgen.reporting.sanitize import plain_line
 from clairgen.text import counted
 
@@ -41,6 +38,10 @@ def export_command(
 
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
+    from clairgen import api
+    from clairgen.config.renamed import current_recipe
+    from clairgen.exporting.hub import push
+
     summary = run_coroutine(
         api.export(
             run,

@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import note
-from clairgen.config.strict_yaml import validation_sentence
 from clairgen.errors import ConfigError
-from clairgen.filters.filter_settings import FilterSettings
-from clairgen.filters.registry import current_name
-from clairgen.pipeline.refilter import filter_pairs
 from clairgen.text import counted
+
+if TYPE_CHECKING:
+    from clairgen.filters.filter_settings import FilterSettings
+
 
 _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out to leave it open."
 
@@ -41,6 +38,10 @@ def filter_command(
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
+    from clairgen import api
+    from clairgen.filters.filter_settings import FilterSettings
+    from clairgen.pipeline.refilter import filter_pairs
+
     ranges = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
     bounds = {name: _bounds(name, text) for name, text in ranges.items() if text is not None}
     actions = {
@@ -48,27 +49,32 @@ def filter_command(
         for action, names in (("drop", drop), ("mark", mark), ("off", off))
         for name in names or ()
     }
-    before = run_coroutine(api.status(run)).filters
+    before = run_coroutine(api.filters_in_force(run))
     settings = _changed(before or FilterSettings(), bounds, evaluation or [], actions)
     run_coroutine(filter_pairs(run, settings))
-    after, marks = run_coroutine(api.status(run)), run_coroutine(api.marks(run))
+    after = run_coroutine(api.filtered(run))
     typer.echo(f"In force: {settings.description}")
     for recipe, counts in after.statuses.items():
         dropped = after.dropped.get(recipe, {})
         lost, made = sum(dropped.values()), counts.get("made", 0)
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
-        marked = ", ".join(f"{count:,} {reason}" for reason, count in marks.get(recipe, {}).items())
+        marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(recipe, {}).items())
         marked = f"; marked: {marked}" if marked else ""
         typer.echo(f"{recipe}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
 
 
 def _changed(
-    before: FilterSettings,
+    before: "FilterSettings",
     bounds: Mapping[str, list[float | None]],
     evaluations: Sequence[Path],
     actions: Mapping[str, str],
-) -> FilterSettings:
+) -> "FilterSettings":
     """The settings with other bounds (which switch a filter on), other evaluation files and other actions."""
+    from pydantic import ValidationError
+
+    from clairgen.config.strict_yaml import validation_sentence
+    from clairgen.filters.filter_settings import FilterSettings
+
     changes: dict[str, dict[str, Any]] = {
         name: {"bounds": limits} | ({"action": None} if before[name].action == "off" else {})
         for name, limits in bounds.items()
@@ -85,6 +91,9 @@ def _changed(
 
 def _filter_name(given: str) -> str:
     """The name of a filter, which may be spelled with - or _, or be an old one."""
+    from clairgen.config.renamed import note
+    from clairgen.filters.registry import current_name
+
     written = given.replace("-", "_")
     if (name := current_name(given)) != written:
         typer.echo(note("filter", written, name), err=True)

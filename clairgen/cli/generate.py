@@ -5,7 +5,7 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,16 +14,15 @@ from rich.table import Table
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
-from clairgen.config.file import load_config
-from clairgen.config.models import RunConfig
-from clairgen.config.prices import dollars, plain_figure, unpriced_sentence
 from clairgen.errors import BudgetError
-from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, CostEstimate, RoleEstimate, estimate
-from clairgen.pipeline.failures import retry_sentences
-from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
 from clairgen.text import counted
+
+if TYPE_CHECKING:
+    from clairgen.config.models import RunConfig
+    from clairgen.pipeline.estimate import CostEstimate, RoleEstimate
+    from clairgen.pipeline.generate import Options, Summary
 
 
 def generate_command(
@@ -60,6 +59,9 @@ def generate_command(
 
     Example: clairgen generate config.yaml --run runs/first --limit 100
     """
+    from clairgen.config.file import load_config
+    from clairgen.pipeline.generate import Options
+
     loaded = load_config(config)
     options = Options(
         limit=limit,
@@ -83,10 +85,11 @@ def generate_command(
         raise typer.Exit(FAILED)
 
 
-def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Summary:
+def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -> "Summary":
     """Generate with progress on stderr; Ctrl-C drains."""
+    from clairgen.pipeline.generate import generate
 
-    async def work(stop: asyncio.Event) -> Summary:
+    async def work(stop: asyncio.Event) -> "Summary":
         progress = Progress()
         async with showing(progress, Console(file=progress_stream()), stop):
             return await generate(config, run, options, progress=progress, stop=stop)
@@ -94,8 +97,10 @@ def generate_with_progress(config: RunConfig, run: Path, options: Options) -> Su
     return run_drainable(work, options.drain_seconds)
 
 
-def print_summary(summary: Summary, again: str) -> None:
+def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run; `again` is the command that continues it."""
+    from clairgen.pipeline.failures import retry_sentences
+
     tasks = summary.tasks
     if tasks.duplicates:
         typer.echo(f"{counted(tasks.duplicates, 'row')} that repeated a prompt of the run: merged with it.")
@@ -127,8 +132,10 @@ def print_summary(summary: Summary, again: str) -> None:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
-def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
+def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     """Estimate a session and print it; nothing is requested and nothing is written."""
+    from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
+
     found = run_coroutine(estimate(config, run, options))
     for note in found.notes:
         typer.echo(f"Note: {plain_text(note)}", err=True)
@@ -153,8 +160,10 @@ def print_estimate(config: RunConfig, run: Path, options: Options) -> None:
     _print_sum(found)
 
 
-def _again(config: Path, run: Path, options: Options, summary: Summary) -> str:
+def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> str:
     """The command that continues a run, quoted for a shell; with a budget that can go on, if the budget stopped it."""
+    from clairgen.config.prices import plain_figure
+
     stopped_by = summary.stopped_by
     budget_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else options.budget_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
@@ -167,7 +176,7 @@ def _again(config: Path, run: Path, options: Options, summary: Summary) -> str:
     return shlex.join(command)
 
 
-def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
+def _estimate_table(roles: "Sequence[RoleEstimate]") -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("role")
     table.add_column("model", overflow="fold", min_width=10)
@@ -182,8 +191,10 @@ def _estimate_table(roles: Sequence[RoleEstimate]) -> Table:
     return table
 
 
-def _print_prices(roles: Sequence[RoleEstimate]) -> None:
+def _print_prices(roles: "Sequence[RoleEstimate]") -> None:
     """Print the prices that come from the shipped table, and for which models none is known."""
+    from clairgen.config.prices import unpriced_sentence
+
     unpriced = {role.role: role.model for role in roles if role.price_quote is None}
     if unpriced:
         sentence = plain_line(unpriced_sentence(unpriced))
@@ -198,7 +209,9 @@ def _print_prices(roles: Sequence[RoleEstimate]) -> None:
         typer.echo(f"Price of {', '.join(named)}: {quoted}")
 
 
-def _print_sum(found: CostEstimate) -> None:
+def _print_sum(found: "CostEstimate") -> None:
+    from clairgen.config.prices import dollars
+
     priced = [role for role in found.roles if role.expected_usd is not None]
     expected = sum(role.expected_usd or 0 for role in priced)
     if priced:

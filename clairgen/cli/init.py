@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from clairgen.config.starter import PROMPTS, starter_configuration
 from clairgen.errors import InputError
-from clairgen.recipes.registry import RECIPES
 from clairgen.reporting.sanitize import plain_line
 
 
@@ -21,6 +19,9 @@ def init_command(
 
     Example: clairgen init config.yaml
     """
+    from clairgen.config.starter import PROMPTS, starter_configuration
+    from clairgen.recipes.registry import RECIPES
+
     prompts = path.parent / "prompts.jsonl"
     if path.exists():
         raise InputError(f"{path} exists already; name another file, or remove it first")

@@ -7,7 +7,6 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.reporting.sanitize import plain_line
-from clairgen.store import migrate
 
 
 def migrate_command(run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)]) -> None:
@@ -15,6 +14,8 @@ def migrate_command(run: Annotated[Path, typer.Argument(help="The run directory.
 
     Example: clairgen migrate runs/first
     """
+    from clairgen.store import migrate
+
     before, after = run_coroutine(migrate(run))
     name = plain_line(str(run))
     typer.echo(

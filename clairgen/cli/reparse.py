@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine
-from clairgen.pipeline.reparse import reparse
 from clairgen.text import counted
 
 
@@ -18,6 +17,8 @@ def reparse_command(
 
     Example: clairgen reparse runs/first
     """
+    from clairgen.pipeline.reparse import reparse
+
     done = run_coroutine(reparse(run, every=every))
     typer.echo(
         f"{counted(done.read, 'answer')} parsed again, {counted(done.changed, 'pair')} changed, of which "

@@ -7,13 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import note
 from clairgen.errors import ConfigError
-from clairgen.metrics.contrast import TOKENIZERS
 from clairgen.reporting.sanitize import safe_line
-from clairgen.reporting.terminal import print_reports
 
 
 def report_command(
@@ -44,6 +40,11 @@ def report_command(
 
     Example: clairgen report --training out/apo-zero out/dpo
     """
+    from clairgen import api
+    from clairgen.config.renamed import note
+    from clairgen.metrics.contrast import TOKENIZERS
+    from clairgen.reporting.terminal import print_reports
+
     if tokeniser is not None:
         if tokenizer is not None:
             raise ConfigError("--tokeniser is the old name of --tokenizer, which is given too; keep only --tokenizer")
@@ -64,6 +65,8 @@ def report_command(
 
 
 def _report_training(outs: list[Path], *, as_json: bool, tokenizer: str | None, html: Path | None) -> None:
+    from clairgen import api
+
     if tokenizer is not None:
         raise ConfigError("--tokenizer is for the answers of a run of pairs; leave it out with --training")
     reports = api.report_training(*outs, html=html)

@@ -3,19 +3,20 @@
 import shlex
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from clairgen import api
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.renamed import current_reason, current_recipe
 from clairgen.errors import ConfigError, InputError
 from clairgen.records import StoredPair, Undecided
-from clairgen.reporting.pair_view import PairView
 from clairgen.reporting.sanitize import plain_line
-from clairgen.store import PairChoice
+
+if TYPE_CHECKING:
+    from clairgen import api
+    from clairgen.reporting.pair_view import PairView
+    from clairgen.store import PairChoice
 
 
 def show_command(
@@ -35,6 +36,10 @@ def show_command(
 
     Example: clairgen show runs/first --recipe clair
     """
+    from clairgen import api
+    from clairgen.config.renamed import current_reason, current_recipe
+    from clairgen.store import PairChoice
+
     recipe = None if recipe is None else current_recipe(recipe, partial(typer.echo, err=True))
     dropped = None if dropped is None else current_reason(dropped, partial(typer.echo, err=True))
     choice = PairChoice(recipe, dropped, marked)
@@ -57,6 +62,8 @@ def show_command(
 
 def _show_named(run: Path, pair: str, recipe: str | None) -> None:
     """Show the pairs whose id begins so, or whose task has this id."""
+    from clairgen import api
+
     found = run_coroutine(api.find_pairs(run, pair, recipe))
     if not found:
         by = f" by {recipe}" if recipe else ""
@@ -66,13 +73,16 @@ def _show_named(run: Path, pair: str, recipe: str | None) -> None:
         console.print(_view(run, stored))
 
 
-def _view(run: Path, stored: StoredPair) -> PairView:
+def _view(run: Path, stored: StoredPair) -> "PairView":
     """A pair as it is shown; where nothing was decided, with what the judges wrote."""
+    from clairgen import api
+    from clairgen.reporting.pair_view import PairView
+
     undecided = isinstance(stored.outcome, Undecided)
     return PairView(stored, run_coroutine(api.judge_replies(run, stored)) if undecided else ())
 
 
-def _others(found: api.ChosenPair, run: Path) -> str:
+def _others(found: "api.ChosenPair", run: Path) -> str:
     """How many more pairs the task has, and how to see them."""
     if not found.others_of_task or found.pair is None:
         return ""
@@ -81,7 +91,7 @@ def _others(found: api.ChosenPair, run: Path) -> str:
     return f" Its task has {count:,} other pair{'' if count == 1 else 's'}: {plain_line(command)}"
 
 
-def _command(run: Path, choice: PairChoice) -> str:
+def _command(run: Path, choice: "PairChoice") -> str:
     """The command that shows pairs of this choice, quoted for a shell."""
     command = ["clairgen", "show", str(run)]
     command += ["--recipe", choice.recipe] if choice.recipe is not None else []

@@ -5,7 +5,7 @@ import contextlib
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -13,15 +13,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from clairgen import api
 from clairgen.cli.display import counters_line, counters_table, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
-from clairgen.config.prices import PICODOLLARS
-from clairgen.pipeline.run_log import LastSession
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
-from clairgen.store import RoleNumbers
 from clairgen.text import counted
+
+if TYPE_CHECKING:
+    from clairgen import api
+    from clairgen.pipeline.run_log import LastSession
+    from clairgen.store import RoleNumbers
+
 
 _REFRESH_SECONDS: Final = 2.0  # counting a million pairs takes a tenth of a second
 _LINE_SECONDS: Final = 10.0
@@ -36,6 +38,8 @@ def status_command(
 
     Example: clairgen status runs/first
     """
+    from clairgen import api
+
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
             run_coroutine(watch_run(run, Console()))
@@ -49,6 +53,8 @@ def status_command(
 
 async def watch_run(run: Path, console: Console) -> None:
     """Show a run until its session ends: live in a terminal, a line now and then elsewhere. A finished one is shown once."""
+    from clairgen import api
+
     if not console.is_terminal:
         while (seen := await api.snapshot(run)).running and not output_has_ended():
             console.print(Text(_line(seen)), soft_wrap=True)
@@ -62,8 +68,10 @@ async def watch_run(run: Path, console: Console) -> None:
         live.update(_view(seen), refresh=True)
 
 
-def _object(found: api.Status) -> dict[str, object]:
+def _object(found: "api.Status") -> dict[str, object]:
     """The stable object of `status --json`."""
+    from clairgen.config.prices import PICODOLLARS
+
     return {
         "run": str(found.run),
         "run_id": found.run_id,
@@ -87,7 +95,7 @@ def _object(found: api.Status) -> dict[str, object]:
     }
 
 
-def _print_status(console: Console, found: api.Status) -> None:
+def _print_status(console: Console, found: "api.Status") -> None:
     console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
     console.print(pairs_table(found.statuses, found.dropped))
     console.print()
@@ -98,7 +106,7 @@ def _print_status(console: Console, found: api.Status) -> None:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
 
 
-def _view(seen: api.Snapshot) -> Group:
+def _view(seen: "api.Snapshot") -> Group:
     """What a terminal shows of a run that is watched."""
     parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}")]
     parts += [Text(), pairs_table(seen.statuses)]
@@ -110,7 +118,7 @@ def _view(seen: api.Snapshot) -> Group:
     return Group(*parts)
 
 
-def _line(seen: api.Snapshot) -> str:
+def _line(seen: "api.Snapshot") -> str:
     """The same on one line."""
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
@@ -118,7 +126,7 @@ def _line(seen: api.Snapshot) -> str:
     return f"{_state(seen.session)}: {counted(made, 'pair')} made, {left:,} to be made{session if seen.running else ''}"
 
 
-def _state(session: LastSession | None) -> str:
+def _state(session: "LastSession | None") -> str:
     if session is None:
         return "no log"
     if session.running:
@@ -128,7 +136,7 @@ def _state(session: LastSession | None) -> str:
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
 
 
-def _roles_table(numbers: list[RoleNumbers]) -> Table:
+def _roles_table(numbers: "list[RoleNumbers]") -> Table:
     roles = Table(box=None, pad_edge=False)
     roles.add_column("role")
     for title in ("answers", "reused", "cut off", "tokens in", "tokens out", "dollars"):

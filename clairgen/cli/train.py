@@ -6,18 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.exporting.hub import push_model, require_push
 from clairgen.reporting.sanitize import plain_line
 from clairgen.text import counted
-from clairgen_train.data.prepare import data_facts
-from clairgen_train.data.rows import SHAPES
-from clairgen_train.launch import launch
-from clairgen_train.model_card import noun
-from clairgen_train.run_folder import RunFolder
-from clairgen_train.settings import load_settings, settings_yaml
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
@@ -93,6 +86,10 @@ def train_command(
 
     Example: clairgen train datasets/first models/first --model path/to/model --objective apo-zero --config laptop
     """
+    from clairgen_train.launch import launch
+    from clairgen_train.run_folder import RunFolder
+    from clairgen_train.settings import load_settings, settings_yaml
+
     given: dict[str, Any] = {
         "model": model,
         "objective": objective,
@@ -138,6 +135,8 @@ def train_command(
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:
     """Settings given as KEY=VALUE; a dotted key reaches into a group, as in lora.rank=8."""
+    import yaml
+
     given: dict[str, Any] = {}
     for pair in pairs:
         key, mark, value = pair.partition("=")
@@ -158,6 +157,9 @@ def _parsed(pairs: list[str]) -> dict[str, Any]:
 
 def print_data(folder: Path) -> None:
     """Print how many pairs are trained on and held out, and what became of the rest."""
+    from clairgen_train.data.prepare import data_facts
+    from clairgen_train.model_card import noun
+
     facts = data_facts(folder)
     for part in facts.get("data_sets", ()):
         left_out = f", and {part['left_out']:,} left out for its ratio" if part["left_out"] else ""
@@ -176,6 +178,9 @@ def print_data(folder: Path) -> None:
 
 def _print_notes(train: Mapping[str, Any]) -> None:
     """Print what else the user should know of the rows to train on; `train` are their counts."""
+    from clairgen_train.data.rows import SHAPES
+    from clairgen_train.model_card import noun
+
     dropped = sum(train["dropped"].values())
     if dropped > MOST_DROPPED * train["rows"]:
         typer.echo(

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-_KEY: Final = re.compile(
+from clairgen.patterns import lazy_pattern
+
+_KEY: Final = lazy_pattern(
     r"(?<![A-Za-z0-9])(?:"
     r"sk-(?:[a-z0-9]{1,10}-)*(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{16,}"
     r"|(?:pplx|nvapi|xai|csk)-(?=[A-Za-z_]*[0-9])[A-Za-z0-9_]{20,}"
@@ -21,7 +23,7 @@ _KEY: Final = re.compile(
     r"|eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"
     r")"
 )
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE: Final = lazy_pattern(r"[A-Za-z_][A-Za-z0-9_]*")
 _FIELDS: Final = frozenset(
     {
         "accesstoken",

@@ -12,9 +12,10 @@ from pydantic import Field, field_validator, model_validator
 from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
+from clairgen.patterns import lazy_pattern
 from clairgen.text import one_line_repr
 
-RANK = re.compile(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
+RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
 
 

@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from clairgen.config.field_checks import check_url, contains_key, has_user_info, is_variable_name, secret_field
 from clairgen.conversations import is_encodable
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Sampling
 from clairgen.text import counted
 
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
-_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
-_SECRET_HEADER: Final = re.compile(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
-_VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
+_SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
+_VARIABLE: Final = lazy_pattern(r"\$\{(\w+)\}")
 _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model", "stream"}
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream_options", "n"}
 

@@ -6,7 +6,6 @@ and `:teacher` are the small models that ship with clairgen.
 
 import hashlib
 import os
-import re
 import struct
 from dataclasses import dataclass
 from importlib import resources
@@ -15,9 +14,10 @@ from typing import BinaryIO
 from urllib.parse import parse_qsl
 
 from clairgen.errors import ConfigError
+from clairgen.patterns import lazy_pattern
 
 MAGIC = b"GGUF"
-_SHARD = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
+_SHARD = lazy_pattern(r"-\d{5}-of-(\d{5})\.gguf$")
 _STRING, _ARRAY = 8, 9
 _LONGEST_STRING = 1 << 28
 _LAYOUTS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}

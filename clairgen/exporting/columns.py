@@ -1,12 +1,12 @@
 """Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 from clairgen.text import counted, one_line_repr
 
@@ -49,7 +49,7 @@ ADVICE_COLUMNS: Mapping[str, str] = {
     "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
 }
 """Only for preference pairs, in runs that `clairgen advise --per-pair` has seen."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = lazy_pattern("[\ud800-\udfff]")
 
 
 class ExportFormat(StrEnum):
@@ -68,17 +68,19 @@ def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = 
     chosen, rejected = pair.chosen, pair.rejected
     prompt = [_message(message) for message in stored.task.messages]
     provenance = _provenance(stored, pair)
-    contents: dict[ExportFormat, list[Row]] = {
-        ExportFormat.PREFERENCE: [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}],
-        ExportFormat.KTO: [
-            {"completion": _assistant(chosen), "label": True},
-            {"completion": _assistant(rejected), "label": False},
-        ],
-        ExportFormat.SFT: [{"completion": _assistant(chosen)}],
-    }
     if advised:
         provenance["objective"] = None if stored.objective is None else stored.objective.value
-    return [{"prompt": prompt, **content, **provenance} for content in contents[export_format]]
+    match export_format:
+        case ExportFormat.PREFERENCE:
+            contents: list[Row] = [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}]
+        case ExportFormat.KTO:
+            contents = [
+                {"completion": _assistant(chosen), "label": True},
+                {"completion": _assistant(rejected), "label": False},
+            ]
+        case ExportFormat.SFT:
+            contents = [{"completion": _assistant(chosen)}]
+    return [{"prompt": prompt, **content, **provenance} for content in contents]
 
 
 def columns(export_format: ExportFormat, *, advised: bool = False) -> Mapping[str, str]:
@@ -142,6 +144,8 @@ def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
 
     A larger fraction contains the tasks of a smaller one.
     """
+    if not fraction:
+        return False
     digest = blake2b(f"{seed}:{task_id}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest) < fraction * 2**64
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from clairgen.exporting.columns import ExportFormat, ExportSummary, Row, feature
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_data_extra
+from clairgen.patterns import lazy_pattern
 from clairgen.records import StoredPair
 
 if TYPE_CHECKING:
@@ -24,17 +24,21 @@ if TYPE_CHECKING:
 
 
 ROWS_PER_SHARD = 100_000
-_SUBSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SUBSET_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 ROWS_PER_GROUP = 1000
 
 
 class ShardedSplit:
-    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names."""
+    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names.
+
+    `replaced` counts the lone surrogates, which no file can encode, that became U+FFFD.
+    """
 
     def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
         self.rows = 0
+        self.replaced = 0
         self._folder = folder
         self._split = split
         self._schema = schema
@@ -76,7 +80,13 @@ class ShardedSplit:
             self._folder.mkdir(exist_ok=True)
             self._shards.append(self._folder / f"{self._split}-{len(self._shards):05d}.part")
             self._writer = pq.ParquetWriter(self._shards[-1], self._schema, compression="zstd")
-        self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self._schema))
+        try:
+            table = pa.Table.from_pylist(self._pending, schema=self._schema)
+        except UnicodeEncodeError:
+            clean, replaced = without_surrogates(self._pending)
+            self.replaced += replaced
+            table = pa.Table.from_pylist(clean, schema=self._schema)
+        self._writer.write_table(table)
         self._pending.clear()
 
     def _end_shard(self) -> None:
@@ -119,7 +129,6 @@ class DatasetWriter:
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
-        self._replaced_characters = 0
 
     def __enter__(self) -> Self:
         with _disk_errors(self._folder):
@@ -143,10 +152,10 @@ class DatasetWriter:
             return False
         split = self._split_for(stored)
         for row in rows_of(stored, self._format, advised=self._advised):
-            clean, replaced = without_surrogates(row)
-            self._replaced_characters += replaced
-            with _disk_errors(self._folder):
-                split.add(clean)
+            try:
+                split.add(row)
+            except OSError as error:
+                raise _not_written(self._folder, error) from error
         return True
 
     def finish(
@@ -186,7 +195,7 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
-            replaced_characters=self._replaced_characters,
+            replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 
     def _split_for(self, stored: StoredPair) -> ShardedSplit:
@@ -223,8 +232,12 @@ def _content_hash(folder: Path) -> str:
 def _disk_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as exc:
-        raise InputError(f"The data set {folder} cannot be written: {exc.strerror or exc}.") from exc
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+def _not_written(folder: Path, error: OSError) -> InputError:
+    return InputError(f"The data set {folder} cannot be written: {error.strerror or error}.")
 
 
 def _require_free(folder: Path, *, overwrite: bool) -> None:

@@ -2,15 +2,15 @@
 
 import html
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import yaml
 
 from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
+from clairgen.patterns import lazy_pattern
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~$@:])")
+_SPECIAL = lazy_pattern(r"([\\`*_{}\[\]()#!|~$@:])")
 
 
 def escaped(text: str) -> str:

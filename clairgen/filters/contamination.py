@@ -155,4 +155,5 @@ CONTAMINATION = Filter(
     options=Contamination,
     summary="Prompts that share n-grams with evaluation files of yours; name the files.",
     prepare=overlaps_evaluation,
+    depends_on_others=True,
 )

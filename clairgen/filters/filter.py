@@ -1,6 +1,5 @@
 """What a filter is: options that can be configured, and a pure check of a pair that returns a named reason or nothing."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
@@ -8,9 +7,10 @@ from typing import Generic, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from clairgen.filters.options import FilterOptions
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Contrast, FilterAction, Message, Pair, Undecided
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = lazy_pattern(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Filter(Generic[OptionsT]):
     looks only at what is `undecided`: at a task from which no pair could be made, which the checks of pairs never see.
     `only_revisions` limits the filter to recipes that revise the rejected answer. `whole_run` is for a check that compares
     pairs with each other: it sees those pairs of one recipe that no other filter drops, in the order of their tasks, and is
-    prepared afresh for every recipe.
+    prepared afresh for every recipe. `depends_on_others` is for one whose findings depend
+    on more than the pair and its prompt: on files, or on the answers to other prompts.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Filter(Generic[OptionsT]):
     undecided: Callable[[Undecided], Fault | None] | None = None
     only_revisions: bool = False
     whole_run: bool = False
+    depends_on_others: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name):

@@ -6,7 +6,6 @@ nothing. But it needs no package and gives the same result everywhere. (py3langi
 random and has not been maintained since 2021.)
 """
 
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import prose
+from clairgen.patterns import lazy_pattern
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "latin": {
@@ -85,22 +85,25 @@ _STARTS = [start for start, _ in _RANGES]
 
 _LANGUAGES_OF = {
     script: {
-        word: [code for code, common in languages.items() if word in common]
+        word: " ".join(code for code, common in languages.items() if word in common)
         for word in frozenset[str]().union(*languages.values())
     }
     for script, languages in COMMON_WORDS.items()
 }
-_LETTERS = re.compile(r"[^\W\d_]+")
-_LINK = re.compile(r"https?://\S+|www\.\S+")
+"""By script, the codes of all languages that have a word, in one string."""
+_LETTERS = lazy_pattern(r"[^\W\d_]+")
+_NOT_ASCII = lazy_pattern(r"[^\x00-\x7f]+")
+_LOWER_LETTERS = "".join(chr(code).lower() if chr(code).isalpha() else " " for code in range(128))
+"""For `str.translate`: ASCII letters in lower case, and a space for everything else."""
+_LINK = lazy_pattern(r"https?://\S+|www\.\S+")
 
 
 def changes_language(candidate: Candidate) -> Fault | None:
     """The value is the language of the rejected and of the chosen answer, such as `en->de`, or their scripts."""
     pair = candidate.pair
-    before, after = language_of(pair.rejected.text), language_of(pair.chosen.text)
-    if before is None or after is None or not _differ(before, after):
+    if (before := language_of(pair.rejected.text)) is None or (after := language_of(pair.chosen.text)) is None:
         return None
-    return Fault("language-changed", f"{before}->{after}")
+    return Fault("language-changed", f"{before}->{after}") if _differ(before, after) else None
 
 
 def language_of(text: str) -> str | None:
@@ -108,25 +111,43 @@ def language_of(text: str) -> str | None:
 
     None for short texts, code, and texts in several scripts.
     """
-    runs = _LETTERS.findall(_LINK.sub(" ", prose(text)))
-    letters = Counter[str]()
-    for letter, count in Counter("".join(runs)).items():
-        letters[_script(letter)] += count
-    if letters["kana"] * 10 > letters["han"]:
-        letters["ja"] = letters.pop("kana") + letters.pop("han", 0)
-    script, count = max(letters.items(), key=lambda item: item[1], default=("", 0))
+    text = prose(text)
+    if "://" in text or "www." in text:
+        text = _LINK.sub(" ", text)
+    words, letters = _words_and_letters(text)
+    script, count = max(letters.items(), key=lambda item: item[1])
     if not script or count < _LONG_ENOUGH.get(script, _LONG_ENOUGH_ELSEWHERE) or count < _MOST * letters.total():
         return None
     if script == "han":
         return "zh"
-    return _commonest(script, " ".join(runs).lower().split()) if script in COMMON_WORDS else script
+    return _commonest(script, words) if script in COMMON_WORDS else script
+
+
+def _words_and_letters(text: str) -> tuple[list[str], Counter[str]]:
+    """The lower-cased words of a text, and how many of its letters are in which script.
+
+    Most texts have no letters but those of ASCII, for which there is a fast way. Kana, and Chinese characters among enough of
+    them, are Japanese.
+    """
+    if text.isascii() or not _LETTERS.search("".join(_NOT_ASCII.findall(text))):
+        words = text.encode("ascii", "replace").decode().translate(_LOWER_LETTERS).split()
+        return words, Counter(latin=sum(map(len, words)))
+    runs = _LETTERS.findall(text)
+    letters = "".join(runs)
+    others = "".join(_NOT_ASCII.findall(letters))
+    counts = Counter(latin=len(letters) - len(others))
+    for letter, count in Counter(others).items():
+        counts[_script(letter)] += count
+    if counts["kana"] * 10 > counts["han"]:
+        counts["ja"] = counts.pop("kana") + counts.pop("han", 0)
+    return " ".join(runs).lower().split(), counts
 
 
 def _commonest(script: str, tokens: list[str]) -> str:
     """The language whose common words are frequent in a text, else the script."""
     counts = dict.fromkeys(COMMON_WORDS[script], 0)
-    for token, count in Counter(tokens).items():
-        for code in _LANGUAGES_OF[script].get(token, ()):
+    for codes, count in Counter(map(_LANGUAGES_OF[script].get, tokens)).items():
+        for code in codes.split(" ") if codes else ():
             counts[code] += count
     shares = {code: count / len(tokens) for code, count in counts.items()}
     first, second = sorted(shares, key=lambda code: -shares[code])[:2]

@@ -5,9 +5,10 @@ import re
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import fenced, prose
+from clairgen.patterns import lazy_pattern
 
 _NUMBER = r"[-−]?[$€£]?\s?\d[\d,.\u202f ]*+(?:/\d++)?"
-_STATED = re.compile(
+_STATED = lazy_pattern(
     r"\\boxed\{(?P<box>[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+)\}|^####[ \t]*+(?P<hash>\S[^\n]*)$"
     r"|\b(?:answer|result|total|sum|product|solution|value)\b[^\n.:=?]{0,60}?(?:\bis|\bare|:|=|\bequals)\s*+\**+\s*+"
     rf"(?P<said>{_NUMBER})"
@@ -15,13 +16,13 @@ _STATED = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _SHORT = 60
-_LIST_MARK = re.compile(r"^[ \t>*#-]*+(?:step )?\d++[.):]", re.IGNORECASE | re.MULTILINE)
-_ANY_NUMBER = re.compile(
+_LIST_MARK = lazy_pattern(r"^[ \t>*#-]*+(?:step )?\d++[.):]", re.IGNORECASE | re.MULTILINE)
+_ANY_NUMBER = lazy_pattern(
     r"\d|[½¼¾²³π∞√]|\b(?:zero|none|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|"
     r"fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|billion|half|once|twice|dozen|infinity|infinite)\b",
     re.IGNORECASE,
 )
-_CODE_LINE = re.compile(
+_CODE_LINE = lazy_pattern(
     r"^\s*(?:[^\s*#>-].*[=()\[\]{}].*;|[^\s*#>-].*\)\s*\{|\}[;,)]*|(?:def|function|fn|func)\b.*\(.*|class \w+\s*[:({].*"
     r"|import [\w.{*]+.*|from [\w.]+ import .*|(?:const|let|var) \w+ ?=.*|#include\b.*|using [\w. ]+;"
     r"|(?:if|for|while|with|elif) .*(?: in |[=<>!]=|[<>(]).*:|\w[\w.\[\]]* ?[+*/-]?= ?\S+\(.*|[\w.]+\(.*\);?"

@@ -7,6 +7,7 @@ from clairgen.errors import RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.identical import is_identical
+from clairgen.filters.options import Bounds
 from clairgen.filters.registry import FILTERS
 from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, StoredPair, Undecided
 
@@ -14,12 +15,24 @@ Seen = TypeVar("Seen", Candidate, Undecided)
 
 
 class FilterPipeline:
-    """Filters with their options, ready for pairs. Raises ConfigError for a filter that cannot be prepared."""
+    """Filters with their options, ready for pairs. Raises ConfigError for a filter that cannot be prepared.
 
-    def __init__(self, settings: FilterSettings) -> None:
+    `before` are settings that the pairs were filtered by with the same version of the filters: what a filter found then is not
+    looked for again if its options are the same but for its action.
+    """
+
+    def __init__(self, settings: FilterSettings, before: FilterSettings | None = None) -> None:
         self.settings = settings
-        self._in_force = {revises: _in_force(settings, revises=revises) for revises in (True, False)}
-        self._checks = _prepared(settings, whole_run=False)
+        checks = _prepared(settings, whole_run=False)
+        self._in_force = {
+            revises: [(one, action, checks.get(one.name)) for one, action in _in_force(settings, revises=revises)]
+            for revises in (True, False)
+        }
+        self._known = {revises: _known(settings, before, revises=revises) for revises in (True, False)}
+        self._unknown = {
+            revises: [entry for entry in entries if entry[0].name not in self._known[revises]]
+            for revises, entries in self._in_force.items()
+        }
 
     def apply(
         self,
@@ -29,21 +42,26 @@ class FilterPipeline:
         revises: bool,
         prompt: Sequence[Message] = (),
         cut_prompts: Sequence[str] = (),
+        found: Sequence[Finding] | None = None,
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
 
-        `revises` is whether the recipe revises the rejected answer; for the others see `Candidate`. Pairs may come in any
-        order, so filters that compare pairs with each other are left to `RunFilters`.
+        `revises` is whether the recipe revises the rejected answer, `found` what was found in this pair under the settings
+        `before`. Pairs may come in any order, so filters that compare pairs with each other are left to `RunFilters`.
         """
-        found: list[Finding | None] = []
-        for one, action in self._in_force[revises]:
-            match outcome:
-                case Undecided():
-                    found.append(_finding(one, action, one.undecided, outcome, outcome.task_id))
-                case Pair():
-                    candidate = Candidate(outcome, contrast, prompt, cut_prompts)
-                    found.append(_finding(one, action, self._checks.get(one.name), candidate, outcome.task_id))
-        return tuple(finding for finding in found if finding is not None)
+        known = self._known[revises]
+        earlier = {finding.filter: finding for finding in found or () if finding.filter in known}
+        candidate = Candidate(outcome, contrast, prompt, cut_prompts) if isinstance(outcome, Pair) else None
+        findings: list[Finding] = []
+        for one, action, check in self._in_force[revises] if found is None or earlier else self._unknown[revises]:
+            if found is not None and one.name in known:
+                if (same := earlier.get(one.name)) is not None:
+                    findings.append(Finding(one.name, action, same.reason, same.value))
+            elif candidate is not None:
+                _look(one, action, check, candidate, findings, candidate.pair.task_id)
+            elif isinstance(outcome, Undecided):
+                _look(one, action, one.undecided, outcome, findings, outcome.task_id)
+        return tuple(findings)
 
 
 class RunFilters:
@@ -72,8 +90,7 @@ class RunFilters:
             if isinstance(outcome, Undecided) or any(finding.action is FilterAction.DROP for finding in settled):
                 break
             candidate = Candidate(outcome, contrast, prompt)
-            found = _finding(one, action, self._checks[one.name], candidate, outcome.task_id)
-            settled += [] if found is None else [found]
+            _look(one, action, self._checks[one.name], candidate, settled, outcome.task_id)
         return tuple(settled)
 
 
@@ -101,13 +118,41 @@ def _prepared(settings: FilterSettings, *, whole_run: bool) -> dict[str, Check]:
     }
 
 
-def _finding(
-    one: Filter[Any], action: FilterAction, check: Callable[[Seen], Fault | None] | None, seen: Seen, task_id: str
-) -> Finding | None:
-    """What a check finds. RunStoppedError if the check of a plugin fails, since it would fail on the next pair too."""
+def _known(settings: FilterSettings, before: FilterSettings | None, *, revises: bool) -> frozenset[str]:
+    """The filters that find now what they found under the settings `before`.
+
+    Left out are those of plugins, whose versions are not known, those that look at more than the pair, and bounds: they take no
+    time, and the contrast may have been measured again.
+    """
+    if before is None:
+        return frozenset()
+    then = {one.name for one, _ in _in_force(before, revises=revises)}
+    return frozenset(
+        one.name
+        for one, _ in _in_force(settings, revises=revises)
+        if one.name in then
+        and one.name in FILTERS.built_in
+        and not (one.whole_run or one.depends_on_others or issubclass(one.options, Bounds))
+        and settings[one.name].model_dump(exclude={"action"}) == before[one.name].model_dump(exclude={"action"})
+    )
+
+
+def _look(
+    one: Filter[Any],
+    action: FilterAction,
+    check: Callable[[Seen], Fault | None] | None,
+    seen: Seen,
+    findings: list[Finding],
+    task_id: str,
+) -> None:
+    """Add what a check finds. RunStoppedError if the check of a plugin fails, since it would fail on the next pair too."""
+    if check is None:
+        return
     try:
-        fault = None if check is None else check(seen)
-        if fault is not None and not isinstance(fault, Fault):
+        fault = check(seen)
+        if fault is None:
+            return
+        if not isinstance(fault, Fault):
             raise TypeError(f"it returned {fault!r}, which is not a Fault")
     except Exception as error:
         if one.name in FILTERS.built_in:
@@ -116,4 +161,4 @@ def _finding(
             f"the filter {one.name!r} failed on the pair of task {task_id!r} ({type(error).__name__}: {error}); fix it or leave "
             "it out of the filters, then run the command again"
         ) from error
-    return None if fault is None else Finding(one.name, action, fault.reason, fault.value)
+    findings.append(Finding(one.name, action, fault.reason, fault.value))

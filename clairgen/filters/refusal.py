@@ -4,10 +4,13 @@ Only the first sentences count. A refusal that turns ("However, here is ...") an
 """
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import phrase_pattern, prose
+from clairgen.patterns import lazy_pattern
 
 _BEGINNING = 500
 _SENTENCES = 3
@@ -31,36 +34,42 @@ _LISTS = {
     "access": "(real-time |real time )?access, capability, ability, capacity",
     "politely": "respectfully, politely",
 }
-_REFUSAL = phrase_pattern(
-    (
-        r"\bi ?<cannot> (<really> )?<do>\b",
-        r"\bi('m| am) <barred>\b",
-        r"\bi <dont> feel (comfortable|right)\b",
-        r"\bi ?<must> (<politely> )?(decline|refuse)\b|\bi (<politely> )?(decline|refuse) to\b",
-        r"\bi('d| would) (rather|prefer) not\b",
-        r"\bi <dont> (have )+(currently )?(the |any )?(direct )?<access> to(?! (feel|think|experience|have|form))",
-        r"\b(that|this|it)('s| is| would be) (not something i can|something i can't|against my)\b",
-        r"\b(this|your|that) request (violates|goes against|is against|cannot be)\b",
-        r"\bit('s| is| would be) <wrong> (or [\w ]+ )?(for me )?to <do>\b",
-        r"\bich kann ([\wäöüß]+ ){0,4}nicht (helfen|bereitstellen|erfüllen|weiterhelfen)\b",
-        r"\bje ne (peux|suis) pas (en mesure de |vous |t')?(aider|fournir|répondre|créer|écrire)",
-        r"\bno puedo (ayudar|proporcionar|ofrecer|cumplir|crear|escribir|responder)",
-        r"(抱歉|对不起|不好意思).{0,20}?(无法|不能)|申し訳(ありません|ございません)が.{0,40}?(できません|できかねます)",
-    ),
-    _LISTS,
-    re.IGNORECASE,
+_PHRASES = (
+    r"i ?<cannot> (<really> )?<do>\b",
+    r"i('m| am) <barred>\b",
+    r"i <dont> feel (comfortable|right)\b",
+    r"i ?<must> (<politely> )?(decline|refuse)\b",
+    r"i (<politely> )?(decline|refuse) to\b",
+    r"i('d| would) (rather|prefer) not\b",
+    r"i <dont> (have )+(currently )?(the |any )?(direct )?<access> to(?! (feel|think|experience|have|form))",
+    r"(that|this|it)('s| is| would be) (not something i can|something i can't|against my)\b",
+    r"(this|your|that) request (violates|goes against|is against|cannot be)\b",
+    r"it('s| is| would be) <wrong> (or [\w ]+ )?(for me )?to <do>\b",
+    r"ich kann ([\wäöüß]+ ){0,4}nicht (helfen|bereitstellen|erfüllen|weiterhelfen)\b",
+    r"je ne (peux|suis) pas (en mesure de |vous |t')?(aider|fournir|répondre|créer|écrire)",
+    r"no puedo (ayudar|proporcionar|ofrecer|cumplir|crear|escribir|responder)",
 )
-_TURN = re.compile(
+_PHRASES_WITHOUT_SPACES = (
+    r"(抱歉|对不起|不好意思).{0,20}?(无法|不能)|申し訳(ありません|ございません)が.{0,40}?(できません|できかねます)"
+)
+_REFUSAL = phrase_pattern((rf"\b({'|'.join(_PHRASES)})", _PHRASES_WITHOUT_SPACES), _LISTS)
+"""In lower case. What the phrases have in common stands before them once, which makes the search fast."""
+_SIGNS = (
+    *("not", "n't", "unable", "prohibited", "decline", "refuse", "against", "request", "inappropriate", "unethical"),
+    *("irresponsible", "nicht", "peux", "suis", "puedo", "抱歉", "对不起", "不好意思", "申し訳"),
+)
+"""One of them is in every phrase, and in few other answers, so that most need not be searched."""
+_TURN = lazy_pattern(
     r"\b(?:but|however|that said|nevertheless|nonetheless|instead|with that in mind|still)\b,? (?:[\w' ]{0,40}? )?"
     r"(?:here(?:'s| is| are)|i can|i could|i'll|i will|i'd be|let me|let's|for the purpose|we can|you can)\b"
     r"|\bhere (?:is|are) (?:a|an|some|the)\b",
     re.IGNORECASE,
 )
-_LETTER_OR_SPEECH = re.compile(
+_LETTER_OR_SPEECH = lazy_pattern(
     r"^\W*(?:(?i:dear\b|(?:subject|to|from):)|[A-Z][\w'.]*(?: [A-Z]?[\w'.]+){0,3}\*{0,2}:)|^[\"“«]"
 )
-_WHILE = re.compile(r"\b(?:while|although|though|even if)(?: [\w',]+){0,6} *$", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"(?<=[.!?。！])\s*\n?|\n+")
+_WHILE = lazy_pattern(r"\b(?:while|although|though|even if)(?: [\w',]+){0,6} *$", re.IGNORECASE)
+_SENTENCE_END = lazy_pattern(r"(?<=[.!?。！])\s*\n?|\n+")
 
 
 def refuses(candidate: Candidate) -> Fault | None:
@@ -74,23 +83,33 @@ def refuses(candidate: Candidate) -> Fault | None:
 
 def refusal_in(answer: str) -> str | None:
     """The phrase with which an answer declines in its first sentences; None for an answer that goes on to answer."""
-    text = answer.strip().replace("\u2019", "'")
-    if _LETTER_OR_SPEECH.match(text):
+    # \u0130 is the one letter that lower case makes two of.
+    text = answer.strip().replace("\u2019", "'").replace("\u0130", "I")
+    beginning = text[:_BEGINNING]
+    if not any(map(beginning.lower().__contains__, _SIGNS)) or _LETTER_OR_SPEECH.match(text):
         return None
-    beginning = _first_sentences(prose(text[:_BEGINNING]))
-    found = _REFUSAL.search(beginning)
+    beginning = _first_sentences(prose(beginning))
+    found = _REFUSAL.search(beginning.lower())
     if found is None or _said_in_passing(beginning[: found.start()]):
         return None
-    rest = text[text.find(found[0]) + len(found[0]) :]
+    phrase = beginning[found.start() : found.end()]
+    rest = text[text.find(phrase) + len(phrase) :]
     turn = _TURN.search(rest)
     if turn is not None and len(rest) - turn.end() >= _GOES_ON:
         return None
-    return found[0]
+    return phrase
 
 
 def _first_sentences(text: str) -> str:
-    sentences = [part for part in _SENTENCE_END.split(text) if part.strip()]
-    return " ".join(sentences[:_SENTENCES])
+    return " ".join(islice(filter(str.strip, _sentences(text)), _SENTENCES))
+
+
+def _sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in _SENTENCE_END.finditer(text):
+        yield text[start : end.start()]
+        start = end.end()
+    yield text[start:]
 
 
 def _said_in_passing(before: str) -> bool:

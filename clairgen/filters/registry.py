@@ -52,6 +52,9 @@ last, since only a pair that is kept can stand for a later one. Filters of plugi
 that need the whole run.
 """
 
+FILTERS_VERSION = 1
+"""Raised with every change by which a filter of clairgen's own may find something else, so that it looks at all pairs again."""
+
 RENAMED: Mapping[str, str] = {"allusion": "revision_mention"}
 """Old names of filters, which configurations, command lines and runs may still have, with the current ones."""
 

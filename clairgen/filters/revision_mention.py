@@ -12,6 +12,7 @@ from itertools import islice
 from clairgen.filters.filter import Candidate, Fault, Filter, always
 from clairgen.filters.options import Marking
 from clairgen.filters.text import phrase_pattern, prose, straight
+from clairgen.patterns import lazy_pattern
 
 _LISTS = {
     "corrected": "corrected, revised, reworded, rephrased, amended",
@@ -92,10 +93,10 @@ _ASKS_FOR_REVISION = phrase_pattern(
     ),
     _TASKS,
 )
-_ASKS_FOR_CHANGE = re.compile(r"\b(?:modify|update|extend|refactor|optimi[sz]e|change|adapt|expand|simplify|add)\b")
+_ASKS_FOR_CHANGE = lazy_pattern(r"\b(?:modify|update|extend|refactor|optimi[sz]e|change|adapt|expand|simplify|add)\b")
 _PHRASES_COMPARED = 200
 """So many different phrases are looked for in the rejected answer, which keeps the filter linear in the text."""
-_OPENING = re.compile(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|this|these) )?")
+_OPENING = lazy_pattern(r"^(?:here(?:'s| is| are) )?(?:in )?(?:(?:an?|the|my|your|this|these) )?")
 
 
 def mentions_revision(candidate: Candidate) -> Fault | None:

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 
+from clairgen.patterns import lazy_pattern
 from clairgen.records import Message
 
-_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
-_INLINE_CODE = re.compile(r"`[^`\n]+`")
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_FENCE = lazy_pattern(r"[ \t]*(`{3,}|~{3,})[ \t]*([^\s`~]*)")
+_INLINE_CODE = lazy_pattern(r"`[^`\n]+`")
+_WORD = lazy_pattern(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
 
 def prompt_text(prompt: Sequence[Message]) -> str:
@@ -22,7 +23,9 @@ def fenced(text: str) -> list[tuple[str, str]]:
 
 def prose(text: str) -> str:
     """A text without its fenced and inline code."""
-    return _INLINE_CODE.sub(" ", _split(text)[0])
+    if "```" in text or "~~~" in text:
+        text = _split(text)[0]
+    return _INLINE_CODE.sub(" ", text) if "`" in text else text
 
 
 def _split(text: str) -> tuple[str, list[tuple[str, str]]]:
@@ -62,7 +65,7 @@ def straight(text: str) -> str:
     return " ".join(text.replace("\u2019", "'").lower().split())
 
 
-_SLOT = re.compile(r"<([a-z]+)>")
+_SLOT = lazy_pattern(r"<([a-z]+)>")
 
 
 def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: int = 0) -> re.Pattern[str]:
@@ -77,6 +80,8 @@ def phrase_pattern(templates: Sequence[str], lists: Mapping[str, str], flags: in
     def filled(template: str) -> str:
         return _SLOT.sub(alternatives, template)
 
-    # A bracket becomes a group that does not capture, unless it is escaped or is already a special group.
-    whole = "|".join(filled(template) for template in templates)
-    return re.compile(re.sub(r"(?<!\\)\((?!\?)", "(?:", whole), flags)
+    def whole() -> str:
+        # A bracket becomes a group that does not capture, unless it is escaped or is already a special group.
+        return re.sub(r"(?<!\\)\((?!\?)", "(?:", "|".join(filled(template) for template in templates))
+
+    return lazy_pattern(whole, flags)

@@ -46,4 +46,5 @@ CUT_PROMPT = Filter(
     options=Switch,
     summary="Answers to a part of a prompt, which a server cut to its context without an error; seen at the end of a session.",
     prepare=always(cut_prompt),
+    depends_on_others=True,
 )

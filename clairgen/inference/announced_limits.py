@@ -5,10 +5,11 @@ Rate limits are those of the `x-ratelimit-*` headers, in the form that OpenAI in
 
 import email.utils
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from clairgen.patterns import lazy_pattern
 
 _MINUTE = 60.0
 _LEAST_PER_MINUTE = 1 / 60  # fewer than one an hour: a mistake, or the limit of a day or a month
@@ -18,8 +19,8 @@ _LONGEST_DURATION = 40  # characters
 _EPOCH_SECONDS = 1e9
 _EPOCH_MILLISECONDS = 1e12
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
+_DURATION = lazy_pattern(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_PART = lazy_pattern(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 
 def retry_after_seconds(headers: Mapping[str, str], now_seconds: float) -> float | None:

@@ -1,23 +1,23 @@
 """Where a chunk of a stream has its piece of the text, and where a text must not be: a piece that is overlooked would be lost."""
 
 import json
-import re
 from typing import Any
 
 from clairgen.errors import RetryableError
 from clairgen.inference.json_bodies import raw_text
+from clairgen.patterns import lazy_pattern
 
 REASONING = ("reasoning_content", "reasoning", "thinking")
 """Fields of a message, or of a delta, that hold what the model thought before it answered."""
 OF_A_DELTA = frozenset({"content", "role", "refusal", "tool_calls", "function_call", *REASONING})
 """Fields of a delta that are known; one that has none of them is looked at closely."""
 _ELSEWHERE = frozenset({"delta", "content", "text", "response", "output_text"})
-_NO_TEXT = re.compile(
+_NO_TEXT = lazy_pattern(
     r"id$|^(object|model|type|created|finish_reason|stop_reason|service_tier|system_fingerprint|obfuscation|name|index)$"
 )
 """Names of fields that hold a text and never one of the answer."""
 _NOT_THE_MODEL = frozenset({"user", "system", "developer", "tool", "function"})
-_NOT_THE_ANSWER = re.compile(
+_NOT_THE_ANSWER = lazy_pattern(
     r"think|reason|image|audio|video|file|document|refusal|tool|reference|citation|signature|search|source|grounding|annotation|meta"
 )
 """Types of parts, and fields, that are not the text of an answer."""

@@ -5,6 +5,7 @@ connection; the chain of causes tells them apart.
 """
 
 import contextlib
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
@@ -67,7 +68,7 @@ class PyreqwestTransport:
 
 
 async def _sent(request: StreamRequest, url: str, timeouts: Timeouts) -> Response:
-    """Send a request and read its answer, which the client unpacks piece by piece, up to the limit."""
+    """Send a request and read its answer, all of it or as much as is read."""
     try:
         async with request as response:
             headers = _headers(response)
@@ -80,12 +81,23 @@ async def _sent(request: StreamRequest, url: str, timeouts: Timeouts) -> Respons
 
 
 async def _body(response: PyreqwestResponse) -> bytes:
+    """The body up to the limit: at once if it cannot be longer, else as the client unpacks it, piece by piece."""
+    if _length(response) <= MAX_BODY_BYTES:
+        return (await response.bytes()).to_bytes()
     pieces: list[bytes] = []
     left = MAX_BODY_BYTES + 1
     while left and (piece := await response.body_reader.read(left)) is not None:
         pieces.append(piece.to_bytes())
         left -= len(piece)
     return b"".join(pieces)
+
+
+def _length(response: PyreqwestResponse) -> float:
+    """The length of the body, infinite if it is not known: of a packed one the client removes it, in chunks it does not hold."""
+    if response.get_header("transfer-encoding") is not None:
+        return math.inf
+    length = response.get_header("content-length")
+    return int(length) if length is not None else math.inf
 
 
 async def _pieces(response: PyreqwestResponse, url: str, timeouts: Timeouts) -> AsyncGenerator[bytes]:

@@ -8,6 +8,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
+from clairgen.patterns import lazy_pattern
+
 
 class AtFault(StrEnum):
     """Whose fault a rejection is.
@@ -39,7 +41,7 @@ class Rule:
 
 
 def _rule(fault: AtFault, reason: str, hint: str, codes: str, *phrases: str) -> Rule:
-    return Rule(fault, reason, hint, frozenset(codes.split()), re.compile("|".join(phrases), re.IGNORECASE))
+    return Rule(fault, reason, hint, frozenset(codes.split()), lazy_pattern("|".join(phrases), re.IGNORECASE))
 
 
 CONTEXT = _rule(

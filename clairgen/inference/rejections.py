@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clairgen.inference.rejection_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, AtFault
+from clairgen.patterns import lazy_pattern
 
 _QUOTED_CHARACTERS = 300
 _DEEPEST = 6
@@ -38,7 +39,7 @@ class ErrorBody:
 
 _NOT_TAKEN = r"(?:unsupported|unrecognized|unknown|unexpected|extra|additional|invalid)"
 _FIELD_WORD = r"(?:parameter|value|name|field|property|(?:request |keyword )?argument)(?:s|\(s\))?(?: supplied)?"
-_PARAMETER = re.compile(
+_PARAMETER = lazy_pattern(
     rf"{_NOT_TAKEN} {_FIELD_WORD}\W{{1,6}}([a-z_]{{2,40}})"
     rf"|{_FIELD_WORD}\W{{1,4}}([a-z_]{{2,40}})\W{{1,4}}(?:is )?(?:not (?:supported|allowed|permitted|recogni[sz]ed)|unsupported)"
     r"|\W([a-z_]{2,40})\W{1,3}(?:is not supported with this model|does not support)",
@@ -61,10 +62,10 @@ _PARAMETER_HINTS = {
     "temperature": "leave temperature out for this role, or give the value that the server takes",
 }
 _FIELDS = frozenset({"seed", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "stream_options", "logprobs"})
-_TOO_LARGE = re.compile(
+_TOO_LARGE = lazy_pattern(
     r"request too large|too large for|body (is )?too large|entity too large|payload too large", re.IGNORECASE
 )
-_LOADING = re.compile(
+_LOADING = lazy_pattern(
     r"loading model|model is (still )?loading|currently loading|warming up|starting up", re.IGNORECASE
 )
 

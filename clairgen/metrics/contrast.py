@@ -7,7 +7,6 @@ the published pairs of one of the paper's kinds, Penn Treebank words come closes
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from rapidfuzz.process import cpdist
 from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.long_texts import TOO_LONG
 from clairgen.metrics.treebank import treebank_set
+from clairgen.patterns import lazy_pattern
 from clairgen.plugins import Registry
 from clairgen.records import Contrast, Pair, StoredPair
 
@@ -29,7 +29,7 @@ MOST_CHARACTER_PAIRS: Final = 250_000_000_000
 """Two texts of half a million characters: Levenshtein takes time for each pair of characters, here about 20 seconds."""
 METRICS_VERSION: int = 1
 """Raised with every change that can give another number, so that stored pairs are measured again."""
-_WORD = re.compile(r"\w+")
+_WORD = lazy_pattern(r"\w+")
 TOKENIZERS: Mapping[str, Callable[[str], set[str]]] = MappingProxyType(
     {
         "treebank": treebank_set,

@@ -4,21 +4,23 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from clairgen.patterns import lazy_pattern
+
 _AFTER_FINAL_PERIOD = "])}>\"'"
 _JOINED_WORDS = ("cannot", "d'ye", "gimme", "gonna", "gotta", "lemme", "more'n", "wanna")
 
-_OPENING_QUOTE = re.compile(r"([ (\[{<])(?:\"|'')")
-_COLON_OR_COMMA = re.compile(r"([:,])(\D)")
-_LAST_COLON_OR_COMMA = re.compile(r"([:,])$")
-_QUOTE_BEFORE_SPACE = re.compile(r"([^'])' ")
-_SHORT_ENDING = re.compile(r"([^' ])('[sSmMdD]?) ")
-_LONG_ENDING = re.compile(r"([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ")
-_JOINED = re.compile(
+_OPENING_QUOTE = lazy_pattern(r"([ (\[{<])(?:\"|'')")
+_COLON_OR_COMMA = lazy_pattern(r"([:,])(\D)")
+_LAST_COLON_OR_COMMA = lazy_pattern(r"([:,])$")
+_QUOTE_BEFORE_SPACE = lazy_pattern(r"([^'])' ")
+_SHORT_ENDING = lazy_pattern(r"([^' ])('[sSmMdD]?) ")
+_LONG_ENDING = lazy_pattern(r"([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ")
+_JOINED = lazy_pattern(
     r"\b(can(?=not\b)|d(?='ye\b)|gim(?=me\b)|gon(?=na\b)|got(?=ta\b)|lem(?=me\b)|more(?='n\b)|wan(?=na\s))"
     r"(not|'ye|me|na|ta|'n)",
     re.IGNORECASE,
 )
-_IT = (re.compile(r" ('t)(is)\b", re.IGNORECASE), re.compile(r" ('t)(was)\b", re.IGNORECASE))
+_IT = (lazy_pattern(r" ('t)(is)\b", re.IGNORECASE), lazy_pattern(r" ('t)(was)\b", re.IGNORECASE))
 
 _MOST_PIECES: Final = 100_000
 _LONGEST_PIECE: Final = 40
@@ -80,7 +82,7 @@ def _with_joined_words_apart(text: str) -> str:
     return text
 
 
-_SIMPLE = re.compile(
+_SIMPLE = lazy_pattern(
     r"(?!.*(?:cannot|gimme|gonna|gotta|lemme|wanna|\.\.\.|--))([(\[]?)([^\s`\"',:;@#$%&?!\[\](){}<>]+)([)\]]?)([,:;?!]?)",
     re.IGNORECASE,
 )

@@ -7,17 +7,18 @@ import re
 from collections.abc import Iterator
 
 from clairgen.parsing.wrapping import PLAIN_FENCES
+from clairgen.patterns import lazy_pattern
 
-FENCE = re.compile(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
+FENCE = lazy_pattern(r"^[ \t>]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
 """A line that opens or closes a fence."""
-_QUOTED = re.compile(r'`[^`\n]{1,400}`|(?<!\w)"(?=\S)[^"\n]{1,400}"(?!\w)|^[ \t]*+>.*$', re.MULTILINE)
-_REFERENCES = re.compile(
+_QUOTED = lazy_pattern(r'`[^`\n]{1,400}`|(?<!\w)"(?=\S)[^"\n]{1,400}"(?!\w)|^[ \t]*+>.*$', re.MULTILINE)
+_REFERENCES = lazy_pattern(
     r"^(?:[^\w\n]|_)*+(?:references|sources|footnotes|citations|bibliography)(?:[^\w\n]|_)*+\n(?:\s*+\[\d\]:?[ \t]++\S.*+)++",
     re.IGNORECASE | re.MULTILINE,
 )
-_INSTRUCTION = re.compile(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer \[1\] or \[2\]", re.IGNORECASE)
+_INSTRUCTION = lazy_pattern(r"contain \[1\] if .{1,60}? best, else \[2\]|\banswer \[1\] or \[2\]", re.IGNORECASE)
 _LETTERS = str.maketrans("*{}\u00a0\r’‘“”［］【】１２", "     ''\"\"[][]12")
-_ESCAPE = re.compile(r"\\(?=[_\[\](){}])")
+_ESCAPE = lazy_pattern(r"\\(?=[_\[\](){}])")
 DRESS = r"[\s>#\"'_`~.()|•+:$!-]*+"
 MARK = r"\[{1,2}[ ]?(?P<mark>[12])[ ]?\]{1,2}"
 BEST = r"(?:best|better|superior|stronger|strongest|preferable|preferred|winner|winning|favou?rite)"
@@ -28,7 +29,7 @@ LABEL = (
     rf"(?:[ ]+{SOLUTION})?(?:[ ]+(?:here|overall|of the two))?"
 )
 COLON = r"[ _\"]*(?:[:=→–—]|->|=>|\b(?:is|was|would be|will be|must be|should be|has to be)\b:?)"
-_VERDICT_LINE = re.compile(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}}{DRESS})?", re.IGNORECASE)
+_VERDICT_LINE = lazy_pattern(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}(?:\[{{0,2}}[12]\]{{0,2}}{DRESS})?", re.IGNORECASE)
 
 
 def plain_letters(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from clairgen.conversations import encodable
 from clairgen.parsing.sections import Header, Identifier
 from clairgen.parsing.wrapping import without_separators, without_wrapping
+from clairgen.patterns import lazy_pattern
 from clairgen.records import ParseStatus
 from clairgen.thinking import without_thinking
 
@@ -21,8 +22,8 @@ _PROMPT = (
     "identifiers to structure your answer",
     "\n{student_solution}:",
 )
-_OBJECT_START = re.compile(r'(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
-_OBJECT_WITH_IDENTIFIER = re.compile(
+_OBJECT_START = lazy_pattern(r'(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
+_OBJECT_WITH_IDENTIFIER = lazy_pattern(
     r'(?=\{\s*+"(?:teacher[ _]?reasoning|corrected[ _]?student[ _]?solution)")', re.IGNORECASE
 )
 _OBJECTS = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)

@@ -8,6 +8,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from clairgen.patterns import lazy_pattern
+
 _BETWEEN_WORDS = r"(?:\\{0,2}_|-|[ \t]{1,2})?"
 _LINE_START = r"^[ \t\u00a0\ufeff>]*+(?:(?:\d{1,3}[.)]|[-*+•])[ \t]+)?+"
 _IN_LINE = r"(?:(?<=[.!?。])[\"'”’)*]*+[ \t]|(?<=</teacher_reasoning>))"
@@ -24,10 +26,10 @@ class Identifier:
     def __init__(self, name: str) -> None:
         words = _BETWEEN_WORDS.join(word.replace("student", r"student(?:['’]s)?") for word in name.split("_"))
         named = f"{_OPENED}(?P<name>{words}){_CLOSED}"
-        self._at_line_start = re.compile(_LINE_START + named, re.IGNORECASE | re.MULTILINE)
-        self._in_line = re.compile(_IN_LINE + named, re.IGNORECASE)
-        self._closing_tag = re.compile(rf"/[ \t]*+({words})[ \t]*+[>\]}})]", re.IGNORECASE)
-        self._mention = re.compile(name.replace("_", r"\\{0,2}_"), re.IGNORECASE)
+        self._at_line_start = lazy_pattern(_LINE_START + named, re.IGNORECASE | re.MULTILINE)
+        self._in_line = lazy_pattern(_IN_LINE + named, re.IGNORECASE)
+        self._closing_tag = lazy_pattern(rf"/[ \t]*+({words})[ \t]*+[>\]}})]", re.IGNORECASE)
+        self._mention = lazy_pattern(name.replace("_", r"\\{0,2}_"), re.IGNORECASE)
 
     def headers(self, text: str) -> list["Header"]:
         """All headers of this identifier, in order; a sentence that merely names it is not one."""

@@ -10,6 +10,7 @@ from typing import Literal
 from clairgen.conversations import encodable
 from clairgen.parsing.judge_language import FENCE, plain_letters, without_quotations
 from clairgen.parsing.verdict_signs import Says, Sign, Strength, signs
+from clairgen.patterns import lazy_pattern
 from clairgen.thinking import without_thinking
 
 VERDICT_PARSER_VERSION: int = 1
@@ -17,16 +18,18 @@ VERDICT_PARSER_VERSION: int = 1
 
 _HEAD, _TAIL = 2_000, 10_000
 
-_HEADER = re.compile(r"[\s#*_`>{<\[\\]*+teacher[ _\\]{1,2}reasoning[}>\]\\*_`]*+:?[*_ ]*+", re.IGNORECASE)
-_OBJECT_START = re.compile(r'\s*+(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
-_OBJECT = re.compile(r'\{\s*+"')
-_VERDICT_KEY = re.compile(
+_HEADER = lazy_pattern(r"[\s#*_`>{<\[\\]*+teacher[ _\\]{1,2}reasoning[}>\]\\*_`]*+:?[*_ ]*+", re.IGNORECASE)
+_OBJECT_START = lazy_pattern(r'\s*+(?:[`~]{3,}+[ \t]*+\w*+)?\s*+(?=\{\s*+")')
+_OBJECT = lazy_pattern(r'\{\s*+"')
+_VERDICT_KEY = lazy_pattern(
     r"(?:final|best|better|chosen|preferred|winning)?(?:answer|verdict|choice|decision|winner|best|better|preference|preferred"
     r"|solution|studentsolution|student|pick|selection|selected|judge?ment|result|conclusion)"
 )
-_REASONING_KEY = re.compile(r"(?:teacher)?(?:reasoning|explanation|rationale|analysis|thoughts?|reasons?)")
-_MEMBER = re.compile(r'"(?P<key>[a-z _]{4,24})"[ \t]*+:[ \t]*+"?(?P<value>\[?[12]\]?)"?\s*+(?=[,}]|\Z)', re.IGNORECASE)
-_VALUE = re.compile(
+_REASONING_KEY = lazy_pattern(r"(?:teacher)?(?:reasoning|explanation|rationale|analysis|thoughts?|reasons?)")
+_MEMBER = lazy_pattern(
+    r'"(?P<key>[a-z _]{4,24})"[ \t]*+:[ \t]*+"?(?P<value>\[?[12]\]?)"?\s*+(?=[,}]|\Z)', re.IGNORECASE
+)
+_VALUE = lazy_pattern(
     r"\W*+(?:the )?(?:(?:student)?[ _]?(?:solution|answer|student)[ _]?)?\W*+(?:(?P<first>1|one|first)|2|two|second)\W*+",
     re.IGNORECASE,
 )

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from clairgen.parsing.judge_language import BEST, COLON, DRESS, LABEL, SOLUTION
+from clairgen.patterns import lazy_pattern
 
 AROUND = 120
 """Characters before and after that are looked at, which keeps reading linear in the text."""
@@ -15,48 +16,48 @@ _VERB = (
 )
 _ADVERBS = r"(?:(?:\w{2,14}ly|the|a|an|my|overall|still|also|far|much|thus|just|by|hence|in|on|balance|fact|to|be|as),?[ ]+){0,4}"
 _IS = r"(?:is|was|are|seems|appears|remains|feels|looks|would be|stands out|comes out)"
-_AFTER_LABEL = re.compile(rf"{LABEL}(?:{COLON}|>|[ _#~]*\n){_TO_MARK}", re.IGNORECASE)
-_AFTER_FOREIGN_LABEL = re.compile(
+_AFTER_LABEL = lazy_pattern(rf"{LABEL}(?:{COLON}|>|[ _#~]*\n){_TO_MARK}", re.IGNORECASE)
+_AFTER_FOREIGN_LABEL = lazy_pattern(
     rf"(?:\b(?:correct|right|expected|true|not|\w+'s?)|(?:student|solution)[ _]+[12])[ ]+{LABEL}{COLON}{_TO_MARK}",
     re.IGNORECASE,
 )
-_AFTER_DUTY = re.compile(r"\b(?:must|should|has to) be\b\W*\Z", re.IGNORECASE)
-_AFTER_VERB = re.compile(rf"(?<!not )(?<!n't )\b{_VERB}[ ]+(?:the[ ])?(?:{SOLUTION}[ ])?[\"'`(]*\Z", re.IGNORECASE)
-_AFTER_TURN = re.compile(
+_AFTER_DUTY = lazy_pattern(r"\b(?:must|should|has to) be\b\W*\Z", re.IGNORECASE)
+_AFTER_VERB = lazy_pattern(rf"(?<!not )(?<!n't )\b{_VERB}[ ]+(?:the[ ])?(?:{SOLUTION}[ ])?[\"'`(]*\Z", re.IGNORECASE)
+_AFTER_TURN = lazy_pattern(
     r"\b(?:no|wait|actually|correction|sorry|scratch that|on reflection|on second thoughts?)[,.:;!–—-]+[^\[\n.]{0,25}\s*\Z",
     re.IGNORECASE,
 )
-_AFTER_SO = re.compile(
+_AFTER_SO = lazy_pattern(
     r"\b(?:so|therefore|thus|hence|overall|in (?:conclusion|summary|short)|finally|ultimately)\b[\s,:–—-]*(?:it is|it's)?\s*\Z",
     re.IGNORECASE,
 )
-_AFTER_SENTENCE = re.compile(r"[.!?:;–—>→-][\s\"'(]*\Z")
-_AFTER_MAKING = re.compile(r"\b(?:makes?|making|consider|find|judge|rate|rank|deem)[ ]+(?:the[ ])?\Z", re.IGNORECASE)
-_AFTER_REFUSAL = re.compile(
+_AFTER_SENTENCE = lazy_pattern(r"[.!?:;–—>→-][\s\"'(]*\Z")
+_AFTER_MAKING = lazy_pattern(r"\b(?:makes?|making|consider|find|judge|rate|rank|deem)[ ]+(?:the[ ])?\Z", re.IGNORECASE)
+_AFTER_REFUSAL = lazy_pattern(
     r"(?:\][ ]*>+[ ]*|\b(?:not|than|over|versus|vs\.?|beats?|outperforms|surpasses|unlike|instead of|against"
     r"|compared (?:to|with)|neither|nor|else|otherwise|if|whether|either|unless)[ ]+(?:\w+[ ]+){0,2}[\"'(]*)\Z",
     re.IGNORECASE,
 )
-_AFTER_CONCESSION = re.compile(r"\b(?:although|though|while|is|was)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
-_AFTER_IN = re.compile(
+_AFTER_CONCESSION = lazy_pattern(r"\b(?:although|though|while|is|was)\s+(?:\w+\s+){0,2}\Z", re.IGNORECASE)
+_AFTER_IN = lazy_pattern(
     r"(?:=|\b(?:in|of|from|by|to|like|as|for|at|see|cit(?:es|ing)|between|source|reference))[ ]+(?:the )?\Z",
     re.IGNORECASE,
 )
-_AFTER_EITHER = re.compile(r"\b(?:either|both)[ ]+\Z", re.IGNORECASE)
+_AFTER_EITHER = lazy_pattern(r"\b(?:either|both)[ ]+\Z", re.IGNORECASE)
 
-_THEN_END = re.compile(r"[ ]*[\"')`]*[ ]*(?:[.!;,:–—]|\n|\Z)")
-_THEN_WHY = re.compile(
+_THEN_END = lazy_pattern(r"[ ]*[\"')`]*[ ]*(?:[.!;,:–—]|\n|\Z)")
+_THEN_WHY = lazy_pattern(
     r"[ _\"'`)]*(?:[:.,;–—-]+(?=\s|\Z)|(?=(?:because|since|as|for|due)\b))(?!\s*(?:https?:|www\.|<))", re.IGNORECASE
 )
-_THEN_LINK = re.compile(r":?[ ]*(?:https?:|www\.|<\w)", re.IGNORECASE)
-_THEN_IF = re.compile(r"\s*if\b", re.IGNORECASE)
-_THEN_QUESTION = re.compile(r"[^.!?\n]*+\?")
-_THEN_FAULT = re.compile(
+_THEN_LINK = lazy_pattern(r":?[ ]*(?:https?:|www\.|<\w)", re.IGNORECASE)
+_THEN_IF = lazy_pattern(r"\s*if\b", re.IGNORECASE)
+_THEN_QUESTION = lazy_pattern(r"[^.!?\n]*+\?")
+_THEN_FAULT = lazy_pattern(
     r"[ ]+(?:\w+ly[ ]+)?(?:(?:is|was)[ ]+(?:\w+ly[ ]+)?(?:not|wrong|incorrect|worse|weaker|inferior|less)"
     r"|does not|doesn't|isn't|has|contains|makes|lacks|misses|fails|ignores|forgets|omits|gets)\b",
     re.IGNORECASE,
 )
-_THEN_BEST = re.compile(
+_THEN_BEST = lazy_pattern(
     rf"[\"')]{{0,2}},?[ ]+(?P<is>{_IS}[ ]+)?{_ADVERBS}"
     rf"(?:(?:{BEST}|ranked (?:first|higher)|rated higher)(?:[ ]+{SOLUTION})?"
     r"(?=[ ]*(?:\Z|[.,;:!)\n\"'–—-]|(?:than|because|since|as|due|overall|here|and|given|by|with|but|of the two|so"
@@ -65,13 +66,13 @@ _THEN_BEST = re.compile(
     r"|(?:on top|ahead)(?=[ ]*[.,;!\n]|[ ]*\Z))\b)",
     re.IGNORECASE,
 )
-_THEN_MORE = re.compile(rf"[\"')]{{0,2}},?[ ]+{_IS}[ ]+{_ADVERBS}(?:more|clearer|better|best)\b", re.IGNORECASE)
-_THEN_TIE = re.compile(
+_THEN_MORE = lazy_pattern(rf"[\"')]{{0,2}},?[ ]+{_IS}[ ]+{_ADVERBS}(?:more|clearer|better|best)\b", re.IGNORECASE)
+_THEN_TIE = lazy_pattern(
     r"[ ]+(?:(?:are|were|is)\b[^.\n\[]{0,40}?\b(?:equal|equally|tied|a tie|identical|the same)|tie)\b", re.IGNORECASE
 )
 
-_BARE = re.compile(DRESS)
-_LABEL_LINE = re.compile(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}", re.IGNORECASE)
+_BARE = lazy_pattern(DRESS)
+_LABEL_LINE = lazy_pattern(rf"{DRESS}(?:{LABEL}{COLON})?{DRESS}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from enum import Enum, IntEnum
 
 from clairgen.parsing.judge_language import COLON, DRESS, LABEL, MARK
 from clairgen.parsing.verdict_context import AROUND, Context
+from clairgen.patterns import lazy_pattern
 
 _NO_CHOICE = r"(?:it(?:'s| is) )?(?:an? )?(?:tied?|draw|both|neither|equal)"
 _FIRST = {"1", "one", "first", "1st", "former"}
-_NAMED = re.compile(
+_NAMED = lazy_pattern(
     rf"(?:(?<![\w)\]]){MARK}(?![\w(\[])"
     r"|\b(?:student|solution|answer|response|option|candidate|submission|number)(?:'s)?"
     r"(?:[ _#]{1,3}(?:solution|answer|response))?[ _#]{1,3}(?P<number>[12]|one|two)\b"
@@ -22,30 +23,30 @@ _NAMED = re.compile(
     r"(?:'s)?(?:[ ](?:solution|answer|response|submission|option|version|work|one)\b)?",
     re.IGNORECASE,
 )
-_OTHER_MARK = re.compile(
+_OTHER_MARK = lazy_pattern(
     rf"[ ]*+(?:(?:,|/|&|\||and/or\b|or\b|and\b)[ ]*+)?(?:(?:maybe|perhaps|possibly)[ ])?{MARK}"
     r"(?![ ]+(?:is|was|has|lacks|does)\b)",
     re.IGNORECASE,
 )
-_BOXED = re.compile(r"\\(?:boxed|fbox)[ ]*(?:\\text(?:bf)?[ ]*)?\[?[ ]?(?P<digit>[12])(?!\w)[ ]?\]?")
+_BOXED = lazy_pattern(r"\\(?:boxed|fbox)[ ]*(?:\\text(?:bf)?[ ]*)?\[?[ ]?(?P<digit>[12])(?!\w)[ ]?\]?")
 
-_DIGIT_LINE = re.compile(rf"{DRESS}(?P<digit>[12]){DRESS}")
-_LABELLED_DIGIT = re.compile(
+_DIGIT_LINE = lazy_pattern(rf"{DRESS}(?P<digit>[12]){DRESS}")
+_LABELLED_DIGIT = lazy_pattern(
     rf"{LABEL}(?:{COLON}|>)[ ]*[\"'(]*(?P<digit>[12])(?=[\"')]*+[ ]*+(?:(?:[.;!][ ]*+)?$|</|(?:because|since)\b))",
     re.IGNORECASE | re.MULTILINE,
 )
-_TIE_LINE = re.compile(rf"{DRESS}{_NO_CHOICE}{DRESS}", re.IGNORECASE)
-_LABELLED_TIE = re.compile(
+_TIE_LINE = lazy_pattern(rf"{DRESS}{_NO_CHOICE}{DRESS}", re.IGNORECASE)
+_LABELLED_TIE = lazy_pattern(
     rf"{LABEL}{COLON}{DRESS}{_NO_CHOICE}\b(?=[\"')]*[ ]*(?:[.;,!(–—-]|$|because\b))", re.IGNORECASE | re.MULTILINE
 )
-_TIE = re.compile(
+_TIE = lazy_pattern(
     r"\bequally (?:good|strong|valid|well|matched|deserving|best)\b|\b(?:is|it's|as|call it|declare) an? (?:tie|draw)\b"
     r"|\ba tie between\b|\bneither (?:\w+ ){0,3}(?:better|best|stronger)\b|\bno clear (?:winner|difference)\b"
     r"|\b(?:ranked|rated) (?:both )?equal(?:ly)?\b|\bof equal quality\b|\btoo close to call\b"
     r"|\b(?:cannot|can't) (?:decide|choose|pick)\b",
     re.IGNORECASE,
 )
-_THEN_BUT = re.compile(r"[^.\n]{0,60}\b(?:but|however|yet|except)\b", re.IGNORECASE)
+_THEN_BUT = lazy_pattern(r"[^.\n]{0,60}\b(?:but|however|yet|except)\b", re.IGNORECASE)
 
 
 class Says(Enum):

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from clairgen.patterns import lazy_pattern
+
 PLAIN_FENCES: Final = frozenset({"", "md", "markdown", "plain", "plaintext", "text", "txt"})
 """What a fence may name after its mark that is not a language of code."""
 
-_FENCE = re.compile(r"^[ \t]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
-_RULE = re.compile(r"^[ \t]*+-{3,}+[ \t\r]*+$", re.MULTILINE)
+_FENCE = lazy_pattern(r"^[ \t]*+(?P<mark>`{3,}+|~{3,}+)(?P<info>[^`\n]*+)$", re.MULTILINE)
+_RULE = lazy_pattern(r"^[ \t]*+-{3,}+[ \t\r]*+$", re.MULTILINE)
 
 
 def without_wrapping(section: str, before: str, rejected: str) -> str:

@@ -3,13 +3,13 @@
 A stand-in is a short text that names its request, so that two recipes that would send the same request share it here too.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clairgen.config.role import Role
 from clairgen.errors import RequestFailedError
+from clairgen.patterns import lazy_pattern
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, with_system
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.records import Completion, Message, SampleRange, Task, Undecided, Usage
@@ -18,7 +18,7 @@ from clairgen.tasks import prompt_error
 from clairgen.templates import Template
 
 _PATTERN_TASKS = 100
-_STAND_IN = re.compile(r"\[\[([a-z0-9-]+) [0-9a-f]{32}\]\]")
+_STAND_IN = lazy_pattern(r"\[\[([a-z0-9-]+) [0-9a-f]{32}\]\]")
 _REVISION = "{{teacher_reasoning}}: -\n\n{{corrected_student_solution}}: {text}"
 _VERDICT = "{{teacher_reasoning}}: -\n\n[1] {text}"
 

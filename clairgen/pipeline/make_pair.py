@@ -1,6 +1,5 @@
 """Making one pair: the recipe runs, and what it made is measured, filtered and committed; a failed task is recorded."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +9,7 @@ from clairgen.errors import RequestFailedError, RunStoppedError, StoreError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.long_texts import in_thread, off_loop
 from clairgen.metrics.contrast import contrast
+from clairgen.patterns import lazy_pattern
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.plans import PlannedRecipe
@@ -20,7 +20,7 @@ from clairgen.store import Failure, MadePair, Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
 
-_OUTSIDE: Final = re.compile(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?")
+_OUTSIDE: Final = lazy_pattern(r"\A(?:[^\S\n]*\n)*(?: (?=\S))?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
+from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.filters.truncated import CUT_PROMPT
 from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
@@ -30,12 +31,17 @@ async def filter_pairs(run: Path | str, settings: FilterSettings) -> int:
 
 
 async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> int:
-    """Filter all made pairs again; those whose contrast is under another tokenizer are measured again."""
-    filters_in_force = FilterPipeline(settings)
+    """Filter all made pairs again; those whose contrast is under another tokenizer are measured again.
+
+    What the set in force has found is not looked for again where the filter's options are the same.
+    """
+    number, before = await _set_in_force(store)
+    filters_in_force = FilterPipeline(settings, before)
+    plans = await store.metadata.plans()
     cut = await _cut_prompts(store)
 
     async def filtered() -> AsyncIterator[FilterResult]:
-        for plan in (await store.metadata.plans()).values():
+        for plan in plans.values():
             over_the_run = RunFilters(settings, revises=plan.revises)
             async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
@@ -44,14 +50,25 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
                     stored.contrast,
                     revises=plan.revises,
                     prompt=prompt,
+                    found=stored.findings if stored.filter_set == number else None,
                     cut_prompts=cut.get(stored.id, ()),
                 )
                 findings = over_the_run.settle(stored.outcome, stored.contrast, findings, prompt=prompt)
-                yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
+                if findings or is_new:
+                    yield FilterResult(stored.id, findings, stored.contrast if is_new else None)
 
-    number = await store.filter_sets.replace(settings.model_dump_json(), filtered())
+    recipes = [plan.recipe for plan in plans.values()]
+    new = await store.filter_sets.replace(settings.model_dump_json(), FILTERS_VERSION, recipes, filtered())
     await store.metadata.put(UNSETTLED, "")
-    return number
+    return new
+
+
+async def _set_in_force(store: Store) -> tuple[int | None, FilterSettings | None]:
+    """The id and the settings of the filter set in force; None for both if this version of the filters did not apply it."""
+    in_force = await store.filter_sets.in_force()
+    if in_force is None or await store.filter_sets.version(in_force[0]) != FILTERS_VERSION:
+        return None, None
+    return in_force[0], FilterSettings.from_record(in_force[1])
 
 
 async def settle_run_filters(store: Store, filter_set: int, settings: FilterSettings) -> None:

@@ -1,9 +1,11 @@
 """A session: what one command holds of a run while it sends requests (lock, log, store, budget, pools), closed in reverse."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from clairgen.config.prices import unpriced_sentence
@@ -24,6 +26,8 @@ from clairgen.text import counted
 TASKS_QUEUED = 64
 """Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""
 _LEAST_FREE_BYTES = 50_000_000  # for a thousand answers of 20 kB, which are first written beside the database
+_PLENTY_BYTES = 2_000_000_000  # no disk loses as many in the time after which it is looked at again
+_LOOK_AGAIN_SECONDS = 0.25
 DRAIN_SECONDS = 60.0
 """Default of how long tasks in flight may take once a session is to stop."""
 
@@ -72,6 +76,29 @@ async def run_tasks(
     return cut_off
 
 
+class FreeSpace:
+    """The space on the disk of a run: looked at before every request, but only now and then while there is plenty."""
+
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
+        self._folder = folder
+        self._runtime = runtime
+        self._plenty_until = -math.inf
+
+    def check(self) -> None:
+        """Raise StoreError while so little space is left that the answers in flight may not find room."""
+        now = self._runtime.clock()
+        if now < self._plenty_until:
+            return
+        free = self._runtime.free_bytes(self._folder)
+        if free < _LEAST_FREE_BYTES:
+            raise StoreError(
+                f"only {free / 1e6:,.1f} MB are free on the disk that holds {self._folder}, and answers in flight may need up "
+                f"to {_LEAST_FREE_BYTES / 1e6:.0f} MB, so nothing more is sent; free some space and run the same command again"
+            )
+        if free > _PLENTY_BYTES:
+            self._plenty_until = now + _LOOK_AGAIN_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What a command that sends requests works with; `stack` closes what was opened in it when the session ends."""
@@ -117,17 +144,8 @@ class Session:
             stop=self.stop,
             progress=self.progress,
             budget=budget,
-            check_space=self.check_space,
+            check_space=FreeSpace(self.directory.path, self.runtime).check,
         )
-
-    def check_space(self) -> None:
-        """Raise StoreError while so little space is left that the answers in flight may not find room."""
-        folder = self.directory.path
-        if (free := self.runtime.free_bytes(folder)) < _LEAST_FREE_BYTES:
-            raise StoreError(
-                f"only {free / 1e6:,.1f} MB are free on the disk that holds {folder}, and answers in flight may need up to "
-                f"{_LEAST_FREE_BYTES / 1e6:.0f} MB, so nothing more is sent; free some space and run the same command again"
-            )
 
     async def run_tasks(
         self,

@@ -8,6 +8,8 @@ from itertools import takewhile
 
 from rapidfuzz.distance import Indel
 
+from clairgen.patterns import lazy_pattern
+
 
 class DiffOp(StrEnum):
     """Whether a segment is in both answers, only in the rejected one, or only in the chosen one."""
@@ -25,9 +27,9 @@ class DiffSegment:
     text: str
 
 
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
-_LINES = re.compile(r"[^\n]*\n|[^\n]+")
-_WHOLE = re.compile(r".+", re.DOTALL)
+_WORDS = lazy_pattern(r"\s+|\w+|[^\w\s]")
+_LINES = lazy_pattern(r"[^\n]*\n|[^\n]+")
+_WHOLE = lazy_pattern(r".+", re.DOTALL)
 
 # The alignment takes one bit for each pair of tokens: 64 MB for about 22,000 tokens on either side.
 MOST_TOKEN_PAIRS = 512_000_000

@@ -36,7 +36,7 @@ from typing import Any
 
 from clairgen.config.renamed import with_former_names
 from clairgen.metrics.contrast import METRICS, measured
-from clairgen.records import FilterAction, Pair, StoredPair
+from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.pair_metrics import (
     ContrastEstimates,
@@ -157,20 +157,32 @@ class RecipeNumbers:
 
     def add(self, stored: StoredPair) -> None:
         """Count a pair that was made, and its contrast if it has a chosen answer."""
-        self._n += 1
-        self._retried += stored.outcome.retried
-        self._failed_checks.update([stored.outcome.failed_check] if stored.outcome.failed_check else [])
-        self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
-        reason = _reason_for_dropping(stored)
-        if reason is not None:
-            self._dropped[reason] += 1
+        outcome = stored.outcome
+        if stored.findings:
+            self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         contrast = contrast_under(self.tokenizer, stored)
+        self.count(_reason_for_dropping(stored), contrast, retried=outcome.retried, failed_check=outcome.failed_check)
+
+    def count(
+        self, lost_by: str | None, contrast: Contrast | None, *, retried: bool | int, failed_check: str | None
+    ) -> None:
+        """Count a pair that is kept, or not for a reason, but not its marks."""
+        self._n += 1
+        self._retried += retried
+        if failed_check:
+            self._failed_checks[failed_check] += 1
+        if lost_by is not None:
+            self._dropped[lost_by] += 1
         if contrast is None:
             return
         self._all.add(contrast)
-        self._histograms.add(contrast, kept=reason is None)
-        if reason is None:
+        self._histograms.add(contrast, kept=lost_by is None)
+        if lost_by is None:
             self._kept.add(contrast)
+
+    def count_marks(self, counts: Mapping[str, int]) -> None:
+        """Count how many pairs are marked for which reason."""
+        self._marked.update(counts)
 
     def report(
         self,
@@ -217,17 +229,36 @@ def _most_frequent_first(counts: Counter[str]) -> dict[str, int]:
 
 
 async def recipe_report(
-    store: Store, run: str, recipe: str, tokenizer: str, counts: Mapping[str, int], also: Callable[[StoredPair], None]
+    store: Store,
+    run: str,
+    recipe: str,
+    tokenizer: str,
+    counts: Mapping[str, int],
+    also: Callable[[StoredPair], None] | None,
 ) -> RecipeReport:
-    """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made."""
+    """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
+
+    Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins and for
+    a contrast that is not stored.
+    """
     numbers = RecipeNumbers(run, recipe, tokenizer)
     differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
     metrics = PluginMetrics(METRICS.from_plugins)
-    async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
-        numbers.add(stored)
-        differences.add(stored)
-        metrics.add(stored, kept=_reason_for_dropping(stored) is None)
-        also(stored)
+    if also is None and not METRICS.from_plugins and not await store.pairs.unmeasured(recipe, tokenizer):
+        async for page in store.pairs.figures(recipe):
+            for one in page:
+                numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
+            sample = [one.id for one in page if one.lost_by is None and differences.takes(one.task_id)]
+            async for stored in store.pairs.made_with_ids(sample):
+                differences.add(stored)
+        numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
+    else:
+        async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
+            numbers.add(stored)
+            differences.add(stored)
+            metrics.add(stored, kept=_reason_for_dropping(stored) is None)
+            if also is not None:
+                also(stored)
     judges = [
         judge_report(
             judge.role,

@@ -11,6 +11,8 @@ import re
 from rich.style import Style
 from rich.text import Text
 
+from clairgen.patterns import lazy_pattern
+
 _ACTS_OR_HIDES = (
     r"\x00-\x08\x0b-\x1f\x7f-\x9f\xad"
     r"\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
@@ -19,7 +21,7 @@ _ACTS_OR_HIDES = (
 # Joiners are part of Persian and Hindi spelling and of emoji sequences; next to ASCII or each other they only hide text.
 _SPELLED = r"[^\x00-\x7f\u200c\u200d]"
 _STRAY_JOINER = rf"(?<!{_SPELLED})[\u200c\u200d]|[\u200c\u200d](?!{_SPELLED})"
-_HOSTILE = re.compile(rf"[{_ACTS_OR_HIDES}]|{_STRAY_JOINER}")
+_HOSTILE = lazy_pattern(rf"[{_ACTS_OR_HIDES}]|{_STRAY_JOINER}")
 
 
 def plain_text(text: str) -> str:

@@ -106,14 +106,16 @@ class FeatureDifferences:
         self._spread: list[tuple[float, ...]] = []
         self._folds: list[int] = []
 
+    def takes(self, task_id: str) -> bool:
+        """Whether pairs of this task are in the sample."""
+        return _drawn(task_id)[0] <= self._most
+
     def add(self, stored: StoredPair) -> None:
-        """Add a pair, if it has both answers and no filter drops it."""
+        """Add a pair of the sample, if it has both answers and no filter drops it."""
         pair = stored.outcome
-        if not isinstance(pair, Pair) or stored.dropped_by is not None:
-            return
-        drawn = hashlib.sha256(stored.task.id.encode("utf-8", "surrogatepass")).digest()
-        if int.from_bytes(drawn[:4]) <= self._most:
-            self.compare(pair.chosen.text, pair.rejected.text, int.from_bytes(drawn[4:8]) % _FOLDS)
+        drawn, fold = _drawn(stored.task.id)
+        if isinstance(pair, Pair) and stored.dropped_by is None and drawn <= self._most:
+            self.compare(pair.chosen.text, pair.rejected.text, fold)
 
     def compare(self, chosen: str, rejected: str, fold: int) -> None:
         """Add two answers; all pairs of one task must be in the same fold."""
@@ -143,6 +145,12 @@ class FeatureDifferences:
             shifts.append(FeatureShift(name, shift, auc(spread[:, at]), whole - without, clear))
         shifts.sort(key=lambda one: (-round(one.importance, 4), -abs(one.univariate_auc - 0.5)))
         return Audit(n, whole, auc_interval(whole, n), tuple(shifts))
+
+
+def _drawn(task_id: str) -> tuple[int, int]:
+    """A number below 2**32 by which the task is drawn for a sample, and its fold."""
+    hashed = hashlib.sha256(task_id.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(hashed[:4]), int.from_bytes(hashed[4:8]) % _FOLDS
 
 
 def auc(scores: "Floats") -> float:

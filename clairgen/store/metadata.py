@@ -16,6 +16,7 @@ from clairgen.store.writer import Writer
 from clairgen.templates import Template
 
 _IN_FORCE = "filter_set"
+_VERSION = "filters_version"
 _GROUP = 500
 
 
@@ -114,26 +115,46 @@ class FilterSets:
         row = await self._reader.row("SELECT id, settings FROM filter_sets WHERE id = ?", (int(current),))
         return None if row is None else (row["id"], row["settings"])
 
-    async def replace(self, settings: str, filtered: AsyncIterable[FilterResult]) -> int:
-        """Put a new set in force, with its findings in all pairs, in one transaction; returns its id."""
+    async def version(self, number: int) -> int | None:
+        """The version of the filters that a set was applied with; None if it is not known."""
+        recorded = (await self._metadata.get(_VERSION) or "").partition(":")
+        return int(recorded[2]) if recorded[0] == str(number) else None
+
+    async def replace(
+        self, settings: str, version: int, recipes: Sequence[str], filtered: AsyncIterable[FilterResult]
+    ) -> int:
+        """Put a new set in force, with its findings in all pairs of these recipes, in one transaction; returns its id.
+
+        `version` is that of the filters.
+        """
         assert self._writer is not None, "the store was opened for reading"  # noqa: S101 - a caller's fault
         number = int(await self._reader.value("SELECT coalesce(max(id), 0) + 1 FROM filter_sets"))
-        await self._writer.exclusively(_statements(number, settings, filtered))
+        first = [
+            ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
+            metadata_row(_IN_FORCE, str(number)),
+            metadata_row(_VERSION, f"{number}:{version}"),
+            *(
+                (
+                    "UPDATE pairs SET filter_set = ?, drop_reason = NULL WHERE recipe = ? AND status = 'made'",
+                    (number, name),
+                )
+                for name in recipes
+            ),
+        ]
+        await self._writer.exclusively(_statements(number, first, filtered))
         return number
 
 
 async def _statements(
-    number: int, settings: str, filtered: AsyncIterable[FilterResult]
+    number: int, first: Sequence[Statement], filtered: AsyncIterable[FilterResult]
 ) -> AsyncIterator[Sequence[Statement]]:
-    yield [
-        ("INSERT INTO filter_sets (id, created_at, settings) VALUES (?, ?, ?)", (number, now(), settings)),
-        metadata_row(_IN_FORCE, str(number)),
-    ]
+    """The statements `first`, then those that write what differs from a pair in which nothing was found."""
+    yield first
     group: list[Statement] = []
     async for entry in filtered:
-        sql = "UPDATE pairs SET filter_set = ?, drop_reason = ? WHERE id = ?"
-        group.append((sql, (number, drop_reason(entry.findings), entry.pair_id)))
         group += finding_rows(entry.pair_id, number, entry.findings)
+        if (reason := drop_reason(entry.findings)) is not None:
+            group.append(("UPDATE pairs SET drop_reason = ? WHERE id = ?", (reason, entry.pair_id)))
         if entry.measured is not None:
             group.append(contrast_row(entry.pair_id, entry.measured))
         if len(group) >= _GROUP:

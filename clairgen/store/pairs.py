@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from itertools import islice
 
 from clairgen.keys import pair_id
+from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import FilterAction, Finding, StoredPair
 from clairgen.store.advice import outdated_row
 from clairgen.store.completions import now
 from clairgen.store.judgements import judgement_rows
 from clairgen.store.pair_rows import (
+    SELECT_FIGURES,
     SELECT_PAIRS,
     MadePair,
+    PairFigures,
+    PairRow,
     chosen_text,
     drop_reason,
     finding_rows,
+    no_findings_row,
     request_rows,
     stored_pair,
     update_row,
@@ -77,6 +82,7 @@ class Pairs:
             *judgement_rows(made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
             update_row(identity, made, prompt_hash, filter_set),
+            no_findings_row(identity, filter_set),
             *finding_rows(identity, filter_set, made.findings),
             ("DELETE FROM failures WHERE pair_id = ?", (identity,)),
         )
@@ -84,7 +90,8 @@ class Pairs:
     async def save_findings(self, identity: str, findings: Sequence[Finding], filter_set: int) -> None:
         """Commit what a filter set finds in a pair, instead of what it found before."""
         update = ("UPDATE pairs SET drop_reason = ? WHERE id = ?", (drop_reason(findings), identity))
-        await self._write(update, *finding_rows(identity, filter_set, findings))
+        rows = finding_rows(identity, filter_set, findings)
+        await self._write(update, no_findings_row(identity, filter_set), *rows)
 
     async def fail(self, failure: Failure) -> None:
         """Commit that a pair could not be made."""
@@ -150,10 +157,26 @@ class Pairs:
         where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT {_PAGE}"
         while rows := await self._reader.rows(sql, (recipe, after)):
-            findings = await self._findings(rows)
-            for row in rows:
-                yield stored_pair(row, findings.get(row["id"], ()))
+            for stored in await self._stored(rows):
+                yield stored
             after = rows[-1]["position"]
+
+    async def figures(self, recipe: str) -> AsyncIterator[list[PairFigures]]:
+        """What reports count of all made pairs of a recipe, in the order of their tasks, without texts; a page at a time."""
+        after = 0
+        where = "WHERE p.recipe = ? AND p.status = 'made' AND p.position > ?"
+        sql = f"{SELECT_FIGURES} {where} ORDER BY p.position LIMIT {_PAGE}"
+        while page := [PairFigures._make(row) for row in await self._reader.rows(sql, (recipe, after))]:
+            yield page
+            after = page[-1].position
+
+    async def unmeasured(self, recipe: str, tokenizer: str) -> int:
+        """How many pairs of a recipe have no contrast by this version of the metrics under a tokenizer."""
+        sql = (
+            "SELECT count(*) FROM pairs WHERE recipe = ? AND status = 'made' AND chosen IS NOT NULL "
+            "AND (levenshtein IS NULL OR metrics_version <> ? OR tokenizer <> ?)"
+        )
+        return int(await self._reader.value(sql, (recipe, METRICS_VERSION, tokenizer)))
 
     async def made_with_ids(self, ids: Iterable[str]) -> AsyncIterator[StoredPair]:
         """The made pairs among those with these ids, a page in memory at a time."""
@@ -161,9 +184,8 @@ class Pairs:
         remaining = iter(ids)
         while page := list(islice(remaining, _PAGE)):
             rows = await self._reader.rows(sql, (json.dumps(page),))
-            findings = await self._findings(rows)
-            for row in rows:
-                yield stored_pair(row, findings.get(row["id"], ()))
+            for stored in await self._stored(rows):
+                yield stored
 
     async def count(self, choice: PairChoice) -> int:
         """How many pairs are chosen."""
@@ -176,8 +198,7 @@ class Pairs:
         sql = f"SELECT p.id FROM pairs p WHERE {condition} ORDER BY p.recipe, p.position LIMIT 1 OFFSET ?"
         identity = await self._reader.value(sql, [*parameters, number - 1])
         rows = await self._reader.rows(f"{SELECT_PAIRS} WHERE p.id = ?", (identity,))
-        findings = await self._findings(rows)
-        return next((stored_pair(row, findings.get(row["id"], ())) for row in rows), None)
+        return next(iter(await self._stored(rows)), None)
 
     async def of_task(self, task_id: str, recipes: Sequence[str]) -> int:
         """How many pairs of these recipes a task has."""
@@ -202,15 +223,19 @@ class Pairs:
         escaped = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where = "WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?)"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT 10"
-        rows = await self._reader.rows(sql, (f"{escaped}%", start))
-        findings = await self._findings(rows)
-        return [stored_pair(row, findings.get(row["id"], ())) for row in rows]
+        return await self._stored(await self._reader.rows(sql, (f"{escaped}%", start)))
 
-    async def _findings(self, pairs: Sequence[sqlite3.Row]) -> Mapping[str, tuple[Finding, ...]]:
+    async def _stored(self, rows: Sequence[sqlite3.Row]) -> list[StoredPair]:
+        """The pairs of rows of SELECT_PAIRS."""
+        pairs = [PairRow._make(row) for row in rows]
+        findings = await self._findings(pairs)
+        return [stored_pair(pair, findings.get(pair.id, ())) for pair in pairs]
+
+    async def _findings(self, pairs: Sequence[PairRow]) -> Mapping[str, tuple[Finding, ...]]:
         """What each pair's own filter set found, by the pair's id."""
         by_set = defaultdict[int, list[str]](list)
         for pair in pairs:
-            by_set[pair["filter_set"]].append(pair["id"])
+            by_set[pair.filter_set].append(pair.id)
         found: dict[str, tuple[Finding, ...]] = {}
         for filter_set, ids in by_set.items():
             marks = ", ".join("?" * len(ids))

@@ -46,7 +46,7 @@ def compressed(body: str) -> bytes:
 
 def messages_of(body: bytes) -> tuple[Message, ...]:
     """Messages from their stored body."""
-    return tuple(Message(entry["role"], entry["content"]) for entry in json.loads(zlib.decompress(body)))
+    return tuple(Message(entry["role"], entry["content"]) for entry in json.loads(zlib.decompress(body).decode()))
 
 
 def answers_body(answers: Sequence[RecordedAnswer]) -> bytes | None:

@@ -28,6 +28,7 @@ from clairgen.store.pair_rows import SELECT_PAIRS
 rows = sqlite3.connect(sys.argv[1]).execute(f"{SELECT_PAIRS} WHERE p.status = 'made' ORDER BY p.position")
 print(sum(1 for row in rows))
 """
+ALL_FILTERS = "filter, all filters again"
 FILLER = "some words that make the prompt as long as prompts are " * 10
 
 
@@ -60,7 +61,7 @@ def whole_run(folder: Path, config: Path, count: int, until: float | None) -> No
         process.send_signal(signal.SIGINT)
     _, code, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
-    peak = usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+    peak = megabytes(usage.ru_maxrss)
     with sqlite3.connect(folder / "run" / "run.db") as database:
         (answered,) = database.execute("SELECT count(*) FROM completions").fetchone()
     database.close()
@@ -73,26 +74,43 @@ def whole_run(folder: Path, config: Path, count: int, until: float | None) -> No
 def time_commands(folder: Path, count: int) -> None:
     """Processor seconds of what reads a whole run, beside a process that reads the same rows and does nothing with them."""
     run = str(folder / "run")
-    scan = processor_seconds(sys.executable, "-c", BARE_SCAN, str(folder / "run" / "run.db"))
+    scan, _ = processor_seconds(sys.executable, "-c", BARE_SCAN, str(folder / "run" / "run.db"))
     typer.echo(f"{count:,} pairs: bare scan {scan:.1f} s")
-    for name, *rest in (
-        ("status", run),
-        ("filter", run, "--length-ratio", "0.3:3"),
-        ("report", run),
-        ("export", run, str(folder / "out")),
+    for what, name, *rest in (
+        ("status", "status", run),
+        ("filter, one threshold changed", "filter", run, "--length-ratio", "0.3:3"),
+        ("filter, nothing changed", "filter", run),
+        (ALL_FILTERS, "filter", run),
+        ("report", "report", run),
+        ("export", "export", run, str(folder / "out")),
     ):
-        taken = processor_seconds(sys.executable, "-m", "clairgen", name, *rest)
+        if what == ALL_FILTERS:
+            forget_findings(folder / "run" / "run.db")
+        taken, peak = processor_seconds(sys.executable, "-m", "clairgen", name, *rest)
         typer.echo(
-            f"{count:,} pairs: {name} {taken:.1f} s, {taken / scan:.1f} x the scan, {1e6 * taken / count:,.0f} µs a pair"
+            f"{count:,} pairs: {what} {taken:.1f} s, {taken / scan:.1f} x the scan, {1e6 * taken / count:,.0f} µs a pair, "
+            f"peak {peak:.0f} MB"
         )
 
 
-def processor_seconds(*command: str) -> float:
-    """What a process took of the processor, user and system."""
+def forget_findings(path: Path) -> None:
+    """Let the filters look at every pair again, as after a new version of them."""
+    with sqlite3.connect(path) as database:
+        database.execute("DELETE FROM meta WHERE key = 'filters_version'")
+    database.close()
+
+
+def processor_seconds(*command: str) -> tuple[float, float]:
+    """What a process took of the processor, user and system, and its peak memory in MB."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, code, usage = os.wait4(process.pid, 0)
     assert code == 0, command
-    return usage.ru_utime + usage.ru_stime
+    return usage.ru_utime + usage.ru_stime, megabytes(usage.ru_maxrss)
+
+
+def megabytes(peak: int) -> float:
+    """The peak memory that the system reports, in MB."""
+    return peak / (1024 if sys.platform == "linux" else 1024 * 1024)
 
 
 def restart(folder: Path, config: Path, port: int, count: int) -> None:

@@ -3,6 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clairgen.errors import ConfigError
 from clairgen.filters.filter_settings import FilterSettings
@@ -145,3 +147,50 @@ def test_an_older_finding_of_a_near_duplicate_is_replaced() -> None:
     assert over_the_run("b", (replace(NEAR, value="gone", action=DROP),)) == (NEAR,)
     off = settling("off")
     assert [off(task, (NEAR,)) for task in "ab"] == [(), ()]
+
+
+TRIPPING = (
+    pair(answer("", finish_reason="length"), answer(" ")),
+    pair(answer("I cannot help with that."), answer("The answer is 42.")),
+    pair(answer("Here is the revised answer. <|im_end|> It is so."), answer("It is so.", finish_reason="odd")),
+    pair(replace(answer("Better."), removed=("thinking",))),
+    undecided(unparsed=answer("{teacher", finish_reason="length")),
+)
+SWITCHES = [
+    *("truncated", "format", "empty", "identical", "embedded_markup", "revision_mention", "lost_answer", "refusal"),
+    *("language", "removed_markup", "unknown_finish_reason"),
+]
+SETTINGS = st.builds(
+    lambda actions, bounds: FilterSettings.model_validate(actions | bounds),
+    st.dictionaries(st.sampled_from(SWITCHES), st.sampled_from(["drop", "mark", "off"])),
+    st.sampled_from([{}, ALL_BOUNDS, {"length_ratio": [0.5, 2.0]}]),
+)
+
+
+@given(before=SETTINGS, now=SETTINGS, revises=st.booleans(), contrast=st.sampled_from([USUAL, FAR]))
+def test_what_is_known_from_other_settings_is_what_would_be_found(
+    before: FilterSettings, now: FilterSettings, revises: bool, contrast: Contrast
+) -> None:
+    then, again, anew = FilterPipeline(before), FilterPipeline(now, before), FilterPipeline(now)
+    for one in TRIPPING:
+        found = then.apply(one, contrast, revises=revises)
+        assert again.apply(one, FAR, revises=revises, found=found) == anew.apply(one, FAR, revises=revises)
+        assert again.apply(one, FAR, revises=revises) == anew.apply(one, FAR, revises=revises)
+
+
+def test_only_options_that_are_the_same_let_a_filter_know_what_it_finds(tmp_path: Path) -> None:
+    def known(before: Mapping[str, object], now: Mapping[str, object]) -> bool:
+        """Whether the first of the filters in `now` repeats what it is told instead of looking."""
+        settings = [FilterSettings.model_validate(written) for written in (before, now)]
+        (name,) = now
+        told = Finding(name, MARK, "told", None)
+        return "told" in {one.reason for one in FilterPipeline(settings[1], settings[0]).apply(
+            pair(), USUAL, revises=True, prompt=ASKED, found=[told]
+        )}  # fmt: skip
+
+    (tmp_path / "eval.txt").write_text("something else entirely, at some length", encoding="utf-8")
+    files = {"contamination": {"files": [str(tmp_path / "eval.txt")]}}
+    assert known({"refusal": "mark"}, {"refusal": "drop"})
+    assert not known({"refusal": "off"}, {"refusal": "drop"})
+    assert not known(files, files)  # the file may have changed
+    assert not known({"jaccard": [1, 2]}, {"jaccard": [1, 2]})  # the pair may have been measured again

@@ -54,6 +54,21 @@ async def test_what_a_server_packs_is_unpacked(transport: Transport) -> None:
     assert await post(transport, Reply(gzip.compress(text.encode()), headers=GZIP)) == (200, text.encode())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("headers", [GZIP, GZIP | {"transfer-encoding": "chunked"}, {"transfer-encoding": "chunked"}])
+async def test_a_length_that_a_server_announces_is_no_way_around_the_limit(
+    transport: Transport, headers: dict[str, str]
+) -> None:
+    body = b"x" * (2 * MAX_BODY_BYTES)
+    if "content-encoding" in headers:
+        body = gzip.compress(body)
+    if "transfer-encoding" in headers:
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        headers = headers | {"content-length": "1000"}
+    _, received = await post(transport, Reply(body, headers=headers))
+    assert received == b"x" * (MAX_BODY_BYTES + 1)
+
+
 @pytest.mark.parametrize("packed", [gzip.compress(b"x" * 100_000)[:60], b"not packed at all"])
 async def test_what_cannot_be_unpacked_is_a_connection_that_broke_off(transport: Transport, packed: bytes) -> None:
     with pytest.raises(RetryableError) as caught:

@@ -39,7 +39,7 @@ async def test_pairs_of_cut_prompts_are_dropped_by_name_and_can_be_brought_back(
     marked = FilterSettings().changed({"cut_prompt": {"action": "mark"}})
     await filter_pairs(run, marked)
     assert (await api.status(run)).dropped == {}
-    assert (await api.marks(run))["clair"]["prompt-cut"] == 5
+    assert (await api.filtered(run)).marked["clair"]["prompt-cut"] == 5
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from clairgen import api
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
@@ -118,6 +119,7 @@ class Meanwhile(os.PathLike[str]):
             database.execute(
                 "INSERT INTO filter_results SELECT filter_set, id, 9, 'format', 'drop', 'no', NULL FROM pairs"
             )
+            database.execute("UPDATE pairs SET drop_reason = 'no'")
         database.close()
         return str(self._folder)
 
@@ -127,3 +129,29 @@ async def test_an_export_is_of_the_moment_when_it_began(tmp_path: Path) -> None:
     summary = await api.export(run, Meanwhile(tmp_path / "out", run))  # type: ignore[arg-type]  # any path will do
     assert summary.row_count == 12
     assert [report.kept for report in await api.report(run)] == [0, 0]
+
+
+async def test_what_this_version_of_the_filters_has_found_is_not_looked_for_again(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    other = FilterSettings.model_validate({"length_ratio": [0.1, 9.0]})
+    with sqlite3.connect(run / "run.db") as database:  # what no filter would find
+        (identity,) = database.execute("SELECT id FROM pairs WHERE recipe = 'clair' LIMIT 1").fetchone()
+        found = (identity, 0, "refusal", "mark", "kept-from-before", None)
+        database.execute("INSERT INTO filter_results VALUES (1, ?, ?, ?, ?, ?, ?)", found)
+    database.close()
+    await filter_pairs(run, other)
+    assert (await api.filtered(run)).marked == {"clair": {"kept-from-before": 1}}
+    with sqlite3.connect(run / "run.db") as database:
+        database.execute("UPDATE meta SET value = '2:0' WHERE key = 'filters_version'")
+    database.close()
+    await filter_pairs(run, other)
+    assert (await api.filtered(run)).marked == {}
+    async with reading(RunDirectory(run)) as store:
+        assert await store.pairs.uncovered(3) == 0
+
+
+async def test_a_version_that_was_recorded_for_another_filter_set_says_nothing_of_this_one(tmp_path: Path) -> None:
+    run = await made(tmp_path)
+    async with reading(RunDirectory(run)) as store:
+        assert await store.filter_sets.version(1) == FILTERS_VERSION
+        assert await store.filter_sets.version(2) is None

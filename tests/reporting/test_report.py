@@ -2,14 +2,20 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clairgen.metrics import contrast as metrics
+from clairgen.pipeline.generate import generate
 from clairgen.records import Pair, ParseStatus, StoredPair
-from clairgen.reporting.report import RecipeNumbers, RecipeReport
+from clairgen.reporting.report import RecipeNumbers, RecipeReport, recipe_report
 from clairgen.stats import Estimate
+from clairgen.store import RunDirectory, reading
 from tests.reporting.made import ALLUDES, TOO_LONG, USUAL, stored_pair
+from tests.runs import TARGET, config, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, said
 
 
 def report_on(*pairs: StoredPair, tokenizer: str = "treebank") -> RecipeReport:
@@ -147,3 +153,32 @@ def test_a_run_without_pairs_has_a_report() -> None:
     assert (report.n, report.kept, report.dropped) == (0, 0, {})
     assert report.to_json()["contrast"]["all"]["jaccard"] == {"mean": None, "se": None, "n": 0}
     assert report.cost_usd is None
+
+
+def _played_unevenly(request: dict[str, Any]) -> Reply:
+    """As usual, but the target declines every third question, and of every fifth the reviser sends no revision."""
+    prompt = request["messages"][-1]["content"]
+    number = int(prompt.partition("Question number ")[2].split()[0])
+    if request["model"] == TARGET and number % 3 == 0:
+        return said(f"I cannot help with {prompt} at all")
+    if request["model"] not in (TARGET, "stronger-model") and number % 5 == 0:
+        return said("There is nothing to revise.")
+    return played(request)
+
+
+async def test_figures_that_are_read_without_texts_are_those_of_the_pairs(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(20))
+    filters = {"refusal": "drop", "length_ratio": {"bounds": [None, 1.1], "action": "mark"}}
+    async with ScriptedEndpoint(_played_unevenly) as endpoint:
+        await generate(config(endpoint.url, tasks, filters=filters), tmp_path / "run")
+    async with reading(RunDirectory(tmp_path / "run")) as store:
+        counts = await store.pairs.statuses()
+        for recipe in counts:
+            seen: list[StoredPair] = []
+            with_texts = await recipe_report(store, "run", recipe, "treebank", counts[recipe], seen.append)
+            without = await recipe_report(store, "run", recipe, "treebank", counts[recipe], None)
+            assert without == with_texts
+            assert (len(seen), without.audit is not None) == (20, True)
+            of_clair = {"chosen-refuses", "no-solution-header"}
+            assert set(without.dropped) == (of_clair if recipe == "clair" else {"rejected-refuses"})
+            assert "length-ratio-above" in without.marked or recipe != "clair"
