@@ -48,7 +48,7 @@ async def showing(progress: Progress, console: Console, stop: asyncio.Event) -> 
 def counters_line(counters: Counters) -> str:
     """The counters on one line: pairs, answers by role, dollars and the time left."""
     roles = ", ".join(
-        f"{name} {role.answered} answered {role.in_flight} in flight" for name, role in counters.roles.items()
+        f"{name} {role.answered} answered and {role.in_flight} in flight" for name, role in counters.roles.items()
     )
     return f"{_pairs(counters)}; {roles}; {_money(counters)}{_time_left(counters)}"
 

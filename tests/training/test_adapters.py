@@ -40,7 +40,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_merged_adapter_gives_the_logits_of_base_and_adapter(adapter: Path, tmp_path: Path) -> None:
     done = await clairgen("merge-adapter", adapter, tmp_path / "merged")
     assert done.code == 0, done.err
-    assert f"is merged into its base {adapter.parent / 'model'}; the logits differ by at most" in done.out
+    assert f"is merged into its base {adapter.parent / 'model'}; 0.0% of what the adapter changes was lost" in done.out
     assert not torch.allclose(logits(adapter.parent / "model"), logits(adapter), atol=1e-2)
     torch.testing.assert_close(logits(tmp_path / "merged"), logits(adapter), rtol=1e-4, atol=1e-4)
     assert (tmp_path / "merged" / "tokenizer.json").is_file()
@@ -83,6 +83,14 @@ def test_a_merge_that_changes_the_model_is_not_kept(
     with pytest.raises(RunError, match="the merged model's logits differ from those of base and adapter by"):
         merge_adapter(str(adapter), tmp_path / "merged")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_small_adapter_is_kept_in_fp32_and_refused_in_a_type_that_rounds_it_away(tmp_path: Path) -> None:
+    small = trained(tmp_path, "small", lora={"rank": 2, "alpha": 4}, learning_rate=1e-5).path
+    assert merge_adapter(str(small), tmp_path / "whole").lost < 0.01
+    with pytest.raises(RunError, match="of what the adapter changes to rounding, so the model was not kept; write it"):
+        merge_adapter(str(small), tmp_path / "rounded", dtype=torch.bfloat16)
+    assert not (tmp_path / "rounded").exists()
 
 
 def test_what_cannot_be_merged_or_trained_on_is_one_sentence(adapter: Path, tmp_path: Path) -> None:

@@ -107,6 +107,8 @@ def with_adapter(model: "PreTrainedModel", source: ModelSource) -> Any:  # noqa:
 def not_loaded(source: ModelSource, error: Exception) -> str:
     """The sentence about a base, or a model that is its own, that transformers cannot load."""
     reason = " ".join(str(error).split())[:300]
+    if (source.base.startswith((".", "/", "~")) or source.base.count("/") > 1) and not Path(source.base).exists():
+        reason = "there is no such folder"
     if "ignore_mismatched_sizes" in reason:  # transformers printed the shapes, which are silenced
         reason = "its weights have other shapes than its config.json says"
     of_adapter = "" if source.adapter is None else f", the base of the adapter {source.adapter},"

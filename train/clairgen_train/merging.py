@@ -24,31 +24,41 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _PROBE_TOKENS = 64
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.01}
-"""The largest difference of a logit that merging may make, by the type of the weights, as a share of the largest logit."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_MOST_LOST = 0.25
+"""The share of what the adapter changes that merging may lose to rounding."""
+_ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 0.02, torch.float16: 0.005}
+"""What rounding changes of the logits at the most, by the type of the weights, as a share of the largest logit (root mean square)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge came to: the base, the largest difference of a logit, and the largest logit."""
+    """What a merge came to: the base, and the share of the adapter's change in logits that was lost (root mean squares)."""
 
     base: str
-    difference: float
-    largest_logit: float
+    lost: float
 
 
-def merge_adapter(adapter: str, out: Path, *, revision: str | None = None, trust_remote_code: bool = False) -> Merged:
+def merge_adapter(
+    adapter: str,
+    out: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Merged:
     """Write the adapter's base with the adapter merged into it, and its tokenizer, as a model into the new folder `out`.
 
-    The logits of the written model, loaded again, are compared with those of base and adapter. Raises InputError for what is not
-    an adapter or cannot be loaded, and for a folder in use; RunError where the logits differ by more than rounding.
+    It is merged in fp32 and written in `dtype`; a half precision rounds small changes of weights away. The logits of the written
+    model, loaded again, are compared with those of base and adapter, in fp32. Raises InputError for what is not an adapter or
+    cannot be loaded, and for a folder in use; RunError where more than a quarter of the adapter's change is lost.
     """
     source = model_source(adapter, revision)
     if source.adapter is None:
         raise InputError(f"{adapter} has no {ADAPTER_CONFIG}, so it is not an adapter and there is nothing to merge")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is not empty; name a new folder for the merged model")
-    model = load_base(source, trust_remote_code=trust_remote_code, dtype="auto")
+    model = load_base(source, trust_remote_code=trust_remote_code, dtype=torch.float32)
     if getattr(model.config, "quantization_config", None) is not None:
         raise InputError(
             f"the base {source.base} is quantized, so an adapter cannot be merged into it; name the unquantized model as "
@@ -56,26 +66,35 @@ def merge_adapter(adapter: str, out: Path, *, revision: str | None = None, trust
         )
     whole = with_adapter(model, source)
     before = _probe_logits(whole)
+    with whole.disable_adapter():
+        changed = _rms(before - _probe_logits(whole))
     merged = whole.merge_and_unload(safe_merge=True)
     _untie_where_different(merged)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        save_whole(merged, source, partial, trust_remote_code=trust_remote_code)
-        written = load_weights(ModelSource(str(partial), None), trust_remote_code=trust_remote_code, dtype="auto")
-        difference = float((_probe_logits(written) - before).abs().max())
-        largest = float(before.abs().max())
-        if not difference <= _TOLERANCE.get(written.dtype, 0.05) * largest:
+        save_whole(merged.to(dtype), source, partial, trust_remote_code=trust_remote_code)
+        written = load_weights(
+            ModelSource(str(partial), None), trust_remote_code=trust_remote_code, dtype=torch.float32
+        )
+        difference, largest = _rms(_probe_logits(written) - before), float(before.abs().max())
+        lost = difference / changed if changed > _ROUNDING[torch.float32] * largest else 0.0
+        if not difference <= _ROUNDING[dtype] * largest:
             raise RunError(
                 f"the merged model's logits differ from those of base and adapter by {difference:.3g} (the largest is "
                 f"{largest:.3g}), so it was not kept; use the adapter over {source.base} as it is"
+            )
+        if not lost <= _MOST_LOST:
+            raise RunError(
+                f"merging would lose {lost:.0%} of what the adapter changes to rounding, so the model was not kept; write it "
+                f"with --dtype fp32, or use the adapter over {source.base} as it is"
             )
         if out.exists():
             out.rmdir()
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Merged(source.base, difference, largest)
+    return Merged(source.base, lost)
 
 
 def save_whole(model: "PreTrainedModel", source: ModelSource, folder: Path, *, trust_remote_code: bool = False) -> None:
@@ -127,6 +146,10 @@ def _probe_logits(model: Any) -> torch.Tensor:  # noqa: ANN401 - a PeftModel, wh
     with torch.no_grad():
         logits: torch.Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
     return logits.float()
+
+
+def _rms(values: torch.Tensor) -> float:
+    return float(values.pow(2).mean().sqrt())
 
 
 def _untie_where_different(model: "PreTrainedModel") -> None:

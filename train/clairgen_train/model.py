@@ -71,7 +71,8 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     """The model's weights, from safetensors only.
 
     For full fine-tuning they are held in fp32, whatever the arithmetic: steps of 2e-7 would be lost in bfloat16. Below adapters
-    they are frozen and held in the type of the arithmetic. Raises InputError if they cannot be loaded.
+    they are frozen and held in the type of the arithmetic, unless they are an adapter merged into its base. Raises InputError if
+    they cannot be loaded.
     """
     lora = settings.lora
     source = model_source(settings.model, settings.revision)
@@ -85,7 +86,9 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     model = load_weights(
         source,
         trust_remote_code=settings.trust_remote_code,
-        dtype=torch.float32 if lora is None else frozen,
+        dtype=torch.float32
+        if lora is None or source.adapter is not None
+        else frozen,  # bf16 would round the adapter away
         **({} if quantization is None else {"quantization_config": quantization}),
         **({} if settings.attn_implementation is None else {"attn_implementation": settings.attn_implementation}),
     )
