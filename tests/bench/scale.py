@@ -3,9 +3,11 @@
 python -m tests.bench.scale --tasks 10000 --tasks 100000
 python -m tests.bench.scale --tasks 1000000 --half-done
 python -m tests.bench.scale --tasks 20000 --tasks 100000 --commands
+python -m tests.bench.scale --tasks 20000 --replicate 50 --no-all-filters
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +18,8 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -25,10 +29,28 @@ import yaml
 BARE_SCAN = """
 import sqlite3, sys
 from clairgen.store.pair_rows import SELECT_PAIRS
-rows = sqlite3.connect(sys.argv[1]).execute(f"{SELECT_PAIRS} WHERE p.status = 'made' ORDER BY p.position")
+path, recipe = sys.argv[1:]
+made = f"{SELECT_PAIRS} WHERE p.recipe = ? AND p.status = 'made' ORDER BY p.position"
+rows = sqlite3.connect(path).execute(made, (recipe,))
 print(sum(1 for row in rows))
 """
 ALL_FILTERS = "filter, all filters again"
+RECIPE = "stronger-preferred"
+COPIED_COLUMNS = {
+    "tasks": {"position": "position + copy * ?", "id": "id || '-' || copy", "messages": "copied(messages, copy)"},
+    "messages": {"hash": "copied(hash, copy)"},
+    "completions": {"key": "copied(key, copy)", "messages": "copied(messages, copy)"},
+    "pairs": {
+        "position": "position + copy * ?",
+        "id": "copied(id, copy)",
+        "task_id": "task_id || '-' || copy",
+        "prompt": "copied(prompt, copy)",
+    },
+    "pair_requests": {"pair_id": "copied(pair_id, copy)", "key": "copied(key, copy)"},
+    "filter_results": {"pair_id": "copied(pair_id, copy)"},
+}
+"""By table, the columns that tell one row from another, and what they hold in a copy. `?` is the number of tasks."""
+
 FILLER = "some words that make the prompt as long as prompts are " * 10
 
 
@@ -36,6 +58,11 @@ def main(
     tasks: Annotated[list[int], typer.Option(help="Numbers of tasks.")],
     half_done: Annotated[bool, typer.Option("--half-done", help="Restart with half of the pairs made.")] = False,
     commands: Annotated[bool, typer.Option("--commands", help="Time status, filter and export afterwards.")] = False,
+    replicate: Annotated[
+        int,
+        typer.Option(help="Time the commands on a run that holds every pair so many times, under ids of their own."),
+    ] = 1,
+    all_filters: Annotated[bool, typer.Option(help="Also time all filters, which is slow.")] = True,
     concurrency: Annotated[int, typer.Option(help="Requests in flight a role.")] = 64,
     seconds: Annotated[float | None, typer.Option(help="Press Ctrl-C after this many seconds.")] = None,
 ) -> None:
@@ -48,8 +75,13 @@ def main(
                 restart(folder, config, port, count)
             else:
                 whole_run(folder, config, count, seconds)
-            if commands:
-                time_commands(folder, count)
+            if replicate > 1:
+                with ProcessPoolExecutor(
+                    1, get_context("spawn")
+                ) as other:  # its memory would count in its children's peak
+                    other.submit(copy_rows, folder / "run" / "run.db", count, replicate).result()
+            if commands or replicate > 1:
+                time_commands(folder, count * replicate, all_filters)
 
 
 def whole_run(folder: Path, config: Path, count: int, until: float | None) -> None:
@@ -71,25 +103,56 @@ def whole_run(folder: Path, config: Path, count: int, until: float | None) -> No
     )
 
 
-def time_commands(folder: Path, count: int) -> None:
-    """Processor seconds of what reads a whole run, beside a process that reads the same rows and does nothing with them."""
-    run = str(folder / "run")
-    scan, _ = processor_seconds(sys.executable, "-c", BARE_SCAN, str(folder / "run" / "run.db"))
-    typer.echo(f"{count:,} pairs: bare scan {scan:.1f} s")
+def copy_rows(path: Path, count: int, times: int) -> None:
+    """Make the `count` tasks of a finished run `times` as many, with all that belongs to them. Texts stay the same."""
+    original = path.with_name("original.db")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("VACUUM INTO ?", (str(original),))
+        database.execute("ATTACH ? AS original", (str(original),))
+        database.create_function("copied", 2, copied, deterministic=True)
+        database.execute("PRAGMA synchronous = OFF")
+        database.execute("PRAGMA cache_size = -1000000")
+        database.execute("CREATE TEMP TABLE copies (copy INTEGER PRIMARY KEY)")
+        database.executemany("INSERT INTO copies VALUES (?)", [(copy,) for copy in range(1, times)])
+        for table, changed in COPIED_COLUMNS.items():
+            columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+            values = ", ".join(changed.get(column, column) for column in columns)
+            sql = f"INSERT INTO main.{table} SELECT {values} FROM copies CROSS JOIN original.{table}"  # noqa: S608 - the names above
+            database.execute(sql, [count] * values.count("?"))
+        database.execute("UPDATE meta SET value = ? WHERE key = ?", (str(count * times), f"last_position:{RECIPE}"))
+    original.unlink()
+
+
+def copied(content_hash: str, copy: int) -> str:
+    """A hash in place of another one, as long as it."""
+    return hashlib.sha256(f"{content_hash} {copy}".encode()).hexdigest()[: len(content_hash)]
+
+
+def time_commands(folder: Path, count: int, all_filters: bool) -> None:
+    """Processor seconds of what reads a whole run.
+
+    Right before each, since they depend on the machine's load, those of a process that reads the same rows and does nothing
+    with them.
+    """
+    run, database = str(folder / "run"), folder / "run" / "run.db"
+    typer.echo(f"{count:,} pairs: database {database.stat().st_size / 1e6:,.0f} MB")
     for what, name, *rest in (
         ("status", "status", run),
         ("filter, one threshold changed", "filter", run, "--length-ratio", "0.3:3"),
         ("filter, nothing changed", "filter", run),
-        (ALL_FILTERS, "filter", run),
         ("report", "report", run),
         ("export", "export", run, str(folder / "out")),
+        (ALL_FILTERS, "filter", run),
     ):
+        if what == ALL_FILTERS and not all_filters:
+            continue
         if what == ALL_FILTERS:
-            forget_findings(folder / "run" / "run.db")
+            forget_findings(database)
+        scan, _ = processor_seconds(sys.executable, "-c", BARE_SCAN, str(database), RECIPE)
         taken, peak = processor_seconds(sys.executable, "-m", "clairgen", name, *rest)
         typer.echo(
-            f"{count:,} pairs: {what} {taken:.1f} s, {taken / scan:.1f} x the scan, {1e6 * taken / count:,.0f} µs a pair, "
-            f"peak {peak:.0f} MB"
+            f"{count:,} pairs: {what} {taken:.1f} s, {taken / scan:.1f} x a bare scan of {scan:.1f} s, "
+            f"{1e6 * taken / count:,.0f} µs a pair, peak {peak:.0f} MB"
         )
 
 
@@ -149,7 +212,7 @@ def write_inputs(folder: Path, count: int, port: int, concurrency: int) -> Path:
         "concurrency": concurrency,
     }
     content = {
-        "recipes": ["stronger-preferred"],
+        "recipes": [RECIPE],
         "tasks": {"path": str(folder / "tasks.jsonl")},
         "models": {"target": {"model": "target", **role}, "stronger": {"model": "stronger", **role}},
     }
