@@ -1,12 +1,15 @@
-"""Launching several processes for one run, one per GPU: torch's launcher for copies of the model, accelerate's for shards."""
+"""Several processes for one run, one per GPU: torch's launcher for copies of the model, accelerate's for shards.
+
+`launch` starts them on one machine; where torchrun started them, on one machine or several, `join` makes a run of them.
+"""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -47,6 +50,42 @@ def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, 
             "to continue"
         )
     raise DrainedError("Stopped because a signal came; a checkpoint is saved, run the same command to continue.")
+
+
+def is_launched() -> bool:
+    """Whether a launcher such as torchrun started this process as one of several."""
+    return (os.environ.get("WORLD_SIZE") or "1") != "1"
+
+
+def join(data: str, out: Path, settings: TrainingSettings, show: Callable[[], None]) -> bool:
+    """Train as one of the processes that a launcher started; the first one locks and prepares OUT for all, and calls `show`.
+
+    Returns whether this process is the first. Raises what `prepare` and `run` raise; where the first process could not prepare
+    the run, the others raise RunStoppedError.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    from clairgen_train.run import prepare, process_state, run
+
+    if settings.gpus is not None:
+        raise ConfigError(
+            "gpus starts processes, and torchrun has started some already; leave gpus out (--set gpus=null)"
+        )
+    folder, state, outcome = RunFolder(out), process_state(), ["failed"]
+    with ExitStack() as stack:
+        try:
+            if state.is_main_process:
+                stack.enter_context(folder.locked())
+                prepare(data, out, settings)
+                show()
+                outcome = ["finished" if folder.is_finished else "prepared"]
+        finally:
+            broadcast_object_list(outcome)
+        if outcome == ["failed"]:
+            raise RunStoppedError("the first process could not prepare the run; it says why")
+        if outcome == ["prepared"]:
+            run(folder)
+    return bool(state.is_main_process)
 
 
 @contextmanager
