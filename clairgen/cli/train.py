@@ -13,7 +13,6 @@ from clairgen.reporting.sanitize import plain_line
 from clairgen.text import counted
 
 if TYPE_CHECKING:
-    from clairgen_train.run_folder import RunFolder
     from clairgen_train.settings import TrainingSettings
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
@@ -125,17 +124,27 @@ def train_command(
 
 def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
-    from clairgen_train.launch import is_launched, join, launch
+    from clairgen_train.launch import is_launched, joined, launch
     from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
     from clairgen_train.run_folder import RunFolder
 
-    folder, is_first = RunFolder(out), True
+    folder = RunFolder(out)
+
+    def prepared() -> None:
+        prepare(data, out, settings)
+        if folder.is_finished:
+            typer.echo(f"{out} is trained already; nothing is left to do.")
+        else:
+            print_data(folder.path)
+
     if is_launched():
-        is_first = join(data, out, settings, lambda: _print_prepared(folder, out))
+        with joined(folder, settings, prepared) as is_first:
+            if not folder.is_finished:
+                run(folder)
     else:
+        is_first = True
         with folder.locked() as lock:
-            prepare(data, out, settings)
-            _print_prepared(folder, out)
+            prepared()
             if not folder.is_finished and settings.gpus is None:
                 run(folder)
             elif not folder.is_finished:
@@ -143,13 +152,6 @@ def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     if is_first:
         typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
     return is_first
-
-
-def _print_prepared(folder: "RunFolder", out: Path) -> None:
-    if folder.is_finished:
-        typer.echo(f"{out} is trained already; nothing is left to do.")
-    else:
-        print_data(folder.path)
 
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from clairgen.errors import ClairgenError
 from clairgen_train.kl_anchor import RunningAnchor
-from clairgen_train.launch import join
+from clairgen_train.launch import joined
 from clairgen_train.losses import PairScores
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.run import prepare, run
+from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Objective
 from tests.training.small_run import settings
 from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer
@@ -58,7 +60,10 @@ def join_run(rank: int, out: Path, data: str, folder: str, objective: str) -> No
     """Train the small run in OUT/`folder` as one of two ranks, as on two nodes; write what is refused to OUT/refused-N."""
     given = settings(out, objective=objective, reference_cache=str(out / f"cache-{rank}"))
     try:
-        assert join(data, out / folder.format(rank=rank), given, lambda: None) is (rank == 0)
+        run_folder = RunFolder(out / folder.format(rank=rank))
+        with joined(run_folder, given, lambda: prepare(data, run_folder.path, given)) as is_first:
+            assert is_first is (rank == 0)
+            run(run_folder)
     except ClairgenError as error:
         (out / f"refused-{rank}").write_text(str(error))
 

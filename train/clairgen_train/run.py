@@ -1,8 +1,6 @@
 """A training run: prepare the pairs, build TRL's trainer for the objective, train, save the model and its metrics."""
 
 import logging
-import os
-import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -12,15 +10,15 @@ import datasets
 import torch
 import transformers
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather_object
 
-from clairgen.errors import ConfigError, DrainedError, RunError
+from clairgen.errors import ConfigError, DrainedError
 from clairgen_train.adapters import model_source
 from clairgen_train.best_model import HeldOutWatch
 from clairgen_train.data.prepare import ModelFacts, PreparedPairs, prepare_pairs, prepared_pairs
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.interruptions import StopOnDivergence, StopOnSignal, resource_errors
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
+from clairgen_train.launch import process_state, require_one_folder
 from clairgen_train.merging import name_base
 from clairgen_train.metrics_log import ProgressLog, say
 from clairgen_train.model import (
@@ -94,7 +92,7 @@ def run(folder: RunFolder) -> None:
     """
     silence_libraries()
     state = process_state()
-    _require_one_folder(folder, state)
+    require_one_folder(folder)
     settings = folder.settings()
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
@@ -122,31 +120,6 @@ def run(folder: RunFolder) -> None:
         if state.is_main_process:
             _finish(folder, settings, pairs, trainer.state.global_step, None if best is None else best[0])
     state.wait_for_everyone()
-
-
-def process_state() -> PartialState:
-    """What this process is of the run's processes; it joins those that a launcher started."""
-    return PartialState(cpu=not torch.accelerator.is_available())
-
-
-def _require_one_folder(folder: RunFolder, state: PartialState) -> None:
-    """Raise RunError on every rank unless all see the folder of the first: pairs, settings and checkpoints are in it."""
-    if state.num_processes == 1:
-        return
-    name = [f".seen-by-all-{os.getpid()}-{time.time_ns()}"]
-    broadcast_object_list(name)
-    file = folder.path / name[0]
-    if state.is_main_process:
-        file.touch()
-    state.wait_for_everyone()
-    seen = gather_object([file.exists()])
-    if state.is_main_process:
-        file.unlink()
-    if not all(seen):
-        raise RunError(
-            f"process {seen.index(False)} of {len(seen)} does not see the first one's folder {folder.path}; give all nodes the "
-            "same folder, on a disk that they share"
-        )
 
 
 def _train(trainer: PairTrainer | UnpairedTrainer, checkpoint: Path | None, watch: HeldOutWatch | None) -> None:
