@@ -39,6 +39,13 @@ _NOTES = {
             "it to stop; check the template, and eos_token_id in the model's generation_config.json"
         ),
     ),
+    "control_tokens_in_text": (
+        "pair",
+        (
+            "with a text in which the tokenizer reads a control token, such as the end of a turn; if that is not meant, remove "
+            "those rows"
+        ),
+    ),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }
 """What the user is told of the counts of data.json."""
