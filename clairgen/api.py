@@ -27,7 +27,7 @@ from clairgen.records import StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import AdviceNumbers, JudgeReply, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
     from clairgen.reporting.html import pairs_page

@@ -11,7 +11,7 @@ from clairgen.conversations import is_encodable, messages_in
 from clairgen.errors import InputError
 from clairgen.records import RecordedAnswer
 from clairgen.row_files import strict_json
-from clairgen.text import counted
+from clairgen.wording import counted
 
 _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError, MissingExtraError
 from clairgen.row_files import json_lines, not_utf8, require_readable_rows
-from clairgen.text import counted
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow

@@ -36,7 +36,7 @@ def test_own_models_are_configured_as_shown() -> None:
 @pytest.mark.slow
 async def test_every_command_and_flag_exists() -> None:
     listed = await clairgen("--help")
-    assert [name for name in re.findall(r"^│ (\w+) ", listed.out, re.MULTILINE) if name != "install"] == list(
+    assert [name for name in re.findall(r"^│ (\w[\w-]*) ", listed.out, re.MULTILINE) if name != "install"] == list(
         all_commands()
     )
     for line in re.findall(r"^(?:\$ )?clairgen (.*)$|`clairgen ([^`]*)`", README, re.MULTILINE):

@@ -151,7 +151,7 @@ def test_a_csv_row_of_another_length_is_a_bad_row_at_the_line_where_it_begins(tm
     one, two, three, four = rows(tmp_path / "t.csv")
     assert isinstance(one, Row)
     assert two == BadRow("t.csv line 4", "it has 3 cells and the header has 2")
-    assert three == BadRow("t.csv line 6", "it has 1 cells and the header has 2")
+    assert three == BadRow("t.csv line 6", "it has 1 cell and the header has 2")
     assert isinstance(four, Row)
 
 

@@ -16,7 +16,7 @@ from clairgen.cli.signals import run_drainable
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.stats import FEWEST_TASKS
-from clairgen.text import counted
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig

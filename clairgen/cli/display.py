@@ -14,7 +14,7 @@ from rich.text import Text
 
 from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
 from clairgen.reporting.sanitize import plain_text, safe_line
-from clairgen.text import counted
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.store import Spent

@@ -9,7 +9,7 @@ import typer
 from clairgen.cli.signals import run_coroutine
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.reporting.sanitize import plain_line
-from clairgen.text import counted
+from clairgen.wording import counted
 
 
 def export_command(

@@ -8,7 +8,7 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
-from clairgen.text import counted
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.filters.filter_settings import FilterSettings

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine
-from clairgen.text import counted
+from clairgen.wording import counted
 
 
 def reparse_command(

@@ -17,7 +17,7 @@ from clairgen.cli.display import counters_line, counters_table, pairs_table, spe
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
-from clairgen.text import counted
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen import api

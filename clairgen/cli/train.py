@@ -10,7 +10,7 @@ import typer
 from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.exporting.hub import push_model, require_push
 from clairgen.reporting.sanitize import plain_line
-from clairgen.text import counted
+from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen_train.settings import TrainingSettings

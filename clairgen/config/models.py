@@ -13,7 +13,7 @@ from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.patterns import lazy_pattern
-from clairgen.text import one_line_repr
+from clairgen.wording import one_line_repr
 
 RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
 RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]

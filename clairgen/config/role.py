@@ -12,7 +12,7 @@ from clairgen.config.field_checks import check_url, contains_key, has_user_info,
 from clairgen.conversations import is_encodable
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Sampling
-from clairgen.text import counted
+from clairgen.wording import counted
 
 Positive = Annotated[int, Field(gt=0)]
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")

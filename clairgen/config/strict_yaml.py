@@ -15,7 +15,7 @@ from rapidfuzz import process
 from clairgen.config.field_checks import contains_key
 from clairgen.config.key_reference import expected_at
 from clairgen.errors import ConfigError
-from clairgen.text import counted
+from clairgen.wording import counted
 
 Model = TypeVar("Model", bound=BaseModel)
 _LONGEST_GIVEN = 80

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
     from datasets import Features

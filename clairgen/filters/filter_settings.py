@@ -35,7 +35,7 @@ from clairgen.filters.filter import Check, Filter
 from clairgen.filters.options import Action, Bounds, FilterOptions, Range
 from clairgen.filters.registry import FILTERS, RENAMED, current_name
 from clairgen.records import FilterAction
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 
 class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):

@@ -16,7 +16,7 @@ from clairgen.inference.pool import Pool
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import Runtime, connections_left
 from clairgen.inference.transport import Timeouts, Transport
-from clairgen.text import counted
+from clairgen.wording import counted
 
 _ASSUMED_ANSWER_TOKENS = 512
 _FEW = 128  # requests in flight at an endpoint: fewer than many servers can work on

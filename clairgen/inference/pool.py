@@ -11,7 +11,7 @@ from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
 from clairgen.keys import digest
 from clairgen.records import Usage
-from clairgen.text import counted
+from clairgen.wording import counted
 
 _BYTES_PER_TOKEN = 4
 _NEWEST = 0.05  # weight of one answer in the moving average of their tokens

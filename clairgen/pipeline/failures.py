@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from clairgen.errors import EndpointsError, RequestFailedError, RunStoppedError, UserError
-from clairgen.text import counted
+from clairgen.wording import counted
 
 INTERNAL_ERROR: Final = "internal-error"
 """The reason of a task that failed through a fault of clairgen or of a plugin."""

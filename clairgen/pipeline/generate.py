@@ -25,7 +25,7 @@ from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, sess
 from clairgen.records import Task
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
-from clairgen.text import one_line_repr
+from clairgen.wording import one_line_repr
 
 
 @dataclass(frozen=True, slots=True)

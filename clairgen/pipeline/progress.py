@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 
 class Load(Protocol):

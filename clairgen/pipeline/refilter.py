@@ -12,7 +12,7 @@ from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.records import StoredPair
 from clairgen.store import FilterResult, RunDirectory, Store, writing
-from clairgen.text import counted
+from clairgen.wording import counted
 
 UNSETTLED = "near_duplicates_unsettled"
 """Metadata key: not empty while the filters that compare pairs have yet to see them all. Named after the first such filter."""

@@ -21,7 +21,7 @@ from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
 from clairgen.store import RunDirectory, Store, writing
-from clairgen.text import counted
+from clairgen.wording import counted
 
 TASKS_QUEUED = 64
 """Tasks started beyond those that all roles can have in flight, so that no slot waits for a task to start."""

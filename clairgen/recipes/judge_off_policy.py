@@ -9,7 +9,7 @@ from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.records import Answer, Pair, ParseStatus, RecordedAnswer, Task, Undecided
-from clairgen.text import counted
+from clairgen.wording import counted
 
 
 async def judge_off_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:

@@ -9,7 +9,7 @@ from clairgen.config.prices import dollars
 from clairgen.records import ParseStatus
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit, FeatureShift
-from clairgen.text import counted
+from clairgen.wording import counted
 
 MANY_DROPPED: Final = 0.1
 """From this share of the pairs on, replies that could not be used are what to look into first."""

@@ -10,7 +10,7 @@ from clairgen.errors import ConfigError
 from clairgen.metrics.contrast import Metric, contrast, token_jaccard
 from clairgen.records import Contrast, Pair, StoredPair
 from clairgen.stats import Estimate, Mean
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 TABLE_1_SOURCE = "Table 1 of arXiv 2408.06266"
 

@@ -12,7 +12,7 @@ from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, Stor
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
 from clairgen.store import JudgeReply
-from clairgen.text import counted
+from clairgen.wording import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
 _BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: ("{+", "+}")}

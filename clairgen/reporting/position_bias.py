@@ -9,7 +9,7 @@ from typing import Any
 
 from clairgen.config.renamed import with_former_names
 from clairgen.stats import Estimate, share, wilson
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ from clairgen.reporting.pair_metrics import (
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
 from clairgen.store import Store
-from clairgen.text import one_line_repr
+from clairgen.wording import one_line_repr
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from clairgen.config.renamed import deprecated
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.surface_features import FEATURES, surface_features
 from clairgen.stats import Estimate, mean_of
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
     import numpy as np

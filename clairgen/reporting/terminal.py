@@ -28,7 +28,7 @@ from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
 from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit
 from clairgen.stats import Estimate
-from clairgen.text import counted
+from clairgen.wording import counted
 
 # In a narrower terminal the tables keep this width and the terminal wraps their lines: ugly, but no figure is lost.
 _NARROWEST = 79

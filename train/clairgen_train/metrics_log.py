@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from clairgen.text import counted
+from clairgen.wording import counted
 
 _TITLES = {
     "loss": "loss",

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from clairgen.text import counted
+from clairgen.wording import counted
 from clairgen_train.data.rows import SINGLE_ANSWERS
 from clairgen_train.settings import Objective, TrainingSettings
 

@@ -16,7 +16,7 @@ from torch import nn
 from trl.models import prepare_deepspeed
 
 from clairgen.errors import InputError, RunStoppedError
-from clairgen.text import counted
+from clairgen.wording import counted
 from clairgen_train.metrics_log import say
 from clairgen_train.pair_log_probs import PairLogProbs, Score, pair_log_probs, policy_score
 

@@ -30,7 +30,7 @@ from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
-from clairgen.text import counted
+from clairgen.wording import counted
 
 _LONGEST = 20_000
 _CODES = {DiffOp.KEPT: 0, DiffOp.REMOVED: 1, DiffOp.ADDED: 2}

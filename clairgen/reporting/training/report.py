@@ -33,7 +33,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic
 from clairgen.reporting.training.diagnostics.registry import diagnostics
 from clairgen.reporting.training.trajectory import Floats, Trajectory
 from clairgen.stats import Estimate
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import Diagnostic, Diagn
 from clairgen.reporting.training.diagnostics.registry import cautions, differing_settings
 from clairgen.reporting.training.report import Measurement, TrainingReport
 from clairgen.stats import Estimate
-from clairgen.text import counted
+from clairgen.wording import counted
 
 MOST_ROWS = 5
 _GAP = 3

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from clairgen.errors import InputError
 from clairgen.reporting.sanitize import shortened
 from clairgen.reporting.training.trajectory import Floats, Trajectory
-from clairgen.text import counted
+from clairgen.wording import counted
 
 SETTINGS_FILE = "training.yaml"
 _LARGEST_BYTES = 1_000_000

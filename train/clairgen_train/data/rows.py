@@ -82,7 +82,7 @@ def row_kind(columns: Collection[str], data: str) -> RowKind:
 
 
 @dataclass(frozen=True, slots=True)
-class PairRow:
+class TrainingRow:
     """What one row trains on: the prompt's messages and the text of both answers.
 
     A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective` and `weight` are
@@ -102,7 +102,7 @@ class PairRow:
     unused_fields: frozenset[str] = frozenset()
 
 
-def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True) -> PairRow:
+def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True) -> TrainingRow:
     """Read row `number` of a data set, its column `objective` only with `own_objective`.
 
     Raises InputError, one sentence, for a row that is not a pair.
@@ -129,7 +129,7 @@ def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True)
         texts = (_answer(chosen, f"`chosen` in {where}"), _answer(rejected, f"`rejected` in {where}"))
     if not any(message["role"] == "user" for message in prompt):
         raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
-    return PairRow(
+    return TrainingRow(
         pair_id=str(row.get("pair_id") or _row_hash(prompt, *texts)),
         prompt=prompt,
         chosen=texts[0],
@@ -142,7 +142,7 @@ def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True)
     )
 
 
-def answer_row(row: Mapping[str, Any], number: int) -> PairRow:
+def answer_row(row: Mapping[str, Any], number: int) -> TrainingRow:
     """Read row `number` of a data set of single answers. Raises InputError, one sentence, for a row that is not one."""
     where = f"row {number:,} of the data set"
     lost = unsupported_column(row)
@@ -160,7 +160,7 @@ def answer_row(row: Mapping[str, Any], number: int) -> PairRow:
         given = [messages]
     if not any(message["role"] == "user" for message in prompt):
         raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
-    return PairRow(
+    return TrainingRow(
         pair_id=str(row.get("pair_id") or _row_hash(prompt, answer)),
         prompt=prompt,
         chosen=answer,

@@ -8,7 +8,7 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen_train.data.rows import Messages, PairRow, RowKind, answer_row, pair_row
+from clairgen_train.data.rows import Messages, RowKind, TrainingRow, answer_row, pair_row
 from clairgen_train.settings import Truncation
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class DataCounts:
 class TokenizedPair:
     """What one row trains on, as ids within the limits; a single answer is `chosen`, and its `rejected` is empty."""
 
-    row: PairRow
+    row: TrainingRow
     ids: PairIds
 
 
@@ -135,12 +135,12 @@ class PairTokenizer:
         while batch := [(number, self._read(row, number, kind)) for number, row in islice(numbered, _ROWS_PER_BATCH)]:
             yield from self._tokenized(batch)
 
-    def _read(self, row: Mapping[str, Any], number: int, kind: RowKind) -> PairRow:
+    def _read(self, row: Mapping[str, Any], number: int, kind: RowKind) -> TrainingRow:
         if kind is not RowKind.PAIRS:
             return answer_row(row, number)
         return pair_row(row, number, own_objective=self._own_objectives)
 
-    def _tokenized(self, batch: list[tuple[int, PairRow]]) -> Iterator[TokenizedPair]:
+    def _tokenized(self, batch: list[tuple[int, TrainingRow]]) -> Iterator[TokenizedPair]:
         texts = [list(self._rendered(row, number)) for number, row in batch]
         flat = list(chain.from_iterable(texts))
         ids = iter(self._tokenizer(flat, add_special_tokens=False, return_attention_mask=False)["input_ids"])
@@ -175,7 +175,7 @@ class PairTokenizer:
             self.counts.control_tokens_in_text += any(map(self._control_tokens.search, said))
             yield TokenizedPair(row, pair)
 
-    def _rendered(self, row: PairRow, number: int) -> Iterator[str]:
+    def _rendered(self, row: TrainingRow, number: int) -> Iterator[str]:
         """The prompt as the model sees it before it answers, then the whole conversation with each answer."""
         from jinja2 import TemplateError
 
@@ -192,14 +192,14 @@ class PairTokenizer:
                 "fix or remove that row, or give another template with --chat-template FILE"
             ) from error
 
-    def _text(self, row: PairRow, conversation: Messages, *, add_generation_prompt: bool) -> str:
+    def _text(self, row: TrainingRow, conversation: Messages, *, add_generation_prompt: bool) -> str:
         return str(
             self._tokenizer.apply_chat_template(
                 conversation, tokenize=False, add_generation_prompt=add_generation_prompt, **row.template_options
             )
         )
 
-    def _message_tokens(self, row: PairRow, prompt: list[int]) -> int:
+    def _message_tokens(self, row: TrainingRow, prompt: list[int]) -> int:
         """How many of the `prompt` tokens render its messages, without the generation header."""
         bare = self._text(row, row.prompt, add_generation_prompt=False)
         ids = self._tokenizer(bare, add_special_tokens=False, return_attention_mask=False)["input_ids"]
@@ -250,7 +250,7 @@ def _shared_length(first: list[int], second: list[int]) -> int:
     return sum(1 for _ in takewhile(lambda ids: ids[0] == ids[1], zip(first, second, strict=False)))
 
 
-def _reason_to_drop(row: PairRow, whole: PairIds, pair: PairIds) -> str | None:
+def _reason_to_drop(row: TrainingRow, whole: PairIds, pair: PairIds) -> str | None:
     """Why a pair is not trained on; identical answers have a constant loss under APO-zero and are pushed down by APO-down."""
     if row.rejected is not None and whole.chosen == whole.rejected:
         return "identical" if row.chosen.strip() == row.rejected.strip() else "made_identical_by_template"

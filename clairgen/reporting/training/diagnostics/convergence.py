@@ -12,7 +12,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     objective_value,
 )
 from clairgen.reporting.training.trajectory import Bools, Floats, MeanChange, Trajectory, mean_change
-from clairgen.text import counted
+from clairgen.wording import counted
 
 CONFIDENCE_OF_NO_CHANGE = 0.95
 """Lower than for other rules: here a wide interval is what raises the finding."""

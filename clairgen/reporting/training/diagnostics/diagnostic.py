@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from clairgen.reporting.training.trajectory import Floats, MeanChange, Trajectory, mean_change
-from clairgen.text import counted
+from clairgen.wording import counted
 
 CONFIDENCE = 0.99
 """The confidence of each rule's interval: with about eight rules, noise raises a finding in fewer than one run of twenty."""

@@ -13,7 +13,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     interval_words,
 )
 from clairgen.reporting.training.trajectory import MeanChange, Trajectory, mean_change
-from clairgen.text import counted
+from clairgen.wording import counted
 
 MOST_FROM_ONE_SIDE = 0.9
 """A margin is one-sided if clearly more than nine tenths of it come from one side; under APO-zero both sides are pushed

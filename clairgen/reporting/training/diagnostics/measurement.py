@@ -10,7 +10,7 @@ from clairgen.reporting.training.diagnostics.diagnostic import (
     interval_words,
 )
 from clairgen.reporting.training.trajectory import Trajectory, mean_change
-from clairgen.text import counted
+from clairgen.wording import counted
 
 FEWEST_PAIRS = 10
 """With fewer pairs, a t interval depends on every single one."""

@@ -1,6 +1,6 @@
 from clairgen.cli.display import counters_line
 from clairgen.pipeline.progress import Progress
-from clairgen.text import counted, one_line_repr
+from clairgen.wording import counted, one_line_repr
 
 
 def test_a_count_agrees_with_its_noun() -> None:
