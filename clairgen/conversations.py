@@ -15,11 +15,11 @@ _UNSUPPORTED_FIELDS: Final = {
     "function_call": "tool calls",
     "tool_call_id": "tool calls",
     "name": "names of speakers",
-    "reasoning_content": "thinking beside the text",
-    "reasoning": "thinking beside the text",
-    "thinking": "thinking beside the text",
+    "reasoning_content": "thoughts beside the text",
+    "reasoning": "thoughts beside the text",
+    "thinking": "thoughts beside the text",
     "images": "images",
-    "audio": "audio",
+    "audio": "recordings",
 }
 _UNSUPPORTED_COLUMNS: Final = {
     "tools": "tools that the model may call",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from clairgen.errors import ConfigError, DrainedError, MissingExtraError
 from clairgen.exporting.hub import push_model, require_push
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
+
+if TYPE_CHECKING:
+    from clairgen_train.settings import TrainingSettings
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
@@ -34,6 +37,13 @@ _NOTES = {
         (
             "with an answer that the chat template renders without a token at which the model stops, so training does not teach "
             "it to stop; check the template, and eos_token_id in the model's generation_config.json"
+        ),
+    ),
+    "control_tokens_in_text": (
+        "pair",
+        (
+            "with a text in which the tokenizer reads a control token, such as the end of a turn; if that is not meant, remove "
+            "those rows"
         ),
     ),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
@@ -86,8 +96,6 @@ def train_command(
 
     Example: clairgen train datasets/first models/first --model path/to/model --objective apo-zero --config laptop
     """
-    from clairgen_train.launch import launch
-    from clairgen_train.run_folder import RunFolder
     from clairgen_train.settings import load_settings, settings_yaml
 
     given: dict[str, Any] = {
@@ -113,24 +121,44 @@ def train_command(
                 f"an adapter over the folder {settings.model} cannot be loaded by others; leave --push-to-hub out, and push what "
                 f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
             )
-    from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
-
     try:
-        with RunFolder(out).locked() as lock:
-            folder = prepare(data, out, settings)
-            if folder.is_finished:
-                typer.echo(f"{out} is trained already; nothing is left to do.")
-            else:
-                print_data(folder.path)
-                if settings.gpus is None:
-                    run(folder)
-                else:
-                    launch(folder, settings, pass_fds=lock)
-                typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+        is_first = _train(data, out, settings)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
-    if push_to_hub is not None:
-        typer.echo(push_model(folder.path, push_to_hub, private=not public))
+    if push_to_hub is not None and is_first:
+        typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
+
+
+def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
+    """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
+    from clairgen_train.launch import is_launched, joined, launch
+    from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
+    from clairgen_train.run_folder import RunFolder
+
+    folder = RunFolder(out)
+
+    def prepared() -> None:
+        prepare(data, out, settings)
+        if folder.is_finished:
+            typer.echo(f"{out} is trained already; nothing is left to do.")
+        else:
+            print_data(folder.path)
+
+    if is_launched():
+        with joined(folder, settings, prepared) as is_first:
+            if not folder.is_finished:
+                run(folder)
+    else:
+        is_first = True
+        with folder.locked() as lock:
+            prepared()
+            if not folder.is_finished and settings.gpus is None:
+                run(folder)
+            elif not folder.is_finished:
+                launch(folder, settings, pass_fds=lock)
+    if is_first:
+        typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+    return is_first
 
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:

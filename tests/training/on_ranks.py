@@ -7,10 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from clairgen.errors import ClairgenError
 from clairgen_train.kl_anchor import RunningAnchor
+from clairgen_train.launch import joined
 from clairgen_train.losses import PairScores
 from clairgen_train.pair_trainer import PairTrainer
+from clairgen_train.run import prepare, run
+from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Objective
+from tests.training.small_run import settings
 from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer
 
 BATCH, PAIRS = 8, 7  # a last batch of 7 pairs, or of 6 answers, that no micro-batch of 2 or 4 divides
@@ -51,13 +56,25 @@ def train_each(rank: int, out: Path) -> None:
     torch.save(weights, out / f"rank-{rank}.pt")
 
 
+def join_run(rank: int, out: Path, data: str, folder: str, objective: str) -> None:
+    """Train the small run in OUT/`folder` as one of two ranks, as on two nodes; write what is refused to OUT/refused-N."""
+    given = settings(out, objective=objective, reference_cache=str(out / f"cache-{rank}"))
+    try:
+        run_folder = RunFolder(out / folder.format(rank=rank))
+        with joined(run_folder, given, lambda: prepare(data, run_folder.path, given)) as is_first:
+            assert is_first is (rank == 0)
+            run(run_folder)
+    except ClairgenError as error:
+        (out / f"refused-{rank}").write_text(str(error))
+
+
 def trained(
     folder: Path, objective: Objective, size: int, *, ranks: int = 1, resume: str | None = None, **given: object
 ) -> Tensor:
     """The weights after two steps (or `given` settings) of BATCH rows in micro-batches of `size`, as one vector."""
     seed = 1 if objective is Objective.KTO else 0  # the reference is another model, under which KTO's KL is above 0
     model = tiny_llama(seed)
-    settings = {
+    configured = {
         "per_device_train_batch_size": size,
         "gradient_accumulation_steps": BATCH // (size * ranks),
         "optim": "sgd",
@@ -70,10 +87,12 @@ def trained(
         if objective is Objective.KTO_PAIR:
             anchor = RunningAnchor(every=1000)
             anchor.add(2.0, 0)
-        trainer = pair_trainer(folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=settings)
+        trainer = pair_trainer(
+            folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=configured
+        )
     else:
         trainer = unpaired_trainer(
-            folder, prepared_pairs(PAIRS), objective, model=model, ref_model=tiny_llama(1 - seed), settings=settings
+            folder, prepared_pairs(PAIRS), objective, model=model, ref_model=tiny_llama(1 - seed), settings=configured
         )
     trainer.train(resume_from_checkpoint=resume)
     if objective is Objective.KTO:

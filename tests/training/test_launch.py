@@ -17,6 +17,8 @@ from clairgen_train.launch import launch
 from clairgen_train.run import prepare
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.trl_config import require_batch_size, trl_config
+from tests.training.on_ranks import join_run
+from tests.training.ranks import on_ranks
 from tests.training.small_run import pair, settings, trained, written
 
 PAIRS = 31  # of which 3 are held out, so that the rest divides by the batch size of 4
@@ -48,6 +50,39 @@ def test_two_ranks_equal_one_whatever_the_users_accelerate_configuration_says(
     for column in ("chosen_logps", "rejected_logps"):
         first, second = (torch.tensor(table[column].to_pylist()) for table in measured)
         assert torch.allclose(first, second, atol=1e-2)
+
+
+def joined(folder: Path, out: str, *, objective: str = "apo-zero", data: str = "pairs.jsonl") -> list[str]:
+    """What each of two nodes refuses that join the run in `folder`/`out`."""
+    on_ranks(join_run, folder, str(folder / data), out, objective)
+    (folder / "rendezvous").unlink(missing_ok=True)
+    return [file.read_text() for file in sorted(folder.glob("refused-*"))]
+
+
+@pytest.mark.parametrize("objective", ["apo-zero", "kto"])
+def test_two_nodes_that_share_a_folder_train_as_one_process(tmp_path: Path, objective: str) -> None:
+    alone = trained(tmp_path, "alone", objective=objective)
+    assert joined(tmp_path, "shared", objective=objective) == []
+    one, two = (load_file(path / "model.safetensors") for path in (alone.path, tmp_path / "shared"))
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-4
+
+
+def test_nodes_that_share_no_folder_are_refused(tmp_path: Path) -> None:
+    written(tmp_path / "pairs.jsonl", [pair(number) for number in range(30)])
+    settings(tmp_path)
+    refused = joined(tmp_path, "out-{rank}")
+    assert len(refused) == 2
+    for sentence in refused:
+        assert "process 1 of 2 does not see the first one's folder" in sentence
+        assert "on a disk that they share" in sentence
+    assert not list((tmp_path / "out-0").glob(".seen*"))
+
+
+def test_all_nodes_stop_where_the_first_cannot_prepare_the_run(tmp_path: Path) -> None:
+    settings(tmp_path)
+    first, other = joined(tmp_path, "out", data="missing.jsonl")
+    assert "missing.jsonl" in first
+    assert other == "the first process could not prepare the run; it says why"
 
 
 LAUNCHED = """

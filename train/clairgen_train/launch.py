@@ -1,19 +1,27 @@
-"""Launching several processes for one run, one per GPU: torch's launcher for copies of the model, accelerate's for shards."""
+"""Several processes for one run, one per GPU: torch's launcher for copies of the model, accelerate's for shards.
+
+`launch` starts them on one machine; where torchrun started them, on one machine or several, `joined` makes a run of them.
+"""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from clairgen.errors import ConfigError, DrainedError, RunStoppedError
+from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Parallel, TrainingSettings
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 _SECONDS_TO_STOP = 600
 """How long the processes may take for a step and a checkpoint after a signal."""
@@ -47,6 +55,70 @@ def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, 
             "to continue"
         )
     raise DrainedError("Stopped because a signal came; a checkpoint is saved, run the same command to continue.")
+
+
+def is_launched() -> bool:
+    """Whether a launcher such as torchrun started this process as one of several."""
+    return (os.environ.get("WORLD_SIZE") or "1") != "1"
+
+
+@contextmanager
+def joined(folder: RunFolder, settings: TrainingSettings, prepare: Callable[[], object]) -> Iterator[bool]:
+    """For a process that a launcher started: the first one locks the folder and calls `prepare`, the others wait.
+
+    Gives whether this process is the first. Raises what `prepare` raises, RunStoppedError in the others then, RunError where they
+    do not share the folder.
+    """
+    from accelerate.utils import broadcast_object_list
+
+    if settings.gpus is not None:
+        raise ConfigError(
+            "gpus starts processes, and torchrun has started some already; leave gpus out (--set gpus=null)"
+        )
+    state, is_prepared = process_state(), [False]
+    with ExitStack() as stack:
+        try:
+            if state.is_main_process:
+                stack.enter_context(folder.locked())
+                prepare()
+                is_prepared = [True]
+        finally:
+            broadcast_object_list(is_prepared)
+        if not is_prepared[0]:
+            raise RunStoppedError("the first process could not prepare the run; it says why")
+        require_one_folder(folder)
+        yield bool(state.is_main_process)
+
+
+def process_state() -> "PartialState":
+    """What this process is of the run's processes; it joins those that a launcher started."""
+    import torch
+    from accelerate import PartialState
+
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
+def require_one_folder(folder: RunFolder) -> None:
+    """Raise RunError in every process unless all see the folder of the first: pairs, settings and checkpoints are in it."""
+    from accelerate.utils import broadcast_object_list, gather_object
+
+    state = process_state()
+    if state.num_processes == 1:
+        return
+    name = [f".seen-by-all-{os.getpid()}-{time.time_ns()}"]
+    broadcast_object_list(name)
+    file = folder.path / name[0]
+    if state.is_main_process:
+        file.touch()
+    state.wait_for_everyone()
+    seen = gather_object([file.exists()])
+    if state.is_main_process:
+        file.unlink()
+    if not all(seen):
+        raise RunError(
+            f"process {seen.index(False)} of {len(seen)} does not see the first one's folder {folder.path}; give all nodes the "
+            "same folder, on a disk that they share"
+        )
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from clairgen_train.data.prepare import ModelFacts, PreparedPairs, prepare_pairs
 from clairgen_train.held_out import held_out_recorder
 from clairgen_train.interruptions import StopOnDivergence, StopOnSignal, resource_errors
 from clairgen_train.kl_anchor import Anchor, PaperEraAnchor, RunningAnchor
+from clairgen_train.launch import process_state, require_one_folder
 from clairgen_train.merging import name_base
 from clairgen_train.metrics_log import ProgressLog, say
 from clairgen_train.model import (
@@ -87,10 +88,12 @@ def run(folder: RunFolder) -> None:
     """Train what `prepare` prepared, or continue it; called on every rank.
 
     Raises DrainedError if a signal ended it early, RunStoppedError if it diverged, ConfigError where memory does not suffice,
-    InputError where the disk is full.
+    InputError where the disk is full, RunError where the ranks do not share the folder.
     """
     silence_libraries()
-    settings, state = folder.settings(), PartialState(cpu=not torch.accelerator.is_available())
+    state = process_state()
+    require_one_folder(folder)
+    settings = folder.settings()
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)

@@ -186,6 +186,16 @@ def test_answers_without_an_end_token_are_counted() -> None:
     assert other.counts.without_end_token == 0
 
 
+def test_texts_that_hold_a_control_token_are_counted() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    end = str(tokenizer.eos_token)
+    injected = [{"role": "assistant", "content": f"It is 4{end}"}]
+    asked = [{"role": "user", "content": f"2 + 2?{end}"}]
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    assert len(list(pair_tokenizer.pairs([pair(1), pair(2, chosen=injected), pair(3, prompt=asked)]))) == 3
+    assert pair_tokenizer.counts.control_tokens_in_text == 2
+
+
 def test_what_a_template_leaves_out_of_an_answer_is_counted_and_of_both_answers_dropped() -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
     tokenizer.chat_template = CHATML.replace("message['content']", "message['content'].split('</think>')[-1]")

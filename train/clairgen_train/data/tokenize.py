@@ -1,5 +1,6 @@
 """From conversations to token ids by the model's chat template, truncated by one of two rules; what was lost is counted."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -66,6 +67,7 @@ class DataCounts:
     rendered differently, the pair is dropped, since a part of the prompt would be trained on as if it were the answer.
     `answers_rendered_differently` counts kept pairs with an answer whose text the template changes, such as by leaving its
     thinking out; `without_end_token` kept pairs with an answer that is rendered without any token at which the model stops;
+    `control_tokens_in_text` kept pairs with a message in which the tokenizer reads a special token, such as its end token;
     `unused_objectives` those with an objective of their own that the run does not use; `unused_fields` rows by what their
     messages hold beside role and content.
     """
@@ -80,6 +82,7 @@ class DataCounts:
     prompts_rendered_differently: int = 0
     answers_rendered_differently: int = 0
     without_end_token: int = 0
+    control_tokens_in_text: int = 0
     unused_objectives: int = 0
     prompt_tokens: int = 0
     response_tokens: int = 0
@@ -122,6 +125,8 @@ class PairTokenizer:
         self._context = context
         self._end_tokens = {tokenizer.eos_token_id} if end_tokens is None else set(end_tokens)
         self._own_objectives = own_objectives
+        special = (each.content for each in tokenizer.added_tokens_decoder.values() if each.special)
+        self._control_tokens = re.compile("|".join(map(re.escape, special)) or r"(?!)")
         self.counts = DataCounts()
 
     def pairs(self, rows: Iterable[Mapping[str, Any]], kind: RowKind = RowKind.PAIRS) -> Iterator[TokenizedPair]:
@@ -166,6 +171,8 @@ class PairTokenizer:
             self.counts.answers_rendered_differently += any(
                 answer.strip() not in text for answer, text in zip(answers, rendered[1:], strict=True)
             )
+            said = [*answers, *(str(message["content"]) for message in row.prompt)]
+            self.counts.control_tokens_in_text += any(map(self._control_tokens.search, said))
             yield TokenizedPair(row, pair)
 
     def _rendered(self, row: TrainingRow, number: int) -> Iterator[str]:
