@@ -28,7 +28,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MOST_LOST = 0.25
 """The share of what the adapter changes that merging may lose to rounding."""
 _ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 0.02, torch.float16: 0.005}
-"""What rounding changes of the logits at the most, by the type of the weights, as a share of the largest logit (root mean square)."""
+"""What rounding changes of logits at most, by the type of the weights, as a share of the largest logit (a root mean square)."""
 
 
 @dataclass(frozen=True, slots=True)
