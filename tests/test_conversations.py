@@ -66,7 +66,7 @@ def test_text_that_is_meant_as_messages_and_is_no_list_of_them_is_an_error(text:
         ({"role": "user", "content": [{"type": "text", "text": "x"}]}, "a list of parts, which is not supported"),
         ({"role": "user", "content": [{"type": "image_url"}, {"type": "text"}]}, r"parts \(image_url\)"),
         ({"role": "user", "content": "x", "name": "alice"}, "`name`; names of speakers"),
-        ({"role": "assistant", "content": "x", "reasoning_content": "hm"}, "`reasoning_content`; thinking"),
+        ({"role": "assistant", "content": "x", "reasoning_content": "hm"}, "`reasoning_content`; thoughts"),
         ({"from": "human", "value": "x"}, "ShareGPT"),
     ],
 )

@@ -218,8 +218,8 @@ def _print_sum(found: "CostEstimate") -> None:
         low = sum(role.low_usd if role.low_usd is not None else role.expected_usd or 0 for role in priced)
         high = sum(role.high_usd if role.high_usd is not None else role.expected_usd or 0 for role in priced)
         between = f", between {_cents(low)} and {_cents(high)}" if all(role.measured for role in priced) else ""
-        at_least = "at least " if len(priced) < len(found.roles) else ""
-        typer.echo(f"Expected: {at_least}{_cents(expected)}{between}")
+        of_what = " of the roles with a price" if len(priced) < len(found.roles) else ""
+        typer.echo(f"Expected{of_what}: {_cents(expected)}{between}")
     if found.spent.calls:
         typer.echo(spent_line(found.spent))
     if found.budget_usd is not None:

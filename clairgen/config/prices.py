@@ -70,9 +70,7 @@ def check_budget(roles: Mapping[str, Role]) -> None:
 def unpriced_sentence(models: Mapping[str, str]) -> str:
     """That no price is known for these models, by role."""
     named = ", ".join(f"models.{role} ({model})" for role, model in models.items())
-    return (
-        f"no price is known for {named}, at their endpoints, so their dollars are not counted; give price_per_million"
-    )
+    return f"no price is known for {named} at their endpoints, so their dollars are not counted; give price_per_million"
 
 
 def costs(role: Role) -> bool:

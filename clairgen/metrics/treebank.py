@@ -7,6 +7,11 @@ from typing import Final
 from clairgen.patterns import lazy_pattern
 
 _AFTER_FINAL_PERIOD = "])}>\"'"
+_SPACES = (
+    "\t\n\v\f\r \x85\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""White space after which a text ends, as Unicode has it; NLTK 3.10 no longer counts U+001C to U+001F there, as Python does."""
 _JOINED_WORDS = ("cannot", "d'ye", "gimme", "gonna", "gotta", "lemme", "more'n", "wanna")
 
 _OPENING_QUOTE = lazy_pattern(r"([ (\[{<])(?:\"|'')")
@@ -66,7 +71,7 @@ def _separated(text: str, *marks: str) -> str:
 
 
 def _with_final_period(text: str) -> str:
-    ended = text.rstrip()
+    ended = text.rstrip(_SPACES)
     sentence = ended.rstrip(_AFTER_FINAL_PERIOD)
     if len(sentence) < 2 or not sentence.endswith(".") or sentence[-2] == ".":
         return text
@@ -125,7 +130,7 @@ _PIECES = _Pieces()
 
 def treebank_set(text: str) -> set[str]:
     """The set of `treebank_words(text)`, several times as fast, since natural text repeats the same pieces."""
-    ended = text.rstrip()
+    ended = text.rstrip(_SPACES)
     last = max(ended.rfind(" "), ended.rfind("\n"))
     if last < 0 or text[0] in "\"'":  # a quote that starts the text has a rule of its own
         return set(treebank_words(text))
@@ -138,6 +143,6 @@ def treebank_set(text: str) -> set[str]:
 
 def _last_words(end: str) -> Iterable[str]:
     """The words of a text's last piece and the whitespace around it; most are a word and a period."""
-    piece = end.strip()
+    piece = end.strip(_SPACES)
     simple = _SIMPLE.fullmatch(piece[:-1]) if piece[-1:] == "." and piece[-2:-1] != "." else None
     return (*filter(None, simple.groups()), ".") if simple else treebank_words(end)

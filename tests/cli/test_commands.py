@@ -107,9 +107,11 @@ async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_le
         await prepared(tmp_path, endpoint.url, count=100, target=free, stronger=free)
         capped = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
     assert "Generate a few with --limit 50 first" in guessed.out
-    assert "Expected: $0.17, between $0.17 and $0.17" in done.out  # all answers of the script are alike
     assert (
-        "No price is known for models.stronger (stronger-model), models.target (target-model), so their dollars"
+        "Expected of the roles with a price: $0.17, between $0.17 and $0.17" in done.out
+    )  # all answers of the script are alike
+    assert (
+        "No price is known for models.stronger (stronger-model), models.target (target-model) at their endpoints, so "
         in done.out
     )
     assert "Spent: $0.1160, failed attempts included" in done.out

@@ -65,7 +65,7 @@ def test_an_objective_is_not_read_where_it_is_not_used() -> None:
         ({"chosen": "4", "rejected": json.dumps([WRONG])}, "is text and `rejected` is messages"),
         ({"chosen": str([RIGHT])}, "`chosen` in row 7 .* is a list of messages as text, but not valid JSON"),
         ({"chosen": [RIGHT | {"tool_calls": [{"id": "c1"}]}]}, "`chosen` in row 7 .* has a message with `tool_calls`"),
-        ({"chosen": [RIGHT | {"reasoning_content": "hm"}]}, "has a message with `reasoning_content`; thinking"),
+        ({"chosen": [RIGHT | {"reasoning_content": "hm"}]}, "has a message with `reasoning_content`; thoughts"),
         ({"prompt": [USER, {"role": "tool", "content": "18"}, USER]}, "`prompt` in row 7 .* the role `tool`"),
         ({"prompt": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "a list of parts"),
         ({"tools": [{"type": "function"}]}, "row 7 of the data set has the column `tools`, which would be lost"),
