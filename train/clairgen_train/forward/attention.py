@@ -145,24 +145,18 @@ def segment_attention(
     sizes = list(chain.from_iterable((pair.shared_prefix + pair.chosen, pair.rejected) for pair in segments.pairs))
     queries, keys, values = (torch.split(x, sizes, 2) for x in (query, key, value))
     parts: list[Tensor] = []
-    for number, pair in enumerate(segments.pairs):
-        q, k, v = queries[2 * number], keys[2 * number], values[2 * number]
-        parts.append(_causal(q, k, v, segments, scale, window))
-        q, k_own, v_own = queries[2 * number + 1], keys[2 * number + 1], values[2 * number + 1]
-        k = torch.cat([k[:, :, : pair.shared_prefix], k_own], 2) if pair.shared_prefix else k_own
-        v = torch.cat([v[:, :, : pair.shared_prefix], v_own], 2) if pair.shared_prefix else v_own
-        parts.append(_causal(q, k, v, segments, scale, window))
+    with sdpa_kernel(_KERNELS):
+        for number, pair in enumerate(segments.pairs):
+            q, k, v = queries[2 * number], keys[2 * number], values[2 * number]
+            parts.append(_causal(q, k, v, segments, scale, window))
+            q, k_own, v_own = queries[2 * number + 1], keys[2 * number + 1], values[2 * number + 1]
+            k = torch.cat([k[:, :, : pair.shared_prefix], k_own], 2) if pair.shared_prefix else k_own
+            v = torch.cat([v[:, :, : pair.shared_prefix], v_own], 2) if pair.shared_prefix else v_own
+            parts.append(_causal(q, k, v, segments, scale, window))
     return torch.cat([part.transpose(1, 2) for part in parts], 1)
 
 
 def _causal(
-    query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float | None, window: int | None
-) -> Tensor:
-    with sdpa_kernel(_KERNELS):
-        return _causal_attention(query, key, value, segments, scale, window)
-
-
-def _causal_attention(
     query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float | None, window: int | None
 ) -> Tensor:
     queries, keys = query.shape[2], key.shape[2]
@@ -170,9 +164,8 @@ def _causal_attention(
         window = None
     if queries == keys and window is None:
         return scaled_dot_product_attention(query, key, value, is_causal=True, scale=scale)
-    if (
-        window is None and query.is_cuda and query.dtype == key.dtype == value.dtype
-    ):  # a fused kernel without a mask in memory
+    if window is None and query.is_cuda and query.dtype == key.dtype == value.dtype:
+        # A fused kernel without a mask in memory
         bias = causal_lower_right(queries, keys)
         return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
     mask = segments.mask(queries, keys, window, query.dtype)

@@ -14,6 +14,9 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 
 from clairgen_train.forward.layout import PairLayout
 
+_KERNEL_OPTIONS = {"FORCE_USE_FLEX_ATTENTION": True}
+"""Not the kernel for short queries, which does not compile for symbolic lengths (torch 2.11)."""
+
 MaskRule = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -49,9 +52,6 @@ def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, s
     """Attention of a packed batch: query, key and value [1, heads, N, head size] in, [1, N, heads, head size] out."""
     grouped = key.shape[1] != query.shape[1]
     attention = _compiled() if query.device.type == "cuda" else cast("Callable[..., object]", flex_attention)
-    options = {
-        "FORCE_USE_FLEX_ATTENTION": True
-    }  # the kernel for short queries fails to compile for symbolic lengths (torch 2.11)
     found = attention(
         query,
         key,
@@ -59,7 +59,7 @@ def tree_attention(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, s
         block_mask=mask,
         scale=scale,
         enable_gqa=grouped,
-        kernel_options=options if query.is_cuda else None,
+        kernel_options=_KERNEL_OPTIONS if query.is_cuda else None,
     )
     return cast("Tensor", found).transpose(1, 2).contiguous()
 
