@@ -13,6 +13,7 @@ import typer
 
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import asked, draw, recognised
+from clairgen.data.classroom.two_parts import draw_two_parts
 from classroom_models import checkpoint, gguf_file
 from classroom_models.card import card
 from classroom_models.checkpoint import answers
@@ -33,6 +34,7 @@ BANK_MODELS = (
     ("stronger-drafter", 0.7),
 )
 TEST_QUESTIONS = 1400
+TWO_PART_QUESTIONS = 700
 TEST_SEED = 2408
 STAGES = (*DRAFTER_SHAPES, "bank", "teacher", "finishing", "student", "weaker", "stronger", "card")
 
@@ -107,7 +109,8 @@ def _bank(work: Path) -> list[Answered]:
 
 
 def _write_card(out: Path, work: Path, threads: int) -> None:
-    evidence = asyncio.run(measured(draw(TEST_QUESTIONS, "test", TEST_SEED), out))
+    two_parts = draw_two_parts(TWO_PART_QUESTIONS, "test", TEST_SEED)
+    evidence = asyncio.run(measured(draw(TEST_QUESTIONS, "test", TEST_SEED), two_parts, out))
     seconds = {
         course.seed: json.loads((work / f"{name}-{course.seed}.json").read_text(encoding="utf-8"))
         for name, course in (*DRAFTER_COURSES.items(), *COURSES.items(), ("teacher", FINISHING))
