@@ -135,12 +135,12 @@ def test_the_same_seed_trains_the_same_weights(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.train
 def test_a_student_reads_habits_and_two_parts_as_often_as_its_course_says(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers")
     monkeypatch.syspath_prepend(ROOT / "train")
-    names = ("examples", "recipe", "tokens")
-    examples, recipe, tokens = (import_module(f"classroom_models.{name}") for name in names)
+    examples, recipe = (import_module(f"classroom_models.{name}") for name in ("examples", "recipe"))
     assert set(recipe.HABITS) == {kind.name for kind in KINDS}
-    lessons = examples.Lessons(tokens.trained_tokenizer(), recipe.COURSES["student"])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "student")
+    lessons = examples.Lessons(tokenizer, recipe.COURSES["student"])
     texts = [lessons._answered() for _ in range(2000)]
     single = [(question, text) for prompt, text in texts if (question := recognised(prompt))]
     assert len(single) == pytest.approx(1600, abs=60)
