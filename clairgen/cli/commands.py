@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.",
+    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.",
     "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",

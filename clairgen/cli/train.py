@@ -112,7 +112,7 @@ def train_command(
     if list_settings:
         typer.echo(settings_yaml(settings), nl=False)
         return
-    if any(find_spec(package) is None for package in _PACKAGES):
+    if missing_packages():
         raise MissingExtraError("Training", "train")
     if push_to_hub is not None:
         require_push(push_to_hub)  # before the training, not after it
@@ -122,14 +122,19 @@ def train_command(
                 f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
             )
     try:
-        is_first = _train(data, out, settings)
+        is_first = train(data, out, settings)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
         typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
 
 
-def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
+def missing_packages() -> list[str]:
+    """The packages that training needs and that are not installed."""
+    return [package for package in _PACKAGES if find_spec(package) is None]
+
+
+def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
     from clairgen_train.launch import is_launched, joined, launch
     from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
