@@ -19,7 +19,9 @@ NOT_COMMANDS = {
     "output",
     "display",
     "signals",
+    "checkpoints",
     "evaluation_options",
+    "evaluation_runs",
     "estimate_table",
 }
 
