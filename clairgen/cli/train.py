@@ -46,6 +46,7 @@ _NOTES = {
             "those rows"
         ),
     ),
+    "identical_kept": ("pair", "whose two answers are the same; the likelihood of that answer is trained"),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }
 """What the user is told of the counts of data.json."""
@@ -71,7 +72,7 @@ def train_command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Settings (YAML), or paper, laptop, lora, qlora, 8gpu.", show_default=False),
+        typer.Option(help="Settings (YAML), or paper, laptop, classroom, lora, qlora, 8gpu.", show_default=False),
     ] = None,
     subset: Annotated[str | None, typer.Option(help="The subset (recipe), if there are several.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,

@@ -176,6 +176,7 @@ def _trainer(
         train_dataset=pairs.train,
         objective=settings.objective,
         anchor=_anchor(settings, pairs),
+        chosen_nll=settings.chosen_nll,
         processing_class=tokenizer,
         peft_config=peft_config,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
