@@ -147,7 +147,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         batches = with_micro_batches(self, batches, len(self.train_dataset))
         if (self._has_sft or self.chosen_nll) and batches:
-            of_sft, of_all = mean_chosen_tokens(self.accelerator, batches)
+            of_sft, of_all = mean_chosen_tokens(self.accelerator, batches, Objective.SFT.code)
             batches = [batch | {"sft_tokens": of_sft, "chosen_tokens": of_all} for batch in batches]
         return batches, items
 
