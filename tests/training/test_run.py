@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from clairgen.errors import ClairgenError, DrainedError, RunError
+from clairgen.errors import ClairgenError, ConfigError, DrainedError, RunError
 from clairgen_train import run as training
 from clairgen_train.interruptions import resource_errors
 from clairgen_train.run import prepare, run
@@ -163,6 +163,20 @@ def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixtu
     prepare(str(tmp_path / "pairs.jsonl"), out.path, settings(tmp_path, device_batch_size=1, log_every=5))
     assert "device_batch_size was 2 and is 1 from now on" in capsys.readouterr().err
     assert out.settings().device_batch_size == 1
+
+
+@pytest.mark.parametrize("objective", ["apo-zero", "apo-zero-unpaired"])
+def test_a_run_warms_up_to_its_learning_rate_and_is_refused_where_it_never_would(
+    tmp_path: Path, objective: str
+) -> None:
+    out = trained(tmp_path, objective=objective, warmup_ratio=0.5, epochs=1)
+    rates = [line["learning_rate"] for line in logged(out)]
+    steps = 7 if objective == "apo-zero" else 14
+    peak = steps // 2 + steps % 2  # the first step is taken at a rate of 0
+    assert (len(rates), rates[0], rates.index(max(rates)), max(rates)) == (steps, 0, peak, 1e-3)  # type: ignore[type-var]
+    with pytest.raises(ConfigError, match=f"is not less than the {steps} steps of the run"):
+        trained(tmp_path, "long", objective=objective, warmup_steps=steps, epochs=1)
+    assert not (tmp_path / "long" / "training.yaml").exists()
 
 
 @pytest.mark.parametrize("chosen_nll", [0.0, 1.0])

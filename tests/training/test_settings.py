@@ -73,7 +73,8 @@ def test_a_mistake_is_one_sentence(given: dict[str, object], said: str) -> None:
         ("cosine_with_min_lr", {}, "cannot be used with scheduler_kwargs {}; correct them: .*min_lr"),
         ("cosine_with_restarts", {"cycles": 2}, "correct them: .*unexpected keyword argument 'cycles'"),
         ("warmup_stable_decay", {}, "correct them: .*num_decay_steps"),
-        ("reduce_lr_on_plateau", {}, "eval"),
+        ("reduce_lr_on_plateau", {}, "follows an evaluation loss, which is not computed here; use another"),
+        ("greedy", {}, "follows an evaluation loss, which is not computed here; use another"),
     ],
 )
 def test_a_schedule_that_cannot_be_used_is_refused_before_training(

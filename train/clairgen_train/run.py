@@ -39,7 +39,7 @@ from clairgen_train.run_folder import RunFolder
 from clairgen_train.saved_weights import round_to_bf16
 from clairgen_train.settings import Objective, TrainingSettings
 from clairgen_train.trajectories import final_metrics
-from clairgen_train.trl_config import default_precision, require_batch_size, trl_config
+from clairgen_train.trl_config import default_precision, require_batch_size, require_peak, trl_config
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 
 if TYPE_CHECKING:
@@ -80,8 +80,16 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
                 "early_stopping and keep_best go by the margin of held-out pairs, and none are held out of this data; leave them "
                 "out"
             )
+        require_peak(settings, _rows(settings, prepared_pairs(folder.path)))
         folder.save(settings, data)
     return folder
+
+
+def _rows(settings: TrainingSettings, pairs: PreparedPairs) -> int:
+    """What an epoch goes through: pairs, or the answers that objectives for single answers take them apart into."""
+    if settings.objective.is_paired:
+        return len(pairs.train)
+    return sum(2 if label is None else 1 for label in pairs.train["label"])
 
 
 def run(folder: RunFolder) -> None:
