@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,6 +92,10 @@ def train_command(
         ),
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Make a new model on the hub public.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be trained on, and how likely the model finds it now."),
+    ] = False,
     list_settings: Annotated[bool, typer.Option("--settings", help="Print the settings and leave.")] = False,
 ) -> None:
     """Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.
@@ -115,6 +120,9 @@ def train_command(
         return
     if any(find_spec(package) is None for package in _PACKAGES):
         raise MissingExtraError("Training", "train")
+    if dry_run:
+        _examine(data, settings)
+        return
     if push_to_hub is not None:
         require_push(push_to_hub)  # before the training, not after it
         if settings.lora is not None and Path(settings.model).exists():
@@ -128,6 +136,21 @@ def train_command(
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
         typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
+
+
+def _examine(data: str, settings: "TrainingSettings") -> None:
+    """Print what a run would begin with; in this process, and in a folder that is removed afterwards."""
+    from clairgen_train.launch import is_launched
+    from clairgen_train.run import examine, prepare
+
+    if is_launched():
+        raise ConfigError("--dry-run uses one process, and torchrun has started several; run it without torchrun")
+    with TemporaryDirectory() as folder:
+        prepared = prepare(data, Path(folder) / "run", settings.model_copy(update={"gpus": None}))
+        print_data(prepared.path)
+        for remark in examine(prepared):
+            typer.echo(remark)
+    typer.echo("Nothing was trained. The reference's log-probabilities are kept for the run itself")
 
 
 def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:

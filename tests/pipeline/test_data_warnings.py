@@ -31,8 +31,8 @@ def warnings(
 
 def test_pairs_in_which_the_reviser_changed_nothing_are_to_be_kept() -> None:
     found = warnings(same=26, different=16)["identical"]
-    assert (found.n, found.share) == (42, pytest.approx(26 / 42))
-    assert (found.low, found.high) == (pytest.approx(0.468, abs=1e-3), pytest.approx(0.750, abs=1e-3))
+    assert found.n == 42
+    assert [found.share, found.low, found.high] == pytest.approx([26 / 42, 0.468, 0.750], abs=1e-3)
     assert found.sentence.startswith(
         "pairs in which the reviser changed nothing: 62% (95% interval 47% to 75%, n 42). They are left out"
     )
@@ -51,7 +51,8 @@ def test_equal_answers_that_nobody_confirmed_are_none_to_keep() -> None:
 
 def test_losers_that_the_target_did_not_write_are_named() -> None:
     found = warnings(different=30, by="weaker")["off_policy"]
-    assert (found.share, found.high, found.n) == (1.0, pytest.approx(1.0), 30)
+    assert (found.share, found.n) == (1.0, 30)
+    assert found.high == pytest.approx(1.0)
     assert "prefer its own answers as losers, as clair and judge-on-policy do" in found.sentence
 
 

@@ -133,6 +133,17 @@ async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
     assert "learning_rate: 2.0e-07" in done.out
 
 
+async def test_a_dry_run_says_what_would_be_trained_on_and_leaves_no_folder(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(20)])
+    done = await train(tmp_path, data, "--dry-run", "--gpus", "2")
+    assert done.code == 0, done.err
+    assert "18 pairs to train on\n2 pairs held out (from train)\n" in done.out
+    assert "it would take 5 steps\n" in done.out
+    assert "finds the winner likelier than the loser in" in done.out
+    assert done.out.endswith("Nothing was trained. The reference's log-probabilities are kept for the run itself\n")
+    assert not (tmp_path / "out").exists()
+
+
 async def test_the_readmes_command_is_valid() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^(?:\$ )?clairgen (train .*)$", readme, re.MULTILINE)

@@ -144,10 +144,15 @@ def _require_schedule(settings: TrainingSettings) -> None:
         ) from error
 
 
-def require_peak(settings: TrainingSettings, rows: int) -> None:
-    """Raise ConfigError for a warm-up as long as the run over `rows` pairs (or answers), whose peak would never be reached."""
+def total_steps(settings: TrainingSettings, rows: int) -> int:
+    """The optimizer steps of a run over `rows` pairs, or answers where single answers are trained on."""
     most = int(settings.trl.get("max_steps") or 0)
-    steps = most if most > 0 else math.ceil(settings.epochs * math.ceil(rows / settings.batch_size))
+    return most if most > 0 else math.ceil(settings.epochs * math.ceil(rows / settings.batch_size))
+
+
+def require_peak(settings: TrainingSettings, rows: int) -> None:
+    """Raise ConfigError for a warm-up as long as the run over `rows` pairs or answers, whose peak would never be reached."""
+    steps = total_steps(settings, rows)
     if settings.warmup_steps >= steps:
         raise ConfigError(
             f"warmup_steps {settings.warmup_steps:,} is not less than the {counted(steps, 'step')} of the run, so the learning "
