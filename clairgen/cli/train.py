@@ -182,7 +182,18 @@ def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
                 launch(folder, settings, pass_fds=lock)
     if is_first:
         typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+        typer.echo(_what_then(out, adapter=settings.lora is not None))
     return is_first
+
+
+def _what_then(out: Path, *, adapter: bool) -> str:
+    """How a trained model is served and measured; an adapter has to be merged before."""
+    if adapter:
+        return f"To serve it: clairgen merge-adapter {out} {out}-merged, then clairgen to-gguf {out}-merged {out}.gguf"
+    return (
+        f"To serve it: clairgen to-gguf {out} {out}.gguf. To measure it: clairgen evaluate questions FILE --run EVALUATIONS "
+        f"--checkpoints {out}"
+    )
 
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:
@@ -239,6 +250,11 @@ def _print_notes(train: Mapping[str, Any]) -> None:
             f"warning: {dropped / train['rows']:.0%} of the rows are not trained on (more than {MOST_DROPPED:.0%}); look at the "
             "reasons above before you trust this run",
             err=True,
+        )
+    if identical := train["dropped"].get("identical"):
+        typer.echo(
+            f"{counted(identical, 'pair')} dropped whose two answers are the same; where a reviser confirmed them, train on them "
+            "with --set keep_identical=true, and --set chosen_nll=1 or --objective sft"
         )
     if noun(train) != "pair":
         typer.echo("None are held out: single answers have no margin to follow")
