@@ -82,7 +82,9 @@ def demo_command(
     if train or (train is None and training_is_installed()):
         train_and_compare(out, run, dataset, f"trained-{questions}-{seed}", seed)
     elif train is None:
-        typer.echo("With pip install 'clairgen[train]' the demo goes on: it trains the student on these pairs and tests it.")
+        typer.echo(
+            "With pip install 'clairgen[train]' the demo goes on: it trains the student on these pairs and tests it."
+        )
     if summary.failed:
         raise typer.Exit(FAILED)
 
