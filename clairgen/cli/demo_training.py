@@ -1,5 +1,6 @@
-"""The second half of `clairgen demo`: the student is trained on its own CLAIR pairs, and asked test questions before and after."""
+"""The second half of `clairgen demo`: the student is trained on its CLAIR pairs, and asked test questions before and after."""
 
+import json
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ TEST_QUESTIONS: Final = 1400
 _TEST_SEED: Final = 2408
 _COMPARED_PAIRS: Final = 200
 _RECIPE: Final = "clair"
+_BEFORE: Final = "student"
 _USUAL_OBJECTIVE: Final = "apo-zero"
 _EXAMPLES: Final = 2
 
@@ -43,7 +45,7 @@ def train_and_compare(out: Path, run: Path, dataset: Path, name: str, seed: int)
 
         print_step(f"clairgen to-gguf {model} {gguf}")
         to_gguf_command(model, gguf, MatrixType.F16, check=True)
-    _evaluate(evaluations, name, gguf)
+    _evaluate(out, evaluations, name, gguf)
     _compare(evaluations, out / "evaluations.html", name)
 
 
@@ -80,20 +82,24 @@ def _train(dataset: Path, model: Path, objective: str, seed: int) -> None:
     train(str(dataset), model, load_settings(Path("classroom"), given))
 
 
-def _evaluate(evaluations: Path, name: str, gguf: Path) -> None:
+def _evaluate(out: Path, evaluations: Path, name: str, gguf: Path) -> None:
     """Ask both models the same test questions, which neither training nor the demo's tasks contain."""
-    from clairgen.cli.evaluation_options import evaluate_with_progress, print_summary
+    from clairgen.cli.evaluation_runs import evaluate_with_progress, print_summary
     from clairgen.evaluation.checkable_questions import CheckableQuestion, questions_evaluation
     from clairgen.evaluation.evaluate import EvaluateOptions
 
+    file = out / "test-questions.jsonl"
     drawn = draw(TEST_QUESTIONS, "test", seed=_TEST_SEED)
+    rows = ({"prompt": one.prompt, "part": one.kind.name} for one in drawn)
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     questions = [CheckableQuestion(one.prompt, rule="classroom", part=one.kind.name) for one in drawn]
-    for label, endpoint in (("student", "classroom:student"), (name, f"gguf:{gguf}")):
+    for label, endpoint in ((_BEFORE, "classroom:student"), (name, f"gguf:{gguf}")):
+        role = Role(model=label, endpoints=[endpoint], temperature=0.7, max_tokens=96)
         print_step(
-            f"clairgen evaluate questions test-questions.jsonl --run {evaluations} --endpoint {endpoint} --rule classroom"
+            f"clairgen evaluate questions {file} --run {evaluations} --rule classroom --model {label} --endpoint {endpoint} "
+            f"--temperature {role.temperature} --max-tokens {role.max_tokens}"
         )
-        role = Role(model=label, endpoints=[endpoint], temperature=0.7, max_tokens=96, concurrency=16)
-        evaluation = questions_evaluation(questions, role, label=label, data="test questions of the classroom")
+        evaluation = questions_evaluation(questions, role, label=label, data=file.name)
         print_summary(evaluate_with_progress(evaluation, evaluations, EvaluateOptions()), as_json=False)
 
 
@@ -102,11 +108,11 @@ def _compare(evaluations: Path, page: Path, name: str) -> None:
     from clairgen.evaluation.results import load_results
     from clairgen.evaluation.results_page import write_results_page
 
-    print_step(f"clairgen evaluate compare {evaluations} student {name}")
-    evaluate_compare_command(evaluations, "student", name, examples=_EXAMPLES)
+    print_step(f"clairgen evaluate compare {evaluations} {_BEFORE} {name}")
+    evaluate_compare_command(evaluations, _BEFORE, name, examples=_EXAMPLES)
     if find_spec("jinja2") is None or find_spec("vl_convert") is None:
         typer.echo("The page with all answers needs the extra report: pip install 'clairgen[report]'")
         return
     print_step(f"clairgen evaluate show {evaluations} --html {page}")
     run_coroutine(write_results_page(page, evaluations, run_coroutine(load_results(evaluations))))
-    typer.echo(f"Page: {page}")
+    typer.echo(f"All answers, before and after, side by side: {page}")
