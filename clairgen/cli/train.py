@@ -131,12 +131,12 @@ def train_command(
 
 def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
-    from clairgen_train import silence_libraries
+    from clairgen_train import loading_libraries
     from clairgen_train.launch import is_launched, joined, launch
-
-    silence_libraries()
-    from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
     from clairgen_train.run_folder import RunFolder
+
+    with loading_libraries():  # torch and trl, optional packages, take seconds to load
+        from clairgen_train.run import prepare, run
 
     folder = RunFolder(out)
 
