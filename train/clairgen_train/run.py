@@ -1,12 +1,9 @@
 """A training run: prepare the pairs, build TRL's trainer for the objective, train, save the model and its metrics."""
 
-import logging
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import datasets
 import torch
 import transformers
 from accelerate import PartialState
@@ -55,7 +52,6 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
 
     All mistakes in settings and data are raised here, before a model is trained.
     """
-    silence_libraries()
     folder = RunFolder(out)
     if settings.precision == "auto":
         precision = folder.settings().precision if folder.is_begun else default_precision()
@@ -116,7 +112,6 @@ def run(folder: RunFolder) -> None:
     Raises DrainedError if a signal ended it early, RunStoppedError if it diverged, ConfigError where memory does not suffice,
     InputError where the disk is full, RunError where the ranks do not share the folder.
     """
-    silence_libraries()
     state = process_state()
     require_one_folder(folder)
     settings = folder.settings()
@@ -257,12 +252,3 @@ def _add_callbacks(
         trainer.add_callback(ProgressLog(folder.log))
     if pairs.held_out is not None:
         trainer.add_callback(held_out_recorder(trainer, settings, folder, pairs, tokenizer.pad_token_id, watch))
-
-
-def silence_libraries() -> None:
-    """Turn off the libraries' progress bars and those of their warnings that a user can do nothing about."""
-    for silence in (transformers.logging.set_verbosity_error, transformers.utils.logging.disable_progress_bar):
-        silence()  # type: ignore[no-untyped-call]  # transformers leaves them so
-    datasets.disable_progress_bars()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning)
