@@ -270,3 +270,11 @@ async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answe
         items = Counter(row[0] for row in database.execute("SELECT position FROM evaluation_items"))
         assert items == Counter(range(1, count + 1))
         assert database.execute("SELECT count(*) FROM completions").fetchone() == (count,)
+
+
+async def test_a_dry_run_of_patterns_ends(tmp_path: Path) -> None:
+    row = {"prompt": "What is 1 + 1?", "reference": "[0-9]", "rule": "regex"}
+    file = write_tasks(tmp_path / "sums.jsonl", [row])
+    async with ScriptedEndpoint(adds) as endpoint:
+        dry = await questions(file, tmp_path / "run", endpoint.url, "--dry-run")
+        assert (dry.code, endpoint.asked) == (0, [])
