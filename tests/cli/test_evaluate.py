@@ -247,9 +247,10 @@ async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answe
         command = ("evaluate", "questions", file, "--run", run, "--config", config, "--rule", "numeric")
         for _ in range(2):
             asked, before = len(endpoint.asked), committed()
+            some, so_far = asyncio.Event(), len(endpoint.answered)
+            endpoint.on_sent = lambda _request: some.set() if len(endpoint.answered) >= so_far + 12 else None  # noqa: B023
             async with forked(*command) as running:
-                while len(committed()) < len(before) + 8:
-                    await asyncio.sleep(0.02)
+                await some.wait()
                 running.send_signal(signal.SIGKILL)
                 kills += await running.wait() == -signal.SIGKILL
             assert before.isdisjoint(request["seed"] for request in endpoint.asked[asked:])
