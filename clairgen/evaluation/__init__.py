@@ -1,1 +1,1 @@
-"""Evaluation: models on questions and against each other, and judges on labelled pairs."""
+"""Evaluation of models: items are scored by evaluators over durable completions, and every figure has an interval."""
