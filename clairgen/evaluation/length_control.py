@@ -33,7 +33,10 @@ FEWEST_SHARE: Final = 0.05
 """At least this share of the prompts has to be on each side of equal length."""
 NEAR: Final = 0.5
 """Lengths that differ by at most so many standard deviations of the difference are about equal."""
-_SEPARATED: Final = "the verdicts follow the length without an exception, so what the judge would prefer at equal lengths cannot be estimated"
+_SEPARATED: Final = (
+    "the verdicts follow the length without an exception, so what the judge would prefer at equal lengths cannot be "
+    "estimated"
+)
 
 
 @dataclass(frozen=True, slots=True)

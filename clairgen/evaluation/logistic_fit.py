@@ -23,7 +23,7 @@ _MOST_STEPS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class LogisticFit:
-    """A fitted model over n outcomes: `coefficients` of shape (k,), `influences` of each outcome on them, (n, k), `clusters`, (n,)."""
+    """A fitted model: `coefficients` of shape (k,); of each outcome its `influences` on them, (n, k), and its cluster, (n,)."""
 
     coefficients: "Floats"
     influences: "Floats"
@@ -72,7 +72,7 @@ def fitted(design: "Floats", outcomes: "Floats", clusters: "Integers") -> Logist
 
     penalty = np.full(design.shape[1], _PRIOR_DEVIATION**-2)
     penalty[0] = 0.0
-    found = np.zeros(design.shape[1])
+    found = np.zeros(design.shape[1], dtype=np.float64)
     for _ in range(_MOST_STEPS):
         predicted = logistic(design @ found)
         gradient = design.T @ (outcomes - predicted) - penalty * found
@@ -86,7 +86,7 @@ def fitted(design: "Floats", outcomes: "Floats", clusters: "Integers") -> Logist
     predicted = logistic(design @ found)
     scores = design * (outcomes - predicted)[:, None]
     influences = np.linalg.solve(_curvature(design, predicted, penalty), scores.T).T * len(design)
-    return LogisticFit(found, influences, clusters)
+    return LogisticFit(found, influences.astype(np.float64), clusters)
 
 
 def is_separated(design: "Floats", outcomes: "Floats") -> bool:
