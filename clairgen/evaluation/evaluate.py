@@ -162,8 +162,7 @@ async def evaluate(
         stop or asyncio.Event(),
         runtime or Runtime(),
     )
-    roles = evaluated_roles(evaluation, runtime)
-    record = replace(evaluation, roles=roles).record()
+    record, roles = evaluated_roles(evaluation, runtime)
     options.budget.check()
     directory = RunDirectory(Path(run))
     if options.budget.names_one and not directory.database.exists():
@@ -178,6 +177,7 @@ async def evaluate(
             check_budget(roles)
         await held.store.metadata.initialize(__version__)
         await held.store.metadata.record_templates(evaluation.templates)
+        await _note_other_label(held, record)
         await held.store.evaluations.record(record)
         done = await held.store.evaluations.done(record.id, options.finished)
         left = [one for one in numbered_items(evaluation, options.limit) if one[0] not in done]
@@ -196,8 +196,8 @@ async def evaluate(
         return EvaluationSummary(directory.path, EvaluationResult(stored, items), progress, stopping.error)
 
 
-def evaluated_roles(evaluation: Evaluation, runtime: Runtime) -> dict[str, Role]:
-    """The roles that the evaluator asks, with revisions and prices.
+def evaluated_roles(evaluation: Evaluation, runtime: Runtime) -> tuple[EvaluationRecord, dict[str, Role]]:
+    """The evaluation as it is stored, and the roles that the evaluator asks, with revisions and prices.
 
     Raises ConfigError for one that is missing, for an API key that is not set and for weights that cannot be read.
     """
@@ -208,12 +208,22 @@ def evaluated_roles(evaluation: Evaluation, runtime: Runtime) -> dict[str, Role]
             )
     roles = with_prices(with_revisions({name: evaluation.roles[name] for name in evaluation.evaluator.roles}))
     check_keys(roles, runtime.environment)
-    return roles
+    return replace(evaluation, roles=roles).record(), roles
 
 
 def numbered_items(evaluation: Evaluation, limit: int | None) -> list[tuple[int, Item]]:
     """The first `limit` items with their positions, which count from 1."""
     return list(enumerate(evaluation.items[:limit], start=1))
+
+
+async def _note_other_label(held: Session, record: EvaluationRecord) -> None:
+    """Say that the evaluation is there under another name: the user may think that this is another model."""
+    for before in await held.store.evaluations.all():
+        if before.id == record.id and before.label != record.label:
+            held.progress.note(
+                f"{record.label} is what was evaluated as {before.label} (the same model name, revision, sampling and items), so "
+                "its answers count for both; if these are other weights under one name, say which with a revision"
+            )
 
 
 async def _run(held: Session, context: _Context, left: Sequence[tuple[int, Item]]) -> None:
