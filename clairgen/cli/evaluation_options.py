@@ -15,6 +15,7 @@ from rich.table import Table
 
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
+from clairgen.cli.judged_sentences import pair_sentences
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.config.role import Role
@@ -147,10 +148,11 @@ def print_dry_run(evaluation: "Evaluation", run: Path, options: "EvaluateOptions
 def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
     """Print how a session left its evaluation; then raise what stopped it, or leave with FAILED where items failed."""
     from clairgen.evaluation.evaluator import ItemStatus
+    from clairgen.evaluation.judged_figures import result_json
 
     result = summary.result
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        typer.echo(json.dumps(result_json(result), indent=2))
     else:
         print_result(result)
         if summary.progress.money.has_calls:
@@ -201,6 +203,8 @@ def share_cells(share: "Share") -> Sequence[str]:
 
 def remarks(result: "EvaluationResult") -> list[str]:
     """What a reader has to know besides the shares: items without a score, answers in which nothing could be read."""
+    from clairgen.evaluation.judged_pairs import PAIR_KINDS
+
     sentences = []
     for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
         first = next(item for item in result.items if (item.status, item.reason or "") == (status, why))
@@ -208,6 +212,8 @@ def remarks(result: "EvaluationResult") -> list[str]:
         sentences.append(
             f"Not counted: {count:,} {status}: {plain_line(why)}{f': {shortened(said, 120)}' if said else ''}"
         )
+    if result.record.kind in PAIR_KINDS:
+        return [*sentences, *pair_sentences(result)]
     if result.noted:
         reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
         sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from clairgen.evaluation.judged_pairs import SAME_TEXT
+from clairgen.evaluation.judged_pairs import PAIR_KINDS, SAME_TEXT
 from clairgen.evaluation.length_control import NEAR, LengthControlled, Preference, length_controlled
 from clairgen.evaluation.results import EvaluationResult
 from clairgen.evaluation.shares import Share, share_of
@@ -170,6 +170,11 @@ class JudgedFigures:
 
     def _share(self, takes: Callable[[Preference], bool]) -> Share:
         return share_of((one.cluster, one.value) for one in self.preferences if takes(one))
+
+
+def result_json(result: EvaluationResult) -> dict[str, Any]:
+    """The object of a result, with the figures of its kind."""
+    return JudgedFigures(result).to_json() if result.record.kind in PAIR_KINDS else result.to_json()
 
 
 def _verdicts(item: ItemRecord) -> Sequence[Mapping[str, Any]]:

@@ -22,12 +22,14 @@ from clairgen.recipes.judge import JUDGE_SLOTS, judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
 from clairgen.records import Answer, Judgement, ParseStatus, Task
 from clairgen.tasks import task_id_of
-from clairgen.templates import Template, load_template
+from clairgen.templates import Template, load_template, transcript
 
 SCORING_VERSION: Final = 1
 """Raised with every change that can give another score to the same verdicts."""
 SAME_TEXT: Final = "same-text"
 """Why an item is a tie without a judge: both answers are the same text."""
+PAIR_KINDS: Final = frozenset({"pairwise", "alpaca", "judge"})
+"""The kinds of evaluations whose items are pairs of answers."""
 _JUDGE: Final = "judge"
 
 
@@ -67,6 +69,7 @@ class PairsEvaluator:
         answer = await self._answer("target", item, self._answers.get(item.id, item.reference.get("answer")), ask)
         opponent = await self._answer("opponent", item, item.reference.get("opponent"), ask)
         detail = {
+            "prompt": transcript(item.messages),
             "answer": answer.text,
             "opponent": opponent.text,
             "cut_off": [name for name, one in (("answer", answer), ("opponent", opponent)) if _is_cut_off(one)],

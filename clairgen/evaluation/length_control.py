@@ -133,15 +133,13 @@ class LengthControlled:
 def length_controlled(preferences: Sequence[Preference]) -> LengthControlled:
     """The length-controlled win rate of a model over its comparisons with one opponent by one judge.
 
-    Raises ValueError where only some comparisons have a difficulty, MissingExtraError without numpy and scipy.
+    Without scipy there is no estimate. Raises ValueError where only some comparisons have a difficulty.
     """
-    if find_spec("scipy") is None:
-        raise MissingExtraError("A length-controlled win rate", "report")
     overlap, n = length_overlap(preferences), len(preferences)
     known = sum(one.difficulty is not None for one in preferences)
     if 0 < known < n:
         raise ValueError(f"{known:,} of {counted(n, 'comparison')} have a difficulty; give it for all or for none")
-    problem = _few_wins_or_losses(preferences) or overlap.problem
+    problem = _few_wins_or_losses(preferences) or overlap.problem or _missing_packages()
     return LengthControlled(n, overlap, problem=problem) if problem else _estimated(preferences, overlap)
 
 
@@ -173,6 +171,12 @@ def _few_wins_or_losses(preferences: Sequence[Preference]) -> str | None:
         f"of {counted(len(preferences), 'comparison')} {won:,.4g} were won and {lost:,.4g} lost, a tie counting half for both; a "
         f"length-controlled figure needs at least {FEWEST} of each"
     )
+
+
+def _missing_packages() -> str | None:
+    if find_spec("scipy") is not None and find_spec("numpy") is not None:
+        return None
+    return str(MissingExtraError("a length-controlled figure", "report"))
 
 
 def _estimated(preferences: Sequence[Preference], overlap: LengthOverlap) -> LengthControlled:

@@ -20,6 +20,8 @@ NOT_COMMANDS = {
     "display",
     "signals",
     "evaluation_options",
+    "judged_sentences",
+    "judging_options",
     "estimate_table",
 }
 
