@@ -21,10 +21,8 @@ from clairgen.cli.evaluation_options import (
     RevisionOption,
     RunOption,
     TemperatureOption,
-    evaluate_with_progress,
-    print_dry_run,
-    print_summary,
 )
+from clairgen.cli.evaluation_runs import evaluate_with_progress, print_summary, run_single
 from clairgen.cli.judging_options import (
     JudgeEndpointOption,
     JudgeKeyOption,
@@ -34,7 +32,6 @@ from clairgen.cli.judging_options import (
     compared_models,
 )
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import ConfigError
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
@@ -80,24 +77,23 @@ def evaluate_alpaca_command(
 
     Example: clairgen evaluate alpaca alpaca_eval_gpt4_baseline.json --run evals/first --config pairwise.yaml
     """
-    from clairgen.evaluation.evaluate import EvaluateOptions
     from clairgen.evaluation.judged_pairs import Opponent, comparison, given_difficulties
     from clairgen.evaluation.model_outputs import outputs_path, write_model_outputs
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions
     from clairgen.evaluation.recorded_outputs import read_outputs, read_prompts
 
-    if dry_run and as_json:
-        raise ConfigError("--dry-run prints a table; leave --json out")
     models = compared_models(
         config, model, endpoint, answers, (judge, judge_model, judge_endpoint, judge_api_key_env),
         revision=revision, api_key_env=api_key_env, temperature=temperature, max_tokens=max_tokens,
     )  # fmt: skip
     rows = read_prompts(file, "instructions")
     reference = read_outputs(file)
-    name = label or models.name
+    subject = models.model(models.asked)
+    name = label or subject.model
     evaluation = comparison(
         "alpaca",
         rows,
-        models.model,
+        subject,
         Opponent(reference.model, answers=reference.to(rows)),
         models.judge,
         label=name,
@@ -107,7 +103,7 @@ def evaluate_alpaca_command(
     )
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
     if dry_run:
-        print_dry_run(evaluation, run, options)
+        run_single(evaluation, run, options, dry_run=True, as_json=as_json)
         return
     summary = evaluate_with_progress(evaluation, run, options)
     target = outputs or outputs_path(run, name)

@@ -14,10 +14,8 @@ from clairgen.cli.evaluation_options import (
     NoBudgetOption,
     RetryOption,
     RunOption,
-    evaluate_with_progress,
-    print_dry_run,
-    print_summary,
 )
+from clairgen.cli.evaluation_runs import run_single
 from clairgen.cli.judging_options import (
     JudgeEndpointOption,
     JudgeKeyOption,
@@ -26,7 +24,6 @@ from clairgen.cli.judging_options import (
     JudgingConfigOption,
     named_judge,
 )
-from clairgen.errors import ConfigError
 
 
 def evaluate_judge_command(
@@ -53,12 +50,10 @@ def evaluate_judge_command(
     Example: clairgen evaluate judge labelled.jsonl --run evals/first --config pairwise.yaml
     """
     from clairgen.config.evaluated import load_evaluate_config
-    from clairgen.evaluation.evaluate import EvaluateOptions
     from clairgen.evaluation.judged_pairs import judge_evaluation
     from clairgen.evaluation.labelled_pairs import read_labelled_pairs
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions
 
-    if dry_run and as_json:
-        raise ConfigError("--dry-run prints a table; leave --json out")
     loaded = load_evaluate_config(config) if config is not None else None
     role = named_judge(loaded, judge, judge_model, judge_endpoint, judge_api_key_env)
     evaluation = judge_evaluation(
@@ -70,7 +65,4 @@ def evaluate_judge_command(
     )
     configured = loaded.budget_usd if loaded is not None else None
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, configured)
-    if dry_run:
-        print_dry_run(evaluation, run, options)
-        return
-    print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
+    run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)

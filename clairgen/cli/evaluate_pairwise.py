@@ -7,8 +7,10 @@ import typer
 
 from clairgen.cli.evaluation_options import (
     BudgetOption,
+    CheckpointsOption,
     DryRunOption,
     EndpointOption,
+    EvaluatedModels,
     JsonOption,
     KeyOption,
     LabelOption,
@@ -20,10 +22,8 @@ from clairgen.cli.evaluation_options import (
     RevisionOption,
     RunOption,
     TemperatureOption,
-    evaluate_with_progress,
-    print_dry_run,
-    print_summary,
 )
+from clairgen.cli.evaluation_runs import run_evaluations, run_single
 from clairgen.cli.judging_options import (
     JudgeEndpointOption,
     JudgeKeyOption,
@@ -37,6 +37,7 @@ from clairgen.errors import ConfigError
 if TYPE_CHECKING:
     from clairgen.cli.judging_options import ComparedModels
     from clairgen.evaluation.judged_pairs import Opponent
+    from clairgen.evaluation.planned_evaluation import Evaluation
     from clairgen.evaluation.recorded_outputs import PromptRow
 
 AnswersOption = Annotated[
@@ -53,6 +54,7 @@ def evaluate_pairwise_command(
     endpoint: EndpointOption = None,
     revision: RevisionOption = None,
     api_key_env: KeyOption = None,
+    checkpoints: CheckpointsOption = None,
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
     answers: AnswersOption = None,
@@ -79,32 +81,31 @@ def evaluate_pairwise_command(
 
     Example: clairgen evaluate pairwise prompts.jsonl --run evals/first --config pairwise.yaml
     """
-    from clairgen.evaluation.evaluate import EvaluateOptions
     from clairgen.evaluation.judged_pairs import comparison
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions
     from clairgen.evaluation.recorded_outputs import read_prompts
 
-    if dry_run and as_json:
-        raise ConfigError("--dry-run prints a table; leave --json out")
     models = compared_models(
         config, model, endpoint, answers, (judge, judge_model, judge_endpoint, judge_api_key_env),
-        revision=revision, api_key_env=api_key_env, temperature=temperature, max_tokens=max_tokens,
+        checkpoints=checkpoints, revision=revision, api_key_env=api_key_env, temperature=temperature, max_tokens=max_tokens,
     )  # fmt: skip
     rows = read_prompts(prompts)
-    evaluation = comparison(
-        "pairwise",
-        rows,
-        models.model,
-        _opponent(opponent, models, rows),
-        models.judge,
-        label=label or models.name,
-        data=prompts.name,
-        seed=models.seed,
-    )
+    against = _opponent(opponent, models, rows)
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
-    if dry_run:
-        print_dry_run(evaluation, run, options)
+
+    def plan(asked: EvaluatedModels | None, name: str) -> "Evaluation":
+        return comparison(
+            "pairwise", rows, models.model(asked), against, models.judge, label=name, data=prompts.name, seed=models.seed
+        )
+
+    if models.recorded is not None:
+        evaluation = plan(None, label or models.recorded.model)
+        run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)
         return
-    print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
+    assert models.asked is not None  # noqa: S101 - without recorded answers
+    run_evaluations(
+        plan, models.asked, run, options, checkpoints=checkpoints, label=label, dry_run=dry_run, as_json=as_json
+    )
 
 
 def _opponent(recorded: Path | None, models: "ComparedModels", rows: "list[PromptRow]") -> "Opponent":

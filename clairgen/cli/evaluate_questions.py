@@ -7,9 +7,11 @@ import typer
 
 from clairgen.cli.evaluation_options import (
     BudgetOption,
+    CheckpointsOption,
     ConfigOption,
     DryRunOption,
     EndpointOption,
+    EvaluatedModels,
     JsonOption,
     KeyOption,
     LabelOption,
@@ -21,16 +23,14 @@ from clairgen.cli.evaluation_options import (
     RevisionOption,
     RunOption,
     TemperatureOption,
-    evaluate_with_progress,
     evaluated_models,
-    print_dry_run,
-    print_summary,
 )
-from clairgen.errors import ConfigError
+from clairgen.cli.evaluation_runs import run_evaluations
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
+    from clairgen.evaluation.planned_evaluation import Evaluation
     from clairgen.evaluation.question_file import QuestionFile
 
 
@@ -44,6 +44,7 @@ def evaluate_questions_command(
     endpoint: EndpointOption = None,
     revision: RevisionOption = None,
     api_key_env: KeyOption = None,
+    checkpoints: CheckpointsOption = None,
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
     label: LabelOption = None,
@@ -83,15 +84,14 @@ def evaluate_questions_command(
     Example: clairgen evaluate questions questions.jsonl --run evals/first --endpoint classroom:student --rule classroom
     """
     from clairgen.evaluation.checkable_questions import questions_evaluation
-    from clairgen.evaluation.evaluate import EvaluateOptions
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions
     from clairgen.evaluation.question_file import QuestionColumns, read_questions
 
-    if dry_run and as_json:
-        raise ConfigError("--dry-run prints a table; leave --json out")
     models = evaluated_models(
         config,
         model,
         endpoint,
+        checkpoints=checkpoints,
         revision=revision,
         api_key_env=api_key_env,
         temperature=temperature,
@@ -100,14 +100,6 @@ def evaluate_questions_command(
     columns = QuestionColumns(column, reference_column, part_column, rule, tolerance)
     found = read_questions(file, columns, skip_bad_rows=skip_bad_lines)
     _print_bad_rows(found)
-    evaluation = questions_evaluation(
-        found.questions,
-        models.roles["target"],
-        label=label or models.roles["target"].model,
-        data=file.name,
-        samples=samples,
-        seed=models.seed,
-    )
     options = EvaluateOptions(
         limit=None if limit is None else limit * samples,
         retry_failed=retry_failed,
@@ -115,10 +107,14 @@ def evaluate_questions_command(
         no_budget=no_budget,
         configured_usd=models.configured_usd,
     )
-    if dry_run:
-        print_dry_run(evaluation, run, options)
-        return
-    print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
+
+    def plan(models: EvaluatedModels, label: str) -> "Evaluation":
+        target = models.roles["target"]
+        return questions_evaluation(
+            found.questions, target, label=label, data=file.name, samples=samples, seed=models.seed
+        )
+
+    run_evaluations(plan, models, run, options, checkpoints=checkpoints, label=label, dry_run=dry_run, as_json=as_json)
 
 
 def _print_bad_rows(found: "QuestionFile") -> None:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen.cli.evaluation_options import print_result, remarks, share_cells
+from clairgen.cli.evaluation_runs import print_result, remarks, share_cells
 from clairgen.cli.signals import run_coroutine
 from clairgen.reporting.sanitize import plain_line, safe_line
 

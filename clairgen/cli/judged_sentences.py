@@ -22,7 +22,7 @@ def pair_sentences(result: "EvaluationResult") -> list[str]:
     sentences = [_judge(figures, measured=measured)]
     if not figures.preferred.n:
         return sentences
-    sentences += [_controlled(figures, measured=measured), *_lengths(figures, measured=measured), _outcomes(figures)]
+    sentences += [_controlled(figures, measured=measured), *_lengths(figures, measured=measured), _outcomes(figures, measured=measured)]
     sentences += _biases(figures)
     if (every := figures.every_pair_right) is not None:
         sentences.append(f"Better than each of its row's worse answers, in both orders: {every.words}")
@@ -80,10 +80,11 @@ def _lengths(figures: "JudgedFigures", *, measured: bool) -> list[str]:
     return sentences
 
 
-def _outcomes(figures: "JudgedFigures") -> str:
+def _outcomes(figures: "JudgedFigures", *, measured: bool) -> str:
     outcomes: Mapping[str, Any] = figures.outcomes
     ties = ", ".join(f"{count:,} {why}" for why, count in outcomes.items() if why not in ("won", "lost"))
-    return f"Won {outcomes.get('won', 0):,}, lost {outcomes.get('lost', 0):,}, tied {ties or 'none'}"
+    won, lost = ("Right in both orders", "wrong in both") if measured else ("Won", "lost")
+    return f"{won}: {outcomes.get('won', 0):,}, {lost}: {outcomes.get('lost', 0):,}, tied: {ties or 'none'}"
 
 
 def _biases(figures: "JudgedFigures") -> list[str]:

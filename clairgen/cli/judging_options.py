@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clairgen.cli.evaluation_options import evaluated_models
+from clairgen.cli.evaluation_options import EvaluatedModels, evaluated_models
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 
@@ -58,18 +58,21 @@ def named_judge(
 
 @dataclass(frozen=True, slots=True)
 class ComparedModels:
-    """What is compared by whom: a model or its recorded answers, the opponent of a configuration if it has one, the judge."""
+    """What is compared by whom: recorded answers, or else a model that is asked; the judge; the opponent of a configuration."""
 
-    model: "Role | RecordedOutputs"
+    recorded: "RecordedOutputs | None"
+    asked: EvaluatedModels | None
     judge: Role
     opponent: Role | None = None
     seed: int = 0
     configured_usd: float | None = None
 
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.model.model
+    def model(self, asked: EvaluatedModels | None) -> "Role | RecordedOutputs":
+        """The recorded answers, or the target of `asked`."""
+        if self.recorded is not None:
+            return self.recorded
+        assert asked is not None  # noqa: S101 - one of both is there
+        return asked.roles["target"]
 
 
 def compared_models(
@@ -91,14 +94,18 @@ def compared_models(
     of_judge = named_judge(loaded, *judge)
     seed, usd = (loaded.seed, loaded.budget_usd) if loaded is not None else (0, None)
     opponent = loaded.models.get(OPPONENT) if loaded is not None else None
+    checkpoints = target.get("checkpoints")
     if answers is not None:
-        if model is not None or endpoint is not None:
-            raise ConfigError("--answers gives recorded answers in place of a model; leave --model and --endpoint out")
-        return ComparedModels(read_outputs(answers), of_judge, opponent, seed, usd)
-    if endpoint is None and (loaded is None or "target" not in loaded.models):
+        if model is not None or endpoint is not None or checkpoints is not None:
+            raise ConfigError(
+                "--answers gives recorded answers in place of a model; leave --model, --endpoint and --checkpoints out"
+            )
+        return ComparedModels(read_outputs(answers), None, of_judge, opponent, seed, usd)
+    if endpoint is None and checkpoints is None and (loaded is None or "target" not in loaded.models):
         raise ConfigError(
             "name what is evaluated: --answers FILE with recorded answers, --endpoint URL and --model NAME, or models.target in "
             "--config"
         )
-    asked = evaluated_models(None if endpoint is not None else config, model, endpoint, **target)
-    return ComparedModels(asked.roles["target"], of_judge, opponent, seed, usd)
+    has_target = loaded is not None and "target" in loaded.models
+    asked = evaluated_models(config if endpoint is None and has_target else None, model, endpoint, **target)
+    return ComparedModels(None, asked, of_judge, opponent, seed, usd)

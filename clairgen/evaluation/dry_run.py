@@ -9,8 +9,9 @@ from pathlib import Path
 from clairgen.config.prices import check_budget
 from clairgen.config.role import Role
 from clairgen.errors import RequestFailedError
-from clairgen.evaluation.evaluate import EvaluateOptions, Evaluation, EvaluationAsk, evaluated_roles, numbered_items
+from clairgen.evaluation.evaluate import EvaluationAsk
 from clairgen.evaluation.evaluator import Item
+from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation, evaluated_roles, numbered_items
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import limit_of_run
 from clairgen.pipeline.estimate import CHARACTERS_PER_TOKEN, RoleEstimate, guessed_answer, role_estimate

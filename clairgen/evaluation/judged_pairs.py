@@ -12,9 +12,9 @@ from typing import Any, Final
 from clairgen.config.models import RecipeChoice
 from clairgen.config.role import Role
 from clairgen.errors import InputError
-from clairgen.evaluation.evaluate import Evaluation
 from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
 from clairgen.evaluation.labelled_pairs import LabelledPairs
+from clairgen.evaluation.planned_evaluation import Evaluation
 from clairgen.evaluation.recorded_outputs import PromptRow, RecordedOutputs
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION

@@ -74,7 +74,7 @@ async def test_a_model_against_another_prints_raw_and_controlled_figures(tmp_pat
     assert "ours: pairwise on prompts.jsonl" in done.out
     assert "Judged by judge-model, shown both orders, against theirs" in done.out
     assert "Not counted: 1 unreadable: no-verdict" in done.out
-    assert "Won 25, lost 14, tied none" in done.out
+    assert "Won: 25, lost: 14, tied: none" in done.out
     assert "ength-controlled win rate: " in done.out
     assert "First position chosen: 50.0%" in done.out
     content = json.loads(again.out)

@@ -19,9 +19,11 @@ NOT_COMMANDS = {
     "output",
     "display",
     "signals",
+    "checkpoints",
     "evaluation_options",
     "judged_sentences",
     "judging_options",
+    "evaluation_runs",
     "estimate_table",
 }
 
