@@ -20,9 +20,16 @@ def pair_sentences(result: "EvaluationResult") -> list[str]:
     figures = JudgedFigures(result)
     measured = result.record.kind == "judge"
     sentences = [_judge(figures, measured=measured)]
+    if len(figures.served) > 1:
+        named = ", ".join(f"{plain_line(name)} on {count:,}" for name, count in figures.served.items())
+        sentences.append(f"The judge's server named more than one snapshot, which may judge differently: {named}")
     if not figures.preferred.n:
         return sentences
-    sentences += [_controlled(figures, measured=measured), *_lengths(figures, measured=measured), _outcomes(figures, measured=measured)]
+    sentences += [
+        _controlled(figures, measured=measured),
+        *_lengths(figures, measured=measured),
+        _outcomes(figures, measured=measured),
+    ]
     sentences += _biases(figures)
     if (every := figures.every_pair_right) is not None:
         sentences.append(f"Better than each of its row's worse answers, in both orders: {every.words}")
@@ -42,6 +49,9 @@ def _judge(figures: "JudgedFigures", *, measured: bool) -> str:
     facts = figures.judge
     known = [plain_line(str(facts["model"]))]
     known += [f"revision {plain_line(str(facts['revision']))[:12]}"] if facts.get("revision") else []
+    served = [plain_line(name) for name in figures.served]
+    if len(served) == 1 and served != [str(facts["model"])]:
+        known.append(f"served as {served[0]}")
     who = "Judge" if measured else "Judged by"
     against = figures.result.record.settings.get("subject", {}).get("opponent")
     versus = f", against {plain_line(str(against))}" if against else ""

@@ -147,13 +147,18 @@ class JudgedFigures:
         found: Mapping[str, Any] = self.result.record.settings["models"]["judge"]
         return found
 
+    @property
+    def served(self) -> Mapping[str, int]:
+        """What the judge's server called it, with its fingerprint if it has one, by number of items; empty if it said nothing."""
+        return Counter(name for item in self.result.items for name in item.detail.get("served", ()))
+
     def to_json(self) -> dict[str, Any]:
         """The figures as an object, beside those of the result."""
         shares = ("near", "where_longer", "where_shorter", "longer_preferred", "first_position", "flipped")
         every = self.every_pair_right
         return {
             **self.result.to_json(),
-            "judge": dict(self.judge),
+            "judge": dict(self.judge) | {"served": dict(self.served)},
             "length_controlled": self.controlled.to_json(),
             "outcomes": dict(self.outcomes),
             "verdicts": dict(self.verdicts),

@@ -20,7 +20,7 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
-from clairgen.records import Answer, Judgement, ParseStatus, Task
+from clairgen.records import Answer, Completion, Judgement, Message, ParseStatus, Task
 from clairgen.tasks import task_id_of
 from clairgen.templates import Template, load_template, transcript
 
@@ -79,8 +79,9 @@ class PairsEvaluator:
         }
         if answer.text.strip() == opponent.text.strip():
             return Scored(0.5, reason=SAME_TEXT, detail=detail)
-        task = Task(item.id, item.messages)
-        outcome = await judged(task, self.kind, (answer, opponent), ask, self._context)
+        noting = _NotingAsk(ask)
+        outcome = await judged(Task(item.id, item.messages), self.kind, (answer, opponent), noting, self._context)
+        detail["served"] = noting.served
         detail["verdicts"] = [
             {
                 "first": "answer" if one.shown_first == 1 else "opponent",
@@ -95,6 +96,24 @@ class PairsEvaluator:
         if recorded is not None:
             return Answer(recorded, "stop", key="", model="recorded")
         return answer_of(await ask(role, item.messages, sample=item.sample))
+
+
+class _NotingAsk:
+    """An `Ask` that notes what the servers called the models that answered, each model and fingerprint once."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.served: list[str] = []
+
+    async def __call__(
+        self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
+    ) -> Completion:
+        """See `clairgen.recipes.recipe.Ask`."""
+        completion = await self._ask(role, messages, sample=sample, template=template)
+        names = [name for name in (completion.served_model, completion.system_fingerprint) if name is not None]
+        if names and " ".join(names) not in self.served:
+            self.served.append(" ".join(names))
+        return completion
 
 
 def comparison(

@@ -15,6 +15,7 @@ from clairgen.evaluation.judged_pairs import Opponent, comparison, given_difficu
 from clairgen.evaluation.labelled_pairs import read_labelled_pairs
 from clairgen.evaluation.recorded_outputs import read_outputs, read_prompts
 from clairgen.evaluation.results import compared
+from clairgen.store import RunDirectory, reading
 from tests.judges import JUDGE, Rule, likes_the_first_position, playing, shown
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -163,6 +164,22 @@ async def test_two_models_recorded_answers_are_compared_pair_by_pair(tmp_path: P
             results.append((await evaluate(evaluation, tmp_path / "run")).result)
     difference = compared(*results).overall
     assert (difference.mean, difference.n) == (0.5, 12)
+
+
+async def test_what_the_judges_server_calls_its_snapshot_is_kept(tmp_path: Path) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        content = json.loads(said("[1]").body) | {"model": "judge-0125", "system_fingerprint": "fp_7"}
+        return Reply(json.dumps(content).encode(), headers={"content-type": "application/json"})
+
+    labelled = read_labelled_pairs(written(tmp_path / "labelled.jsonl", rewardbench(2)))
+    async with ScriptedEndpoint(script) as endpoint:
+        evaluation = judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="labelled.jsonl")
+        result = (await evaluate(evaluation, tmp_path / "run")).result
+    async with reading(RunDirectory(tmp_path / "run")) as store:
+        completion = await store.completions.find(result.items[0].requests[0][1])
+    assert completion is not None
+    assert (completion.served_model, completion.system_fingerprint) == ("judge-0125", "fp_7")
+    assert JudgedFigures(result).served == {"judge-0125 fp_7": 6}
 
 
 def rewardbench(count: int) -> list[Row]:
