@@ -35,7 +35,10 @@ def evaluate_show_command(
     """
     from clairgen.evaluation.judged_figures import result_json
     from clairgen.evaluation.results import load_results, named_result
+    from clairgen.installed import require_results_extra
 
+    if html is not None:
+        require_results_extra()
     results = run_coroutine(load_results(run))
     if label is not None:
         results = [named_result(results, label, run)]
