@@ -15,7 +15,6 @@ from rich.table import Table
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.evaluation_options import EvaluatedModels
-from clairgen.cli.judged_sentences import pair_sentences
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.errors import ConfigError
@@ -147,6 +146,7 @@ def share_cells(share: "Share") -> Sequence[str]:
 def remarks(result: "EvaluationResult") -> list[str]:
     """What a reader has to know besides the shares: items without a score, answers in which nothing could be read."""
     from clairgen.evaluation.judged_pairs import PAIR_KINDS
+    from clairgen.evaluation.judged_sentences import pair_sentences
 
     sentences = []
     for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
@@ -156,7 +156,7 @@ def remarks(result: "EvaluationResult") -> list[str]:
             f"Not counted: {count:,} {status}: {plain_line(why)}{f': {shortened(said, 120)}' if said else ''}"
         )
     if result.record.kind in PAIR_KINDS:
-        return [*sentences, *pair_sentences(result)]
+        return [*sentences, *map(plain_line, pair_sentences(result))]
     if result.noted:
         reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
         sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")

@@ -59,7 +59,8 @@ def instructions(tmp_path: Path) -> Path:
 def config(tmp_path: Path, url: str, *roles: str) -> Path:
     models = {"target": "ours", "opponent": "theirs", "judge": JUDGE, "judge-2": "second-judge"}
     lines = [
-        f"  {role}: {{model: {models[role]}, endpoints: ['{url}'], temperature: 0, max_tokens: 50}}" for role in roles
+        f"  {role}: {{model: {models[role]}, endpoints: ['{url}'], temperature: 0, max_tokens: 50, concurrency: 4}}"
+        for role in roles
     ]
     path = tmp_path / "models.yaml"
     path.write_text("\n".join(["models:", *lines]) + "\n")
@@ -187,7 +188,13 @@ async def test_a_judge_is_measured_and_two_judges_stand_in_one_table_as_what_is_
     assert "Right where the better answer is longer: none (n 0); where it is shorter: 63.2%" in done.out
     assert "so the judge leans to the first position" in second.out
     assert "The order decided: 100.0% " in second.out
-    table = await clairgen("evaluate", "show", run)
+    page = tmp_path / "page.html"
+    table = await clairgen("evaluate", "show", run, "--html", page)
+    html = page.read_text()
+    assert "1 tied: tie-between-orders" not in html
+    assert "20 tied: tie-between-orders" in html
+    assert "<li>Judge judge-model, shown both orders" in html
+    assert "Shown the better one first (ok):" in html
     assert table.out.count("judge on labelled.jsonl") == 1
     compared = await clairgen("evaluate", "compare", run, JUDGE, "second-judge")
     assert compared.code == 0

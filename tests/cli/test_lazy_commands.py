@@ -21,7 +21,6 @@ NOT_COMMANDS = {
     "signals",
     "checkpoints",
     "evaluation_options",
-    "judged_sentences",
     "judging_options",
     "evaluation_runs",
     "estimate_table",

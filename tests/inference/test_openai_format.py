@@ -47,7 +47,7 @@ def test_answer_without_usage_id_or_finish_reason_is_good() -> None:
 
 
 def test_the_servers_names_of_model_and_version_are_kept_as_names() -> None:
-    content = {
+    content: dict[str, object] = {
         "choices": [{"message": {"content": "x"}}],
         "model": " gpt-4-0125-preview ",
         "system_fingerprint": "fp_1",
