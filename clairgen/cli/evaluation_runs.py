@@ -143,8 +143,11 @@ def share_cells(share: "Share") -> Sequence[str]:
     return (f"{share.n:,}", f"{100 * share.mean:.1f}%", f"{100 * share.low:.1f}-{100 * share.high:.1f}")
 
 
-def remarks(result: "EvaluationResult") -> list[str]:
-    """What a reader has to know besides the shares: items without a score, answers in which nothing could be read."""
+def remarks(result: "EvaluationResult", *, brief: bool = False) -> list[str]:
+    """What a reader has to know besides the shares: items without a score, answers in which nothing could be read.
+
+    `brief` is for a table of several evaluations.
+    """
     from clairgen.evaluation.judged_pairs import PAIR_KINDS
     from clairgen.evaluation.judged_sentences import pair_sentences
 
@@ -156,7 +159,7 @@ def remarks(result: "EvaluationResult") -> list[str]:
             f"Not counted: {count:,} {status}: {plain_line(why)}{f': {shortened(said, 120)}' if said else ''}"
         )
     if result.record.kind in PAIR_KINDS:
-        return [*sentences, *map(plain_line, pair_sentences(result))]
+        return [*sentences, *map(plain_line, pair_sentences(result, brief=brief))]
     if result.noted:
         reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
         sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")

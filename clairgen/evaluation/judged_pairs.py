@@ -127,12 +127,13 @@ def comparison(
     data: str,
     seed: int = 0,
     difficulties: Sequence[float] | None = None,
+    template: str = _JUDGE,
 ) -> Evaluation:
-    """A model, or its recorded answers, against an opponent over prompts, by one judge.
+    """A model, or its recorded answers, against an opponent over prompts, by one judge, whose prompt is `template`.
 
-    Raises InputError for a prompt that has no recorded answer.
+    Raises InputError for a prompt that has no recorded answer, ConfigError for a template that does not fit.
     """
-    template = load_template(_JUDGE, JUDGE_SLOTS)
+    prompt_of_judge = load_template(template, JUDGE_SLOTS)
     ids = _item_ids([prompt.task.id for prompt in prompts])
     items = [
         Item(
@@ -159,13 +160,18 @@ def comparison(
         roles["opponent"] = opponent.role
     subject["opponent"] = opponent.name
     asked = [name for name in ("target", "opponent") if name in roles]
-    evaluator = PairsEvaluator(kind, template, asked, answers)
-    return Evaluation(evaluator, items, roles, label, data, seed, (template,), subject)
+    evaluator = PairsEvaluator(kind, prompt_of_judge, asked, answers)
+    return Evaluation(evaluator, items, roles, label, data, seed, (prompt_of_judge,), subject)
 
 
-def judge_evaluation(labelled: LabelledPairs, judge: Role, *, label: str, data: str, seed: int = 0) -> Evaluation:
-    """A judge on labelled pairs: the score of an item is how much of its two verdicts is right."""
-    template = load_template(_JUDGE, JUDGE_SLOTS)
+def judge_evaluation(
+    labelled: LabelledPairs, judge: Role, *, label: str, data: str, seed: int = 0, template: str = _JUDGE
+) -> Evaluation:
+    """A judge on labelled pairs, asked by `template`: the score of an item is how much of its two verdicts is right.
+
+    Raises ConfigError for a template that does not fit.
+    """
+    prompt_of_judge = load_template(template, JUDGE_SLOTS)
     ids = _item_ids([pair.row for pair in labelled.pairs])
     items = [
         Item(
@@ -178,8 +184,8 @@ def judge_evaluation(labelled: LabelledPairs, judge: Role, *, label: str, data: 
         for name, pair in zip(ids, labelled.pairs, strict=True)
     ]
     left_out = {reason.value: count for reason, count in sorted(labelled.left_out.items())}
-    evaluator = PairsEvaluator("judge", template)
-    return Evaluation(evaluator, items, {_JUDGE: judge}, label, data, seed, (template,), {"left out": left_out})
+    evaluator = PairsEvaluator("judge", prompt_of_judge)
+    return Evaluation(evaluator, items, {_JUDGE: judge}, label, data, seed, (prompt_of_judge,), {"left out": left_out})
 
 
 def given_difficulties(prompts: Sequence[PromptRow], column: str = "instruction_difficulty") -> list[float] | None:

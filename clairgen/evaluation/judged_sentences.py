@@ -14,18 +14,20 @@ _SIDES: Final[Mapping[str, str]] = {"answer": "model's answers", "opponent": "op
 _LONGEST_REVISION: Final = 19  # of the hash of a file's weights, with its name
 
 
-def pair_sentences(result: EvaluationResult) -> list[str]:
-    """What a reader has to know of verdicts on pairs besides the shares."""
+def pair_sentences(result: EvaluationResult, *, brief: bool = False) -> list[str]:
+    """What a reader has to know of verdicts on pairs besides the shares; `brief` is only what belongs beside them in a table."""
     figures = JudgedFigures(result)
     measured = result.record.kind == "judge"
-    sentences = [_judge(figures, measured=measured)]
+    sentences = [] if brief else [_judge(figures, measured=measured)]
     if len(figures.served) > 1:
         named = ", ".join(f"{name} on {count:,}" for name, count in figures.served.items())
         sentences.append(f"The judge's server named more than one snapshot, which may judge differently: {named}")
     if not figures.preferred.n:
         return sentences
+    sentences.append(_controlled(figures, measured=measured))
+    if brief:
+        return sentences
     sentences += [
-        _controlled(figures, measured=measured),
         *_lengths(figures, measured=measured),
         _outcomes(figures, measured=measured),
     ]

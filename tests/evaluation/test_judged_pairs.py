@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clairgen.config.role import Role
-from clairgen.errors import InputError
+from clairgen.errors import ConfigError, InputError
 from clairgen.evaluation.evaluate import EvaluationSummary, evaluate
 from clairgen.evaluation.judged_figures import JudgedFigures
 from clairgen.evaluation.judged_pairs import Opponent, comparison, given_difficulties, judge_evaluation
@@ -218,6 +218,22 @@ async def test_a_judge_that_only_measures_lengths_is_right_only_where_the_better
     assert (figures.longer_preferred.mean, figures.longer_preferred.n) == (1.0, 60)
     assert figures.controlled.problem is not None
     assert figures.every_pair_right is not None and figures.every_pair_right.mean == 0.5
+
+
+async def test_another_prompt_of_the_judge_is_another_evaluation(tmp_path: Path) -> None:
+    labelled = read_labelled_pairs(written(tmp_path / "labelled.jsonl", rewardbench(2)))
+    own = tmp_path / "own.txt"
+    own.write_text("{{task}}: {{student_solution_1}} or {{student_solution_2}}?")
+    ids = []
+    async with ScriptedEndpoint(lambda _: said("[1]")) as endpoint:
+        for template in ("judge", str(own)):
+            evaluation = judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="l", template=template)
+            ids.append((await evaluate(evaluation, tmp_path / "run")).result.record.id)
+        assert endpoint.asked[-1]["messages"][-1]["content"].endswith("?")
+    assert ids[0] != ids[1]
+    own.write_text("{{task}}")
+    with pytest.raises(ConfigError, match="must have exactly the slots"):
+        judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="l", template=str(own))
 
 
 async def test_rows_without_a_better_answer_are_kept_in_the_evaluation_by_name(tmp_path: Path) -> None:
