@@ -99,20 +99,20 @@ class PairsEvaluator:
 
 
 class _NotingAsk:
-    """An `Ask` that notes what the servers called the models that answered, each model and fingerprint once."""
+    """An `Ask` that notes what the servers called the models that answered: name and fingerprint, each two once."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.served: list[str] = []
+        self.served: list[list[str]] = []
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
         completion = await self._ask(role, messages, sample=sample, template=template)
-        names = [name for name in (completion.served_model, completion.system_fingerprint) if name is not None]
-        if names and " ".join(names) not in self.served:
-            self.served.append(" ".join(names))
+        names = [completion.served_model or "", completion.system_fingerprint or ""]
+        if any(names) and names not in self.served:
+            self.served.append(names)
         return completion
 
 
