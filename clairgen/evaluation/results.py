@@ -139,6 +139,10 @@ class Comparison:
     only_a: int
     only_b: int
 
+    def __repr__(self) -> str:
+        found = self.overall
+        return one_line_repr(self, f"{self.b.record.label} against {self.a.record.label}", found.words)
+
     def to_json(self) -> dict[str, Any]:
         """The comparison as an object; `changed` are the ids of the items."""
         return {
