@@ -14,8 +14,15 @@ from clairgen.keys import canonical_json
 from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory, Store, reading
 from clairgen.wording import counted, one_line_repr
 
-MEASURES: Final[Mapping[str, str]] = {"questions": "right"}
+MEASURES: Final[Mapping[str, str]] = {
+    "questions": "right",
+    "pairwise": "win rate",
+    "alpaca": "win rate",
+    "judge": "accuracy",
+}
 """What the mean score of an evaluation is called in tables, by kind; `score` where it is not here."""
+_EVALUATED: Final[Mapping[str, str]] = {"judge": "judge"}
+"""The role of the model that is evaluated, by kind; `target` where it is not here."""
 _SHORTEST_ID = 4
 
 
@@ -80,13 +87,22 @@ class EvaluationResult:
     @property
     def other_models(self) -> Mapping[str, Mapping[str, Any]]:
         """What is known of the models that scores rest on besides the one that is evaluated, by role: judges, an opponent."""
-        return {role: facts for role, facts in self.record.settings["models"].items() if role != "target"}
+        evaluated = _EVALUATED.get(self.record.kind, "target")
+        return {role: facts for role, facts in self.record.settings["models"].items() if role != evaluated}
+
+    @cached_property
+    def judge_snapshots(self) -> Sequence[str]:
+        """The names that servers gave the judge in their answers; one configured name may stand for several snapshots."""
+        if _EVALUATED.get(self.record.kind) == "judge":
+            return []
+        return sorted({names[0] for item in self.items for names in item.detail.get("served", ()) if names[0]})
 
     @property
     def comparable(self) -> str:
-        """Equal for evaluations whose scores may stand in one column: one kind, the same items, rules and judges."""
+        """Equal for evaluations whose scores may stand in one column: one kind, the same items, rules, judges and snapshots."""
         settings = self.record.settings
-        return canonical_json([self.record.kind, settings["data"], settings["rules"], self.other_models])
+        facts = [self.record.kind, settings["data"], settings["rules"], self.other_models, self.judge_snapshots]
+        return canonical_json(facts)
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object, without the items."""
@@ -155,6 +171,12 @@ def compared(a: EvaluationResult, b: EvaluationResult) -> Comparison:
         raise InputError(
             f"{a.record.label} and {b.record.label} were not scored by the same judge, so their scores are not compared; "
             "evaluate both with one judge"
+        )
+    if a.judge_snapshots != b.judge_snapshots:
+        served = [", ".join(one.judge_snapshots) or "no snapshot" for one in (a, b)]
+        raise InputError(
+            f"{a.record.label} and {b.record.label} were judged under one name by other snapshots ({served[0]}; {served[1]}), so "
+            "their scores are not compared; evaluate both in a new directory with one snapshot"
         )
     scored_a = {item.item_id: item for item in a.items if item.score is not None}
     scored_b = {item.item_id: item for item in b.items if item.score is not None}
