@@ -16,6 +16,7 @@ from types import FrameType
 
 import pytest
 
+from clairgen.evaluation.mixeval_judge import parse_choice, parse_grade
 from clairgen.filters.filter import Candidate, Check
 from clairgen.filters.language import changes_language
 from clairgen.filters.lost_answer import loses_answer
@@ -119,6 +120,7 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
         ("", "answer: 1", "[1]"),
         ("solution ", "the "),
     ),
+    "parse_grade": (lambda text: (parse_grade(text), parse_choice(text)), ("", "[["), ("[[1", "[[1.", "[A]", "[[A")),
     "is_verdict_line": (is_verdict_line, ("", "> ", "answer:"), ()),
     "without_thinking": (
         lambda text: without_thinking(text, text),
