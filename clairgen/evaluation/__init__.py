@@ -1,1 +1,1 @@
-"""Evaluation: models answer questions whose answers can be scored, over the durable completions of a run directory."""
+"""Evaluation of models: items are scored by evaluators over durable completions, and every figure has an interval."""

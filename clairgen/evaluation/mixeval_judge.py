@@ -1,7 +1,7 @@
 """How the replies of MixEval's judges are read: a grade such as `[[0.4]]`, or the letter of an option such as `[[B]]`.
 
 The rules are upstream's (mix_eval/utils/metric_utils.py at 7c52b41): the first value in double brackets counts, else the first in
-single ones. Where upstream finds none it asks again, up to ten times, and then draws a grade or an option at random, and a number
+single ones. Where upstream finds none it asks up to ten times, and then draws a grade or an option at random, and a number
 with zeros before it ends it with an error. Here such a reply is unreadable, and says why.
 """
 

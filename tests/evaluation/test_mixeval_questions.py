@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -109,9 +108,9 @@ def test_only_reckoning_and_reasoning_need_steps(tmp_path: Path) -> None:
         ("a text", "it is not a JSON object"),
     ],
 )
-def test_a_row_that_is_no_question_is_refused(tmp_path: Path, row: Any, says: str) -> None:
+def test_a_row_that_is_no_question_is_refused(tmp_path: Path, row: object, says: str) -> None:
     path = written(tmp_path, "questions.json", {"a": row})
-    with pytest.raises(InputError, match="questions.json question 'a'") as refused:
+    with pytest.raises(InputError, match=r"questions\.json question 'a'") as refused:
         read_questions([path])
     assert says in str(refused.value)
 
