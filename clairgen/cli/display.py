@@ -142,7 +142,7 @@ def _figures(role: RoleCounters, seconds: float) -> list[str]:
 
 
 def _pairs(counters: Counters) -> str:
-    return f"{counters.done:,} of {counted(counters.pairs_to_make, 'pair')}, {sum(counters.failed.values()):,} failed"
+    return f"{counters.done:,} of {counted(counters.pairs_to_make, counters.noun)}, {sum(counters.failed.values()):,} failed"
 
 
 def _money(counters: Counters) -> str:
