@@ -1,7 +1,7 @@
 """The best of several checkpoints, and how much of its lead is due to choosing it on the questions that it is reported on.
 
-The paper reports the maximum and the mean (standard deviation) over 18 checkpoints, chosen and reported on the same questions. The
-maximum of noisy scores is too high on average even where all checkpoints are equally good. So the questions are split into
+The paper reports the maximum and the mean (standard deviation) over 18 checkpoints, chosen and reported on the same questions.
+The maximum of noisy scores is too high on average even where all checkpoints are equally good. So the questions are split into
 halves at random: the checkpoint that is best on one half is scored on the other, and the other way round. The mean over both
 is a score of questions that had no part in the choice; it is averaged over many halvings.
 """

@@ -1,4 +1,4 @@
-"""The result files of lm-evaluation-harness (0.4) and of Inspect (log format version 2), read as figures with scores by question."""
+"""The result files of lm-evaluation-harness (0.4) and of Inspect (logs of version 2), read as figures with scores by question."""
 
 import json
 import math

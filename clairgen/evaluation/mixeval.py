@@ -1,7 +1,7 @@
 """MixEval-Hard: a model answers the questions, and a judge grades free-form answers or reads which option was chosen.
 
-The protocol is that of Ni et al. (2024), which the paper follows: no system message of our own, the judge sees the question without
-its context, and the score is the mean over all rows. The prompts are our own (`prompts/mixeval`), so a score is to be compared with
+The protocol is that of Ni et al. (2024), which the paper follows: no system message, the judge sees the question without its
+context, and the score is the mean over all rows. The prompts are our own (`prompts/mixeval`), so a score is to be compared with
 published ones only where the user's own templates hold the texts that those were made with.
 """
 
@@ -12,7 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
+from clairgen.evaluation.evaluate import Evaluation
 from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
 from clairgen.evaluation.mixeval_judge import MIXEVAL_RULES_VERSION, Choice, Grade, parse_choice, parse_grade
 from clairgen.evaluation.mixeval_questions import Question, Split, letter
@@ -54,6 +56,27 @@ def mixeval_templates(folder: Path | None = None) -> dict[str, Template]:
             text = resources.files("clairgen.prompts").joinpath("mixeval", f"{name}.txt").read_text(encoding="utf-8")
             templates[name] = Template(f"mixeval/{name}", text)
     return templates
+
+
+def mixeval_evaluation(
+    questions: Sequence[Question],
+    roles: Mapping[str, Role],
+    *,
+    label: str,
+    data: str = "questions",
+    templates: Mapping[str, Template] | None = None,
+    attempts: int = JUDGE_ATTEMPTS,
+    seed: int = 0,
+) -> Evaluation:
+    """The evaluation of `roles["target"]` on questions, with `roles["judge"]` as the judge of its answers.
+
+    A judge at temperature 0 would repeat an unreadable reply, so it is asked once.
+    """
+    templates = templates or mixeval_templates()
+    judge = roles.get("judge")
+    evaluator = MixEvalHard(templates, 1 if judge is not None and judge.temperature == 0 else attempts)
+    items = mixeval_items(questions, templates)
+    return Evaluation(evaluator, items, roles, label, data, seed, list(templates.values()))
 
 
 def mixeval_items(questions: Sequence[Question], templates: Mapping[str, Template]) -> list[Item]:
@@ -103,7 +126,9 @@ class MixEvalHard:
         return {
             "version": MIXEVAL_RULES_VERSION,
             "attempts": self.attempts,
-            "judge_templates": {name: self.templates[name].content_hash for name in _SLOTS if name.startswith("judge-")},
+            "judge_templates": {
+                name: self.templates[name].content_hash for name in _SLOTS if name.startswith("judge-")
+            },
         }
 
     @property
@@ -135,7 +160,7 @@ def _scored(found: Grade | Choice, reference: Mapping[str, Any], detail: dict[st
     reason = SEVERAL_VALUES if found.several else None
     if isinstance(found, Grade):
         return Scored(found.value, reason=reason, detail=detail)
-    if found.letter not in map(letter, range(options)):
+    if found.letter not in [letter(position) for position in range(options)]:
         reason = NO_SUCH_OPTION
     is_right = found.letter == letter(reference["right"])
     return Scored(float(is_right), reason=reason, detail=detail | {"letter": found.letter})
