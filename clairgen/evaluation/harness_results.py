@@ -75,8 +75,8 @@ def inspect_figures(folder: Path) -> list[Figure]:
     path = _newest(folder, "*.json")
     content = _json(path)
     if content.get("status") != "success":
-        why = (content.get("error") or {}).get("message", "")
-        raise InputError(f"the log {path} is of an evaluation that ended with {content.get('status')!r} {why}".strip())
+        why = " ".join(str((content.get("error") or {}).get("message", "it gives no reason")).split())
+        raise InputError(f"the log {path} is of an evaluation that ended with {content.get('status')!r}: {why[:400]}")
     about, results = _mapping(content, "eval"), _mapping(content, "results")
     asked = [[str(one.get("id")), one.get("input"), one.get("target")] for one in content.get("samples") or ()]
     found: list[Figure] = []
