@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
-from clairgen.evaluation.evaluate import Evaluation
+from clairgen.evaluation.planned_evaluation import Evaluation
 from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
 from clairgen.evaluation.mixeval_judge import MIXEVAL_RULES_VERSION, Choice, Grade, parse_choice, parse_grade
 from clairgen.evaluation.mixeval_questions import Question, Split, letter
@@ -26,8 +26,6 @@ JUDGE_ATTEMPTS: Final = 3
 """How often a judge is asked before its reply counts as unreadable; upstream asks ten times."""
 NO_SUCH_OPTION: Final = "no-such-option"
 """The reason of a score of zero for an answer in which the judge reads no option of the question."""
-SEVERAL_VALUES: Final = "several-values"
-"""The reason of a score that is the first of several different ones in the judge's reply."""
 _SLOTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "free-form": frozenset({"question"}),
@@ -137,12 +135,17 @@ class MixEvalHard:
         return ("target", "judge")
 
     async def score(self, item: Item, ask: Ask) -> Scored:
-        """See `Evaluator`; the detail says how often the judge was asked, what it found and whether the answer was cut off."""
+        """See `Evaluator`.
+
+        The detail says whether the answer was cut off, how often the judge was asked, the letter that it read, and whether its
+        reply has `several` values, of which the first counts, as upstream.
+        """
         split, reference = split_of(item.id), item.reference
         answer = await ask("target", item.messages)
         template = self.templates[f"judge-{split}"]
         prompt = template.fill(question=reference["question"], answer=answer.text, **_shown(split, reference))
-        detail: dict[str, Any] = {"cut_off": finish_kind(answer.finish_reason) is FinishKind.LENGTH}
+        is_cut_off = finish_kind(answer.finish_reason) is FinishKind.LENGTH
+        detail: dict[str, Any] = {"cut_off": is_cut_off, "reference": _right_answers(split, reference)}
         found: Grade | Choice
         for attempt in range(self.attempts):
             reply = await ask("judge", as_user(prompt), sample=attempt, template=template)
@@ -157,12 +160,12 @@ def _scored(found: Grade | Choice, reference: Mapping[str, Any], detail: dict[st
     options = len(reference["options"])
     if found.unreadable is not None:
         return Scored(None, ItemStatus.UNREADABLE, found.unreadable.value, detail | {"options": options})
-    reason = SEVERAL_VALUES if found.several else None
+    detail |= {"several": found.several}
     if isinstance(found, Grade):
-        return Scored(found.value, reason=reason, detail=detail)
-    if found.letter not in [letter(position) for position in range(options)]:
-        reason = NO_SUCH_OPTION
+        return Scored(found.value, detail=detail)
+    is_option = found.letter in [letter(position) for position in range(options)]
     is_right = found.letter == letter(reference["right"])
+    reason = None if is_option else NO_SUCH_OPTION
     return Scored(float(is_right), reason=reason, detail=detail | {"letter": found.letter})
 
 
@@ -170,6 +173,13 @@ def _prompt(question: Question, templates: Mapping[str, Template]) -> str:
     if question.split is Split.MULTIPLE_CHOICE:
         return templates["multiple-choice"].fill(question=question.text, options=question.lettered_options)
     return templates["free-form-steps" if question.needs_steps else "free-form"].fill(question=question.text)
+
+
+def _right_answers(split: Split, reference: Mapping[str, Any]) -> list[str]:
+    if split is Split.FREE_FORM:
+        return list(reference["targets"])
+    right: int = reference["right"]
+    return [f"{letter(right)}. {reference['options'][right]}"]
 
 
 def _shown(split: Split, reference: Mapping[str, Any]) -> dict[str, str]:

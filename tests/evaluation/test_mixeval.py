@@ -8,10 +8,11 @@ import pytest
 
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
-from clairgen.evaluation.evaluate import EvaluateOptions, EvaluationSummary, evaluate
+from clairgen.evaluation.evaluate import EvaluationSummary, evaluate
 from clairgen.evaluation.mixeval import mixeval_evaluation, mixeval_templates
 from clairgen.evaluation.mixeval_questions import Question, Split
 from clairgen.evaluation.mixeval_table import mixeval_table
+from clairgen.evaluation.planned_evaluation import EvaluateOptions
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
 SPIDER = Question(
@@ -108,21 +109,22 @@ async def test_an_unreadable_reply_is_asked_for_again_unless_it_would_be_the_sam
 
 
 @pytest.mark.parametrize(
-    ("question", "reply", "score", "reason"),
+    ("question", "reply", "score", "reason", "several"),
     [
-        (COLOR, "[[A]]", 0.0, None),
-        (COLOR, "[[X]]", 0.0, "no-such-option"),
-        (COLOR, "[[C]]", 0.0, "no-such-option"),
-        (COLOR, "[[B]] and [[A]]", 1.0, "several-values"),
-        (RIVER, "[[0.2]] or [[0.4]]", 0.2, "several-values"),
+        (COLOR, "[[A]]", 0.0, None, False),
+        (COLOR, "[[X]]", 0.0, "no-such-option", False),
+        (COLOR, "[[C]]", 0.0, "no-such-option", False),
+        (COLOR, "[[B]] and [[A]]", 1.0, None, True),
+        (RIVER, "[[0.2]] or [[0.4]]", 0.2, None, True),
     ],
 )
 async def test_doubtful_replies_are_scored_as_upstream_scores_them_and_counted(
-    tmp_path: Path, question: Question, reply: str, score: float, reason: str | None
+    tmp_path: Path, question: Question, reply: str, score: float, reason: str | None, several: bool
 ) -> None:
     async with ScriptedEndpoint(replies({question.prompt: reply})) as endpoint:
         result = (await evaluated(endpoint.url, tmp_path, [question])).result
     assert (result.overall.mean, result.noted) == (score, {reason: 1} if reason else {})
+    assert result.items[0].detail["several"] is several
 
 
 async def test_the_table_says_what_is_left_open(tmp_path: Path) -> None:

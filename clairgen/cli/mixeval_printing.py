@@ -1,0 +1,103 @@
+"""What is printed of MixEval-Hard: its table, what is left open, and the best of several checkpoints with its selection bias."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from clairgen.reporting.sanitize import plain_line, safe_line
+from clairgen.wording import counted
+
+if TYPE_CHECKING:
+    from clairgen.evaluation.best_checkpoint import BestCheckpoint
+    from clairgen.evaluation.mixeval_table import MixEvalRow
+    from clairgen.evaluation.results import EvaluationResult
+
+
+def print_mixeval(result: "EvaluationResult") -> None:
+    """Print the table by split and benchmark, and the sentences that belong to it."""
+    from clairgen.evaluation.mixeval_table import mixeval_table
+
+    rows, record = mixeval_table(result), result.record
+    left = "" if result.complete else f"; {len(result.items):,} of {record.items:,} so far"
+    judge = plain_line(str(record.settings["models"]["judge"]["model"]))
+    typer.echo(
+        f"{plain_line(record.label)}: MixEval-Hard on {plain_line(record.data)}, judged by {judge}{left}. Intervals are 95% and "
+        "count distinct questions:"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", overflow="fold")
+    for title in ("rows", "questions", "scored", "score", "interval", "unreadable", "failed", "bounds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+    for sentence in mixeval_sentences(result):
+        typer.echo(sentence)
+
+
+def mixeval_sentences(result: "EvaluationResult") -> list[str]:
+    """What a reader has to know besides the scores: rows without one and what they leave open, replies that are in doubt."""
+    from clairgen.evaluation.evaluator import ItemStatus
+    from clairgen.evaluation.mixeval_table import mixeval_table
+
+    overall, items = mixeval_table(result)[0], result.items
+    sentences = []
+    for status, what in ((ItemStatus.UNREADABLE, "Judge unreadable"), (ItemStatus.FAILED, "Failed")):
+        named = Counter(_named(item.reason, item.detail.get("role")) for item in items if item.status == status)
+        if count := named.total():
+            reasons = ", ".join(f"{n:,} {plain_line(reason)}" for reason, n in named.most_common())
+            sentences.append(f"{what}: {counted(count, 'row')} of {len(items):,} ({count / len(items):.1%}): {reasons}.")
+    if overall.lowest is not None and overall.highest is not None and overall.share.n < overall.items:
+        sentences.append(
+            f"Rows without a score are not counted. Were all of them wrong, the score would be {overall.lowest:.1%}, were all "
+            f"right, {overall.highest:.1%}."
+        )
+    if overall.unreadable and overall.upstream is not None:
+        sentences.append(
+            f"MixEval's own code draws a random score for an unreadable reply; it would give {overall.upstream:.1%} on average."
+        )
+    if count := sum(item.detail.get("several", False) for item in items):
+        sentences.append(f"{counted(count, 'reply', 'replies')} of the judge with several values; the first one counts.")
+    if count := sum(item.reason == "no-such-option" for item in items if item.score is not None):
+        sentences.append(f"{counted(count, 'answer')} in which the judge reads none of the options, scored 0.")
+    if count := sum(item.detail.get("cut_off", False) for item in items):
+        sentences.append(f"{counted(count, 'answer')} of the model cut off at max_tokens, judged as they are.")
+    return sentences
+
+
+def print_best(best: "BestCheckpoint", base: "EvaluationResult | None") -> None:
+    """Print maximum and mean over checkpoints, as in the paper's Table 2, and what is left of the maximum without selection."""
+    from clairgen.evaluation.best_checkpoint import HALVINGS
+
+    start, unit = (100 * (base.overall.mean or 0.0), "points") if base is not None else (0.0, "%")
+    sign = "+" if base is not None else ""
+    spread = "" if best.deviation is None else f" (sd {100 * best.deviation:.2f})"
+    maximum = 100 * (best.maximum.mean or 0.0) - start
+    of = f", change from {plain_line(base.record.label)} ({base.overall.words})" if base is not None else ""
+    typer.echo(
+        f"Over {counted(best.checkpoints, 'checkpoint')}{of}: max {maximum:{sign}.2f} {unit} ({plain_line(best.label)}), mean "
+        f"{100 * best.mean - start:{sign}.2f} {unit}{spread}."
+    )
+    typer.echo(
+        f"Chosen on one half of the questions and scored on the other: {100 * best.held_out - start:{sign}.2f} {unit} "
+        f"(95% {100 * best.low - start:{sign}.2f} to {100 * best.high - start:{sign}.2f}), mean of {HALVINGS} random halvings; "
+        f"the maximum is {100 * best.selection_bias:.2f} points higher, since it is chosen on the questions that it is reported on."
+    )
+
+
+def _cells(row: "MixEvalRow") -> Sequence[str]:
+    share = row.share
+    score, interval = "–", "–"
+    if share.mean is not None and share.low is not None and share.high is not None:
+        score, interval = f"{100 * share.mean:.1f}", f"{100 * share.low:.1f}-{100 * share.high:.1f}"
+    bounds = "–" if row.lowest is None or row.highest is None else f"{100 * row.lowest:.1f}-{100 * row.highest:.1f}"
+    counts = (f"{row.items:,}", f"{row.questions:,}", f"{share.n:,}")
+    return (str(safe_line(row.name)), *counts, score, interval, f"{row.unreadable:,}", f"{row.failed:,}", bounds)
+
+
+def _named(reason: str | None, role: object) -> str:
+    return f"{reason} of the {'judge' if role == 'judge' else 'model'}" if role else str(reason)
