@@ -39,6 +39,8 @@ COMMANDS: Final[Mapping[str, str]] = {
 SUBCOMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "evaluate": {
         "questions": "Ask a model questions and check its answers by rules; shares of right answers with their intervals.",
+        "mixeval-hard": "Evaluate a model on MixEval-Hard, both splits, with a judge: overall, by split and by benchmark.",
+        "harness": "Run tasks of lm-evaluation-harness or Inspect in an environment of theirs, and keep what they report.",
         "compare": "Compare two evaluations of the same items, paired: the difference with its interval, and what changed.",
         "show": "Show every evaluation of a directory in one table, or write it as a page with answers side by side.",
     },

@@ -49,10 +49,17 @@ class BestCheckpoint:
         return {name: getattr(self, name) for name in names} | {"maximum": self.maximum.to_json()}
 
 
-def best_checkpoint(results: Sequence[EvaluationResult], seed: int = 0) -> BestCheckpoint:
-    """The best of at least two evaluations of the same items. Raises InputError where items differ or none has a score."""
-    if len({(one.record.kind, one.record.settings["data"]) for one in results}) != 1:
-        raise InputError("checkpoints are compared on the same questions only; evaluate each on the same files")
+def best_checkpoint(
+    results: Sequence[EvaluationResult], base: EvaluationResult | None = None, seed: int = 0
+) -> BestCheckpoint:
+    """The best of evaluations of the same items, by the same rules and judge, as those of `base`, if one is given.
+
+    Raises InputError where these differ, and where one of the evaluations has no score.
+    """
+    if len({one.comparable for one in (*results, *([base] if base is not None else []))}) != 1:
+        raise InputError(
+            "checkpoints and what they are compared with must be evaluated alike; name the same files, prompts and judge"
+        )
     scored = {f"{number} {one.record.label}": one for number, one in enumerate(results)}
     if any(one.overall.mean is None for one in results):
         empty = next(one.record.label for one in results if one.overall.mean is None)

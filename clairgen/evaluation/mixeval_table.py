@@ -54,6 +54,11 @@ def mixeval_table(result: EvaluationResult) -> list[MixEvalRow]:
     return [_row(OVERALL, items), *(_row(name, some) for name, some in (*by_split, *by_benchmark) if some)]
 
 
+def mixeval_json(result: EvaluationResult) -> dict[str, Any]:
+    """The result as an object, with the lines of its table under `table`."""
+    return result.to_json() | {"table": [row.to_json() for row in mixeval_table(result)]}
+
+
 def _row(name: str, items: Sequence[ItemRecord]) -> MixEvalRow:
     share = share_of((item.cluster, item.score) for item in items if item.score is not None)
     total = (share.mean or 0.0) * share.n

@@ -20,7 +20,7 @@ def result(label: str, scores: list[float | None], data: str = "d") -> Evaluatio
         for number, score in enumerate(scores)
         for row in range(2)
     ]
-    return EvaluationResult(EvaluationRecord(label, "k", label, "d", len(items), {"data": data}), items)
+    return EvaluationResult(EvaluationRecord(label, "k", label, "d", len(items), {"data": data, "rules": {}, "models": {}}), items)
 
 
 def drawn(draw: random.Random, label: str, probability: float, n: int = 100) -> EvaluationResult:
@@ -60,7 +60,7 @@ def test_it_is_the_same_each_time_and_knows_of_missing_scores() -> None:
 @pytest.mark.parametrize(
     ("results", "says"),
     [
-        ([result("a", [1.0, 0.0]), result("b", [1.0, 0.0], data="other")], "evaluate each on the same files"),
+        ([result("a", [1.0, 0.0]), result("b", [1.0, 0.0], data="other")], "must be evaluated alike"),
         ([result("a", [1.0, 0.0]), result("b", [None, None])], "no answer of b has a score"),
     ],
 )
