@@ -107,12 +107,20 @@ def evaluate_mixeval_hard_command(
     def plan(models: EvaluatedModels, label: str) -> "Evaluation":
         data = ", ".join(path.name for path in files)
         return mixeval_evaluation(
-            questions, models.roles, label=label, data=data, templates=prompts, attempts=judge_attempts, seed=models.seed
+            questions,
+            models.roles,
+            label=label,
+            data=data,
+            templates=prompts,
+            attempts=judge_attempts,
+            seed=models.seed,
         )
 
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
     if checkpoints is None:
-        _evaluate_model(plan(models, label or models.roles["target"].model), run, options, dry_run=dry_run, as_json=as_json)
+        _evaluate_model(
+            plan(models, label or models.roles["target"].model), run, options, dry_run=dry_run, as_json=as_json
+        )
         return
     if dry_run:
         raise ConfigError("--dry-run prints a table of one model; leave --checkpoints out")

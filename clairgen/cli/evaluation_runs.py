@@ -15,6 +15,8 @@ from rich.table import Table
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.evaluation_options import EvaluatedModels
+from clairgen.cli.harness_printing import harness_sentences
+from clairgen.cli.mixeval_printing import mixeval_sentences, print_mixeval
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.errors import ConfigError
@@ -102,9 +104,13 @@ def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
 
 def print_result(result: "EvaluationResult") -> None:
     """Print the shares of an evaluation by part and overall, and what has no score, by reason."""
+    from clairgen.evaluation.mixeval import MIXEVAL_HARD
     from clairgen.evaluation.results import MEASURES
 
     record = result.record
+    if record.kind == MIXEVAL_HARD:
+        print_mixeval(result)
+        return
     left = "" if result.complete else f"; {len(result.items):,} of {record.items:,} so far"
     typer.echo(
         f"{plain_line(record.label)}: {plain_line(record.kind)} on {plain_line(record.data)}{left}. Intervals are 95%:"
@@ -135,6 +141,13 @@ def share_cells(share: "Share") -> Sequence[str]:
 
 def remarks(result: "EvaluationResult") -> list[str]:
     """What a reader has to know besides the shares: items without a score, answers in which nothing could be read."""
+    from clairgen.evaluation.harness import HARNESS
+    from clairgen.evaluation.mixeval import MIXEVAL_HARD
+
+    if result.record.kind == MIXEVAL_HARD:
+        return mixeval_sentences(result)
+    if result.record.kind == HARNESS:
+        return harness_sentences(result)
     sentences = []
     for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
         first = next(item for item in result.items if (item.status, item.reason or "") == (status, why))

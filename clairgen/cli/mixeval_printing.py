@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from clairgen.reporting.sanitize import plain_line, safe_line
 from clairgen.wording import counted
+
+_ENOUGH = 0.95
+"""Share of rows that must have a score for the score to stand by itself."""
 
 if TYPE_CHECKING:
     from clairgen.evaluation.best_checkpoint import BestCheckpoint
@@ -26,11 +29,11 @@ def print_mixeval(result: "EvaluationResult") -> None:
     judge = plain_line(str(record.settings["models"]["judge"]["model"]))
     typer.echo(
         f"{plain_line(record.label)}: MixEval-Hard on {plain_line(record.data)}, judged by {judge}{left}. Intervals are 95% and "
-        "count distinct questions:"
+        f"count {counted(rows[0].questions, 'distinct question')} in {counted(rows[0].items, 'row')}:"
     )
     table = Table(box=None, pad_edge=False)
-    table.add_column("", overflow="fold")
-    for title in ("rows", "questions", "scored", "score", "interval", "unreadable", "failed", "bounds"):
+    table.add_column("", overflow="fold", min_width=15)
+    for title in ("scored", "score", "interval", "unreadable", "failed", "bounds"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row))
@@ -50,18 +53,24 @@ def mixeval_sentences(result: "EvaluationResult") -> list[str]:
         named = Counter(_named(item.reason, item.detail.get("role")) for item in items if item.status == status)
         if count := named.total():
             reasons = ", ".join(f"{n:,} {plain_line(reason)}" for reason, n in named.most_common())
-            sentences.append(f"{what}: {counted(count, 'row')} of {len(items):,} ({count / len(items):.1%}): {reasons}.")
+            sentences.append(
+                f"{what}: {counted(count, 'row')} of {len(items):,} ({count / len(items):.1%}): {reasons}."
+            )
     if overall.lowest is not None and overall.highest is not None and overall.share.n < overall.items:
         sentences.append(
             f"Rows without a score are not counted. Were all of them wrong, the score would be {overall.lowest:.1%}, were all "
             f"right, {overall.highest:.1%}."
         )
+    if overall.share.n < _ENOUGH * overall.items:
+        sentences.append("So many rows have no score that the score says little; take the bounds, or another judge.")
     if overall.unreadable and overall.upstream is not None:
         sentences.append(
             f"MixEval's own code draws a random score for an unreadable reply; it would give {overall.upstream:.1%} on average."
         )
     if count := sum(item.detail.get("several", False) for item in items):
-        sentences.append(f"{counted(count, 'reply', 'replies')} of the judge with several values; the first one counts.")
+        sentences.append(
+            f"{counted(count, 'reply', 'replies')} of the judge with several values; the first one counts."
+        )
     if count := sum(item.reason == "no-such-option" for item in items if item.score is not None):
         sentences.append(f"{counted(count, 'answer')} in which the judge reads none of the options, scored 0.")
     if count := sum(item.detail.get("cut_off", False) for item in items):
@@ -84,19 +93,19 @@ def print_best(best: "BestCheckpoint", base: "EvaluationResult | None") -> None:
     )
     typer.echo(
         f"Chosen on one half of the questions and scored on the other: {100 * best.held_out - start:{sign}.2f} {unit} "
-        f"(95% {100 * best.low - start:{sign}.2f} to {100 * best.high - start:{sign}.2f}), mean of {HALVINGS} random halvings; "
-        f"the maximum is {100 * best.selection_bias:.2f} points higher, since it is chosen on the questions that it is reported on."
+        f"(95% {100 * best.low - start:{sign}.2f} to {100 * best.high - start:{sign}.2f}), mean of {HALVINGS} random halvings. "
+        f"The maximum is {100 * best.selection_bias:.2f} points higher: it is chosen on the questions that it is reported on."
     )
 
 
-def _cells(row: "MixEvalRow") -> Sequence[str]:
+def _cells(row: "MixEvalRow") -> Sequence[RenderableType]:
     share = row.share
     score, interval = "–", "–"
     if share.mean is not None and share.low is not None and share.high is not None:
         score, interval = f"{100 * share.mean:.1f}", f"{100 * share.low:.1f}-{100 * share.high:.1f}"
     bounds = "–" if row.lowest is None or row.highest is None else f"{100 * row.lowest:.1f}-{100 * row.highest:.1f}"
-    counts = (f"{row.items:,}", f"{row.questions:,}", f"{share.n:,}")
-    return (str(safe_line(row.name)), *counts, score, interval, f"{row.unreadable:,}", f"{row.failed:,}", bounds)
+    scored = f"{share.n:,} of {row.items:,}"
+    return (safe_line(row.name), scored, score, interval, f"{row.unreadable:,}", f"{row.failed:,}", bounds)
 
 
 def _named(reason: str | None, role: object) -> str:

@@ -12,7 +12,7 @@ from clairgen.errors import ConfigError
 from clairgen.inference.redaction import Redaction
 
 GRACE_SECONDS: Final = 5.0
-_KEPT_BACK: Final = 4096  # bytes of output that wait for more, so that a key that arrives in two parts is recognised
+_LONGEST_WAITING: Final = 8192  # bytes of a line; a key is shorter
 _MODULE_WITH_PARENT: Final = """
 import os, runpy, sys, threading
 def end_with_parent():
@@ -87,14 +87,16 @@ async def run_module(
 
 
 async def _copy(process: Process, log: Path, redaction: Redaction) -> None:
+    """Whole lines are written, so that a key that arrives in two parts is recognised; a very long line in parts."""
     assert process.stdout is not None  # noqa: S101 - stdout=PIPE above
     with log.open("ab") as file:
         waiting = b""
         while chunk := await process.stdout.read(65536):
             waiting = redaction.body(waiting + chunk)
-            file.write(waiting[:-_KEPT_BACK])
+            whole = max(waiting.rfind(b"\n"), waiting.rfind(b"\r"), len(waiting) - _LONGEST_WAITING) + 1
+            file.write(waiting[:whole])
             file.flush()
-            waiting = waiting[-_KEPT_BACK:]
+            waiting = waiting[whole:]
         file.write(waiting)
 
 

@@ -14,14 +14,16 @@ from typing import Any, Final
 
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
-from clairgen.evaluation.planned_evaluation import Evaluation
 from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
 from clairgen.evaluation.mixeval_judge import MIXEVAL_RULES_VERSION, Choice, Grade, parse_choice, parse_grade
 from clairgen.evaluation.mixeval_questions import Question, Split, letter
+from clairgen.evaluation.planned_evaluation import Evaluation
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.recipes.recipe import Ask, as_user
 from clairgen.templates import Template, load_template
 
+MIXEVAL_HARD: Final = "mixeval-hard"
+"""The kind of these evaluations."""
 JUDGE_ATTEMPTS: Final = 3
 """How often a judge is asked before its reply counts as unreadable; upstream asks ten times."""
 NO_SUCH_OPTION: Final = "no-such-option"
@@ -111,7 +113,7 @@ class MixEvalHard:
     @property
     def kind(self) -> str:
         """See `Evaluator`."""
-        return "mixeval-hard"
+        return MIXEVAL_HARD
 
     @property
     def noun(self) -> str:

@@ -20,7 +20,9 @@ def result(label: str, scores: list[float | None], data: str = "d") -> Evaluatio
         for number, score in enumerate(scores)
         for row in range(2)
     ]
-    return EvaluationResult(EvaluationRecord(label, "k", label, "d", len(items), {"data": data, "rules": {}, "models": {}}), items)
+    return EvaluationResult(
+        EvaluationRecord(label, "k", label, "d", len(items), {"data": data, "rules": {}, "models": {}}), items
+    )
 
 
 def drawn(draw: random.Random, label: str, probability: float, n: int = 100) -> EvaluationResult:
