@@ -33,11 +33,12 @@ from clairgen.cli.judging_options import (
     JudgingConfigOption,
     named_judge,
 )
+from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
+    from clairgen.evaluation.planned_evaluation import Evaluation
     from clairgen.evaluation.results import EvaluationResult
 
 
@@ -93,8 +94,9 @@ def evaluate_mixeval_hard_command(
         raise ConfigError("--base is what the change of --checkpoints is from; name their folder as well")
     loaded = load_evaluate_config(config) if config is not None else None
     of_judge = named_judge(loaded, judge, judge_model, judge_endpoint, judge_api_key_env)
+    has_target = loaded is not None and "target" in loaded.models
     asked = evaluated_models(
-        None if endpoint is not None else config, model, endpoint,
+        config if endpoint is None and (has_target or checkpoints is None) else None, model, endpoint,
         checkpoints=checkpoints, revision=revision, api_key_env=api_key_env, temperature=temperature, max_tokens=max_tokens,
     )  # fmt: skip
     models = EvaluatedModels(
@@ -118,9 +120,8 @@ def evaluate_mixeval_hard_command(
 
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
     if checkpoints is None:
-        _evaluate_model(
-            plan(models, label or models.roles["target"].model), run, options, dry_run=dry_run, as_json=as_json
-        )
+        single = plan(models, label or models.roles["target"].model)
+        run_single(single, run, options, dry_run=dry_run, as_json=as_json)
         return
     if dry_run:
         raise ConfigError("--dry-run prints a table of one model; leave --checkpoints out")
@@ -131,47 +132,26 @@ def evaluate_mixeval_hard_command(
     _print_checkpoints(results, len(found), run, base, as_json=as_json)
 
 
-def _evaluate_model(
-    evaluation: "Evaluation", run: Path, options: "EvaluateOptions", *, dry_run: bool, as_json: bool
-) -> None:
-    from clairgen.cli.evaluation_runs import evaluate_with_progress, print_dry_run, print_summary
-
-    if dry_run and as_json:
-        raise ConfigError("--dry-run prints a table; leave --json out")
-    if dry_run:
-        print_dry_run(evaluation, run, options)
-    else:
-        print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
-
-
 def _print_checkpoints(
     results: "list[EvaluationResult]", count: int, run: Path, base: str | None, *, as_json: bool
 ) -> None:
-    """Print a table of all checkpoints and the best one; leave with FAILED as `print_checkpoints` does."""
-    from clairgen.cli.checkpoints import print_checkpoints
+    """Print a table of all checkpoints and the best one; leave with FAILED where one is not there, or an item failed."""
+    from clairgen.cli.evaluate_show import print_results
     from clairgen.cli.mixeval_printing import print_best
     from clairgen.evaluation.best_checkpoint import best_checkpoint
+    from clairgen.evaluation.evaluator import ItemStatus
+    from clairgen.evaluation.mixeval_table import mixeval_json
     from clairgen.evaluation.results import load_results, named_result
 
-    if not results:
-        raise typer.Exit(1)
     before = named_result(run_coroutine(load_results(run)), base, run) if base is not None else None
-    best = best_checkpoint(results, before)
     if not as_json:
-        print_best(best, before)
-        print_checkpoints(results, count, as_json=False)
-        return
-    from clairgen.evaluation.mixeval_table import mixeval_json
-
-    typer.echo(
-        json.dumps(
-            {
-                "checkpoints": [mixeval_json(result) for result in results],
-                "best": best.to_json(),
-                "base": None if before is None else mixeval_json(before),
-            },
-            indent=2,
-        )
-    )
-    if len(results) < count:
-        raise typer.Exit(1)
+        print_results(results)
+    if results:
+        best = best_checkpoint(results, before)
+        if as_json:
+            found = {"checkpoints": [mixeval_json(result) for result in results], "best": best.to_json()}
+            typer.echo(json.dumps(found | {"base": None if before is None else mixeval_json(before)}, indent=2))
+        else:
+            print_best(best, before)
+    if len(results) < count or any(result.count(ItemStatus.FAILED) for result in results):
+        raise typer.Exit(FAILED)

@@ -1,6 +1,5 @@
 """What is printed of MixEval-Hard: its table, what is left open, and the best of several checkpoints with its selection bias."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,6 @@ from rich.table import Table
 from clairgen.reporting.sanitize import plain_line, safe_line
 from clairgen.wording import counted
 
-_ENOUGH = 0.95
-"""Share of rows that must have a score for the score to stand by itself."""
-
 if TYPE_CHECKING:
     from clairgen.evaluation.best_checkpoint import BestCheckpoint
     from clairgen.evaluation.mixeval_table import MixEvalRow
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
 def print_mixeval(result: "EvaluationResult") -> None:
     """Print the table by split and benchmark, and the sentences that belong to it."""
-    from clairgen.evaluation.mixeval_table import mixeval_table
+    from clairgen.evaluation.mixeval_table import mixeval_sentences, mixeval_table
 
     rows, record = mixeval_table(result), result.record
     left = "" if result.complete else f"; {len(result.items):,} of {record.items:,} so far"
@@ -39,43 +35,7 @@ def print_mixeval(result: "EvaluationResult") -> None:
         table.add_row(*_cells(row))
     Console().print(table)
     for sentence in mixeval_sentences(result):
-        typer.echo(sentence)
-
-
-def mixeval_sentences(result: "EvaluationResult") -> list[str]:
-    """What a reader has to know besides the scores: rows without one and what they leave open, replies that are in doubt."""
-    from clairgen.evaluation.evaluator import ItemStatus
-    from clairgen.evaluation.mixeval_table import mixeval_table
-
-    overall, items = mixeval_table(result)[0], result.items
-    sentences = []
-    for status, what in ((ItemStatus.UNREADABLE, "Judge unreadable"), (ItemStatus.FAILED, "Failed")):
-        named = Counter(_named(item.reason, item.detail.get("role")) for item in items if item.status == status)
-        if count := named.total():
-            reasons = ", ".join(f"{n:,} {plain_line(reason)}" for reason, n in named.most_common())
-            sentences.append(
-                f"{what}: {counted(count, 'row')} of {len(items):,} ({count / len(items):.1%}): {reasons}."
-            )
-    if overall.lowest is not None and overall.highest is not None and overall.share.n < overall.items:
-        sentences.append(
-            f"Rows without a score are not counted. Were all of them wrong, the score would be {overall.lowest:.1%}, were all "
-            f"right, {overall.highest:.1%}."
-        )
-    if overall.share.n < _ENOUGH * overall.items:
-        sentences.append("So many rows have no score that the score says little; take the bounds, or another judge.")
-    if overall.unreadable and overall.upstream is not None:
-        sentences.append(
-            f"MixEval's own code draws a random score for an unreadable reply; it would give {overall.upstream:.1%} on average."
-        )
-    if count := sum(item.detail.get("several", False) for item in items):
-        sentences.append(
-            f"{counted(count, 'reply', 'replies')} of the judge with several values; the first one counts."
-        )
-    if count := sum(item.reason == "no-such-option" for item in items if item.score is not None):
-        sentences.append(f"{counted(count, 'answer')} in which the judge reads none of the options, scored 0.")
-    if count := sum(item.detail.get("cut_off", False) for item in items):
-        sentences.append(f"{counted(count, 'answer')} of the model cut off at max_tokens, judged as they are.")
-    return sentences
+        typer.echo(plain_line(sentence))
 
 
 def print_best(best: "BestCheckpoint", base: "EvaluationResult | None") -> None:
@@ -106,7 +66,3 @@ def _cells(row: "MixEvalRow") -> Sequence[RenderableType]:
     bounds = "–" if row.lowest is None or row.highest is None else f"{100 * row.lowest:.1f}-{100 * row.highest:.1f}"
     scored = f"{share.n:,} of {row.items:,}"
     return (safe_line(row.name), scored, score, interval, f"{row.unreadable:,}", f"{row.failed:,}", bounds)
-
-
-def _named(reason: str | None, role: object) -> str:
-    return f"{reason} of the {'judge' if role == 'judge' else 'model'}" if role else str(reason)

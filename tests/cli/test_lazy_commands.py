@@ -21,6 +21,7 @@ NOT_COMMANDS = {
     "signals",
     "checkpoints",
     "evaluation_options",
+    "judging_options",
     "evaluation_runs",
     "estimate_table",
 }

@@ -16,6 +16,7 @@ import yaml
 
 import clairgen
 from clairgen.cli.commands import SUBCOMMANDS
+from clairgen.config.evaluated import load_evaluate_config
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.key_reference import configuration_schema
 from clairgen.config.renamed import RENAMED
@@ -127,6 +128,10 @@ def test_configurations_load(name: str, block: Block, tmp_path: Path) -> None:
         return
     if block.title == "mixture.yaml":
         Mixture.model_validate(content)
+        return
+    if block.title == "pairwise.yaml":
+        file.write_text(block.text)
+        load_evaluate_config(file)
         return
     base = {"recipes": ["clair"], "tasks": {"path": "prompts.jsonl"}, "models": {}}
     whole = content if "recipes" in content else base | content
