@@ -25,6 +25,7 @@ from clairgen.cli.evaluation_options import (
     TemperatureOption,
     evaluated_models,
 )
+from clairgen.cli.evaluation_runs import run_single
 from clairgen.cli.judging_options import (
     JudgeEndpointOption,
     JudgeKeyOption,
