@@ -44,6 +44,8 @@ SUBCOMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "alpaca": "Compare a model with AlpacaEval's reference outputs, which you give, and write its answers in the official "
         "form.",
         "judge": "Measure a judge on labelled pairs: accuracy, position bias and length bias, each with n and interval.",
+        "mixeval-hard": "Evaluate a model on MixEval-Hard, both splits, with a judge: overall, by split and by benchmark.",
+        "harness": "Run tasks of lm-evaluation-harness or Inspect in an environment of theirs, and keep what they report.",
         "compare": "Compare two evaluations of the same items, paired: the difference with its interval, and what changed.",
         "show": "Show every evaluation of a directory in one table, or write it as a page with answers side by side.",
     },

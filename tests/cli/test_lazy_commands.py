@@ -24,6 +24,8 @@ NOT_COMMANDS = {
     "judging_options",
     "evaluation_runs",
     "estimate_table",
+    "harness_printing",
+    "mixeval_printing",
 }
 
 
