@@ -86,7 +86,7 @@ def _evaluate(out: Path, evaluations: Path, name: str, gguf: Path) -> None:
     """Ask both models the same test questions, which neither training nor the demo's tasks contain."""
     from clairgen.cli.evaluation_runs import evaluate_with_progress, print_summary
     from clairgen.evaluation.checkable_questions import CheckableQuestion, questions_evaluation
-    from clairgen.evaluation.evaluate import EvaluateOptions
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions
 
     file = out / "test-questions.jsonl"
     drawn = draw(TEST_QUESTIONS, "test", seed=_TEST_SEED)

@@ -145,8 +145,11 @@ def missing_packages() -> list[str]:
 
 def _examine(data: str, settings: "TrainingSettings") -> None:
     """Print what a run would begin with; in this process, and in a folder that is removed afterwards."""
+    from clairgen_train import loading_libraries
     from clairgen_train.launch import is_launched
-    from clairgen_train.run import examine, prepare
+
+    with loading_libraries():  # torch and trl, optional packages, take seconds to load
+        from clairgen_train.run import examine, prepare
 
     if is_launched():
         raise ConfigError("--dry-run uses one process, and torchrun has started several; run it without torchrun")

@@ -95,7 +95,6 @@ def examine(folder: RunFolder) -> list[str]:
 
     The reference's log-probabilities are computed and cached, for the run itself to use.
     """
-    silence_libraries()
     settings = folder.settings()
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
