@@ -22,6 +22,7 @@ NOT_COMMANDS = {
     "checkpoints",
     "evaluation_options",
     "judging_options",
+    "demo_training",
     "evaluation_runs",
     "evaluation_tables",
     "estimate_table",
