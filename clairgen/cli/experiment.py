@@ -71,7 +71,7 @@ def _config_file(given: Path) -> Path:
     from importlib import resources
 
     if given == Path("paper") and not given.is_file():
-        return Path(str(resources.files("clairgen.data.examples"))) / "experiment.yaml"
+        return Path(str(resources.files("clairgen.data"))) / "examples" / "experiment.yaml"
     return given
 
 

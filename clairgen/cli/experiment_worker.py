@@ -59,7 +59,7 @@ def work(folder: ExperimentFolder) -> None:
 
 def students(config: ExperimentConfig) -> list[tuple[str, Path, int]]:
     """The untrained student once for each seed: a name, its folder, and the seed of its answers."""
-    return [(str(seed), student_folder(config), seed) for seed in config.seeds]
+    return [(str(seed), config.student_folder, seed) for seed in config.seeds]
 
 
 def models_of(folder: ExperimentFolder, cell: Cell) -> list[tuple[str, Path, int]]:
@@ -84,7 +84,7 @@ def training_settings(config: ExperimentConfig, folder: ExperimentFolder, cell: 
     every = steps_between_checkpoints(config, pairs)
     rows = config.batch_size * (2 if cell.combination.objective in _UNPAIRED else 1)
     given: dict[str, Any] = {
-        "model": str(student_folder(config)),
+        "model": str(config.student_folder),
         "objective": cell.combination.objective,
         "learning_rate": cell.learning_rate,
         "seed": cell.seed,
@@ -100,7 +100,7 @@ def training_settings(config: ExperimentConfig, folder: ExperimentFolder, cell: 
 
 
 def trained(config: ExperimentConfig, folder: ExperimentFolder, cell: Cell) -> dict[str, Any]:
-    """Train a cell, or go on with it, and answer the dev questions; the record of its result."""
+    """Train a cell, or go on with it, and answer the dev questions if it is one to choose among; the record of its result."""
     from clairgen_train.run import prepare, run
     from clairgen_train.run_folder import RunFolder
 
@@ -120,8 +120,9 @@ def trained(config: ExperimentConfig, folder: ExperimentFolder, cell: Cell) -> d
     models = _checkpoints(out, steps_of(config, pairs))
     record |= {"models": models, "trajectory": _trajectory(out), "training_seconds": _spent(started, used)}
     _remove_unneeded(out)
-    dev = answers_of(config, out, cell.seed, prompts_of(config, "dev"))
-    return record | {"dev": dev.to_json(), "seconds": _spent(started, used)}
+    if cell.seed == config.seeds[0]:  # the others are not chosen among, and answer in their test
+        record["dev"] = answers_of(config, out, cell.seed, prompts_of(config, "dev")).to_json()
+    return record | {"seconds": _spent(started, used)}
 
 
 def tested(config: ExperimentConfig, models: Iterable[tuple[str, Path, int]]) -> dict[str, Any]:
@@ -143,13 +144,6 @@ def answers_of(config: ExperimentConfig, model: Path, seed: int, prompts: Sequen
         model, prompts, temperature=config.temperature, max_new_tokens=config.answer_tokens, seed=seed
     )
     return scored(prompts, [(answer.text, answer.ended) for answer in given])
-
-
-def student_folder(config: ExperimentConfig) -> Path:
-    """The folder of the model that is trained."""
-    from clairgen.embedded.gguf import embedded_address
-
-    return embedded_address(f"classroom:{config.student}").path.parent
 
 
 def _checkpoints(out: Path, steps: int) -> dict[str, str]:

@@ -22,7 +22,7 @@ def duration_lines(config: ExperimentConfig, folder: ExperimentFolder, jobs: int
     choices, repeats = count * len(config.learning_rates), count * (len(config.seeds) - 1)
     tested = count * len(config.seeds) * config.checkpoints + len(config.seeds)
     done = [folder.result(cell).is_file() for cell in tuning_cells(config)]
-    answers = choices * config.dev.count + repeats * config.dev.count + tested * (config.dev.count + config.test.count)
+    answers = choices * config.dev.count + tested * (config.dev.count + config.test.count)
     yield (
         f"{len(config.data_sets)} data sets x {len(config.objectives)} objectives = {count} combinations; "
         f"{len(config.learning_rates)} learning rates each under seed {config.seeds[0]}: {choices:,} trainings"

@@ -8,6 +8,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
+from clairgen.embedded.gguf import embedded_address
+from clairgen.errors import ConfigError
 
 Count = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -58,8 +60,10 @@ class Questions(_Strict):
 class ExperimentConfig(_Strict):
     """All settings of an experiment. Every objective has the same number of settings on every data set."""
 
-    student: Literal["student", "weaker", "stronger"] = Field(
-        "student", description="The model of the classroom that answers the tasks and is trained."
+    student: str = Field(
+        "classroom:student",
+        description="The model that answers the tasks and is trained: one of the classroom's, or gguf: and the path of a GGUF "
+        "file that lies beside model.safetensors.",
     )
     data_sets: list[DataSet] = Field(min_length=1, description="The data sets, in the order of the table's columns.")
     objectives: list[str] = Field(min_length=1, description="The objectives, in the order of the table's rows.")
@@ -80,7 +84,7 @@ class ExperimentConfig(_Strict):
     batch_size: Count = Field(
         16, description="Pairs per step; objectives for single answers take twice as many answers."
     )
-    checkpoints: Count = Field(4, description="Checkpoints of each training, evenly spaced, the last one at its end.")
+    checkpoints: Count = Field(3, description="Checkpoints of each training, evenly spaced, the last one at its end.")
     temperature: float = Field(0.7, gt=0, description="Temperature at which questions are answered; no top-k or top-p.")
     answer_tokens: Count = Field(128, description="Most tokens of an answer.")
     training: dict[str, Any] = Field(default_factory=dict, description="Further settings of training, by name.")
@@ -91,6 +95,11 @@ class ExperimentConfig(_Strict):
         if len(set(values)) < len(values):
             raise ValueError("something is named twice; name each once")
         return values
+
+    @property
+    def student_folder(self) -> Path:
+        """The folder of the student's weights. Raises ConfigError for a model that there is not."""
+        return embedded_address(self.student).path.parent
 
     @model_validator(mode="after")
     def _fits_together(self) -> "ExperimentConfig":
@@ -105,7 +114,12 @@ class ExperimentConfig(_Strict):
 
 def load_experiment(path: Path) -> ExperimentConfig:
     """The configuration in a YAML file. Raises ConfigError with one sentence."""
-    return validated(mapping(read_text(path), ExperimentConfig, str(path)), ExperimentConfig, str(path))
+    config = validated(mapping(read_text(path), ExperimentConfig, str(path)), ExperimentConfig, str(path))
+    if not (config.student_folder / "model.safetensors").is_file():
+        raise ConfigError(
+            f"{path}: there is no model.safetensors beside {config.student}; give a model that can be trained"
+        )
+    return config
 
 
 def experiment_yaml(config: ExperimentConfig) -> str:

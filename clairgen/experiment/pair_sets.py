@@ -33,7 +33,7 @@ recipes: {recipes}
 seed: {seed}
 tasks: {{path: {tasks}}}
 models:
-  target: {{model: {student}, endpoints: ["classroom:{student}"], temperature: {temperature}, max_tokens: 128, concurrency: 16}}
+  target: {{model: student, endpoints: [{student}], temperature: {temperature}, max_tokens: 128, concurrency: 16}}
   reviser: &teacher {{model: teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 160, concurrency: 16}}
   stronger: {{model: teacher, endpoints: ["classroom:teacher"], temperature: 0, max_tokens: 96, concurrency: 16}}
   judge: *teacher
@@ -76,7 +76,7 @@ def run_configs(config: ExperimentConfig, folder: ExperimentFolder) -> dict[str,
                 recipes=json.dumps(wanted),
                 seed=config.tasks.seed,
                 tasks=json.dumps(str(tasks)),
-                student=config.student,
+                student=json.dumps(config.student),
                 temperature=config.temperature,
             )
             configs[name] = parse_config(text)

@@ -14,7 +14,7 @@ from clairgen_train.sampling import end_tokens, sampled_answers
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_PROMPTS_PER_BATCH = 64
+_PROMPTS_PER_BATCH = 128
 
 
 @dataclass(frozen=True, slots=True)
