@@ -7,13 +7,17 @@ JOBS ?= 0
 KILLS ?= 1000
 BIN := $(VENV)/bin
 DEMO ?= clairgen-demo
+PAPER ?= clairgen-paper
 VLLM ?= .venv-vllm
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test test-fast test-times check docs picture coverage fuzz kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
+.PHONY: demo paper test test-fast test-times check docs picture coverage fuzz kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
+
+paper: $(VENV)/.installed-local,report,train  ## the paper's Table 2 in miniature, 252 trainings of a small model; resumable (under two hours on two cores)
+	$(BIN)/clairgen experiment paper --out $(PAPER) --jobs 2
 
 test: $(VENV)/.installed-$(EXTRAS)  ## all tests; JOBS=4 or JOBS=auto runs them in several processes
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
