@@ -92,7 +92,7 @@ def training_settings(config: ExperimentConfig, folder: ExperimentFolder, cell: 
         "batch_size": rows,
         "device_batch_size": rows,
         "held_out_pairs": config.held_out_pairs,
-        "measure": every,
+        "measure": max(every * config.checkpoints // config.measurements, 1),
         "checkpoints": every,
         "reference_cache": str(folder.references),
     }

@@ -7,10 +7,10 @@ from clairgen.experiment.cells import Cell, combinations, steps_of, tuning_cells
 from clairgen.experiment.experiment_config import ExperimentConfig
 from clairgen.experiment.experiment_folder import ExperimentFolder, read_record
 
-_SECONDS_PER_STEP: Final = {"kto": 0.42, "apo-zero-unpaired": 0.24, "kto-pair": 0.13, "sft": 0.09}
-_SECONDS_PER_PAIRED_STEP: Final = 0.1
+_SECONDS_PER_STEP: Final = {"kto": 0.5, "apo-zero-unpaired": 0.36, "kto-pair": 0.16, "sft": 0.13}
+_SECONDS_PER_PAIRED_STEP: Final = 0.15
 """Of 16 pairs of the classroom's answers, one thread."""
-_SECONDS_PER_ANSWER: Final = 0.005
+_SECONDS_PER_ANSWER: Final = 0.008
 _SECONDS_PER_TRAINING: Final = 1.5
 _SECONDS_PER_TASK: Final = 0.11
 """Processor seconds measured on a server's CPU from 2023 with the classroom's student; the unit of the estimate."""

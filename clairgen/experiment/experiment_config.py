@@ -84,7 +84,8 @@ class ExperimentConfig(_Strict):
     batch_size: Count = Field(
         16, description="Pairs per step; objectives for single answers take twice as many answers."
     )
-    checkpoints: Count = Field(3, description="Checkpoints of each training, evenly spaced, the last one at its end.")
+    checkpoints: Count = Field(2, description="Checkpoints of each training, evenly spaced, the last one at its end.")
+    measurements: Count = Field(6, description="How often the held-out pairs are measured in each training.")
     temperature: float = Field(0.7, gt=0, description="Temperature at which questions are answered; no top-k or top-p.")
     answer_tokens: Count = Field(128, description="Most tokens of an answer.")
     training: dict[str, Any] = Field(default_factory=dict, description="Further settings of training, by name.")

@@ -102,7 +102,10 @@ def _markdown(findings: Findings, claims: Sequence[JudgedClaim], beyond: Sequenc
     yield ""
     yield from _table(findings, lambda one: f"{one.learning_rate:g}{'*' if one.is_at_edge else ''}")
     yield ""
-    yield "What the data sets hold, in means:"
+    yield (
+        f"What the data sets hold, in means; {findings.sets['tasks_with_pairs_in_all']:,} tasks have pairs in all data sets whose "
+        "questions have one part:"
+    )
     yield ""
     yield "| data set | pairs made | chosen right, % | rejected right, % | character edits | characters, chosen / rejected |"
     yield "|---|--:|--:|--:|--:|--:|"

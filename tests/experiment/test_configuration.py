@@ -75,6 +75,7 @@ def test_every_combination_has_the_same_number_of_settings() -> None:
 def test_checkpoints_are_evenly_spaced() -> None:
     assert steps_of(config(epochs=2), pairs=10) == 6
     assert steps_between_checkpoints(config(epochs=2, checkpoints=3), pairs=10) == 2
+    assert steps_between_checkpoints(config(epochs=2, checkpoints=2), pairs=10) == 3
     assert steps_between_checkpoints(config(epochs=2, checkpoints=4), pairs=10) == 2
 
 
