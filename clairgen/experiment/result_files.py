@@ -103,8 +103,8 @@ def _markdown(findings: Findings, claims: Sequence[JudgedClaim], beyond: Sequenc
     yield from _table(findings, lambda one: f"{one.learning_rate:g}{'*' if one.is_at_edge else ''}")
     yield ""
     yield (
-        f"What the data sets hold, in means; {findings.sets['tasks_with_pairs_in_all']:,} tasks have pairs in all data sets whose "
-        "questions have one part:"
+        f"What the data sets hold, in means; {findings.sets['tasks_with_pairs_in_all']:,} tasks have pairs in all data sets "
+        "whose questions have one part:"
     )
     yield ""
     yield "| data set | pairs made | chosen right, % | rejected right, % | character edits | characters, chosen / rejected |"
