@@ -18,6 +18,7 @@ NOT_COMMANDS = {
     "commands",
     "output",
     "display",
+    "experiment_worker",
     "signals",
     "checkpoints",
     "evaluation_options",
