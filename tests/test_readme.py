@@ -37,7 +37,9 @@ def test_own_models_are_configured_as_shown() -> None:
 @pytest.mark.slow
 async def test_every_command_and_flag_exists() -> None:
     listed = await clairgen("--help")
-    assert [name for name in re.findall(r"^│ (\w[\w-]*) ", listed.out, re.MULTILINE) if name != "install"] == list(COMMANDS)
+    assert [name for name in re.findall(r"^│ (\w[\w-]*) ", listed.out, re.MULTILINE) if name != "install"] == list(
+        COMMANDS
+    )
     for line in re.findall(r"^(?:\$ )?clairgen (.*)$|`clairgen ([^`]*)`", README, re.MULTILINE):
         name, *words = "".join(line).split()
         if name in SUBCOMMANDS and words:
