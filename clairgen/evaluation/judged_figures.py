@@ -152,7 +152,9 @@ class JudgedFigures:
     @property
     def served(self) -> Mapping[str, int]:
         """What the judge's server called it, with its fingerprint if it has one, by number of items; empty if it said nothing."""
-        return Counter(name for item in self.result.items for name in item.detail.get("served", ()))
+        return Counter(
+            " ".join(filter(None, names)) for item in self.result.items for names in item.detail.get("served", ())
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The figures as an object, beside those of the result."""

@@ -4,6 +4,7 @@ The score is the share of the two verdicts that prefer the first of the answers,
 of the model that is evaluated; where a judge is measured, it is the one that is known to be better.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,20 +100,20 @@ class PairsEvaluator:
 
 
 class _NotingAsk:
-    """An `Ask` that notes what the servers called the models that answered, each model and fingerprint once."""
+    """An `Ask` that notes what the servers called the models that answered: name and fingerprint, each two once."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self.served: list[str] = []
+        self.served: list[list[str]] = []
 
     async def __call__(
         self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
     ) -> Completion:
         """See `clairgen.recipes.recipe.Ask`."""
         completion = await self._ask(role, messages, sample=sample, template=template)
-        names = [name for name in (completion.served_model, completion.system_fingerprint) if name is not None]
-        if names and " ".join(names) not in self.served:
-            self.served.append(" ".join(names))
+        names = [completion.served_model or "", completion.system_fingerprint or ""]
+        if any(names) and names not in self.served:
+            self.served.append(names)
         return completion
 
 
@@ -196,11 +197,14 @@ def given_difficulties(prompts: Sequence[PromptRow], column: str = "instruction_
     found = []
     for prompt, cell in zip(prompts, cells, strict=True):
         try:
-            found.append(float("" if cell is None else cell))
-        except (TypeError, ValueError):
+            number = float("" if cell is None else cell)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
             raise InputError(
                 f"`{column}` of {prompt.where} is not a number; give one for every prompt, or drop the column"
-            ) from None
+            )
+        found.append(number)
     return found
 
 

@@ -14,7 +14,7 @@ from clairgen.evaluation.judged_figures import JudgedFigures
 from clairgen.evaluation.judged_pairs import Opponent, comparison, given_difficulties, judge_evaluation
 from clairgen.evaluation.labelled_pairs import read_labelled_pairs
 from clairgen.evaluation.recorded_outputs import read_outputs, read_prompts
-from clairgen.evaluation.results import compared
+from clairgen.evaluation.results import compared, grouped
 from clairgen.store import RunDirectory, reading
 from tests.judges import JUDGE, Rule, likes_the_first_position, playing, shown
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -166,13 +166,32 @@ async def test_two_models_recorded_answers_are_compared_pair_by_pair(tmp_path: P
     assert (difference.mean, difference.n) == (0.5, 12)
 
 
-async def test_what_the_judges_server_calls_its_snapshot_is_kept(tmp_path: Path) -> None:
-    def script(request: dict[str, Any]) -> Reply:
-        content = json.loads(said("[1]").body) | {"model": "judge-0125", "system_fingerprint": "fp_7"}
-        return Reply(json.dumps(content).encode(), headers={"content-type": "application/json"})
+async def test_two_snapshots_of_a_judge_are_never_in_one_column(tmp_path: Path) -> None:
+    prompts = read_prompts(written(tmp_path / "prompts.jsonl", prompt_rows(4)))
+    results = []
+    async with ScriptedEndpoint(lambda _: named("judge-0125")) as endpoint:
+        for name, snapshot in (("before", "judge-0125"), ("between", "judge-0125"), ("after", "judge-0409")):
+            endpoint.script = lambda _, snapshot=snapshot: named(snapshot)  # type: ignore[misc]
+            model = read_outputs(outputs(tmp_path, name, lambda n, name=name: f"{name} {n}"))  # type: ignore[misc]
+            evaluation = comparison(
+                "pairwise", prompts, model, Opponent("plain", answers=["plain"] * 4), a_role(endpoint.url),
+                label=name, data="prompts.jsonl",
+            )  # fmt: skip
+            results.append((await evaluate(evaluation, tmp_path / "run")).result)
+    assert [len(group) for group in grouped(results)] == [2, 1]
+    assert compared(*results[:2]).overall.n == 4
+    with pytest.raises(InputError, match=r"by other snapshots \(judge-0125; judge-0409\)"):
+        compared(results[0], results[2])
 
+
+def named(snapshot: str) -> Reply:
+    content = json.loads(said("[1]").body) | {"model": snapshot, "system_fingerprint": "fp_7"}
+    return Reply(json.dumps(content).encode(), headers={"content-type": "application/json"})
+
+
+async def test_what_the_judges_server_calls_its_snapshot_is_kept(tmp_path: Path) -> None:
     labelled = read_labelled_pairs(written(tmp_path / "labelled.jsonl", rewardbench(2)))
-    async with ScriptedEndpoint(script) as endpoint:
+    async with ScriptedEndpoint(lambda _: named("judge-0125")) as endpoint:
         evaluation = judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="labelled.jsonl")
         result = (await evaluate(evaluation, tmp_path / "run")).result
     async with reading(RunDirectory(tmp_path / "run")) as store:
