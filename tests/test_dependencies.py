@@ -25,8 +25,8 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
-    "report": ["clairgen/evaluation/", "clairgen/reporting/"],
-    "train": ["train/clairgen_train/"],
+    "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
+    "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
     "docs": [],
