@@ -20,12 +20,14 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 
+OF_REPORT = ("length_control", "logistic_fit", "results_page")
+
 # Where the packages of each extra may be imported, besides those of `dependencies`, which may be imported everywhere. A
 # path ends with / for a folder. The code of `dev` is the tests; those of training are skipped where torch is missing.
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
-    "report": ["clairgen/evaluation/", "clairgen/reporting/"],
+    "report": ["clairgen/reporting/", *(f"clairgen/evaluation/{name}.py" for name in OF_REPORT)],
     "train": ["train/clairgen_train/"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
@@ -55,10 +57,11 @@ import sys
 sys.modules.update(dict.fromkeys(sys.argv[1:]))
 import clairgen, typer.main, typer.testing
 from clairgen.cli.app import app
+from clairgen.cli.commands import LEAVES
 for name in clairgen.__all__:
     getattr(clairgen, name)
-for name in typer.main.get_command(app).commands:
-    assert typer.testing.CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
+for name in (*typer.main.get_command(app).commands, *LEAVES):
+    assert typer.testing.CliRunner().invoke(app, [*name.split(), "--help"]).exit_code == 0, name
 """
 
 

@@ -23,6 +23,7 @@ NOT_COMMANDS = {
     "evaluation_options",
     "judging_options",
     "evaluation_runs",
+    "evaluation_tables",
     "estimate_table",
 }
 
