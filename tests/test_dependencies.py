@@ -20,15 +20,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 
-OF_REPORT = ("length_control", "logistic_fit", "results_page")
-
 # Where the packages of each extra may be imported, besides those of `dependencies`, which may be imported everywhere. A
 # path ends with / for a folder. The code of `dev` is the tests; those of training are skipped where torch is missing.
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
-    "report": ["clairgen/reporting/", *(f"clairgen/evaluation/{name}.py" for name in OF_REPORT)],
-    "train": ["train/clairgen_train/"],
+    "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
+    "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
     "docs": [],

@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clairgen.cli.harness_printing import harness_sentences
+from clairgen.cli.mixeval_printing import print_mixeval
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.wording import counted
 
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
 
 def print_result(result: "EvaluationResult") -> None:
     """Print the shares of an evaluation by part and overall, and what has no score, by reason."""
+    from clairgen.evaluation.mixeval import MIXEVAL_HARD
     from clairgen.evaluation.results import MEASURES
 
     record = result.record
+    if record.kind == MIXEVAL_HARD:
+        print_mixeval(result)
+        return
     left = "" if result.complete else f"; {len(result.items):,} of {record.items:,} so far"
     typer.echo(
         f"{plain_line(record.label)}: {plain_line(record.kind)} on {plain_line(record.data)}{left}. Intervals are 95%:"
@@ -77,9 +83,16 @@ def remarks(result: "EvaluationResult", *, brief: bool = False) -> list[str]:
 
     `brief` is for a table of several evaluations.
     """
+    from clairgen.evaluation.harness import HARNESS
     from clairgen.evaluation.judged_pairs import PAIR_KINDS
     from clairgen.evaluation.judged_sentences import pair_sentences
+    from clairgen.evaluation.mixeval import MIXEVAL_HARD
+    from clairgen.evaluation.mixeval_table import mixeval_sentences
 
+    if result.record.kind == MIXEVAL_HARD:
+        return list(map(plain_line, mixeval_sentences(result, brief=brief)))
+    if result.record.kind == HARNESS:
+        return harness_sentences(result)
     sentences = []
     for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
         first = next(item for item in result.items if (item.status, item.reason or "") == (status, why))

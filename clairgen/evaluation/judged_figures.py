@@ -8,6 +8,8 @@ from typing import Any
 
 from clairgen.evaluation.judged_pairs import PAIR_KINDS, SAME_TEXT
 from clairgen.evaluation.length_control import NEAR, LengthControlled, Preference, length_controlled
+from clairgen.evaluation.mixeval import MIXEVAL_HARD
+from clairgen.evaluation.mixeval_table import mixeval_json
 from clairgen.evaluation.results import EvaluationResult
 from clairgen.evaluation.shares import Share, share_of
 from clairgen.records import ParseStatus
@@ -181,6 +183,8 @@ class JudgedFigures:
 
 def result_json(result: EvaluationResult) -> dict[str, Any]:
     """The object of a result, with the figures of its kind."""
+    if result.record.kind == MIXEVAL_HARD:
+        return mixeval_json(result)
     return JudgedFigures(result).to_json() if result.record.kind in PAIR_KINDS else result.to_json()
 
 

@@ -96,7 +96,8 @@ class EvaluationResult:
 
         Empty where the judge is what is evaluated, or has a revision, which says more.
         """
-        if self.other_models.get("judge", {"revision": "its own"})["revision"] is not None:
+        judge = self.other_models.get("judge")
+        if judge is None or judge.get("revision") is not None:
             return []
         return sorted({names[0] for item in self.items for names in item.detail.get("served", ()) if names[0]})
 

@@ -12,6 +12,8 @@ from markupsafe import Markup
 
 from clairgen.evaluation.judged_pairs import PAIR_KINDS
 from clairgen.evaluation.judged_sentences import pair_sentences
+from clairgen.evaluation.mixeval import MIXEVAL_HARD
+from clairgen.evaluation.mixeval_table import mixeval_sentences
 from clairgen.evaluation.results import MEASURES, Comparison, EvaluationResult, compared, grouped
 from clairgen.evaluation.shares import Share
 from clairgen.evaluation.shown_items import ShownItem, shown
@@ -60,7 +62,9 @@ class Group:
 
     @property
     def remarks(self) -> Sequence[tuple[EvaluationResult, Sequence[str]]]:
-        """What is said of each evaluation of pairs besides its share."""
+        """What is said of each evaluation besides its share, where a judge has scored."""
+        if self.results[0].record.kind == MIXEVAL_HARD:
+            return [(result, mixeval_sentences(result)) for result in self.results]
         return [(result, pair_sentences(result)) for result in self.results] if self.is_of_pairs else []
 
     @property

@@ -18,13 +18,17 @@ NOT_COMMANDS = {
     "commands",
     "output",
     "display",
+    "experiment_worker",
     "signals",
     "checkpoints",
     "evaluation_options",
     "judging_options",
+    "demo_training",
     "evaluation_runs",
     "evaluation_tables",
     "estimate_table",
+    "harness_printing",
+    "mixeval_printing",
 }
 
 
