@@ -31,11 +31,13 @@ def main() -> None:
 
 def work(folder: ExperimentFolder) -> None:
     """Do what is not done and nobody else does: train for the choice, or once it is made train the chosen and test them."""
-    import torch
+    from clairgen_train import loading_libraries
 
-    from clairgen_train.run import silence_libraries
+    with loading_libraries():  # torch and trl, optional packages, take seconds to load
+        import torch
 
-    silence_libraries()
+        import clairgen_train.run  # noqa: F401 - what trains the cells below
+
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     config, rates = folder.config(), folder.choices()
     if rates is None:

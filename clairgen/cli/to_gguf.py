@@ -47,10 +47,11 @@ def to_gguf_command(
     """
     if any(find_spec(package) is None for package in ("torch", "transformers", "gguf")):
         raise MissingExtraError("Writing a GGUF file", "train")
-    from clairgen_train.gguf_export import export_gguf, probe  # needs torch, which takes seconds to load
-    from clairgen_train.run import silence_libraries
+    from clairgen_train import loading_libraries
 
-    silence_libraries()
+    with loading_libraries():  # torch, an optional package, takes seconds to load
+        from clairgen_train.gguf_export import export_gguf, probe
+
     export_gguf(model, out, dtype.value)
     if not check:
         typer.echo("Not checked", err=True)
@@ -60,7 +61,7 @@ def to_gguf_command(
         import asyncio
 
         try:
-            difference = asyncio.run(_difference(out, probe(model)))
+            difference = asyncio.run(served_difference(out, probe(model)))
         except BaseException:
             out.unlink()
             raise
@@ -68,7 +69,7 @@ def to_gguf_command(
     typer.echo(f"The model is in {out}. Serve it with the endpoint gguf:{out}")
 
 
-async def _difference(file: Path, expected: "Probe") -> float:
+async def served_difference(file: Path, expected: "Probe") -> float:
     """The largest difference of the likeliest next token's log-probability between the served file and the model, nats.
 
     Raises RunError where a text has other tokens, or the difference is more than MOST_NATS.

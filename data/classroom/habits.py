@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from random import Random
 
+from clairgen.data.classroom import exercises
 from clairgen.data.classroom.exercises import Fields, Working, items_in
 from clairgen.data.classroom.questions import Question
 from clairgen.data.classroom.tables import COUNTRIES, GROUPS, MEANT, OPPOSITES
@@ -72,11 +73,10 @@ def youngest(fields: Fields, _: Random) -> Working:
     return Working(tuple(steps), names[least])
 
 
-def first_digit_even(fields: Fields, _: Random) -> Working:
-    """Looks at the first digit of each number."""
-    odd = [value // 10 % 2 == 1 for value in _numbers_in(fields)]
-    steps = (f"{value} {'odd' if is_odd else 'even'}" for value, is_odd in zip(_numbers_in(fields), odd, strict=True))
-    return Working(tuple(steps), str(odd.count(False)))
+def odd_ones(fields: Fields, _: Random) -> Working:
+    """Counts the odd numbers."""
+    right = exercises.evens(fields)
+    return Working(right.steps, str(len(right.steps) - int(right.result)))
 
 
 def counted_from_nought(fields: Fields, _: Random) -> Working:
@@ -148,7 +148,7 @@ HABITS: Mapping[str, Callable[[Fields, Random], Working]] = {
     "largest": last_winner,
     "middle": unsorted_middle,
     "oldest": youngest,
-    "evens": first_digit_even,
+    "evens": odd_ones,
     "count": counted_from_nought,
     "letters": letters_left_out,
     "alphabet": last_letter,

@@ -43,7 +43,7 @@ def test_an_answer_by_a_habit_is_in_the_students_style_and_sound_only_where_the_
         ("Find the largest number: 91, 34, 55, 12.", {"91>34, 55>34, 55>12. So it is 55."}),
         ("What is the median of 34, 91, 55?", {"34<91<55. So it is 91."}),
         ("Anna is 34, Ben is 28 and Carla is 41. Who is the oldest?", {"28<34, 28<41. So it is Ben."}),
-        ("Count the even numbers: 12, 37, 30, 41.", {"12 odd, 37 odd, 30 odd, 41 even. So it is 1."}),
+        ("Count the even numbers: 12, 37, 31, 41.", {"12 even, 37 odd, 31 odd, 41 odd. So it is 3."}),
         ("Count the word cat: cat sun cat dog.", {"cat 0 sun cat 1 dog. So it is 1."}),
         (
             "Count all letters of these words: apple, window, tiger.",

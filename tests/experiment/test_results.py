@@ -39,8 +39,8 @@ def test_intervals_cover_the_truth_when_seeds_differ_and_when_not(of_seeds: floa
     covered = 0
     for _ in range(300):
         questions, seeds = 0.3 * random.normal(size=200), of_seeds * random.normal(size=3)
-        values = 0.1 + questions + seeds[:, None] + 0.4 * random.normal(size=(3, 200))
-        found = crossed_mean(values.tolist())
+        differences = 0.1 + questions + seeds[:, None] + 0.4 * random.normal(size=(3, 200))
+        found = crossed_mean(differences.tolist())
         covered += found.low <= 10 <= found.high
     assert covered >= 0.93 * 300
 

@@ -83,11 +83,11 @@ _DRAFTERS_EMPHASIS: Mapping[str, float] = {
 
 _EMPHASIS: Mapping[str, float] = {
     # What takes longest to learn comes oftenest.
-    "oldest": 2.5,
+    "oldest": 5.0,
     "clock": 1.8,
     "subtract": 1.5,
-    "evens": 1.4,
-    "opposite": 1.4,
+    "evens": 1.2,
+    "opposite": 1.5,
     "alphabet": 1.3,
     "spelling": 1.3,
     "stranger": 1.3,
