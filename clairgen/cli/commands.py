@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.",
+    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.",
     "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the "
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
+    "experiment": "Compare data sets and objectives as the paper's Table 2 does, on models small enough for a CPU.",
     "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
     "to-gguf": "Write a trained model as a GGUF file, which the embedded server serves.",
     "evaluate": "Evaluate models, every figure with its interval. Run it again at any time: only missing answers are requested.",

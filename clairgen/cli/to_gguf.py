@@ -47,10 +47,11 @@ def to_gguf_command(
     """
     if any(find_spec(package) is None for package in ("torch", "transformers", "gguf")):
         raise MissingExtraError("Writing a GGUF file", "train")
-    from clairgen_train.gguf_export import export_gguf, probe  # needs torch, which takes seconds to load
-    from clairgen_train.run import silence_libraries
+    from clairgen_train import loading_libraries
 
-    silence_libraries()
+    with loading_libraries():  # torch, an optional package, takes seconds to load
+        from clairgen_train.gguf_export import export_gguf, probe
+
     export_gguf(model, out, dtype.value)
     if not check:
         typer.echo("Not checked", err=True)

@@ -117,9 +117,9 @@ async def test_the_best_checkpoint_on_mixeval_hard_is_shown_beside_the_bias_of_c
         return said(f"[[{1.0 if answer.rstrip('.').endswith(reference) else 0.0}]]")
 
     async with ScriptedEndpoint(judge) as endpoint:
-        options = ("--judge-endpoint", endpoint.url, "--judge-model", "judge", "--max-tokens", "96")
+        options: tuple[str, ...] = ("--judge-endpoint", endpoint.url, "--judge-model", "judge", "--max-tokens", "96")
         options += ("--templates", str(tmp_path / "templates"))
-        command = ("evaluate", "mixeval-hard", file, "--run", tmp_path / "run", *options)
+        command: tuple[str | Path, ...] = ("evaluate", "mixeval-hard", file, "--run", tmp_path / "run", *options)
         before = await clairgen(*command, "--endpoint", "classroom:weaker", "--label", "before")
         done = await clairgen(*command, "--checkpoints", training, "--base", "before")
         found = json.loads((await clairgen(*command, "--checkpoints", training, "--json")).out)
