@@ -39,6 +39,11 @@ async def off_loop(work: Callable[Arguments, Result], *args: Arguments.args, **k
     """
     if characters(*args, *kwargs.values()) <= LONG_CHARACTERS:
         return work(*args, **kwargs)
+    return await in_process(work, *args, **kwargs)
+
+
+async def in_process(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    """The same in another process, however short the texts: for work that may take long over a short one."""
     loop = asyncio.get_running_loop()
     if loop not in _WORKERS:
         _WORKERS[loop] = Workers()

@@ -15,7 +15,8 @@ FEWEST_TASKS: Final = 10
 """With fewer tasks than this nothing is recommended, whatever the interval says."""
 SMALL: Final = 0.05
 """A win rate whose interval is within this distance of one half is too close to it to choose by."""
-_Z: Final = 1.959963984540054  # of a two-sided 95% interval
+Z_95: Final = 1.959963984540054
+"""Standard errors on either side of a mean that make a 95% interval."""
 _Z_POWER: Final = 0.841621  # to detect a difference of that size four times in five
 
 
@@ -93,11 +94,11 @@ def share(count: int, total: int) -> Estimate:
     return Estimate(mean, math.sqrt(mean * (1 - mean) / total), total)
 
 
-def wilson(count: int, total: int) -> tuple[float, float] | None:
+def wilson(count: float, total: float) -> tuple[float, float] | None:
     """Wilson's 95% interval of a proportion; None without a count."""
     if not total:
         return None
-    mean, z = count / total, _Z
+    mean, z = count / total, Z_95
     centre = (mean + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(mean * (1 - mean) / total + z * z / (4 * total * total)) / (1 + z * z / total)
     return centre - half, centre + half
@@ -159,7 +160,7 @@ class WinRate:
         """How many more tasks would decide it, four times in five, if the mean is right; None if no number would."""
         if self.mean is None or self.deviation is None or self.mean == 0.5:
             return None if self.mean is not None else FEWEST_TASKS
-        needed = ((_Z + _Z_POWER) * self.deviation / abs(self.mean - 0.5)) ** 2
+        needed = ((Z_95 + _Z_POWER) * self.deviation / abs(self.mean - 0.5)) ** 2
         return max(math.ceil(needed), FEWEST_TASKS) - self.tasks
 
 
@@ -176,6 +177,6 @@ def win_rate(tallies: Iterable[Tally]) -> WinRate:
     padded = [*scores, 0.0, 1.0]
     centre = sum(padded) / len(padded)
     deviation = math.sqrt(sum((score - centre) ** 2 for score in padded) / len(padded))
-    reach = _Z * deviation / math.sqrt(len(padded))
+    reach = Z_95 * deviation / math.sqrt(len(padded))
     mean = sum(scores) / len(scores)
     return WinRate(len(scores), mean, max(0.0, centre - reach), min(1.0, centre + reach), deviation)

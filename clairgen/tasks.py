@@ -53,9 +53,9 @@ def read_tasks(source: TaskSource, seed: int, *, needs_scores: bool = False) -> 
         stream = rows()
     unscored: list[tuple[str, Mapping[str, Any]]] = []
     for number, (where, content) in enumerate(stream):
-        row = content if isinstance(content, BadRow) else _row(content, where, source)
+        row = content if isinstance(content, BadRow) else task_row(content, where, source)
         if number == 0 and isinstance(content, Mapping):
-            _check_columns(content, source, no_prompt=isinstance(row, BadRow))
+            check_columns(content, source, no_prompt=isinstance(row, BadRow))
         if needs_scores and isinstance(row, Row) and not row.doubt and len(row.task.answers) > 1:
             needs_scores = sum(answer.score is not None for answer in row.task.answers) < 2
             unscored += [(where, content)] if needs_scores and isinstance(content, Mapping) else []
@@ -97,7 +97,8 @@ def _at(rows: Iterator[SourceRow], chosen: list[int]) -> Iterator[SourceRow]:
         position = index + 1
 
 
-def _row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | BadRow:
+def task_row(content: Mapping[str, Any], where: str, source: TaskSource) -> Row | BadRow:
+    """The task of a row, or why it holds none."""
     try:
         messages = _messages(_given(content, source))
         _require_whole(content, source)
@@ -185,7 +186,7 @@ def _message(entry: Any) -> Message:  # noqa: ANN401 - a cell of a data set
     return Message(role, content)
 
 
-def _check_columns(first: Mapping[str, Any], source: TaskSource, *, no_prompt: bool) -> None:
+def check_columns(first: Mapping[str, Any], source: TaskSource, *, no_prompt: bool) -> None:
     """Raise InputError for a column that the configuration names and the source does not have."""
     wanted = [source.column] if source.column else ["prompt", "messages"]
     columns = ", ".join(map(str, first)) or "none"

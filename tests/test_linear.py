@@ -16,6 +16,9 @@ from types import FrameType
 
 import pytest
 
+from clairgen.evaluation.answer_rules import stated_letter
+from clairgen.evaluation.mixeval_judge import parse_choice, parse_grade
+from clairgen.evaluation.stated_numbers import last_number
 from clairgen.filters.filter import Candidate, Check
 from clairgen.filters.language import changes_language
 from clairgen.filters.lost_answer import loses_answer
@@ -119,6 +122,7 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
         ("", "answer: 1", "[1]"),
         ("solution ", "the "),
     ),
+    "parse_grade": (lambda text: (parse_grade(text), parse_choice(text)), ("", "[["), ("[[1", "[[1.", "[A]", "[[A")),
     "is_verdict_line": (is_verdict_line, ("", "> ", "answer:"), ()),
     "without_thinking": (
         lambda text: without_thinking(text, text),
@@ -150,6 +154,8 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "surface_features": (surface_features, ("", "|"), ("| ", "|x", "**x", "- ")),
     "plain_text": (plain_text, ("",), ("\u200d", "\x1b")),
+    "last_number": (last_number, ("", "1"), ("1,234", "1/", "\\frac{1}{", "1e5 ")),
+    "stated_letter": (stated_letter, ("", "answer"), ("(", "answer is (A ", "\\boxed{")),
 }
 
 

@@ -1,7 +1,7 @@
 """The commands in the order of work, each imported when it runs, so that `clairgen --help` starts fast.
 
-The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for -; its line in COMMANDS is the
-first one of that function's docstring.
+The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for - and for the space between a
+command and its subcommand; its line here is the first one of that function's docstring.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.",
+    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.",
     "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
@@ -29,10 +29,35 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the "
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
+    "experiment": "Compare data sets and objectives as the paper's Table 2 does, on models small enough for a CPU.",
     "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
     "to-gguf": "Write a trained model as a GGUF file, which the embedded server serves.",
+    "evaluate": "Evaluate models, every figure with its interval. Run it again at any time: only missing answers are requested.",
     "migrate": "Bring the database of a run up to this version's schema. Nothing that was paid for is lost.",
 }
+
+
+SUBCOMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "evaluate": {
+        "questions": "Ask a model questions and check its answers by rules; shares of right answers with their intervals.",
+        "pairwise": "Compare a model's answers, or recorded ones, with an opponent's: win rate, raw and length-controlled, by "
+        "one judge.",
+        "alpaca": "Compare a model with AlpacaEval's reference outputs, which you give, and write its answers in the official "
+        "form.",
+        "judge": "Measure a judge on labelled pairs: accuracy, position bias and length bias, each with n and interval.",
+        "mixeval-hard": "Evaluate a model on MixEval-Hard, both splits, with a judge: overall, by split and by benchmark.",
+        "harness": "Run tasks of lm-evaluation-harness or Inspect in an environment of theirs, and keep what they report.",
+        "compare": "Compare two evaluations of the same items, paired: the difference with its interval, and what changed.",
+        "show": "Show every evaluation of a directory in one table, or write it as a page with answers side by side.",
+    },
+}
+"""The subcommands of commands that have them."""
+
+LEAVES: Final[Mapping[str, str]] = {
+    **{name: line for name, line in COMMANDS.items() if name not in SUBCOMMANDS},
+    **{f"{name} {sub}": line for name, lines in SUBCOMMANDS.items() for sub, line in lines.items()},
+}
+"""Every command that can be run, subcommands by both names."""
 
 
 class CommandGroup(TyperGroup):
@@ -41,11 +66,32 @@ class CommandGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - what typer gives its groups
         super().__init__(**attributes)
         for name, line in COMMANDS.items():
-            self.add_command(LazyCommand(name, help=line))
+            if name in SUBCOMMANDS:
+                self.add_command(SubcommandGroup(name, line, SUBCOMMANDS[name]))
+            else:
+                self.add_command(LazyCommand(name, help=line))
+
+
+class SubcommandGroup(TyperGroup):
+    """A command that only has subcommands."""
+
+    def __init__(self, name: str, line: str, subcommands: Mapping[str, str]) -> None:
+        super().__init__(
+            name=name,
+            help=line,
+            no_args_is_help=True,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        for sub, of_sub in subcommands.items():
+            command = LazyCommand(sub, help=of_sub)
+            command.full_name = f"{name} {sub}"
+            self.add_command(command)
 
 
 class LazyCommand(TyperCommand):
     """A command that is known by its name and its line of help until it is run or its options are completed."""
+
+    full_name: str | None = None
 
     def make_context(
         self,
@@ -55,13 +101,13 @@ class LazyCommand(TyperCommand):
         **extra: Any,  # noqa: ANN401 - click's signature
     ) -> "Context":
         """The context of the command itself, with which it is run."""
-        return load_command(str(self.name)).make_context(info_name, args, parent, **extra)
+        return load_command(self.full_name or str(self.name)).make_context(info_name, args, parent, **extra)
 
 
 def load_command(name: str) -> "Command":
     """A command with its options, from its module."""
-    own_name = name.replace("-", "_")
+    own_name = name.replace("-", "_").replace(" ", "_")
     module = import_module(f"clairgen.cli.{own_name}")
     app = typer.Typer(add_completion=False)
-    app.command(name)(getattr(module, f"{own_name}_command"))
+    app.command(name.split()[-1])(getattr(module, f"{own_name}_command"))
     return typer.main.get_command(app)

@@ -50,7 +50,7 @@ def counters_line(counters: Counters) -> str:
     roles = ", ".join(
         f"{name} {role.answered} answered and {role.in_flight} in flight" for name, role in counters.roles.items()
     )
-    return f"{_pairs(counters)}; {roles}; {_money(counters)}{_time_left(counters)}"
+    return f"{_pairs(counters)}; {f'{roles}; ' if roles else ''}{_money(counters)}{_time_left(counters)}"
 
 
 def counters_table(counters: Counters) -> Group:
@@ -142,7 +142,7 @@ def _figures(role: RoleCounters, seconds: float) -> list[str]:
 
 
 def _pairs(counters: Counters) -> str:
-    return f"{counters.done:,} of {counted(counters.pairs_to_make, 'pair')}, {sum(counters.failed.values()):,} failed"
+    return f"{counters.done:,} of {counted(counters.pairs_to_make, counters.noun)}, {sum(counters.failed.values()):,} failed"
 
 
 def _money(counters: Counters) -> str:

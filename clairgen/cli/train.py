@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,6 +47,7 @@ _NOTES = {
             "those rows"
         ),
     ),
+    "identical_kept": ("pair", "whose two answers are the same; the likelihood of that answer is trained"),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }
 """What the user is told of the counts of data.json."""
@@ -71,7 +73,7 @@ def train_command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Settings (YAML), or paper, laptop, lora, qlora, 8gpu.", show_default=False),
+        typer.Option(help="Settings (YAML), or paper, laptop, classroom, lora, qlora, 8gpu.", show_default=False),
     ] = None,
     subset: Annotated[str | None, typer.Option(help="The subset (recipe), if there are several.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,
@@ -90,6 +92,10 @@ def train_command(
         ),
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Make a new model on the hub public.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be trained on, and how likely the model finds it now."),
+    ] = False,
     list_settings: Annotated[bool, typer.Option("--settings", help="Print the settings and leave.")] = False,
 ) -> None:
     """Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.
@@ -112,8 +118,11 @@ def train_command(
     if list_settings:
         typer.echo(settings_yaml(settings), nl=False)
         return
-    if any(find_spec(package) is None for package in _PACKAGES):
+    if missing_packages():
         raise MissingExtraError("Training", "train")
+    if dry_run:
+        _examine(data, settings)
+        return
     if push_to_hub is not None:
         require_push(push_to_hub)  # before the training, not after it
         if settings.lora is not None and Path(settings.model).exists():
@@ -122,14 +131,37 @@ def train_command(
                 f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
             )
     try:
-        is_first = _train(data, out, settings)
+        is_first = train(data, out, settings)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
         typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
 
 
-def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
+def missing_packages() -> list[str]:
+    """The packages that training needs and that are not installed."""
+    return [package for package in _PACKAGES if find_spec(package) is None]
+
+
+def _examine(data: str, settings: "TrainingSettings") -> None:
+    """Print what a run would begin with; in this process, and in a folder that is removed afterwards."""
+    from clairgen_train import loading_libraries
+    from clairgen_train.launch import is_launched
+
+    with loading_libraries():  # torch and trl, optional packages, take seconds to load
+        from clairgen_train.run import examine, prepare
+
+    if is_launched():
+        raise ConfigError("--dry-run uses one process, and torchrun has started several; run it without torchrun")
+    with TemporaryDirectory() as folder:
+        prepared = prepare(data, Path(folder) / "run", settings.model_copy(update={"gpus": None}))
+        print_data(prepared.path)
+        for remark in examine(prepared):
+            typer.echo(remark)
+    typer.echo("Nothing was trained. The reference's log-probabilities are kept for the run itself")
+
+
+def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
     from clairgen_train import loading_libraries
     from clairgen_train.launch import is_launched, joined, launch
@@ -161,7 +193,18 @@ def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
                 launch(folder, settings, pass_fds=lock)
     if is_first:
         typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+        typer.echo(_what_then(out, adapter=settings.lora is not None))
     return is_first
+
+
+def _what_then(out: Path, *, adapter: bool) -> str:
+    """How a trained model is served and measured; an adapter has to be merged before."""
+    if adapter:
+        return f"To serve it: clairgen merge-adapter {out} {out}-merged, then clairgen to-gguf {out}-merged {out}.gguf"
+    return (
+        f"To serve it: clairgen to-gguf {out} {out}.gguf. To measure it: clairgen evaluate questions FILE --run EVALUATIONS "
+        f"--checkpoints {out}"
+    )
 
 
 def _parsed(pairs: list[str]) -> dict[str, Any]:
@@ -218,6 +261,11 @@ def _print_notes(train: Mapping[str, Any]) -> None:
             f"warning: {dropped / train['rows']:.0%} of the rows are not trained on (more than {MOST_DROPPED:.0%}); look at the "
             "reasons above before you trust this run",
             err=True,
+        )
+    if identical := train["dropped"].get("identical"):
+        typer.echo(
+            f"{counted(identical, 'pair')} dropped whose two answers are the same; where a reviser confirmed them, train on them "
+            "with --set keep_identical=true, and --set chosen_nll=1 or --objective sft"
         )
     if noun(train) != "pair":
         typer.echo("None are held out: single answers have no margin to follow")

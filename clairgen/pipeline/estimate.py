@@ -116,7 +116,7 @@ async def estimate(
         notes: list[str] = []
         survey = await _survey(store, config, planned, options, notes)
         stores = [*([store] if store is not None else []), *reused]
-        answer_characters = {name: CHARACTERS_PER_TOKEN * _guessed_answer(role) for name, role in roles.items()}
+        answer_characters = {name: CHARACTERS_PER_TOKEN * guessed_answer(role) for name, role in roles.items()}
         forecast = RequestForecast(roles, config.seed, stores, answer_characters)
         await _forecast(forecast, survey, planned)
         samples = await store.completions.usage_samples() if store is not None else {}
@@ -131,7 +131,7 @@ async def estimate(
         spent=spent,
         budget_usd=limit.limit_usd,
         roles=[
-            _of_role(name, role, forecast.expected[name], samples.get((name, role.model)))
+            role_estimate(name, role, forecast.expected[name], samples.get((name, role.model)))
             for name, role in roles.items()
         ],
         notes=notes,
@@ -168,7 +168,8 @@ async def _forecast(forecast: RequestForecast, survey: TaskSurvey, planned: list
     await asyncio.gather(*(forecast.add(*entry) for entry in work))
 
 
-def _of_role(name: str, role: Role, expected: ExpectedRequests, sample: UsageSample | None) -> RoleEstimate:
+def role_estimate(name: str, role: Role, expected: ExpectedRequests, sample: UsageSample | None) -> RoleEstimate:
+    """What the expected requests of a role take: measured where the role's model has answered often enough, else guessed."""
     calls = round(expected.calls)
     if sample is not None and sample.answers >= ENOUGH:
         return _measured(name, role, calls, sample)
@@ -211,7 +212,7 @@ def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEst
 
 def _guessed(name: str, role: Role, calls: int, prompt_tokens: float) -> RoleEstimate:
     found = price_quote(role)
-    used = Usage(round(prompt_tokens), calls * _guessed_answer(role))
+    used = Usage(round(prompt_tokens), calls * guessed_answer(role))
     return RoleEstimate(
         role=name,
         model=role.model,
@@ -233,5 +234,6 @@ def _most(role: Role, calls: int, used: Usage, found: PriceQuote | None) -> floa
     return cost_usd(Usage(used.prompt_tokens, calls * role.longest_answer), found.price)
 
 
-def _guessed_answer(role: Role) -> int:
+def guessed_answer(role: Role) -> int:
+    """Tokens of an answer, before there is one."""
     return min(role.longest_answer or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)

@@ -81,7 +81,7 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A session of `generate` at one moment, `seconds` after its start."""
+    """A session of `generate` at one moment, `seconds` after its start; `noun` is what an evaluation makes in place of pairs."""
 
     seconds: float
     pairs_to_make: int
@@ -89,6 +89,7 @@ class Counters:
     failed: Mapping[str, int]
     roles: Mapping[str, RoleCounters]
     money: Money
+    noun: str = "pair"
 
     @property
     def done(self) -> int:
@@ -102,7 +103,7 @@ def _log_nothing(event: str, /, **facts: object) -> None:
 
 @dataclass(slots=True)
 class Progress:
-    """Counters of a session of `generate`.
+    """Counters of a session of `generate`, or of one that evaluates, in which every `pair` is an item, named by `noun`.
 
     `log_event` is called with the name of an event and its facts. `log_texts` is whether the user allows prompts and answers
     among them.
@@ -116,6 +117,7 @@ class Progress:
     notes: list[str] = field(default_factory=list)
     log_event: Callable[..., None] = _log_nothing
     log_texts: bool = False
+    noun: str = "pair"
 
     @property
     def done(self) -> int:
@@ -124,7 +126,7 @@ class Progress:
 
     def __repr__(self) -> str:
         roles = (f"{name} {role.answered:,} answered" for name, role in self.roles.items())
-        return one_line_repr(self, counted(self.pairs_to_make, "pair"), f"{self.done:,} done", *roles)
+        return one_line_repr(self, counted(self.pairs_to_make, self.noun), f"{self.done:,} done", *roles)
 
     def role(self, name: str) -> RoleProgress:
         """The counters of a role."""
@@ -147,6 +149,7 @@ class Progress:
             dict(self.failed),
             {name: _counters(role) for name, role in self.roles.items()},
             replace(self.money),
+            self.noun,
         )
 
 

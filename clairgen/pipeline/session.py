@@ -155,7 +155,7 @@ class Session:
         in_flight: int,
         what: str,
     ) -> None:
-        """Run `task` over `work`; once the session is to stop, for `drain_seconds` more. `what` is what is done to a pair."""
+        """Run `task` over `work`; once the session is to stop, for `drain_seconds` more. `what` is what is done to one."""
         cut_off = await run_tasks(
             work,
             task,
@@ -164,9 +164,9 @@ class Session:
             drained_within=lambda: self.runtime.sleep(self.drain_seconds),
         )
         if cut_off:
-            were = "was" if cut_off == 1 else "were"
+            items, were = counted(cut_off, self.progress.noun), "was" if cut_off == 1 else "were"
             self.progress.note(
-                f"{counted(cut_off, 'pair')} {were} still being {what} after {self.drain_seconds:g} s and {were} cut off; "
+                f"{items} {were} still being {what} after {self.drain_seconds:g} s and {were} cut off; "
                 "requests that were sent and not answered may be billed, and are sent again when you continue the run"
             )
 

@@ -3,6 +3,7 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
 from clairgen.store.directory import RunDirectory
+from clairgen.store.evaluations import EvaluationRecord, ItemRecord
 from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
@@ -16,8 +17,10 @@ __all__ = [
     "AdviceNumbers",
     "Attempt",
     "Call",
+    "EvaluationRecord",
     "Failure",
     "FilterResult",
+    "ItemRecord",
     "JudgeReply",
     "MadePair",
     "PairAdvice",

@@ -7,17 +7,17 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from clairgen.finish_reason import FinishKind, finish_kind
-from clairgen.records import Completion, Usage
+from clairgen.records import Completion, Message, Usage
 from clairgen.store.reader import Lookups, Reader
 from clairgen.store.statements import Statement, Write, messages_json_row, messages_of
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
-    "response_id, cost_usd, created_at"
+    "response_id, cost_usd, created_at, served_model, system_fingerprint"
 )
 _INSERT = (
     f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MOST_TOKENS = """
 SELECT c.role, c.model, c.endpoint, t.tokens FROM completions c
@@ -97,6 +97,12 @@ class Completions:
         """The completion of this key, if there is one."""
         row = await self._lookups.find(key)
         return None if row is None else _completion(row)
+
+    async def messages(self, key: str) -> tuple[Message, ...]:
+        """The messages that were sent for the completion of this key; empty if there is none."""
+        sql = "SELECT m.body FROM completions c JOIN messages m ON m.hash = c.messages WHERE c.key = ?"
+        row = await self._reader.row(sql, (key,))
+        return () if row is None else messages_of(row["body"])
 
     async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
         """Commit a completion with its request; the first one of a key is kept."""
@@ -210,6 +216,8 @@ def _completion(row: sqlite3.Row) -> Completion:
         response_id=row["response_id"],
         cost_usd=row["cost_usd"],
         created_at=row["created_at"],
+        served_model=row["served_model"],
+        system_fingerprint=row["system_fingerprint"],
     )
 
 
@@ -218,6 +226,6 @@ def _insert(completion: Completion, messages_hash: str, sent: Sent, reused_from:
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
-        sent.parameters, messages_hash, sent.template_hash, reused_from,
+        completion.served_model, completion.system_fingerprint, sent.parameters, messages_hash, sent.template_hash, reused_from,
     )  # fmt: skip
     return _INSERT, row

@@ -69,7 +69,7 @@ class RunDirectory:
         """Raise RunError unless this is the directory of a run."""
         if not is_file(self.database):
             raise RunError(
-                f"{self.path} is not a run directory: it has no run.db; name the folder that was given to generate --run"
+                f"{self.path} is not a run directory: it has no run.db; name the folder that was given to --run"
             )
 
     def refuse_emptied(self) -> None:

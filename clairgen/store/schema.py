@@ -146,7 +146,28 @@ UPDATE filter_results SET reason = 'mentions-revision' WHERE reason = 'alludes-t
 UPDATE templates SET name = 'degrade' WHERE name = 'worsen';
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS)
+_EVALUATIONS = """
+CREATE TABLE evaluations (           -- a model on a set of items; id is the digest of kind, data, models, sampling and rules
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, label TEXT NOT NULL, data TEXT NOT NULL, items INTEGER NOT NULL,
+    settings TEXT NOT NULL,          -- all that the id is the digest of, as canonical JSON
+    created_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE evaluation_items (      -- what came of an item; items of one cluster are about the same prompt
+    evaluation_id TEXT NOT NULL, position INTEGER NOT NULL, item_id TEXT NOT NULL, cluster TEXT NOT NULL, part TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('scored', 'unreadable', 'failed')), score REAL, reason TEXT,
+    detail TEXT NOT NULL,            -- what is needed to show it, as JSON
+    requests TEXT NOT NULL,          -- role and key of the completions that the score rests on, as JSON
+    PRIMARY KEY (evaluation_id, position)
+) WITHOUT ROWID;
+"""
+
+_SERVED = """
+ALTER TABLE completions ADD COLUMN served_model TEXT;       -- the model's name as the server gives it in its answer
+ALTER TABLE completions ADD COLUMN system_fingerprint TEXT; -- what the server says of its own version, if it does
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}

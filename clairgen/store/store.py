@@ -10,6 +10,7 @@ from clairgen.store.advice import Advice
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
+from clairgen.store.evaluations import Evaluations
 from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
 from clairgen.store.pairs import Pairs
@@ -33,6 +34,7 @@ class Store:
     judgements: Judgements
     spending: Spending
     advice: Advice
+    evaluations: Evaluations
 
 
 @asynccontextmanager
@@ -85,4 +87,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         Judgements(reader),
         Spending(reader, write),
         Advice(reader, write),
+        Evaluations(reader, write),
     )

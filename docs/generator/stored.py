@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 import clairgen.errors
 import clairgen.reporting.report
 import clairgen.reporting.training.report
-from clairgen.exporting.columns import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
+from clairgen.exporting.columns import ADVICE_COLUMNS, CONFIRMED_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
 from clairgen.reporting.training.diagnostics.registry import RULES
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
 
 _TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
 _RENAMED = re.compile(r"ALTER TABLE (\w+) RENAME TO (\w+)")
-_COLUMN_COMMENT = re.compile(r"ALTER TABLE (\w+) RENAME COLUMN \w+ TO (\w+);[ \t]*-- *(.*)")
+_COLUMN_COMMENT = re.compile(r"ALTER TABLE (\w+) (?:RENAME COLUMN \w+ TO|ADD COLUMN) (\w+)[\w ]*;[ \t]*-- *(.*)")
 
 
 def tables() -> str:
@@ -68,6 +68,7 @@ def export_columns() -> str:
         parts += [f"### {name} {{ #export-{name} }}", _column_table(columns)]
     parts += ["### In every format", _column_table(PROVENANCE_COLUMNS)]
     parts += ["### In `preference`, after `clairgen advise --per-pair`", _column_table(ADVICE_COLUMNS)]
+    parts += ["### In every format, with `--keep-identical`", _column_table(CONFIRMED_COLUMNS)]
     return "\n\n".join(parts)
 
 

@@ -16,6 +16,8 @@ from clairgen.store.schema import MIGRATIONS, VERSION
 TABLES = {
     *(
         "advice",
+        "evaluation_items",
+        "evaluations",
         "attempts",
         "completions",
         "configurations",

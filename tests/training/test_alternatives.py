@@ -1,4 +1,4 @@
-"""What TRL and transformers have for a purpose that this package has code for, and where it falls short (see CONTRIBUTING.md).
+"""What TRL and transformers have for purposes that this package has code for, and where it falls short (see CONTRIBUTING.md).
 
 A test that fails here says that the piece may do by now.
 """

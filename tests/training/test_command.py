@@ -6,14 +6,18 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clairgen.cli import train as command
 from clairgen.cli.train import print_data
 from clairgen.errors import UserError
+from clairgen.wording import counted
 from clairgen_train.run import prepare
 from tests.cli.commands import Done, clairgen, process
+from tests.runs import REVISER, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint
 from tests.training.small_run import pair, saved_model, settings, written
 
 Command = Callable[..., Awaitable[Done]]
@@ -45,9 +49,42 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     assert all(noise not in done.err for noise in ("it/s]", "examples/s]", "Warning", "[transformers]"))
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
     assert "18 rows with the field 'timestamp' in messages, which is not used" in done.out
-    assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
+    assert f"Next: clairgen report --training {tmp_path / 'out'}\n" in done.out
+    assert (
+        f"To serve it: clairgen to-gguf {tmp_path / 'out'} {tmp_path / 'out'}.gguf. To measure it: clairgen eval"
+        in done.out
+    )
     again = await train(tmp_path, data)
     assert (again.code, "is trained already" in again.out) == (0, True)
+
+
+async def test_what_the_reviser_confirmed_goes_from_generate_through_export_into_training(tmp_path: Path) -> None:
+    def sometimes_revised(request: dict[str, Any]) -> Reply:
+        reply = played(request)
+        is_right = request["model"] == REVISER and int(re.findall(r"number (\d+)", str(request["messages"]))[0]) % 3
+        return Reply(reply.body.replace(b", now better", b"")) if is_right else reply
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+    async with ScriptedEndpoint(sometimes_revised) as endpoint:
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
+        assert (await clairgen("generate", tmp_path / "config.yaml", "--run", tmp_path / "run")).code == 0
+    done = await clairgen("export", tmp_path / "run", tmp_path / "plain", "--recipe", "clair")
+    assert "clair: 4 rows in train" in done.out
+    assert "left out: 8 identical" in done.out
+    done = await clairgen("export", tmp_path / "run", tmp_path / "all", "--keep-identical")
+    assert "clair: 12 rows in train" in done.out
+    assert "clair: 8 pairs of them with two equal answers, which the reviser confirmed" in done.out
+    assert "stronger-preferred: 0 pairs of them" in done.out
+    refused = await clairgen(
+        "export", tmp_path / "run", tmp_path / "none", "--recipe", "stronger-preferred", "--keep-identical"
+    )
+    assert (refused.code, "none of its recipes (stronger-preferred) revises" in refused.err) == (2, True)
+    given = ("--subset", "clair", "--set", "held_out_pairs=0", "--set", "chosen_nll=1")
+    done = await train(tmp_path, tmp_path / "all", *given, "--set", "keep_identical=true")
+    assert done.code == 0, done.err
+    assert "12 pairs to train on\n" in done.out
+    assert "8 pairs whose two answers are the same; the likelihood of that answer is trained" in done.out
+    assert '"chosen_nll"' in (tmp_path / "out" / "log.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +139,17 @@ async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
     assert "learning_rate: 2.0e-07" in done.out
 
 
+async def test_a_dry_run_says_what_would_be_trained_on_and_leaves_no_folder(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(20)])
+    done = await train(tmp_path, data, "--dry-run", "--gpus", "2")
+    assert done.code == 0, done.err
+    assert "18 pairs to train on\n2 pairs held out (from train)\n" in done.out
+    assert "it would take 5 steps\n" in done.out
+    assert "finds the winner likelier than the loser in" in done.out
+    assert done.out.endswith("Nothing was trained. The reference's log-probabilities are kept for the run itself\n")
+    assert not (tmp_path / "out").exists()
+
+
 async def test_the_readmes_command_is_valid() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^(?:\$ )?clairgen (train .*)$", readme, re.MULTILINE)
@@ -145,7 +193,11 @@ def test_dropping_more_than_a_tenth_of_the_rows_is_a_warning(
         data = written(tmp_path / f"{dropped}.jsonl", [pair(number) for number in range(9)] + [identical] * dropped)
         folder = prepare(str(data), tmp_path / f"out-{dropped}", settings(tmp_path, held_out_pairs=0))
         print_data(folder.path)
-        assert capsys.readouterr().err.count("of the rows are not trained on (more than 10%)") == warned
+        said = capsys.readouterr()
+        assert said.err.count("of the rows are not trained on (more than 10%)") == warned
+        assert (
+            f"{counted(dropped, 'pair')} dropped whose two answers are the same; where a reviser confirmed" in said.out
+        )
 
 
 async def test_a_model_is_pushed_only_with_a_token_which_is_asked_for_before_the_training(

@@ -1,4 +1,4 @@
-"""Precision fp16 as far as a CPU goes: a gradient scaler in whole runs, its state over a stop, and which precision is chosen.
+"""Precision fp16 as far as a CPU goes: accelerate's gradient scaler in a run, its state over a stop, and what is chosen.
 
 That accelerate makes the scaler itself, and the kernels in float16, need a GPU.
 """

@@ -134,7 +134,7 @@ def resource_errors(settings: TrainingSettings, folder: Path) -> Iterator[None]:
 
 
 class StopOnSignal(TrainerCallback):
-    """After SIGINT, SIGTERM or SIGHUP to any rank, all ranks save a checkpoint after the same step and stop; a second one kills."""
+    """After SIGINT, SIGTERM or SIGHUP to any rank, all ranks save a checkpoint after the same step; a second one kills."""
 
     def __init__(self, accelerator: "Accelerator") -> None:
         self._accelerator = accelerator

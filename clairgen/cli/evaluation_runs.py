@@ -1,0 +1,114 @@
+"""Running an evaluation from the command line: dry run, progress, and what is printed of the result."""
+
+import asyncio
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from clairgen.cli.display import showing, spent_line
+from clairgen.cli.estimate_table import print_requests
+from clairgen.cli.evaluation_options import EvaluatedModels
+from clairgen.cli.evaluation_tables import print_result
+from clairgen.cli.output import FAILED, progress_stream
+from clairgen.cli.signals import run_coroutine, run_drainable
+from clairgen.errors import ConfigError
+from clairgen.pipeline.progress import Progress
+from clairgen.reporting.sanitize import plain_line
+from clairgen.wording import counted
+
+if TYPE_CHECKING:
+    from clairgen.evaluation.evaluate import EvaluationSummary
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
+
+
+def run_evaluations(
+    plan: "Callable[[EvaluatedModels, str], Evaluation]",
+    models: EvaluatedModels,
+    run: Path,
+    options: "EvaluateOptions",
+    *,
+    checkpoints: Path | None,
+    label: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Evaluate a model, or each checkpoint, by the evaluation that `plan` makes of models and a label; print what came of it."""
+    if dry_run and (as_json or checkpoints is not None):
+        raise ConfigError("--dry-run prints a table of one model; leave --json and --checkpoints out")
+    if checkpoints is None:
+        evaluation = plan(models, label or models.roles["target"].model)
+        run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)
+        return
+    from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints, print_checkpoints
+
+    found = checkpoints_in(checkpoints, label)
+    results = evaluate_checkpoints(found, models, plan, run, options, evaluate=evaluate_with_progress)
+    print_checkpoints(results, len(found), as_json=as_json)
+
+
+def run_single(
+    evaluation: "Evaluation", run: Path, options: "EvaluateOptions", *, dry_run: bool, as_json: bool
+) -> None:
+    """Evaluate, or estimate with `dry_run`, and print what came of it."""
+    if dry_run and as_json:
+        raise ConfigError("--dry-run prints a table; leave --json out")
+    if dry_run:
+        print_dry_run(evaluation, run, options)
+    else:
+        print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
+
+
+def evaluate_with_progress(evaluation: "Evaluation", run: Path, options: "EvaluateOptions") -> "EvaluationSummary":
+    """Evaluate with progress on stderr; Ctrl-C drains."""
+    from clairgen.evaluation.evaluate import evaluate
+
+    async def work(stop: asyncio.Event) -> "EvaluationSummary":
+        progress = Progress()
+        async with showing(progress, Console(file=progress_stream()), stop):
+            return await evaluate(evaluation, run, options, progress=progress, stop=stop)
+
+    return run_drainable(work, options.drain_seconds)
+
+
+def print_dry_run(evaluation: "Evaluation", run: Path, options: "EvaluateOptions") -> None:
+    """Estimate an evaluation and print it; nothing is requested and nothing is written."""
+    from clairgen.evaluation.dry_run import estimate_evaluation
+
+    found = run_coroutine(estimate_evaluation(evaluation, run, options))
+    noun = evaluation.evaluator.noun
+    typer.echo(f"{counted(found.items, noun)}, {found.done:,} done already. Still to be requested:")
+    print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="the others")
+
+
+def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
+    """Print how a session left its evaluation; then raise what stopped it, or leave with FAILED where items failed."""
+    from clairgen.evaluation.evaluator import ItemStatus
+    from clairgen.evaluation.judged_figures import result_json
+
+    result = summary.result
+    if as_json:
+        typer.echo(json.dumps(result_json(result), indent=2))
+    else:
+        print_result(result)
+        if summary.progress.money.has_calls:
+            typer.echo(spent_line(summary.progress.money))
+        if summary.stopped_by is not None or result.count(ItemStatus.FAILED):
+            again = ["--retry-failed"] if summary.stopped_by is None else []
+            typer.echo(f"Continue with: {plain_line(shlex.join(['clairgen', *_own_arguments(), *again]))}")
+        else:
+            typer.echo(f"Next: clairgen evaluate show {plain_line(shlex.quote(str(summary.run)))}")
+    if summary.stopped_by is not None:
+        raise summary.stopped_by
+    if result.count(ItemStatus.FAILED):
+        raise typer.Exit(FAILED)
+
+
+def _own_arguments() -> list[str]:
+    """The arguments of this command, without those that only hold for one session."""
+    return [one for one in sys.argv[1:] if one != "--retry-failed"]
