@@ -127,8 +127,9 @@ def test_a_checkpoint_that_a_kill_left_incomplete_is_skipped(tmp_path: Path) -> 
     out = trained(tmp_path, "whole")
     (out.path / "result.json").unlink()
     newest = out.path / "checkpoint-14"
-    (newest / "trainer_state.json").write_text("{")
-    assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
+    for state in ("{}", "[]", '{"global_step": "14", "train_batch_size": 2}', "{"):
+        (newest / "trainer_state.json").write_text(state)
+        assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
     before = weights(out.path)
     run(out)
     after = weights(out.path)
