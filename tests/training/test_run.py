@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ClairgenError, ConfigError, DrainedError, RunError
+from clairgen_train import handled_signals
 from clairgen_train import run as training
-from clairgen_train.interruptions import handled_signals, resource_errors
+from clairgen_train.interruptions import resource_errors
 from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Objective
