@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-_PRINTING = frozenset({"config", "report", "show", "status"})
+_PRINTING = frozenset({"config", "evaluate compare", "evaluate show", "report", "show", "status"})
 """Commands that do nothing but print; the exit code of the others is about what they did, whatever became of its output."""
 
 
@@ -37,7 +37,7 @@ def main() -> None:
                 sys.stderr.write(
                     f"Error: standard output could not be written: {failure.strerror}; not all of it is there\n"
                 )
-                if left.code in (0, None) and _PRINTING & set(sys.argv[1:2]):
+                if left.code in (0, None) and _PRINTING & {" ".join(sys.argv[1:2]), " ".join(sys.argv[1:3])}:
                     sys.exit(USER)
             raise
 

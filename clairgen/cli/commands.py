@@ -1,7 +1,7 @@
 """The commands in the order of work, each imported when it runs, so that `clairgen --help` starts fast.
 
-The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for -; its line in COMMANDS is the
-first one of that function's docstring.
+The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for - and for the space between a
+command and its subcommand; its line here is the first one of that function's docstring.
 """
 
 from collections.abc import Mapping
@@ -31,8 +31,25 @@ COMMANDS: Final[Mapping[str, str]] = {
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
     "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
     "to-gguf": "Write a trained model as a GGUF file, which the embedded server serves.",
+    "evaluate": "Evaluate models, every figure with its interval. Run it again at any time: only missing answers are requested.",
     "migrate": "Bring the database of a run up to this version's schema. Nothing that was paid for is lost.",
 }
+
+
+SUBCOMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
+    "evaluate": {
+        "questions": "Ask a model questions and check its answers by rules; shares of right answers with their intervals.",
+        "compare": "Compare two evaluations of the same items, paired: the difference with its interval, and what changed.",
+        "show": "Show every evaluation of a directory in one table, or write it as a page with answers side by side.",
+    },
+}
+"""The subcommands of commands that have them."""
+
+LEAVES: Final[Mapping[str, str]] = {
+    **{name: line for name, line in COMMANDS.items() if name not in SUBCOMMANDS},
+    **{f"{name} {sub}": line for name, lines in SUBCOMMANDS.items() for sub, line in lines.items()},
+}
+"""Every command that can be run, subcommands by both names."""
 
 
 class CommandGroup(TyperGroup):
@@ -41,11 +58,32 @@ class CommandGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - what typer gives its groups
         super().__init__(**attributes)
         for name, line in COMMANDS.items():
-            self.add_command(LazyCommand(name, help=line))
+            if name in SUBCOMMANDS:
+                self.add_command(SubcommandGroup(name, line, SUBCOMMANDS[name]))
+            else:
+                self.add_command(LazyCommand(name, help=line))
+
+
+class SubcommandGroup(TyperGroup):
+    """A command that only has subcommands."""
+
+    def __init__(self, name: str, line: str, subcommands: Mapping[str, str]) -> None:
+        super().__init__(
+            name=name,
+            help=line,
+            no_args_is_help=True,
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
+        for sub, of_sub in subcommands.items():
+            command = LazyCommand(sub, help=of_sub)
+            command.full_name = f"{name} {sub}"
+            self.add_command(command)
 
 
 class LazyCommand(TyperCommand):
     """A command that is known by its name and its line of help until it is run or its options are completed."""
+
+    full_name: str | None = None
 
     def make_context(
         self,
@@ -55,13 +93,13 @@ class LazyCommand(TyperCommand):
         **extra: Any,  # noqa: ANN401 - click's signature
     ) -> "Context":
         """The context of the command itself, with which it is run."""
-        return load_command(str(self.name)).make_context(info_name, args, parent, **extra)
+        return load_command(self.full_name or str(self.name)).make_context(info_name, args, parent, **extra)
 
 
 def load_command(name: str) -> "Command":
     """A command with its options, from its module."""
-    own_name = name.replace("-", "_")
+    own_name = name.replace("-", "_").replace(" ", "_")
     module = import_module(f"clairgen.cli.{own_name}")
     app = typer.Typer(add_completion=False)
-    app.command(name)(getattr(module, f"{own_name}_command"))
+    app.command(name.split()[-1])(getattr(module, f"{own_name}_command"))
     return typer.main.get_command(app)

@@ -2,26 +2,24 @@
 
 import asyncio
 import shlex
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from clairgen.cli.display import pairs_table, showing, spent_line
+from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.errors import BudgetError
 from clairgen.pipeline.progress import Progress
-from clairgen.reporting.sanitize import plain_line, plain_text, safe_line, shortened
+from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
-    from clairgen.pipeline.estimate import CostEstimate, RoleEstimate
     from clairgen.pipeline.generate import Options, Summary
 
 
@@ -134,7 +132,7 @@ def print_summary(summary: "Summary", again: str) -> None:
 
 def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     """Estimate a session and print it; nothing is requested and nothing is written."""
-    from clairgen.pipeline.estimate import ASSUMED_ANSWER_TOKENS, CHARACTERS_PER_TOKEN, estimate
+    from clairgen.pipeline.estimate import estimate
 
     found = run_coroutine(estimate(config, run, options))
     for note in found.notes:
@@ -146,18 +144,7 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     if not found.roles:
         typer.echo("Nothing: these recipes use the answers that the data set contains.")
         return
-    Console().print(_estimate_table(found.roles))
-    if found.answers_found:
-        typer.echo(
-            f"Stored already, and not requested again: {counted(found.answers_found, 'answer')} that these pairs need."
-        )
-    if any(role.calls and not role.measured for role in found.roles):
-        typer.echo(
-            f"Tokens are guessed: {CHARACTERS_PER_TOKEN} characters a token and {ASSUMED_ANSWER_TOKENS} tokens an answer "
-            "(max_tokens if lower). Generate a few with --limit 50 first, and they are measured, with low and high ends."
-        )
-    _print_prices(found.roles)
-    _print_sum(found)
+    print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="these pairs")
 
 
 def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> str:
@@ -174,59 +161,3 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     for other in options.reuse:
         command += ["--reuse", str(other)]
     return shlex.join(command)
-
-
-def _estimate_table(roles: "Sequence[RoleEstimate]") -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("role")
-    table.add_column("model", overflow="fold", min_width=10)
-    for title in ("calls", "tokens in", "tokens out", "low", "expected", "high", "at most"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for role in roles:
-        counts = (role.calls, role.prompt_tokens, role.answer_tokens)
-        money = (role.low_usd, role.expected_usd, role.high_usd, role.most_usd)
-        table.add_row(
-            role.role, safe_line(role.model), *(f"{count:,}" for count in counts), *(_cents(part) for part in money)
-        )
-    return table
-
-
-def _print_prices(roles: "Sequence[RoleEstimate]") -> None:
-    """Print the prices that come from the shipped table, and for which models none is known."""
-    from clairgen.config.prices import unpriced_sentence
-
-    unpriced = {role.role: role.model for role in roles if role.price_quote is None}
-    if unpriced:
-        sentence = plain_line(unpriced_sentence(unpriced))
-        typer.echo(f"{sentence[0].upper()}{sentence[1:]}.")
-    by_price = defaultdict[str, list[str]](list)
-    for role in roles:
-        if role.price_quote is not None and role.price_quote.source != "price_per_million":
-            price = role.price_quote.price
-            quoted = f"${price.input:g} in, ${price.output:g} out per million tokens ({role.price_quote.source})"
-            by_price[quoted].append(f"{role.role} ({plain_line(role.model)})")
-    for quoted, named in by_price.items():
-        typer.echo(f"Price of {', '.join(named)}: {quoted}")
-
-
-def _print_sum(found: "CostEstimate") -> None:
-    from clairgen.config.prices import dollars
-
-    priced = [role for role in found.roles if role.expected_usd is not None]
-    expected = sum(role.expected_usd or 0 for role in priced)
-    if priced:
-        low = sum(role.low_usd if role.low_usd is not None else role.expected_usd or 0 for role in priced)
-        high = sum(role.high_usd if role.high_usd is not None else role.expected_usd or 0 for role in priced)
-        between = f", between {_cents(low)} and {_cents(high)}" if all(role.measured for role in priced) else ""
-        of_what = " of the roles with a price" if len(priced) < len(found.roles) else ""
-        typer.echo(f"Expected{of_what}: {_cents(expected)}{between}")
-    if found.spent.calls:
-        typer.echo(spent_line(found.spent))
-    if found.budget_usd is not None:
-        left = found.budget_usd - found.spent_usd
-        enough = "" if expected <= max(left, 0.0) else ": not enough for what is expected"
-        typer.echo(f"Budget: {dollars(found.budget_usd)}, of which {dollars(found.spent_usd)} are spent{enough}")
-
-
-def _cents(amount: float | None) -> str:
-    return "–" if amount is None else f"${amount:,.2f}"

@@ -60,7 +60,7 @@ def to_gguf_command(
         import asyncio
 
         try:
-            difference = asyncio.run(_difference(out, probe(model)))
+            difference = asyncio.run(served_difference(out, probe(model)))
         except BaseException:
             out.unlink()
             raise
@@ -68,7 +68,7 @@ def to_gguf_command(
     typer.echo(f"The model is in {out}. Serve it with the endpoint gguf:{out}")
 
 
-async def _difference(file: Path, expected: "Probe") -> float:
+async def served_difference(file: Path, expected: "Probe") -> float:
     """The largest difference of the likeliest next token's log-probability between the served file and the model, nats.
 
     Raises RunError where a text has other tokens, or the difference is more than MOST_NATS.

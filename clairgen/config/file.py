@@ -1,12 +1,14 @@
 """The configuration's YAML file: read strictly, with paths relative to its folder, and written into a run."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
+from clairgen.config.role import Role
 from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
 from clairgen.errors import ConfigError
 
@@ -40,30 +42,36 @@ def config_yaml(config: RunConfig) -> str:
     return text
 
 
-def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
-    """Paths made absolute from the configuration's folder, so that a run can be continued from any working directory."""
+def with_absolute_endpoints(models: Mapping[str, Role], folder: Path) -> dict[str, Role]:
+    """Roles with the model files of their endpoints counted from a folder."""
 
-    def absolute(path: Path) -> Path:
-        try:
-            return folder / path.expanduser()
-        except RuntimeError as error:
-            raise ConfigError(f"the path {path} names a user who does not exist; write it out") from error
-
-    def absolute_endpoint(endpoint: str) -> str:
+    def absolute(endpoint: str) -> str:
         if not endpoint.startswith("gguf:"):
             return endpoint
         path, mark, options = endpoint.removeprefix("gguf:").partition("?")
-        return f"gguf:{absolute(Path(path))}{mark}{options}"
+        return f"gguf:{_absolute(Path(path), folder)}{mark}{options}"
 
-    tasks, models = config.tasks, config.models
-    if tasks.path is not None:
-        tasks = tasks.model_copy(update={"path": absolute(tasks.path)})
-    roles = {
-        name: role.model_copy(update={"endpoints": [absolute_endpoint(endpoint) for endpoint in role.endpoints]})
+    return {
+        name: role.model_copy(update={"endpoints": [absolute(endpoint) for endpoint in role.endpoints]})
         for name, role in models.items()
     }
+
+
+def _absolute(path: Path, folder: Path) -> Path:
+    try:
+        return folder / path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"the path {path} names a user who does not exist; write it out") from error
+
+
+def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
+    """Paths made absolute from the configuration's folder, so that a run can be continued from any working directory."""
+    tasks = config.tasks
+    if tasks.path is not None:
+        tasks = tasks.model_copy(update={"path": _absolute(tasks.path, folder)})
+    roles = with_absolute_endpoints(config.models, folder)
     recipes = [
-        recipe.model_copy(update={"template": str(absolute(Path(recipe.template)))})
+        recipe.model_copy(update={"template": str(_absolute(Path(recipe.template), folder))})
         if recipe.template and recipe.template.endswith(".txt")
         else recipe
         for recipe in config.recipes

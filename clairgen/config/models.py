@@ -134,25 +134,7 @@ class RunConfig(Strict):
     @field_validator("models", mode="before")
     @classmethod
     def _lists_stand_for_numbered_roles(cls, models: object) -> object:
-        """`others: [a, b]` are the roles other-1 and other-2; `judge: [a, b]` are judge and judge-2."""
-        if not isinstance(models, dict):
-            return models
-        flat: dict[object, object] = {}
-        for name, value in models.items():
-            if name not in ("judge", "others"):
-                if not re.fullmatch(r"target|reviser|judge-\d+|stronger|other-\d+", str(name)):
-                    raise ValueError(
-                        f"there is no role {name!r}; there are target, reviser, judge, stronger and others"
-                    )
-                flat[name] = value
-                continue
-            for number, role in enumerate(value if isinstance(value, list) else [value], start=1):
-                single = "judge" if number == 1 else f"judge-{number}"
-                numbered = single if name == "judge" else f"other-{number}"
-                if numbered in models and numbered != name:
-                    raise ValueError(f"the role {numbered!r} is given twice, on its own and in the list {name!r}")
-                flat[numbered] = role
-        return flat
+        return numbered_roles(models)
 
     @field_validator("recipes", mode="before")
     @classmethod
@@ -171,3 +153,29 @@ class RunConfig(Strict):
             if names.count(name) > 1:
                 raise ValueError(f"the recipe {name!r} is listed twice; list it once")
         return recipes
+
+
+def numbered_roles(models: object, further: str | None = None) -> object:
+    """`others: [a, b]` as the roles other-1 and other-2, `judge: [a, b]` as judge and judge-2.
+
+    `further` is a role that there is besides those of a run. Raises ValueError for a role that there is not.
+    """
+    if not isinstance(models, dict):
+        return models
+    flat: dict[object, object] = {}
+    for name, value in models.items():
+        if name not in ("judge", "others"):
+            if name != further and not re.fullmatch(r"target|reviser|judge-\d+|stronger|other-\d+", str(name)):
+                more = f", {further}" if further is not None else ""
+                raise ValueError(
+                    f"there is no role {name!r}; there are target, reviser, judge, stronger{more} and others"
+                )
+            flat[name] = value
+            continue
+        for number, role in enumerate(value if isinstance(value, list) else [value], start=1):
+            single = "judge" if number == 1 else f"judge-{number}"
+            numbered = single if name == "judge" else f"other-{number}"
+            if numbered in models and numbered != name:
+                raise ValueError(f"the role {numbered!r} is given twice, on its own and in the list {name!r}")
+            flat[numbered] = role
+    return flat

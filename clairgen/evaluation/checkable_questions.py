@@ -18,8 +18,9 @@ from typing import Any, Final
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError, InputError
 from clairgen.evaluation.answer_rules import RULES_VERSION, Checked, rule_named
-from clairgen.evaluation.evaluate import EvaluateOptions, Evaluation, evaluate
+from clairgen.evaluation.evaluate import evaluate
 from clairgen.evaluation.evaluator import Item, Scored
+from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
 from clairgen.evaluation.results import EvaluationResult
 from clairgen.inference.runtime import Runtime
 from clairgen.long_texts import in_process, off_loop

@@ -5,101 +5,28 @@ requests, and after a crash only what was never committed is requested.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from clairgen.config.prices import check_budget, with_prices
-from clairgen.config.role import Role
-from clairgen.errors import ConfigError, DrainedError, RunStoppedError, StoreError, UserError
+from clairgen.config.prices import check_budget
+from clairgen.errors import DrainedError, RunStoppedError, StoreError, UserError
 from clairgen.evaluation.evaluator import Evaluator, Item, ItemStatus, Scored
+from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation, evaluated_roles, numbered_items
 from clairgen.evaluation.results import EvaluationResult
-from clairgen.inference.factory import check_keys, with_revisions
+from clairgen.inference.factory import with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.installed import __version__
-from clairgen.keys import canonical_json, digest
-from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
+from clairgen.pipeline.budget_limit import settle_limit
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
-from clairgen.pipeline.plans import role_facts
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
+from clairgen.pipeline.session import TASKS_QUEUED, Session, session
 from clairgen.recipes.recipe import Ask
 from clairgen.records import Completion, Message, SampleRange, Task
 from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory, Store
 from clairgen.tasks import prompt_error
 from clairgen.templates import Template
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What is evaluated: an evaluator, its items, the models in its roles, and the seed of the requests.
-
-    `label` names the model that is evaluated for people, `data` the items. `templates` are the prompts that the evaluator fills
-    in, which are kept with the answers. `subject` identifies what is evaluated where that is not the model in the role target,
-    such as the digest of recorded answers (any JSON object).
-    """
-
-    evaluator: Evaluator
-    items: Sequence[Item]
-    roles: Mapping[str, Role]
-    label: str
-    data: str
-    seed: int = 0
-    templates: Sequence[Template] = ()
-    subject: Mapping[str, Any] = field(default_factory=dict)
-
-    def record(self) -> EvaluationRecord:
-        """The evaluation as it is stored; roles must have their revisions."""
-        content = [
-            [
-                item.id,
-                [[m.role, m.content] for m in item.messages],
-                item.cluster,
-                item.part,
-                item.reference,
-                item.sample,
-            ]
-            for item in self.items
-        ]
-        facts: dict[str, Any] = {
-            "kind": self.evaluator.kind,
-            "rules": dict(self.evaluator.settings),
-            "data": digest(canonical_json(content)),
-            "models": {name: role_facts(role, self.seed) for name, role in self.roles.items()},
-        }
-        if self.subject:
-            facts["subject"] = dict(self.subject)
-        identity = digest(canonical_json(facts))[:32]
-        return EvaluationRecord(identity, self.evaluator.kind, self.label, self.data, len(self.items), facts)
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateOptions:
-    """Options of a session. `limit` takes only the first items; `retry_failed` tries failed ones again.
-
-    `budget_usd` sets the budget of the run directory and `no_budget` lifts it; with neither, the one that was named last holds,
-    or `configured_usd`. `drain_seconds` is how long requests in flight may take once the session is to stop.
-    """
-
-    limit: int | None = None
-    retry_failed: bool = False
-    budget_usd: float | None = None
-    no_budget: bool = False
-    configured_usd: float | None = None
-    log_texts: bool = False
-    drain_seconds: float = DRAIN_SECONDS
-
-    @property
-    def budget(self) -> NamedBudget:
-        """What is said about the budget."""
-        return NamedBudget(self.budget_usd, self.no_budget, self.configured_usd)
-
-    @property
-    def finished(self) -> Sequence[ItemStatus]:
-        """The statuses of items that are left as they are."""
-        return [status for status in ItemStatus if status is not ItemStatus.FAILED or not self.retry_failed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +89,7 @@ async def evaluate(
         stop or asyncio.Event(),
         runtime or Runtime(),
     )
-    roles = evaluated_roles(evaluation, runtime)
-    record = replace(evaluation, roles=roles).record()
+    record, roles = evaluated_roles(evaluation, runtime)
     options.budget.check()
     directory = RunDirectory(Path(run))
     if options.budget.names_one and not directory.database.exists():
@@ -178,6 +104,7 @@ async def evaluate(
             check_budget(roles)
         await held.store.metadata.initialize(__version__)
         await held.store.metadata.record_templates(evaluation.templates)
+        await _note_other_label(held, record)
         await held.store.evaluations.record(record)
         done = await held.store.evaluations.done(record.id, options.finished)
         left = [one for one in numbered_items(evaluation, options.limit) if one[0] not in done]
@@ -196,24 +123,25 @@ async def evaluate(
         return EvaluationSummary(directory.path, EvaluationResult(stored, items), progress, stopping.error)
 
 
-def evaluated_roles(evaluation: Evaluation, runtime: Runtime) -> dict[str, Role]:
-    """The roles that the evaluator asks, with revisions and prices.
+async def stored_result(evaluation: Evaluation, store: Store) -> EvaluationResult | None:
+    """What the store has of an evaluation, None if nothing; a role with a revision need not be served, or be there."""
+    asked = {name: evaluation.roles[name] for name in evaluation.evaluator.roles}
+    unnamed = {name: role for name, role in asked.items() if role.revision is None}
+    identity = replace(evaluation, roles={**asked, **with_revisions(unnamed)}).record().id
+    for record in await store.evaluations.all():
+        if record.id == identity:
+            return EvaluationResult(record, await store.evaluations.items(identity))
+    return None
 
-    Raises ConfigError for one that is missing, for an API key that is not set and for weights that cannot be read.
-    """
-    for name in evaluation.evaluator.roles:
-        if name not in evaluation.roles:
-            raise ConfigError(
-                f"evaluating {evaluation.evaluator.kind} needs a model in the role {name!r}; add models.{name}"
+
+async def _note_other_label(held: Session, record: EvaluationRecord) -> None:
+    """Say that the evaluation is there under another name: the user may think that this is another model."""
+    for before in await held.store.evaluations.all():
+        if before.id == record.id and before.label != record.label:
+            held.progress.note(
+                f"{record.label} is what was evaluated as {before.label} (the same model name, revision, sampling and items), so "
+                "its answers count for both; if these are other weights under one name, say which with a revision"
             )
-    roles = with_prices(with_revisions({name: evaluation.roles[name] for name in evaluation.evaluator.roles}))
-    check_keys(roles, runtime.environment)
-    return roles
-
-
-def numbered_items(evaluation: Evaluation, limit: int | None) -> list[tuple[int, Item]]:
-    """The first `limit` items with their positions, which count from 1."""
-    return list(enumerate(evaluation.items[:limit], start=1))
 
 
 async def _run(held: Session, context: _Context, left: Sequence[tuple[int, Item]]) -> None:

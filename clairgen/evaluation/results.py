@@ -1,17 +1,21 @@
 """What came of an evaluation: shares by part with intervals, counts by reason, the score of each item; two of them compared."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from clairgen.errors import InputError
 from clairgen.evaluation.evaluator import ItemStatus
 from clairgen.evaluation.shares import Difference, Share, difference_of, share_of
-from clairgen.store import EvaluationRecord, ItemRecord, Store
+from clairgen.keys import canonical_json
+from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory, Store, reading
 from clairgen.wording import counted, one_line_repr
 
+MEASURES: Final[Mapping[str, str]] = {"questions": "right"}
+"""What the mean score of an evaluation is called in tables, by kind; `score` where it is not here."""
 _SHORTEST_ID = 4
 
 
@@ -73,6 +77,17 @@ class EvaluationResult:
         """Whether every item of the data has come to something."""
         return len(self.items) == self.record.items
 
+    @property
+    def other_models(self) -> Mapping[str, Mapping[str, Any]]:
+        """What is known of the models that scores rest on besides the one that is evaluated, by role: judges, an opponent."""
+        return {role: facts for role, facts in self.record.settings["models"].items() if role != "target"}
+
+    @property
+    def comparable(self) -> str:
+        """Equal for evaluations whose scores may stand in one column: one kind, the same items, rules and judges."""
+        settings = self.record.settings
+        return canonical_json([self.record.kind, settings["data"], settings["rules"], self.other_models])
+
     def to_json(self) -> dict[str, Any]:
         """The result as an object, without the items."""
         return {
@@ -132,7 +147,7 @@ def compared(a: EvaluationResult, b: EvaluationResult) -> Comparison:
                 f"{a.record.label} and {b.record.label} are not evaluations of the same {what} ({a.record.kind} on "
                 f"{a.record.data}, {b.record.kind} on {b.record.data}), so their scores are not compared; evaluate both alike"
             )
-    if _other_models(a) != _other_models(b):
+    if a.other_models != b.other_models:
         raise InputError(
             f"{a.record.label} and {b.record.label} were not scored by the same judge, so their scores are not compared; "
             "evaluate both with one judge"
@@ -154,6 +169,20 @@ def compared(a: EvaluationResult, b: EvaluationResult) -> Comparison:
     )
 
 
+def grouped(results: Sequence[EvaluationResult]) -> list[list[EvaluationResult]]:
+    """Evaluations whose scores may stand in one column together, in the order of the first of each group."""
+    groups = defaultdict[str, list[EvaluationResult]](list)
+    for result in results:
+        groups[result.comparable].append(result)
+    return list(groups.values())
+
+
+async def load_results(run: Path | str) -> list[EvaluationResult]:
+    """Every evaluation of a run directory, which is opened for reading."""
+    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
+        return await stored_results(store)
+
+
 async def stored_results(store: Store) -> list[EvaluationResult]:
     """Every evaluation of a run directory."""
     return [
@@ -173,11 +202,6 @@ def named_result(results: Sequence[EvaluationResult], name: str, run: object) ->
         raise InputError(f"{run} has no evaluation {name!r}; it has {there}")
     several = ", ".join(f"{one.record.id[:8]} ({one.record.kind} on {one.record.data})" for one in found)
     raise InputError(f"{run} has {len(found)} evaluations of {name!r}; name one by its id: {several}")
-
-
-def _other_models(result: EvaluationResult) -> Mapping[str, Any]:
-    """The models that score: all but the one that is evaluated."""
-    return {role: facts for role, facts in result.record.settings["models"].items() if role != "target"}
 
 
 def _difference(pairs: Sequence[tuple[ItemRecord, ItemRecord]]) -> Difference:

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from clairgen.finish_reason import FinishKind, finish_kind
-from clairgen.records import Completion, Usage
+from clairgen.records import Completion, Message, Usage
 from clairgen.store.reader import Lookups, Reader
 from clairgen.store.statements import Statement, Write, messages_json_row, messages_of
 
@@ -97,6 +97,12 @@ class Completions:
         """The completion of this key, if there is one."""
         row = await self._lookups.find(key)
         return None if row is None else _completion(row)
+
+    async def messages(self, key: str) -> tuple[Message, ...]:
+        """The messages that were sent for the completion of this key; empty if there is none."""
+        sql = "SELECT m.body FROM completions c JOIN messages m ON m.hash = c.messages WHERE c.key = ?"
+        row = await self._reader.row(sql, (key,))
+        return () if row is None else messages_of(row["body"])
 
     async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
         """Commit a completion with its request; the first one of a key is kept."""

@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
 
-from clairgen.cli.commands import COMMANDS, load_command
+from clairgen.cli.commands import LEAVES, load_command
 from docs.generator.markdown import code, fenced, table
 
 _EXAMPLE = "Example: "
@@ -20,7 +20,7 @@ def commands() -> str:
 
 def all_commands() -> dict[str, Any]:
     """Every command, as click has it, by its name, in the order of `clairgen --help`."""
-    return {name: load_command(name) for name in COMMANDS}
+    return {name: load_command(name) for name in LEAVES}
 
 
 def _command(name: str, command: Any) -> str:  # noqa: ANN401 - typer has a click of its own
@@ -32,7 +32,7 @@ def _command(name: str, command: Any) -> str:  # noqa: ANN401 - typer has a clic
     words_of_usage = ["clairgen", name, *(_metavar(one) for one in arguments)]
     words_of_usage += [f"{one.opts[0]} {(one.name or '').upper()}" for one in options if one.required]
     usage = " ".join([*words_of_usage, *(["[OPTIONS]"] if options else [])])
-    parts = [f"## clairgen {name} {{ #{name} }}", "\n\n".join(words), fenced(usage, "text")]
+    parts = [f"## clairgen {name} {{ #{name.replace(' ', '-')} }}", "\n\n".join(words), fenced(usage, "text")]
     if arguments:
         rows = ((code(_metavar(one)), _about(one), _default(one)) for one in arguments)
         parts.append(table(("argument", "what it is", "default"), rows))

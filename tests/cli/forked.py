@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from clairgen.cli.app import main
-from clairgen.cli.commands import COMMANDS, load_command
+from clairgen.cli.commands import LEAVES, load_command
 
 
 class Forked:
@@ -123,7 +123,7 @@ end_server = _server.end
 
 def _serve(server: socket.socket) -> None:
     """For each clairgen, fork a process that forks it and reports how it ended."""
-    for name in COMMANDS:
+    for name in LEAVES:
         with contextlib.suppress(ImportError):  # of an extra
             load_command(name)
     gc.freeze()

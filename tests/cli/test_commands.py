@@ -106,7 +106,7 @@ async def test_an_estimate_tells_its_range_its_prices_and_what_the_budget_has_le
         free = {"price_per_million": {"input": 0, "output": 0}}
         await prepared(tmp_path, endpoint.url, count=100, target=free, stronger=free)
         capped = await clairgen("generate", config, "--run", run, "--dry-run", "--budget-usd", "0.2")
-    assert "Generate a few with --limit 50 first" in guessed.out
+    assert "Run a few with --limit 50 first" in guessed.out
     assert (
         "Expected of the roles with a price: $0.17, between $0.17 and $0.17" in done.out
     )  # all answers of the script are alike

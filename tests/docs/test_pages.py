@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import clairgen
+from clairgen.cli.commands import SUBCOMMANDS
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.key_reference import configuration_schema
 from clairgen.config.renamed import RENAMED
@@ -143,6 +144,8 @@ def test_every_command_and_flag_that_is_named_exists(name: str) -> None:
     lines = [line for text in shown for line in re.findall(r"^(?:\$ )?clairgen (.*)$", text, re.MULTILINE)]
     for line in lines + re.findall(r"`clairgen ([^`]*)`", FILLED[name]):
         command, *words = shlex.split(line)
+        if command in SUBCOMMANDS and words[:1] != ["--help"]:
+            command = f"{command} {words.pop(0)}"
         if command in ("COMMAND", "--help"):
             continue
         assert command in COMMANDS, line

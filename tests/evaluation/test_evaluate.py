@@ -18,8 +18,9 @@ from clairgen.evaluation.checkable_questions import (
     question_items,
     questions_evaluation,
 )
-from clairgen.evaluation.evaluate import EvaluateOptions, EvaluationSummary, evaluate
+from clairgen.evaluation.evaluate import EvaluationSummary, evaluate
 from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
+from clairgen.evaluation.planned_evaluation import EvaluateOptions
 from clairgen.evaluation.results import compared, named_result, stored_results
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask

@@ -1,0 +1,186 @@
+"""Checkpoints of a training run, evaluated one after the other: each is written as GGUF and served, and one table shows all.
+
+The weights of a checkpoint are named by their hash, so one that is evaluated already is neither converted nor asked again.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from clairgen.cli.evaluate_show import print_results
+from clairgen.cli.evaluation_options import EvaluatedModels
+from clairgen.cli.evaluation_runs import evaluate_with_progress
+from clairgen.cli.output import FAILED
+from clairgen.cli.signals import run_coroutine
+from clairgen.errors import ConfigError, InputError, MissingExtraError, UserError
+from clairgen.reporting.sanitize import plain_line
+
+if TYPE_CHECKING:
+    from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
+    from clairgen.evaluation.results import EvaluationResult
+
+_HASHED = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_PREFIX = "checkpoint-"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The folder of a model, what tables call it, and the hash of its weights and its tokenizer."""
+
+    path: Path
+    label: str
+    revision: str
+
+
+def checkpoints_in(folder: Path, label: str | None = None) -> list[Checkpoint]:
+    """The checkpoints of a training run in the order of their steps, then its final model, unless that is the last one again.
+
+    Adapters are among them; they cannot be converted before they are merged. Raises InputError for a folder without any.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; name the output folder of `clairgen train` for --checkpoints")
+    steps = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit() and path.is_dir()]
+    steps.sort(key=lambda path: int(path.name.removeprefix(_PREFIX)))
+    name = label or folder.resolve().name
+    found = [Checkpoint(path, f"{name}/{path.name}", _revision(path)) for path in steps]
+    if any(folder.glob("*.safetensors")):
+        final = Checkpoint(folder, name, _revision(folder))
+        if not found or found[-1].revision != final.revision:
+            found.append(final)
+    if not found:
+        raise InputError(f"{folder} holds no {_PREFIX}N and no model; name the output folder of `clairgen train`")
+    return found
+
+
+def evaluate_checkpoints(
+    checkpoints: Sequence[Checkpoint],
+    models: EvaluatedModels,
+    plan: Callable[[EvaluatedModels, str], "Evaluation"],
+    run: Path,
+    options: "EvaluateOptions",
+) -> "list[EvaluationResult]":
+    """Evaluate each checkpoint in the role target of `models`; `plan` makes the evaluation of a model under a label.
+
+    One that cannot be converted or served is one sentence on stderr, and the others go on. Raises what stops an evaluation, and
+    MissingExtraError without what converting and serving need.
+    """
+    if any(find_spec(package) is None for package in ("torch", "transformers", "gguf")):
+        raise MissingExtraError("Evaluating checkpoints", "train")
+    if find_spec("xllamacpp") is None:
+        raise MissingExtraError("Serving checkpoints", "local")
+    run_coroutine(_ready(run))
+    converter = _Converter(run / "converted")
+    results = []
+    for checkpoint in checkpoints:
+        file = converter.file(checkpoint)
+        served = models.with_target(endpoints=[f"gguf:{file}"], revision=checkpoint.revision)
+        evaluation = plan(served, checkpoint.label)
+        if (result := run_coroutine(_finished(evaluation, run, options))) is not None:
+            typer.echo(f"{plain_line(checkpoint.label)} is evaluated already.", err=True)
+            results.append(result)
+            continue
+        try:
+            converter.convert(checkpoint)
+            summary = evaluate_with_progress(evaluation, run, options)
+        except (ConfigError, InputError) as error:
+            typer.echo(f"{plain_line(checkpoint.label)} is left out: {plain_line(str(error))}", err=True)
+            continue
+        finally:
+            file.unlink(missing_ok=True)
+        if summary.stopped_by is not None:
+            raise summary.stopped_by
+        results.append(summary.result)
+    return results
+
+
+def print_checkpoints(results: "Sequence[EvaluationResult]", count: int, *, as_json: bool) -> None:
+    """Print one table of all; leave with FAILED where one of `count` checkpoints is not there, or an item failed."""
+    from clairgen.evaluation.evaluator import ItemStatus
+
+    if as_json:
+        typer.echo(json.dumps([result.to_json() for result in results], indent=2))
+    else:
+        print_results(results)
+    if len(results) < count or any(result.count(ItemStatus.FAILED) for result in results):
+        raise typer.Exit(FAILED)
+
+
+class _Converter:
+    """Writes checkpoints as GGUF into a folder; the first one that it writes is served once and compared with the model."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
+        self._is_checked = False
+
+    def file(self, checkpoint: Checkpoint) -> Path:
+        """The file of a checkpoint, which is removed once it is evaluated."""
+        return self._folder / f"{checkpoint.revision.removeprefix('sha256:')[:16]}.gguf"
+
+    def convert(self, checkpoint: Checkpoint) -> None:
+        """Raises UserError where the checkpoint cannot be converted, or is served with other results than its own."""
+        from clairgen.cli.to_gguf import served_difference
+        from clairgen_train.gguf_export import export_gguf, probe  # needs torch, which takes seconds to load
+        from clairgen_train.run import silence_libraries
+
+        silence_libraries()
+        file = self.file(checkpoint)
+        try:
+            self._folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"the folder {self._folder} cannot be made: {error.strerror}") from error
+        file.unlink(missing_ok=True)  # of a process that was killed
+        export_gguf(checkpoint.path, file)
+        if not self._is_checked:
+            try:
+                asyncio.run(served_difference(file, probe(checkpoint.path)))
+            except UserError as error:
+                raise InputError(str(error)) from error
+            self._is_checked = True
+
+
+async def _ready(run: Path) -> None:
+    """Make the run directory, so that files may be put into it."""
+    from clairgen.store import RunDirectory, writing
+
+    directory = RunDirectory(run)
+    directory.create()
+    with directory.locked():
+        async with writing(directory):
+            pass
+
+
+async def _finished(evaluation: "Evaluation", run: Path, options: "EvaluateOptions") -> "EvaluationResult | None":
+    """The result of an evaluation of which nothing is left to do; None if something is."""
+    from clairgen.evaluation.evaluate import stored_result
+    from clairgen.store import RunDirectory, reading
+
+    async with reading(RunDirectory(run)) as store:
+        result = await stored_result(evaluation, store)
+    if result is None:
+        return None
+    done = sum(item.status in options.finished for item in result.items)
+    wanted = result.record.items if options.limit is None else min(options.limit, result.record.items)
+    return result if done >= wanted else None
+
+
+def _revision(model: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        for path in [
+            *sorted(model.glob("*.safetensors")),
+            *(model / name for name in _HASHED if (model / name).is_file()),
+        ]:
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: {error.strerror}") from error
+    return f"sha256:{digest.hexdigest()}"
