@@ -15,7 +15,7 @@ from clairgen.wording import counted
 if TYPE_CHECKING:
     from clairgen_train.settings import TrainingSettings
 
-_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
 MOST_DROPPED = 0.1
 """The share of rows that may be dropped without a warning."""
@@ -107,12 +107,12 @@ def train_command(
         "chat_template": None if chat_template is None else str(chat_template.absolute()),
     }
     settings = load_settings(
-        config, {name: value for name, value in given.items() if value is not None} | _parsed(set_values or [])
+        config, {name: value for name, value in given.items() if value is not None} | parsed_settings(set_values or [])
     )
     if list_settings:
         typer.echo(settings_yaml(settings), nl=False)
         return
-    if any(find_spec(package) is None for package in _PACKAGES):
+    if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError("Training", "train")
     if push_to_hub is not None:
         require_push(push_to_hub)  # before the training, not after it
@@ -122,14 +122,14 @@ def train_command(
                 f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
             )
     try:
-        is_first = _train(data, out, settings)
+        is_first = train_model(data, out, settings)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
         typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
 
 
-def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
+def train_model(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
     from clairgen_train.launch import is_launched, joined, launch
     from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
@@ -161,7 +161,7 @@ def _train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     return is_first
 
 
-def _parsed(pairs: list[str]) -> dict[str, Any]:
+def parsed_settings(pairs: list[str]) -> dict[str, Any]:
     """Settings given as KEY=VALUE; a dotted key reaches into a group, as in lora.rank=8."""
     import yaml
 

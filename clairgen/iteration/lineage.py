@@ -31,16 +31,18 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a model reached on the questions: the share from 0 to 1 with its 95% interval, over `n` answers.
+    """What a model reached on the questions: the share of right answers with its 95% interval, over `n` answers.
 
-    `unscored` counts questions without a score, which are in no share. All but the counts are None without an answer.
+    `evaluation` is its id in the directory of evaluations. `unscored` counts items without a score, which are in no share.
+    Shares are None without an answer.
     """
 
+    evaluation: str
     n: int
     mean: float | None
     low: float | None
     high: float | None
-    unscored: int = 0
+    unscored: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,8 @@ class Model:
     """A model of the lineage: where its weights are (a folder, or a name on the hub), and its score, once it is evaluated.
 
     `training` is the folder that it was trained in, None for the first model; with adapters, which are merged, its weights are
-    elsewhere. `revision` identifies the weights in content keys: the hash of the folder's files; None for the first model, whose revision
-    follows from the configuration.
+    elsewhere. `revision` identifies the weights in content keys: the hash of the folder's files; None for the first model,
+    whose revision follows from the configuration.
     """
 
     weights: str
@@ -94,12 +96,11 @@ class PairCounts:
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """The data set of a round: its folder, the digest of its files, and its rows to train on and held out."""
+    """The data set of a round: its folder, the digest of its files, and its rows."""
 
     path: str
     digest: str
-    train: int
-    held_out: int
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,19 @@ def read_lineage(folder: Path) -> Lineage | None:
     if lineage.version > VERSION:
         raise RunError(f"{file} was written by a newer version of clairgen; update clairgen")
     return lineage
+
+
+def require_free(folder: Path) -> None:
+    """Make the folder of rounds. Raises RunError for one that cannot be made or holds something else."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted({entry.name for entry in folder.iterdir()} - {"lock", f".{FILE}.partial"})
+    except OSError as error:
+        raise RunError(f"the folder {folder} cannot be used: {error.strerror}; name another one with --out") from error
+    if others and FILE not in others:
+        raise RunError(
+            f"{folder} holds something that is not a record of rounds ({others[0]}); name a new folder with --out"
+        )
 
 
 def save_lineage(lineage: Lineage, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """The configuration of a round: the user's, with one recipe, and with the newest model in the role of the target."""
 
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,14 @@ from clairgen.config.models import RunConfig
 from clairgen.config.role import Price, Role
 from clairgen.embedded.gguf import embedded_address, is_embedded
 from clairgen.errors import ConfigError, InputError
+from clairgen.evaluation.checkable_questions import CheckableQuestion
 from clairgen.inference.factory import with_revisions
 from clairgen.iteration.lineage import Model
 from clairgen.pipeline.ingest import source_facts
 from clairgen.pipeline.plans import plan_recipes, roles_used
+from clairgen.reporting.sanitize import shortened
+from clairgen.tasks import Row, read_tasks, task_id_of
+from clairgen.wording import counted
 
 
 def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
@@ -20,7 +24,9 @@ def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
     """
     names = [choice.name for choice in config.recipes]
     if recipe is None and len(names) > 1:
-        raise ConfigError(f"the configuration has the recipes {', '.join(names)}; name the one to train on with --recipe")
+        raise ConfigError(
+            f"the configuration has the recipes {', '.join(names)}; name the one to train on with --recipe"
+        )
     if recipe is not None and recipe not in names:
         raise ConfigError(f"the configuration has no recipe {recipe!r}; it has {', '.join(names)}")
     one = config.model_copy(update={"recipes": [each for each in config.recipes if recipe in (None, each.name)]})
@@ -88,14 +94,14 @@ def generation_facts(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def weights_digest(folder: Path) -> str:
-    """`sha256:` and the hash of a model's files of weights; raises InputError where there are none."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise InputError(f"{folder} has no weights (*.safetensors); train the round again, or restore them")
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
-
+def require_apart(config: RunConfig, questions: Sequence[CheckableQuestion]) -> None:
+    """Raise InputError where models would be evaluated on questions that are among the tasks that they are trained on."""
+    asked = {task_id_of(question.messages): question for question in questions}
+    rows = (row for row in read_tasks(config.tasks, config.seed) if isinstance(row, Row))
+    found = dict.fromkeys(name for row in rows if (name := task_id_of(row.task.messages)) in asked)
+    if found:
+        first = asked[next(iter(found))].messages[-1].content
+        raise InputError(
+            f"{counted(len(found), 'question')} of {len(asked):,} {'is' if len(found) == 1 else 'are'} among the tasks that are "
+            f"trained on, so right answers would say little; take them out of one of the two, the first is {shortened(first)!r}"
+        )

@@ -34,8 +34,8 @@ class Steps(Protocol):
     def evaluate(self, number: int, target: Role) -> Score:
         """What the model reaches on the questions."""
 
-    def gain(self, parent: int, number: int) -> Gain:
-        """What a model gained over its parent; both are evaluated."""
+    def gain(self, parent: Score, score: Score) -> Gain:
+        """What a model gained over its parent."""
 
     def generate(self, one: Round, target: Role) -> PairCounts:
         """Make the pairs of a round."""
@@ -120,17 +120,19 @@ class _Record:
         return bool(rounds) and rounds[-1].pairs is not None and rounds[-1].model is None
 
 
-def _evaluate(
-    record: _Record, steps: Steps, target: Role, now: Callable[[], str], say: Callable[[str], None]
-) -> None:
+def _evaluate(record: _Record, steps: Steps, target: Role, now: Callable[[], str], say: Callable[[str], None]) -> None:
     """Evaluate the newest model unless it is, and say what its round gained."""
     number, model = record.newest
-    if model.score is None:
+    score = model.score
+    if score is None:
         say(f"Evaluating the {_named(number)}")
-        record.save(record.lineage.with_score(number, steps.evaluate(number, target)))
+        score = steps.evaluate(number, target)
+        record.save(record.lineage.with_score(number, score))
     if number and record.lineage.rounds[number - 1].verdict is None:
         one = record.lineage.rounds[number - 1]
-        gain = steps.gain(one.parent, number)
+        before = record.lineage.models[one.parent].score
+        assert before is not None  # noqa: S101 - evaluated before its round began
+        gain = steps.gain(before, score)
         record.save(record.lineage.with_round(replace(one, gain=gain, verdict=gain.verdict, ended_at=now())))
 
 

@@ -1,4 +1,4 @@
-"""A model server that is started by the user's command, for as long as a block needs it; run as a module it is the server's parent.
+"""A model server that the user's command starts, for as long as a block needs it; run as a module this is the server's parent.
 
 The command is the child of a small process that ends it once our standard input to it ends, which our death by any cause does as
 well: a killed command leaves no server behind that would hold the GPU.
@@ -32,21 +32,30 @@ _LOG_TAIL_BYTES: Final = 4000
 def check_command(command: str) -> None:
     """Raise ConfigError for a command that does not say where the model and the port go, or has another placeholder."""
     try:
-        named = {name for word in shlex.split(command) for _, name, _, _ in string.Formatter().parse(word) if name is not None}
+        named = {
+            name
+            for word in shlex.split(command)
+            for _, name, _, _ in string.Formatter().parse(word)
+            if name is not None
+        }
     except ValueError as error:
         raise ConfigError(f"--serve {command!r} cannot be read as a command: {error}") from error
     if unknown := sorted(named - set(_PLACEHOLDERS)):
-        raise ConfigError(f"--serve has {{{unknown[0]}}}; it may have {{model}}, {{port}} and {{name}}")
+        raise ConfigError(
+            f"--serve has {{{unknown[0]}}}; it may have {{model}}, {{port}} and {{name}}, and a brace is written twice"
+        )
     for name in ("model", "port"):
         if name not in named:
             raise ConfigError(
-                f"--serve does not say where the {name} goes; write {{{name}}} there, as in: vllm serve {{model}} --port {{port}} "
-                "--served-model-name {name}"
+                f"--serve does not say where the {name} goes; write {{{name}}} there, as in: vllm serve {{model}} "
+                f"--port {{port}} --served-model-name {{name}}"
             )
 
 
 @contextlib.contextmanager
-def served_by(command: str, *, model: str, name: str, log: Path, start_timeout_seconds: float = 1800.0) -> Iterator[str]:
+def served_by(
+    command: str, *, model: str, name: str, log: Path, start_timeout_seconds: float = 1800.0
+) -> Iterator[str]:
     """Start the command and give the base URL, `http://127.0.0.1:PORT/v1`, once it lists its models; end it with the block.
 
     `{model}`, `{port}` and `{name}` in it are replaced. What it prints is appended to `log`. Raises ConfigError if it ends, or
@@ -106,20 +115,25 @@ def main() -> None:
         process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
     except OSError as error:
         sys.exit(f"{sys.argv[1]} cannot be started: {error.strerror}")
-    threading.Thread(target=_end_with_parent, args=(process,), daemon=True).start()
-    sys.exit(process.wait())
+    is_ending = threading.Event()
+    ending = threading.Thread(target=_end_with_parent, args=(process, is_ending), daemon=True)
+    ending.start()
+    code = process.wait()
+    if is_ending.is_set():
+        ending.join()
+    sys.exit(code)
 
 
-def _end_with_parent(process: "subprocess.Popen[bytes]") -> None:
-    """Wait until standard input ends, then end the command with all its processes, and leave."""
+def _end_with_parent(process: "subprocess.Popen[bytes]", is_ending: threading.Event) -> None:
+    """Wait until standard input ends, then end the command with all its processes."""
     while os.read(0, 1024):
         pass
+    is_ending.set()
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
-    os._exit(0)
 
 
 if __name__ == "__main__":

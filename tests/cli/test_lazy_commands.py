@@ -23,6 +23,9 @@ NOT_COMMANDS = {
     "evaluation_options",
     "evaluation_runs",
     "estimate_table",
+    "iterate_dry_run",
+    "iterate_steps",
+    "rounds_table",
 }
 
 

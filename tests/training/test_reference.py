@@ -150,7 +150,7 @@ def _reward(policy: Path, reference: Path, run: Path) -> float:
             of_answer = log_probs.gather(1, ids[0, 1:, None])[len(row["prompt_ids"]) - 1 :]
             sums.append(of_answer.sum().item())
         ratios.append(sums[0] - sums[1])
-    return 0.1 * sum(ratios) / len(ratios)
+    return float(0.1 * sum(ratios) / len(ratios))
 
 
 def test_a_reference_that_does_not_fit_is_refused(tmp_path: Path) -> None:

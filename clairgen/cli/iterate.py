@@ -1,0 +1,183 @@
+"""`clairgen iterate`: rounds of generating and training, each with the model of the one before as its target."""
+
+import contextlib
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from clairgen.cli.output import FAILED
+from clairgen.iteration.rounds import Reference
+
+if TYPE_CHECKING:
+    from clairgen.cli.iterate_steps import CommandSteps, IterateOptions, Questions
+    from clairgen.config.models import RunConfig
+    from clairgen.iteration.lineage import Lineage
+    from clairgen.iteration.rounds import Plan
+
+_DECIDED: Final = {"model": "--model", "subset": "--recipe", "reference_model": "--reference", "revision": "a folder"}
+"""Training settings that the rounds decide, and what to give instead."""
+
+
+def iterate_command(
+    config: Annotated[Path, typer.Argument(help="The configuration (YAML), as for generate.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="The folder for the rounds: created if new, else continued.", show_default=False),
+    ],
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Most rounds to make.")] = 3,
+    recipe: Annotated[
+        str | None, typer.Option(help="The recipe to train on, if the configuration has several.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The weights of models.target: a folder, or a name on the hub; left out, those beside its gguf file.",
+            show_default=False,
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="What training minimizes, as for train.", show_default=False)
+    ] = None,
+    training: Annotated[
+        Path | None,
+        typer.Option(help="Training settings (YAML), or the name of shipped ones, such as laptop.", show_default=False),
+    ] = None,
+    set_values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other training setting as KEY=VALUE; may be repeated.", show_default=False),
+    ] = None,
+    reference: Annotated[
+        Reference, typer.Option(help="What rewards are relative to: each round's first weights, or the first model.")
+    ] = Reference.UPDATED,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="Held-out questions with right answers, as for evaluate questions.", show_default=False),
+    ] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="How to check answers to questions that name no rule.", show_default=False)
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="Answers a question.")] = 1,
+    no_stop: Annotated[
+        bool, typer.Option("--no-stop", help="Make all rounds, whatever they gain; needed without --questions.")
+    ] = False,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            help="A command that serves a model, with {model}, {port} and {name}; left out, the embedded server.",
+            show_default=False,
+        ),
+    ] = None,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(help="Another run whose answers to equal requests are reused; may be repeated.")
+    ] = None,
+    skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Skip rows that hold no task.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print rounds, requests and costs; request and write nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rounds as one JSON object.")] = False,
+) -> None:
+    """Make pairs, train on them, and go on with the trained model as the target, as long as rounds gain.
+
+    Run it again at any time: nothing is asked or trained twice. Answers of earlier rounds to equal requests are reused.
+
+    Example: clairgen iterate config.yaml --out rounds --rounds 3 --recipe clair --training laptop --questions test.jsonl
+    """
+    from clairgen.cli.iterate_steps import CommandSteps, IterateOptions, require_training
+    from clairgen.cli.train import parsed_settings
+    from clairgen.config.file import load_config
+    from clairgen.errors import ConfigError, DrainedError
+    from clairgen.iteration.round_config import first_weights, with_one_recipe
+    from clairgen.iteration.rounds import Plan
+    from clairgen.iteration.served_command import check_command
+
+    loaded = with_one_recipe(load_config(config), recipe)
+    weights = first_weights(loaded.models["target"], model)
+    if serve is not None:
+        check_command(serve)
+    require_training(serves_itself=serve is None)
+    if questions is None and not no_stop:
+        raise ConfigError(
+            "without --questions nothing says whether a round gained; give held-out questions with right answers, or make all "
+            "rounds with --no-stop"
+        )
+    given = parsed_settings(set_values or [])
+    for name, instead in _DECIDED.items():
+        if name in given:
+            raise ConfigError(f"--set {name}: the rounds decide that; give {instead} instead")
+    given |= {} if objective is None else {"objective": objective}
+    asked = None if questions is None else _questions(questions, rule, samples)
+    again = shlex.join(["clairgen", *sys.argv[1:]])
+    options = IterateOptions(out, training, given, asked, serve, tuple(reuse or ()), skip_bad_lines, again)
+    steps = CommandSteps(loaded, options)
+    plan = Plan(out, rounds, reference, evaluates=asked is not None, stops=not no_stop)
+    facts = _facts(loaded, steps, options, weights, reference)
+    if dry_run:
+        from clairgen.cli.iterate_dry_run import print_forecast
+
+        print_forecast(loaded, steps, options, plan, facts)
+        return
+    try:
+        lineage = _made(loaded, steps, options, plan, facts, weights)
+    except KeyboardInterrupt as error:
+        raise DrainedError("Stopped; run the same command to continue.") from error
+    from clairgen.cli.rounds_table import print_lineage
+
+    print_lineage(lineage, out, as_json=as_json)
+    if any(each.pairs is not None and each.pairs.failed for each in lineage.rounds):
+        raise typer.Exit(FAILED)
+
+
+def _made(
+    config: "RunConfig",
+    steps: "CommandSteps",
+    options: "IterateOptions",
+    plan: "Plan",
+    facts: dict[str, Any],
+    weights: str,
+) -> "Lineage":
+    """Make the rounds that are missing; what the steps print goes to stderr."""
+    from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_free, require_same
+    from clairgen.iteration.round_config import require_apart
+    from clairgen.iteration.rounds import run_rounds
+    from clairgen.store import RunDirectory, now
+
+    require_free(plan.folder)
+    with RunDirectory(plan.folder).locked(), contextlib.redirect_stdout(sys.stderr):
+        lineage = read_lineage(plan.folder)
+        if lineage is None:
+            if options.questions is not None:
+                require_apart(config, options.questions.questions)
+            lineage = Lineage(facts, Model(weights))
+        require_same(lineage, facts, plan.folder)
+        return run_rounds(lineage, plan, steps, now=now, say=lambda step: typer.secho(f"\n{step}", bold=True, err=True))
+
+
+def _questions(file: Path, rule: str | None, samples: int) -> "Questions":
+    from clairgen.cli.iterate_steps import Questions
+    from clairgen.evaluation.question_file import QuestionColumns, read_questions
+
+    return Questions(file.name, read_questions(file, QuestionColumns(rule=rule)).questions, samples)
+
+
+def _facts(
+    config: "RunConfig", steps: "CommandSteps", options: "IterateOptions", weights: str, reference: Reference
+) -> dict[str, Any]:
+    """What all rounds rest on, by name, as it stands in their record. Raises ConfigError for settings that cannot be used."""
+    from clairgen.evaluation.checkable_questions import questions_evaluation
+    from clairgen.iteration.round_config import generation_facts
+    from clairgen_train.settings import MACHINE_SETTINGS
+
+    of_training = steps.training_settings(1, weights, weights).model_dump(mode="json")
+    left_out = {*MACHINE_SETTINGS, *_DECIDED}
+    facts = generation_facts(config) | {"model": weights, "reference": reference.value, "questions": None}
+    facts |= {f"training.{name}": value for name, value in of_training.items() if name not in left_out}
+    if (asked := options.questions) is not None:
+        target = config.models["target"]
+        record = questions_evaluation(asked.questions, target, label="", samples=asked.samples).record()
+        facts["questions"] = {name: record.settings[name] for name in ("data", "rules")}
+    known: dict[str, Any] = json.loads(json.dumps(facts))
+    return known
