@@ -4,7 +4,7 @@ All of them read, also while the run goes on, and write nothing into it. Optiona
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,13 +164,16 @@ async def export(
     seed: int = 0,
     overwrite: bool = False,
     matched: bool = False,
+    keep_identical: bool = False,
     source: str | None = None,
 ) -> ExportSummary:
     """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
 
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
-    can be compared on the same tasks. `source` is what the card's examples load. Raises RunError for a run
-    with pairs that its filters were not applied to, InputError for a recipe that the run does not have.
+    can be compared on the same tasks. `keep_identical` exports the pairs of recipes that revise in which the reviser changed
+    nothing, unless another filter drops them, and marks them in a column. `source` is what the card's examples load. Raises
+    RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have and for
+    `keep_identical` where no recipe revises.
     """
     directory = RunDirectory(Path(run))
     async with reading(directory, snapshot=True) as store:
@@ -179,19 +182,30 @@ async def export(
             if recipe not in plans:
                 raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
         chosen = list(recipes) or list(plans)
+        confirming = {recipe for recipe in chosen if plans[recipe].revises} if keep_identical else None
+        if confirming is not None and not confirming:
+            raise InputError(
+                f"no reviser confirmed an answer in {run}: none of its recipes ({', '.join(chosen) or 'none yet'}) revises; "
+                "leave --keep-identical out (in Python, keep_identical)"
+            )
         await require_coverage(store, directory)
         advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
         with DatasetWriter(
-            Path(out), export_format, test_fraction, seed, overwrite=overwrite, advised=bool(advice)
+            Path(out),
+            export_format,
+            test_fraction,
+            seed,
+            overwrite=overwrite,
+            advised=bool(advice),
+            confirming=confirming,
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             means = {recipe: ContrastMeans() for recipe in chosen}
-            wanted = await _matched(store, chosen) if matched else None
+            wanted = await _matched(store, chosen, confirming or ()) if matched else None
             for recipe in chosen:
                 async for stored in store.pairs.made(recipe):
-                    if writer.add(stored, wanted is None or stored.task.id in wanted) and (
-                        contrast := contrast_under(tokenizer, stored)
-                    ):
+                    written = writer.add(stored, wanted is None or stored.task.id in wanted)
+                    if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
                         means[recipe].add(contrast)
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
             statuses = await store.pairs.statuses()
@@ -305,11 +319,16 @@ def _refuse_training(out: Path) -> None:
         )
 
 
-async def _matched(store: Store, recipes: Sequence[str]) -> set[str]:
-    """Ids of the tasks whose pairs are exported for every recipe."""
+async def _matched(store: Store, recipes: Sequence[str], confirming: Collection[str]) -> set[str]:
+    """Ids of the tasks whose pairs are exported for every recipe; `confirming` names those whose equal answers are kept."""
     matched: set[str] | None = None
     for recipe in recipes:
-        passing = {stored.task.id async for stored in store.pairs.made(recipe) if reason_to_skip(stored) is None}
+        keep_identical = recipe in confirming
+        passing = {
+            stored.task.id
+            async for stored in store.pairs.made(recipe)
+            if reason_to_skip(stored, keep_identical=keep_identical) is None
+        }
         matched = passing if matched is None else matched & passing
     return matched or set()
 

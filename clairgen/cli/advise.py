@@ -102,6 +102,8 @@ def print_advised(found: "AdviseSummary") -> None:
             typer.echo(f"{name}: {reason(entry)}")
         for remark in _remarks(entry):
             typer.echo(f"  {remark}")
+        for warning in entry.warnings:
+            typer.echo(f"  Warning: {plain_line(warning.sentence)}")
         for why, count, detail in entry.failed:
             typer.echo(f"  {counted(count, 'comparison')} failed: {plain_line(why)}: {shortened(detail)}")
         if entry.advised is not None:
@@ -223,6 +225,7 @@ def _object(found: "AdviseSummary", entry: "RecipeAdvice") -> dict[str, Any]:
         "recommendation": rate.recommendation if done else None,
         "more_tasks": rate.more_tasks if done and rate.recommendation is None and not rate.is_small else None,
         "reason": reason(entry) if done else None,
+        "warnings": [warning.to_json() for warning in entry.warnings],
         "advised": None
         if entry.advised is None
         else {objective or "none": count for objective, count in entry.advised.items()},

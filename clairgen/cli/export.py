@@ -28,6 +28,10 @@ def export_command(
     matched: Annotated[
         bool, typer.Option("--matched", help="Only tasks whose pairs pass in all these recipes.")
     ] = False,
+    keep_identical: Annotated[
+        bool,
+        typer.Option("--keep-identical", help="Also pairs in which the reviser changed nothing, marked `confirmed`."),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
@@ -52,6 +56,7 @@ def export_command(
             seed=seed,
             overwrite=overwrite,
             matched=matched,
+            keep_identical=keep_identical,
             source=push_to_hub,
         )
     )
@@ -65,6 +70,11 @@ def print_export(summary: ExportSummary, out: Path) -> None:
     for name, splits in summary.rows.items():
         rows = ", ".join(f"{counted(count, 'row')} in {split}" for split, count in splits.items())
         typer.echo(f"{plain_line(name)}: {rows}")
+    for name, count in (summary.confirmed or {}).items():
+        typer.echo(
+            f"{plain_line(name)}: {counted(count, 'pair')} of them with two equal answers, which the reviser confirmed (column "
+            "`confirmed`)"
+        )
     if summary.skipped:
         typer.echo(
             "left out: " + ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in summary.skipped.items())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,6 +47,7 @@ _NOTES = {
             "those rows"
         ),
     ),
+    "identical_kept": ("pair", "whose two answers are the same; the likelihood of that answer is trained"),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }
 """What the user is told of the counts of data.json."""
@@ -71,7 +73,7 @@ def train_command(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Settings (YAML), or paper, laptop, lora, qlora, 8gpu.", show_default=False),
+        typer.Option(help="Settings (YAML), or paper, laptop, classroom, lora, qlora, 8gpu.", show_default=False),
     ] = None,
     subset: Annotated[str | None, typer.Option(help="The subset (recipe), if there are several.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,
@@ -90,6 +92,10 @@ def train_command(
         ),
     ] = None,
     public: Annotated[bool, typer.Option("--public", help="Make a new model on the hub public.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say what would be trained on, and how likely the model finds it now."),
+    ] = False,
     list_settings: Annotated[bool, typer.Option("--settings", help="Print the settings and leave.")] = False,
 ) -> None:
     """Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.
@@ -114,6 +120,9 @@ def train_command(
         return
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingExtraError("Training", "train")
+    if dry_run:
+        _examine(data, settings)
+        return
     if push_to_hub is not None:
         require_push(push_to_hub)  # before the training, not after it
         if settings.lora is not None and Path(settings.model).exists():
@@ -127,6 +136,21 @@ def train_command(
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
         typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
+
+
+def _examine(data: str, settings: "TrainingSettings") -> None:
+    """Print what a run would begin with; in this process, and in a folder that is removed afterwards."""
+    from clairgen_train.launch import is_launched
+    from clairgen_train.run import examine, prepare
+
+    if is_launched():
+        raise ConfigError("--dry-run uses one process, and torchrun has started several; run it without torchrun")
+    with TemporaryDirectory() as folder:
+        prepared = prepare(data, Path(folder) / "run", settings.model_copy(update={"gpus": None}))
+        print_data(prepared.path)
+        for remark in examine(prepared):
+            typer.echo(remark)
+    typer.echo("Nothing was trained. The reference's log-probabilities are kept for the run itself")
 
 
 def train_model(data: str, out: Path, settings: "TrainingSettings") -> bool:

@@ -49,6 +49,10 @@ ADVICE_COLUMNS: Mapping[str, str] = {
     "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
 }
 """Only for preference pairs, in runs that `clairgen advise --per-pair` has seen."""
+CONFIRMED_COLUMNS: Mapping[str, str] = {
+    "confirmed": "true where the reviser changed nothing, so that chosen and rejected are the same answer",
+}
+"""Only for exports with `--keep-identical`."""
 _SURROGATE = lazy_pattern("[\ud800-\udfff]")
 
 
@@ -60,8 +64,14 @@ class ExportFormat(StrEnum):
     SFT = "sft"
 
 
-def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = False) -> list[Row]:
-    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective."""
+def rows_of(
+    stored: StoredPair, export_format: ExportFormat, *, advised: bool = False, confirmed: bool | None = None
+) -> list[Row]:
+    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
+
+    `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
+    called it undesirable.
+    """
     pair = stored.outcome
     if not isinstance(pair, Pair):
         raise ValueError(f"pair {stored.id} has no chosen answer to export")
@@ -70,6 +80,8 @@ def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = 
     provenance = _provenance(stored, pair)
     if advised:
         provenance["objective"] = None if stored.objective is None else stored.objective.value
+    if confirmed is not None:
+        provenance["confirmed"] = confirmed
     match export_format:
         case ExportFormat.PREFERENCE:
             contents: list[Row] = [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}]
@@ -77,18 +89,23 @@ def rows_of(stored: StoredPair, export_format: ExportFormat, *, advised: bool = 
             contents = [
                 {"completion": _assistant(chosen), "label": True},
                 {"completion": _assistant(rejected), "label": False},
-            ]
+            ][: 1 if confirmed else 2]
         case ExportFormat.SFT:
             contents = [{"completion": _assistant(chosen)}]
     return [{"prompt": prompt, **content, **provenance} for content in contents]
 
 
-def columns(export_format: ExportFormat, *, advised: bool = False) -> Mapping[str, str]:
+def columns(export_format: ExportFormat, *, advised: bool = False, confirmed: bool = False) -> Mapping[str, str]:
     """The columns and what each contains."""
-    return {**CONTENT_COLUMNS[export_format], **PROVENANCE_COLUMNS, **(ADVICE_COLUMNS if advised else {})}
+    return {
+        **CONTENT_COLUMNS[export_format],
+        **PROVENANCE_COLUMNS,
+        **(ADVICE_COLUMNS if advised else {}),
+        **(CONFIRMED_COLUMNS if confirmed else {}),
+    }
 
 
-def features(export_format: ExportFormat, *, advised: bool = False) -> "Features":
+def features(export_format: ExportFormat, *, advised: bool = False, confirmed: bool = False) -> "Features":
     """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
     from datasets import Features, List, Value
 
@@ -97,8 +114,9 @@ def features(export_format: ExportFormat, *, advised: bool = False) -> "Features
         column: List({"role": text, "content": text}) for column in ("prompt", "chosen", "rejected")
     }
     types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
-    types |= {"jaccard": Value("float64"), "length_ratio": Value("float64")}
-    return Features({column: types.get(column, text) for column in columns(export_format, advised=advised)})
+    types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
+    named = columns(export_format, advised=advised, confirmed=confirmed)
+    return Features({column: types.get(column, text) for column in named})
 
 
 def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
@@ -154,6 +172,7 @@ def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
 class ExportSummary:
     """What an export wrote: rows by recipe and split ("train", "test"), and the pairs that were skipped, by reason.
 
+    `confirmed` counts the pairs of each recipe whose answers are the same, where the export was to keep them, else it is None.
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
@@ -169,6 +188,7 @@ class ExportSummary:
     replaced_characters: int = 0
     pending: Mapping[str, int] = field(default_factory=dict)
     rows_read: int | None = None
+    confirmed: Mapping[str, int] | None = None
 
     @property
     def row_count(self) -> int:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Self
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.columns import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
+from clairgen.filters.identical import is_identical
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_data_extra
 from clairgen.patterns import lazy_pattern
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,7 +102,8 @@ class DatasetWriter:
 
     Everything is written to a hidden folder next to `folder`, which `finish` renames; without that call nothing remains.
     Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
-    column `objective` to pairs.
+    column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
+    revise, and adds the column `confirmed`; None keeps none.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class DatasetWriter:
         *,
         overwrite: bool = False,
         advised: bool = False,
+        confirming: Collection[str] | None = None,
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -125,10 +128,12 @@ class DatasetWriter:
         self._seed = seed
         self._rows_per_shard = rows_per_shard
         self._advised = advised and export_format is ExportFormat.PREFERENCE
-        self._schema = features(export_format, advised=self._advised).arrow_schema
+        self._confirming = confirming
+        self._schema = features(export_format, advised=self._advised, confirmed=confirming is not None).arrow_schema
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
+        self._confirmed: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         with _disk_errors(self._folder):
@@ -146,12 +151,17 @@ class DatasetWriter:
 
     def add(self, stored: StoredPair, matched: bool = True) -> bool:
         """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too."""
-        reason = reason_to_skip(stored) or (None if matched else "unmatched")
+        recipe = stored.outcome.recipe
+        keep_identical = self._confirming is not None and recipe in self._confirming
+        reason = reason_to_skip(stored, keep_identical=keep_identical) or (None if matched else "unmatched")
         if reason is not None:
             self._skipped[reason] += 1
             return False
+        confirmed = keep_identical and isinstance(stored.outcome, Pair) and is_identical(stored.outcome)
+        self._confirmed[recipe] += confirmed
         split = self._split_for(stored)
-        for row in rows_of(stored, self._format, advised=self._advised):
+        column = None if self._confirming is None else confirmed
+        for row in rows_of(stored, self._format, advised=self._advised, confirmed=column):
             try:
                 split.add(row)
             except OSError as error:
@@ -195,6 +205,7 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
+            confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
             replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 

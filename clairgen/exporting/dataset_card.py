@@ -52,6 +52,15 @@ answers less likely, the rejected one even more. Ties get what fits the data set
 whose comparison gave no result, have none.
 
 """
+_UNCHANGED = "## Confirmed answers\n\nWhere `confirmed` is true, the reviser saw the answer and changed nothing.\n"
+_CONFIRMED = {
+    ExportFormat.PREFERENCE: _UNCHANGED
+    + "Chosen and rejected are then the same: a contrast learns nothing from such a pair, so the example above leaves it out.\n"
+    "Train on it by the likelihood of its answer: in clairgen with `keep_identical` and `chosen_nll`, or with `sft`.\n\n",
+    ExportFormat.KTO: _UNCHANGED
+    + "Such an answer is one row, as a desirable answer: nobody called it undesirable.\n\n",
+    ExportFormat.SFT: _UNCHANGED + "\n",
+}
 _LICENCE = """\
 ## Licence
 
@@ -119,8 +128,9 @@ def card(summary: ExportSummary, facts: CardFacts) -> str:
     sections = [
         f"---\n{_front_matter(summary, facts)}---\n\n{CARD_MARK}\n\n# {escaped(facts.title)}\n",
         _usage(summary, facts),
-        _columns(summary.export_format, facts.advice),
+        _columns(summary, facts.advice),
         _advice(summary.export_format, facts.advice),
+        _confirmed(summary),
         _how_made(summary, facts),
         _contrast(facts.contrast),
         _LICENCE,
@@ -164,17 +174,20 @@ def _usage(summary: ExportSummary, facts: CardFacts) -> str:
     split = next(iter(summary.rows[recipe]))
     imports, arguments, trainer = _TRAINING[summary.export_format]
     shuffled = ".shuffle(seed=0)" if summary.export_format is ExportFormat.KTO else ""
+    if summary.confirmed and summary.export_format is ExportFormat.PREFERENCE:
+        shuffled = '.filter(lambda row: not row["confirmed"])'
     return (
         "## Use\n\n```python\nfrom datasets import load_dataset\n"
         f"from trl import {imports}\n\n"
         f'pairs = load_dataset({json.dumps(facts.source)}, "{recipe}", split="{split}"){shuffled}\n'
         f'trainer = {trainer}("your/model", args={arguments}, train_dataset=pairs)\n'
-        "trainer.train()\n```\n" + (_KTO_NOTE if shuffled else "")
+        "trainer.train()\n```\n" + (_KTO_NOTE if summary.export_format is ExportFormat.KTO else "")
     )
 
 
-def _columns(export_format: ExportFormat, advice: tuple[AdviceRow, ...]) -> str:
-    described = columns(export_format, advised=bool(advice) and export_format is ExportFormat.PREFERENCE)
+def _columns(summary: ExportSummary, advice: tuple[AdviceRow, ...]) -> str:
+    advised = bool(advice) and summary.export_format is ExportFormat.PREFERENCE
+    described = columns(summary.export_format, advised=advised, confirmed=summary.confirmed is not None)
     return "## Columns\n\n" + table(
         ("Column", "Holds"), [(f"`{name}`", meaning) for name, meaning in described.items()]
     )
@@ -185,6 +198,13 @@ def _advice(export_format: ExportFormat, rows: tuple[AdviceRow, ...]) -> str:
         return ""
     cells = [(escaped(row.recipe), f"`{row.objective}`", f"{row.pairs:,}", escaped(row.by)) for row in rows]
     return _ADVICE + table(("Recipe", "Objective", "Kept pairs", "Compared by"), cells)
+
+
+def _confirmed(summary: ExportSummary) -> str:
+    if summary.confirmed is None:
+        return ""
+    cells = [(escaped(recipe), f"{count:,}") for recipe, count in summary.confirmed.items()]
+    return _CONFIRMED[summary.export_format] + table(("Recipe", "Confirmed pairs"), cells)
 
 
 def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
@@ -236,6 +256,6 @@ def _contrast(rows: tuple[ContrastRow, ...]) -> str:
     ]
     header = ("Recipe", "Pairs", "Jaccard", "Levenshtein", "Length ratio", "Tokenizer")
     return (
-        "## Contrast\n\nMeans over the exported pairs; a higher Jaccard index and a lower Levenshtein distance mean that the\n"
-        "two answers of a pair differ in little but quality.\n\n" + table(header, cells)
+        "## Contrast\n\nMeans over the exported pairs whose answers differ; a higher Jaccard index and a lower Levenshtein\n"
+        "distance mean that the two answers of a pair differ in little but quality.\n\n" + table(header, cells)
     )

@@ -18,7 +18,7 @@ def is_identical(pair: Pair) -> bool:
 IDENTICAL = Filter(
     name="identical",
     options=Switch,
-    summary="Pairs whose answers are equal except for leading and trailing whitespace; they are never exported, whatever this "
-    "says.",
+    summary="Pairs whose answers are equal except for leading and trailing whitespace; whatever this says, they are exported "
+    "only by `--keep-identical`.",
     prepare=always(identical),
 )

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from clairgen.errors import RunStoppedError
 from clairgen.filters.filter import Candidate, Check, Fault, Filter
 from clairgen.filters.filter_settings import FilterSettings
-from clairgen.filters.identical import is_identical
+from clairgen.filters.identical import IDENTICAL, is_identical
 from clairgen.filters.options import Bounds
 from clairgen.filters.registry import FILTERS
 from clairgen.records import Contrast, FilterAction, Finding, Message, Pair, StoredPair, Undecided
@@ -94,14 +94,18 @@ class RunFilters:
         return tuple(settled)
 
 
-def reason_to_skip(stored: StoredPair) -> str | None:
-    """A filter dropped the pair, or it has no two different answers to learn from; None for a pair that is exported."""
-    if stored.dropped_by is not None:
-        return stored.dropped_by.reason
+def reason_to_skip(stored: StoredPair, *, keep_identical: bool = False) -> str | None:
+    """A filter dropped the pair, or it has no two different answers to learn from; None for a pair that is exported.
+
+    `keep_identical` exports two equal answers all the same, unless another filter drops the pair too.
+    """
+    for finding in stored.findings:
+        if finding.action is FilterAction.DROP and not (keep_identical and finding.filter == IDENTICAL.name):
+            return finding.reason
     if isinstance(stored.outcome, Undecided):
         return stored.outcome.reason.value
-    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: never export it.
-    return "identical" if is_identical(stored.outcome) else None
+    # An identical pair gives APO-zero a constant loss and makes APO-down push the answer down: it is not exported unasked.
+    return "identical" if is_identical(stored.outcome) and not keep_identical else None
 
 
 def _in_force(settings: FilterSettings, *, revises: bool) -> list[tuple[Filter[Any], FilterAction]]:

@@ -6,20 +6,20 @@ Completions are committed in the run's store and never requested twice: run it a
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
-from clairgen.filters.pipeline import reason_to_skip
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import AdviseConfig, advise_config
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.compare_pair import CompareContext, Comparisons, RewardModel, RewardScorer, compare_pair
 from clairgen.pipeline.completion_client import CompletionClient
+from clairgen.pipeline.data_warnings import DataWarning, PairSurvey
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import require_coverage
@@ -51,7 +51,7 @@ class RecipeAdvice:
     """What fits the pairs of a recipe: `pairs` of its `kept` pairs were compared, by the judges or reward model `by`.
 
     `failed` are comparisons that failed, as (reason, count, one detail). `advised` counts pairs by objective, with None for
-    those without advice; it is None where no advice was written.
+    those without advice; it is None where no advice was written. `warnings` are about the pairs as data.
     """
 
     recipe: str
@@ -62,6 +62,7 @@ class RecipeAdvice:
     failed: list[tuple[str, int, str]]
     rate: WinRate
     advised: Mapping[Variant | None, int] | None = None
+    warnings: Sequence[DataWarning] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,9 @@ class AdviseSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """The pairs of a recipe that are compared, by id, of all that are kept."""
+    """The pairs of a recipe that are compared, by id, and what all of its pairs come to."""
 
-    kept: int
+    survey: PairSurvey
     ids: frozenset[str]
 
 
@@ -173,9 +174,7 @@ async def _selected(
     store: Store, settings: AdviseConfig, options: AdviseOptions, progress: Progress
 ) -> dict[str, _Selection]:
     """The kept pairs to compare, by recipe. InputError if there are none of a recipe that was named, or none at all."""
-    selected = {
-        recipe: await _selection(store, recipe, settings.config.seed, options.limit) for recipe in settings.recipes
-    }
+    selected = {recipe: await _selection(store, recipe, settings, options.limit) for recipe in settings.recipes}
     empty = [recipe for recipe, selection in selected.items() if not selection.ids]
     if (options.recipes and empty) or len(empty) == len(selected):
         raise InputError(
@@ -187,15 +186,17 @@ async def _selected(
     return selected
 
 
-async def _selection(store: Store, recipe: str, seed: int, limit: int | None) -> _Selection:
+async def _selection(store: Store, recipe: str, settings: AdviseConfig, limit: int | None) -> _Selection:
     """A uniform sample of a recipe's kept pairs, by the hash of seed and task, so that recipes share tasks."""
+    plans = await store.metadata.plans()
+    survey = PairSurvey(settings.roles["target"].model, plans[recipe].revises)
     kept = [
-        (digest(canonical_json([seed, stored.task.id, "advise"])), stored.id)
+        (digest(canonical_json([settings.config.seed, stored.task.id, "advise"])), stored.id)
         async for stored in store.pairs.made(recipe)
-        if reason_to_skip(stored) is None
+        if survey.add(stored)
     ]
     chosen = kept if limit is None else heapq.nsmallest(limit, kept)
-    return _Selection(len(kept), frozenset(identity for _, identity in chosen))
+    return _Selection(survey, frozenset(identity for _, identity in chosen))
 
 
 async def _summary(
@@ -216,10 +217,12 @@ async def _summary(
             advice = _advice(tallies, rate.recommendation, settings.by)
             await held.store.advice.replace(recipe, advice)
             advised = Counter[Variant | None](one.objective for one in advice)
-            advised[None] = selection.kept - len(advice)
+            advised[None] = selection.survey.kept - len(advice)
         counts = Counter(outcome for found in outcomes.values() for outcome in found)
         failed = results.failures(recipe)
-        recipes.append(RecipeAdvice(recipe, settings.by, selection.kept, len(outcomes), counts, failed, rate, advised))
+        warnings = selection.survey.warnings(rate if stop.error is None else WinRate(0), str(held.directory.path))
+        kept = selection.survey.kept
+        recipes.append(RecipeAdvice(recipe, settings.by, kept, len(outcomes), counts, failed, rate, advised, warnings))
     return AdviseSummary(held.directory.path, recipes, held.progress, stop.error)
 
 

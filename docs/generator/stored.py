@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import clairgen.errors
 import clairgen.reporting.report
 import clairgen.reporting.training.report
-from clairgen.exporting.columns import ADVICE_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
+from clairgen.exporting.columns import ADVICE_COLUMNS, CONFIRMED_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
 from clairgen.reporting.training.diagnostics.registry import RULES
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
@@ -68,6 +68,7 @@ def export_columns() -> str:
         parts += [f"### {name} {{ #export-{name} }}", _column_table(columns)]
     parts += ["### In every format", _column_table(PROVENANCE_COLUMNS)]
     parts += ["### In `preference`, after `clairgen advise --per-pair`", _column_table(ADVICE_COLUMNS)]
+    parts += ["### In every format, with `--keep-identical`", _column_table(CONFIRMED_COLUMNS)]
     return "\n\n".join(parts)
 
 

@@ -44,6 +44,8 @@ async def test_what_fits_is_said_with_the_reason(tmp_path: Path, judge: Rule, sa
     assert done.code == 0, done
     assert said in done.out
     assert "by judge judge-model; ties count half" in done.out
+    warning = "  Warning: fresh answers of the target that beat the winner: 100% (95% interval 89% to 100%, n 24)"
+    assert (warning in done.out) == (judge is dislikes_winners)
     assert ("In 24 of 24 comparisons the verdict changed with the order" in done.out) == (
         judge is likes_the_first_position
     )
@@ -56,6 +58,7 @@ async def test_json_is_one_object_a_recipe(tmp_path: Path) -> None:
     assert clair["win_rate"] == {"mean": 1.0, "low": pytest.approx(0.7937, abs=1e-3), "high": 1.0, "tasks": 12}
     assert (clair["recommendation"], clair["kept"], clair["compared"]) == ("apo-zero", 24, 12)
     assert (clair["outcomes"], clair["failed"], clair["complete"]) == ({"won": 12}, {}, True)
+    assert clair["warnings"] == []
     # its winners do not say what this judge likes, and of two such answers it always takes the second position
     assert (stronger["recipe"], stronger["recommendation"]) == ("stronger-preferred", None)
     assert stronger["outcomes"] == {"tie-between-orders": 12}

@@ -141,6 +141,51 @@ def test_skipped_pairs_are_counted_by_reason(tmp_path: Path) -> None:
     assert summary.row_count == 1
 
 
+IDENTICAL = Finding("identical", FilterAction.DROP, "identical", None)
+
+
+def test_answers_that_the_reviser_confirmed_are_kept_on_request_and_marked(tmp_path: Path) -> None:
+    pairs = [
+        stored_pair(0),
+        stored_pair(1, chosen="It is 5.", findings=(IDENTICAL,)),
+        stored_pair(2, chosen="It is 5. "),  # whatever the filter is set to
+        stored_pair(3, chosen="It is 5.", findings=(IDENTICAL, TOO_LONG)),
+        stored_pair(4, recipe="judge-on-policy", chosen="It is 5.", findings=(IDENTICAL,)),
+        stored_pair(5, recipe="judge-on-policy"),
+        stored_pair(6, chosen=None),
+    ]
+    summary = export(tmp_path / "out", pairs, confirming={"clair"})
+    rows = load(tmp_path, "clair", split="train")
+    assert dict(zip(rows["pair_id"][:], rows["confirmed"][:], strict=True)) == {
+        "clair-0": False,
+        "clair-1": True,
+        "clair-2": True,
+    }
+    assert rows["chosen"][1] == rows["rejected"][1]
+    assert load(tmp_path, "judge-on-policy", split="train")["confirmed"][:] == [False]
+    assert summary.confirmed == {"clair": 2, "judge-on-policy": 0}
+    assert summary.skipped == {"too-long": 1, "identical": 1, "no-solution-header": 1}
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "| `confirmed` | true where the reviser changed nothing" in text
+    assert "| clair | 2 |" in text
+    assert 'split="train").filter(lambda row: not row["confirmed"])' in text
+
+
+def test_a_confirmed_answer_is_one_desirable_answer_for_kto_and_a_row_like_any_other_for_sft(tmp_path: Path) -> None:
+    pairs = [stored_pair(0), stored_pair(1, chosen="It is 5.", findings=(IDENTICAL,))]
+    export(tmp_path / "out", pairs, ExportFormat.KTO, confirming={"clair"})
+    rows = load(tmp_path, split="train")
+    assert list(zip(rows["label"][:], rows["confirmed"][:], strict=True)) == [
+        (True, False),
+        (False, False),
+        (True, True),
+    ]
+    export(tmp_path / "out", pairs, ExportFormat.SFT, confirming={"clair"}, overwrite=True)
+    rows = load(tmp_path, split="train")
+    assert rows["confirmed"][:] == [False, True]
+    assert rows["completion"][1] == [{"role": "assistant", "content": "It is 5."}]
+
+
 def test_pair_without_a_chosen_answer_is_skipped(tmp_path: Path) -> None:
     unparsed = stored_pair(1, chosen=None)
     summary = export(tmp_path / "out", [stored_pair(0), unparsed])

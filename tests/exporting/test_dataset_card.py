@@ -90,6 +90,19 @@ def test_examples_of_every_format_are_python() -> None:
         assert 'load_dataset("me/\\"mine\\"", "clair", split="test")' in code
 
 
+def test_confirmed_answers_are_explained_and_left_out_of_the_example_for_pairs() -> None:
+    for export_format in ExportFormat:
+        summary = replace(SUMMARY, export_format=export_format, confirmed={"best-of-2": 0, "clair": 1234})
+        text = card(summary, FACTS)
+        assert "## Confirmed answers" in text
+        assert "| clair | 1,234 |" in text
+        code = text.partition("```python\n")[2].partition("```")[0]
+        compile(code, "card", "exec")
+        assert ('not row["confirmed"]' in code) is (export_format is ExportFormat.PREFERENCE)
+        assert ("neighbouring rows" in text) is (export_format is ExportFormat.KTO)
+    assert "onfirmed" not in card(SUMMARY, FACTS)
+
+
 def test_card_without_facts_has_no_empty_tables() -> None:
     summary = ExportSummary(ExportFormat.SFT, {"clair": {"train": 1}}, {}, {"clair": "sha256:bb"})
     text = card(summary, CardFacts())

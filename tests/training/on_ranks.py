@@ -20,6 +20,8 @@ from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpair
 
 BATCH, PAIRS = 8, 7  # a last batch of 7 pairs, or of 6 answers, that no micro-batch of 2 or 4 divides
 OBJECTIVES: list[list[int]] = []
+ON_RANKS = [*((each, 0.0) for each in Objective), (Objective.APO_ZERO, 2.0)]
+"""What is trained on several ranks: every objective, and one with a likelihood term of that weight."""
 
 
 class ObjectiveRecorder(PairTrainer):
@@ -52,7 +54,10 @@ def train(rank: int, out: Path) -> None:
 
 def train_each(rank: int, out: Path) -> None:
     """Train under every objective as one of two ranks, and write the weights to OUT/rank-N.pt."""
-    weights = {each.value: trained(out / f"runs-{rank}", each, 2, ranks=2) for each in Objective}
+    weights = {
+        f"{objective.value} {nll}": trained(out / f"runs-{rank}", objective, 2, ranks=2, chosen_nll=nll)
+        for objective, nll in ON_RANKS
+    }
     torch.save(weights, out / f"rank-{rank}.pt")
 
 
@@ -69,7 +74,14 @@ def join_run(rank: int, out: Path, data: str, folder: str, objective: str) -> No
 
 
 def trained(
-    folder: Path, objective: Objective, size: int, *, ranks: int = 1, resume: str | None = None, **given: object
+    folder: Path,
+    objective: Objective,
+    size: int,
+    *,
+    ranks: int = 1,
+    resume: str | None = None,
+    chosen_nll: float = 0.0,
+    **given: object,
 ) -> Tensor:
     """The weights after two steps (or `given` settings) of BATCH rows in micro-batches of `size`, as one vector."""
     seed = 1 if objective is Objective.KTO else 0  # the reference is another model, under which KTO's KL is above 0
@@ -88,7 +100,13 @@ def trained(
             anchor = RunningAnchor(every=1000)
             anchor.add(2.0, 0)
         trainer = pair_trainer(
-            folder, prepared_pairs(PAIRS), objective, model=model, anchor=anchor, settings=configured
+            folder,
+            prepared_pairs(PAIRS),
+            objective,
+            model=model,
+            settings=configured,
+            anchor=anchor,
+            chosen_nll=chosen_nll,
         )
     else:
         trainer = unpaired_trainer(

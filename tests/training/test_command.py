@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from clairgen.cli.train import print_data
 from clairgen.errors import UserError
 from clairgen_train.run import prepare
 from tests.cli.commands import Done, clairgen, process
+from tests.runs import REVISER, config_text, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint
 from tests.training.small_run import pair, saved_model, settings, written
 
 Command = Callable[..., Awaitable[Done]]
@@ -47,6 +50,35 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
     again = await train(tmp_path, data)
     assert (again.code, "is trained already" in again.out) == (0, True)
+
+
+async def test_what_the_reviser_confirmed_goes_from_generate_through_export_into_training(tmp_path: Path) -> None:
+    def sometimes_revised(request: dict[str, Any]) -> Reply:
+        reply = played(request)
+        is_right = request["model"] == REVISER and int(re.findall(r"number (\d+)", str(request["messages"]))[0]) % 3
+        return Reply(reply.body.replace(b", now better", b"")) if is_right else reply
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+    async with ScriptedEndpoint(sometimes_revised) as endpoint:
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
+        assert (await clairgen("generate", tmp_path / "config.yaml", "--run", tmp_path / "run")).code == 0
+    done = await clairgen("export", tmp_path / "run", tmp_path / "plain", "--recipe", "clair")
+    assert "clair: 4 rows in train" in done.out
+    assert "left out: 8 identical" in done.out
+    done = await clairgen("export", tmp_path / "run", tmp_path / "all", "--keep-identical")
+    assert "clair: 12 rows in train" in done.out
+    assert "clair: 8 pairs of them with two equal answers, which the reviser confirmed" in done.out
+    assert "stronger-preferred: 0 pairs of them" in done.out
+    refused = await clairgen(
+        "export", tmp_path / "run", tmp_path / "none", "--recipe", "stronger-preferred", "--keep-identical"
+    )
+    assert (refused.code, "none of its recipes (stronger-preferred) revises" in refused.err) == (2, True)
+    given = ("--subset", "clair", "--set", "held_out_pairs=0", "--set", "chosen_nll=1")
+    done = await train(tmp_path, tmp_path / "all", *given, "--set", "keep_identical=true")
+    assert done.code == 0, done.err
+    assert "12 pairs to train on\n" in done.out
+    assert "8 pairs whose two answers are the same; the likelihood of that answer is trained" in done.out
+    assert '"chosen_nll"' in (tmp_path / "out" / "log.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +131,17 @@ async def test_settings_are_shown_without_torch(tmp_path: Path) -> None:
     done = await clairgen("train", "data", "out", "--model", "m", "--config", "paper", "--settings")
     assert done.code == 0
     assert "learning_rate: 2.0e-07" in done.out
+
+
+async def test_a_dry_run_says_what_would_be_trained_on_and_leaves_no_folder(tmp_path: Path) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(20)])
+    done = await train(tmp_path, data, "--dry-run", "--gpus", "2")
+    assert done.code == 0, done.err
+    assert "18 pairs to train on\n2 pairs held out (from train)\n" in done.out
+    assert "it would take 5 steps\n" in done.out
+    assert "finds the winner likelier than the loser in" in done.out
+    assert done.out.endswith("Nothing was trained. The reference's log-probabilities are kept for the run itself\n")
+    assert not (tmp_path / "out").exists()
 
 
 async def test_the_readmes_command_is_valid() -> None:

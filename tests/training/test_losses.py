@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from clairgen_train.losses import (
+    NO_OBJECTIVE,
     PairScores,
     apo_down,
     apo_zero,
@@ -173,6 +174,30 @@ def test_a_weight_of_two_is_the_pair_given_twice_and_of_nothing_the_pair_left_ou
         pair_losses(twice, objective, double(1, 1, 1), beta=0.1, kl=(zero, zero)).sum().item(), abs=1e-14
     )
     assert torch.autograd.grad(weighted, whole.chosen_logps)[0][2] == 0
+
+
+def test_the_likelihood_term_has_values_and_slopes_worked_by_hand() -> None:
+    logps = double(-6, -2, -4).requires_grad_()  # 10, 2 and 4 tokens: 16 in all
+    whole = PairScores(logps, double(-1, -1, -1), double(-6, -2, -4), double(-1, -1, -1), torch.tensor([10, 2, 4]))
+    codes = torch.tensor([Objective.APO_ZERO.code, Objective.DPO.code, NO_OBJECTIVE])
+    weight, zero = double(1, 3, 2), double(0.0)[0]
+    losses = pair_losses(whole, codes, weight, beta=0.1, kl=(zero, zero), chosen_nll=0.5)
+    # at rewards of 0 the objectives give 1, log 2 and nothing; each row has half its nats over the mean of 16/3 tokens
+    by_hand = [1 + 0.5 * 6 * 3 / 16, 3 * (math.log(2) + 0.5 * 2 * 3 / 16), 2 * (0.5 * 4 * 3 / 16)]
+    torch.testing.assert_close(losses, double(*by_hand), rtol=0, atol=1e-15)
+    slopes = torch.autograd.grad(losses.mean(), logps)[0]
+    # below zero, so that the step raises chosen: a quarter of beta for APO-zero, half for DPO, and 0.5 / 16 times the weight
+    by_hand = [-0.1 / 4 / 3 - 0.5 / 16, -3 * (0.1 / 2 / 3 + 0.5 / 16), -2 * 0.5 / 16]
+    torch.testing.assert_close(slopes, double(*by_hand), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("objective", [each for each in Objective if each.is_paired and each is not Objective.SFT])
+def test_the_mean_of_the_likelihood_terms_is_nats_per_chosen_token(objective: Objective) -> None:
+    whole, kl = scores(7), (double(2.0)[0], double(3.0)[0])
+    codes, weight = torch.full((7,), objective.code), torch.ones(7)
+    plain, with_term = (pair_losses(whole, codes, weight, beta=0.1, kl=kl, chosen_nll=nll).mean() for nll in (0.0, 2.0))
+    nats_per_token = -whole.chosen_logps.sum() / whole.chosen_tokens.sum()
+    assert (with_term - plain).item() == pytest.approx(2 * nats_per_token.item(), abs=1e-14)
 
 
 def test_no_loss_has_a_nan_gradient_at_extreme_rewards() -> None:

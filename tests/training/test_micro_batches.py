@@ -10,7 +10,7 @@ from datasets import IterableDataset
 
 from clairgen.errors import InputError
 from clairgen_train.settings import Objective
-from tests.training.on_ranks import BATCH, PAIRS, train_each, trained
+from tests.training.on_ranks import BATCH, ON_RANKS, PAIRS, train_each, trained
 from tests.training.ranks import on_ranks
 from tests.training.tiny import pair_trainer, prepared_pairs, tiny_llama, unpaired_trainer
 
@@ -27,12 +27,25 @@ def test_a_step_is_the_same_for_every_size_of_micro_batches(tmp_path: Path, obje
 def test_two_ranks_take_the_steps_of_one_process_under_every_objective(tmp_path: Path) -> None:
     on_ranks(train_each, tmp_path)
     one, other = (torch.load(tmp_path / f"rank-{rank}.pt") for rank in (0, 1))
-    for objective in Objective:
-        assert torch.equal(one[objective.value], other[objective.value]), objective
-        alone = trained(tmp_path, objective, BATCH)
+    for objective, chosen_nll in ON_RANKS:
+        name = f"{objective.value} {chosen_nll}"
+        assert torch.equal(one[name], other[name]), name
+        alone = trained(tmp_path, objective, BATCH, chosen_nll=chosen_nll)
         moved = (alone - trained(tmp_path, objective, BATCH, learning_rate=0.0)).abs().max()
-        difference = (one[objective.value] - alone).abs().max()
-        assert difference < 1e-5 * moved, (objective, difference / moved)
+        difference = (one[name] - alone).abs().max()
+        assert difference < 1e-5 * moved, (name, difference / moved)
+
+
+@pytest.mark.parametrize("objective", [Objective.APO_ZERO, Objective.KTO_PAIR])
+def test_a_step_with_a_likelihood_term_is_the_same_for_every_size_of_micro_batches(
+    tmp_path: Path, objective: Objective
+) -> None:
+    whole = trained(tmp_path, objective, BATCH, chosen_nll=2.0)
+    moved = (whole - trained(tmp_path, objective, BATCH)).abs().max()  # what the term does
+    assert moved > 1e-3
+    for size in (1, 2, 4):
+        difference = (trained(tmp_path, objective, size, chosen_nll=2.0) - whole).abs().max()
+        assert difference < 1e-5 * moved, (size, difference / moved)
 
 
 @pytest.mark.parametrize("objective", [Objective.SFT, Objective.KTO])
@@ -44,7 +57,8 @@ def test_a_run_that_goes_on_with_other_micro_batches_sees_the_same_rows(tmp_path
         torch.testing.assert_close(other, whole, rtol=1e-4, atol=1e-5)
 
 
-def test_rows_of_several_objectives_weigh_the_same_in_every_micro_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chosen_nll", [0.0, 2.0])
+def test_rows_of_several_objectives_weigh_the_same_in_every_micro_batch(tmp_path: Path, chosen_nll: float) -> None:
     names = [each.value for each in (Objective.SFT, Objective.APO_ZERO, Objective.SFT, Objective.DPO)] * 2
     rows = prepared_pairs(PAIRS, objective=names[:PAIRS], weight=[1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0])
     found = []
@@ -58,7 +72,7 @@ def test_rows_of_several_objectives_weigh_the_same_in_every_micro_batch(tmp_path
             "max_steps": 1,
             "learning_rate": 0.5,
         }
-        pair_trainer(tmp_path, rows, Objective.APO_ZERO, model=model, settings=settings).train()
+        pair_trainer(tmp_path, rows, Objective.APO_ZERO, model=model, settings=settings, chosen_nll=chosen_nll).train()
         found.append(torch.cat([weight.detach().flatten() for weight in model.parameters()]))
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=0, atol=1e-6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import peft
 import pytest
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from torch import Tensor
 from transformers import MixtralConfig, MixtralForCausalLM, set_seed
 from trl.trainer.dpo_trainer import DataCollatorForPreference
@@ -68,6 +68,74 @@ def test_a_weight_of_two_pulls_as_the_pair_given_twice(tmp_path: Path) -> None:
     once = loss_and_gradient(pair_trainer(tmp_path, weighted, Objective.APO_ZERO), weighted)
     twice = rows.select([0, 0, 1])
     same(once, loss_and_gradient(pair_trainer(tmp_path, twice, Objective.APO_ZERO), twice))
+
+
+def test_chosen_nll_adds_that_many_times_sft_s_loss_and_gradient(tmp_path: Path) -> None:
+    rows = prepared_pairs(5)
+    zero, sft = (
+        loss_and_gradient(pair_trainer(tmp_path, rows, each), rows) for each in (Objective.APO_ZERO, Objective.SFT)
+    )
+    both = loss_and_gradient(pair_trainer(tmp_path, rows, Objective.APO_ZERO, chosen_nll=0.7), rows)
+    same(both, (zero[0] + 0.7 * sft[0], zero[1] + 0.7 * sft[1]), within=2e-6)
+
+
+@pytest.mark.parametrize("objective", [ZERO, DOWN, Objective.DPO.value, Objective.KTO_PAIR.value])
+def test_two_equal_answers_are_trained_by_their_likelihood_alone(tmp_path: Path, objective: str) -> None:
+    different = prepared_pairs(2)
+    equal = prepared_pairs(3, seed=1).map(lambda row: {"rejected_ids": row["chosen_ids"]})
+    rows = concatenate_datasets([different, equal])
+
+    def found(data: Dataset, chosen: str, nll: float) -> tuple[Tensor, Tensor]:
+        anchor = PaperEraAnchor() if chosen == Objective.KTO_PAIR else None
+        trainer = pair_trainer(tmp_path, data, Objective(chosen), anchor=anchor, chosen_nll=nll)
+        return loss_and_gradient(trainer, data)
+
+    contrast, likelihood = found(different, objective, 0), found(rows, Objective.SFT, 0)
+    wanted = tuple(2 / 5 * of + 0.7 * nats for of, nats in zip(contrast, likelihood, strict=True))
+    same(found(rows, objective, 0.7), (wanted[0], wanted[1]), within=2e-6)
+
+
+def test_chosen_nll_is_logged_as_nats_per_token_and_equal_answers_leave_the_margins_alone(tmp_path: Path) -> None:
+    different = prepared_pairs(2)
+    equal = prepared_pairs(5, seed=1).map(lambda row: {"rejected_ids": row["chosen_ids"]})
+    rows = concatenate_datasets([different, equal])
+    logs = []
+    for data, size in ((rows, 7), (rows, 1), (different, 2)):
+        settings = {
+            "per_device_train_batch_size": size,
+            "gradient_accumulation_steps": len(data) // size,
+            "max_steps": 1,
+        }
+        trainer = pair_trainer(tmp_path, data, Objective.APO_ZERO, chosen_nll=1.0, settings=settings)
+        trainer.train()
+        logs.append(trainer.state.log_history[0])
+    whole, split, without = logs
+    scored = pair_trainer(tmp_path, rows, Objective.SFT)
+    nats = loss_and_gradient(scored, rows)[0].item()
+    assert whole["chosen_nll"] == pytest.approx(nats, abs=1e-5)
+    assert split["chosen_nll"] == pytest.approx(nats, abs=1e-5)
+    for log in (whole, split):
+        assert log["rewards/margins"] == pytest.approx(without["rewards/margins"], abs=1e-5)
+        assert log["rewards/accuracies"] == without["rewards/accuracies"]
+    assert "chosen_nll" not in trained_log(tmp_path, rows)
+
+
+def trained_log(folder: Path, rows: Dataset) -> dict[str, float]:
+    trainer = pair_trainer(folder, rows, Objective.APO_ZERO, settings={"max_steps": 1})
+    trainer.train()
+    log: dict[str, float] = trainer.state.log_history[0]
+    return log
+
+
+@pytest.mark.parametrize(
+    ("objective", "weight", "said"),
+    [(Objective.SFT, 1.0, "sft, which trains on the likelihood"), (Objective.DPO, -1.0, "of at least 0")],
+)
+def test_a_likelihood_term_without_a_use_is_refused(
+    tmp_path: Path, objective: Objective, weight: float, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        pair_trainer(tmp_path, prepared_pairs(4), objective, chosen_nll=weight)
 
 
 def test_a_mixed_batch_logs_what_trl_logs_for_a_uniform_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from clairgen.errors import ClairgenError, DrainedError, RunError
+from clairgen.errors import ClairgenError, ConfigError, DrainedError, RunError
 from clairgen_train import run as training
 from clairgen_train.interruptions import resource_errors
 from clairgen_train.run import prepare, run
@@ -80,7 +80,9 @@ class _Whole(NamedTuple):
 
 
 @pytest.fixture(
-    scope="module", params=[{}, {"objective": "kto-pair"}, {"objective": "kto"}, {"precision": "bf16"}], ids=str
+    scope="module",
+    params=[{"chosen_nll": 0.5}, {"objective": "kto-pair"}, {"objective": "kto"}, {"precision": "bf16"}],
+    ids=str,
 )
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Whole:
     folder = tmp_path_factory.mktemp("whole")
@@ -163,8 +165,26 @@ def test_where_to_compute_may_change(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert out.settings().device_batch_size == 1
 
 
-def test_sharing_changes_nothing_but_speed(tmp_path: Path) -> None:
-    shared, plain = trained(tmp_path, "shared"), trained(tmp_path, "plain", shared_prompt=False)
+@pytest.mark.parametrize("objective", ["apo-zero", "apo-zero-unpaired"])
+def test_a_run_warms_up_to_its_learning_rate_and_is_refused_where_it_never_would(
+    tmp_path: Path, objective: str
+) -> None:
+    out = trained(tmp_path, objective=objective, warmup_ratio=0.5, epochs=1)
+    rates = [line["learning_rate"] for line in logged(out)]
+    steps = 7 if objective == "apo-zero" else 14
+    peak = steps // 2 + steps % 2  # the first step is taken at a rate of 0
+    assert (len(rates), rates[0], rates.index(max(rates)), max(rates)) == (steps, 0, peak, 1e-3)  # type: ignore[type-var]
+    with pytest.raises(ConfigError, match=f"is not less than the {steps} steps of the run"):
+        trained(tmp_path, "long", objective=objective, warmup_steps=steps, epochs=1)
+    assert not (tmp_path / "long" / "training.yaml").exists()
+
+
+@pytest.mark.parametrize("chosen_nll", [0.0, 1.0])
+def test_sharing_changes_nothing_but_speed(tmp_path: Path, chosen_nll: float) -> None:
+    shared, plain = (
+        trained(tmp_path, name, shared_prompt=share, chosen_nll=chosen_nll)
+        for name, share in (("shared", True), ("plain", False))
+    )
     first, second = weights(shared.path), weights(plain.path)
     assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-4
 
@@ -179,6 +199,18 @@ def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> N
     assert counts == {"apo-zero": 19, "apo-down": 8}  # three are held out
     assert pq.read_schema(out.trajectories).metadata[b"clairgen_objective"] == b"mixed"
     assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
+
+
+@pytest.mark.parametrize(("objective", "chosen_nll"), [("apo-down", 1.0), ("sft", 0.0)])
+def test_pairs_whose_answers_are_the_same_raise_their_answer(tmp_path: Path, objective: str, chosen_nll: float) -> None:
+    written(tmp_path / "pairs.jsonl", [pair(number, rejected=pair(number)["chosen"]) for number in range(20)])
+    given = {"objective": objective, "chosen_nll": chosen_nll, "held_out_pairs": 0}
+    out = trained(tmp_path, "out", keep_identical=True, **given)
+    lines = logged(out)
+    nats = [line["chosen_nll" if chosen_nll else "loss"] for line in lines]
+    assert nats[-1] < nats[0]  # type: ignore[operator]
+    assert ("rewards/margins" in lines[0]) is False
+    assert "both answers are the same: 20 pairs." in (out.path / "README.md").read_text()
 
 
 def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp_path: Path) -> None:

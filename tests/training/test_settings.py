@@ -45,6 +45,16 @@ def test_a_key_of_a_group_leaves_the_others_of_the_file() -> None:
         ({"model": "m", "objective": "ppo"}, "the command.s options: objective: .ppo. is given; it must be apo-zero, "),
         ({"model": "m", "batch_size": 3}, "batch_size 3 is not a multiple of device_batch_size 2"),
         ({"model": "m", "objective": "kto", "device_batch_size": 1}, "set device_batch_size to 2 or more"),
+        (
+            {"model": "m", "objective": "sft", "chosen_nll": 1},
+            "chosen_nll cannot be added to sft, .*leave chosen_nll out",
+        ),
+        (
+            {"model": "m", "objective": "kto", "chosen_nll": 1},
+            "to kto, which trains on single answers; .* such as apo-zero",
+        ),
+        ({"model": "m", "keep_identical": True}, "apo-zero alone does not; set chosen_nll above 0"),
+        ({"model": "m", "objective": "kto", "keep_identical": True}, "kto alone does not; leave it out"),
         ({"model": "m", "lora": {"target_modules": ["lm_head"]}}, "an adapter on lm_head would not be trained"),
         ({"model": "m", "learning_rate": 0}, "learning_rate: 0 is given; it must be a number, above 0"),
     ],
@@ -63,7 +73,8 @@ def test_a_mistake_is_one_sentence(given: dict[str, object], said: str) -> None:
         ("cosine_with_min_lr", {}, "cannot be used with scheduler_kwargs {}; correct them: .*min_lr"),
         ("cosine_with_restarts", {"cycles": 2}, "correct them: .*unexpected keyword argument 'cycles'"),
         ("warmup_stable_decay", {}, "correct them: .*num_decay_steps"),
-        ("reduce_lr_on_plateau", {}, "eval"),
+        ("reduce_lr_on_plateau", {}, "follows an evaluation loss, which is not computed here; use another"),
+        ("greedy", {}, "follows an evaluation loss, which is not computed here; use another"),
     ],
 )
 def test_a_schedule_that_cannot_be_used_is_refused_before_training(
@@ -97,7 +108,7 @@ def test_a_wrong_key_is_said_of_the_command_or_of_the_file_that_has_it(tmp_path:
 
 
 def test_a_name_that_no_shipped_file_has_gets_the_names_and_the_nearest() -> None:
-    known = "the settings that ship are 8gpu, laptop, lora, paper, qlora"
+    known = "the settings that ship are 8gpu, classroom, laptop, lora, paper, qlora"
     with pytest.raises(ConfigError, match=rf"^there is no file labtop, and {known}; did you mean laptop\?$"):
         load_settings(Path("labtop"), {"model": "m"})
     with pytest.raises(ConfigError, match=rf"^there is no file zzz, and {known}$"):

@@ -1,18 +1,20 @@
 """Settings as TRL's configuration: fields of TRL's own by name and type, warm-up as a share, and half precision."""
 
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import SchedulerType, get_scheduler
 from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError
 from clairgen_train import trl_config as configuration
 from clairgen_train.interruptions import StopOnDivergence
 from clairgen_train.settings import TrainingSettings, load_settings
-from clairgen_train.trl_config import trl_config
+from clairgen_train.trl_config import require_peak, trl_config
 from tests.cli.commands import clairgen
 
 
@@ -68,6 +70,56 @@ def test_warm_up_is_a_number_of_steps_or_a_share_of_them() -> None:
     assert trl_config(chosen(warmup_ratio=0.1), Path("out"), 1).get_warmup_steps(200) == 20
     with pytest.raises(ConfigError, match="warmup_steps and warmup_ratio say the same"):
         chosen(warmup_steps=5, warmup_ratio=0.1)
+
+
+SCHEDULE_ARGUMENTS: dict[str, dict[str, float]] = {
+    "cosine_with_min_lr": {"min_lr_rate": 0.1},
+    "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1},
+    "warmup_stable_decay": {"num_decay_steps": 20},
+}
+REFUSED = {"constant", "reduce_lr_on_plateau", "greedy"}
+
+
+@pytest.mark.parametrize("scheduler", sorted({each.value for each in SchedulerType} - REFUSED))
+@pytest.mark.parametrize("given", [{"warmup_steps": 10}, {"warmup_ratio": 0.1}], ids=str)
+def test_the_learning_rate_of_every_schedule_rises_for_as_long_as_the_warm_up_says(
+    scheduler: str, given: dict[str, object]
+) -> None:
+    arguments = SCHEDULE_ARGUMENTS.get(scheduler, {})
+    config = trl_config(
+        chosen(scheduler=scheduler, scheduler_kwargs=arguments, learning_rate=1.0, **given), Path("out"), 1
+    )
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=config.learning_rate)
+    schedule = get_scheduler(
+        config.lr_scheduler_type, optimizer, config.get_warmup_steps(100), 100, config.lr_scheduler_kwargs
+    )
+    rates = []
+    for _ in range(100):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+    peak = rates.index(max(rates))
+    assert (peak in (9, 10), rates[peak]) == (True, pytest.approx(1.0))  # one schedule ends its warm-up a step early
+    assert rates[0] <= 0.1
+    assert all(before < after for before, after in pairwise(rates[: peak + 1]))
+    assert all(before >= after for before, after in pairwise(rates[peak:]))
+
+
+@pytest.mark.parametrize("given", [{"warmup_steps": 10}, {"warmup_ratio": 0.1}], ids=str)
+def test_a_warm_up_that_the_schedule_would_ignore_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="the schedule constant has no warm-up; use constant_with_warmup, or leave"):
+        trl_config(chosen(scheduler="constant", **given), Path("out"), 1)
+    trl_config(chosen(scheduler="constant"), Path("out"), 1)
+
+
+def test_a_warm_up_as_long_as_the_run_is_refused() -> None:
+    settings = chosen(warmup_steps=7, epochs=2, batch_size=16, device_batch_size=16)
+    require_peak(settings, 16 * 3 + 1)  # four steps an epoch
+    with pytest.raises(ConfigError, match="warmup_steps 7 is not less than the 6 steps of the run, so the"):
+        require_peak(settings, 16 * 3)
+    with pytest.raises(ConfigError, match="the 7 steps of the run"):
+        require_peak(chosen(warmup_steps=7, trl={"max_steps": 7}), 10_000)
+    require_peak(chosen(epochs=1), 1)
 
 
 def test_fp16_is_refused_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

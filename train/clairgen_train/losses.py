@@ -14,6 +14,9 @@ from torch.nn.functional import logsigmoid
 
 from clairgen_train.settings import Objective
 
+NO_OBJECTIVE = -1
+"""The code of a row that no objective trains, in place of an objective's: its only loss is the likelihood term."""
+
 
 def dpo(chosen_rewards: Tensor, rejected_rewards: Tensor) -> Tensor:
     """Equation 6: -log s(r_w - r_l). Two tensors [B] to [B]; widens the difference, whichever way the two of them go."""
@@ -96,13 +99,20 @@ def pair_losses(
     beta: float,
     kl: tuple[Tensor, Tensor],
     sft_tokens: Tensor | None = None,
+    chosen_nll: float = 0.0,
+    chosen_tokens: Tensor | None = None,
 ) -> Tensor:
     """Each pair's loss under its own objective, times its weight, [B]: the mean over B is the loss of a mixed batch.
 
-    `objective` [B] holds codes of paired objectives, `weight` [B] is without unit; `kl` are KTO-pair's anchors for chosen and
-    for rejected (nats per response). `sft_tokens` is the mean length of the chosen answers under SFT that are averaged together,
-    of these B if left out. The weights are not normalized, so that a pair counts the same in any batch: a weight of 2
-    equals the pair given twice, and a batch of k objectives is the mean of k batches, each weighted by its share of rows.
+    `objective` [B] holds codes of paired objectives or NO_OBJECTIVE, `weight` [B] is without unit; `kl` are KTO-pair's anchors
+    for chosen and for rejected (nats per response). `sft_tokens` is the mean length of the chosen answers under SFT that are
+    averaged together, of these B if left out. The weights are not normalized, so that a pair counts the same in any batch: a
+    weight of 2 equals the pair given twice, and a batch of k objectives is the mean of k batches, each weighted by its share of
+    rows.
+
+    `chosen_nll` times the negative log-likelihood of chosen is added to every row's loss, before its weight; as with SFT it is a
+    mean over tokens, and `chosen_tokens` is the mean length of all chosen answers that are averaged together, of these B if left
+    out.
     """
     chosen, rejected = beta * scores.chosen_logratios, beta * scores.rejected_logratios
     losses = torch.zeros_like(chosen)
@@ -119,4 +129,7 @@ def pair_losses(
     if sft_tokens is None:
         sft_tokens = (scores.chosen_tokens * rows).sum() / rows.sum().clamp(min=1)
     losses = torch.where(rows, sft(scores.chosen_logps, sft_tokens), losses)
+    if chosen_nll:
+        mean_tokens = scores.chosen_tokens.to(losses).mean() if chosen_tokens is None else chosen_tokens
+        losses = losses + chosen_nll * sft(scores.chosen_logps, mean_tokens)
     return losses * weight

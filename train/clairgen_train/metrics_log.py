@@ -16,6 +16,7 @@ _TITLES = {
     "rewards/accuracies": "accuracy",
     "logps/chosen": "log p chosen",
     "logps/rejected": "log p rejected",
+    "chosen_nll": "nats a token chosen",
     "kl_anchor": "KL",
 }
 
@@ -72,6 +73,24 @@ class ProgressLog(TrainerCallback):
             return ""
         seconds = (time.monotonic() - self._began) / done
         return f"{seconds:.2g} s per step, {duration((state.max_steps - state.global_step) * seconds)} left"
+
+
+class TokenMean:
+    """A mean over the tokens of many batches: the mean of their means would weigh a token by how short its batch is."""
+
+    def __init__(self) -> None:
+        self._total = self._tokens = 0.0
+
+    def add(self, total: float, tokens: float) -> None:
+        """Add a batch by the sum over its tokens and their number."""
+        self._total += total
+        self._tokens += tokens
+
+    def taken(self) -> float | None:
+        """The mean since the last call; None without a token."""
+        total, tokens = self._total, self._tokens
+        self._total = self._tokens = 0.0
+        return total / tokens if tokens else None
 
 
 def say(sentence: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from accelerate import Accelerator
 from torch import Tensor
 from transformers import Trainer
 
@@ -58,3 +60,23 @@ def with_micro_batches(trainer: Trainer, batches: Sequence[Mapping[str, Any]], r
         repeats = counted < size and ranks > 1
         found.append({**batch, MICRO_BATCH: MicroBatch(counted, step_rows, ranks, repeats)})
     return found
+
+
+def mean_chosen_tokens(
+    accelerator: Accelerator, batches: Sequence[Mapping[str, Any]], code: int
+) -> tuple[Tensor, Tensor]:
+    """Mean tokens of a step's chosen answers, over all micro-batches and ranks: of rows with that objective, and of all.
+
+    `batches` are this rank's micro-batches of pairs from `with_micro_batches`, `code` the objective's number in `objective`;
+    without that column all rows have it.
+    """
+    totals = torch.zeros(4, device=accelerator.device)
+    for batch in batches:
+        counted = batch[MICRO_BATCH].counted
+        tokens = batch["completion_mask"][:, 1:].sum(dim=1).chunk(2)[0][:counted]
+        every = torch.ones_like(tokens)
+        ours = (batch["objective"][:counted] == code).to(tokens) if "objective" in batch else every
+        counts = [(tokens * ours).sum(), ours.sum(), tokens.sum(), every.sum()]
+        totals += torch.stack(counts).to(totals)
+    totals = accelerator.reduce(totals, reduction="sum")
+    return totals[0] / totals[1].clamp(min=1), totals[2] / totals[3].clamp(min=1)

@@ -63,6 +63,9 @@ def card(
         + ".",
         *(f"- {_code(each['path'])}: {each['rows']:,} rows" for each in facts.get("data_sets", ())),
         *_counts("Dropped", train["dropped"]),
+        *_counts(
+            "Trained on by their likelihood, since both answers are the same", {"pairs": train.get("identical_kept", 0)}
+        ),
         *_counts("Truncated", train["truncated"]),
         *_counts("By objective", train["objectives"] if len(train["objectives"]) > 1 else {}),
         f"SHA-256 of the token ids: `{train['sha256']}`.",

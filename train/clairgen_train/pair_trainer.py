@@ -19,12 +19,13 @@ from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
-from clairgen_train.losses import PairScores, pair_losses
-from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, with_micro_batches
+from clairgen_train.losses import NO_OBJECTIVE, PairScores, pair_losses
+from clairgen_train.metrics_log import TokenMean
+from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, mean_chosen_tokens, with_micro_batches
 from clairgen_train.pair_log_probs import KeptOutputs, PairCollator, ReferencePass
 from clairgen_train.sampling import sampled_pairs
 from clairgen_train.settings import Objective
-from clairgen_train.validation import validate_loss_options, validate_pairs
+from clairgen_train.validation import validate_chosen_nll, validate_loss_options, validate_pairs
 
 _TRL_LOSS = "apo_zero"  # TRL evaluates a loss to log its metrics; its value is not used
 
@@ -38,6 +39,8 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the
     adapter off; in full fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own
     reference log-probs are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
+    `chosen_nll` is the weight of an added term, the mean negative log-likelihood of chosen in nats per token; with it, a pair
+    whose answers are the same is trained by that term alone.
     Raises `ConfigError` for a TRL option that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
@@ -56,11 +59,15 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         peft_config: object = None,
         data_collator: Callable[[list[dict[str, Any]]], dict[str, Tensor]] | None = None,
         reference_pass: ReferencePass | None = None,
+        chosen_nll: float = 0.0,
         **kwargs: object,
     ) -> None:
         self._reference_pass = reference_pass
         validate_loss_options(args)
         validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
+        validate_chosen_nll(chosen_nll, objective)
+        self.chosen_nll = chosen_nll
+        self._chosen_likelihood = {mode: TokenMean() for mode in ("train", "eval")}
         self.objective, self.anchor = objective, anchor
         rejected = train_dataset["rejected_ids"] if "rejected_ids" in train_dataset.column_names else [[0]]
         self._has_rejected = any(len(ids) for ids in rejected)
@@ -103,7 +110,9 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
     def log(self, logs: dict[str, float], *args: object, **kwargs: object) -> None:
-        """TRL's log, without the metrics of a rejected answer where no row has one."""
+        """TRL's log, with `chosen_nll` where it is trained, and without a rejected answer's metrics where no row has one."""
+        if (nats := self._chosen_likelihood[self._mode].taken()) is not None:
+            self._metrics[self._mode]["chosen_nll"] = [nats]
         if not self._has_rejected:
             for metrics in self._metrics.values():
                 for name in [name for name in metrics if _OF_BOTH.search(name)]:
@@ -137,31 +146,18 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         """The micro-batches of an optimizer step, each with its part in the step; see `micro_batches`."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         batches = with_micro_batches(self, batches, len(self.train_dataset))
-        if self._has_sft and batches:
-            tokens = self._mean_sft_tokens(batches)
-            batches = [batch | {"sft_tokens": tokens} for batch in batches]
+        if (self._has_sft or self.chosen_nll) and batches:
+            of_sft, of_all = mean_chosen_tokens(self.accelerator, batches, Objective.SFT.code)
+            batches = [batch | {"sft_tokens": of_sft, "chosen_tokens": of_all} for batch in batches]
         return batches, items
-
-    def _mean_sft_tokens(self, batches: Sequence[Mapping[str, Any]]) -> Tensor:
-        """Mean tokens of the chosen answers of the step that are trained under SFT, over all micro-batches and ranks."""
-        totals = torch.zeros(2, device=self.accelerator.device)
-        for batch in batches:
-            counted = batch[MICRO_BATCH].counted
-            tokens = batch["completion_mask"][:, 1:].sum(dim=1).chunk(2)[0][:counted]
-            rows = torch.ones_like(tokens)
-            if "objective" in batch:
-                rows = (batch["objective"][:counted] == Objective.SFT.code).to(tokens)
-            totals += torch.stack([(tokens * rows).sum(), rows.sum()]).to(totals)
-        totals = self.accelerator.reduce(totals, reduction="sum")
-        mean: Tensor = totals[0] / totals[1].clamp(min=1)
-        return mean
 
     def _compute_loss(
         self, model: Callable[..., Any], inputs: Mapping[str, Any], return_outputs: bool
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
         objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
-        part, sft_tokens = inputs.pop(MICRO_BATCH, None), inputs.pop("sft_tokens", None)
+        part = inputs.pop(MICRO_BATCH, None)
+        mean_tokens = {name: inputs.pop(name, None) for name in ("sft_tokens", "chosen_tokens")}
         has_reference = "ref_chosen_logps" in inputs or not self._only_sft
         if not has_reference:
             zeros = torch.zeros(len(inputs["input_ids"]) // 2, device=self.accelerator.device)
@@ -175,16 +171,24 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         if not has_reference:
             self._drop_rewards()
         scores = _scores(forward.outputs.log_probs, inputs)
-        losses = self._pair_losses(scores, objective, weight, sft_tokens, part)
+        if self.chosen_nll:
+            objective = self._without_identical(objective, scores, inputs)
+            self._log_likelihood(scores, part)
+        losses = self._pair_losses(scores, objective, weight, mean_tokens, part)
         loss = losses.mean() if part is None else part.step_mean(losses)
         if self.aux_loss_enabled:
             fraction = 1.0 if part is None else part.fraction
             loss = loss + self.router_aux_loss_coef * fraction * forward.outputs.aux_loss
         return (loss, result[1]) if return_outputs else loss
 
+    @property
+    def _mode(self) -> str:
+        """TRL's name of what is going on, under which it keeps metrics."""
+        return "train" if self.model.training else "eval"
+
     def _drop_rewards(self) -> None:
         """Log no rewards where there is no reference."""
-        metrics = self._metrics["train" if self.model.training else "eval"]
+        metrics = self._metrics[self._mode]
         for name in [name for name in metrics if name.startswith("rewards/")]:
             del metrics[name]
 
@@ -193,7 +197,7 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
         scores: PairScores,
         objective: Tensor | None,
         weight: Tensor | None,
-        sft_tokens: Tensor | None,
+        mean_tokens: Mapping[str, Tensor | None],
         part: MicroBatch | None,
     ) -> Tensor:
         if objective is None:
@@ -207,9 +211,37 @@ class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
             if part is not None:
                 rows = rows & (torch.arange(len(rows), device=rows.device) < part.counted)
             kl = anchor.kl(scores, rows)
-            mode = "train" if self.model.training else "eval"
-            self._metrics[mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
-        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, sft_tokens=sft_tokens)
+            self._metrics[self._mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
+        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, chosen_nll=self.chosen_nll, **mean_tokens)
+
+    def _without_identical(self, objective: Tensor | None, scores: PairScores, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The rows' objectives, none for pairs whose answers are the same; TRL's margins become those of the other rows.
+
+        Two equal answers hold no preference, yet APO-down would push them down, and they would shift KTO-pair's anchor.
+        """
+        if objective is None:
+            objective = torch.full_like(scores.chosen_tokens, self.objective.code)
+        halves = [inputs[name].chunk(2) for name in ("input_ids", "completion_mask")]
+        same = torch.stack([(chosen == rejected).all(dim=1) for chosen, rejected in halves]).all(dim=0)
+        margins = self.beta * (scores.chosen_logratios - scores.rejected_logratios).detach()
+        found = self.accelerator.gather(torch.stack([margins, (~same).to(margins)], dim=1))
+        margins, differs = found[:, 0], found[:, 1] > 0
+        metrics = self._metrics[self._mode]
+        for name, values in (("rewards/margins", margins), ("rewards/accuracies", (margins > 0).to(margins))):
+            if metrics[name]:
+                metrics[name][-1:] = [values[differs].mean().item()] if bool(differs.any()) else []
+            if not metrics[name]:
+                del metrics[name]
+        return objective.masked_fill(same & (objective != Objective.SFT.code), NO_OBJECTIVE)
+
+    def _log_likelihood(self, scores: PairScores, part: MicroBatch | None) -> None:
+        """Add the chosen answers of a micro-batch, on all ranks, to the logged likelihood."""
+        counted = len(scores.chosen_logps) if part is None else part.counted
+        sums = torch.stack(
+            [values[:counted].sum().float() for values in (scores.chosen_logps.detach(), scores.chosen_tokens)]
+        )
+        nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
+        self._chosen_likelihood[self._mode].add(-nats, tokens)
 
     @contextmanager
     def _reference_in_batch(self) -> Iterator[None]:

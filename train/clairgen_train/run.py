@@ -12,6 +12,7 @@ import transformers
 from accelerate import PartialState
 
 from clairgen.errors import ConfigError, DrainedError
+from clairgen.wording import counted
 from clairgen_train.adapters import model_source
 from clairgen_train.best_model import HeldOutWatch
 from clairgen_train.data.prepare import ModelFacts, PreparedPairs, prepare_pairs, prepared_pairs
@@ -34,6 +35,7 @@ from clairgen_train.model import (
     vocabulary_size,
 )
 from clairgen_train.model_card import card
+from clairgen_train.opening_remarks import opening_remarks
 from clairgen_train.pair_log_probs import PairCollator
 from clairgen_train.pair_trainer import PairTrainer
 from clairgen_train.reference import CachedReferences, NoReferences, cache_folder, weights_hash
@@ -41,7 +43,7 @@ from clairgen_train.run_folder import RunFolder
 from clairgen_train.saved_weights import round_to_bf16
 from clairgen_train.settings import Objective, TrainingSettings
 from clairgen_train.trajectories import final_metrics
-from clairgen_train.trl_config import default_precision, require_batch_size, trl_config
+from clairgen_train.trl_config import default_precision, require_batch_size, require_peak, total_steps, trl_config
 from clairgen_train.unpaired_trainer import UnpairedTrainer
 
 if TYPE_CHECKING:
@@ -84,8 +86,32 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
                 "early_stopping and keep_best go by the margin of held-out pairs, and none are held out of this data; leave them "
                 "out"
             )
+        require_peak(settings, _rows(settings, prepared_pairs(folder.path)))
         folder.save(settings, data)
     return folder
+
+
+def _rows(settings: TrainingSettings, pairs: PreparedPairs) -> int:
+    """What an epoch goes through: pairs, or the answers that objectives for single answers take them apart into."""
+    if settings.objective.is_paired:
+        return len(pairs.train)
+    return sum(2 if label is None else 1 for label in pairs.train["label"])
+
+
+def examine(folder: RunFolder) -> list[str]:
+    """What a run that `prepare` prepared for one process would begin with, in sentences; nothing is trained.
+
+    The reference's log-probabilities are computed and cached, for the run itself to use.
+    """
+    silence_libraries()
+    settings = folder.settings()
+    tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
+    with resource_errors(settings, folder.path):
+        trainer = _trainer(settings, folder, pairs, tokenizer, process_state().num_processes)
+        steps = total_steps(settings, len(trainer.train_dataset))
+        warm_up = trainer.args.get_warmup_steps(steps)
+        length = f"it would take {counted(steps, 'step')}" + (f", {warm_up:,} of them to warm up" if warm_up else "")
+        return [length, *opening_remarks(trainer.model, trainer.train_dataset, settings)]
 
 
 def run(folder: RunFolder) -> None:
@@ -109,6 +135,9 @@ def run(folder: RunFolder) -> None:
         watch = HeldOutWatch(folder, settings, is_main=state.is_main_process)
         _add_callbacks(trainer, settings, folder, pairs, tokenizer, watch)
         checkpoint = folder.newest_checkpoint(state.num_processes)
+        if state.is_main_process and checkpoint is None:
+            for remark in opening_remarks(trainer.model, trainer.train_dataset, settings):
+                say(remark)
         with stop.handling_signals():
             _train(trainer, checkpoint, watch if pairs.held_out is not None else None)
         if stop.stopped:
@@ -183,6 +212,7 @@ def _trainer(
         objective=settings.objective,
         anchor=_anchor(settings, pairs),
         ref_model=reference,
+        chosen_nll=settings.chosen_nll,
         processing_class=tokenizer,
         peft_config=peft_config,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),

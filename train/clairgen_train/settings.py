@@ -34,6 +34,13 @@ class Objective(enum.StrEnum):
         return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
 
     @property
+    def without_likelihood_term(self) -> str | None:
+        """Why `chosen_nll` cannot be added to it, as a clause; None where it can."""
+        if self is Objective.SFT:
+            return "which trains on the likelihood of chosen answers already"
+        return None if self.is_paired else "which trains on single answers"
+
+    @property
     def code(self) -> int:
         """Its number in the tensors of a batch; data sets and files have the name."""
         return list(Objective).index(self)
@@ -106,6 +113,17 @@ class TrainingSettings(_Strict):
         description="Whether the data set's column `objective` overrides `objective` for the pairs that have it.",
     )
     beta: float = Field(0.1, gt=0, description="Scale of rewards: beta * log(policy / reference).")
+    chosen_nll: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of an added term, chosen's negative log-likelihood as a mean over tokens (nats), which holds on to "
+        "what the model can do already; 0 leaves it out.",
+    )
+    keep_identical: bool = Field(
+        False,
+        description="Train on pairs whose two answers are the same, as the reviser confirmed them: by chosen_nll, or under sft. "
+        "Otherwise they are dropped, since no other objective learns from them.",
+    )
     subset: str | None = Field(None, description="The subset (recipe) of the data set; needed if it has several.")
     data_revision: str | None = Field(None, description="Branch, tag or commit of a data set from the hub.")
     train_split: str = Field("train", min_length=1, description="The split to train on.")
@@ -220,6 +238,20 @@ class TrainingSettings(_Strict):
             raise ValueError("early_stopping and keep_best go by the held-out margin; set held_out_pairs above 0")
         if self.reference_model is not None and self.objective is Objective.SFT:
             raise ValueError("sft has no reference; leave reference_model out")
+        if self.chosen_nll and (reason := self.objective.without_likelihood_term) is not None:
+            raise ValueError(
+                f"chosen_nll cannot be added to {self.objective.value}, {reason}; leave chosen_nll out, or use an objective for "
+                "pairs such as apo-zero"
+            )
+        if self.keep_identical and not self.chosen_nll and self.objective is not Objective.SFT:
+            raise ValueError(
+                f"keep_identical needs something that learns from two equal answers, and {self.objective.value} alone does not; "
+                + (
+                    "set chosen_nll above 0 (--set chosen_nll=1), or leave keep_identical out"
+                    if self.objective.is_paired
+                    else "leave it out"
+                )
+            )
         if self.lora is not None and "lm_head" in self.lora.target_modules:
             raise ValueError("lora.target_modules: an adapter on lm_head would not be trained; leave it out")
         return self

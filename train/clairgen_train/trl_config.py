@@ -1,5 +1,6 @@
 """The settings as TRL's configuration, and what of it depends on this machine."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from transformers.integrations.integration_utils import get_available_reporting_
 from trl import DPOConfig, KTOConfig
 
 from clairgen.errors import ConfigError, RunStoppedError
+from clairgen.wording import counted
 from clairgen_train.settings import TrainingSettings
 from clairgen_train.validation import validate_loss_options
 
@@ -46,6 +48,7 @@ _OTHER_NAMES = {
     "push_to_hub": "--push-to-hub",
 }
 """Fields of TRL's that a setting, an argument or an option of ours sets."""
+_MEASURED_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
 _UNUSED_BEGINNINGS = ("eval_", "hub_", "do_", "trackio_")
 _UNUSED = frozenset(
     {
@@ -118,7 +121,16 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
 
 
 def _require_schedule(settings: TrainingSettings) -> None:
-    """Raise ConfigError for arguments of the schedule that it lacks, does not take, or would not use."""
+    """Raise ConfigError for a schedule that cannot be followed here, and for arguments that it lacks, does not take or use."""
+    if settings.scheduler in _MEASURED_SCHEDULES:
+        raise ConfigError(
+            f"the schedule {settings.scheduler} follows an evaluation loss, which is not computed here; use another, such as "
+            "cosine or linear"
+        )
+    if settings.scheduler == "constant" and (settings.warmup_steps or settings.warmup_ratio):
+        raise ConfigError(
+            "the schedule constant has no warm-up; use constant_with_warmup, or leave warmup_steps and warmup_ratio out"
+        )
     if settings.scheduler in ("constant", "constant_with_warmup") and settings.scheduler_kwargs:
         raise ConfigError(f"the schedule {settings.scheduler} takes no scheduler_kwargs; leave them out")
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=settings.learning_rate)
@@ -130,6 +142,22 @@ def _require_schedule(settings: TrainingSettings) -> None:
             f"the schedule {settings.scheduler} cannot be used with scheduler_kwargs {settings.scheduler_kwargs}; correct them: "
             f"{' '.join(str(error).split())[:300]}"
         ) from error
+
+
+def total_steps(settings: TrainingSettings, rows: int) -> int:
+    """The optimizer steps of a run over `rows` pairs, or answers where single answers are trained on."""
+    most = int(settings.trl.get("max_steps") or 0)
+    return most if most > 0 else math.ceil(settings.epochs * math.ceil(rows / settings.batch_size))
+
+
+def require_peak(settings: TrainingSettings, rows: int) -> None:
+    """Raise ConfigError for a warm-up as long as the run over `rows` pairs or answers, whose peak would never be reached."""
+    steps = total_steps(settings, rows)
+    if settings.warmup_steps >= steps:
+        raise ConfigError(
+            f"warmup_steps {settings.warmup_steps:,} is not less than the {counted(steps, 'step')} of the run, so the learning "
+            "rate would never reach its peak; lower it, or use warmup_ratio=0.1"
+        )
 
 
 def _checked_fields(given: Mapping[str, Any], kind: type[Any], ours: Mapping[str, object]) -> dict[str, Any]:

@@ -27,6 +27,14 @@ def validate_loss_options(args: DPOConfig) -> None:
         raise ConfigError(f"{found[0]} changes TRL's losses but not the paper's equations; leave it at its default.")
 
 
+def validate_chosen_nll(weight: float, objective: Objective) -> None:
+    """Raise ConfigError for a likelihood term that the objective has already, or a weight that is not one."""
+    if not 0 <= weight < math.inf:
+        raise ConfigError(f"chosen_nll is {weight}; it must be a finite number of at least 0.")
+    if weight and (reason := objective.without_likelihood_term) is not None:
+        raise ConfigError(f"chosen_nll has no use with {objective.value}, {reason}; leave it out, or train on pairs.")
+
+
 def require_map_style(dataset: object) -> None:
     """Raise InputError for a data set that is streamed: its length and its rows must be known before the first step."""
     if isinstance(dataset, IterableDataset):

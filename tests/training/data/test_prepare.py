@@ -94,3 +94,27 @@ def test_names_of_earlier_versions_are_read_as_the_present_ones(tmp_path: Path) 
     assert read["truncated"] == {"prompt": 0, "chosen": 0, "rejected": 0}
     assert read["prompts_rendered_differently"] == 0
     assert not {"cut", "rendered_otherwise"} & read.keys()
+
+
+@pytest.mark.parametrize("has_test_split", [False, True])
+def test_pairs_whose_answers_are_the_same_are_trained_on_and_never_held_out(
+    tmp_path: Path, has_test_split: bool
+) -> None:
+    rows = [pair(number) if number % 3 == 0 else pair(number, rejected=pair(number)["chosen"]) for number in range(60)]
+    data = tmp_path / "data"
+    data.mkdir()
+    written(data / "train.jsonl", rows)
+    if has_test_split:
+        written(data / "test.jsonl", rows)
+    chosen = settings(tmp_path, held_out_pairs=6, chosen_nll=1, keep_identical=True)
+    folder = prepare(str(data), tmp_path / "out", chosen)
+    prepared = prepared_pairs(folder.path)
+    assert prepared.held_out is not None
+    assert len(prepared.held_out) == 6
+    assert all(int(name.removeprefix("pair-")) % 3 == 0 for name in prepared.held_out["pair_id"])
+    assert len(prepared.train) == (60 if has_test_split else 54)
+    facts = prepared.facts["train"]
+    assert (facts["identical_kept"], facts["dropped"]) == (40, {})
+    without = prepare(str(data), tmp_path / "without", settings(tmp_path, held_out_pairs=6))
+    assert data_facts(without.path)["train"]["dropped"] == {"identical": 40}
+    assert data_facts(without.path)["held_out"]["kept"] == 6

@@ -43,6 +43,29 @@ def test_unusable_pairs_are_dropped_by_reason() -> None:
     assert pair_tokenizer.counts.truncated == {"prompt": 0, "chosen": 1, "rejected": 1}
 
 
+def test_two_equal_answers_are_kept_on_request_but_not_those_that_only_truncation_makes_equal() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    spaced = [{"role": "assistant", "content": str(pair(3)["chosen"][0]["content"]) + " \n"}]  # type: ignore[index]
+    empty = [{"role": "assistant", "content": " "}]
+    rows: list[dict[str, object]] = [
+        pair(1),
+        pair(2, rejected=pair(2)["chosen"]),
+        pair(3, rejected=spaced),
+        pair(4, rejected=[{"role": "assistant", "content": "It is 8, or so I was told by a friend"}]),
+        pair(5, chosen=empty, rejected=empty),
+    ]
+    kept = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 7), keep_identical=True)
+    made = {each.row.pair_id: each.ids for each in kept.pairs(rows)}
+    assert list(made) == ["pair-1", "pair-2", "pair-3"]
+    assert made["pair-3"].chosen == made["pair-3"].rejected
+    assert kept.counts.identical_kept == 2
+    assert kept.counts.dropped == {"identical_after_truncation": 1, "empty": 1}
+    dropped = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 7))
+    assert [each.row.pair_id for each in dropped.pairs(rows)] == ["pair-1"]
+    assert dropped.counts.identical_kept == 0
+    assert dropped.counts.dropped == {"identical": 3, "identical_after_truncation": 1}
+
+
 @pytest.mark.parametrize("empty", ["", " \n"])
 def test_an_empty_answer_is_dropped_in_every_shape(empty: str) -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()

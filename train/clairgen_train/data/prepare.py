@@ -92,6 +92,7 @@ def prepare_pairs(
                 context=model.context,
                 end_tokens=model.end_tokens,
                 own_objectives=settings.pair_objectives == "use",
+                keep_identical=settings.keep_identical and name == "train",  # held-out pairs are for their margin
             )
             counts = pair_tokenizer.counts
             pairs = chain.from_iterable(pair_tokenizer.pairs(split, kind) for split, kind in splits)
@@ -188,7 +189,7 @@ def _part(source: DataSource, wanted: int, settings: TrainingSettings) -> _Part:
     if source.test_split != source.split:
         held_out = read_split(source.data, source.subset, source.test_split, revision=source.revision, required=False)
         if held_out is not None:
-            chosen = sorted(_sample(len(held_out), wanted, settings.seed))
+            chosen = _with_margin(held_out, wanted, settings)
             return _Part(source, kind, rows, held_out.select(chosen), source.test_split)
     sample = _whole_prompts(rows, min(wanted, int(len(rows) * _LARGEST_HELD_OUT_SHARE)), settings)
     train = rows.select([number for number in range(len(rows)) if number not in sample])
@@ -207,20 +208,41 @@ def _sample(of: int, count: int, seed: int) -> set[int]:
     return set(Random(seed).sample(range(of), min(count, of)))  # noqa: S311 - a sample of pairs, not a secret
 
 
+def _with_margin(rows: "Dataset", most: int, settings: TrainingSettings) -> list[int]:
+    """At most that many random rows whose two answers differ, in their order."""
+    first = _sample(len(rows), most, settings.seed)
+    others = [number for number in range(len(rows)) if number not in first]
+    Random(settings.seed).shuffle(others)  # noqa: S311 - a sample of pairs, not a secret
+    own = settings.pair_objectives == "use"
+    different = (
+        number
+        for number in chain(sorted(first), others)
+        if not pair_row(rows[number], number + 1, own_objective=own).is_identical
+    )
+    return sorted(islice(different, most))
+
+
 def _whole_prompts(rows: "Dataset", most: int, settings: TrainingSettings) -> set[int]:
-    """At most that many random rows, all or none of each prompt's, so that no held-out prompt is trained on."""
+    """At most that many random rows, all or none of each prompt's, so that no held-out prompt is trained on.
+
+    Prompts whose pairs all have two equal answers, which have no margin to follow, are left to be trained on.
+    """
     if not most:
         return set()
     by_prompt: dict[str, list[int]] = {}
+    has_margin: set[str] = set()
     for number, row in numbered_rows(rows):
-        prompt = pair_row(row, number, own_objective=settings.pair_objectives == "use").prompt
-        by_prompt.setdefault(json.dumps(prompt), []).append(number - 1)
-    groups = list(by_prompt.values())
-    Random(settings.seed).shuffle(groups)  # noqa: S311 - a sample of pairs, not a secret
+        pair = pair_row(row, number, own_objective=settings.pair_objectives == "use")
+        prompt = json.dumps(pair.prompt)
+        by_prompt.setdefault(prompt, []).append(number - 1)
+        if not pair.is_identical:
+            has_margin.add(prompt)
+    prompts = list(by_prompt)
+    Random(settings.seed).shuffle(prompts)  # noqa: S311 - a sample of pairs, not a secret
     found: set[int] = set()
-    for group in groups:
-        if len(found) + len(group) <= most:
-            found.update(group)
+    for prompt in prompts:
+        if prompt in has_margin and len(found) + len(by_prompt[prompt]) <= most:
+            found.update(by_prompt[prompt])
     return found
 
 

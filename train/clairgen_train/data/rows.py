@@ -101,6 +101,11 @@ class TrainingRow:
     template_options: Mapping[str, Any] = field(default_factory=dict)
     unused_fields: frozenset[str] = frozenset()
 
+    @property
+    def is_identical(self) -> bool:
+        """Whether it is a pair whose two answers are equal except for leading and trailing whitespace."""
+        return self.rejected is not None and self.chosen.strip() == self.rejected.strip()
+
 
 def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True) -> TrainingRow:
     """Read row `number` of a data set, its column `objective` only with `own_objective`.

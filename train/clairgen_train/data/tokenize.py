@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +68,8 @@ class DataCounts:
     `answers_rendered_differently` counts kept pairs with an answer whose text the template changes, such as by leaving its
     thinking out; `without_end_token` kept pairs with an answer that is rendered without any token at which the model stops;
     `control_tokens_in_text` kept pairs with a message in which the tokenizer reads a special token, such as its end token;
-    `unused_objectives` those with an objective of their own that the run does not use; `unused_fields` rows by what their
-    messages hold beside role and content.
+    `unused_objectives` those with an objective of their own that the run does not use; `identical_kept` pairs whose two answers
+    are the same and that are trained on all the same; `unused_fields` rows by what their messages hold beside role and content.
     """
 
     rows: int = 0
@@ -84,6 +84,7 @@ class DataCounts:
     without_end_token: int = 0
     control_tokens_in_text: int = 0
     unused_objectives: int = 0
+    identical_kept: int = 0
     prompt_tokens: int = 0
     response_tokens: int = 0
 
@@ -106,7 +107,8 @@ class PairTokenizer:
 
     `vocabulary` is the model's number of embeddings: ids beyond it mean that tokenizer and model do not belong together.
     `context` is the most tokens that the model takes, if it has a limit. `end_tokens` are the ids at which the model stops, by
-    default the tokenizer's. Without `own_objectives` the column `objective` is not read.
+    default the tokenizer's. Without `own_objectives` the column `objective` is not read. `keep_identical` keeps the pairs whose
+    answers are the same, but not those that only the template or the limits make the same: nobody confirmed these answers.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class PairTokenizer:
         context: int | None = None,
         end_tokens: Collection[int] | None = None,
         own_objectives: bool = True,
+        keep_identical: bool = False,
     ) -> None:
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
@@ -125,6 +128,7 @@ class PairTokenizer:
         self._context = context
         self._end_tokens = {tokenizer.eos_token_id} if end_tokens is None else set(end_tokens)
         self._own_objectives = own_objectives
+        self._keep_identical = keep_identical
         special = (each.content for each in tokenizer.added_tokens_decoder.values() if each.special)
         self._control_tokens = re.compile("|".join(map(re.escape, special)) or r"(?!)")
         self.counts = DataCounts()
@@ -155,8 +159,10 @@ class PairTokenizer:
                 shared = min(shared, _shared_length(prompt, rejected))
             whole = PairIds(prompt[:shared], chosen[shared:], [] if rejected is None else rejected[shared:])
             self._require_known(whole, number)
+            if row.is_identical and self._keep_identical:
+                whole = replace(whole, rejected=whole.chosen)  # they may differ in white space around the text
             pair = self._limits.truncate(whole, self._tokenizer.bos_token_id)
-            reason = _reason_to_drop(row, whole, pair)
+            reason = _reason_to_drop(row, whole, pair, keep_identical=self._keep_identical)
             if shared < len(prompt) and reason is None:
                 if shared < self._message_tokens(row, prompt):
                     reason = "prompt_changed_by_answer"
@@ -167,6 +173,7 @@ class PairTokenizer:
                 continue
             self._require_room(pair, number)
             self._count(whole, pair)
+            self.counts.identical_kept += row.is_identical
             answers = [answer for answer in (row.chosen, row.rejected) if answer is not None]
             self.counts.answers_rendered_differently += any(
                 answer.strip() not in text for answer, text in zip(answers, rendered[1:], strict=True)
@@ -250,11 +257,14 @@ def _shared_length(first: list[int], second: list[int]) -> int:
     return sum(1 for _ in takewhile(lambda ids: ids[0] == ids[1], zip(first, second, strict=False)))
 
 
-def _reason_to_drop(row: TrainingRow, whole: PairIds, pair: PairIds) -> str | None:
+def _reason_to_drop(row: TrainingRow, whole: PairIds, pair: PairIds, *, keep_identical: bool) -> str | None:
     """Why a pair is not trained on; identical answers have a constant loss under APO-zero and are pushed down by APO-down."""
-    if row.rejected is not None and whole.chosen == whole.rejected:
-        return "identical" if row.chosen.strip() == row.rejected.strip() else "made_identical_by_template"
-    if row.rejected is not None and pair.chosen == pair.rejected:
+    if row.is_identical:
+        if not keep_identical:
+            return "identical"
+    elif row.rejected is not None and whole.chosen == whole.rejected:
+        return "made_identical_by_template"
+    elif row.rejected is not None and pair.chosen == pair.rejected:
         return "identical_after_truncation"
     if not pair.chosen or not pair.prompt or not row.chosen.strip():
         return "empty"
