@@ -26,6 +26,11 @@ def require_page_extra() -> None:
     _require("Writing a report as a page", "report", "jinja2", "vl_convert")
 
 
+def require_results_extra() -> None:
+    """Raise MissingExtraError unless a page of evaluations can be written."""
+    _require("Writing evaluations as a page", "report", "jinja2")
+
+
 def require_trajectory_extra() -> None:
     """Raise MissingExtraError unless trajectories can be read."""
     _require("Reading a training run's trajectories", "data", "numpy", "pyarrow")

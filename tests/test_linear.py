@@ -16,6 +16,8 @@ from types import FrameType
 
 import pytest
 
+from clairgen.evaluation.answer_rules import stated_letter
+from clairgen.evaluation.stated_numbers import last_number
 from clairgen.filters.filter import Candidate, Check
 from clairgen.filters.language import changes_language
 from clairgen.filters.lost_answer import loses_answer
@@ -150,6 +152,8 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "surface_features": (surface_features, ("", "|"), ("| ", "|x", "**x", "- ")),
     "plain_text": (plain_text, ("",), ("\u200d", "\x1b")),
+    "last_number": (last_number, ("", "1"), ("1,234", "1/", "\\frac{1}{", "1e5 ")),
+    "stated_letter": (stated_letter, ("", "answer"), ("(", "answer is (A ", "\\boxed{")),
 }
 
 

@@ -4,6 +4,7 @@ The weights of a checkpoint are named by their hash, so one that is evaluated al
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
     from clairgen.evaluation.results import EvaluationResult
 
-_HASHED = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_HASHED = ("config.json", "adapter_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _PREFIX = "checkpoint-"
 
 
@@ -40,7 +41,7 @@ class Checkpoint:
 
 
 def checkpoints_in(folder: Path, label: str | None = None) -> list[Checkpoint]:
-    """The checkpoints of a training run in the order of their steps, then its final model, unless that is the last one again.
+    """The checkpoints of a training run in the order of their steps, then its final model, unless that is one of them.
 
     Adapters are among them; they cannot be converted before they are merged. Raises InputError for a folder without any.
     """
@@ -52,8 +53,11 @@ def checkpoints_in(folder: Path, label: str | None = None) -> list[Checkpoint]:
     found = [Checkpoint(path, f"{name}/{path.name}", model_revision(path)) for path in steps]
     if any(folder.glob("*.safetensors")):
         final = Checkpoint(folder, name, model_revision(folder))
-        if not found or found[-1].revision != final.revision:
+        same = next((one for one in found if one.revision == final.revision), None)
+        if same is None:
             found.append(final)
+        else:
+            typer.echo(f"The final model is {plain_line(same.label)}.", err=True)
     if not found:
         raise InputError(f"{folder} holds no {_PREFIX}N and no model; name the output folder of `clairgen train`")
     return found
@@ -93,7 +97,7 @@ def evaluate_checkpoints(
             typer.echo(f"{plain_line(checkpoint.label)} is left out: {plain_line(str(error))}", err=True)
             continue
         finally:
-            file.unlink(missing_ok=True)
+            converter.remove(file)
         if summary.stopped_by is not None:
             raise summary.stopped_by
         results.append(summary.result)
@@ -122,6 +126,12 @@ class _Converter:
     def file(self, checkpoint: Checkpoint) -> Path:
         """The file of a checkpoint, which is removed once it is evaluated."""
         return self._folder / f"{checkpoint.revision.removeprefix('sha256:')[:16]}.gguf"
+
+    def remove(self, file: Path) -> None:
+        """Remove a file that is no longer needed, and the folder once it is empty."""
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()
 
     def convert(self, checkpoint: Checkpoint) -> None:
         """Raises UserError where the checkpoint cannot be converted, or is served with other results than its own."""

@@ -34,7 +34,10 @@ def evaluate_show_command(
     Example: clairgen evaluate show evals/first --html evaluations.html
     """
     from clairgen.evaluation.results import load_results, named_result
+    from clairgen.installed import require_results_extra
 
+    if html is not None:
+        require_results_extra()
     results = run_coroutine(load_results(run))
     if label is not None:
         results = [named_result(results, label, run)]

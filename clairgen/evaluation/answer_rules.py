@@ -22,10 +22,11 @@ DEFAULT_TOLERANCE: Final = 1e-6
 """How far a number may be from its reference, as a share of the reference, where no tolerance is given."""
 _QUOTES: Final = "\"'`*“”‘’«» \t\n"
 _MOST_PATTERN: Final = 1000
-_STATED: Final = lazy_pattern(
-    r"(?:\b(?:answer|option|choice)\b(?:\s+is)?\s*[:=]?|\\boxed\{|\\text\{)\s*(?:\\text\{)?[*_`\"'(\[{]*([A-Za-z])(?![A-Za-z'’])",
-    re.IGNORECASE,
-)
+_OPENING: Final = r"[\s:=]{0,9}(?:is|be)?[\s:=]{0,9}(?:\$|\\boxed\{|\\text\{|[*_`\"'(\[{]){0,6}"
+# A small a or i without a mark after it is a word, and so is a capital one before a small word.
+_LETTER: Final = r"(?P<letter>[A-Zb-hj-z]|[ai](?=[)\]}.,;:*_`]|\s{0,9}\Z))(?![A-Za-z'’])(?!(?<=[AI])\s{1,9}[a-z])"
+_ANSWER: Final = lazy_pattern(rf"(?:\b(?i:answer){_OPENING}|\\boxed\{{(?:\\text\{{)?\(?){_LETTER}")
+_OPTION: Final = lazy_pattern(rf"\b(?i:option|choice){_OPENING}{_LETTER}")
 _ALONE: Final = lazy_pattern(r"[\s*_`\"'(\[{]*([A-Za-z])(?:[)\]}.:,*_`\"'}]+(?:\s|$)|\s*$)")
 _IN_PARENTHESES: Final = lazy_pattern(r"\(([A-Z])\)")
 
@@ -102,14 +103,14 @@ def _classroom(prompt: str, answer: str, _reference: Any, _tolerance: float | No
 def stated_letter(answer: str) -> str | None:
     r"""The letter that an answer chooses, as a capital; None where it names none, or several without saying which.
 
-    In order: the last one after "answer", "option", "choice" or in `\boxed{}`; one that begins the answer and is followed by a
-    mark or nothing; the only one that stands in parentheses.
+    In order: the last one after "answer" or in `\boxed{}`; the last one after "option" or "choice"; one that begins the answer
+    and is followed by a mark or nothing; the only one that stands in parentheses.
     """
-    stated = [found for found in _STATED.findall(answer) if found.isupper() or found.lower() not in ("a", "i")]
-    if stated:
-        return str(stated[-1]).upper()
+    for stated in (_ANSWER, _OPTION):
+        if found := [match.group("letter") for match in stated.finditer(answer)]:
+            return found[-1].upper()
     if alone := _ALONE.match(answer):
-        return str(alone.group(1)).upper()
+        return alone.group(1).upper()
     in_parentheses = set(_IN_PARENTHESES.findall(answer))
     return str(in_parentheses.pop()) if len(in_parentheses) == 1 else None
 

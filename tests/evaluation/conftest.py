@@ -1,0 +1,3 @@
+from tests.reporting.conftest import chromium
+
+__all__ = ["chromium"]

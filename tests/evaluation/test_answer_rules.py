@@ -1,0 +1,152 @@
+"""What the rules read in answers, and what they take for right."""
+
+from typing import Any
+
+import pytest
+
+from clairgen.data.classroom.questions import draw
+from clairgen.data.classroom.styles import STYLES
+from clairgen.evaluation.answer_rules import RULES, stated_letter
+from clairgen.evaluation.stated_numbers import last_number, number_words
+
+
+def checked(rule: str, answer: str, reference: Any, tolerance: float | None = None) -> bool:  # noqa: ANN401
+    return RULES[rule].check("a prompt", answer, reference, tolerance).right
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("The answer is 1,234.", 1234),
+        ("It costs $1,234.50.", 1234.5),
+        ("$5", 5),
+        ("-$5", -5),
+        ("x = -3", -3),
+        ("−7", -7),
+        ("from 3-5", 5),
+        ("1/2", 0.5),
+        ("-1/2", -0.5),
+        ("that is 1 1/2 cups", 1.5),
+        (r"so \frac{3}{4}.", 0.75),
+        (r"$\boxed{-12}$", -12),
+        ("10/5 = 2", 2),
+        ("on 3/4/2025", 2025),
+        ("50%", 50),
+        ("1.5e3", 1500),
+        (".5", 0.5),
+        ("12,345,678", 12345678),
+        ("first 7, then #### 42", 42),
+        ("7.", 7),
+        ("1, 2, 3", 3),
+        ("nothing", None),
+        ("1/0", None),
+        ("9" * 500, None),
+        ("1e999", None),
+        ("", None),
+    ],
+)
+def test_the_last_number_of_a_text(text: str, number: float | None) -> None:
+    assert last_number(text) == number
+
+
+def test_numbers_are_written_without_what_rounding_adds() -> None:
+    assert [number_words(value) for value in (12.0, 0.1 + 0.2, 1 / 3)] == ["12", "0.3", "0.333333333333333"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "tolerance", "right"),
+    [
+        ("It is 12.", 12, None, True),
+        ("It is 12.", "12", None, True),
+        ("It is 12.", "3 * 4 = 12\n#### 12", None, True),
+        ("0.3333333", "1/3", None, True),
+        ("0.33", "1/3", None, False),
+        ("0.33", "1/3", 0.01, True),
+        ("1,000,001", 1_000_000, None, True),
+        ("1,000,002", 1_000_000, None, False),
+        ("13", 12, 1, True),
+        ("14", 12, 1, False),
+        ("14", [12, 14], None, True),
+        ("none", 12, None, False),
+    ],
+)
+def test_numbers_are_right_within_a_tolerance(
+    answer: str,
+    reference: Any,  # noqa: ANN401
+    tolerance: float | None,
+    right: bool,
+) -> None:
+    assert checked("numeric", answer, reference, tolerance) is right
+
+
+@pytest.mark.parametrize(
+    ("answer", "letter"),
+    [
+        ("B", "B"),
+        ("b.", "B"),
+        ("**C**", "C"),
+        ("(D) because it is", "D"),
+        ("A) the first", "A"),
+        ("The answer is B.", "B"),
+        ("The answer is C because option B is wrong.", "C"),
+        ("Answer: (a)", "A"),
+        ("answer is a cat", None),
+        ("The answer is A cat, I think", None),
+        ("I think the correct option is d", "D"),
+        (r"So $\boxed{\text{B}}$", "B"),
+        ("Option A is wrong. The answer is B. No, the answer is C.", "C"),
+        ("It must be (C), since it is.", "C"),
+        ("Between (A) and (C) nothing decides", None),
+        ("A cat has four legs", None),
+        ("I do not know", None),
+        ("", None),
+    ],
+)
+def test_the_letter_that_an_answer_chooses(answer: str, letter: str | None) -> None:
+    assert stated_letter(answer) == letter
+
+
+@pytest.mark.parametrize(
+    ("rule", "answer", "reference", "right"),
+    [
+        ("exact", " paris. ", "Paris", True),
+        ("exact", "**Paris**", "Paris", True),
+        ("exact", "It is Paris", "Paris", False),
+        ("exact", "two  words", ["One", "Two words"], True),
+        ("exact", "7", 7, True),
+        ("exact", "", "x", False),
+        ("regex", "the year 1969 it was", r"\b19\d\d\b", True),
+        ("regex", "the year 69", r"\b19\d\d\b", False),
+        ("choice", "The answer is B.", "b", True),
+        ("choice", "The answer is B.", "(A)", False),
+        ("choice", "nothing", "A", False),
+    ],
+)
+def test_other_rules(rule: str, answer: str, reference: Any, right: bool) -> None:  # noqa: ANN401
+    assert checked(rule, answer, reference) is right
+
+
+def test_an_answer_in_which_nothing_is_found_says_why() -> None:
+    reasons = {
+        rule: RULES[rule].check("a prompt", answer, "1", None).reason
+        for rule, answer in (("exact", " "), ("numeric", "x"), ("regex", "x"), ("choice", "?"))
+    }
+    assert reasons == {"exact": "empty", "numeric": "no-number", "regex": "no-match", "choice": "no-letter"}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_classrooms_rule_is_that_of_its_questions(style: str) -> None:
+    for question in draw(14, "dev", seed=3):
+        answer = question.answer(STYLES[style])
+        assert RULES["classroom"].check(question.prompt, answer, None, None).right
+        wrong = RULES["classroom"].check(
+            question.prompt, answer.replace(question.working.result, "nothing"), None, None
+        )
+        assert (wrong.right, wrong.found) == (False, "nothing")
+    assert RULES["classroom"].check(question.prompt, "I do not know", None, None).reason == "no-result"
+
+
+def test_nothing_of_an_answer_is_run() -> None:
+    for rule in RULES:
+        if rule != "classroom":
+            assert not checked(rule, "__import__('os').abort()", "1")
