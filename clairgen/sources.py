@@ -5,15 +5,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError, MissingExtraError
-from clairgen.row_files import json_lines, not_utf8, require_readable_rows
+from clairgen.row_files import json_lines, not_utf8, require_readable_rows, strict_json
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow
+
+
+_ARRAY: Final = ".json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +33,8 @@ SourceRow = tuple[str, Mapping[str, Any] | BadRow]
 
 def check_source(source: TaskSource) -> None:
     """Raise InputError for a file of tasks that is missing, unreadable or in another format, before anything is set up."""
-    if source.path is None:
-        return
-    if source.path.suffix not in _READERS:
-        raise InputError(
-            f"tasks are read from {', '.join(_READERS)} files; {source.path} is none of them{_way_out(source.path)}"
-        )
-    try:
-        require_readable_rows(source.path, "the file of tasks")
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file of tasks {source.path}; check `path` under `tasks`") from error
-    except OSError as error:
-        raise InputError(f"the file of tasks {source.path} cannot be read: {error.strerror}") from error
+    if source.path is not None:
+        _check_file(source.path, "tasks", "check `path` under `tasks`")
 
 
 def source_rows(source: TaskSource) -> Callable[[], Iterator[SourceRow]]:
@@ -54,6 +47,41 @@ def source_rows(source: TaskSource) -> Callable[[], Iterator[SourceRow]]:
     check_source(source)
     path = source.path or Path()
     return lambda: _READERS[path.suffix](path)
+
+
+def file_rows(path: Path, what: str) -> Iterator[SourceRow]:
+    """The rows of a file of `what`, such as `recorded answers`, which may also be one JSON array (.json).
+
+    Raises InputError for a file that is missing, unreadable or in another format.
+    """
+    _check_file(path, what, "check its name", arrays=True)
+    return _array_rows(path) if path.suffix == _ARRAY else _READERS[path.suffix](path)
+
+
+def _check_file(path: Path, what: str, hint: str, *, arrays: bool = False) -> None:
+    suffixes = [*_READERS, *((_ARRAY,) if arrays else ())]
+    if path.suffix not in suffixes:
+        raise InputError(f"{what} are read from {', '.join(suffixes)} files; {path} is none of them{_way_out(path)}")
+    try:
+        require_readable_rows(path, f"the file of {what}")
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file of {what} {path}; {hint}") from error
+    except OSError as error:
+        raise InputError(f"the file of {what} {path} cannot be read: {error.strerror}") from error
+
+
+def _array_rows(path: Path) -> Iterator[SourceRow]:
+    try:
+        content = strict_json(path.read_bytes().decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"the file {path}: {not_utf8(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the file {path} is not valid JSON ({error})") from error
+    if not isinstance(content, list):
+        raise InputError(f"the file {path} is not a JSON array of objects; write one, or one object a line as .jsonl")
+    for number, row in enumerate(content, start=1):
+        where = f"{path.name} row {number}"
+        yield where, row if isinstance(row, Mapping) else BadRow(where, "it is not a JSON object")
 
 
 def _jsonl_rows(path: Path) -> Iterator[SourceRow]:
@@ -71,7 +99,7 @@ def _csv_rows(path: Path) -> Iterator[SourceRow]:
             reader = csv.reader(lines, strict=True)
             columns = next(reader, [])
             if double := [name for name in columns if name and columns.count(name) > 1]:
-                raise InputError(f"the file of tasks {path} has two columns {double[0]!r}; rename one")
+                raise InputError(f"the file {path} has two columns {double[0]!r}; rename one")
             begin = reader.line_num + 1
             for cells in reader:
                 where = f"{path.name} line {begin}"
@@ -86,10 +114,10 @@ def _csv_rows(path: Path) -> Iterator[SourceRow]:
                     continue
                 yield where, dict(zip(columns, cells, strict=True))
     except UnicodeDecodeError as error:
-        raise InputError(f"the file of tasks {path}: {not_utf8(error)}") from error
+        raise InputError(f"the file {path}: {not_utf8(error)}") from error
     except csv.Error as error:
         raise InputError(
-            f"the file of tasks {path} is not valid CSV in the row that begins at line {begin} ({error}); check its quotes"
+            f"the file {path} is not valid CSV in the row that begins at line {begin} ({error}); check its quotes"
         ) from error
 
 
@@ -106,7 +134,7 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
                 where = f"{path.name} row {number}"
                 yield where, BadRow(where, content) if isinstance(content, str) else content
     except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"the file of tasks {path} is not valid parquet: {str(error).splitlines()[0]}") from error
+        raise InputError(f"the file {path} is not valid parquet: {str(error).splitlines()[0]}") from error
 
 
 def _rows_of_batch(batch: "pyarrow.RecordBatch") -> Sequence[Mapping[str, Any] | str]:

@@ -40,6 +40,11 @@ COMMANDS: Final[Mapping[str, str]] = {
 SUBCOMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
     "evaluate": {
         "questions": "Ask a model questions and check its answers by rules; shares of right answers with their intervals.",
+        "pairwise": "Compare a model's answers, or recorded ones, with an opponent's: win rate, raw and length-controlled, by "
+        "one judge.",
+        "alpaca": "Compare a model with AlpacaEval's reference outputs, which you give, and write its answers in the official "
+        "form.",
+        "judge": "Measure a judge on labelled pairs: accuracy, position bias and length bias, each with n and interval.",
         "compare": "Compare two evaluations of the same items, paired: the difference with its interval, and what changed.",
         "show": "Show every evaluation of a directory in one table, or write it as a page with answers side by side.",
     },

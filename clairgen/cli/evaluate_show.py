@@ -33,6 +33,7 @@ def evaluate_show_command(
 
     Example: clairgen evaluate show evals/first --html evaluations.html
     """
+    from clairgen.evaluation.judged_figures import result_json
     from clairgen.evaluation.results import load_results, named_result
     from clairgen.installed import require_results_extra
 
@@ -42,7 +43,7 @@ def evaluate_show_command(
     if label is not None:
         results = [named_result(results, label, run)]
     if as_json:
-        typer.echo(json.dumps([result.to_json() for result in results], indent=2))
+        typer.echo(json.dumps([result_json(result) for result in results], indent=2))
     elif label is not None:
         print_result(results[0])
     else:

@@ -15,6 +15,7 @@ from rich.table import Table
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.evaluation_options import EvaluatedModels
+from clairgen.cli.judged_sentences import pair_sentences
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.errors import ConfigError
@@ -45,15 +46,24 @@ def run_evaluations(
         raise ConfigError("--dry-run prints a table of one model; leave --json and --checkpoints out")
     if checkpoints is None:
         evaluation = plan(models, label or models.roles["target"].model)
-        if dry_run:
-            print_dry_run(evaluation, run, options)
-        else:
-            print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
+        run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)
         return
     from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints, print_checkpoints
 
     found = checkpoints_in(checkpoints, label)
     print_checkpoints(evaluate_checkpoints(found, models, plan, run, options), len(found), as_json=as_json)
+
+
+def run_single(
+    evaluation: "Evaluation", run: Path, options: "EvaluateOptions", *, dry_run: bool, as_json: bool
+) -> None:
+    """Evaluate, or estimate with `dry_run`, and print what came of it."""
+    if dry_run and as_json:
+        raise ConfigError("--dry-run prints a table; leave --json out")
+    if dry_run:
+        print_dry_run(evaluation, run, options)
+    else:
+        print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
 
 
 def evaluate_with_progress(evaluation: "Evaluation", run: Path, options: "EvaluateOptions") -> "EvaluationSummary":
@@ -81,10 +91,11 @@ def print_dry_run(evaluation: "Evaluation", run: Path, options: "EvaluateOptions
 def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
     """Print how a session left its evaluation; then raise what stopped it, or leave with FAILED where items failed."""
     from clairgen.evaluation.evaluator import ItemStatus
+    from clairgen.evaluation.judged_figures import result_json
 
     result = summary.result
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        typer.echo(json.dumps(result_json(result), indent=2))
     else:
         print_result(result)
         if summary.progress.money.has_calls:
@@ -135,6 +146,8 @@ def share_cells(share: "Share") -> Sequence[str]:
 
 def remarks(result: "EvaluationResult") -> list[str]:
     """What a reader has to know besides the shares: items without a score, answers in which nothing could be read."""
+    from clairgen.evaluation.judged_pairs import PAIR_KINDS
+
     sentences = []
     for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
         first = next(item for item in result.items if (item.status, item.reason or "") == (status, why))
@@ -142,6 +155,8 @@ def remarks(result: "EvaluationResult") -> list[str]:
         sentences.append(
             f"Not counted: {count:,} {status}: {plain_line(why)}{f': {shortened(said, 120)}' if said else ''}"
         )
+    if result.record.kind in PAIR_KINDS:
+        return [*sentences, *pair_sentences(result)]
     if result.noted:
         reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
         sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")

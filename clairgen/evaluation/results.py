@@ -14,8 +14,15 @@ from clairgen.keys import canonical_json
 from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory, Store, reading
 from clairgen.wording import counted, one_line_repr
 
-MEASURES: Final[Mapping[str, str]] = {"questions": "right"}
+MEASURES: Final[Mapping[str, str]] = {
+    "questions": "right",
+    "pairwise": "win rate",
+    "alpaca": "win rate",
+    "judge": "accuracy",
+}
 """What the mean score of an evaluation is called in tables, by kind; `score` where it is not here."""
+_EVALUATED: Final[Mapping[str, str]] = {"judge": "judge"}
+"""The role of the model that is evaluated, by kind; `target` where it is not here."""
 _SHORTEST_ID = 4
 
 
@@ -80,7 +87,8 @@ class EvaluationResult:
     @property
     def other_models(self) -> Mapping[str, Mapping[str, Any]]:
         """What is known of the models that scores rest on besides the one that is evaluated, by role: judges, an opponent."""
-        return {role: facts for role, facts in self.record.settings["models"].items() if role != "target"}
+        evaluated = _EVALUATED.get(self.record.kind, "target")
+        return {role: facts for role, facts in self.record.settings["models"].items() if role != evaluated}
 
     @property
     def comparable(self) -> str:

@@ -40,7 +40,9 @@ def spread(found: Comparison, most: int) -> list[tuple[ItemRecord, ItemRecord]]:
 
 
 async def shown(store: Store, item: ItemRecord) -> ShownItem:
-    """An item with the texts of its first completion."""
+    """An item with the texts in its detail, or else those of its first completion."""
+    if "opponent" in item.detail:
+        return ShownItem(item, item.detail["prompt"], item.detail["answer"], item.detail["opponent"])
     messages: Sequence[Any] = ()
     answer = ""
     if item.requests:

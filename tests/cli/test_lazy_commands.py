@@ -21,6 +21,8 @@ NOT_COMMANDS = {
     "signals",
     "checkpoints",
     "evaluation_options",
+    "judged_sentences",
+    "judging_options",
     "evaluation_runs",
     "estimate_table",
     "iterate_dry_run",

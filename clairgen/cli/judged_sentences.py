@@ -1,0 +1,100 @@
+"""What commands print of evaluations whose items are pairs of answers, below the table: lengths, ties, and the judge's biases."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from clairgen.reporting.sanitize import plain_line
+from clairgen.wording import counted
+
+if TYPE_CHECKING:
+    from clairgen.evaluation.judged_figures import JudgedFigures
+    from clairgen.evaluation.results import EvaluationResult
+
+_POSITION_LEANING = "the judge leans to the {} position"
+
+
+def pair_sentences(result: "EvaluationResult") -> list[str]:
+    """What a reader has to know of verdicts on pairs besides the shares."""
+    from clairgen.evaluation.judged_figures import JudgedFigures
+
+    figures = JudgedFigures(result)
+    measured = result.record.kind == "judge"
+    sentences = [_judge(figures, measured=measured)]
+    if not figures.preferred.n:
+        return sentences
+    sentences += [_controlled(figures, measured=measured), *_lengths(figures, measured=measured), _outcomes(figures, measured=measured)]
+    sentences += _biases(figures)
+    if (every := figures.every_pair_right) is not None:
+        sentences.append(f"Better than each of its row's worse answers, in both orders: {every.words}")
+    if figures.cut_off:
+        cut = ", ".join(f"{count:,} of the {_SIDES[name]}" for name, count in figures.cut_off.items())
+        sentences.append(f"Cut off at max_tokens, and judged as they are: {cut}")
+    if figures.left_out:
+        reasons = ", ".join(f"{count:,} {why}" for why, count in figures.left_out.items())
+        sentences.append(f"Rows of the file without a labelled pair: {reasons}")
+    return sentences
+
+
+_SIDES: Mapping[str, str] = {"answer": "model's answers", "opponent": "opponent's"}
+
+
+def _judge(figures: "JudgedFigures", *, measured: bool) -> str:
+    facts = figures.judge
+    known = [plain_line(str(facts["model"]))]
+    known += [f"revision {plain_line(str(facts['revision']))[:12]}"] if facts.get("revision") else []
+    who = "Judge" if measured else "Judged by"
+    against = figures.result.record.settings.get("subject", {}).get("opponent")
+    versus = f", against {plain_line(str(against))}" if against else ""
+    return f"{who} {', '.join(known)}, shown both orders{versus}; ties and verdicts that disagree count half"
+
+
+def _controlled(figures: "JudgedFigures", *, measured: bool) -> str:
+    found = figures.controlled
+    name = "Accuracy at equal lengths" if measured else "Length-controlled win rate"
+    if found.mean is None or found.interval is None:
+        return f"No {name[0].lower()}{name[1:]}: {found.problem}"
+    low, high = (100 * end for end in found.interval)
+    terms = "with instruction difficulty" if found.with_difficulty else "without instruction difficulty"
+    near = figures.near
+    beside = f"; of pairs about equally long {near.words}" if near.n else ""
+    return f"{name}: {100 * found.mean:.1f}% ({low:.1f} to {high:.1f}), AlpacaEval 2's model {terms}{beside}"
+
+
+def _lengths(figures: "JudgedFigures", *, measured: bool) -> list[str]:
+    overlap, lengths = figures.controlled.overlap, figures.mean_lengths
+    first, second = ("better answer", "worse one") if measured else ("model", "opponent")
+    sentences = []
+    if lengths is not None:
+        sentences.append(
+            f"Lengths: the {first} {lengths[0]:,.0f} characters on average, the {second} {lengths[1]:,.0f}; of "
+            f"{counted(overlap.prompts, 'prompt')} longer in {overlap.longer:,}, shorter in {overlap.shorter:,}"
+        )
+    if measured:
+        sentences.append(
+            f"Right where the better answer is longer: {figures.where_longer.words}; where it is shorter: "
+            f"{figures.where_shorter.words}"
+        )
+    slope = figures.controlled.length_slope
+    bias = f"; length slope {slope[0]:+.2f} ({slope[1]:+.2f} to {slope[2]:+.2f})" if slope is not None else ""
+    sentences.append(f"Longer answer preferred: {figures.longer_preferred.words}{bias}")
+    return sentences
+
+
+def _outcomes(figures: "JudgedFigures", *, measured: bool) -> str:
+    outcomes: Mapping[str, Any] = figures.outcomes
+    ties = ", ".join(f"{count:,} {why}" for why, count in outcomes.items() if why not in ("won", "lost"))
+    won, lost = ("Right in both orders", "wrong in both") if measured else ("Won", "lost")
+    return f"{won}: {outcomes.get('won', 0):,}, {lost}: {outcomes.get('lost', 0):,}, tied: {ties or 'none'}"
+
+
+def _biases(figures: "JudgedFigures") -> list[str]:
+    first, flipped = figures.first_position, figures.flipped
+    if first.low is None or first.high is None:
+        return []
+    leans = ""
+    if first.low > 0.5 or first.high < 0.5:
+        leans = f", so {_POSITION_LEANING.format('first' if first.low > 0.5 else 'second')}"
+    sentences = [f"First position chosen: {first.words}{leans}"]
+    if flipped.n:
+        sentences.append(f"The order decided: {flipped.words} of the pairs with two verdicts")
+    return sentences
