@@ -95,7 +95,14 @@ def evaluate_pairwise_command(
 
     def plan(asked: EvaluatedModels | None, name: str) -> "Evaluation":
         return comparison(
-            "pairwise", rows, models.model(asked), against, models.judge, label=name, data=prompts.name, seed=models.seed
+            "pairwise",
+            rows,
+            models.model(asked),
+            against,
+            models.judge,
+            label=name,
+            data=prompts.name,
+            seed=models.seed,
         )
 
     if models.recorded is not None:

@@ -13,8 +13,9 @@ from clairgen.cli.output import FAILED
 from clairgen.iteration.rounds import Reference
 
 if TYPE_CHECKING:
-    from clairgen.cli.iterate_steps import CommandSteps, IterateOptions, Questions
+    from clairgen.cli.iterate_steps import CommandSteps, IterateOptions
     from clairgen.config.models import RunConfig
+    from clairgen.iteration.held_out import HeldOut
     from clairgen.iteration.lineage import Lineage
     from clairgen.iteration.rounds import Plan
 
@@ -61,8 +62,12 @@ def iterate_command(
         str | None, typer.Option(help="How to check answers to questions that name no rule.", show_default=False)
     ] = None,
     samples: Annotated[int, typer.Option(min=1, max=1000, help="Answers a question.")] = 1,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(help="Held-out prompts, over which models.judge compares a round's model with the one before."),
+    ] = None,
     no_stop: Annotated[
-        bool, typer.Option("--no-stop", help="Make all rounds, whatever they gain; needed without --questions.")
+        bool, typer.Option("--no-stop", help="Make all rounds, whatever they gain; needed without anything held out.")
     ] = False,
     serve: Annotated[
         str | None,
@@ -94,26 +99,27 @@ def iterate_command(
     from clairgen.iteration.rounds import Plan
     from clairgen.iteration.served_command import check_command
 
+    out = out.expanduser().resolve()
     loaded = with_one_recipe(load_config(config), recipe)
     weights = first_weights(loaded.models["target"], model)
     if serve is not None:
         check_command(serve)
     require_training(serves_itself=serve is None)
-    if questions is None and not no_stop:
+    held_out = _held_out(loaded, questions, rule, samples, prompts)
+    if held_out is None and not no_stop:
         raise ConfigError(
-            "without --questions nothing says whether a round gained; give held-out questions with right answers, or make all "
-            "rounds with --no-stop"
+            "nothing says whether a round gained; give held-out questions with right answers (--questions), or prompts for "
+            "models.judge (--prompts), or make all rounds with --no-stop"
         )
     given = parsed_settings(set_values or [])
     for name, instead in _DECIDED.items():
         if name in given:
             raise ConfigError(f"--set {name}: the rounds decide that; give {instead} instead")
     given |= {} if objective is None else {"objective": objective}
-    asked = None if questions is None else _questions(questions, rule, samples)
     again = shlex.join(["clairgen", *sys.argv[1:]])
-    options = IterateOptions(out, training, given, asked, serve, tuple(reuse or ()), skip_bad_lines, again)
+    options = IterateOptions(out, training, given, held_out, serve, tuple(reuse or ()), skip_bad_lines, again)
     steps = CommandSteps(loaded, options)
-    plan = Plan(out, rounds, reference, evaluates=asked is not None, stops=not no_stop)
+    plan = Plan(out, rounds, reference, evaluates=held_out is not None, stops=not no_stop)
     facts = _facts(loaded, steps, options, weights, reference)
     if dry_run:
         from clairgen.cli.iterate_dry_run import print_forecast
@@ -140,8 +146,8 @@ def _made(
     weights: str,
 ) -> "Lineage":
     """Make the rounds that are missing; what the steps print goes to stderr."""
+    from clairgen.iteration.held_out import require_apart
     from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_free, require_same
-    from clairgen.iteration.round_config import require_apart
     from clairgen.iteration.rounds import run_rounds
     from clairgen.store import RunDirectory, now
 
@@ -149,35 +155,54 @@ def _made(
     with RunDirectory(plan.folder).locked(), contextlib.redirect_stdout(sys.stderr):
         lineage = read_lineage(plan.folder)
         if lineage is None:
-            if options.questions is not None:
-                require_apart(config, options.questions.questions)
+            if options.held_out is not None:
+                require_apart(config, options.held_out)
             lineage = Lineage(facts, Model(weights))
         require_same(lineage, facts, plan.folder)
         return run_rounds(lineage, plan, steps, now=now, say=lambda step: typer.secho(f"\n{step}", bold=True, err=True))
 
 
-def _questions(file: Path, rule: str | None, samples: int) -> "Questions":
-    from clairgen.cli.iterate_steps import Questions
+def _held_out(
+    config: "RunConfig", questions: Path | None, rule: str | None, samples: int, prompts: Path | None
+) -> "HeldOut | None":
+    from clairgen.errors import ConfigError
     from clairgen.evaluation.question_file import QuestionColumns, read_questions
+    from clairgen.evaluation.recorded_outputs import read_prompts
+    from clairgen.iteration.held_out import HeldOutPrompts, HeldOutQuestions
 
-    return Questions(file.name, read_questions(file, QuestionColumns(rule=rule)).questions, samples)
+    if questions is not None and prompts is not None:
+        raise ConfigError("--questions and --prompts both say how a round's gain is measured; give one of them")
+    if questions is not None:
+        return HeldOutQuestions(
+            questions.name, read_questions(questions, QuestionColumns(rule=rule)).questions, samples
+        )
+    if prompts is None:
+        return None
+    if "judge" not in config.models:
+        raise ConfigError("--prompts needs a judge, which the configuration does not have; add models.judge")
+    return HeldOutPrompts(prompts.name, read_prompts(prompts), config.models["judge"])
 
 
 def _facts(
     config: "RunConfig", steps: "CommandSteps", options: "IterateOptions", weights: str, reference: Reference
 ) -> dict[str, Any]:
     """What all rounds rest on, by name, as it stands in their record. Raises ConfigError for settings that cannot be used."""
-    from clairgen.evaluation.checkable_questions import questions_evaluation
+    from clairgen.errors import ConfigError
+    from clairgen.iteration.held_out import held_out_facts
     from clairgen.iteration.round_config import generation_facts
+    from clairgen.recipes.registry import recipe_named
     from clairgen_train.settings import MACHINE_SETTINGS
 
-    of_training = steps.training_settings(1, weights, weights).model_dump(mode="json")
+    settings = steps.training_settings(1, weights, weights)
+    if settings.keep_identical and not recipe_named(config.recipes[0].name).revises:
+        raise ConfigError(
+            f"keep_identical keeps what a reviser confirmed, and the recipe {config.recipes[0].name} has none; leave it out"
+        )
+    of_training = settings.model_dump(mode="json")
     left_out = {*MACHINE_SETTINGS, *_DECIDED}
-    facts = generation_facts(config) | {"model": weights, "reference": reference.value, "questions": None}
+    facts = generation_facts(config) | {"model": weights, "reference": reference.value, "held out": None}
     facts |= {f"training.{name}": value for name, value in of_training.items() if name not in left_out}
-    if (asked := options.questions) is not None:
-        target = config.models["target"]
-        record = questions_evaluation(asked.questions, target, label="", samples=asked.samples).record()
-        facts["questions"] = {name: record.settings[name] for name in ("data", "rules")}
+    if options.held_out is not None:
+        facts["held out"] = held_out_facts(options.held_out, config)
     known: dict[str, Any] = json.loads(json.dumps(facts))
     return known

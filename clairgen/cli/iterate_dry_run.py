@@ -11,6 +11,7 @@ from clairgen.cli.iterate_steps import CommandSteps, IterateOptions
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import dollars
+from clairgen.iteration.held_out import HeldOutPrompts, HeldOutQuestions
 from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_same
 from clairgen.iteration.round_config import as_target, with_target
 from clairgen.iteration.round_forecast import RoleForecast, forecast_rounds, rounds_left
@@ -41,12 +42,26 @@ def print_forecast(
     stops = ", fewer if one shows no gain" if plan.stops and plan.rounds > made + 1 else ""
     typer.echo(f"{counted(plan.rounds - made, 'round')} to make{stops}. Requests:")
     Console().print(_table(found, number if is_next else None, later))
-    if (asked := options.questions) is not None:
-        answers = len(asked.questions) * asked.samples
-        models = plan.rounds + 1 - (0 if lineage is None else sum(each.score is not None for each in lineage.models))
-        typer.echo(f"Evaluation: {counted(answers, 'answer')} of each of {counted(models, 'model')} not yet evaluated.")
+    _print_evaluation(options, lineage, plan)
     _print_cost(found, config.budget_usd)
     typer.echo(f"Training: {counted(plan.rounds - made, 'run')}, on this machine.")
+
+
+def _print_evaluation(options: IterateOptions, lineage: Lineage | None, plan: Plan) -> None:
+    if options.held_out is None:
+        return
+    scored = 0 if lineage is None else sum(each.score is not None for each in lineage.models)
+    left = counted(plan.rounds + 1 - scored, "model")
+    prompts = counted(len(options.held_out.conversations), "held-out prompt")
+    if isinstance(options.held_out, HeldOutPrompts):
+        typer.echo(
+            f"Evaluation: answers to {prompts} of {left}, and two judgements of each but those of the first model."
+        )
+    else:
+        samples = (
+            counted(options.held_out.samples, "answer") if isinstance(options.held_out, HeldOutQuestions) else "answers"
+        )
+        typer.echo(f"Evaluation: {samples} to each of {prompts}, of {left}.")
 
 
 def _newest(lineage: Lineage | None, folder: Path) -> tuple[int, Model | None]:

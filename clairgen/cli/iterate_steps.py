@@ -1,7 +1,7 @@
 """The steps of `clairgen iterate`: rounds as `generate`, `export`, `train`, `to-gguf` and `evaluate` make them."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,9 @@ from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS, dollars
 from clairgen.config.role import Role
 from clairgen.errors import BudgetError
-from clairgen.evaluation.checkable_questions import CheckableQuestion, questions_evaluation
 from clairgen.evaluation.planned_evaluation import EvaluateOptions
-from clairgen.evaluation.results import compared, named_result, stored_results
+from clairgen.evaluation.results import named_result, stored_results
+from clairgen.iteration.held_out import HeldOut
 from clairgen.iteration.lineage import DataSet, Gain, Model, PairCounts, Round, Score
 from clairgen.iteration.round_config import as_target, with_target
 from clairgen.iteration.served_command import served_by
@@ -30,15 +30,6 @@ from clairgen.store import RunDirectory, reading
 if TYPE_CHECKING:
     from clairgen.evaluation.results import EvaluationResult
     from clairgen_train.settings import TrainingSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Questions:
-    """The questions that models are evaluated on: what they are called, and how many answers are asked for each."""
-
-    name: str
-    questions: Sequence[CheckableQuestion]
-    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +43,7 @@ class IterateOptions:
     folder: Path
     training: Path | None
     given: Mapping[str, Any]
-    questions: Questions | None
+    held_out: HeldOut | None
     serve: str | None
     reuse: tuple[Path, ...]
     skip_bad_lines: bool
@@ -80,29 +71,20 @@ class CommandSteps:
         else:
             yield as_target(target, model, f"gguf:{self._gguf(number, model)}")
 
-    def evaluate(self, number: int, target: Role) -> Score:
+    def evaluate(self, number: int, target: Role, parent: Score | None) -> Score:
         """See `Steps`."""
-        asked = self._options.questions
-        assert asked is not None  # noqa: S101 - evaluated only where there are questions
-        label = f"round {number}" if number else "first model"
-        evaluation = questions_evaluation(
-            asked.questions, target, label=label, data=asked.name, samples=asked.samples, seed=self._config.seed
-        )
         run = self._options.folder / "evaluation"
+        label = f"round {number}" if number else "first model"
+        before = None if parent is None else self._result(parent)
+        evaluation = self._held_out.evaluation(target, label, self._config.seed, before)
         summary = evaluate_with_progress(evaluation, run, EvaluateOptions(budget_usd=self._budget_left(run)))
         if summary.stopped_by is not None:
             raise summary.stopped_by
-        overall, record = summary.result.overall, summary.result.record
-        unscored = sum(summary.result.unscored.values())
-        return Score(record.id, overall.n, overall.mean, overall.low, overall.high, unscored)
+        return self._held_out.score(summary.result, before)
 
-    def gain(self, parent: Score, score: Score) -> Gain:
+    def gain(self, score: Score, parent: Score) -> Gain:
         """See `Steps`."""
-        run = self._options.folder / "evaluation"
-        results = run_coroutine(_results(run))
-        before, after = (named_result(results, each.evaluation, run) for each in (parent, score))
-        difference = compared(before, after).overall
-        return Gain(difference.n, difference.mean, difference.low, difference.high)
+        return self._held_out.gain(self._result(score), self._result(parent))
 
     def generate(self, one: Round, target: Role) -> PairCounts:
         """See `Steps`. Answers of earlier rounds to equal requests are reused."""
@@ -132,7 +114,15 @@ class CommandSteps:
     def export(self, one: Round) -> DataSet:
         """See `Steps`."""
         out = self._folder(one.number) / "dataset"
-        summary = run_coroutine(api.export(self._run(one.number), out, recipes=[self._recipe], overwrite=True))
+        summary = run_coroutine(
+            api.export(
+                self._run(one.number),
+                out,
+                recipes=[self._recipe],
+                overwrite=True,
+                keep_identical=self.training_settings(one.number, one.reference, one.reference).keep_identical,
+            )
+        )
         return DataSet(str(out), summary.content_hashes[self._recipe], sum(summary.rows[self._recipe].values()))
 
     def train(self, one: Round, parent: Model) -> Model:
@@ -157,6 +147,16 @@ class CommandSteps:
     def reused(self, number: int) -> tuple[Path, ...]:
         """The runs whose answers a round reuses, the newest first."""
         return (*(self._run(earlier) for earlier in range(number - 1, 0, -1)), *self._options.reuse)
+
+    @property
+    def _held_out(self) -> HeldOut:
+        if self._options.held_out is None:
+            raise ValueError("nothing is held out to evaluate on")
+        return self._options.held_out
+
+    def _result(self, score: Score) -> "EvaluationResult":
+        run = self._options.folder / "evaluation"
+        return named_result(run_coroutine(_results(run)), score.evaluation, run)
 
     def _merged(self, adapter: Path) -> Path:
         from clairgen_train.merging import merge_adapter

@@ -22,7 +22,11 @@ def pair_sentences(result: "EvaluationResult") -> list[str]:
     sentences = [_judge(figures, measured=measured)]
     if not figures.preferred.n:
         return sentences
-    sentences += [_controlled(figures, measured=measured), *_lengths(figures, measured=measured), _outcomes(figures, measured=measured)]
+    sentences += [
+        _controlled(figures, measured=measured),
+        *_lengths(figures, measured=measured),
+        _outcomes(figures, measured=measured),
+    ]
     sentences += _biases(figures)
     if (every := figures.every_pair_right) is not None:
         sentences.append(f"Better than each of its row's worse answers, in both orders: {every.words}")

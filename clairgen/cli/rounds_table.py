@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ def print_lineage(lineage: Lineage, folder: Path, *, as_json: bool = False) -> N
     unscored = sum(model.score.unscored for model in models if model.score is not None)
     if unscored:
         typer.echo(
-            f"{counted(unscored, 'question')} without a score, in no share: clairgen evaluate show {folder / 'evaluation'}"
+            f"{counted(unscored, 'held-out prompt')} without a score, in no share: clairgen evaluate show {folder / 'evaluation'}"
         )
     if failed := sum(each.pairs.failed for each in lineage.rounds if each.pairs is not None):
         typer.echo(
@@ -44,9 +45,11 @@ def print_lineage(lineage: Lineage, folder: Path, *, as_json: bool = False) -> N
 
 def rounds_table(lineage: Lineage) -> Table:
     """A row for the first model and one for each round: pairs kept, score, gain with its interval, verdict."""
+    held_out = lineage.settings.get("held out")
+    is_judged = isinstance(held_out, Mapping) and held_out.get("kind") != "questions"
     table = Table(box=None, pad_edge=False)
     table.add_column("round", justify="right", no_wrap=True)
-    for title in ("pairs kept", "right, %", "gain, points"):
+    for title in ("pairs kept", "wins, %" if is_judged else "right, %", "gain, points"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_row("0", "", _share(lineage.first.score), "", "")

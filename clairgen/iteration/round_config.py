@@ -1,21 +1,16 @@
 """The configuration of a round: the user's, with one recipe, and with the newest model in the role of the target."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from clairgen.config.models import RunConfig
 from clairgen.config.role import Price, Role
 from clairgen.embedded.gguf import embedded_address, is_embedded
-from clairgen.errors import ConfigError, InputError
-from clairgen.evaluation.checkable_questions import CheckableQuestion
+from clairgen.errors import ConfigError
 from clairgen.inference.factory import with_revisions
 from clairgen.iteration.lineage import Model
 from clairgen.pipeline.ingest import source_facts
 from clairgen.pipeline.plans import plan_recipes, roles_used
-from clairgen.reporting.sanitize import shortened
-from clairgen.tasks import Row, read_tasks, task_id_of
-from clairgen.wording import counted
 
 
 def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
@@ -92,16 +87,3 @@ def generation_facts(config: RunConfig) -> dict[str, Any]:
         "filters": config.filters.model_dump(mode="json"),
         "tasks": tasks,
     }
-
-
-def require_apart(config: RunConfig, questions: Sequence[CheckableQuestion]) -> None:
-    """Raise InputError where models would be evaluated on questions that are among the tasks that they are trained on."""
-    asked = {task_id_of(question.messages): question for question in questions}
-    rows = (row for row in read_tasks(config.tasks, config.seed) if isinstance(row, Row))
-    found = dict.fromkeys(name for row in rows if (name := task_id_of(row.task.messages)) in asked)
-    if found:
-        first = asked[next(iter(found))].messages[-1].content
-        raise InputError(
-            f"{counted(len(found), 'question')} of {len(asked):,} {'is' if len(found) == 1 else 'are'} among the tasks that are "
-            f"trained on, so right answers would say little; take them out of one of the two, the first is {shortened(first)!r}"
-        )

@@ -31,11 +31,11 @@ class Steps(Protocol):
     def serving(self, number: int, model: Model) -> AbstractContextManager[Role]:
         """The model of a round (0: the first one) as the target, which can be asked inside the block."""
 
-    def evaluate(self, number: int, target: Role) -> Score:
-        """What the model reaches on the questions."""
+    def evaluate(self, number: int, target: Role, parent: Score | None) -> Score:
+        """What the model reaches on what is held out; `parent` is the score of the model that it was trained from."""
 
-    def gain(self, parent: Score, score: Score) -> Gain:
-        """What a model gained over its parent."""
+    def gain(self, score: Score, parent: Score) -> Gain:
+        """What the model gained over the one that it was trained from."""
 
     def generate(self, one: Round, target: Role) -> PairCounts:
         """Make the pairs of a round."""
@@ -51,7 +51,7 @@ class Steps(Protocol):
 class Plan:
     """How many rounds to make, in which folder, and when to stop.
 
-    `evaluates` is whether there are questions; `stops` whether a gain that is not shown ends the rounds.
+    `evaluates` is whether anything is held out to evaluate on; `stops` whether a gain that is not shown ends the rounds.
     """
 
     folder: Path
@@ -123,16 +123,16 @@ class _Record:
 def _evaluate(record: _Record, steps: Steps, target: Role, now: Callable[[], str], say: Callable[[str], None]) -> None:
     """Evaluate the newest model unless it is, and say what its round gained."""
     number, model = record.newest
+    one = record.lineage.rounds[number - 1] if number else None
+    parent = None if one is None else record.lineage.models[one.parent].score
     score = model.score
     if score is None:
         say(f"Evaluating the {_named(number)}")
-        score = steps.evaluate(number, target)
+        score = steps.evaluate(number, target, parent)
         record.save(record.lineage.with_score(number, score))
-    if number and record.lineage.rounds[number - 1].verdict is None:
+    if one is not None and one.verdict is None and parent is not None:
         one = record.lineage.rounds[number - 1]
-        before = record.lineage.models[one.parent].score
-        assert before is not None  # noqa: S101 - evaluated before its round began
-        gain = steps.gain(before, score)
+        gain = steps.gain(score, parent)
         record.save(record.lineage.with_round(replace(one, gain=gain, verdict=gain.verdict, ended_at=now())))
 
 
