@@ -194,11 +194,13 @@ def _facts(
     from clairgen_train.settings import MACHINE_SETTINGS
 
     settings = steps.training_settings(1, weights, weights)
+    if reference is Reference.FIRST:
+        steps.training_settings(2, "the model of round 1", weights)  # raises where the objective has no reference
     if settings.keep_identical and not recipe_named(config.recipes[0].name).revises:
         raise ConfigError(
             f"keep_identical keeps what a reviser confirmed, and the recipe {config.recipes[0].name} has none; leave it out"
         )
-    of_training = settings.model_dump(mode="json")
+    of_training = settings.model_dump(mode="json", exclude_defaults=True)
     left_out = {*MACHINE_SETTINGS, *_DECIDED}
     facts = generation_facts(config) | {"model": weights, "reference": reference.value, "held out": None}
     facts |= {f"training.{name}": value for name, value in of_training.items() if name not in left_out}

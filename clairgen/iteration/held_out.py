@@ -126,7 +126,7 @@ def require_apart(config: RunConfig, held_out: HeldOut) -> None:
         first = asked[next(iter(found))][-1].content
         raise InputError(
             f"{len(found):,} of {counted(len(asked), 'held-out prompt')} {'is' if len(found) == 1 else 'are'} among the tasks "
-            f"that are trained on, so the gain would say little; take them out of one of the two, the first is {shortened(first)!r}"
+            f"that are trained on, so the gain says little; take them out of one of the two, the first is {shortened(first)!r}"
         )
 
 

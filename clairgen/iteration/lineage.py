@@ -224,5 +224,7 @@ def require_same(lineage: Lineage, settings: Mapping[str, Any], folder: Path) ->
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:60]}…"
