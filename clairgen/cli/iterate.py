@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from clairgen.cli.output import FAILED
+from clairgen.cli.to_gguf import MatrixType
 from clairgen.iteration.rounds import Reference
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ def iterate_command(
             show_default=False,
         ),
     ] = None,
+    dtype: Annotated[
+        MatrixType, typer.Option(help="How the files of the embedded server hold matrices.")
+    ] = MatrixType.F16,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Another run whose answers to equal requests are reused; may be repeated.")
     ] = None,
@@ -117,7 +121,7 @@ def iterate_command(
             raise ConfigError(f"--set {name}: the rounds decide that; give {instead} instead")
     given |= {} if objective is None else {"objective": objective}
     again = shlex.join(["clairgen", *sys.argv[1:]])
-    options = IterateOptions(out, training, given, held_out, serve, tuple(reuse or ()), skip_bad_lines, again)
+    options = IterateOptions(out, training, given, held_out, serve, dtype, tuple(reuse or ()), skip_bad_lines, again)
     steps = CommandSteps(loaded, options)
     plan = Plan(out, rounds, reference, evaluates=held_out is not None, stops=not no_stop)
     facts = _facts(loaded, steps, options, weights, reference)
@@ -168,6 +172,7 @@ def _held_out(
     from clairgen.errors import ConfigError
     from clairgen.evaluation.question_file import QuestionColumns, read_questions
     from clairgen.evaluation.recorded_outputs import read_prompts
+    from clairgen.inference.factory import with_revisions
     from clairgen.iteration.held_out import HeldOutPrompts, HeldOutQuestions
 
     if questions is not None and prompts is not None:
@@ -180,7 +185,8 @@ def _held_out(
         return None
     if "judge" not in config.models:
         raise ConfigError("--prompts needs a judge, which the configuration does not have; add models.judge")
-    return HeldOutPrompts(prompts.name, read_prompts(prompts), config.models["judge"])
+    judge = with_revisions({"judge": config.models["judge"]})["judge"]
+    return HeldOutPrompts(prompts.name, read_prompts(prompts), judge)
 
 
 def _facts(

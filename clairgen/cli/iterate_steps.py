@@ -1,6 +1,5 @@
 """The steps of `clairgen iterate`: rounds as `generate`, `export`, `train`, `to-gguf` and `evaluate` make them."""
 
-import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from clairgen.cli.checkpoints import model_revision
 from clairgen.cli.evaluation_runs import evaluate_with_progress
 from clairgen.cli.generate import generate_with_progress, print_summary
 from clairgen.cli.signals import run_coroutine
-from clairgen.cli.to_gguf import write_gguf
+from clairgen.cli.to_gguf import MatrixType, write_gguf
 from clairgen.cli.train import train_model
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS, dollars
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 class IterateOptions:
     """How rounds are made, besides the configuration; see the flags of `clairgen iterate`.
 
+    `serve` is the command of a model server; without one, `dtype` is that of the GGUF files that are served.
     `training` is a file of training settings or the name of a shipped one, `given` are those that override it. `again` is the
     command that continues the rounds.
     """
@@ -45,6 +45,7 @@ class IterateOptions:
     given: Mapping[str, Any]
     held_out: HeldOut | None
     serve: str | None
+    dtype: MatrixType
     reuse: tuple[Path, ...]
     skip_bad_lines: bool
     again: str
@@ -127,11 +128,13 @@ class CommandSteps:
 
     def train(self, one: Round, parent: Model) -> Model:
         """See `Steps`. An adapter is merged into its base, so that it can be served and trained on."""
+        from clairgen_train.run import free_memory  # needs torch, which takes seconds to load
+
         out = self._folder(one.number) / "training"
         assert one.data_set is not None  # noqa: S101 - exported before
         train_model(one.data_set.path, out, self.training_settings(one.number, parent.weights, one.reference))
         weights = self._merged(out) if (out / "adapter_config.json").is_file() else out
-        _free_memory()
+        free_memory()
         return Model(str(weights), model_revision(weights), str(out))
 
     def training_settings(self, number: int, parent: str, reference: str) -> "TrainingSettings":
@@ -172,7 +175,7 @@ class CommandSteps:
         if not file.is_file():
             draft = file.with_name("unchecked.gguf")
             draft.unlink(missing_ok=True)  # of a process that was killed
-            write_gguf(Path(model.weights), draft)
+            write_gguf(Path(model.weights), draft, self._options.dtype)
             draft.rename(file)
         return file
 
@@ -221,12 +224,3 @@ def _spent_usd(run: Path) -> float:
 async def _results(run: Path) -> "list[EvaluationResult]":
     async with reading(RunDirectory(run)) as store:
         return await stored_results(store)
-
-
-def _free_memory() -> None:
-    """Give a GPU's memory back to whoever serves the model next."""
-    import torch
-
-    gc.collect()
-    if torch.accelerator.is_available():
-        torch.accelerator.empty_cache()

@@ -19,6 +19,7 @@ from tests.scripted import Reply, ScriptedEndpoint, said
 
 TASKS, QUESTIONS = 8, 6
 IN_FLIGHT = 2
+BUDGET_USD, PRICE = 1.0, {"input": 0, "output": 1000}
 MOST_SECONDS = 120
 """Until a moment comes at which a process is killed."""
 
@@ -43,8 +44,9 @@ def inputs(folder: Path, url: str) -> list[str]:
         "tasks": {"path": "tasks.jsonl"},
         "models": {
             "target": {"model": "classroom-student", "endpoints": ["classroom:student"], **asked},
-            "reviser": {"model": "reviser", "endpoints": [url], **asked},
+            "reviser": {"model": "reviser", "endpoints": [url], **asked, "price_per_million": PRICE},
         },
+        "budget_usd": BUDGET_USD,
     }
     (folder / "config.yaml").write_text(json.dumps(content))
     training = ["epochs=1", "batch_size=2", "device_batch_size=2", "checkpoints=1", "held_out_pairs=0"]
@@ -60,6 +62,13 @@ def answers(run: Path) -> Counter[str]:
     """The answers that a run directory has, by role."""
     with closing(connect(run / "run.db")) as database:
         return Counter(dict(database.execute("SELECT role, count(*) FROM completions GROUP BY role")))
+
+
+def limit_usd(run: Path) -> float:
+    """The budget that a run directory has."""
+    with closing(connect(run / "run.db")) as database:
+        [(value,)] = database.execute("SELECT value FROM meta WHERE key = 'budget'")
+    return float(json.loads(value)["limit_usd"])
 
 
 def check_whole(folder: Path, endpoint: ScriptedEndpoint) -> Lineage:
@@ -111,6 +120,9 @@ async def test_rounds_ask_only_what_went_stale_and_a_second_command_asks_nothing
         assert first is not None
         assert second is not None
         assert len(asked) == first.asked["reviser"] + second.asked["reviser"]
+        # an answer of the reviser has 5 tokens; what round 1 spent is taken from what round 2 may
+        assert limit_usd(Path(first.run)) == BUDGET_USD
+        assert limit_usd(Path(second.run)) == pytest.approx(BUDGET_USD - first.asked["reviser"] * 5 * 1000 / 1e6)
         again = await clairgen(*command, "--json")
         assert (
             json.loads(again.out)["rounds"] == json.loads((tmp_path / "rounds" / "lineage.json").read_text())["rounds"]

@@ -1,5 +1,6 @@
 """A training run: prepare the pairs, build TRL's trainer for the objective, train, save the model and its metrics."""
 
+import gc
 import logging
 import warnings
 from importlib.metadata import version
@@ -270,6 +271,13 @@ def _add_callbacks(
         trainer.add_callback(ProgressLog(folder.log))
     if pairs.held_out is not None:
         trainer.add_callback(held_out_recorder(trainer, settings, folder, pairs, tokenizer.pad_token_id, watch))
+
+
+def free_memory() -> None:
+    """Give the memory of a finished run back to the device, for whoever serves its model next."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
 
 
 def silence_libraries() -> None:
