@@ -12,7 +12,7 @@ from clairgen.cli.evaluation_runs import evaluate_with_progress
 from clairgen.cli.generate import generate_with_progress, print_summary
 from clairgen.cli.signals import run_coroutine
 from clairgen.cli.to_gguf import MatrixType, write_gguf
-from clairgen.cli.train import train_model
+from clairgen.cli.train import missing_packages, train
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS, dollars
 from clairgen.config.role import Role
@@ -132,7 +132,7 @@ class CommandSteps:
 
         out = self._folder(one.number) / "training"
         assert one.data_set is not None  # noqa: S101 - exported before
-        train_model(one.data_set.path, out, self.training_settings(one.number, parent.weights, one.reference))
+        train(one.data_set.path, out, self.training_settings(one.number, parent.weights, one.reference))
         weights = self._merged(out) if (out / "adapter_config.json").is_file() else out
         free_memory()
         return Model(str(weights), model_revision(weights), str(out))
@@ -208,10 +208,9 @@ def require_training(*, serves_itself: bool) -> None:
     """Raise MissingExtraError where packages are missing that rounds need, before anything is asked."""
     from importlib.util import find_spec
 
-    from clairgen.cli.train import PACKAGES
     from clairgen.errors import MissingExtraError
 
-    if any(find_spec(package) is None for package in PACKAGES):
+    if missing_packages():
         raise MissingExtraError("Training", "train")
     if serves_itself and find_spec("xllamacpp") is None:
         raise MissingExtraError("The embedded server", "local")

@@ -16,7 +16,7 @@ from clairgen.wording import counted
 if TYPE_CHECKING:
     from clairgen_train.settings import TrainingSettings
 
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
 
 MOST_DROPPED = 0.1
 """The share of rows that may be dropped without a warning."""
@@ -118,7 +118,7 @@ def train_command(
     if list_settings:
         typer.echo(settings_yaml(settings), nl=False)
         return
-    if any(find_spec(package) is None for package in PACKAGES):
+    if missing_packages():
         raise MissingExtraError("Training", "train")
     if dry_run:
         _examine(data, settings)
@@ -131,11 +131,16 @@ def train_command(
                 f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
             )
     try:
-        is_first = train_model(data, out, settings)
+        is_first = train(data, out, settings)
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
         typer.echo(push_model(out.expanduser().resolve(), push_to_hub, private=not public))
+
+
+def missing_packages() -> list[str]:
+    """The packages that training needs and that are not installed."""
+    return [package for package in _PACKAGES if find_spec(package) is None]
 
 
 def _examine(data: str, settings: "TrainingSettings") -> None:
@@ -153,7 +158,7 @@ def _examine(data: str, settings: "TrainingSettings") -> None:
     typer.echo("Nothing was trained. The reference's log-probabilities are kept for the run itself")
 
 
-def train_model(data: str, out: Path, settings: "TrainingSettings") -> bool:
+def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
     from clairgen_train.launch import is_launched, joined, launch
     from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
@@ -182,7 +187,18 @@ def train_model(data: str, out: Path, settings: "TrainingSettings") -> bool:
                 launch(folder, settings, pass_fds=lock)
     if is_first:
         typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+        typer.echo(_what_then(out, adapter=settings.lora is not None))
     return is_first
+
+
+def _what_then(out: Path, *, adapter: bool) -> str:
+    """How a trained model is served and measured; an adapter has to be merged before."""
+    if adapter:
+        return f"To serve it: clairgen merge-adapter {out} {out}-merged, then clairgen to-gguf {out}-merged {out}.gguf"
+    return (
+        f"To serve it: clairgen to-gguf {out} {out}.gguf. To measure it: clairgen evaluate questions FILE --run EVALUATIONS "
+        f"--checkpoints {out}"
+    )
 
 
 def parsed_settings(pairs: list[str]) -> dict[str, Any]:
@@ -239,6 +255,11 @@ def _print_notes(train: Mapping[str, Any]) -> None:
             f"warning: {dropped / train['rows']:.0%} of the rows are not trained on (more than {MOST_DROPPED:.0%}); look at the "
             "reasons above before you trust this run",
             err=True,
+        )
+    if identical := train["dropped"].get("identical"):
+        typer.echo(
+            f"{counted(identical, 'pair')} dropped whose two answers are the same; where a reviser confirmed them, train on them "
+            "with --set keep_identical=true, and --set chosen_nll=1 or --objective sft"
         )
     if noun(train) != "pair":
         typer.echo("None are held out: single answers have no margin to follow")

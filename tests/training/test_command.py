@@ -13,6 +13,7 @@ import pytest
 from clairgen.cli import train as command
 from clairgen.cli.train import print_data
 from clairgen.errors import UserError
+from clairgen.wording import counted
 from clairgen_train.run import prepare
 from tests.cli.commands import Done, clairgen, process
 from tests.runs import REVISER, config_text, played, questions, write_tasks
@@ -47,7 +48,11 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     assert done.code == 0, done.err
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
     assert "18 rows with the field 'timestamp' in messages, which is not used" in done.out
-    assert f"Next: clairgen report --training {tmp_path / 'out'}" in done.out
+    assert f"Next: clairgen report --training {tmp_path / 'out'}\n" in done.out
+    assert (
+        f"To serve it: clairgen to-gguf {tmp_path / 'out'} {tmp_path / 'out'}.gguf. To measure it: clairgen eval"
+        in done.out
+    )
     again = await train(tmp_path, data)
     assert (again.code, "is trained already" in again.out) == (0, True)
 
@@ -187,7 +192,11 @@ def test_dropping_more_than_a_tenth_of_the_rows_is_a_warning(
         data = written(tmp_path / f"{dropped}.jsonl", [pair(number) for number in range(9)] + [identical] * dropped)
         folder = prepare(str(data), tmp_path / f"out-{dropped}", settings(tmp_path, held_out_pairs=0))
         print_data(folder.path)
-        assert capsys.readouterr().err.count("of the rows are not trained on (more than 10%)") == warned
+        said = capsys.readouterr()
+        assert said.err.count("of the rows are not trained on (more than 10%)") == warned
+        assert (
+            f"{counted(dropped, 'pair')} dropped whose two answers are the same; where a reviser confirmed" in said.out
+        )
 
 
 async def test_a_model_is_pushed_only_with_a_token_which_is_asked_for_before_the_training(

@@ -16,7 +16,7 @@ _TITLES = {
     "rewards/accuracies": "accuracy",
     "logps/chosen": "log p chosen",
     "logps/rejected": "log p rejected",
-    "chosen_nll": "nats a token chosen",
+    "chosen_nll": "nats/token chosen",
     "kl_anchor": "KL",
 }
 
