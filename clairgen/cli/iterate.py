@@ -193,6 +193,7 @@ def _facts(
     config: "RunConfig", steps: "CommandSteps", options: "IterateOptions", weights: str, reference: Reference
 ) -> dict[str, Any]:
     """What all rounds rest on, by name, as it stands in their record. Raises ConfigError for settings that cannot be used."""
+    from clairgen.cli.checkpoints import model_revision
     from clairgen.errors import ConfigError
     from clairgen.iteration.held_out import held_out_facts
     from clairgen.iteration.round_config import generation_facts
@@ -210,6 +211,8 @@ def _facts(
     left_out = {*MACHINE_SETTINGS, *_DECIDED}
     facts = generation_facts(config) | {"model": weights, "reference": reference.value, "held out": None}
     facts |= {f"training.{name}": value for name, value in of_training.items() if name not in left_out}
+    if Path(weights).is_dir():
+        facts["weights"] = model_revision(Path(weights))
     if options.held_out is not None:
         facts["held out"] = held_out_facts(options.held_out, config)
     known: dict[str, Any] = json.loads(json.dumps(facts))

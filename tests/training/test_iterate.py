@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clairgen import data as clairgen_data
 from clairgen.data.classroom.questions import draw
 from clairgen.iteration.lineage import Lineage, Verdict, read_lineage
 from tests.cli.commands import clairgen
@@ -129,6 +130,9 @@ async def test_rounds_ask_only_what_went_stale_and_a_second_command_asks_nothing
         )
         assert len(endpoint.asked) == len(asked)
         assert (await clairgen("status", tmp_path / "rounds", environment={"COLUMNS": "80"})).out == done.out
+        weights = str(Path(clairgen_data.__file__).parent / "classroom" / "weaker")
+        other = await clairgen(*command, "--model", weights)
+        assert (other.code, "were begun with model " in other.err) == (2, True)
         refused = await clairgen(*command, "--set", "epochs=2")
         assert (refused.code, refused.out) == (2, "")
         assert "were begun with training.epochs 1.0, and it is 2.0 now" in refused.err
