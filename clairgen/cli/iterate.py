@@ -137,6 +137,8 @@ def iterate_command(
     from clairgen.cli.rounds_table import print_lineage
 
     print_lineage(lineage, out, as_json=as_json)
+    if plan.has_stopped(lineage) and len(lineage.rounds) < rounds:
+        typer.echo("No further round is begun; --no-stop makes them all the same.", err=True)
     if any(each.pairs is not None and each.pairs.failed for each in lineage.rounds):
         raise typer.Exit(FAILED)
 

@@ -37,9 +37,7 @@ def print_lineage(lineage: Lineage, folder: Path, *, as_json: bool = False) -> N
             f"{counted(failed, 'pair')} could not be made; clairgen status {folder / 'round-N' / 'run'} says why"
         )
     if lineage.rounds and (verdict := lineage.rounds[-1].verdict) in _BESIDES:
-        typer.echo(
-            f"Round {lineage.rounds[-1].number} showed no gain: {_BESIDES[verdict]}. To go on all the same: --no-stop"
-        )
+        typer.echo(f"Round {lineage.rounds[-1].number} showed no gain: {_BESIDES[verdict]}.")
     best = models[lineage.best]
     which = f"model of round {lineage.best}" if lineage.best else "first model"
     typer.echo(f"The model to use is the {which}: {plain_line(shlex.quote(best.weights))}")
