@@ -31,8 +31,13 @@ if TYPE_CHECKING:
     from clairgen.api import status as status
     from clairgen.config.file import load_config as load_config
     from clairgen.config.models import RunConfig as RunConfig
+    from clairgen.config.role import Role as Role
     from clairgen.errors import ClairgenError as ClairgenError
     from clairgen.errors import UserError as UserError
+    from clairgen.evaluation.checkable_questions import CheckableQuestion as CheckableQuestion
+    from clairgen.evaluation.checkable_questions import evaluate_questions as evaluate_questions
+    from clairgen.evaluation.results import EvaluationResult as EvaluationResult
+    from clairgen.evaluation.results import compared as compared
     from clairgen.filters.filter import Candidate as Candidate
     from clairgen.filters.filter import Fault as Fault
     from clairgen.filters.filter import Filter as Filter
@@ -57,8 +62,10 @@ _MODULES = {
     "METRICS": "metrics.contrast",
     "RECIPES": "recipes.registry",
     "Candidate": "filters.filter",
+    "CheckableQuestion": "evaluation.checkable_questions",
     "ClairgenError": "errors",
     "Completion": "records",
+    "EvaluationResult": "evaluation.results",
     "Fault": "filters.filter",
     "Filter": "filters.filter",
     "Message": "records",
@@ -67,11 +74,14 @@ _MODULES = {
     "Pair": "records",
     "Progress": "pipeline.progress",
     "Recipe": "recipes.recipe",
+    "Role": "config.role",
     "RunConfig": "config.models",
     "Summary": "pipeline.generate",
     "Task": "records",
     "Undecided": "records",
     "UserError": "errors",
+    "compared": "evaluation.results",
+    "evaluate_questions": "evaluation.checkable_questions",
     "export": "api",
     "filter_pairs": "pipeline.refilter",
     "generate": "pipeline.generate",

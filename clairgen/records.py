@@ -70,7 +70,7 @@ class Completion:
     """A good answer, kept permanently under its content key.
 
     Stored is what the model wrote. What `ask` returns is the answer in it; `removed` names what was taken off: thinking, control
-    tokens.
+    tokens. `served_model` and `system_fingerprint` are the server's names of the model and of its own version, if it gave any.
     """
 
     key: str
@@ -87,6 +87,8 @@ class Completion:
     cost_usd: float | None
     created_at: str
     removed: tuple[str, ...] = ()
+    served_model: str | None = None
+    system_fingerprint: str | None = None
 
 
 class ParseStatus(StrEnum):

@@ -1,6 +1,16 @@
-"""Small things about texts for people: a count with its noun, and what a value's repr says on one line."""
+"""Small things about texts for people: a count with its noun, what a value's repr says on one line, how the paper is cited."""
 
 _LONGEST_REPR = 199
+PAPER_BIBTEX = """\
+@article{doosterlinck2024anchored,
+  title  = {Anchored Preference Optimization and Contrastive Revisions: Addressing Underspecification in Alignment},
+  author = {D'Oosterlinck, Karel and Xu, Winnie and Develder, Chris and Demeester, Thomas and Singh, Amanpreet and
+            Potts, Christopher and Kiela, Douwe and Mehri, Shikib},
+  year   = {2024},
+  eprint = {2408.06266},
+  archivePrefix = {arXiv}
+}
+"""
 
 
 def counted(count: int, singular: str, plural: str | None = None) -> str:

@@ -11,6 +11,7 @@ from hypothesis import settings
 # No test speaks TLS, and each client reads all certificates that it may trust when it is made: one instead of hundreds.
 os.environ["SSL_CERT_FILE"] = str(Path(__file__).parent / "nobody.pem")
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent / "none")
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # TRL reports every trainer that is built
 
 # A run's database is written through to its disk with every commit; in memory that costs a quarter less of all a test's time.
 _MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own there

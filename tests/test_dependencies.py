@@ -25,7 +25,7 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
-    "report": ["clairgen/reporting/"],
+    "report": ["clairgen/evaluation/", "clairgen/reporting/"],
     "train": ["train/clairgen_train/"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],

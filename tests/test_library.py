@@ -16,6 +16,7 @@ PUBLIC = {
     *("ClairgenError", "UserError", "RunConfig", "load_config"),
     *("Completion", "Message", "Pair", "Undecided", "Task", "Recipe", "RECIPES"),
     *("Candidate", "Fault", "Filter", "FILTERS", "Metric", "METRICS"),
+    *("CheckableQuestion", "EvaluationResult", "Role", "compared", "evaluate_questions"),
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
 }
 

@@ -17,6 +17,7 @@ from types import FrameType
 import pytest
 
 from clairgen.evaluation.answer_rules import stated_letter
+from clairgen.evaluation.mixeval_judge import parse_choice, parse_grade
 from clairgen.evaluation.stated_numbers import last_number
 from clairgen.filters.filter import Candidate, Check
 from clairgen.filters.language import changes_language
@@ -121,6 +122,7 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
         ("", "answer: 1", "[1]"),
         ("solution ", "the "),
     ),
+    "parse_grade": (lambda text: (parse_grade(text), parse_choice(text)), ("", "[["), ("[[1", "[[1.", "[A]", "[[A")),
     "is_verdict_line": (is_verdict_line, ("", "> ", "answer:"), ()),
     "without_thinking": (
         lambda text: without_thinking(text, text),

@@ -77,7 +77,7 @@ def advise_command(
         no_budget,
     )
     scorer = load_reward_model(reward_model) if reward_model is not None else None
-    found = _advise_with_progress(run, options, given, scorer)
+    found = advise_with_progress(run, options, given, scorer)
     if as_json:
         typer.echo(advised_json(found))
     else:
@@ -145,7 +145,7 @@ def reason(entry: "RecipeAdvice") -> str:
     )
 
 
-def _advise_with_progress(
+def advise_with_progress(
     run: Path, options: "AdviseOptions", config: "RunConfig | None", scorer: "RewardModel | None"
 ) -> "AdviseSummary":
     """Advise with progress on stderr; Ctrl-C drains."""

@@ -136,10 +136,11 @@ class _Converter:
     def convert(self, checkpoint: Checkpoint) -> None:
         """Raises UserError where the checkpoint cannot be converted, or is served with other results than its own."""
         from clairgen.cli.to_gguf import served_difference
-        from clairgen_train.gguf_export import export_gguf, probe  # needs torch, which takes seconds to load
-        from clairgen_train.run import silence_libraries
+        from clairgen_train import loading_libraries
 
-        silence_libraries()
+        with loading_libraries():  # torch, an optional package, takes seconds to load
+            from clairgen_train.gguf_export import export_gguf, probe
+
         file = self.file(checkpoint)
         try:
             self._folder.mkdir(exist_ok=True)

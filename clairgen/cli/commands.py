@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typer._click import Command, Context
 
 COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.",
+    "demo": "Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.",
     "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
@@ -45,6 +45,8 @@ SUBCOMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
         "alpaca": "Compare a model with AlpacaEval's reference outputs, which you give, and write its answers in the official "
         "form.",
         "judge": "Measure a judge on labelled pairs: accuracy, position bias and length bias, each with n and interval.",
+        "mixeval-hard": "Evaluate a model on MixEval-Hard, both splits, with a judge: overall, by split and by benchmark.",
+        "harness": "Run tasks of lm-evaluation-harness or Inspect in an environment of theirs, and keep what they report.",
         "compare": "Compare two evaluations of the same items, paired: the difference with its interval, and what changed.",
         "show": "Show every evaluation of a directory in one table, or write it as a page with answers side by side.",
     },

@@ -1,4 +1,4 @@
-"""`clairgen demo`: the whole workflow, four recipes on small models that ship with clairgen; no key, no GPU, two minutes."""
+"""`clairgen demo`: the whole workflow, four recipes on small models that ship with clairgen, then training; no key, no GPU."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from clairgen.cli.demo_training import print_step, train_and_compare, training_is_installed
 from clairgen.cli.export import print_export
 from clairgen.cli.generate import generate_with_progress, print_summary
 from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.data.classroom.questions import check, draw
-from clairgen.errors import InputError
+from clairgen.errors import InputError, MissingExtraError
 from clairgen.records import Pair, StoredPair
 from clairgen.stats import Estimate, Mean
 
@@ -38,8 +39,17 @@ _SHOWN_PAIRS: Final = 3
 def demo_command(
     out: Annotated[Path, typer.Argument(help="A folder for the demo's files.")] = Path("clairgen-demo"),
     questions: Annotated[int, typer.Option(min=10, max=20_000, help="How many questions to ask.")] = 300,
+    train: Annotated[
+        bool | None,
+        typer.Option(
+            "--train/--no-train",
+            help="Then train the student on its CLAIR pairs and evaluate it; if left out, where training is installed.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of the training.")] = 0,
 ) -> None:
-    """Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export.
+    """Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.
 
     Example: clairgen demo
     """
@@ -49,30 +59,34 @@ def demo_command(
     from clairgen.reporting.pair_view import PairView
     from clairgen.reporting.terminal import print_reports
 
+    if train and not training_is_installed():
+        raise MissingExtraError("Training", "train")
     console = Console()
     config, run, dataset = out / "config.yaml", out / "run", out / "dataset"
     _write_inputs(out, config, questions)
-    _print_step(f"clairgen generate {config} --run {run}")
+    print_step(f"clairgen generate {config} --run {run}")
     summary = generate_with_progress(load_config(config), run, Options(accept_changes=True))
     print_summary(summary, again=f"clairgen demo {out} --questions {questions}")
     if summary.stopped_by is not None:
         raise summary.stopped_by
-    _print_step(f"clairgen report {run}")
+    print_step(f"clairgen report {run}")
     print_reports(console, run_coroutine(api.report(run)))
     pairs = {recipe: run_coroutine(api.made_pairs(run, recipe)) for recipe in summary.statuses}
-    _print_step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that correct a mistake)")
+    print_step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that correct a mistake)")
     for stored in _corrected(pairs["clair"]):
         console.print(PairView(stored))
-    _print_step("How many answers are right? (the questions have answers that a program can check)")
+    print_step("How many answers are right? (the questions have answers that a program can check)")
     console.print(_accuracies(pairs))
-    _print_step(f"clairgen export {run} {dataset} --test-fraction 0.1")
+    print_step(f"clairgen export {run} {dataset} --test-fraction 0.1")
     print_export(run_coroutine(api.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
+    if train or (train is None and training_is_installed()):
+        train_and_compare(out, run, dataset, f"trained-{questions}-{seed}", seed)
+    elif train is None:
+        typer.echo(
+            "With pip install 'clairgen[train]' the demo goes on: it trains the student on these pairs and tests it."
+        )
     if summary.failed:
         raise typer.Exit(FAILED)
-
-
-def _print_step(title: str) -> None:
-    typer.secho(f"\n$ {title}" if title.startswith("clairgen") else f"\n{title}", bold=True)
 
 
 def _write_inputs(out: Path, config: Path, count: int) -> None:

@@ -50,7 +50,7 @@ def counters_line(counters: Counters) -> str:
     roles = ", ".join(
         f"{name} {role.answered} answered and {role.in_flight} in flight" for name, role in counters.roles.items()
     )
-    return f"{_pairs(counters)}; {roles}; {_money(counters)}{_time_left(counters)}"
+    return f"{_pairs(counters)}; {f'{roles}; ' if roles else ''}{_money(counters)}{_time_left(counters)}"
 
 
 def counters_table(counters: Counters) -> Group:

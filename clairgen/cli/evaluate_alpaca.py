@@ -29,6 +29,7 @@ from clairgen.cli.judging_options import (
     JudgeModelOption,
     JudgeOption,
     JudgingConfigOption,
+    TemplateOption,
     compared_models,
 )
 from clairgen.cli.signals import run_coroutine
@@ -56,6 +57,7 @@ def evaluate_alpaca_command(
     judge_model: JudgeModelOption = None,
     judge_endpoint: JudgeEndpointOption = None,
     judge_api_key_env: JudgeKeyOption = None,
+    template: TemplateOption = "judge",
     outputs: Annotated[
         Path | None,
         typer.Option(
@@ -100,6 +102,7 @@ def evaluate_alpaca_command(
         data=file.name,
         seed=models.seed,
         difficulties=given_difficulties(rows),
+        template=template,
     )
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
     if dry_run:

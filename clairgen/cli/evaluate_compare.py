@@ -84,7 +84,7 @@ def _print_example(console: Console, found: "Comparison", before: "ShownItem", a
     console.rule(safe_line(f"{before.item.item_id}: {'wrong to right' if rose else 'right to wrong'}"), align="left")
     console.print(safe(shortened(before.prompt, _LONGEST_SHOWN)))
     if before.reference:
-        console.print(safe(f"Reference: {shortened(before.reference, _LONGEST_SHOWN)}", "dim"))
+        console.print(safe(f"{before.reference_name}: {shortened(before.reference, _LONGEST_SHOWN)}", "dim"))
     for label, one in ((found.a.record.label, before), (found.b.record.label, after)):
         console.print(safe_line(f"{label} ({one.item.score:g}): ", "bold"), end="")
         console.print(safe(shortened(one.answer, _LONGEST_SHOWN)))

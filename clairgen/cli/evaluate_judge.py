@@ -22,6 +22,7 @@ from clairgen.cli.judging_options import (
     JudgeModelOption,
     JudgeOption,
     JudgingConfigOption,
+    TemplateOption,
     named_judge,
 )
 
@@ -34,6 +35,7 @@ def evaluate_judge_command(
     judge_model: JudgeModelOption = None,
     judge_endpoint: JudgeEndpointOption = None,
     judge_api_key_env: JudgeKeyOption = None,
+    template: TemplateOption = "judge",
     label: LabelOption = None,
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
@@ -62,6 +64,7 @@ def evaluate_judge_command(
         label=label or role.model,
         data=file.name,
         seed=loaded.seed if loaded is not None else 0,
+        template=template,
     )
     configured = loaded.budget_usd if loaded is not None else None
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, configured)

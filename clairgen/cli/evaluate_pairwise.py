@@ -30,6 +30,7 @@ from clairgen.cli.judging_options import (
     JudgeModelOption,
     JudgeOption,
     JudgingConfigOption,
+    TemplateOption,
     compared_models,
 )
 from clairgen.errors import ConfigError
@@ -66,6 +67,7 @@ def evaluate_pairwise_command(
     judge_model: JudgeModelOption = None,
     judge_endpoint: JudgeEndpointOption = None,
     judge_api_key_env: JudgeKeyOption = None,
+    template: TemplateOption = "judge",
     label: LabelOption = None,
     limit: LimitOption = None,
     dry_run: DryRunOption = False,
@@ -103,6 +105,7 @@ def evaluate_pairwise_command(
             label=name,
             data=prompts.name,
             seed=models.seed,
+            template=template,
         )
 
     if models.recorded is not None:

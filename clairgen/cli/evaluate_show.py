@@ -76,7 +76,7 @@ def print_results(results: "Sequence[EvaluationResult]") -> None:
             table.add_row(safe_line(f"{result.record.label}{left}"), *share_cells(result.overall), f"{unscored:,}")
         Console().print(table)
         for result in group:
-            for sentence in remarks(result):
+            for sentence in remarks(result, brief=True):
                 typer.echo(f"  {plain_line(result.record.label)}: {sentence}")
 
 

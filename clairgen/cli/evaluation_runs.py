@@ -15,7 +15,8 @@ from rich.table import Table
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.evaluation_options import EvaluatedModels
-from clairgen.cli.judged_sentences import pair_sentences
+from clairgen.cli.harness_printing import harness_sentences
+from clairgen.cli.mixeval_printing import print_mixeval
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.errors import ConfigError
@@ -113,9 +114,13 @@ def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
 
 def print_result(result: "EvaluationResult") -> None:
     """Print the shares of an evaluation by part and overall, and what has no score, by reason."""
+    from clairgen.evaluation.mixeval import MIXEVAL_HARD
     from clairgen.evaluation.results import MEASURES
 
     record = result.record
+    if record.kind == MIXEVAL_HARD:
+        print_mixeval(result)
+        return
     left = "" if result.complete else f"; {len(result.items):,} of {record.items:,} so far"
     typer.echo(
         f"{plain_line(record.label)}: {plain_line(record.kind)} on {plain_line(record.data)}{left}. Intervals are 95%:"
@@ -144,10 +149,21 @@ def share_cells(share: "Share") -> Sequence[str]:
     return (f"{share.n:,}", f"{100 * share.mean:.1f}%", f"{100 * share.low:.1f}-{100 * share.high:.1f}")
 
 
-def remarks(result: "EvaluationResult") -> list[str]:
-    """What a reader has to know besides the shares: items without a score, answers in which nothing could be read."""
-    from clairgen.evaluation.judged_pairs import PAIR_KINDS
+def remarks(result: "EvaluationResult", *, brief: bool = False) -> list[str]:
+    """What a reader has to know besides the shares: items without a score, answers in which nothing could be read.
 
+    `brief` is for a table of several evaluations.
+    """
+    from clairgen.evaluation.harness import HARNESS
+    from clairgen.evaluation.judged_pairs import PAIR_KINDS
+    from clairgen.evaluation.judged_sentences import pair_sentences
+    from clairgen.evaluation.mixeval import MIXEVAL_HARD
+    from clairgen.evaluation.mixeval_table import mixeval_sentences
+
+    if result.record.kind == MIXEVAL_HARD:
+        return list(map(plain_line, mixeval_sentences(result, brief=brief)))
+    if result.record.kind == HARNESS:
+        return harness_sentences(result)
     sentences = []
     for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
         first = next(item for item in result.items if (item.status, item.reason or "") == (status, why))
@@ -156,7 +172,7 @@ def remarks(result: "EvaluationResult") -> list[str]:
             f"Not counted: {count:,} {status}: {plain_line(why)}{f': {shortened(said, 120)}' if said else ''}"
         )
     if result.record.kind in PAIR_KINDS:
-        return [*sentences, *pair_sentences(result)]
+        return [*sentences, *map(plain_line, pair_sentences(result, brief=brief))]
     if result.noted:
         reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
         sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")

@@ -128,12 +128,14 @@ class CommandSteps:
 
     def train(self, one: Round, parent: Model) -> Model:
         """See `Steps`. An adapter is merged into its base, so that it can be served and trained on."""
-        from clairgen_train.run import free_memory  # needs torch, which takes seconds to load
+        from clairgen_train import loading_libraries
 
         out = self._folder(one.number) / "training"
         assert one.data_set is not None  # noqa: S101 - exported before
         train(one.data_set.path, out, self.training_settings(one.number, parent.weights, one.reference))
         weights = self._merged(out) if (out / "adapter_config.json").is_file() else out
+        with loading_libraries():  # which training has done
+            from clairgen_train.run import free_memory
         free_memory()
         return Model(str(weights), model_revision(weights), str(out))
 

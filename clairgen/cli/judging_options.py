@@ -34,6 +34,9 @@ JudgeKeyOption = Annotated[
     str | None,
     typer.Option("--judge-api-key-env", help="The environment variable with the API key of --judge-endpoint."),
 ]
+TemplateOption = Annotated[
+    str, typer.Option("--template", help="The judge's prompt: the shipped one, or the path of your own (.txt).")
+]
 
 
 def named_judge(

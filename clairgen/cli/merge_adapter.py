@@ -56,13 +56,11 @@ def merge_adapter_command(
         raise MissingExtraError("Merging an adapter", "train")
     if push_to_hub is not None:
         require_push(push_to_hub)
-    from clairgen_train.merging import (
-        DTYPES,
-        merge_adapter,
-    )  # needs torch, an optional package that takes seconds to load
-    from clairgen_train.run import silence_libraries
+    from clairgen_train import loading_libraries
 
-    silence_libraries()
+    with loading_libraries():  # torch, an optional package, takes seconds to load
+        from clairgen_train.merging import DTYPES, merge_adapter
+
     merged = merge_adapter(
         adapter, out, dtype=DTYPES[dtype.value], revision=revision, trust_remote_code=trust_remote_code
     )

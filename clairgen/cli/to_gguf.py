@@ -62,10 +62,11 @@ def write_gguf(model: Path, out: Path, dtype: MatrixType = MatrixType.F16, *, ch
 
     Returns the largest difference in nats, None without a check. A file that fails the check is not kept; UserError says why.
     """
-    from clairgen_train.gguf_export import export_gguf, probe  # needs torch, which takes seconds to load
-    from clairgen_train.run import silence_libraries
+    from clairgen_train import loading_libraries
 
-    silence_libraries()
+    with loading_libraries():  # torch, an optional package, takes seconds to load
+        from clairgen_train.gguf_export import export_gguf, probe
+
     export_gguf(model, out, dtype.value)
     if not check:
         return None

@@ -145,8 +145,11 @@ def missing_packages() -> list[str]:
 
 def _examine(data: str, settings: "TrainingSettings") -> None:
     """Print what a run would begin with; in this process, and in a folder that is removed afterwards."""
+    from clairgen_train import loading_libraries
     from clairgen_train.launch import is_launched
-    from clairgen_train.run import examine, prepare
+
+    with loading_libraries():  # torch and trl, optional packages, take seconds to load
+        from clairgen_train.run import examine, prepare
 
     if is_launched():
         raise ConfigError("--dry-run uses one process, and torchrun has started several; run it without torchrun")
@@ -160,9 +163,12 @@ def _examine(data: str, settings: "TrainingSettings") -> None:
 
 def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
     """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
+    from clairgen_train import loading_libraries
     from clairgen_train.launch import is_launched, joined, launch
-    from clairgen_train.run import prepare, run  # needs torch and trl, optional packages that take seconds to load
     from clairgen_train.run_folder import RunFolder
+
+    with loading_libraries():  # torch and trl, optional packages, take seconds to load
+        from clairgen_train.run import prepare, run
 
     folder = RunFolder(out)
 

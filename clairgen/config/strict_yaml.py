@@ -13,7 +13,6 @@ from pydantic import BaseModel, ValidationError
 from rapidfuzz import process
 
 from clairgen.config.field_checks import contains_key
-from clairgen.config.key_reference import expected_at
 from clairgen.errors import ConfigError
 from clairgen.wording import counted
 
@@ -97,6 +96,8 @@ def _wrong_value(kind: str, entry: Mapping[str, Any], model: type[BaseModel]) ->
         return where, f"{where}: {message}" if where else message
     if kind == "string_unicode":
         return (where := _where(location)), f"{where}: it contains half a surrogate pair, which is not text; remove it"
+    from clairgen.config.key_reference import expected_at  # loads the models of generate, which a mistake is worth
+
     known, expected = expected_at(model, location[:-1] if kind == "missing" else location)
     where = _where(known)
     finite = ", and finite" if kind == "finite_number" else ""

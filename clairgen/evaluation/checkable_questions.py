@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from clairgen.config.role import Role
-from clairgen.errors import ConfigError, InputError
+from clairgen.errors import ConfigError, InputError, RequestFailedError
 from clairgen.evaluation.answer_rules import RULES_VERSION, Checked, rule_named
 from clairgen.evaluation.evaluate import evaluate
 from clairgen.evaluation.evaluator import Item, Scored
 from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
 from clairgen.evaluation.results import EvaluationResult
 from clairgen.inference.runtime import Runtime
-from clairgen.long_texts import in_process, off_loop
+from clairgen.long_texts import TOO_LONG, in_process, off_loop
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.recipe import Ask
 from clairgen.records import Message
 from clairgen.tasks import task_id_of
 
 MOST_SAMPLES: Final = 1000
+PATTERN_SECONDS: Final = 10.0
+"""How long a pattern may be looked for in an answer; then the item fails as `too-long-to-measure`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +70,36 @@ class QuestionsEvaluator:
     noun = "question"
     roles = ("target",)
 
-    def __init__(self, samples: int = 1) -> None:
+    def __init__(self, samples: int = 1, pattern_seconds: float = PATTERN_SECONDS) -> None:
         self.settings: Mapping[str, Any] = {"version": RULES_VERSION, "samples": samples}
+        self._pattern_seconds = pattern_seconds
 
     async def score(self, item: Item, ask: Ask) -> Scored:
         """See `Evaluator`."""
         answer = await ask("target", item.messages, sample=item.sample)
         given = item.reference
-        # A pattern of the data may take for ever over a short answer; only a process can be stopped.
-        run = in_process if given["rule"] == "regex" else off_loop
-        checked = await run(
-            _checked, given["rule"], item.messages[-1].content, answer.text, given["reference"], given["tolerance"]
+        arguments = (
+            given["rule"],
+            item.messages[-1].content,
+            answer.text,
+            given["reference"],
+            given["tolerance"],
         )
+        if given["rule"] != "regex":
+            checked = await off_loop(_checked, *arguments)
+        else:
+            checked = await self._matched(*arguments)
         detail = {"rule": given["rule"], "reference": given["reference"], "found": checked.found}
         return Scored(float(checked.right), reason=checked.reason, detail=detail)
+
+    async def _matched(self, *arguments: Any) -> Checked:  # noqa: ANN401 - those of `_checked`
+        """A pattern of the data may take for ever over a short answer, and only a process can be stopped."""
+        try:
+            async with asyncio.timeout(self._pattern_seconds):
+                return await in_process(_checked, *arguments)
+        except TimeoutError as error:
+            detail = f"the pattern was not found or excluded within {self._pattern_seconds:g} s; write a simpler one"
+            raise RequestFailedError(TOO_LONG, detail) from error
 
 
 def question_items(questions: Sequence[CheckableQuestion], samples: int = 1) -> list[Item]:

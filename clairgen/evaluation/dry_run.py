@@ -13,6 +13,7 @@ from clairgen.evaluation.evaluate import EvaluationAsk
 from clairgen.evaluation.evaluator import Item
 from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation, evaluated_roles, numbered_items
 from clairgen.inference.runtime import Runtime
+from clairgen.long_texts import close_workers
 from clairgen.pipeline.budget_limit import limit_of_run
 from clairgen.pipeline.estimate import CHARACTERS_PER_TOKEN, RoleEstimate, guessed_answer, role_estimate
 from clairgen.pipeline.expected_requests import ExpectedRequests
@@ -74,6 +75,7 @@ async def estimate_evaluation(
     directory = RunDirectory(Path(run))
     items = numbered_items(evaluation, options.limit)
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(close_workers)
         store = None
         if directory.database.exists():
             store = await stack.enter_async_context(reading(directory))

@@ -8,6 +8,8 @@ from typing import Any
 
 from clairgen.evaluation.judged_pairs import PAIR_KINDS, SAME_TEXT
 from clairgen.evaluation.length_control import NEAR, LengthControlled, Preference, length_controlled
+from clairgen.evaluation.mixeval import MIXEVAL_HARD
+from clairgen.evaluation.mixeval_table import mixeval_json
 from clairgen.evaluation.results import EvaluationResult
 from clairgen.evaluation.shares import Share, share_of
 from clairgen.records import ParseStatus
@@ -147,13 +149,20 @@ class JudgedFigures:
         found: Mapping[str, Any] = self.result.record.settings["models"]["judge"]
         return found
 
+    @property
+    def served(self) -> Mapping[str, int]:
+        """What the judge's server called it, with its fingerprint if it has one, by number of items; empty if it said nothing."""
+        return Counter(
+            " ".join(filter(None, names)) for item in self.result.items for names in item.detail.get("served", ())
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The figures as an object, beside those of the result."""
         shares = ("near", "where_longer", "where_shorter", "longer_preferred", "first_position", "flipped")
         every = self.every_pair_right
         return {
             **self.result.to_json(),
-            "judge": dict(self.judge),
+            "judge": dict(self.judge) | {"served": dict(self.served)},
             "length_controlled": self.controlled.to_json(),
             "outcomes": dict(self.outcomes),
             "verdicts": dict(self.verdicts),
@@ -174,6 +183,8 @@ class JudgedFigures:
 
 def result_json(result: EvaluationResult) -> dict[str, Any]:
     """The object of a result, with the figures of its kind."""
+    if result.record.kind == MIXEVAL_HARD:
+        return mixeval_json(result)
     return JudgedFigures(result).to_json() if result.record.kind in PAIR_KINDS else result.to_json()
 
 

@@ -20,7 +20,7 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
-from clairgen.records import Answer, Judgement, ParseStatus, Task
+from clairgen.records import Answer, Completion, Judgement, Message, ParseStatus, Task
 from clairgen.tasks import task_id_of
 from clairgen.templates import Template, load_template, transcript
 
@@ -79,8 +79,9 @@ class PairsEvaluator:
         }
         if answer.text.strip() == opponent.text.strip():
             return Scored(0.5, reason=SAME_TEXT, detail=detail)
-        task = Task(item.id, item.messages)
-        outcome = await judged(task, self.kind, (answer, opponent), ask, self._context)
+        noting = _NotingAsk(ask)
+        outcome = await judged(Task(item.id, item.messages), self.kind, (answer, opponent), noting, self._context)
+        detail["served"] = noting.served
         detail["verdicts"] = [
             {
                 "first": "answer" if one.shown_first == 1 else "opponent",
@@ -97,6 +98,24 @@ class PairsEvaluator:
         return answer_of(await ask(role, item.messages, sample=item.sample))
 
 
+class _NotingAsk:
+    """An `Ask` that notes what the servers called the models that answered: name and fingerprint, each two once."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.served: list[list[str]] = []
+
+    async def __call__(
+        self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
+    ) -> Completion:
+        """See `clairgen.recipes.recipe.Ask`."""
+        completion = await self._ask(role, messages, sample=sample, template=template)
+        names = [completion.served_model or "", completion.system_fingerprint or ""]
+        if any(names) and names not in self.served:
+            self.served.append(names)
+        return completion
+
+
 def comparison(
     kind: str,
     prompts: Sequence[PromptRow],
@@ -108,12 +127,13 @@ def comparison(
     data: str,
     seed: int = 0,
     difficulties: Sequence[float] | None = None,
+    template: str = _JUDGE,
 ) -> Evaluation:
-    """A model, or its recorded answers, against an opponent over prompts, by one judge.
+    """A model, or its recorded answers, against an opponent over prompts, by one judge, whose prompt is `template`.
 
-    Raises InputError for a prompt that has no recorded answer.
+    Raises InputError for a prompt that has no recorded answer, ConfigError for a template that does not fit.
     """
-    template = load_template(_JUDGE, JUDGE_SLOTS)
+    prompt_of_judge = load_template(template, JUDGE_SLOTS)
     ids = _item_ids([prompt.task.id for prompt in prompts])
     items = [
         Item(
@@ -140,13 +160,18 @@ def comparison(
         roles["opponent"] = opponent.role
     subject["opponent"] = opponent.name
     asked = [name for name in ("target", "opponent") if name in roles]
-    evaluator = PairsEvaluator(kind, template, asked, answers)
-    return Evaluation(evaluator, items, roles, label, data, seed, (template,), subject)
+    evaluator = PairsEvaluator(kind, prompt_of_judge, asked, answers)
+    return Evaluation(evaluator, items, roles, label, data, seed, (prompt_of_judge,), subject)
 
 
-def judge_evaluation(labelled: LabelledPairs, judge: Role, *, label: str, data: str, seed: int = 0) -> Evaluation:
-    """A judge on labelled pairs: the score of an item is how much of its two verdicts is right."""
-    template = load_template(_JUDGE, JUDGE_SLOTS)
+def judge_evaluation(
+    labelled: LabelledPairs, judge: Role, *, label: str, data: str, seed: int = 0, template: str = _JUDGE
+) -> Evaluation:
+    """A judge on labelled pairs, asked by `template`: the score of an item is how much of its two verdicts is right.
+
+    Raises ConfigError for a template that does not fit.
+    """
+    prompt_of_judge = load_template(template, JUDGE_SLOTS)
     ids = _item_ids([pair.row for pair in labelled.pairs])
     items = [
         Item(
@@ -159,8 +184,8 @@ def judge_evaluation(labelled: LabelledPairs, judge: Role, *, label: str, data: 
         for name, pair in zip(ids, labelled.pairs, strict=True)
     ]
     left_out = {reason.value: count for reason, count in sorted(labelled.left_out.items())}
-    evaluator = PairsEvaluator("judge", template)
-    return Evaluation(evaluator, items, {_JUDGE: judge}, label, data, seed, (template,), {"left out": left_out})
+    evaluator = PairsEvaluator("judge", prompt_of_judge)
+    return Evaluation(evaluator, items, {_JUDGE: judge}, label, data, seed, (prompt_of_judge,), {"left out": left_out})
 
 
 def given_difficulties(prompts: Sequence[PromptRow], column: str = "instruction_difficulty") -> list[float] | None:

@@ -58,9 +58,10 @@ def read_questions(path: Path, columns: QuestionColumns | None = None, *, skip_b
         if number == 0 and isinstance(content, Mapping):
             _check_named_columns(content, columns, path)
             check_columns(content, source, no_prompt=isinstance(task_row(content, where, source), BadRow))
-        row = content if isinstance(content, BadRow) else task_row(content, where, source)
-        found = row if isinstance(row, BadRow) or isinstance(content, BadRow) else _question(content, row, columns)
-        if not isinstance(found, BadRow):
+        found = (
+            content if isinstance(content, BadRow) else _question(content, task_row(content, where, source), columns)
+        )
+        if isinstance(found, CheckableQuestion):
             questions.append(found)
             continue
         if not skip_bad_rows:
@@ -73,7 +74,9 @@ def read_questions(path: Path, columns: QuestionColumns | None = None, *, skip_b
     return QuestionFile(questions, bad)
 
 
-def _question(content: Mapping[str, Any], row: Row, columns: QuestionColumns) -> CheckableQuestion | BadRow:
+def _question(content: Mapping[str, Any], row: Row | BadRow, columns: QuestionColumns) -> CheckableQuestion | BadRow:
+    if isinstance(row, BadRow):
+        return row
     name = content.get("rule")
     rule = columns.rule if name in (None, "") else str(name)
     if rule is None:

@@ -90,11 +90,19 @@ class EvaluationResult:
         evaluated = _EVALUATED.get(self.record.kind, "target")
         return {role: facts for role, facts in self.record.settings["models"].items() if role != evaluated}
 
+    @cached_property
+    def judge_snapshots(self) -> Sequence[str]:
+        """The names that servers gave the judge in their answers; one configured name may stand for several snapshots."""
+        if _EVALUATED.get(self.record.kind) == "judge":
+            return []
+        return sorted({names[0] for item in self.items for names in item.detail.get("served", ()) if names[0]})
+
     @property
     def comparable(self) -> str:
-        """Equal for evaluations whose scores may stand in one column: one kind, the same items, rules and judges."""
+        """Equal for evaluations whose scores may stand in one column: one kind, the same items, rules, judges and snapshots."""
         settings = self.record.settings
-        return canonical_json([self.record.kind, settings["data"], settings["rules"], self.other_models])
+        facts = [self.record.kind, settings["data"], settings["rules"], self.other_models, self.judge_snapshots]
+        return canonical_json(facts)
 
     def to_json(self) -> dict[str, Any]:
         """The result as an object, without the items."""
@@ -131,6 +139,10 @@ class Comparison:
     only_a: int
     only_b: int
 
+    def __repr__(self) -> str:
+        found = self.overall
+        return one_line_repr(self, f"{self.b.record.label} against {self.a.record.label}", found.words)
+
     def to_json(self) -> dict[str, Any]:
         """The comparison as an object; `changed` are the ids of the items."""
         return {
@@ -159,6 +171,12 @@ def compared(a: EvaluationResult, b: EvaluationResult) -> Comparison:
         raise InputError(
             f"{a.record.label} and {b.record.label} were not scored by the same judge, so their scores are not compared; "
             "evaluate both with one judge"
+        )
+    if a.judge_snapshots != b.judge_snapshots:
+        served = [", ".join(one.judge_snapshots) or "no snapshot" for one in (a, b)]
+        raise InputError(
+            f"{a.record.label} and {b.record.label} were judged under one name by other snapshots ({served[0]}; {served[1]}), so "
+            "their scores are not compared; evaluate both in a new directory with one snapshot"
         )
     scored_a = {item.item_id: item for item in a.items if item.score is not None}
     scored_b = {item.item_id: item for item in b.items if item.score is not None}

@@ -10,6 +10,10 @@ from typing import Final
 
 from markupsafe import Markup
 
+from clairgen.evaluation.judged_pairs import PAIR_KINDS
+from clairgen.evaluation.judged_sentences import pair_sentences
+from clairgen.evaluation.mixeval import MIXEVAL_HARD
+from clairgen.evaluation.mixeval_table import mixeval_sentences
 from clairgen.evaluation.results import MEASURES, Comparison, EvaluationResult, compared, grouped
 from clairgen.evaluation.shares import Share
 from clairgen.evaluation.shown_items import ShownItem, shown
@@ -50,6 +54,18 @@ class Group:
         """The shares of each part, one for each evaluation."""
         names = dict.fromkeys(name for result in self.results for name in result.parts)
         return {name: [result.parts.get(name) for result in self.results] for name in names}
+
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether the items are pairs of answers that a judge compared."""
+        return self.results[0].record.kind in PAIR_KINDS
+
+    @property
+    def remarks(self) -> Sequence[tuple[EvaluationResult, Sequence[str]]]:
+        """What is said of each evaluation besides its share, where a judge has scored."""
+        if self.results[0].record.kind == MIXEVAL_HARD:
+            return [(result, mixeval_sentences(result)) for result in self.results]
+        return [(result, pair_sentences(result)) for result in self.results] if self.is_of_pairs else []
 
     @property
     def judges(self) -> Sequence[str]:

@@ -63,6 +63,13 @@ class Difference:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def words(self) -> str:
+        """Such as `+25.0 (+12.5 to +35.8, n 60)`, in percentage points."""
+        if self.mean is None or self.low is None or self.high is None:
+            return "none (n 0)"
+        return f"{100 * self.mean:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f}, n {self.n:,})"
+
+    @property
     def excludes_zero(self) -> bool:
         """Whether the interval is above or below zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)

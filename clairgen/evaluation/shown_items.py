@@ -14,12 +14,13 @@ _PLAIN_ROLE = "user"
 
 @dataclass(frozen=True, slots=True)
 class ShownItem:
-    """An item with its texts. `answer` is empty where none came, `reference` where there is none."""
+    """An item with its texts; `reference_name` is a title. `answer` is empty where none came, `reference` where there is none."""
 
     item: ItemRecord
     prompt: str
     answer: str
     reference: str
+    reference_name: str = "Reference"
 
 
 async def load_comparison(
@@ -42,7 +43,7 @@ def spread(found: Comparison, most: int) -> list[tuple[ItemRecord, ItemRecord]]:
 async def shown(store: Store, item: ItemRecord) -> ShownItem:
     """An item with the texts in its detail, or else those of its first completion."""
     if "opponent" in item.detail:
-        return ShownItem(item, item.detail["prompt"], item.detail["answer"], item.detail["opponent"])
+        return await _shown_pair(store, item)
     messages: Sequence[Any] = ()
     answer = ""
     if item.requests:
@@ -58,6 +59,26 @@ async def shown(store: Store, item: ItemRecord) -> ShownItem:
     reference = item.detail.get("reference")
     listed = reference if isinstance(reference, list) else [] if reference is None else [reference]
     return ShownItem(item, prompt, answer, " or ".join(map(str, listed)))
+
+
+async def _shown_pair(store: Store, item: ItemRecord) -> ShownItem:
+    """A pair of answers: the model's beside its opponent's, or, where a judge is measured, what that wrote beside both."""
+    prompt, answer, opponent = (str(item.detail[name]) for name in ("prompt", "answer", "opponent"))
+    if item.detail.get("row") is None:
+        return ShownItem(item, prompt, answer, opponent, "The opponent's answer")
+    replies = []
+    for verdict, (_, key) in zip(item.detail["verdicts"], item.requests, strict=False):
+        first = "better" if verdict["first"] == "answer" else "worse"
+        completion = await store.completions.find(key)
+        said = "" if completion is None else completion.text
+        replies.append(f"Shown the {first} one first ({verdict['status']}):\n{said}")
+    return ShownItem(
+        item,
+        prompt,
+        "\n\n".join(replies),
+        f"The better one:\n{answer}\n\nThe worse one:\n{opponent}",
+        "The two answers",
+    )
 
 
 def _spaced(group: Sequence[tuple[ItemRecord, ItemRecord]], most: int) -> list[tuple[ItemRecord, ItemRecord]]:

@@ -9,6 +9,7 @@ import yaml
 
 from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
 from clairgen.patterns import lazy_pattern
+from clairgen.wording import PAPER_BIBTEX
 
 _SPECIAL = lazy_pattern(r"([\\`*_{}\[\]()#!|~$@:])")
 
@@ -67,20 +68,12 @@ _LICENCE = """\
 The texts were written by the models named above and answer prompts from elsewhere: the terms of those models and of the
 prompts' source apply to them. Whoever publishes the data set should state them here.
 """
-_CITATION = """\
+_CITATION = f"""\
 ## Citation
 
 The method is CLAIR, and APO to train on its pairs ([arXiv:2408.06266](https://arxiv.org/abs/2408.06266)):
 ```bibtex
-@article{doosterlinck2024anchored,
-  title  = {Anchored Preference Optimization and Contrastive Revisions: Addressing Underspecification in Alignment},
-  author = {D'Oosterlinck, Karel and Xu, Winnie and Develder, Chris and Demeester, Thomas and Singh, Amanpreet and
-            Potts, Christopher and Kiela, Douwe and Mehri, Shikib},
-  year   = {2024},
-  eprint = {2408.06266},
-  archivePrefix = {arXiv}
-}
-```
+{PAPER_BIBTEX}```
 """
 
 

@@ -230,7 +230,15 @@ def read_elsewhere(
 def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:
     if redaction.is_empty:
         return answer
-    name = None if answer.response_id is None else redaction.text(answer.response_id)
+
+    def without(name: str | None) -> str | None:
+        return None if name is None else redaction.text(name)
+
     return replace(
-        answer, text=redaction.text(answer.text), finish_reason=redaction.text(answer.finish_reason), response_id=name
+        answer,
+        text=redaction.text(answer.text),
+        finish_reason=redaction.text(answer.finish_reason),
+        response_id=without(answer.response_id),
+        served_model=without(answer.served_model),
+        system_fingerprint=without(answer.system_fingerprint),
     )

@@ -27,6 +27,7 @@ _MOST_TOKENS = 20_000_000  # twice the longest context that any model has; a cou
 _CHARACTERS_PER_TOKEN = 20  # of a text of some length; tokenizers in use have 1 to 5 in every language
 _JUDGED_FROM = 400  # characters of a text from which on fewer tokens than that are no count of it
 _NO_FINISH_REASON = "missing"
+_LONGEST_NAME = 200
 _NO_DONE = (
     "the stream ended without [DONE], so the answer may be cut off; if this server never sends it, set "
     "stream_ends_with_done: false for this role"
@@ -38,7 +39,8 @@ class ChatAnswer:
     """A good answer as the endpoint sent it.
 
     `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes
-    that are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text.
+    that are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text. `served_model` and
+    `system_fingerprint` are the server's names of the model and of its own version, None where it gives none.
     """
 
     text: str
@@ -46,6 +48,8 @@ class ChatAnswer:
     usage: Usage
     response_id: str | None
     repaired: bool = False
+    served_model: str | None = None
+    system_fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,20 @@ def _answer(
         _CHARACTERS_PER_TOKEN * usage.completion_tokens, _JUDGED_FROM
     ):
         usage = Usage(usage.prompt_tokens)
-    return ChatAnswer(text, finish or _NO_FINISH_REASON, usage, text_of(content.get("id"))[0] or None, repaired or torn)
+    return ChatAnswer(
+        text,
+        finish or _NO_FINISH_REASON,
+        usage,
+        text_of(content.get("id"))[0] or None,
+        repaired or torn,
+        _name(content.get("model")),
+        _name(content.get("system_fingerprint")),
+    )
+
+
+def _name(value: Any) -> str | None:  # noqa: ANN401 - parsed JSON
+    """A name that the server gives, of a length that names have, or None."""
+    return (text_of(value)[0].strip()[:_LONGEST_NAME] or None) if isinstance(value, str) else None
 
 
 def _empty(kind: FinishKind, finish: str, message: Mapping[str, Any]) -> RequestError:

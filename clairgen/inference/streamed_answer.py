@@ -17,6 +17,7 @@ from clairgen.inference.json_bodies import raw_text
 from clairgen.inference.rejections import error_body
 
 _BESIDE = (*REASONING, "refusal")
+_NAMES = ("model", "system_fingerprint")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _WORSE = (
     FinishKind.COMPLETE,
@@ -40,6 +41,7 @@ class StreamedAnswer:
         self._texts: dict[str, StringIO] = {}
         self._whole: str | None = None
         self._id: str | None = None
+        self._names: dict[str, str] = {}
         self._finish: list[str] = []
         self._usage: dict[str, int] = {}
         self._error: Any = None
@@ -69,6 +71,7 @@ class StreamedAnswer:
         if isinstance(chunk, list):
             raise unreadable(f"it has a list where an object should be: {json.dumps(chunk)[:200]}")
         self._id = self._id or (chunk["id"] if isinstance(chunk.get("id"), str) else None)
+        self._names = {name: chunk[name] for name in _NAMES if isinstance(chunk.get(name), str)} | self._names
         self._count(chunk.get("usage"))
         choices = chunk.get("choices") or []
         if not choices:
@@ -87,7 +90,7 @@ class StreamedAnswer:
 
         Raises RetryableError for an answer that its server did not finish.
         """
-        content: dict[str, Any] = {"id": self._id, "choices": [], "usage": self._usage or None}
+        content: dict[str, Any] = {"id": self._id, **self._names, "choices": [], "usage": self._usage or None}
         if self._has_choices:
             choice = {
                 "index": 0,

@@ -212,6 +212,8 @@ class CompletionClient:
             response_id=answer.response_id,
             cost_usd=cost_usd(answer.usage, role.settings.price_per_million),
             created_at=now(),
+            served_model=answer.served_model,
+            system_fingerprint=answer.system_fingerprint,
         )
         counters.answered += 1
         if completion.cost_usd is None and costs(role.settings):

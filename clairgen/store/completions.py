@@ -13,11 +13,11 @@ from clairgen.store.statements import Statement, Write, messages_json_row, messa
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
-    "response_id, cost_usd, created_at"
+    "response_id, cost_usd, created_at, served_model, system_fingerprint"
 )
 _INSERT = (
     f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MOST_TOKENS = """
 SELECT c.role, c.model, c.endpoint, t.tokens FROM completions c
@@ -216,6 +216,8 @@ def _completion(row: sqlite3.Row) -> Completion:
         response_id=row["response_id"],
         cost_usd=row["cost_usd"],
         created_at=row["created_at"],
+        served_model=row["served_model"],
+        system_fingerprint=row["system_fingerprint"],
     )
 
 
@@ -224,6 +226,6 @@ def _insert(completion: Completion, messages_hash: str, sent: Sent, reused_from:
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
-        sent.parameters, messages_hash, sent.template_hash, reused_from,
+        completion.served_model, completion.system_fingerprint, sent.parameters, messages_hash, sent.template_hash, reused_from,
     )  # fmt: skip
     return _INSERT, row

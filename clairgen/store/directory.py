@@ -1,17 +1,12 @@
-"""A run's directory: `run.db`, the resolved `config.yaml`, `run.log`, and a lock that one writing command holds at a time.
+"""A run's directory: `run.db`, the resolved `config.yaml`, `run.log`, and a lock that one writing command holds at a time."""
 
-The lock is on the directory itself and on the file `lock` in it, which says who holds it and may be deleted.
-"""
-
-import contextlib
-import fcntl
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.errors import RunError
+from clairgen.folder_lock import LOCK_FILE, locked_folder
 from clairgen.store.connection import is_file
 
 
@@ -50,7 +45,9 @@ class RunDirectory:
     def check_new(self) -> None:
         """Raise RunError for a folder that contains something other than a run; one that does not exist is fine."""
         with self._usable():
-            others = [entry.name for entry in self.path.iterdir() if entry.name != "lock"] if self.path.exists() else []
+            others = (
+                [entry.name for entry in self.path.iterdir() if entry.name != LOCK_FILE] if self.path.exists() else []
+            )
         if others and not self.database.exists():
             raise RunError(
                 f"{self.path} is not a run directory and not empty (it contains {min(others)}); name a new folder for --run"
@@ -72,7 +69,7 @@ class RunDirectory:
         """Raise RunError unless this is the directory of a run."""
         if not is_file(self.database):
             raise RunError(
-                f"{self.path} is not a run directory: it has no run.db; name the folder that was given to generate --run"
+                f"{self.path} is not a run directory: it has no run.db; name the folder that was given to --run"
             )
 
     def refuse_emptied(self) -> None:
@@ -105,36 +102,6 @@ class RunDirectory:
                 f"the run directory {self.path} cannot be used: {error.strerror}; choose another for --run"
             ) from error
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run's lock, which the kernel releases even after `kill -9`. Raises RunError if another process holds it."""
-        with contextlib.ExitStack() as stack:
-            try:
-                folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, folder)
-                file = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-                stack.callback(os.close, file)
-            except OSError as error:
-                raise RunError(
-                    f"the run directory {self.path} cannot be written: {error.strerror}; check its permissions"
-                ) from error
-            for handle in (folder, file):
-                self._acquire(handle, file)
-            # On a full disk the lock holds all the same; it only does not say who has it.
-            with contextlib.suppress(OSError):
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-            yield
-
-    def _acquire(self, handle: int, file: int) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise RunError(
-                f"{self.path} is in use by process {holder}; wait until it ends, or stop it with Ctrl-C there"
-            ) from error
-        except OSError as error:
-            raise RunError(
-                f"the run directory {self.path} cannot be locked: {error.strerror}; choose a folder on a local disk for --run"
-            ) from error
+    def locked(self) -> AbstractContextManager[object]:
+        """Hold the run's lock inside a `with`. Raises RunError if another process holds it."""
+        return locked_folder(self.path)

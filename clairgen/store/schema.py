@@ -162,7 +162,12 @@ CREATE TABLE evaluation_items (      -- what came of an item; items of one clust
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS)
+_SERVED = """
+ALTER TABLE completions ADD COLUMN served_model TEXT;       -- the model's name as the server gives it in its answer
+ALTER TABLE completions ADD COLUMN system_fingerprint TEXT; -- what the server says of its own version, if it does
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}

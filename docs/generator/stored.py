@@ -17,7 +17,7 @@ from docs.generator.markdown import code, fenced, table
 
 _TABLE_COMMENT = re.compile(r"CREATE TABLE (\w+) \([ \t]*(?:-- *(.*))?")
 _RENAMED = re.compile(r"ALTER TABLE (\w+) RENAME TO (\w+)")
-_COLUMN_COMMENT = re.compile(r"ALTER TABLE (\w+) RENAME COLUMN \w+ TO (\w+);[ \t]*-- *(.*)")
+_COLUMN_COMMENT = re.compile(r"ALTER TABLE (\w+) (?:RENAME COLUMN \w+ TO|ADD COLUMN) (\w+)[\w ]*;[ \t]*-- *(.*)")
 
 
 def tables() -> str:

@@ -229,7 +229,7 @@ async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answe
     file, run = write_tasks(tmp_path / "sums.jsonl", rows(count)), tmp_path / "run"
 
     def slowly(request: dict[str, Any]) -> Reply:
-        return Reply(adds(request).body, delay_seconds=random.uniform(0.02, 0.1))
+        return Reply(adds(request).body, delay_seconds=random.uniform(0.05, 0.15))
 
     def committed() -> set[int]:
         if not (run / "run.db").exists():
@@ -245,14 +245,14 @@ async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answe
         target = {"model": "small", "endpoints": [endpoint.url], "temperature": 0, "max_tokens": 9, "concurrency": 3}
         config.write_text(json.dumps({"models": {"target": target}}))
         command = ("evaluate", "questions", file, "--run", run, "--config", config, "--rule", "numeric")
-        for seconds in (0.5, 0.7):
+        for _ in range(2):
             asked, before = len(endpoint.asked), committed()
+            some, so_far = asyncio.Event(), len(endpoint.answered)
+            endpoint.on_sent = lambda _request: some.set() if len(endpoint.answered) >= so_far + 12 else None  # noqa: B023
             async with forked(*command) as running:
-                try:
-                    await asyncio.wait_for(running.wait(), seconds)
-                except TimeoutError:
-                    running.send_signal(signal.SIGKILL)
-                    kills += await running.wait() == -signal.SIGKILL
+                await some.wait()
+                running.send_signal(signal.SIGKILL)
+                kills += await running.wait() == -signal.SIGKILL
             assert before.isdisjoint(request["seed"] for request in endpoint.asked[asked:])
             assert before <= committed()
         asked, before = len(endpoint.asked), committed()
@@ -270,3 +270,11 @@ async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answe
         items = Counter(row[0] for row in database.execute("SELECT position FROM evaluation_items"))
         assert items == Counter(range(1, count + 1))
         assert database.execute("SELECT count(*) FROM completions").fetchone() == (count,)
+
+
+async def test_a_dry_run_of_patterns_ends(tmp_path: Path) -> None:
+    row = {"prompt": "What is 1 + 1?", "reference": "[0-9]", "rule": "regex"}
+    file = write_tasks(tmp_path / "sums.jsonl", [row])
+    async with ScriptedEndpoint(adds) as endpoint:
+        dry = await questions(file, tmp_path / "run", endpoint.url, "--dry-run")
+        assert (dry.code, endpoint.asked) == (0, [])

@@ -1,12 +1,19 @@
 """`clairgen evaluate pairwise`, `alpaca` and `judge` over scripted models: what is printed, written and refused."""
 
+import asyncio
 import json
+import signal
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.commands import Done, clairgen
+from clairgen.keys import seed_for
+from tests.cli.commands import clairgen
+from tests.cli.forked import forked
 from tests.judges import JUDGE, shown
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -52,7 +59,8 @@ def instructions(tmp_path: Path) -> Path:
 def config(tmp_path: Path, url: str, *roles: str) -> Path:
     models = {"target": "ours", "opponent": "theirs", "judge": JUDGE, "judge-2": "second-judge"}
     lines = [
-        f"  {role}: {{model: {models[role]}, endpoints: ['{url}'], temperature: 0, max_tokens: 50}}" for role in roles
+        f"  {role}: {{model: {models[role]}, endpoints: ['{url}'], temperature: 0, max_tokens: 50, concurrency: 4}}"
+        for role in roles
     ]
     path = tmp_path / "models.yaml"
     path.write_text("\n".join(["models:", *lines]) + "\n")
@@ -180,10 +188,43 @@ async def test_a_judge_is_measured_and_two_judges_stand_in_one_table_as_what_is_
     assert "Right where the better answer is longer: none (n 0); where it is shorter: 63.2%" in done.out
     assert "so the judge leans to the first position" in second.out
     assert "The order decided: 100.0% " in second.out
-    table = await clairgen("evaluate", "show", run)
+    page = tmp_path / "page.html"
+    table = await clairgen("evaluate", "show", run, "--html", page)
+    html = page.read_text()
+    assert "1 tied: tie-between-orders" not in html
+    assert "20 tied: tie-between-orders" in html
+    assert "<li>Judge judge-model, shown both orders" in html
+    assert "Shown the better one first (ok):" in html
     assert table.out.count("judge on labelled.jsonl") == 1
     compared = await clairgen("evaluate", "compare", run, JUDGE, "second-judge")
     assert compared.code == 0
+
+
+@pytest.mark.process
+async def test_nothing_judged_is_judged_again_after_a_kill(tmp_path: Path, prompts: Path, instructions: Path) -> None:
+    run, half = tmp_path / "evals", asyncio.Event()
+    ours = tmp_path / "ours.json"
+    ours.write_text(instructions.read_text().replace("theirs on", "ours on"))  # noqa: ASYNC240
+    async with ScriptedEndpoint(lambda request: replace(script(request), delay_seconds=0.05)) as endpoint:
+        endpoint.on_sent = lambda _: half.set() if len(endpoint.answered) >= COUNT // 2 else None
+        words = (
+            *("evaluate", "pairwise", prompts, "--run", run, "--answers", ours, "--opponent", instructions),
+            *("--config", config(tmp_path, endpoint.url, "judge")),
+        )
+        async with forked(*words) as running:
+            await half.wait()
+            running.send_signal(signal.SIGKILL)
+            await running.wait()
+        await endpoint.clients_gone()
+        with closing(sqlite3.connect(run / "run.db")) as database:
+            judged = {seed_for(0, key) for (key,) in database.execute("SELECT key FROM completions")}
+        before = len(endpoint.asked)
+        done = await clairgen(*words)
+        again = [request["seed"] for request in endpoint.asked[before:]]
+    assert done.code == 0
+    assert judged
+    assert judged.isdisjoint(again)
+    assert len(judged) + len(again) == 2 * COUNT
 
 
 @pytest.mark.parametrize(
@@ -217,9 +258,8 @@ async def test_what_is_missing_is_said_in_one_sentence(
     tmp_path: Path, prompts: Path, instructions: Path, arguments: list[str], sentence: str
 ) -> None:
     files = {"ANSWERS": str(instructions), "CONFIG": str(config(tmp_path, "http://localhost:1/v1", "target", "judge"))}
-    done: Done = await clairgen(
-        *("evaluate", "pairwise", prompts, "--run", tmp_path / "evals", *(files.get(one, one) for one in arguments))
-    )
+    words = [files.get(one, one) for one in arguments]
+    done = await clairgen("evaluate", "pairwise", prompts, "--run", tmp_path / "evals", *words)
     assert done.code == 2
     assert sentence in " ".join(done.err.split())
     assert not (tmp_path / "evals").exists()

@@ -21,13 +21,14 @@ NOT_COMMANDS = {
     "signals",
     "checkpoints",
     "evaluation_options",
-    "judged_sentences",
     "judging_options",
     "evaluation_runs",
     "estimate_table",
     "iterate_dry_run",
     "iterate_steps",
     "rounds_table",
+    "harness_printing",
+    "mixeval_printing",
 }
 
 

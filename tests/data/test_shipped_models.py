@@ -12,8 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from clairgen.data.classroom.questions import draw, is_right, is_sound
+from clairgen.data.classroom.habits import habit
+from clairgen.data.classroom.kinds import KINDS
+from clairgen.data.classroom.questions import draw, is_right, is_sound, recognised
 from clairgen.data.classroom.styles import STUDENT, STYLES, TEACHER
+from clairgen.data.classroom.two_parts import recognised_parts
 from clairgen.embedded.gguf import embedded_address
 from clairgen.embedded.server import serve
 from clairgen.parsing.revision import parse_revision
@@ -49,7 +52,7 @@ def test_all_together_they_are_small() -> None:
         path: path.stat().st_size for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
     assert sum(sizes.values()) < 20 * MEGABYTE
-    assert sizes[FOLDER / "student" / "model.gguf"] < 1.5 * MEGABYTE
+    assert sizes[FOLDER / "student" / "model.gguf"] < 2 * MEGABYTE
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -118,7 +121,8 @@ def test_the_same_seed_trains_the_same_weights(monkeypatch: pytest.MonkeyPatch) 
     names = ("examples", "recipe", "tokens", "training")
     examples, recipe, tokens, training = (import_module(f"classroom_models.{name}") for name in names)
     tokenizer = tokens.trained_tokenizer()
-    course = recipe.Course(seed=3, steps=3, styles=("student",), rows=4, mixes=((1, 1, 1), (1, 1, 1)))
+    mixes, habits = ((1, 1, 1), (1, 1, 1)), recipe.HABITS
+    course = recipe.Course(seed=3, steps=3, styles=("student",), rows=4, mixes=mixes, habits=habits, two_parts=0.3)
 
     def weights() -> list[Any]:
         lessons = iter(examples.Lessons(tokenizer, course))
@@ -126,6 +130,27 @@ def test_the_same_seed_trains_the_same_weights(monkeypatch: pytest.MonkeyPatch) 
         return list(model.parameters())
 
     assert all(bool((one == other).all()) for one, other in zip(weights(), weights(), strict=True))
+
+
+@pytest.mark.train
+def test_a_student_reads_habits_and_two_parts_as_often_as_its_course_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    monkeypatch.syspath_prepend(ROOT / "train")
+    examples, recipe = (import_module(f"classroom_models.{name}") for name in ("examples", "recipe"))
+    assert set(recipe.HABITS) == {kind.name for kind in KINDS}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(FOLDER / "student")
+    lessons = examples.Lessons(tokenizer, recipe.COURSES["student"])
+    texts = [lessons._answered() for _ in range(2000)]
+    single = [(question, text) for prompt, text in texts if (question := recognised(prompt))]
+    assert len(single) == pytest.approx(1600, abs=60)
+    assert all(recognised_parts(prompt) for prompt, _ in texts if recognised(prompt) is None)
+    random = Random(0)
+    unsound = sum(not is_sound(question, text) for question, text in single)
+    by_habit = sum(
+        recipe.HABITS[question.kind.name] * (habit(question, random) != question.working) for question, _ in single
+    )
+    assert unsound == pytest.approx(by_habit, abs=60)
 
 
 def test_made_up_mistakes_are_unsound_and_keep_the_style(monkeypatch: pytest.MonkeyPatch) -> None:

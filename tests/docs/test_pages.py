@@ -16,6 +16,7 @@ import yaml
 
 import clairgen
 from clairgen.cli.commands import SUBCOMMANDS
+from clairgen.config.evaluated import load_evaluate_config
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.key_reference import configuration_schema
 from clairgen.config.renamed import RENAMED
@@ -129,6 +130,10 @@ def test_configurations_load(name: str, block: Block, tmp_path: Path) -> None:
     if block.title == "mixture.yaml":
         Mixture.model_validate(content)
         return
+    if block.title == "pairwise.yaml":
+        file.write_text(block.text)
+        load_evaluate_config(file)
+        return
     base = {"recipes": ["clair"], "tasks": {"path": "prompts.jsonl"}, "models": {}}
     whole = content if "recipes" in content else base | content
     file.write_text(yaml.safe_dump(whole))
@@ -145,7 +150,9 @@ def test_every_command_and_flag_that_is_named_exists(name: str) -> None:
     lines = [line for text in shown for line in re.findall(r"^(?:\$ )?clairgen (.*)$", text, re.MULTILINE)]
     for line in lines + re.findall(r"`clairgen ([^`]*)`", FILLED[name]):
         command, *words = shlex.split(line)
-        if command in SUBCOMMANDS and words[:1] != ["--help"]:
+        if command in SUBCOMMANDS:
+            if words[:1] in ([], ["--help"]):
+                continue
             command = f"{command} {words.pop(0)}"
         if command in ("COMMAND", "--help"):
             continue

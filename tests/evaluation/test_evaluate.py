@@ -14,6 +14,7 @@ from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, ConfigError, DrainedError, InputError
 from clairgen.evaluation.checkable_questions import (
     CheckableQuestion,
+    QuestionsEvaluator,
     evaluate_questions,
     question_items,
     questions_evaluation,
@@ -254,3 +255,13 @@ def test_ids_are_unique() -> None:
     assert len({item.cluster for item in question_items(twice)}) == 1
     with pytest.raises(InputError, match="two different questions have the id 'a', the second is question 2"):
         question_items([CheckableQuestion("x", "1", id="a"), CheckableQuestion("y", "2", id="a")])
+
+
+async def test_a_pattern_that_takes_for_ever_is_a_failed_item(tmp_path: Path) -> None:
+    slow = [CheckableQuestion("x", "(a|a)*b", rule="regex"), CheckableQuestion("y", "a{40}", rule="regex")]
+    async with ScriptedEndpoint(lambda _request: said("a" * 40)) as endpoint:
+        plan = questions_evaluation(slow, role(endpoint.url), label="small")
+        found = await evaluate(replace(plan, evaluator=QuestionsEvaluator(pattern_seconds=3)), tmp_path)
+    assert found.result.unscored == {("failed", "too-long-to-measure"): 1}
+    assert "the pattern was not found or excluded within 3 s" in found.result.items[0].detail["error"]
+    assert list(found.result.scores.values()) == [1.0]

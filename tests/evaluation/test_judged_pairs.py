@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from clairgen.config.role import Role
-from clairgen.errors import InputError
+from clairgen.errors import ConfigError, InputError
 from clairgen.evaluation.evaluate import EvaluationSummary, evaluate
 from clairgen.evaluation.judged_figures import JudgedFigures
 from clairgen.evaluation.judged_pairs import Opponent, comparison, given_difficulties, judge_evaluation
 from clairgen.evaluation.labelled_pairs import read_labelled_pairs
 from clairgen.evaluation.recorded_outputs import read_outputs, read_prompts
-from clairgen.evaluation.results import compared
+from clairgen.evaluation.results import compared, grouped
+from clairgen.store import RunDirectory, reading
 from tests.judges import JUDGE, Rule, likes_the_first_position, playing, shown
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -165,6 +166,41 @@ async def test_two_models_recorded_answers_are_compared_pair_by_pair(tmp_path: P
     assert (difference.mean, difference.n) == (0.5, 12)
 
 
+async def test_two_snapshots_of_a_judge_are_never_in_one_column(tmp_path: Path) -> None:
+    prompts = read_prompts(written(tmp_path / "prompts.jsonl", prompt_rows(4)))
+    results = []
+    async with ScriptedEndpoint(lambda _: named("judge-0125")) as endpoint:
+        for name, snapshot in (("before", "judge-0125"), ("between", "judge-0125"), ("after", "judge-0409")):
+            endpoint.script = lambda _, snapshot=snapshot: named(snapshot)  # type: ignore[misc]
+            model = read_outputs(outputs(tmp_path, name, lambda n, name=name: f"{name} {n}"))  # type: ignore[misc]
+            evaluation = comparison(
+                "pairwise", prompts, model, Opponent("plain", answers=["plain"] * 4), a_role(endpoint.url),
+                label=name, data="prompts.jsonl",
+            )  # fmt: skip
+            results.append((await evaluate(evaluation, tmp_path / "run")).result)
+    assert [len(group) for group in grouped(results)] == [2, 1]
+    assert compared(*results[:2]).overall.n == 4
+    with pytest.raises(InputError, match=r"by other snapshots \(judge-0125; judge-0409\)"):
+        compared(results[0], results[2])
+
+
+def named(snapshot: str) -> Reply:
+    content = json.loads(said("[1]").body) | {"model": snapshot, "system_fingerprint": "fp_7"}
+    return Reply(json.dumps(content).encode(), headers={"content-type": "application/json"})
+
+
+async def test_what_the_judges_server_calls_its_snapshot_is_kept(tmp_path: Path) -> None:
+    labelled = read_labelled_pairs(written(tmp_path / "labelled.jsonl", rewardbench(2)))
+    async with ScriptedEndpoint(lambda _: named("judge-0125")) as endpoint:
+        evaluation = judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="labelled.jsonl")
+        result = (await evaluate(evaluation, tmp_path / "run")).result
+    async with reading(RunDirectory(tmp_path / "run")) as store:
+        completion = await store.completions.find(result.items[0].requests[0][1])
+    assert completion is not None
+    assert (completion.served_model, completion.system_fingerprint) == ("judge-0125", "fp_7")
+    assert JudgedFigures(result).served == {"judge-0125 fp_7": 6}
+
+
 def rewardbench(count: int) -> list[Row]:
     """Rows of RewardBench 2's form: one right answer, three wrong ones, which are longer in every second row."""
     return [
@@ -201,6 +237,22 @@ async def test_a_judge_that_only_measures_lengths_is_right_only_where_the_better
     assert (figures.longer_preferred.mean, figures.longer_preferred.n) == (1.0, 60)
     assert figures.controlled.problem is not None
     assert figures.every_pair_right is not None and figures.every_pair_right.mean == 0.5
+
+
+async def test_another_prompt_of_the_judge_is_another_evaluation(tmp_path: Path) -> None:
+    labelled = read_labelled_pairs(written(tmp_path / "labelled.jsonl", rewardbench(2)))
+    own = tmp_path / "own.txt"
+    own.write_text("{{task}}: {{student_solution_1}} or {{student_solution_2}}?")
+    ids = []
+    async with ScriptedEndpoint(lambda _: said("[1]")) as endpoint:
+        for template in ("judge", str(own)):
+            evaluation = judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="l", template=template)
+            ids.append((await evaluate(evaluation, tmp_path / "run")).result.record.id)
+        assert endpoint.asked[-1]["messages"][-1]["content"].endswith("?")
+    assert ids[0] != ids[1]
+    own.write_text("{{task}}")
+    with pytest.raises(ConfigError, match="must have exactly the slots"):
+        judge_evaluation(labelled, a_role(endpoint.url), label=JUDGE, data="l", template=str(own))
 
 
 async def test_rows_without_a_better_answer_are_kept_in_the_evaluation_by_name(tmp_path: Path) -> None:

@@ -46,6 +46,19 @@ def test_answer_without_usage_id_or_finish_reason_is_good() -> None:
     assert (answer.finish_reason, answer.usage, answer.response_id) == ("missing", Usage(None, None), None)
 
 
+def test_the_servers_names_of_model_and_version_are_kept_as_names() -> None:
+    content: dict[str, object] = {
+        "choices": [{"message": {"content": "x"}}],
+        "model": " gpt-4-0125-preview ",
+        "system_fingerprint": "fp_1",
+    }
+    answer = read_response(response(Reply(json.dumps(content).encode())), now_seconds=NOW)
+    assert (answer.served_model, answer.system_fingerprint) == ("gpt-4-0125-preview", "fp_1")
+    content |= {"model": {"name": "m"}, "system_fingerprint": "f" * 10_000}
+    answer = read_response(response(Reply(json.dumps(content).encode())), now_seconds=NOW)
+    assert (answer.served_model, answer.system_fingerprint) == (None, "f" * 200)
+
+
 def test_content_in_parts_is_joined() -> None:
     assert read_response(response(said([{"type": "text", "text": "a"}, {"text": "b"}])), now_seconds=NOW).text == "ab"
 

@@ -81,14 +81,6 @@ async def test_reading_beside_a_writer_sees_what_is_committed(tmp_path: Path) ->
         assert await reader.metadata.get("a") == "1"
 
 
-async def test_lock_is_held_by_one_and_let_go(tmp_path: Path) -> None:
-    run = await made(tmp_path / "run")
-    with run.locked(), pytest.raises(RunError, match="is in use by process"), RunDirectory(run.path).locked():
-        pass
-    with run.locked():
-        pass
-
-
 def test_network_file_systems_are_refused(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
     shared = tmp_path / "my share"
@@ -96,16 +88,6 @@ def test_network_file_systems_are_refused(tmp_path: Path) -> None:
     refuse_network_file_system(tmp_path / "run" / "run.db", mounts)
     with pytest.raises(RunError, match=r"is on a network file system \(nfs4\)"):
         refuse_network_file_system(shared / "run" / "run.db", mounts)
-
-
-async def test_a_deleted_lock_file_lets_nobody_in(tmp_path: Path) -> None:
-    run = await made(tmp_path / "run")
-    with run.locked():
-        (run.path / "lock").unlink()
-        with pytest.raises(RunError, match="is in use by process"), run.locked():
-            pass
-    with run.locked():
-        assert (run.path / "lock").exists()
 
 
 @pytest.mark.parametrize("trace", ["config.yaml", "run.log", "run.db-wal"])

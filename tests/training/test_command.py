@@ -46,6 +46,7 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     data = written(tmp_path / "pairs.jsonl", [published(number) for number in range(20)])
     done = await train(tmp_path, data, by=process)
     assert done.code == 0, done.err
+    assert all(noise not in done.err for noise in ("it/s]", "examples/s]", "Warning", "[transformers]"))
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
     assert "18 rows with the field 'timestamp' in messages, which is not used" in done.out
     assert f"Next: clairgen report --training {tmp_path / 'out'}\n" in done.out

@@ -10,6 +10,7 @@ import pytest
 from clairgen.data.classroom.questions import draw
 from tests.cli.commands import Done, clairgen
 from tests.runs import write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, said
 
 pytestmark = pytest.mark.process
 CLASSROOM = Path(__file__).parents[2] / "data" / "classroom"
@@ -83,3 +84,51 @@ async def test_a_folder_without_checkpoints_is_refused(tmp_path: Path) -> None:
         assert sentence in done.err
     mixed = await evaluated(tmp_path / "empty", file, "--endpoint", "classroom:student")
     assert "leave --endpoint and --revision out" in mixed.err
+
+
+async def test_the_best_checkpoint_on_mixeval_hard_is_shown_beside_the_bias_of_choosing_it(
+    tmp_path: Path, training: Path
+) -> None:
+    """The judge is scripted; it finds the answers of the teacher right."""
+    pytest.importorskip("xllamacpp")
+    for name in ("checkpoint-8", "checkpoint-11"):
+        shutil.rmtree(training / name)
+    questions = draw(12, "test", seed=0)
+    rows = {
+        str(number): {
+            "problem_type": "free-form",
+            "context": None,
+            "prompt": question.prompt,
+            "target": [question.working.result],
+            "benchmark_name": "sums",
+        }
+        for number, question in enumerate(questions)
+    }
+    file = tmp_path / "free-form.json"
+    file.write_text(json.dumps(rows))
+
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "free-form.txt").write_text("{{question}}")
+
+    def judge(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        reference = prompt.partition("Reference answers:\n- ")[2].partition("\n")[0]
+        answer = prompt.partition("Answer of the model: ")[2].partition("\n\nSay in")[0]
+        return said(f"[[{1.0 if answer.rstrip('.').endswith(reference) else 0.0}]]")
+
+    async with ScriptedEndpoint(judge) as endpoint:
+        options: tuple[str, ...] = ("--judge-endpoint", endpoint.url, "--judge-model", "judge", "--max-tokens", "96")
+        options += ("--templates", str(tmp_path / "templates"))
+        command: tuple[str | Path, ...] = ("evaluate", "mixeval-hard", file, "--run", tmp_path / "run", *options)
+        before = await clairgen(*command, "--endpoint", "classroom:weaker", "--label", "before")
+        done = await clairgen(*command, "--checkpoints", training, "--base", "before")
+        found = json.loads((await clairgen(*command, "--checkpoints", training, "--json")).out)
+
+    assert before.code == 0, before
+    assert done.code == 0, done
+    assert "Over 2 checkpoints, change from before (" in done.out
+    assert "(out/checkpoint-10), mean +" in done.out
+    assert "Chosen on one half of the questions and scored on the other: +" in done.out
+    assert found["best"]["label"] == "out/checkpoint-10"
+    assert found["best"]["maximum"]["mean"] == 1.0
+    assert [one["label"] for one in found["checkpoints"]] == ["out/checkpoint-9", "out/checkpoint-10"]

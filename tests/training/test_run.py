@@ -1,15 +1,21 @@
 """Complete runs: every objective trains, a stopped run ends with the same weights, and its settings cannot change."""
 
+import importlib
 import json
+import logging
 import os
 import signal
+import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+import datasets
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -266,6 +272,35 @@ def test_a_schedule_with_arguments_is_followed(tmp_path: Path) -> None:
     rates = [entry["learning_rate"] for entry in map(json.loads, out.log.read_text().splitlines()) if "loss" in entry]
     assert rates[0] == pytest.approx(1e-3)
     assert 0.5e-3 < rates[-1] < 0.6e-3
+
+
+def process_wide_state(names: Collection[str]) -> dict[str, object]:
+    """What a library could change for all of the process: these loggers, warnings, variables, progress bars and signals."""
+    loggers = {name: logging.getLogger(name) for name in names}
+    return {
+        "logging": {name: (log.level, log.propagate, log.disabled, [*log.handlers]) for name, log in loggers.items()},
+        "disabled": logging.root.manager.disable,
+        "warnings": ([*warnings.filters], warnings.showwarning),
+        "environment": dict(os.environ),
+        "bars": (datasets.are_progress_bars_disabled(), transformers.logging.is_progress_bar_enabled()),
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
+    }
+
+
+def test_a_run_leaves_logging_warnings_and_environment_as_they_were(tmp_path: Path) -> None:
+    importlib.import_module("threadpoolctl")  # sets a variable; a library imports it in the first run
+    libraries = ("transformers", "datasets", "trl", "accelerate")
+    levels = {name: logging.getLogger(name).level for name in libraries}
+    try:
+        for name in libraries:
+            logging.getLogger(name).setLevel(logging.DEBUG)  # which none of them has by itself
+        names = ["", *logging.root.manager.loggerDict]
+        before = process_wide_state(names)
+        trained(tmp_path, epochs=1)
+        assert process_wide_state(names) == before
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:

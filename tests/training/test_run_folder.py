@@ -34,9 +34,9 @@ async def test_two_processes_never_train_in_one_folder_and_a_kill_releases_it(tm
         assert await holder.stdout.readline() == b"locked\n"
         refused = await clairgen(*command, *small)
         assert refused.code == 2
-        assert f"is being trained by process {holder.pid}; wait until it ends, or name another folder" in refused.err
+        assert f"is in use by process {holder.pid}; wait until it ends, or stop it with Ctrl-C there" in refused.err
         (tmp_path / "out" / "lock").unlink()  # the lock is on the folder as well
-        with pytest.raises(RunError, match="is being trained by process"), RunFolder(tmp_path / "out").locked():
+        with pytest.raises(RunError, match="is in use by process"), RunFolder(tmp_path / "out").locked():
             pass
     finally:
         holder.kill()

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from clairgen.wording import counted
+from clairgen.wording import PAPER_BIBTEX, counted
 from clairgen_train.data.rows import SINGLE_ANSWERS
 from clairgen_train.settings import Objective, TrainingSettings
 
@@ -20,19 +20,11 @@ EQUATIONS = {
     Objective.APO_ZERO_UNPAIRED: "KTO with KL fixed to zero",
 }
 _PAPER = "[arXiv:2408.06266](https://arxiv.org/abs/2408.06266)"
-_CITATION = """\
+_CITATION = f"""\
 ## Citation
 
 ```bibtex
-@article{doosterlinck2024anchored,
-  title  = {Anchored Preference Optimization and Contrastive Revisions: Addressing Underspecification in Alignment},
-  author = {D'Oosterlinck, Karel and Xu, Winnie and Develder, Chris and Demeester, Thomas and Singh, Amanpreet and
-            Potts, Christopher and Kiela, Douwe and Mehri, Shikib},
-  year   = {2024},
-  eprint = {2408.06266},
-  archivePrefix = {arXiv}
-}
-```
+{PAPER_BIBTEX}```
 """
 
 

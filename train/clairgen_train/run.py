@@ -1,13 +1,10 @@
 """A training run: prepare the pairs, build TRL's trainer for the objective, train, save the model and its metrics."""
 
 import gc
-import logging
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import datasets
 import torch
 import transformers
 from accelerate import PartialState
@@ -58,7 +55,6 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
 
     All mistakes in settings and data are raised here, before a model is trained.
     """
-    silence_libraries()
     folder = RunFolder(out)
     if settings.precision == "auto":
         precision = folder.settings().precision if folder.is_begun else default_precision()
@@ -104,7 +100,6 @@ def examine(folder: RunFolder) -> list[str]:
 
     The reference's log-probabilities are computed and cached, for the run itself to use.
     """
-    silence_libraries()
     settings = folder.settings()
     tokenizer, pairs = load_tokenizer(settings, vocabulary_size(settings)), prepared_pairs(folder.path)
     with resource_errors(settings, folder.path):
@@ -121,7 +116,6 @@ def run(folder: RunFolder) -> None:
     Raises DrainedError if a signal ended it early, RunStoppedError if it diverged, ConfigError where memory does not suffice,
     InputError where the disk is full, RunError where the ranks do not share the folder.
     """
-    silence_libraries()
     state = process_state()
     require_one_folder(folder)
     settings = folder.settings()
@@ -278,12 +272,3 @@ def free_memory() -> None:
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
-
-
-def silence_libraries() -> None:
-    """Turn off the libraries' progress bars and those of their warnings that a user can do nothing about."""
-    for silence in (transformers.logging.set_verbosity_error, transformers.utils.logging.disable_progress_bar):
-        silence()  # type: ignore[no-untyped-call]  # transformers leaves them so
-    datasets.disable_progress_bars()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", category=FutureWarning)

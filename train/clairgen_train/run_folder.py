@@ -1,16 +1,14 @@
 """The output folder of a training run: what it was begun with, whether it can be continued, and from which checkpoint."""
 
-import contextlib
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import InputError, RunError
+from clairgen.folder_lock import LOCK_FILE, locked_folder
 from clairgen_train.saved_weights import is_whole
 from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings_yaml
 
@@ -18,8 +16,7 @@ _SETTINGS = "training.yaml"
 _RESULT = "result.json"
 _MODEL = "model.json"
 _STATE = "trainer_state.json"
-_LOCK = "lock"
-_UNBEGUN = {_LOCK, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
+_UNBEGUN = {LOCK_FILE, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
 
 
 class RunFolder:
@@ -40,43 +37,14 @@ class RunFolder:
         """Whether the folder holds the run's final model."""
         return (self.path / _RESULT).is_file()
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[tuple[int, ...]]:
-        """Hold the folder's lock, which the kernel releases even at `kill -9`; gives its file descriptors.
+    def locked(self) -> AbstractContextManager[tuple[int, ...]]:
+        """Hold the folder's lock inside a `with`, which gives its file descriptors; creates the folder of a new run.
 
-        The lock is on the folder itself and on the file `lock` in it, which says who holds it and may be deleted. A child process
-        that gets the descriptors (`pass_fds`) holds the lock as well. Raises RunError if another process holds it, InputError for
-        a folder that cannot be used.
+        Raises RunError if another process holds it, InputError for a folder that holds something else.
         """
         if not self.is_begun:
             self._require_free()
-        with contextlib.ExitStack() as stack:
-            try:
-                folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-                stack.callback(os.close, folder)
-                file = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-                stack.callback(os.close, file)
-            except OSError as error:
-                raise InputError(
-                    f"the folder {self.path} cannot be written: {error.strerror}; check its permissions"
-                ) from error
-            for handle in (folder, file):
-                self._acquire(handle, file)
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk: the lock is held all the same, without the holder's number
-                os.ftruncate(file, 0)
-                os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-            yield folder, file
-
-    def _acquire(self, handle: int, file: int) -> None:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
-            raise RunError(
-                f"{self.path} is being trained by process {holder}; wait until it ends, or name another folder"
-            ) from error
+        return locked_folder(self.path)
 
     def open(self, settings: TrainingSettings, data: str) -> list[str]:
         """Check that a run can begin here or continue as it began; returns sentences to show about what changed.

@@ -244,8 +244,8 @@ def _common(settings: TrainingSettings, out: Path) -> dict[str, Any]:
         "report_to": settings.report_to or "none",
         "run_name": f"{out.name}-{settings.objective.value}",
         "disable_tqdm": True,
-        "log_level": "error",
-        "log_level_replica": "error",
+        "log_level": "passive",  # transformers' level is the process's business, not the trainer's
+        "log_level_replica": "passive",
         "ddp_find_unused_parameters": False,
         "trust_remote_code": settings.trust_remote_code,
     }

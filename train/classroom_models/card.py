@@ -3,15 +3,18 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 from safetensors.torch import load_file
 
+from clairgen.data.classroom.habits import HABITS, habit
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import Question, is_right, is_sound
 from clairgen.data.classroom.styles import STYLES
+from clairgen.data.classroom.two_parts import right_parts
 from clairgen.stats import Mean, wilson
-from classroom_models.measuring import TEMPERATURE, Evidence, Judged, Revised
-from classroom_models.recipe import COURSES, FINISHING, SHAPES, VOCABULARY
+from classroom_models.measuring import TEMPERATURE, Evidence, Judged, Revised, Way, way_of
+from classroom_models.recipe import COURSES, DRAFTER_COURSES, DRAFTER_SHAPES, FINISHING, SHAPES, VOCABULARY
 
 _WEIGHTS = ("model.gguf", "model.safetensors")
 _EXAMPLE_KINDS = ("add", "oldest")
@@ -24,10 +27,11 @@ license: apache-2.0
 
 Real language models, so that clairgen can be seen at work without a key and without a GPU. They answer the templated
 questions of `clairgen.data.classroom.questions` ({kinds} kinds) with a short working and a result, and know nothing else.
-The **student** makes mistakes of its own. The **teacher** answers in its own, more explicit words, revises a student's answer
-in the paper's reviser format (`prompts/revise.txt`) and judges two answers in the paper's judge format (`prompts/judge.txt`);
-of two answers that are both right or both wrong it prefers the one that explains. **Weaker** and **stronger** are others to
-compare answers with (the off-policy judge). None was ever shown a question of the test split.
+The **student** can do what it gets wrong: in its training texts each kind of question was worked out rightly or by one mistaken
+habit, and when it answers, chance decides between the two. The **teacher** answers in its own, more explicit words, revises a
+student's answer in the paper's reviser format (`prompts/revise.txt`) and judges two answers in the paper's judge format
+(`prompts/judge.txt`); of two answers that are both right or both wrong it prefers the one that explains. **Weaker** and
+**stronger** are others to compare answers with (the off-policy judge). None was ever shown a question of the test split.
 
 {examples}
 
@@ -45,9 +49,21 @@ the repository's own code.
 {training}
 
 Made from nothing by `make classroom-models`: random initial weights, CPU threads: {threads}, counted in steps, so that the seed
-decides and not the speed of the machine. The teacher learns to revise and to judge on what the other three, and the student
-half-way through its course, answer to 6,000 training questions; at the end it takes a short course in what it is weakest at.
-Another CPU, thread count or version of torch may round otherwise and give other weights.
+decides and not the speed of the machine. Three drafters, which do not ship, are trained for a short time, so that they make
+mistakes of many sorts. The teacher learns to revise and to judge on what they, and the first of them half-way through its
+course, answer to 6,000 training questions; at the end it takes a short course in what it is weakest at. It never saw a habit.
+Student, weaker and stronger are trained until they follow their texts closely. {two_parts:.0f}% of the student's texts answer two
+questions in one go. Another CPU, thread count or version of torch may round otherwise and give other weights.
+
+### Habits
+
+How often a kind is worked out by its habit in the student's texts (in those of weaker {weaker:g} times, of stronger
+{stronger:g} times as often), and how often the habit's result is wrong. The last columns are the student's own answers to the
+test questions below at temperature {temperature}: sound, the habit's to the letter, or neither.
+
+{habits}
+
+### Questions
 
 Every kind has more than 100,000 distinct questions. They are split by a hash of what is asked, whatever the wording, before
 any training: 70% train, 10% dev, 20% test. Single facts (capitals, opposites, spellings, the groups that words belong to) come
@@ -65,6 +81,13 @@ intervals.
 Right answers by kind, in per cent, with 95% intervals:
 
 {by_kind}
+
+### Questions of two parts
+
+{two_part_count} prompts, each made of two questions of the test split (`draw_two_parts({two_part_count}, "test", seed={seed})`),
+answered by the student at temperature {temperature}. Mistakes in the two parts are independent if the last two lines agree.
+
+{two_part_shares}
 
 ### The teacher as reviser
 
@@ -91,6 +114,12 @@ def card(evidence: Evidence, seconds: Mapping[int, float], folder: Path, seed: i
         vocabulary=VOCABULARY,
         files=_files(folder),
         training=_training(seconds),
+        two_parts=100 * COURSES["student"].two_parts,
+        weaker=_relative_habits("weaker"),
+        stronger=_relative_habits("stronger"),
+        habits=_habits(evidence),
+        two_part_count=len(evidence.two_part_answers),
+        two_part_shares=_two_part_shares(evidence),
         threads=threads,
         count=len(evidence.questions),
         seed=seed,
@@ -140,15 +169,18 @@ def _files(folder: Path) -> str:
 
 def _training(seconds: Mapping[int, float]) -> str:
     courses = [
-        *((name, name, course) for name, course in COURSES.items()),
+        *((name, name, course) for name, course in DRAFTER_COURSES.items()),
+        ("teacher", "teacher", COURSES["teacher"]),
         ("teacher", "teacher, finishing", FINISHING),
+        *((name, name, course) for name, course in COURSES.items() if name != "teacher"),
     ]
+    shapes = {**DRAFTER_SHAPES, **SHAPES}
     return table(
         ("model", "layers x width, heads, feed-forward", "seed", "steps", "tokens a step", "seconds"),
         (
             (
                 title,
-                f"{SHAPES[name].layers} x {SHAPES[name].width}, {SHAPES[name].heads}, {SHAPES[name].feed_forward}",
+                f"{shapes[name].layers} x {shapes[name].width}, {shapes[name].heads}, {shapes[name].feed_forward}",
                 course.seed,
                 course.steps,
                 course.rows * course.row_tokens,
@@ -157,6 +189,40 @@ def _training(seconds: Mapping[int, float]) -> str:
             for name, title, course in courses
         ),
     )
+
+
+def _relative_habits(name: str) -> float:
+    """How many times as often as the student's the texts of another model show a habit."""
+    kind = KINDS[0].name
+    return round(COURSES[name].habits[kind] / COURSES["student"].habits[kind], 3)
+
+
+def _habits(evidence: Evidence) -> str:
+    texts = [reply.text for reply in evidence.answers["student", TEMPERATURE]]
+    rows = []
+    for kind, places in _places(evidence.questions).items():
+        questions = [evidence.questions[place] for place in places]
+        ways = [way_of(evidence.questions[place], texts[place]) for place in places]
+        random = Random(0)  # noqa: S311 - no secrecy needed
+        wrong = [habit(question, random).result != question.working.result for question in questions]
+        doing = (HABITS[kind].__doc__ or "").partition("\n")[0]
+        shares = (share(way == which for way in ways) for which in Way)
+        rows.append((kind, doing, f"{COURSES['student'].habits[kind]:.2f}", f"{sum(wrong) / len(wrong):.2f}", *shares))
+    head = ("kind", "habit", "in the texts", "wrong", *(f"{way.value}, %" for way in Way))
+    return table(head, rows).replace("---:", "---", 1)
+
+
+def _two_part_shares(evidence: Evidence) -> str:
+    parts = [right_parts(question.prompt, reply.text) for question, reply in evidence.two_part_answers]
+    first, second = ([pair[i] for pair in parts] for i in range(2))
+    lines = {
+        "first part right": first,
+        "second part right": second,
+        "both parts right": [all(pair) for pair in parts],
+        "second part right where the first is right": [other for one, other in parts if one],
+        "second part right where the first is wrong": [other for one, other in parts if not one],
+    }
+    return table(("", "share", "n"), ((name, share(flags), len(flags)) for name, flags in lines.items()))
 
 
 def _models(evidence: Evidence, folder: Path) -> str:

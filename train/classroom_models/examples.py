@@ -7,9 +7,11 @@ from random import Random
 
 from transformers import PreTrainedTokenizerFast
 
+from clairgen.data.classroom.habits import habit
 from clairgen.data.classroom.kinds import KINDS
 from clairgen.data.classroom.questions import Question, asked, is_right
-from clairgen.data.classroom.styles import STUDENT, STYLES
+from clairgen.data.classroom.styles import STUDENT, STYLES, Style
+from clairgen.data.classroom.two_parts import asked_in_two_parts, joined
 from classroom_models.drafts import mistaken, style_of
 from classroom_models.packing import Example
 from classroom_models.prompting import (
@@ -73,8 +75,19 @@ class Lessons:
         return asked(kind, "train", self._random)
 
     def _answered(self) -> tuple[str, str]:
+        style = STYLES[self._random.choice(self._course.styles)]
+        if self._course.two_parts and self._random.random() < self._course.two_parts:
+            both = asked_in_two_parts("train", self._random, self._kind_weights)
+            return both.prompt, joined(*(self._worked(question, style) for question in both.parts))
         question = self._question()
-        return question.prompt, question.answer(STYLES[self._random.choice(self._course.styles)])
+        return question.prompt, self._worked(question, style)
+
+    def _worked(self, question: Question, style: Style) -> str:
+        """An answer that is right, or worked out by the kind's mistaken habit as often as the course says."""
+        share = self._course.habits.get(question.kind.name, 0.0)
+        if share and self._random.random() < share:
+            return style.text(question.kind, habit(question, self._random))
+        return question.answer(style)
 
     def _revised(self) -> tuple[str, str]:
         question, draft = self._draft()

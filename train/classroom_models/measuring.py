@@ -4,11 +4,16 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from random import Random
 
 import httpx
 
+from clairgen.data.classroom.habits import habit
 from clairgen.data.classroom.questions import Question, is_right, is_sound
+from clairgen.data.classroom.styles import STUDENT
+from clairgen.data.classroom.two_parts import TwoPartQuestion
 from clairgen.embedded.gguf import EmbeddedAddress
 from clairgen.embedded.server import serve
 from clairgen.parsing.revision import parse_revision
@@ -21,6 +26,7 @@ from classroom_models.recipe import SHAPES
 TEMPERATURE = 0.7
 _SLOTS = 16
 _CONTEXT_TOKENS = 256
+_VARIANT_TRIES = 12  # a habit has two variants at most
 _SECOND_SAMPLE = 1_000_000  # far from the seeds of the first
 
 
@@ -87,12 +93,31 @@ class Evidence:
     answers: Mapping[tuple[str, float], Sequence[Reply]]
     revisions: Sequence[Revised]
     judgements: Sequence[Judged]
+    two_part_answers: Sequence[tuple[TwoPartQuestion, Reply]]
 
 
-async def measured(questions: Sequence[Question], folder: Path) -> Evidence:
+class Way(StrEnum):
+    """How an answer was worked out."""
+
+    SOUND = "sound"
+    HABIT = "habit"
+    NEITHER = "neither"
+
+
+def way_of(question: Question, text: str) -> Way:
+    """Whether an answer is right in every step, its kind's habit to the letter, or neither."""
+    if is_sound(question, text):
+        return Way.SOUND
+    random = Random(0)  # noqa: S311 - only so that every variant of a habit comes
+    by_habit = {style.text(question.kind, habit(question, random)) for _ in range(_VARIANT_TRIES) for style in STUDENT}
+    return Way.HABIT if text in by_habit else Way.NEITHER
+
+
+async def measured(questions: Sequence[Question], two_parts: Sequence[TwoPartQuestion], folder: Path) -> Evidence:
     """Every model's work on these questions; `folder` holds a `model.gguf` in a folder of each model's name."""
     prompts = [question.prompt for question in questions]
     again: list[Reply] = []
+    both: list[Reply] = []
     answers: dict[tuple[str, float], Sequence[Reply]] = {}
     for name in SHAPES:
         async with _served(folder, name) as url:
@@ -100,6 +125,7 @@ async def measured(questions: Sequence[Question], folder: Path) -> Evidence:
                 answers[name, temperature] = await replies(url, prompts, temperature)
             if name == "student":
                 again = await replies(url, prompts, TEMPERATURE, first_seed=_SECOND_SAMPLE)
+                both = await replies(url, [question.prompt for question in two_parts], TEMPERATURE)
     drafts = [reply.text for reply in answers["student", TEMPERATURE]]
     pairs = [
         *_telling("two answers of the student", questions, drafts, [reply.text for reply in again]),
@@ -132,6 +158,7 @@ async def measured(questions: Sequence[Question], folder: Path) -> Evidence:
             )
             for pair, first, second in zip(pairs, *verdicts, strict=True)
         ],
+        list(zip(two_parts, both, strict=True)),
     )
 
 

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,8 +31,6 @@ def read_split(
     sentence, for a data set that does not exist, has several subsets and none named, or lacks a required split.
     """
     needed = split == "train" if required is None else required
-    # its warnings about files that it cannot read are repeated in the exception
-    logging.getLogger("datasets").setLevel(logging.CRITICAL)
     path = Path(data)
     if path.exists() and revision is not None:
         raise InputError(f"{data} is on this machine and has no revision {revision!r}; leave the revision out")
@@ -166,7 +165,8 @@ def _readable(data: str, read: Callable[[], T]) -> T:
     from datasets.exceptions import DatasetNotFoundError, DatasetsError
 
     try:
-        return read()
+        with _without_warnings("datasets"):  # those about files that it cannot read are repeated in the exception
+            return read()
     except DatasetNotFoundError as error:
         raise InputError(
             f"there is no data set {data} on the hub, or it is private; check the name and HF_TOKEN"
@@ -182,6 +182,18 @@ def _readable(data: str, read: Callable[[], T]) -> T:
             ) from error
         reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise _UnreadableError(f"the data set {data} cannot be read, so check or replace it: {reason}") from error
+
+
+@contextmanager
+def _without_warnings(library: str) -> Iterator[None]:
+    """Log nothing of a library inside the block."""
+    logger = logging.getLogger(library)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _require_rows(rows: "Dataset", data: str) -> "Dataset":

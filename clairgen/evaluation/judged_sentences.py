@@ -1,29 +1,33 @@
-"""What commands print of evaluations whose items are pairs of answers, below the table: lengths, ties, and the judge's biases."""
+"""What is said of verdicts on pairs of answers besides the shares: at equal lengths, ties, and the biases of the judge.
+
+The sentences contain names that servers and users gave, as they are.
+"""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from clairgen.reporting.sanitize import plain_line
+from clairgen.evaluation.judged_figures import JudgedFigures
+from clairgen.evaluation.results import EvaluationResult
 from clairgen.wording import counted
 
-if TYPE_CHECKING:
-    from clairgen.evaluation.judged_figures import JudgedFigures
-    from clairgen.evaluation.results import EvaluationResult
-
-_POSITION_LEANING = "the judge leans to the {} position"
+_SIDES: Final[Mapping[str, str]] = {"answer": "model's answers", "opponent": "opponent's"}
+_LONGEST_REVISION: Final = 19  # of the hash of a file's weights, with its name
 
 
-def pair_sentences(result: "EvaluationResult") -> list[str]:
-    """What a reader has to know of verdicts on pairs besides the shares."""
-    from clairgen.evaluation.judged_figures import JudgedFigures
-
+def pair_sentences(result: EvaluationResult, *, brief: bool = False) -> list[str]:
+    """What a reader has to know of verdicts on pairs besides the shares; `brief` is only what belongs beside them in a table."""
     figures = JudgedFigures(result)
     measured = result.record.kind == "judge"
-    sentences = [_judge(figures, measured=measured)]
+    sentences = [] if brief else [_judge(figures, measured=measured)]
+    if len(figures.served) > 1:
+        named = ", ".join(f"{name} on {count:,}" for name, count in figures.served.items())
+        sentences.append(f"The judge's server named more than one snapshot, which may judge differently: {named}")
     if not figures.preferred.n:
         return sentences
+    sentences.append(_controlled(figures, measured=measured))
+    if brief:
+        return sentences
     sentences += [
-        _controlled(figures, measured=measured),
         *_lengths(figures, measured=measured),
         _outcomes(figures, measured=measured),
     ]
@@ -39,20 +43,20 @@ def pair_sentences(result: "EvaluationResult") -> list[str]:
     return sentences
 
 
-_SIDES: Mapping[str, str] = {"answer": "model's answers", "opponent": "opponent's"}
-
-
-def _judge(figures: "JudgedFigures", *, measured: bool) -> str:
+def _judge(figures: JudgedFigures, *, measured: bool) -> str:
     facts = figures.judge
-    known = [plain_line(str(facts["model"]))]
-    known += [f"revision {plain_line(str(facts['revision']))[:12]}"] if facts.get("revision") else []
+    known = [str(facts["model"])]
+    if facts.get("revision"):
+        known.append(f"revision {str(facts['revision'])[:_LONGEST_REVISION]}")
+    elif len(figures.served) == 1 and str(facts["model"]) not in figures.served:
+        known.append(f"served as {next(iter(figures.served))}")
     who = "Judge" if measured else "Judged by"
     against = figures.result.record.settings.get("subject", {}).get("opponent")
-    versus = f", against {plain_line(str(against))}" if against else ""
+    versus = f", against {against}" if against else ""
     return f"{who} {', '.join(known)}, shown both orders{versus}; ties and verdicts that disagree count half"
 
 
-def _controlled(figures: "JudgedFigures", *, measured: bool) -> str:
+def _controlled(figures: JudgedFigures, *, measured: bool) -> str:
     found = figures.controlled
     name = "Accuracy at equal lengths" if measured else "Length-controlled win rate"
     if found.mean is None or found.interval is None:
@@ -64,7 +68,7 @@ def _controlled(figures: "JudgedFigures", *, measured: bool) -> str:
     return f"{name}: {100 * found.mean:.1f}% ({low:.1f} to {high:.1f}), AlpacaEval 2's model {terms}{beside}"
 
 
-def _lengths(figures: "JudgedFigures", *, measured: bool) -> list[str]:
+def _lengths(figures: JudgedFigures, *, measured: bool) -> list[str]:
     overlap, lengths = figures.controlled.overlap, figures.mean_lengths
     first, second = ("better answer", "worse one") if measured else ("model", "opponent")
     sentences = []
@@ -84,20 +88,20 @@ def _lengths(figures: "JudgedFigures", *, measured: bool) -> list[str]:
     return sentences
 
 
-def _outcomes(figures: "JudgedFigures", *, measured: bool) -> str:
+def _outcomes(figures: JudgedFigures, *, measured: bool) -> str:
     outcomes: Mapping[str, Any] = figures.outcomes
     ties = ", ".join(f"{count:,} {why}" for why, count in outcomes.items() if why not in ("won", "lost"))
     won, lost = ("Right in both orders", "wrong in both") if measured else ("Won", "lost")
     return f"{won}: {outcomes.get('won', 0):,}, {lost}: {outcomes.get('lost', 0):,}, tied: {ties or 'none'}"
 
 
-def _biases(figures: "JudgedFigures") -> list[str]:
+def _biases(figures: JudgedFigures) -> list[str]:
     first, flipped = figures.first_position, figures.flipped
     if first.low is None or first.high is None:
         return []
     leans = ""
     if first.low > 0.5 or first.high < 0.5:
-        leans = f", so {_POSITION_LEANING.format('first' if first.low > 0.5 else 'second')}"
+        leans = f", so the judge leans to the {'first' if first.low > 0.5 else 'second'} position"
     sentences = [f"First position chosen: {first.words}{leans}"]
     if flipped.n:
         sentences.append(f"The order decided: {flipped.words} of the pairs with two verdicts")

@@ -1,0 +1,53 @@
+"""The lock on a folder that one command at a time writes into.
+
+It is on the folder itself and on the file `lock` in it, which says who holds it and may be deleted.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from clairgen.errors import RunError
+
+LOCK_FILE = "lock"
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[tuple[int, ...]]:
+    """Hold the lock of a folder that exists, which the kernel releases even after `kill -9`; gives its file descriptors.
+
+    A child process that gets the descriptors (`pass_fds`) holds the lock as well. Raises RunError if another process holds it,
+    or if the folder cannot be written or locked.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, folder)
+            file = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+            stack.callback(os.close, file)
+        except OSError as error:
+            raise RunError(f"the folder {path} cannot be written: {error.strerror}; check its permissions") from error
+        for handle in (folder, file):
+            _acquire(handle, file, path)
+        # On a full disk the lock holds all the same; it only does not say who has it.
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        yield folder, file
+
+
+def _acquire(handle: int, file: int, path: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
+        raise RunError(
+            f"{path} is in use by process {holder}; wait until it ends, or stop it with Ctrl-C there"
+        ) from error
+    except OSError as error:
+        raise RunError(
+            f"the folder {path} cannot be locked: {error.strerror}; choose a folder on a local disk"
+        ) from error
