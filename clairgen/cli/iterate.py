@@ -152,13 +152,14 @@ def _made(
     weights: str,
 ) -> "Lineage":
     """Make the rounds that are missing; what the steps print goes to stderr."""
+    from clairgen.folder_lock import locked_folder
     from clairgen.iteration.held_out import require_apart
     from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_free, require_same
     from clairgen.iteration.rounds import run_rounds
-    from clairgen.store import RunDirectory, now
+    from clairgen.store import now
 
     require_free(plan.folder)
-    with RunDirectory(plan.folder).locked(), contextlib.redirect_stdout(sys.stderr):
+    with locked_folder(plan.folder), contextlib.redirect_stdout(sys.stderr):
         lineage = read_lineage(plan.folder)
         if lineage is None:
             if options.held_out is not None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 
 from clairgen.errors import RunError
+from clairgen.folder_lock import LOCK_FILE
 
 FILE: Final = "lineage.json"
 VERSION: Final = 1
@@ -184,7 +185,7 @@ def require_free(folder: Path) -> None:
     """Make the folder of rounds. Raises RunError for one that cannot be made or holds something else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = sorted({entry.name for entry in folder.iterdir()} - {"lock", f".{FILE}.partial"})
+        others = sorted({entry.name for entry in folder.iterdir()} - {LOCK_FILE, f".{FILE}.partial"})
     except OSError as error:
         raise RunError(f"the folder {folder} cannot be used: {error.strerror}; name another one with --out") from error
     if others and FILE not in others:
