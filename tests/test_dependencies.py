@@ -25,8 +25,8 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
-    "report": ["clairgen/evaluation/", "clairgen/reporting/"],
-    "train": ["train/clairgen_train/"],
+    "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
+    "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
     "docs": [],
@@ -55,10 +55,11 @@ import sys
 sys.modules.update(dict.fromkeys(sys.argv[1:]))
 import clairgen, typer.main, typer.testing
 from clairgen.cli.app import app
+from clairgen.cli.commands import LEAVES
 for name in clairgen.__all__:
     getattr(clairgen, name)
-for name in typer.main.get_command(app).commands:
-    assert typer.testing.CliRunner().invoke(app, [name, "--help"]).exit_code == 0, name
+for name in (*typer.main.get_command(app).commands, *LEAVES):
+    assert typer.testing.CliRunner().invoke(app, [*name.split(), "--help"]).exit_code == 0, name
 """
 
 

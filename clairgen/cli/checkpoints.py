@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from clairgen.cli.evaluate_show import print_results
 from clairgen.cli.evaluation_options import EvaluatedModels
-from clairgen.cli.evaluation_runs import evaluate_with_progress
+from clairgen.cli.evaluation_tables import print_results
 from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError, InputError, MissingExtraError, UserError
 from clairgen.reporting.sanitize import plain_line
 
 if TYPE_CHECKING:
+    from clairgen.evaluation.evaluate import EvaluationSummary
     from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
     from clairgen.evaluation.results import EvaluationResult
 
@@ -69,8 +69,11 @@ def evaluate_checkpoints(
     plan: Callable[[EvaluatedModels, str], "Evaluation"],
     run: Path,
     options: "EvaluateOptions",
+    *,
+    evaluate: Callable[["Evaluation", Path, "EvaluateOptions"], "EvaluationSummary"],
 ) -> "list[EvaluationResult]":
-    """Evaluate each checkpoint in the role target of `models`; `plan` makes the evaluation of a model under a label.
+    """Evaluate each checkpoint in the role target of `models`; `plan` makes the evaluation of a model under a label,
+    which `evaluate` runs.
 
     One that cannot be converted or served is one sentence on stderr, and the others go on. Raises what stops an evaluation, and
     MissingExtraError without what converting and serving need.
@@ -92,7 +95,7 @@ def evaluate_checkpoints(
             continue
         try:
             converter.convert(checkpoint)
-            summary = evaluate_with_progress(evaluation, run, options)
+            summary = evaluate(evaluation, run, options)
         except (ConfigError, InputError) as error:
             typer.echo(f"{plain_line(checkpoint.label)} is left out: {plain_line(str(error))}", err=True)
             continue

@@ -29,6 +29,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the "
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
+    "experiment": "Compare data sets and objectives as the paper's Table 2 does, on models small enough for a CPU.",
     "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
     "to-gguf": "Write a trained model as a GGUF file, which the embedded server serves.",
     "evaluate": "Evaluate models, every figure with its interval. Run it again at any time: only missing answers are requested.",

@@ -25,7 +25,7 @@ from clairgen.cli.evaluation_options import (
     TemperatureOption,
     evaluated_models,
 )
-from clairgen.cli.evaluation_runs import run_single
+from clairgen.cli.evaluation_runs import evaluate_with_progress, run_single
 from clairgen.cli.judging_options import (
     JudgeEndpointOption,
     JudgeKeyOption,
@@ -129,7 +129,7 @@ def evaluate_mixeval_hard_command(
     from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints
 
     found = checkpoints_in(checkpoints, label)
-    results = evaluate_checkpoints(found, models, plan, run, options)
+    results = evaluate_checkpoints(found, models, plan, run, options, evaluate=evaluate_with_progress)
     _print_checkpoints(results, len(found), run, base, as_json=as_json)
 
 
@@ -137,7 +137,7 @@ def _print_checkpoints(
     results: "list[EvaluationResult]", count: int, run: Path, base: str | None, *, as_json: bool
 ) -> None:
     """Print a table of all checkpoints and the best one; leave with FAILED where one is not there, or an item failed."""
-    from clairgen.cli.evaluate_show import print_results
+    from clairgen.cli.evaluation_tables import print_results
     from clairgen.cli.mixeval_printing import print_best
     from clairgen.evaluation.best_checkpoint import best_checkpoint
     from clairgen.evaluation.evaluator import ItemStatus

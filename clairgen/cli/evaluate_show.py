@@ -1,20 +1,15 @@
 """`clairgen evaluate show`: all evaluations of a directory, in one table or on one page."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from clairgen.cli.evaluation_runs import print_result, remarks, share_cells
+from clairgen.cli.evaluation_tables import print_result, print_results
 from clairgen.cli.signals import run_coroutine
-from clairgen.reporting.sanitize import plain_line, safe_line
-
-if TYPE_CHECKING:
-    from clairgen.evaluation.results import EvaluationResult
+from clairgen.reporting.sanitize import safe_line
 
 
 def evaluate_show_command(
@@ -54,32 +49,3 @@ def evaluate_show_command(
         run_coroutine(write_results_page(html, run, results))
         if not as_json:
             Console().print(safe_line(f"Page: {html}"), soft_wrap=True)
-
-
-def print_results(results: "Sequence[EvaluationResult]") -> None:
-    """Print a table for each group of evaluations whose scores may stand in one column."""
-    from clairgen.evaluation.results import MEASURES, grouped
-
-    if not results:
-        typer.echo("There is no evaluation yet.")
-    for number, group in enumerate(grouped(results)):
-        first = group[0].record
-        heading = f"{plain_line(first.kind)} on {plain_line(first.data)}{_judged_by(group[0])}"
-        typer.echo(f"{chr(10) if number else ''}{heading}; intervals are 95%:")
-        table = Table(box=None, pad_edge=False)
-        table.add_column("evaluation", overflow="fold")
-        for title in ("n", MEASURES.get(first.kind, "score"), "interval", "not counted"):
-            table.add_column(title, justify="right", no_wrap=True)
-        for result in group:
-            left = "" if result.complete else f" ({len(result.items):,} of {result.record.items:,})"
-            unscored = sum(result.unscored.values())
-            table.add_row(safe_line(f"{result.record.label}{left}"), *share_cells(result.overall), f"{unscored:,}")
-        Console().print(table)
-        for result in group:
-            for sentence in remarks(result, brief=True):
-                typer.echo(f"  {plain_line(result.record.label)}: {sentence}")
-
-
-def _judged_by(result: "EvaluationResult") -> str:
-    models = [str(facts["model"]) for facts in result.other_models.values()]
-    return f", with {', '.join(map(plain_line, models))}" if models else ""

@@ -4,31 +4,27 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.evaluation_options import EvaluatedModels
-from clairgen.cli.harness_printing import harness_sentences
-from clairgen.cli.mixeval_printing import print_mixeval
+from clairgen.cli.evaluation_tables import print_result
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.errors import ConfigError
 from clairgen.pipeline.progress import Progress
-from clairgen.reporting.sanitize import plain_line, safe_line, shortened
+from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.evaluation.evaluate import EvaluationSummary
     from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
-    from clairgen.evaluation.results import EvaluationResult
-    from clairgen.evaluation.shares import Share
 
 
 def run_evaluations(
@@ -52,7 +48,8 @@ def run_evaluations(
     from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints, print_checkpoints
 
     found = checkpoints_in(checkpoints, label)
-    print_checkpoints(evaluate_checkpoints(found, models, plan, run, options), len(found), as_json=as_json)
+    results = evaluate_checkpoints(found, models, plan, run, options, evaluate=evaluate_with_progress)
+    print_checkpoints(results, len(found), as_json=as_json)
 
 
 def run_single(
@@ -110,73 +107,6 @@ def print_summary(summary: "EvaluationSummary", *, as_json: bool) -> None:
         raise summary.stopped_by
     if result.count(ItemStatus.FAILED):
         raise typer.Exit(FAILED)
-
-
-def print_result(result: "EvaluationResult") -> None:
-    """Print the shares of an evaluation by part and overall, and what has no score, by reason."""
-    from clairgen.evaluation.mixeval import MIXEVAL_HARD
-    from clairgen.evaluation.results import MEASURES
-
-    record = result.record
-    if record.kind == MIXEVAL_HARD:
-        print_mixeval(result)
-        return
-    left = "" if result.complete else f"; {len(result.items):,} of {record.items:,} so far"
-    typer.echo(
-        f"{plain_line(record.label)}: {plain_line(record.kind)} on {plain_line(record.data)}{left}. Intervals are 95%:"
-    )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("part", overflow="fold")
-    for title in ("n", MEASURES.get(record.kind, "score"), "interval"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for name, share in result.parts.items():
-        table.add_row(safe_line(name or "(none)"), *share_cells(share))
-    table.add_row("all", *share_cells(result.overall))
-    Console().print(table)
-    overall = result.overall
-    if overall.clusters < overall.n:
-        typer.echo(
-            f"Intervals count {counted(overall.clusters, 'distinct prompt')}, whose scores depend on each other."
-        )
-    for sentence in remarks(result):
-        typer.echo(sentence)
-
-
-def share_cells(share: "Share") -> Sequence[str]:
-    """n, the share and its interval, in percent."""
-    if share.mean is None or share.low is None or share.high is None:
-        return ("0", "–", "–")
-    return (f"{share.n:,}", f"{100 * share.mean:.1f}%", f"{100 * share.low:.1f}-{100 * share.high:.1f}")
-
-
-def remarks(result: "EvaluationResult", *, brief: bool = False) -> list[str]:
-    """What a reader has to know besides the shares: items without a score, answers in which nothing could be read.
-
-    `brief` is for a table of several evaluations.
-    """
-    from clairgen.evaluation.harness import HARNESS
-    from clairgen.evaluation.judged_pairs import PAIR_KINDS
-    from clairgen.evaluation.judged_sentences import pair_sentences
-    from clairgen.evaluation.mixeval import MIXEVAL_HARD
-    from clairgen.evaluation.mixeval_table import mixeval_sentences
-
-    if result.record.kind == MIXEVAL_HARD:
-        return list(map(plain_line, mixeval_sentences(result, brief=brief)))
-    if result.record.kind == HARNESS:
-        return harness_sentences(result)
-    sentences = []
-    for (status, why), count in sorted(result.unscored.items(), key=lambda entry: -entry[1]):
-        first = next(item for item in result.items if (item.status, item.reason or "") == (status, why))
-        said = str(first.detail.get("error", ""))
-        sentences.append(
-            f"Not counted: {count:,} {status}: {plain_line(why)}{f': {shortened(said, 120)}' if said else ''}"
-        )
-    if result.record.kind in PAIR_KINDS:
-        return [*sentences, *map(plain_line, pair_sentences(result, brief=brief))]
-    if result.noted:
-        reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
-        sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")
-    return sentences
 
 
 def _own_arguments() -> list[str]:

@@ -30,7 +30,7 @@ from clairgen.records import Message
 from clairgen.tasks import task_id_of
 
 MOST_SAMPLES: Final = 1000
-PATTERN_SECONDS: Final = 10.0
+PATTERN_SECONDS: Final = 30.0
 """How long a pattern may be looked for in an answer; then the item fails as `too-long-to-measure`."""
 
 

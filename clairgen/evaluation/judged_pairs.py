@@ -4,6 +4,7 @@ The score is the share of the two verdicts that prefer the first of the answers,
 of the model that is evaluated; where a judge is measured, it is the one that is known to be better.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -196,11 +197,14 @@ def given_difficulties(prompts: Sequence[PromptRow], column: str = "instruction_
     found = []
     for prompt, cell in zip(prompts, cells, strict=True):
         try:
-            found.append(float("" if cell is None else cell))
-        except (TypeError, ValueError):
+            number = float("" if cell is None else cell)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not math.isfinite(number):
             raise InputError(
                 f"`{column}` of {prompt.where} is not a number; give one for every prompt, or drop the column"
-            ) from None
+            )
+        found.append(number)
     return found
 
 

@@ -18,6 +18,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "configuration": configuration.configuration,
     "diagnostics": stored.diagnostics,
     "errors": stored.errors,
+    "experiment-keys": configuration.experiment_keys,
     "export-columns": stored.export_columns,
     "filters": configuration.filters,
     "python": library.python,

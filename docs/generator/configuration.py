@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from clairgen.config.key_reference import ROLES, Group, Key, groups
 from clairgen.config.models import RunConfig
 from clairgen.config.starter import yaml_value
+from clairgen.experiment.experiment_config import ExperimentConfig
 from clairgen_train.settings import CONFIGS, MACHINE_SETTINGS, TrainingSettings
 from docs.generator.markdown import code, fenced, table
 
@@ -20,6 +21,17 @@ def configuration() -> str:
 def training_settings() -> str:
     """Every training setting; those that may change when a run goes on are marked."""
     return _sections(TrainingSettings, "All settings", marked=MACHINE_SETTINGS, mark="May change.")
+
+
+def experiment_keys() -> str:
+    """Every key of an experiment's configuration as one table."""
+    known = groups(ExperimentConfig)
+    rows = [
+        (code(f"{prefix}{key.name}"), key.description, "**required**" if key.required else _default(key))
+        for name, prefix in (("ExperimentConfig", ""), ("Questions", "tasks."))
+        for key in known[name].keys
+    ]
+    return table(("key", "what it does", "default"), rows)
 
 
 def training_configs() -> str:

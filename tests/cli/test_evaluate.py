@@ -223,6 +223,13 @@ async def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
         assert "\\x1b[31m<script>" in shown.out
 
 
+def more_sent(endpoint: ScriptedEndpoint, count: int) -> asyncio.Event:
+    """Set once so many more answers were sent."""
+    event, enough = asyncio.Event(), len(endpoint.answered) + count
+    endpoint.on_sent = lambda _request: event.set() if len(endpoint.answered) >= enough else None
+    return event
+
+
 @pytest.mark.process
 async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answered(tmp_path: Path) -> None:
     count, kills = 60, 0
@@ -247,8 +254,7 @@ async def test_a_killed_evaluation_goes_on_and_asks_nothing_again_that_was_answe
         command = ("evaluate", "questions", file, "--run", run, "--config", config, "--rule", "numeric")
         for _ in range(2):
             asked, before = len(endpoint.asked), committed()
-            some, so_far = asyncio.Event(), len(endpoint.answered)
-            endpoint.on_sent = lambda _request: some.set() if len(endpoint.answered) >= so_far + 12 else None  # noqa: B023
+            some = more_sent(endpoint, 12)
             async with forked(*command) as running:
                 await some.wait()
                 running.send_signal(signal.SIGKILL)

@@ -67,6 +67,8 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
     tasks = write_tasks(old_run / "tasks.jsonl", questions(1))
     parquet = old_run / "tasks.parquet"
     parquet.touch()
+    write_tasks(old_run / "q.jsonl", [{"prompt": "What is 1 + 1?", "reference": "2"}])
+    (old_run / "models" / "checkpoint-1").mkdir(parents=True)
     texts = {
         "parquet": config_text("http://127.0.0.1:9/v1", parquet),
         "hub": config_text("http://127.0.0.1:9/v1", parquet).replace(f"path: {parquet}", "hub: owner/name"),
@@ -93,6 +95,12 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
         "generate local.yaml --run new": "local",
         "generate local.yaml --run new --dry-run": None,
         "demo demo": "local",
+        "evaluate questions q.jsonl --run eval --endpoint classroom:student --rule regex": "local",
+        "evaluate questions q.jsonl --run eval --endpoint classroom:student --rule regex --dry-run": None,
+        "evaluate questions q.jsonl --run eval --checkpoints models --rule regex": "train",
+        "evaluate questions tasks.parquet --run eval --endpoint classroom:student --rule regex": "data",
+        "evaluate show run": None,
+        "evaluate show run --html page.html": "report",
     }
     script = [sys.executable, "-c", WITHOUT, json.dumps(hidden_without(set())), json.dumps([*map(str.split, needed)])]
     done = subprocess.run(script, cwd=old_run, capture_output=True, text=True)

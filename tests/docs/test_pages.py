@@ -20,6 +20,7 @@ from clairgen.config.evaluated import load_evaluate_config
 from clairgen.config.file import load_config, parse_config
 from clairgen.config.key_reference import configuration_schema
 from clairgen.config.renamed import RENAMED
+from clairgen.experiment.experiment_config import load_experiment
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.recipes.registry import RECIPES
 from clairgen.records import ParseStatus
@@ -126,6 +127,10 @@ def test_configurations_load(name: str, block: Block, tmp_path: Path) -> None:
     if block.title == "training.yaml":
         file.write_text(block.text)
         load_settings(file, {"model": "a/model"})
+        return
+    if block.title == "experiment.yaml":
+        file.write_text(block.text)
+        load_experiment(file)
         return
     if block.title == "mixture.yaml":
         Mixture.model_validate(content)

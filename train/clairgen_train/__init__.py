@@ -12,7 +12,7 @@ from contextlib import contextmanager
 def loading_libraries() -> Iterator[None]:
     """For commands, which own their process: inside the block modules that need torch, transformers or trl are imported.
 
-    The libraries' telemetry, progress bars, and those of their warnings that a user can do nothing about are turned off. Meanwhile
+    The libraries' telemetry, progress bars, and those of their warnings that a user can do nothing about are off. Meanwhile
     no garbage is collected, and later none among what was loaded: looking for it there took a sixth of the time to a first
     step.
     All else in this package leaves the process's logging, warnings and environment alone.

@@ -1,6 +1,5 @@
 """What a run says before its first step: whether its learning rate fits a small model, and how its model finds the pairs."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +18,9 @@ _LARGE_MODELS_RATE: Final = 1e-6
 
 def opening_remarks(model: "nn.Module", rows: "Dataset", settings: TrainingSettings) -> list[str]:
     """Sentences for the user. `model` is whole and not trained yet, `rows` have the reference's log-probabilities, if any."""
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = sum(
+        getattr(parameter, "ds_numel", parameter.numel()) for parameter in model.parameters()
+    )  # DeepSpeed's shards
     rate = learning_rate_remark(settings, parameters)
     return [*([] if rate is None else [rate]), *likelihood_remarks(rows, settings)]
 
@@ -47,16 +48,25 @@ class Likelihoods:
 
 def likelihoods(rows: "Dataset") -> Likelihoods | None:
     """Those of the reference over prepared pairs whose answers differ; None without such pairs, or without a reference."""
+    import pyarrow.compute as pc
+
     if not {"ref_chosen_logps", "ref_rejected_logps"} <= set(rows.column_names):
         return None
-    names = ("chosen_ids", "rejected_ids", "ref_chosen_logps", "ref_rejected_logps")
-    pairs = [row for row in zip(*(rows[name][:] for name in names), strict=True) if row[1] and row[0] != row[1]]
-    if not pairs:
-        return None
-    chosen, rejected = (
-        math.fsum(pair[2 + side] for pair in pairs) / sum(len(pair[side]) for pair in pairs) for side in (0, 1)
-    )
-    return Likelihoods(len(pairs), sum(pair[2] > pair[3] for pair in pairs), chosen, rejected)
+    pairs = preferred = 0
+    nats, tokens = [0.0, 0.0], [0, 0]
+    for batch in rows.with_format("arrow").iter(batch_size=1000):  # token ids stay on disk
+        ids = [batch["chosen_ids"], batch["rejected_ids"]]
+        lengths = zip(*(pc.list_value_length(column).to_pylist() for column in ids), strict=True)
+        log_probs = zip(batch["ref_chosen_logps"].to_pylist(), batch["ref_rejected_logps"].to_pylist(), strict=True)
+        for row, (length, log_prob) in enumerate(zip(lengths, log_probs, strict=True)):
+            if not length[1] or (length[0] == length[1] and ids[0][row] == ids[1][row]):
+                continue
+            pairs += 1
+            preferred += log_prob[0] > log_prob[1]
+            for side in (0, 1):
+                nats[side] += log_prob[side]
+                tokens[side] += length[side]
+    return Likelihoods(pairs, preferred, nats[0] / tokens[0], nats[1] / tokens[1]) if pairs else None
 
 
 def likelihood_remarks(rows: "Dataset", settings: TrainingSettings) -> list[str]:

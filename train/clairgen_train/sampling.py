@@ -1,8 +1,8 @@
-"""Answers sampled from a model in training (temperature 1, no top-k or top-p) without any effect on the run.
+"""Answers sampled from a model, in training without any effect on the run (no top-k or top-p, by default at temperature 1).
 
-Without these the mean log-ratio of the answers would not be the KL between policy and reference. The random numbers have a seed
-of their own, so a run with sampling sees the same data order and dropout as one without, and a resumed run samples what the
-uninterrupted one does.
+With these, or at another temperature, the mean log-ratio of the answers would not be the KL between policy and reference. The
+random numbers have a seed of their own, so a run with sampling sees the same data order and dropout as one without, and a
+resumed run samples what the uninterrupted one does.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,13 @@ from transformers import GenerationConfig, PreTrainedModel
 
 
 def sampled_answers(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], *, max_new_tokens: int, pad_token_id: int, seed: int
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    pad_token_id: int,
+    seed: int,
+    temperature: float = 1.0,
 ) -> list[list[int]]:
     """One answer (token ids, its end token included) to each prompt (token ids).
 
@@ -27,7 +33,7 @@ def sampled_answers(
     ends = end_tokens(model)
     plain = GenerationConfig(  # type: ignore[no-untyped-call]  # transformers' own is not annotated
         do_sample=True,
-        temperature=1.0,
+        temperature=temperature,
         top_k=0,
         top_p=1.0,
         max_new_tokens=max_new_tokens,
