@@ -1,7 +1,8 @@
 """The commands in the order of work, each imported when it runs, so that `clairgen --help` starts fast.
 
 The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for - and for the space between a
-command and its subcommand (`import`, which no module can be called, is `import_pairs`); its line here is the first one of that function's docstring.
+command and its subcommand (`import`, which no module can be called, is `import_pairs`); its line here is the first one of that
+function's docstring.
 """
 
 from collections.abc import Mapping

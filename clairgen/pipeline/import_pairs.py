@@ -162,6 +162,16 @@ async def import_states(store: Store) -> dict[str, ImportState]:
     return found
 
 
+def merged_kinds(several: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """What columns hold of which each of `several` says it: integers and numbers are numbers, all other mixtures JSON."""
+    kinds: dict[str, str] = {}
+    for one in several:
+        for column, kind in one.items():
+            if (known := kinds.setdefault(column, kind)) != kind:
+                kinds[column] = "number" if {known, kind} == {"integer", "number"} else "json"
+    return kinds
+
+
 def _shape(source: ImportSource, columns: Mapping[str, str]) -> PairShape:
     first = [content for _, content in islice(source.rows(), _FIRST_ROWS) if isinstance(content, Mapping)]
     if not first:
@@ -315,13 +325,7 @@ def _count(left_out: dict[str, LeftOut], reason: str, row: ReadRow) -> None:
 
 def _kinds(before: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """What the further columns hold, with those of more rows."""
-    kinds = dict(before)
-    for row in rows:
-        for column, value in row.items():
-            kind = _kind(value)
-            if (known := kinds.setdefault(column, kind)) != kind:
-                kinds[column] = "number" if {known, kind} == {"integer", "number"} else "json"
-    return kinds
+    return merged_kinds([before, *({column: _kind(value) for column, value in row.items()} for row in rows)])
 
 
 def _kind(value: object) -> str:
