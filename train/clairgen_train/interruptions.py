@@ -1,12 +1,11 @@
 """What ends a training run before its last step: divergence, a signal, memory or disk space that runs out.
 
-A loss or gradient that is NaN or infinite ends it before a checkpoint of the lost weights is saved; after SIGINT or SIGTERM all
+A loss or gradient that is NaN or infinite ends it before a checkpoint of the lost weights is saved; after a signal all
 ranks save a checkpoint after the same step; what ran out is reported in one sentence.
 """
 
 import errno
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ConfigError, InputError, RunStoppedError
+from clairgen_train import handled_signals
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings
 
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
 _MOST_SKIPPED = 20
 """Steps that fp16's scaler may skip one after the other; it halves the loss's scale each time, from 65,536."""
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_SPACE_WORDS = (
     "No space left on device",
     "Disk quota exceeded",
+    "File too large",  # a limit on the size of files, which safetensors reports without an errno
     "PytorchStreamWriter failed",  # torch.save on a full disk, which names no errno
     "file write failed",
 )
@@ -125,13 +126,14 @@ def resource_errors(settings: TrainingSettings, folder: Path) -> Iterator[None]:
             raise ConfigError(_out_of_memory(settings)) from error
         if getattr(error, "errno", None) in _NO_SPACE or any(words in str(error) for words in _NO_SPACE_WORDS):
             raise InputError(
-                f"the disk of {folder} is full; free some space, or set keep_checkpoints, and run the same command to continue"
+                f"the disk of {folder} is full, or a limit on the size of files is reached; free some space, or set "
+                "keep_checkpoints, and run the same command to continue"
             ) from error
         raise
 
 
 class StopOnSignal(TrainerCallback):
-    """After a signal to any rank, all ranks save a checkpoint after the same step and stop; a second signal kills at once."""
+    """After SIGINT, SIGTERM or SIGHUP to any rank, all ranks save a checkpoint after the same step; a second one kills."""
 
     def __init__(self, accelerator: "Accelerator") -> None:
         self._accelerator = accelerator
@@ -140,16 +142,9 @@ class StopOnSignal(TrainerCallback):
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Replace the handlers of both signals inside the block; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
+        """Replace the handlers of the signals inside the block."""
+        with handled_signals(self._receive):
             yield
-            return
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
