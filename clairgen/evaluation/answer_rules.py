@@ -108,8 +108,8 @@ def _classroom(prompt: str, answer: str, _reference: Any, _tolerance: float | No
 def stated_letter(answer: str) -> str | None:
     r"""The letter that an answer chooses, as a capital; None where it names none, or several without saying which.
 
-    Letters that are listed ("B or C", "B, C") choose none. In order: the last one after "answer" or in `\boxed{}`; the last one after "option" or "choice"; one that begins the answer
-    and is followed by a mark or nothing; the only one that stands in parentheses.
+    In order: the last one after "answer" or in `\boxed{}`; the last one after "option" or "choice"; one that begins the answer
+    and is followed by a mark or nothing; the only one that stands in parentheses. Listed ones ("B or C", "B, C") choose none.
     """
     for stated in (_ANSWER, _OPTION):
         if found := [match.group("letter") for match in stated.finditer(answer)]:
