@@ -13,8 +13,8 @@ from clairgen.cli.signals import run_coroutine
 from clairgen.reporting.sanitize import plain_line, safe, safe_line, shortened
 
 if TYPE_CHECKING:
-    from clairgen.evaluation.results import Comparison
-    from clairgen.evaluation.shares import Difference
+    from clairgen.evaluation.results import EvaluationComparison
+    from clairgen.evaluation.shares import PairedDifference
     from clairgen.evaluation.shown_items import ShownItem
 
 _LONGEST_SHOWN = 600
@@ -49,7 +49,7 @@ def evaluate_compare_command(
         _print_example(console, found, before, after)
 
 
-def print_comparison(found: "Comparison") -> None:
+def print_comparison(found: "EvaluationComparison") -> None:
     """Print the differences by part and overall."""
     a, b = plain_line(found.a.record.label), plain_line(found.b.record.label)
     record = found.a.record
@@ -70,7 +70,7 @@ def print_comparison(found: "Comparison") -> None:
         typer.echo("The interval includes zero: these items do not show which one is better.")
 
 
-def _cells(difference: "Difference") -> tuple[str, ...]:
+def _cells(difference: "PairedDifference") -> tuple[str, ...]:
     if difference.mean is None or difference.low is None or difference.high is None:
         return ("0", "–", "–", "–", "–")
     points = f"{100 * difference.mean:+.1f}"
@@ -78,7 +78,7 @@ def _cells(difference: "Difference") -> tuple[str, ...]:
     return (f"{difference.n:,}", points, between, f"{difference.right_to_wrong:,}", f"{difference.wrong_to_right:,}")
 
 
-def _print_example(console: Console, found: "Comparison", before: "ShownItem", after: "ShownItem") -> None:
+def _print_example(console: Console, found: "EvaluationComparison", before: "ShownItem", after: "ShownItem") -> None:
     rose = (after.item.score or 0.0) > (before.item.score or 0.0)
     console.print()
     console.rule(safe_line(f"{before.item.item_id}: {'wrong to right' if rose else 'right to wrong'}"), align="left")

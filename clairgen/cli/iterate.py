@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
     from clairgen.iteration.held_out import HeldOut
     from clairgen.iteration.lineage import Lineage
-    from clairgen.iteration.rounds import Plan
+    from clairgen.iteration.rounds import RoundsPlan
 
 _DECIDED: Final = {"model": "--model", "subset": "--recipe", "reference_model": "--reference", "revision": "a folder"}
 """Training settings that the rounds decide, and what to give instead."""
@@ -100,7 +100,7 @@ def iterate_command(
     from clairgen.config.file import load_config
     from clairgen.errors import ConfigError, DrainedError
     from clairgen.iteration.round_config import first_weights, with_one_recipe
-    from clairgen.iteration.rounds import Plan
+    from clairgen.iteration.rounds import RoundsPlan
     from clairgen.iteration.served_command import check_command
 
     out = out.expanduser().resolve()
@@ -123,7 +123,7 @@ def iterate_command(
     again = shlex.join(["clairgen", *sys.argv[1:]])
     options = IterateOptions(out, training, given, held_out, serve, dtype, tuple(reuse or ()), skip_bad_lines, again)
     steps = CommandSteps(loaded, options)
-    plan = Plan(out, rounds, reference, evaluates=held_out is not None, stops=not no_stop)
+    plan = RoundsPlan(out, rounds, reference, evaluates=held_out is not None, stops=not no_stop)
     facts = _facts(loaded, steps, options, weights, reference)
     if dry_run:
         from clairgen.cli.iterate_dry_run import print_forecast
@@ -147,7 +147,7 @@ def _made(
     config: "RunConfig",
     steps: "CommandSteps",
     options: "IterateOptions",
-    plan: "Plan",
+    plan: "RoundsPlan",
     facts: dict[str, Any],
     weights: str,
 ) -> "Lineage":

@@ -15,14 +15,14 @@ from clairgen.iteration.held_out import HeldOutPrompts, HeldOutQuestions
 from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_same
 from clairgen.iteration.round_config import as_target, with_target
 from clairgen.iteration.round_forecast import RoleForecast, forecast_rounds, rounds_left
-from clairgen.iteration.rounds import Plan
+from clairgen.iteration.rounds import RoundsPlan
 from clairgen.pipeline.generate import Options
 from clairgen.reporting.sanitize import safe_line
 from clairgen.wording import counted
 
 
 def print_forecast(
-    config: RunConfig, steps: CommandSteps, options: IterateOptions, plan: Plan, facts: dict[str, Any]
+    config: RunConfig, steps: CommandSteps, options: IterateOptions, plan: RoundsPlan, facts: dict[str, Any]
 ) -> None:
     """Print what the rounds that are missing would request; nothing is requested and nothing is written."""
     lineage = read_lineage(plan.folder)
@@ -47,7 +47,7 @@ def print_forecast(
     typer.echo(f"Training: {counted(plan.rounds - made, 'run')}, on this machine.")
 
 
-def _print_evaluation(options: IterateOptions, lineage: Lineage | None, plan: Plan) -> None:
+def _print_evaluation(options: IterateOptions, lineage: Lineage | None, plan: RoundsPlan) -> None:
     if options.held_out is None:
         return
     scored = 0 if lineage is None else sum(each.score is not None for each in lineage.models)

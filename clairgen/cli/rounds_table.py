@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from clairgen.iteration.lineage import Gain, Lineage, PairCounts, Score, Verdict, lineage_object
+from clairgen.iteration.lineage import Gain, Lineage, PairCounts, RoundVerdict, Score, lineage_object
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 _BESIDES: Final = {
-    Verdict.NO_GAIN: "the interval of its gain includes zero",
-    Verdict.WORSE: "its model is worse than the one before",
+    RoundVerdict.NO_GAIN: "the interval of its gain includes zero",
+    RoundVerdict.WORSE: "its model is worse than the one before",
 }
 
 

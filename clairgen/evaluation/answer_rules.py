@@ -46,7 +46,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AnswerRule:
     """A rule: `check` takes prompt, answer, reference and tolerance.
 
     `reference_error` says why a value is no reference of this rule, given the prompt and the value; None if it is one.
@@ -58,7 +58,7 @@ class Rule:
     reference_error: Callable[[str, Any], str | None]
 
 
-def rule_named(name: str) -> Rule:
+def rule_named(name: str) -> AnswerRule:
     """The rule of this name. Raises InputError for a name that there is not."""
     if name not in RULES:
         raise InputError(f"there is no rule {name!r}; choose one of {', '.join(RULES)}")
@@ -179,19 +179,19 @@ def _classroom_error(prompt: str, _reference: Any) -> str | None:  # noqa: ANN40
     return None if recognised(prompt) is not None else "it is not a question of the classroom"
 
 
-RULES: Final[Mapping[str, Rule]] = {
+RULES: Final[Mapping[str, AnswerRule]] = {
     rule.name: rule
     for rule in (
-        Rule(
+        AnswerRule(
             "exact",
             "the whole answer, but for letter case, white space, quotes around it and a full stop",
             _exact,
             _text_error,
         ),
-        Rule("numeric", "the last number of the answer, within a tolerance", _numeric, _numeric_error),
-        Rule("regex", "a regular expression that is found somewhere in the answer", _regex, _regex_error),
-        Rule("choice", "the letter that the answer chooses", _choice, _choice_error),
-        Rule(
+        AnswerRule("numeric", "the last number of the answer, within a tolerance", _numeric, _numeric_error),
+        AnswerRule("regex", "a regular expression that is found somewhere in the answer", _regex, _regex_error),
+        AnswerRule("choice", "the letter that the answer chooses", _choice, _choice_error),
+        AnswerRule(
             "classroom",
             "the result that an answer to a question of the classroom ends with",
             _classroom,

@@ -16,7 +16,7 @@ from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
 from clairgen.evaluation.mixeval_judge import MIXEVAL_RULES_VERSION, Choice, Grade, parse_choice, parse_grade
-from clairgen.evaluation.mixeval_questions import Question, Split, letter
+from clairgen.evaluation.mixeval_questions import MixEvalQuestion, Split, letter
 from clairgen.evaluation.planned_evaluation import Evaluation
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.recipes.recipe import Ask, as_user
@@ -59,7 +59,7 @@ def mixeval_templates(folder: Path | None = None) -> dict[str, Template]:
 
 
 def mixeval_evaluation(
-    questions: Sequence[Question],
+    questions: Sequence[MixEvalQuestion],
     roles: Mapping[str, Role],
     *,
     label: str,
@@ -79,7 +79,7 @@ def mixeval_evaluation(
     return Evaluation(evaluator, items, roles, label, data, seed, list(templates.values()))
 
 
-def mixeval_items(questions: Sequence[Question], templates: Mapping[str, Template]) -> list[Item]:
+def mixeval_items(questions: Sequence[MixEvalQuestion], templates: Mapping[str, Template]) -> list[Item]:
     """The questions as items; the parts are the benchmarks, and the id begins with the split."""
     return [
         Item(
@@ -171,7 +171,7 @@ def _scored(found: Grade | Choice, reference: Mapping[str, Any], detail: dict[st
     return Scored(float(is_right), reason=reason, detail=detail | {"letter": found.letter})
 
 
-def _prompt(question: Question, templates: Mapping[str, Template]) -> str:
+def _prompt(question: MixEvalQuestion, templates: Mapping[str, Template]) -> str:
     if question.split is Split.MULTIPLE_CHOICE:
         return templates["multiple-choice"].fill(question=question.text, options=question.lettered_options)
     return templates["free-form-steps" if question.needs_steps else "free-form"].fill(question=question.text)

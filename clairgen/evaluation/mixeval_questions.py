@@ -29,7 +29,7 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class MixEvalQuestion:
     """A question with the answers that are right.
 
     `targets` are texts of which each is right, for a free-form question; `options` and `right`, the position of the right one
@@ -71,13 +71,13 @@ def letter(position: int) -> str:
     return chr(ord("A") + position)
 
 
-def read_questions(paths: Sequence[Path]) -> list[Question]:
+def read_questions(paths: Sequence[Path]) -> list[MixEvalQuestion]:
     """All questions of the files, in order.
 
     Raises InputError for a file that cannot be read, a row that is no question, and an id that a split has twice: a mean over
     part of the benchmark, or over two versions of it, would pass for a score that others can be compared with.
     """
-    questions: list[Question] = []
+    questions: list[MixEvalQuestion] = []
     first_at: dict[str, str] = {}
     for path in paths:
         for where, row_id, row in _rows(path):
@@ -130,7 +130,7 @@ def _rows_of_object(path: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         yield where, row_id, row
 
 
-def _question(where: str, row_id: str, row: Mapping[str, Any]) -> Question:
+def _question(where: str, row_id: str, row: Mapping[str, Any]) -> MixEvalQuestion:
     kind = row.get("problem_type", row.get("type"))
     if kind not in (Split.FREE_FORM, Split.MULTIPLE_CHOICE):
         raise InputError(f"{where}: `problem_type` must be free-form or multiple-choice, not {str(kind)[:80]!r}")
@@ -147,9 +147,9 @@ def _question(where: str, row_id: str, row: Mapping[str, Any]) -> Question:
     split = Split(kind)
     own_id = f"{split}/{row_id}"
     if split is Split.FREE_FORM:
-        return Question(own_id, split, benchmark, context, prompt, targets=_targets(where, row.get("target")))
+        return MixEvalQuestion(own_id, split, benchmark, context, prompt, targets=_targets(where, row.get("target")))
     options = _options(where, row.get("options"))
-    return Question(
+    return MixEvalQuestion(
         own_id, split, benchmark, context, prompt, options=options, right=_right(where, row.get("target"), len(options))
     )
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from clairgen.errors import InputError
 from clairgen.evaluation.evaluator import ItemStatus
-from clairgen.evaluation.shares import Difference, Share, difference_of, share_of
+from clairgen.evaluation.shares import PairedDifference, Share, difference_of, share_of
 from clairgen.keys import canonical_json
 from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory, Store, reading
 from clairgen.wording import counted, one_line_repr
@@ -134,7 +134,7 @@ class EvaluationResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class EvaluationComparison:
     """Two evaluations of the same items: the difference is that of b minus a.
 
     `only_a` and `only_b` count the items that only one of them has a score for; they are left out. `changed` are the items whose
@@ -143,8 +143,8 @@ class Comparison:
 
     a: EvaluationResult
     b: EvaluationResult
-    overall: Difference
-    parts: Mapping[str, Difference]
+    overall: PairedDifference
+    parts: Mapping[str, PairedDifference]
     changed: Sequence[tuple[ItemRecord, ItemRecord]]
     only_a: int
     only_b: int
@@ -166,7 +166,7 @@ class Comparison:
         }
 
 
-def compared(a: EvaluationResult, b: EvaluationResult) -> Comparison:
+def compared(a: EvaluationResult, b: EvaluationResult) -> EvaluationComparison:
     """Two evaluations, paired by the ids of their items. Raises InputError where they are not about the same items.
 
     Scores by different rules, or by different judges, are not compared.
@@ -192,7 +192,7 @@ def compared(a: EvaluationResult, b: EvaluationResult) -> Comparison:
     scored_b = {item.item_id: item for item in b.items if item.score is not None}
     both = [(scored_a[name], scored_b[name]) for name in scored_a if name in scored_b]
     parts = list(dict.fromkeys(first.part for first, _ in both))
-    return Comparison(
+    return EvaluationComparison(
         a,
         b,
         _difference(both),
@@ -240,5 +240,5 @@ def named_result(results: Sequence[EvaluationResult], name: str, run: object) ->
     raise InputError(f"{run} has {len(found)} evaluations of {name!r}; name one by its id: {several}")
 
 
-def _difference(pairs: Sequence[tuple[ItemRecord, ItemRecord]]) -> Difference:
+def _difference(pairs: Sequence[tuple[ItemRecord, ItemRecord]]) -> PairedDifference:
     return difference_of((a.cluster, a.score or 0.0, b.score or 0.0) for a, b in pairs)

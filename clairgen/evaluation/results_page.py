@@ -14,7 +14,7 @@ from clairgen.evaluation.judged_pairs import PAIR_KINDS
 from clairgen.evaluation.judged_sentences import pair_sentences
 from clairgen.evaluation.mixeval import MIXEVAL_HARD
 from clairgen.evaluation.mixeval_table import mixeval_sentences
-from clairgen.evaluation.results import MEASURES, Comparison, EvaluationResult, compared, grouped
+from clairgen.evaluation.results import MEASURES, EvaluationComparison, EvaluationResult, compared, grouped
 from clairgen.evaluation.shares import Share
 from clairgen.evaluation.shown_items import ShownItem, shown
 from clairgen.keys import digest
@@ -36,11 +36,11 @@ class SideBySide:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PageGroup:
     """Evaluations whose scores may stand in one column, each after the first compared with it, and a sample of their items."""
 
     results: Sequence[EvaluationResult]
-    comparisons: Sequence[Comparison]
+    comparisons: Sequence[EvaluationComparison]
     items: Sequence[SideBySide]
     differing: int
 
@@ -82,7 +82,7 @@ async def write_results_page(path: Path, run: Path, results: Sequence[Evaluation
     write_html(path, results_page(str(run), groups))
 
 
-def results_page(run: str, groups: Sequence[Group]) -> str:
+def results_page(run: str, groups: Sequence[PageGroup]) -> str:
     """The whole page."""
     return rendered(
         "results.html",
@@ -125,7 +125,7 @@ def _scale_svg() -> Markup:
     return Markup(f'<svg viewBox="0 0 {_WIDTH} 16" aria-hidden="true">{titles}</svg>')  # noqa: S704 - numbers only
 
 
-async def _group(store: Store, results: Sequence[EvaluationResult]) -> Group:
+async def _group(store: Store, results: Sequence[EvaluationResult]) -> PageGroup:
     by_id = [{item.item_id: item for item in result.items} for result in results]
     names = dict.fromkeys(name for of_one in by_id for name in of_one)
     differing = [name for name in names if len({_outcome(of_one.get(name)) for of_one in by_id}) > 1]
@@ -136,7 +136,7 @@ async def _group(store: Store, results: Sequence[EvaluationResult]) -> Group:
         answers = [await shown(store, item) if (item := of_one.get(name)) is not None else None for of_one in by_id]
         first = next(one for one in answers if one is not None)
         items.append(SideBySide(first, answers, name in among))
-    return Group(results, [compared(results[0], other) for other in results[1:]], items, len(differing))
+    return PageGroup(results, [compared(results[0], other) for other in results[1:]], items, len(differing))
 
 
 def _sample(names: Sequence[str]) -> list[str]:

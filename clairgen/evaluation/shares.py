@@ -44,7 +44,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PairedDifference:
     """The mean of `n` paired differences of scores, b minus a, in `clusters` clusters, with its 95% interval.
 
     `right_to_wrong` and `wrong_to_right` count the items whose score fell and rose. All but the counts are None without an item.
@@ -95,13 +95,13 @@ def share_of(scores: Iterable[tuple[str, float]]) -> Share:
     return Share(n, len(totals), mean, se, max(0.0, low), min(1.0, high))
 
 
-def difference_of(pairs: Iterable[tuple[str, float, float]]) -> Difference:
+def difference_of(pairs: Iterable[tuple[str, float, float]]) -> PairedDifference:
     """The paired difference over items: the name of the cluster, the score under a, the score under b."""
     listed = list(pairs)
     totals = _totals((cluster, after - before) for cluster, before, after in listed)
     n = len(listed)
     if not n:
-        return Difference(0, 0, None, None, None, 0, 0)
+        return PairedDifference(0, 0, None, None, None, 0, 0)
     mean = sum(total for _, total in totals) / n
     size = n / len(totals)
     padded = [*totals, (size, size), (size, -size)]
@@ -109,7 +109,7 @@ def difference_of(pairs: Iterable[tuple[str, float, float]]) -> Difference:
     half = Z_95 * math.sqrt(_variance(padded, middle) or 0.0)
     fell = sum(after < before for _, before, after in listed)
     rose = sum(after > before for _, before, after in listed)
-    return Difference(n, len(totals), mean, max(-1.0, middle - half), min(1.0, middle + half), fell, rose)
+    return PairedDifference(n, len(totals), mean, max(-1.0, middle - half), min(1.0, middle + half), fell, rose)
 
 
 def _totals(scores: Iterable[tuple[str, float]]) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clairgen.evaluation.results import Comparison, compared, named_result, stored_results
+from clairgen.evaluation.results import EvaluationComparison, compared, named_result, stored_results
 from clairgen.store import ItemRecord, RunDirectory, Store, reading
 from clairgen.thinking import separate
 
@@ -25,7 +25,7 @@ class ShownItem:
 
 async def load_comparison(
     run: Path | str, a: str, b: str, examples: int
-) -> tuple[Comparison, list[tuple[ShownItem, ShownItem]]]:
+) -> tuple[EvaluationComparison, list[tuple[ShownItem, ShownItem]]]:
     """Two evaluations of a directory compared, and examples of what changed: as many that got worse, then that got better."""
     async with reading(RunDirectory(Path(run)), snapshot=True) as store:
         results = await stored_results(store)
@@ -33,7 +33,7 @@ async def load_comparison(
         return found, [(await shown(store, one), await shown(store, other)) for one, other in spread(found, examples)]
 
 
-def spread(found: Comparison, most: int) -> list[tuple[ItemRecord, ItemRecord]]:
+def spread(found: EvaluationComparison, most: int) -> list[tuple[ItemRecord, ItemRecord]]:
     """Of the changed items at most `most` that fell and as many that rose, from the whole range of the items."""
     fell = [pair for pair in found.changed if (pair[1].score or 0.0) < (pair[0].score or 0.0)]
     rose = [pair for pair in found.changed if (pair[1].score or 0.0) > (pair[0].score or 0.0)]

@@ -10,7 +10,7 @@ from clairgen.experiment.crossed_interval import CrossedMean, crossed_mean
 from clairgen.experiment.findings import Findings
 
 
-class Verdict(StrEnum):
+class Ruling(StrEnum):
     """What an experiment says of a claim."""
 
     AGREES = "agrees"
@@ -20,7 +20,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ClaimComparison:
     """One combination better than another, or than the untrained student (None)."""
 
     better: Combination
@@ -33,8 +33,8 @@ class Claim:
 
     title: str
     paper: str
-    comparisons: Sequence[Comparison]
-    perhaps: Mapping[Verdict, str]
+    comparisons: Sequence[ClaimComparison]
+    perhaps: Mapping[Ruling, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class JudgedClaim:
     """A claim with its verdict and the differences in points that it rests on; None for a comparison that was not run."""
 
     claim: Claim
-    verdict: Verdict
+    verdict: Ruling
     differences: Sequence[tuple[str, CrossedMean | None]]
 
     @property
@@ -61,17 +61,17 @@ CLAIMS: Final[Sequence[Claim]] = (
         "APO-zero, max on MixEval-Hard 2024-06-01: CLAIR +7.65, on-policy judge +4.65, off-policy judge +0.80, Stronger "
         "Preferred -1.70",
         (
-            Comparison(_of("apo-zero", "clair"), None),
+            ClaimComparison(_of("apo-zero", "clair"), None),
             *(
-                Comparison(_of("apo-zero", "clair"), _of("apo-zero", other))
+                ClaimComparison(_of("apo-zero", "clair"), _of("apo-zero", other))
                 for other in ("judge-on-policy", "judge-off-policy", "stronger-preferred")
             ),
         ),
         {
-            Verdict.AGREES: "the revisions differ from the student's answers where these are wrong and hardly elsewhere.",
-            Verdict.DISAGREES: "another data set may hold as much contrast here: the student answers in few, short ways, so that "
+            Ruling.AGREES: "the revisions differ from the student's answers where these are wrong and hardly elsewhere.",
+            Ruling.DISAGREES: "another data set may hold as much contrast here: the student answers in few, short ways, so that "
             "two of its own answers to a question often differ in the mistake alone.",
-            Verdict.CANNOT_TELL: "two answers of the student to a question often differ in the mistake alone, so that a judge's "
+            Ruling.CANNOT_TELL: "two answers of the student to a question often differ in the mistake alone, so that a judge's "
             "pairs are nearly as contrastive as revisions.",
         },
     ),
@@ -80,39 +80,39 @@ CLAIMS: Final[Sequence[Claim]] = (
         "the same model revised and answered afresh; APO-zero +7.65 against -1.70, DPO +0.55 against -5.00, KTO-pair +2.15 "
         "against -1.20",
         tuple(
-            Comparison(_of(objective, "clair"), _of(objective, "stronger-preferred"))
+            ClaimComparison(_of(objective, "clair"), _of(objective, "stronger-preferred"))
             for objective in ("apo-zero", "dpo", "kto-pair")
         ),
         {
-            Verdict.AGREES: "a fresh answer of the teacher differs from the student's in its wording above all, and that is what "
+            Ruling.AGREES: "a fresh answer of the teacher differs from the student's in its wording above all, and that is what "
             "an objective then learns.",
-            Verdict.DISAGREES: "the teacher's words may be easy enough for the student to learn with as few pairs.",
-            Verdict.CANNOT_TELL: "some objectives show the difference and others do not; see the differences.",
+            Ruling.DISAGREES: "the teacher's words may be easy enough for the student to learn with as few pairs.",
+            Ruling.CANNOT_TELL: "some objectives show the difference and others do not; see the differences.",
         },
     ),
     Claim(
         "The variant has to fit the pairs: APO-zero where winners beat the model, APO-down where they do not",
         "CLAIR: APO-zero +7.65, APO-down -1.05; off-policy judge: APO-zero +0.80, APO-down +2.70",
         (
-            Comparison(_of("apo-zero", "clair"), _of("apo-down", "clair")),
-            Comparison(_of("apo-down", "worse-winners"), _of("apo-zero", "worse-winners")),
+            ClaimComparison(_of("apo-zero", "clair"), _of("apo-down", "clair")),
+            ClaimComparison(_of("apo-down", "worse-winners"), _of("apo-zero", "worse-winners")),
         ),
         {
-            Verdict.AGREES: "each variant moves the likelihood of the winners the way that their quality asks for.",
-            Verdict.DISAGREES: "what decides may be the difference of the two answers, which both variants widen, more than the "
+            Ruling.AGREES: "each variant moves the likelihood of the winners the way that their quality asks for.",
+            Ruling.DISAGREES: "what decides may be the difference of the two answers, which both variants widen, more than the "
             "direction of each.",
-            Verdict.CANNOT_TELL: "one half of the claim may show and the other not; see the differences.",
+            Ruling.CANNOT_TELL: "one half of the claim may show and the other not; see the differences.",
         },
     ),
     Claim(
         "Anchored training (APO-zero) makes more of CLAIR's pairs than DPO, KTO-pair and SFT",
         "CLAIR: APO-zero +7.65, DPO +0.55, KTO-pair +2.15, SFT +0.95",
-        tuple(Comparison(_of("apo-zero", "clair"), _of(other, "clair")) for other in ("dpo", "kto-pair", "sft")),
+        tuple(ClaimComparison(_of("apo-zero", "clair"), _of(other, "clair")) for other in ("dpo", "kto-pair", "sft")),
         {
-            Verdict.AGREES: "winners that are surely better are worth raising, which DPO does not promise.",
-            Verdict.DISAGREES: "where nearly every winner is right and in the student's own words, imitation is hard to beat, "
+            Ruling.AGREES: "winners that are surely better are worth raising, which DPO does not promise.",
+            Ruling.DISAGREES: "where nearly every winner is right and in the student's own words, imitation is hard to beat, "
             "and a short training does not reach the point at which DPO lowers both likelihoods.",
-            Verdict.CANNOT_TELL: "where nearly every winner is right and in the student's own words, all objectives learn much "
+            Ruling.CANNOT_TELL: "where nearly every winner is right and in the student's own words, all objectives learn much "
             "the same from them.",
         },
     ),
@@ -123,12 +123,12 @@ BEYOND: Final[Sequence[Claim]] = (
     Claim(
         "Where a reviser leaves faults, contrast is worth more than imitation: APO-zero beats SFT on CLAIR of one part",
         "not in the paper, whose reviser leaves faults as well but of unknown number",
-        (Comparison(_of("apo-zero", "clair-one-part"), _of("sft", "clair-one-part")),),
+        (ClaimComparison(_of("apo-zero", "clair-one-part"), _of("sft", "clair-one-part")),),
         {
-            Verdict.AGREES: "what both answers share, right or wrong, weighs little in a contrast, and SFT imitates all of it.",
-            Verdict.DISAGREES: "SFT may learn enough from the corrected part, and lose little by the other, which is as the "
+            Ruling.AGREES: "what both answers share, right or wrong, weighs little in a contrast, and SFT imitates all of it.",
+            Ruling.DISAGREES: "SFT may learn enough from the corrected part, and lose little by the other, which is as the "
             "student would have it anyway.",
-            Verdict.CANNOT_TELL: "what SFT imitates of the other part is as the student would have it anyway.",
+            Ruling.CANNOT_TELL: "what SFT imitates of the other part is as the student would have it anyway.",
         },
     ),
 )
@@ -140,17 +140,17 @@ def judged(claim: Claim, findings: Findings) -> JudgedClaim:
     differences = [(_named(one), _difference(one, findings)) for one in claim.comparisons]
     found = [difference for _, difference in differences if difference is not None]
     if any(one.is_below for one in found):
-        verdict = Verdict.DISAGREES
+        verdict = Ruling.DISAGREES
     elif len(found) < len(differences):
-        verdict = Verdict.NOT_RUN
+        verdict = Ruling.NOT_RUN
     elif all(one.is_above for one in found):
-        verdict = Verdict.AGREES
+        verdict = Ruling.AGREES
     else:
-        verdict = Verdict.CANNOT_TELL
+        verdict = Ruling.CANNOT_TELL
     return JudgedClaim(claim, verdict, differences)
 
 
-def _difference(comparison: Comparison, findings: Findings) -> CrossedMean | None:
+def _difference(comparison: ClaimComparison, findings: Findings) -> CrossedMean | None:
     """The difference of the last checkpoints, question by question and seed by seed."""
     better = findings.results.get(comparison.better)
     if better is None:
@@ -165,7 +165,7 @@ def _difference(comparison: Comparison, findings: Findings) -> CrossedMean | Non
     return crossed_mean((better.last[rows[0]] - other.last[rows[1]]).tolist())
 
 
-def _named(comparison: Comparison) -> str:
+def _named(comparison: ClaimComparison) -> str:
     """A comparison in words, the side that both share once."""
     one, other = comparison.better, comparison.than
     if other is None:

@@ -21,7 +21,7 @@ FILE: Final = "lineage.json"
 VERSION: Final = 1
 
 
-class Verdict(StrEnum):
+class RoundVerdict(StrEnum):
     """What the 95% interval of a round's gain says: above zero, with zero in it, or below zero."""
 
     BETTER = "better"
@@ -56,13 +56,13 @@ class Gain:
     high: float | None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> RoundVerdict:
         """What the interval says; without one no gain is shown."""
         if self.low is None or self.high is None:
-            return Verdict.NO_GAIN
+            return RoundVerdict.NO_GAIN
         if self.low > 0:
-            return Verdict.BETTER
-        return Verdict.WORSE if self.high < 0 else Verdict.NO_GAIN
+            return RoundVerdict.BETTER
+        return RoundVerdict.WORSE if self.high < 0 else RoundVerdict.NO_GAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Round:
     data_set: DataSet | None = None
     model: Model | None = None
     gain: Gain | None = None
-    verdict: Verdict | None = None
+    verdict: RoundVerdict | None = None
     ended_at: str | None = None
 
 
@@ -142,7 +142,7 @@ class Lineage:
         """The number of the last round that no verdict speaks against: its model is the one to use. 0 is the first model."""
         number = 0
         for each in self.rounds:
-            if each.verdict not in (Verdict.BETTER, Verdict.NOT_EVALUATED):
+            if each.verdict not in (RoundVerdict.BETTER, RoundVerdict.NOT_EVALUATED):
                 break
             number = each.number
         return number

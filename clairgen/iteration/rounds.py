@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Protocol
 
 from clairgen.config.role import Role
-from clairgen.iteration.lineage import DataSet, Gain, Lineage, Model, PairCounts, Round, Score, Verdict, save_lineage
+from clairgen.iteration.lineage import (
+    DataSet,
+    Gain,
+    Lineage,
+    Model,
+    PairCounts,
+    Round,
+    RoundVerdict,
+    Score,
+    save_lineage,
+)
 
 
 class Reference(StrEnum):
@@ -48,7 +58,7 @@ class Steps(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RoundsPlan:
     """How many rounds to make, in which folder, and when to stop.
 
     `evaluates` is whether anything is held out to evaluate on; `stops` whether a gain that is not shown ends the rounds.
@@ -70,11 +80,15 @@ class Plan:
 
     def has_stopped(self, lineage: Lineage) -> bool:
         """Whether the last round's gain, which is not shown, ends the rounds."""
-        return self.stops and bool(lineage.rounds) and lineage.rounds[-1].verdict in (Verdict.NO_GAIN, Verdict.WORSE)
+        return (
+            self.stops
+            and bool(lineage.rounds)
+            and lineage.rounds[-1].verdict in (RoundVerdict.NO_GAIN, RoundVerdict.WORSE)
+        )
 
 
 def run_rounds(
-    lineage: Lineage, plan: Plan, steps: Steps, *, now: Callable[[], str], say: Callable[[str], None]
+    lineage: Lineage, plan: RoundsPlan, steps: Steps, *, now: Callable[[], str], say: Callable[[str], None]
 ) -> Lineage:
     """Make what is missing of the rounds, and return the lineage as it is then; it is saved after each step.
 
@@ -162,7 +176,7 @@ def _train(
     say(f"Round {one.number}: training the {_named(one.parent)}")
     one = replace(one, model=steps.train(one, record.lineage.models[one.parent]))
     if not evaluates:
-        one = replace(one, verdict=Verdict.NOT_EVALUATED, ended_at=now())
+        one = replace(one, verdict=RoundVerdict.NOT_EVALUATED, ended_at=now())
     record.save(record.lineage.with_round(one))
 
 

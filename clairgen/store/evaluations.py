@@ -51,7 +51,7 @@ class ItemRecord:
     requests: Sequence[tuple[str, str]] = ()
 
 
-class Evaluations:
+class StoredEvaluations:
     """The evaluations of one run directory."""
 
     def __init__(self, reader: Reader, write: Write) -> None:

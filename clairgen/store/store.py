@@ -10,7 +10,7 @@ from clairgen.store.advice import Advice
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
-from clairgen.store.evaluations import Evaluations
+from clairgen.store.evaluations import StoredEvaluations
 from clairgen.store.imported_pairs import ImportedPairs
 from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
@@ -35,7 +35,7 @@ class Store:
     judgements: Judgements
     spending: Spending
     advice: Advice
-    evaluations: Evaluations
+    evaluations: StoredEvaluations
     imported: ImportedPairs
 
 
@@ -89,6 +89,6 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         Judgements(reader),
         Spending(reader, write),
         Advice(reader, write),
-        Evaluations(reader, write),
+        StoredEvaluations(reader, write),
         ImportedPairs(reader, write),
     )

@@ -10,20 +10,20 @@ from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.evaluation.evaluate import EvaluationSummary, evaluate
 from clairgen.evaluation.mixeval import mixeval_evaluation, mixeval_templates
-from clairgen.evaluation.mixeval_questions import Question, Split
+from clairgen.evaluation.mixeval_questions import MixEvalQuestion, Split
 from clairgen.evaluation.mixeval_table import mixeval_table
 from clairgen.evaluation.planned_evaluation import EvaluateOptions
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
-SPIDER = Question(
+SPIDER = MixEvalQuestion(
     "free-form/0", Split.FREE_FORM, "DROP", "A spider has 8 legs.", "How many legs?", targets=("8", "eight")
 )
-RIVER = Question("free-form/1", Split.FREE_FORM, "TriviaQA", None, "Which river?", targets=("Nile",))
-SUM = Question("free-form/2", Split.FREE_FORM, "GSM8k", None, "What is 2 + 2?", targets=("4",))
-COLOR = Question(
+RIVER = MixEvalQuestion("free-form/1", Split.FREE_FORM, "TriviaQA", None, "Which river?", targets=("Nile",))
+SUM = MixEvalQuestion("free-form/2", Split.FREE_FORM, "GSM8k", None, "What is 2 + 2?", targets=("4",))
+COLOR = MixEvalQuestion(
     "multiple-choice/0", Split.MULTIPLE_CHOICE, "MMLU", None, "Which color?", options=("red", "blue"), right=1
 )
-AGAIN = Question(
+AGAIN = MixEvalQuestion(
     "multiple-choice/1", Split.MULTIPLE_CHOICE, "MMLU", None, "Which color?", options=("red", "blue"), right=1
 )
 QUESTIONS = [SPIDER, RIVER, SUM, COLOR, AGAIN]
@@ -52,7 +52,7 @@ VERDICTS = {
 async def evaluated(
     url: str,
     run: Path,
-    questions: list[Question] | None = None,
+    questions: list[MixEvalQuestion] | None = None,
     judge: dict[str, Any] | None = None,
     **options: Any,  # noqa: ANN401 - any option
 ) -> EvaluationSummary:
@@ -119,7 +119,7 @@ async def test_an_unreadable_reply_is_asked_for_again_unless_it_would_be_the_sam
     ],
 )
 async def test_doubtful_replies_are_scored_as_upstream_scores_them_and_counted(
-    tmp_path: Path, question: Question, reply: str, score: float, reason: str | None, several: bool
+    tmp_path: Path, question: MixEvalQuestion, reply: str, score: float, reason: str | None, several: bool
 ) -> None:
     async with ScriptedEndpoint(replies({question.prompt: reply})) as endpoint:
         result = (await evaluated(endpoint.url, tmp_path, [question])).result

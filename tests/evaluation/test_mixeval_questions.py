@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import InputError
-from clairgen.evaluation.mixeval_questions import Question, Split, read_questions
+from clairgen.evaluation.mixeval_questions import MixEvalQuestion, Split, read_questions
 
 FREE_FORM = {
     "problem_type": "free-form",
@@ -36,7 +36,7 @@ def test_both_files_of_a_version_are_read(tmp_path: Path) -> None:
     multiple_choice = written(tmp_path, "multiple-choice.json", {"0": MULTIPLE_CHOICE})
 
     assert read_questions([free_form, multiple_choice]) == [
-        Question(
+        MixEvalQuestion(
             "free-form/0",
             Split.FREE_FORM,
             "GSM8k",
@@ -44,7 +44,7 @@ def test_both_files_of_a_version_are_read(tmp_path: Path) -> None:
             "How many legs do two spiders have?",
             targets=("16", "sixteen"),
         ),
-        Question(
+        MixEvalQuestion(
             "multiple-choice/0",
             Split.MULTIPLE_CHOICE,
             "BoolQ",

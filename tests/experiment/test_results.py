@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clairgen.experiment.cells import Cell, Combination, tuning_cells
-from clairgen.experiment.claims import BEYOND, CLAIMS, Verdict, judged
+from clairgen.experiment.claims import BEYOND, CLAIMS, Ruling, judged
 from clairgen.experiment.crossed_interval import crossed_mean
 from clairgen.experiment.experiment_folder import ExperimentFolder, write_record
 from clairgen.experiment.learning_rates import chosen_rates, remove_beaten
@@ -59,17 +59,17 @@ def test_claims_agree_disagree_or_cannot_be_told_by_their_intervals() -> None:
         ("worse-winners", "apo-zero"): [0.2],
         ("clair-one-part", "apo-zero"): [0.8],
     }
-    assert [judged(claim, findings(as_the_paper)).verdict for claim in (*CLAIMS, *BEYOND)] == [Verdict.AGREES] * 5
+    assert [judged(claim, findings(as_the_paper)).verdict for claim in (*CLAIMS, *BEYOND)] == [Ruling.AGREES] * 5
     other = findings(as_the_paper | {("clair", "sft"): [1.0], ("clair", "kto-pair"): [0.5]})
     verdicts = [judged(claim, other).verdict for claim in CLAIMS]
-    assert verdicts == [Verdict.AGREES, Verdict.CANNOT_TELL, Verdict.AGREES, Verdict.DISAGREES]
+    assert verdicts == [Ruling.AGREES, Ruling.CANNOT_TELL, Ruling.AGREES, Ruling.DISAGREES]
     assert "imitation is hard to beat" in judged(CLAIMS[3], other).perhaps
 
 
 def test_a_claim_about_what_was_not_run_is_not_decided() -> None:
     some = findings({("clair", "apo-zero"): [0.9], ("clair", "sft"): [0.5]})
     found = judged(CLAIMS[3], some)
-    assert found.verdict is Verdict.NOT_RUN
+    assert found.verdict is Ruling.NOT_RUN
     assert [difference is None for _, difference in found.differences] == [True, True, False]
 
 

@@ -11,7 +11,7 @@ from clairgen.evaluation.evaluate import evaluate
 from clairgen.evaluation.recorded_outputs import read_prompts
 from clairgen.evaluation.results import EvaluationResult
 from clairgen.iteration.held_out import HeldOut, HeldOutPrompts, HeldOutQuestions, held_out_facts
-from clairgen.iteration.lineage import Verdict
+from clairgen.iteration.lineage import RoundVerdict
 from tests.runs import config, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -50,7 +50,7 @@ async def test_questions_give_the_paired_difference_of_right_answers(tmp_path: P
     assert held_out.score(first, None).mean == 0
     assert (score.n, score.unscored) == (COUNT - 1, 1)
     assert score.mean == pytest.approx(14 / 29)
-    assert (gain.n, gain.verdict) == (COUNT - 1, Verdict.BETTER)
+    assert (gain.n, gain.verdict) == (COUNT - 1, RoundVerdict.BETTER)
     assert gain.mean == pytest.approx(14 / 29)
 
 
@@ -69,12 +69,12 @@ async def test_prompts_are_judged_against_the_answers_of_the_model_before(tmp_pa
     assert held_out.score(first, None).mean is None
     score, gain = held_out.score(second, first), held_out.gain(second, first)
     assert (score.n, score.mean, score.unscored) == (COUNT - 1, 1.0, 1)
-    assert (gain.n, gain.mean, gain.verdict) == (COUNT - 1, 0.5, Verdict.BETTER)
+    assert (gain.n, gain.mean, gain.verdict) == (COUNT - 1, 0.5, RoundVerdict.BETTER)
     assert gain.low is not None
     assert 0 < gain.low < 0.5
     # the prompt that the second model could not answer is not compared again, and equal answers are ties without a judge
     assert len(third.items) == COUNT - 1
-    assert (held_out.gain(third, second).mean, held_out.gain(third, second).verdict) == (0.0, Verdict.NO_GAIN)
+    assert (held_out.gain(third, second).mean, held_out.gain(third, second).verdict) == (0.0, RoundVerdict.NO_GAIN)
 
 
 def test_the_facts_name_prompts_rules_and_the_judge_but_no_model_that_is_evaluated(tmp_path: Path) -> None:

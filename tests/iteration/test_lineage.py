@@ -13,8 +13,8 @@ from clairgen.iteration.lineage import (
     Model,
     PairCounts,
     Round,
+    RoundVerdict,
     Score,
-    Verdict,
     lineage_object,
     read_lineage,
     require_free,
@@ -31,7 +31,7 @@ ROUND = Round(
     None,
     Model("model-1", "sha256:1", "training-1", Score("evaluation", 300, 0.5, 0.45, 0.55, 1)),
     Gain(300, 0.1, 0.05, 0.15),
-    Verdict.BETTER,
+    RoundVerdict.BETTER,
 )
 LINEAGE = Lineage({"recipe": "clair", "training.epochs": 2.0}, Model("first"), (ROUND,))
 
@@ -47,8 +47,8 @@ def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_the_model_to_use_is_the_last_one_before_a_round_without_gain() -> None:
-    models = [replace(ROUND, number=number, verdict=verdict) for number, verdict in enumerate(Verdict, start=1)]
-    assert [each.verdict for each in models][:2] == [Verdict.BETTER, Verdict.NO_GAIN]
+    models = [replace(ROUND, number=number, verdict=verdict) for number, verdict in enumerate(RoundVerdict, start=1)]
+    assert [each.verdict for each in models][:2] == [RoundVerdict.BETTER, RoundVerdict.NO_GAIN]
     assert replace(LINEAGE, rounds=tuple(models)).best == 1
     in_progress = replace(ROUND, number=2, verdict=None)
     assert replace(LINEAGE, rounds=(ROUND, in_progress)).best == 1

@@ -14,11 +14,11 @@ from clairgen.iteration.lineage import (
     Model,
     PairCounts,
     Round,
+    RoundVerdict,
     Score,
-    Verdict,
     read_lineage,
 )
-from clairgen.iteration.rounds import Plan, Reference, run_rounds
+from clairgen.iteration.rounds import Reference, RoundsPlan, run_rounds
 
 UP, FLAT, DOWN = Gain(10, 0.2, 0.1, 0.3), Gain(10, 0.0, -0.1, 0.1), Gain(10, -0.2, -0.3, -0.1)
 BEGUN = Lineage({"recipe": "clair"}, Model("first"))
@@ -92,7 +92,7 @@ def made(folder: Path, steps: CountingSteps, **plan: object) -> Lineage:
     options: dict[str, object] = {"rounds": 2} | plan
     return run_rounds(
         read_lineage(folder) or BEGUN,
-        Plan(folder, **options),  # type: ignore[arg-type]
+        RoundsPlan(folder, **options),  # type: ignore[arg-type]
         steps,
         now=lambda: "2026-11-26T00:00:00Z",
         say=lambda _sentence: None,
@@ -109,7 +109,7 @@ def test_each_round_asks_and_trains_the_model_of_the_one_before_and_serves_each_
         *("export 2", "train model-1 on data-2 against model-1"),
         *("serve 2", "evaluate model-2", "end 2"),
     ]
-    assert [each.verdict for each in lineage.rounds] == [Verdict.BETTER, Verdict.BETTER]
+    assert [each.verdict for each in lineage.rounds] == [RoundVerdict.BETTER, RoundVerdict.BETTER]
     assert lineage.best == 2
     assert read_lineage(tmp_path) == lineage
 
@@ -120,13 +120,13 @@ def test_the_reference_stays_the_first_model_by_choice(tmp_path: Path) -> None:
     assert "train model-1 on data-2 against first" in steps.calls
 
 
-@pytest.mark.parametrize(("gain", "verdict"), [(FLAT, Verdict.NO_GAIN), (DOWN, Verdict.WORSE)])
+@pytest.mark.parametrize(("gain", "verdict"), [(FLAT, RoundVerdict.NO_GAIN), (DOWN, RoundVerdict.WORSE)])
 def test_a_gain_that_is_not_shown_ends_the_rounds_unless_all_are_wanted(
-    tmp_path: Path, gain: Gain, verdict: Verdict
+    tmp_path: Path, gain: Gain, verdict: RoundVerdict
 ) -> None:
     steps = CountingSteps({2: gain})
     lineage = made(tmp_path, steps, rounds=4)
-    assert [each.verdict for each in lineage.rounds] == [Verdict.BETTER, verdict]
+    assert [each.verdict for each in lineage.rounds] == [RoundVerdict.BETTER, verdict]
     assert lineage.best == 1
     again = CountingSteps()
     assert made(tmp_path, again, rounds=4) == lineage
@@ -137,9 +137,9 @@ def test_a_gain_that_is_not_shown_ends_the_rounds_unless_all_are_wanted(
 
 
 def test_an_interval_that_touches_zero_shows_no_gain() -> None:
-    assert Gain(10, 0.1, 0.0, 0.2).verdict is Verdict.NO_GAIN
-    assert Gain(10, -0.1, -0.2, 0.0).verdict is Verdict.NO_GAIN
-    assert Gain(0, None, None, None).verdict is Verdict.NO_GAIN
+    assert Gain(10, 0.1, 0.0, 0.2).verdict is RoundVerdict.NO_GAIN
+    assert Gain(10, -0.1, -0.2, 0.0).verdict is RoundVerdict.NO_GAIN
+    assert Gain(0, None, None, None).verdict is RoundVerdict.NO_GAIN
 
 
 def test_without_anything_held_out_all_rounds_are_made_and_the_last_model_is_the_one_to_use(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from clairgen import data as clairgen_data
 from clairgen.data.classroom.questions import draw
-from clairgen.iteration.lineage import Lineage, Verdict, read_lineage
+from clairgen.iteration.lineage import Lineage, RoundVerdict, read_lineage
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -77,7 +77,9 @@ def check_whole(folder: Path, endpoint: ScriptedEndpoint) -> Lineage:
     lineage = read_lineage(folder / "rounds")
     assert lineage is not None
     assert len(lineage.models) == 3
-    assert all(each.verdict in (Verdict.BETTER, Verdict.NO_GAIN, Verdict.WORSE) for each in lineage.rounds)
+    assert all(
+        each.verdict in (RoundVerdict.BETTER, RoundVerdict.NO_GAIN, RoundVerdict.WORSE) for each in lineage.rounds
+    )
     for each in lineage.rounds:
         assert each.pairs is not None
         assert (each.pairs.made, each.pairs.kept, each.pairs.failed) == (TASKS, TASKS, 0)
