@@ -109,3 +109,6 @@ def test_held_out_questions_that_are_tasks_too_are_refused(tmp_path: Path) -> No
     mixed = HeldOutQuestions("test", [CheckableQuestion(prompt, "x") for prompt in ("Two?", "Four?", "One?")])
     with pytest.raises(InputError, match=r"2 of 3 held-out prompts are among the tasks .* the first is 'One\?'"):
         require_apart(config(URL, tasks), mixed)
+    respelled = HeldOutQuestions("test", [CheckableQuestion(" three\uff1f\n", "3")])
+    with pytest.raises(InputError, match="1 of 1 held-out prompt is among the tasks"):
+        require_apart(config(URL, tasks), respelled)
