@@ -15,7 +15,8 @@ URL = "http://127.0.0.1:9/v1"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a configuration, questions and prompts."""
+    """A folder with a configuration, questions and prompts, which stands for a model's as well."""
+    (tmp_path / "config.json").touch()
     tasks = write_tasks(tmp_path / "tasks.jsonl", ["One?", "Two?"])
     (tmp_path / "config.yaml").write_text(config_text(URL, tasks))
     write_tasks(tmp_path / "questions.jsonl", [{"prompt": "Three?", "answer": "3", "rule": "exact"}])
