@@ -1,9 +1,11 @@
 """Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from clairgen.patterns import lazy_pattern
@@ -53,6 +55,14 @@ CONFIRMED_COLUMNS: Mapping[str, str] = {
     "confirmed": "true where the reviser changed nothing, so that chosen and rejected are the same answer",
 }
 """Only for exports with `--keep-identical`."""
+_KINDS: Mapping[str, str] = {
+    "boolean": "bool",
+    "integer": "int64",
+    "number": "float64",
+    "text": "string",
+    "json": "string",
+}
+_CLASH = "source_"
 _SURROGATE = lazy_pattern("[\ud800-\udfff]")
 
 
@@ -65,12 +75,17 @@ class ExportFormat(StrEnum):
 
 
 def rows_of(
-    stored: StoredPair, export_format: ExportFormat, *, advised: bool = False, confirmed: bool | None = None
+    stored: StoredPair,
+    export_format: ExportFormat,
+    *,
+    advised: bool = False,
+    confirmed: bool | None = None,
+    source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Row]:
     """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
 
     `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
-    called it undesirable.
+    called it undesirable. `source_columns` are the further columns of imported pairs, with what they hold.
     """
     pair = stored.outcome
     if not isinstance(pair, Pair):
@@ -82,6 +97,8 @@ def rows_of(
         provenance["objective"] = None if stored.objective is None else stored.objective.value
     if confirmed is not None:
         provenance["confirmed"] = confirmed
+    for name, kind in source_columns.items():
+        provenance[exported_name(name)] = _exported(stored.source_columns.get(name), kind)
     match export_format:
         case ExportFormat.PREFERENCE:
             contents: list[Row] = [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}]
@@ -105,7 +122,20 @@ def columns(export_format: ExportFormat, *, advised: bool = False, confirmed: bo
     }
 
 
-def features(export_format: ExportFormat, *, advised: bool = False, confirmed: bool = False) -> "Features":
+def exported_name(column: str) -> str:
+    """What a further column of imported pairs is called in an export: `source_` is put before a name that exports have."""
+    own = {name for columns in CONTENT_COLUMNS.values() for name in columns}
+    own |= {*PROVENANCE_COLUMNS, *ADVICE_COLUMNS, *CONFIRMED_COLUMNS}
+    return f"{_CLASH}{column}" if column in own else column
+
+
+def features(
+    export_format: ExportFormat,
+    *,
+    advised: bool = False,
+    confirmed: bool = False,
+    source_columns: Mapping[str, str] = MappingProxyType({}),
+) -> "Features":
     """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
     from datasets import Features, List, Value
 
@@ -116,7 +146,8 @@ def features(export_format: ExportFormat, *, advised: bool = False, confirmed: b
     types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
     named = columns(export_format, advised=advised, confirmed=confirmed)
-    return Features({column: types.get(column, text) for column in named})
+    own = {column: types.get(column, text) for column in named}
+    return Features(own | {exported_name(name): Value(_KINDS[kind]) for name, kind in source_columns.items()})
 
 
 def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
@@ -130,6 +161,15 @@ def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any val
         entries = {key: without_surrogates(item) for key, item in value.items()}
         return {key: item for key, (item, _) in entries.items()}, sum(count for _, count in entries.values())
     return value, 0
+
+
+def _exported(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value
+    """A further column's value as its type takes it; JSON text in a column whose values are of several kinds."""
+    if value is None or kind == "text":
+        return value
+    if kind == "json":
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return float(value) if kind == "number" else value
 
 
 def _message(message: Message) -> Row:
@@ -176,7 +216,7 @@ class ExportSummary:
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
-    tasks' source were read if not all were, else None.
+    tasks' source were read if not all were, else None. `source_columns` are the further columns of imported pairs.
     """
 
     export_format: ExportFormat
@@ -189,6 +229,7 @@ class ExportSummary:
     pending: Mapping[str, int] = field(default_factory=dict)
     rows_read: int | None = None
     confirmed: Mapping[str, int] | None = None
+    source_columns: tuple[str, ...] = ()
 
     @property
     def row_count(self) -> int:

@@ -7,11 +7,20 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
-from clairgen.exporting.columns import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
+from clairgen.exporting.columns import (
+    ExportFormat,
+    ExportSummary,
+    Row,
+    exported_name,
+    features,
+    is_test,
+    rows_of,
+    without_surrogates,
+)
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
 from clairgen.filters.identical import is_identical
 from clairgen.filters.pipeline import reason_to_skip
@@ -103,7 +112,8 @@ class DatasetWriter:
     Everything is written to a hidden folder next to `folder`, which `finish` renames; without that call nothing remains.
     Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
     column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
-    revise, and adds the column `confirmed`; None keeps none.
+    revise, and adds the column `confirmed`; None keeps none. `source_columns` are the further columns of imported pairs, with
+    what they hold.
     """
 
     def __init__(
@@ -116,6 +126,7 @@ class DatasetWriter:
         overwrite: bool = False,
         advised: bool = False,
         confirming: Collection[str] | None = None,
+        source_columns: Mapping[str, str] = MappingProxyType({}),
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -129,7 +140,10 @@ class DatasetWriter:
         self._rows_per_shard = rows_per_shard
         self._advised = advised and export_format is ExportFormat.PREFERENCE
         self._confirming = confirming
-        self._schema = features(export_format, advised=self._advised, confirmed=confirming is not None).arrow_schema
+        self._source_columns = source_columns
+        self._schema = features(
+            export_format, advised=self._advised, confirmed=confirming is not None, source_columns=source_columns
+        ).arrow_schema
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
@@ -161,7 +175,9 @@ class DatasetWriter:
         self._confirmed[recipe] += confirmed
         split = self._split_for(stored)
         column = None if self._confirming is None else confirmed
-        for row in rows_of(stored, self._format, advised=self._advised, confirmed=column):
+        for row in rows_of(
+            stored, self._format, advised=self._advised, confirmed=column, source_columns=self._source_columns
+        ):
             try:
                 split.add(row)
             except OSError as error:
@@ -205,6 +221,7 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
+            source_columns=tuple(map(exported_name, self._source_columns)),
             confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
             replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )

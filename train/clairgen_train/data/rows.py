@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from clairgen.conversations import messages_in, unsupported_column, unsupported_message
+from clairgen.conversations import unsupported_column
 from clairgen.errors import InputError
+from clairgen.pair_cells import Messages, conversation, last_answer, parsed_cells, read_pair, unused_fields
 from clairgen_train.settings import Objective
-
-Messages = list[dict[str, str]]
 
 SHAPES = {
     "messages": "prompt, chosen and rejected as messages",
@@ -116,34 +115,17 @@ def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True)
     lost = unsupported_column(row)
     if lost:
         raise InputError(f"{where} {lost}; fix or remove that row")
-    answers = {name: row.get(name) for name in ("chosen", "rejected")}
-    for name, answer in answers.items():
-        if answer is None or answer == []:
-            raise InputError(f"{where} has no `{name}`; every row needs a prompt, a chosen and a rejected answer")
-    answers = _parsed(answers, where)
-    given = _parsed({"prompt": row.get("prompt")}, where)["prompt"]
-    if all(isinstance(answer, str) for answer in answers.values()):
-        prompt, texts, shape = _from_text(given, answers, where)
-    else:
-        chosen, rejected = (_conversation(answer, f"`{name}` in {where}") for name, answer in answers.items())
-        if isinstance(given, list) and given and len(chosen) == len(rejected) == 1:
-            prompt, shape = _conversation(given, f"`prompt` in {where}"), "messages"
-        else:
-            # The published CLAIR data set: `prompt` as text beside [user, assistant] in both answers
-            prompt, shape = _common_prompt(chosen, rejected, where), "whole conversations"
-        texts = (_answer(chosen, f"`chosen` in {where}"), _answer(rejected, f"`rejected` in {where}"))
-    if not any(message["role"] == "user" for message in prompt):
-        raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
+    pair = read_pair(row, where)
     return TrainingRow(
-        pair_id=str(row.get("pair_id") or _row_hash(prompt, *texts)),
-        prompt=prompt,
-        chosen=texts[0],
-        rejected=texts[1],
-        shape=shape,
+        pair_id=str(row.get("pair_id") or _row_hash(pair.prompt, pair.chosen, pair.rejected)),
+        prompt=pair.prompt,
+        chosen=pair.chosen,
+        rejected=pair.rejected,
+        shape=pair.shape,
         objective=_objective(row.get("objective"), where) if own_objective else None,
         weight=_weight(row.get("weight"), where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
-        unused_fields=_unused_fields(given, *answers.values()),
+        unused_fields=pair.unused_fields,
     )
 
 
@@ -157,11 +139,11 @@ def answer_row(row: Mapping[str, Any], number: int) -> TrainingRow:
         prompt, answer, given = _prompt_and_completion(row, where)
         shape = "labeled answers" if "label" in row else "answers"
     else:
-        messages = _parsed({"messages": row.get("messages")}, where)["messages"]
-        whole = _conversation(messages, f"`messages` in {where}")
+        messages = parsed_cells({"messages": row.get("messages")}, where)["messages"]
+        whole = conversation(messages, f"`messages` in {where}")
         if not whole:
             raise InputError(f"{where} has no `messages`; fix or remove that row")
-        prompt, answer, shape = whole[:-1], _answer(whole, f"`messages` in {where}"), "conversations"
+        prompt, answer, shape = whole[:-1], last_answer(whole, f"`messages` in {where}"), "conversations"
         given = [messages]
     if not any(message["role"] == "user" for message in prompt):
         raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
@@ -173,7 +155,7 @@ def answer_row(row: Mapping[str, Any], number: int) -> TrainingRow:
         shape=shape,
         weight=_weight(row.get("weight"), where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
-        unused_fields=_unused_fields(*given),
+        unused_fields=unused_fields(*given),
         label=_label(row["label"], where) if shape == "labeled answers" else None,
     )
 
@@ -182,16 +164,16 @@ def _prompt_and_completion(row: Mapping[str, Any], where: str) -> tuple[Messages
     for name in ("prompt", "completion"):
         if row.get(name) is None or row.get(name) == []:
             raise InputError(f"{where} has no `{name}`; every row needs a prompt and a completion")
-    given = _parsed({name: row[name] for name in ("prompt", "completion")}, where)
+    given = parsed_cells({name: row[name] for name in ("prompt", "completion")}, where)
     if all(isinstance(cell, str) for cell in given.values()):
         return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"]), list(given.values())
-    completion = _conversation(given["completion"], f"`completion` in {where}")
+    completion = conversation(given["completion"], f"`completion` in {where}")
     if len(completion) != 1:
         raise InputError(
             f"`completion` in {where} has {len(completion)} messages; give one assistant message, and those before it in `prompt`"
         )
-    prompt = _conversation(given["prompt"], f"`prompt` in {where}")
-    return prompt, _answer(completion, f"`completion` in {where}"), list(given.values())
+    prompt = conversation(given["prompt"], f"`prompt` in {where}")
+    return prompt, last_answer(completion, f"`completion` in {where}"), list(given.values())
 
 
 def _label(value: object, where: str) -> bool:
@@ -200,62 +182,6 @@ def _label(value: object, where: str) -> bool:
             f"`label` in {where} is {value!r}; it must be true for a desirable answer and false for another"
         )
     return bool(value)
-
-
-def _parsed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The cells, those that are messages as JSON text as lists; either all texts among them are, or none."""
-    parsed: dict[str, Any] = {}
-    for name, cell in cells.items():
-        try:
-            parsed[name] = messages_in(cell) if isinstance(cell, str) else None
-        except ValueError as error:
-            raise InputError(f"`{name}` in {where} {error}") from error
-    found = {name: messages if messages is not None else cells[name] for name, messages in parsed.items()}
-    texts = [name for name, cell in found.items() if isinstance(cell, str)]
-    if texts and len(texts) < len(found):
-        other = next(name for name in found if name not in texts)
-        raise InputError(f"`{texts[0]}` in {where} is text and `{other}` is messages; give both in one form")
-    return found
-
-
-def _from_text(given: object, answers: Mapping[str, Any], where: str) -> tuple[Messages, tuple[str, str], str]:
-    texts = (str(answers["chosen"]), str(answers["rejected"]))
-    if isinstance(given, list):
-        return _conversation(given, f"`prompt` in {where}"), texts, "text"
-    if not isinstance(given, str) or not given:
-        raise InputError(f"{where} has no `prompt`, which answers given as text need; add it or remove that row")
-    return [{"role": "user", "content": given}], texts, "text"
-
-
-def _conversation(value: object, where: str) -> Messages:
-    """Messages with a role and a text, checked."""
-    if not isinstance(value, list):
-        raise InputError(f"{where} is neither text nor a list of messages; fix or remove that row")
-    messages = []
-    for message in value:
-        lost = unsupported_message(message) if isinstance(message, Mapping) else None
-        if lost:
-            raise InputError(f"{where} {lost}; fix or remove that row")
-        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise InputError(f"{where} has a message without a text `role` and `content`; fix or remove that row")
-        messages.append({"role": role, "content": content})
-    return messages
-
-
-def _common_prompt(chosen: Messages, rejected: Messages, where: str) -> Messages:
-    if len(chosen) < 2 or chosen[:-1] != rejected[:-1]:
-        raise InputError(
-            f"`chosen` and `rejected` in {where} do not begin with the same prompt; give `prompt` as a list of messages"
-        )
-    return chosen[:-1]
-
-
-def _answer(conversation: Messages, where: str) -> str:
-    last = conversation[-1]
-    if last["role"] != "assistant":
-        raise InputError(f"{where} does not end with an assistant's message; fix or remove that row")
-    return last["content"]
 
 
 def _row_hash(prompt: Messages, *answers: str) -> str:
@@ -276,14 +202,6 @@ def _template_options(value: object, where: str) -> dict[str, Any]:
             f"`chat_template_kwargs` in {where} sets `{fixed[0]}`, which training sets itself; leave it out"
         )
     return {name: option for name, option in options.items() if option is not None}
-
-
-def _unused_fields(*cells: object) -> frozenset[str]:
-    """The names of what messages hold beside their role and content and nobody reads."""
-    messages = (message for cell in cells if isinstance(cell, list) for message in cell if isinstance(message, Mapping))
-    return frozenset(
-        name for message in messages for name, value in message.items() if name not in ("role", "content") and value
-    )
 
 
 def _objective(value: object, where: str) -> Objective | None:

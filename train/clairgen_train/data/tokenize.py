@@ -8,7 +8,8 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen_train.data.rows import Messages, RowKind, TrainingRow, answer_row, pair_row
+from clairgen.pair_cells import Messages
+from clairgen_train.data.rows import RowKind, TrainingRow, answer_row, pair_row
 from clairgen_train.settings import Truncation
 
 if TYPE_CHECKING:
