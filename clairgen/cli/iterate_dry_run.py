@@ -11,8 +11,8 @@ from clairgen.cli.iterate_steps import CommandSteps, IterateOptions
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import dollars
-from clairgen.iteration.held_out import HeldOutPrompts, HeldOutQuestions
-from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_same
+from clairgen.iteration.held_out import HeldOutPrompts, HeldOutQuestions, require_apart
+from clairgen.iteration.lineage import Lineage, Model, read_lineage, require_free, require_same
 from clairgen.iteration.round_config import as_target, with_target
 from clairgen.iteration.round_forecast import RoleForecast, forecast_rounds, rounds_left
 from clairgen.iteration.rounds import RoundsPlan
@@ -24,8 +24,15 @@ from clairgen.wording import counted
 def print_forecast(
     config: RunConfig, steps: CommandSteps, options: IterateOptions, plan: RoundsPlan, facts: dict[str, Any]
 ) -> None:
-    """Print what the rounds that are missing would request; nothing is requested and nothing is written."""
+    """Print what the rounds that are missing would request; nothing is requested and nothing is written.
+
+    Raises what the rounds themselves would raise before anything is asked.
+    """
+    if plan.folder.exists():
+        require_free(plan.folder)
     lineage = read_lineage(plan.folder)
+    if lineage is None and options.held_out is not None:
+        require_apart(config, options.held_out)
     if lineage is not None:
         require_same(lineage, facts, plan.folder)
         if plan.is_over(lineage):

@@ -1,5 +1,6 @@
 """`clairgen train`: from an exported data set to an aligned model."""
 
+import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -192,18 +193,19 @@ def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
             elif not folder.is_finished:
                 launch(folder, settings, pass_fds=lock)
     if is_first:
-        typer.echo(f"The model is in {out}. Next: clairgen report --training {out}")
+        typer.echo(f"The model is in {out}. Next: clairgen report --training {shlex.quote(str(out))}")
         typer.echo(_what_then(out, adapter=settings.lora is not None))
     return is_first
 
 
 def _what_then(out: Path, *, adapter: bool) -> str:
     """How a trained model is served and measured; an adapter has to be merged before."""
+    model, merged, file = (shlex.quote(f"{out}{ending}") for ending in ("", "-merged", ".gguf"))
     if adapter:
-        return f"To serve it: clairgen merge-adapter {out} {out}-merged, then clairgen to-gguf {out}-merged {out}.gguf"
+        return f"To serve it: clairgen merge-adapter {model} {merged}, then clairgen to-gguf {merged} {file}"
     return (
-        f"To serve it: clairgen to-gguf {out} {out}.gguf. To measure it: clairgen evaluate questions FILE --run EVALUATIONS "
-        f"--checkpoints {out}"
+        f"To serve it: clairgen to-gguf {model} {file}. To measure it: clairgen evaluate questions FILE --run EVALUATIONS "
+        f"--checkpoints {model}"
     )
 
 

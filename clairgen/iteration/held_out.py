@@ -4,8 +4,9 @@ Questions give a gain in shares of right answers, paired by question. Prompts gi
 prefers to those of the model that it was trained from, less one half.
 """
 
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from clairgen.config.models import RunConfig
@@ -118,16 +119,28 @@ def held_out_facts(held_out: HeldOut, config: RunConfig) -> dict[str, Any]:
 
 
 def require_apart(config: RunConfig, held_out: HeldOut) -> None:
-    """Raise InputError where models would be evaluated on prompts that are among the tasks that they are trained on."""
-    asked = {task_id_of(tuple(messages)): messages for messages in held_out.conversations}
+    """Raise InputError where models would be evaluated on prompts that are among the tasks that they are trained on.
+
+    Prompts that differ in case, spaces, or forms of a character alone are the same here.
+    """
+    asked = {_folded(messages): messages for messages in held_out.conversations}
     rows = (row for row in read_tasks(config.tasks, config.seed) if isinstance(row, Row))
-    found = dict.fromkeys(name for row in rows if (name := task_id_of(row.task.messages)) in asked)
+    found = dict.fromkeys(name for row in rows if (name := _folded(row.task.messages)) in asked)
     if found:
         first = asked[next(iter(found))][-1].content
         raise InputError(
             f"{len(found):,} of {counted(len(asked), 'held-out prompt')} {'is' if len(found) == 1 else 'are'} among the tasks "
             f"that are trained on, so the gain says little; take them out of one of the two, the first is {shortened(first)!r}"
         )
+
+
+def _folded(messages: Sequence[Message]) -> str:
+    """What is equal for conversations that a reader takes for the same."""
+    folded = [
+        replace(each, content=" ".join(unicodedata.normalize("NFKC", each.content).casefold().split()))
+        for each in messages
+    ]
+    return task_id_of(tuple(folded))
 
 
 def _score(result: EvaluationResult) -> Score:

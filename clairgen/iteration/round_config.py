@@ -38,10 +38,15 @@ def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
 def first_weights(target: Role, named: str | None) -> str:
     """Where the weights of the first target are, to train on: as named, else the folder of the file that is served.
 
-    Raises ConfigError where neither says it.
+    Raises ConfigError where neither says it, or what is named is on this machine and no model.
     """
+    if named is not None and not Path(named).exists():
+        return named
     if named is not None:
-        return str(Path(named).resolve()) if Path(named).exists() else named
+        folder = Path(named).resolve()
+        if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+            raise ConfigError(f"--model {named} is no folder of a model, it has no config.json; name the one that has")
+        return str(folder)
     for endpoint in filter(is_embedded, target.endpoints):
         folder = embedded_address(endpoint).path.parent
         if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):

@@ -15,7 +15,8 @@ URL = "http://127.0.0.1:9/v1"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a configuration, questions and prompts."""
+    """A folder with a configuration, questions and prompts, which stands for a model's as well."""
+    (tmp_path / "config.json").touch()
     tasks = write_tasks(tmp_path / "tasks.jsonl", ["One?", "Two?"])
     (tmp_path / "config.yaml").write_text(config_text(URL, tasks))
     write_tasks(tmp_path / "questions.jsonl", [{"prompt": "Three?", "answer": "3", "rule": "exact"}])
@@ -91,15 +92,26 @@ async def test_packages_that_are_missing_are_named_before_anything_is_asked(
 
 
 @pytest.mark.train
-async def test_a_folder_that_holds_something_else_is_refused(folder: Path) -> None:
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+async def test_a_folder_that_holds_something_else_is_refused(folder: Path, dry_run: list[str]) -> None:
     (folder / "other").mkdir()
     (folder / "other" / "notes.txt").touch()
     done = await clairgen(
         *("iterate", folder / "config.yaml", "--out", folder / "other", "--recipe", "clair", "--no-stop"),
-        *("--model", folder),
+        *("--model", folder, *dry_run),
     )
-    assert done.code == 2
+    assert (done.code, done.out) == (2, "")
     assert "holds something that is not a record of rounds (notes.txt); name a new folder with --out" in done.err
+
+
+@pytest.mark.train
+async def test_the_dry_run_refuses_held_out_questions_that_are_tasks_too(folder: Path) -> None:
+    config = json.loads((folder / "config.yaml").read_text())
+    task = json.loads((folder / config["tasks"]["path"]).read_text().splitlines()[0])
+    (folder / "known.jsonl").write_text(json.dumps({"prompt": task["prompt"], "rule": "exact", "reference": "x"}))
+    done = await iterated(folder, "--recipe", "clair", "--questions", str(folder / "known.jsonl"), "--dry-run")
+    assert (done.code, done.out) == (2, "")
+    assert "1 of 1 held-out prompt is among the tasks that are trained on" in done.err
 
 
 @pytest.mark.train

@@ -53,8 +53,10 @@ def test_the_weights_are_beside_the_file_that_is_served_or_must_be_named(tmp_pat
     with pytest.raises(ConfigError, match=r"the weights of models\.target \(mine\) are not beside .* with --model"):
         first_weights(served, None)
     assert first_weights(served, "owner/name") == "owner/name"
-    assert first_weights(served, str(tmp_path)) == str(tmp_path.resolve())
+    with pytest.raises(ConfigError, match=r"is no folder of a model, it has no config\.json; name the one that has"):
+        first_weights(served, str(tmp_path))
     (tmp_path / "config.json").touch()
+    assert first_weights(served, str(tmp_path)) == str(tmp_path.resolve())
     (tmp_path / "model.safetensors").touch()
     assert first_weights(served, None) == str(tmp_path.resolve())
     remote = Role(model="mine", endpoints=[URL])
@@ -109,3 +111,6 @@ def test_held_out_questions_that_are_tasks_too_are_refused(tmp_path: Path) -> No
     mixed = HeldOutQuestions("test", [CheckableQuestion(prompt, "x") for prompt in ("Two?", "Four?", "One?")])
     with pytest.raises(InputError, match=r"2 of 3 held-out prompts are among the tasks .* the first is 'One\?'"):
         require_apart(config(URL, tasks), mixed)
+    respelled = HeldOutQuestions("test", [CheckableQuestion(" three\uff1f\n", "3")])
+    with pytest.raises(InputError, match="1 of 1 held-out prompt is among the tasks"):
+        require_apart(config(URL, tasks), respelled)

@@ -35,6 +35,9 @@ async def train(
 
 
 async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_path: Path) -> None:
+    folder = tmp_path / "of mine"
+    folder.mkdir()
+
     def published(number: int) -> dict[str, object]:
         row = pair(number)
         user = row["prompt"]
@@ -43,18 +46,18 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
         whole = {name: [*user, *row[name]] for name in ("chosen", "rejected")}  # type: ignore[misc]
         return {"prompt": user[0]["content"], **whole}
 
-    data = written(tmp_path / "pairs.jsonl", [published(number) for number in range(20)])
-    done = await train(tmp_path, data, by=process)
+    data = written(folder / "pairs.jsonl", [published(number) for number in range(20)])
+    done = await train(folder, data, by=process)
     assert done.code == 0, done.err
     assert all(noise not in done.err for noise in ("it/s]", "examples/s]", "Warning", "[transformers]"))
     assert "18 rows were chosen and rejected as whole conversations, split into prompt and answer" in done.out
     assert "18 rows with the field 'timestamp' in messages, which is not used" in done.out
-    assert f"Next: clairgen report --training {tmp_path / 'out'}\n" in done.out
+    assert f"Next: clairgen report --training '{folder / 'out'}'\n" in done.out
     assert (
-        f"To serve it: clairgen to-gguf {tmp_path / 'out'} {tmp_path / 'out'}.gguf. To measure it: clairgen eval"
+        f"To serve it: clairgen to-gguf '{folder / 'out'}' '{folder / 'out'}.gguf'. To measure it: clairgen eval"
         in done.out
     )
-    again = await train(tmp_path, data)
+    again = await train(folder, data)
     assert (again.code, "is trained already" in again.out) == (0, True)
 
 
