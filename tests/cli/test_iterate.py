@@ -96,10 +96,8 @@ async def test_packages_that_are_missing_are_named_before_anything_is_asked(
 async def test_a_folder_that_holds_something_else_is_refused(folder: Path, dry_run: list[str]) -> None:
     (folder / "other").mkdir()
     (folder / "other" / "notes.txt").touch()
-    done = await clairgen(
-        *("iterate", folder / "config.yaml", "--out", folder / "other", "--recipe", "clair", "--no-stop"),
-        *("--model", folder, *dry_run),
-    )
+    rounds: tuple[str | Path, ...] = ("iterate", folder / "config.yaml", "--out", folder / "other", "--recipe", "clair")
+    done = await clairgen(*rounds, "--no-stop", "--model", folder, *dry_run)
     assert (done.code, done.out) == (2, "")
     assert "holds something that is not a record of rounds (notes.txt); name a new folder with --out" in done.err
 
