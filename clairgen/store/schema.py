@@ -167,7 +167,11 @@ ALTER TABLE completions ADD COLUMN served_model TEXT;       -- the model's name 
 ALTER TABLE completions ADD COLUMN system_fingerprint TEXT; -- what the server says of its own version, if it does
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED)
+_THINKING = """
+ALTER TABLE completions ADD COLUMN thinking TEXT; -- what the server sent as thoughts apart from the text; empty where they are in it
+"""
+
+MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED, _THINKING)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}
