@@ -6,6 +6,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, ThinkingField
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 from clairgen.wording import counted, one_line_repr
@@ -65,18 +66,26 @@ class ExportFormat(StrEnum):
 
 
 def rows_of(
-    stored: StoredPair, export_format: ExportFormat, *, advised: bool = False, confirmed: bool | None = None
+    stored: StoredPair,
+    export_format: ExportFormat,
+    *,
+    advised: bool = False,
+    confirmed: bool | None = None,
+    thinking: ThinkingField | None = None,
+    thoughts: PairThoughts = NO_THOUGHTS,
 ) -> list[Row]:
     """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
 
     `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
-    called it undesirable.
+    called it undesirable. `thinking` is the field of each answer's message that has its thoughts, null without any; None for no
+    such field.
     """
     pair = stored.outcome
     if not isinstance(pair, Pair):
         raise ValueError(f"pair {stored.id} has no chosen answer to export")
     chosen, rejected = pair.chosen, pair.rejected
     prompt = [_message(message) for message in stored.task.messages]
+    better, worse = _assistant(chosen, thinking, thoughts.chosen), _assistant(rejected, thinking, thoughts.rejected)
     provenance = _provenance(stored, pair)
     if advised:
         provenance["objective"] = None if stored.objective is None else stored.objective.value
@@ -84,14 +93,14 @@ def rows_of(
         provenance["confirmed"] = confirmed
     match export_format:
         case ExportFormat.PREFERENCE:
-            contents: list[Row] = [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}]
+            contents: list[Row] = [{"chosen": better, "rejected": worse}]
         case ExportFormat.KTO:
             contents = [
-                {"completion": _assistant(chosen), "label": True},
-                {"completion": _assistant(rejected), "label": False},
+                {"completion": better, "label": True},
+                {"completion": worse, "label": False},
             ][: 1 if confirmed else 2]
         case ExportFormat.SFT:
-            contents = [{"completion": _assistant(chosen)}]
+            contents = [{"completion": better}]
     return [{"prompt": prompt, **content, **provenance} for content in contents]
 
 
@@ -105,15 +114,21 @@ def columns(export_format: ExportFormat, *, advised: bool = False, confirmed: bo
     }
 
 
-def features(export_format: ExportFormat, *, advised: bool = False, confirmed: bool = False) -> "Features":
+def features(
+    export_format: ExportFormat,
+    *,
+    advised: bool = False,
+    confirmed: bool = False,
+    thinking: ThinkingField | None = None,
+) -> "Features":
     """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
     from datasets import Features, List, Value
 
     text = Value("string")
-    types: dict[str, Any] = {
-        column: List({"role": text, "content": text}) for column in ("prompt", "chosen", "rejected")
-    }
-    types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
+    message = {"role": text, "content": text}
+    answer = message | ({} if thinking is None else {thinking.value: text})
+    types: dict[str, Any] = {column: List(answer) for column in ("chosen", "rejected", "completion")}
+    types |= {"prompt": List(message), "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
     named = columns(export_format, advised=advised, confirmed=confirmed)
     return Features({column: types.get(column, text) for column in named})
@@ -136,8 +151,9 @@ def _message(message: Message) -> Row:
     return {"role": message.role, "content": message.content}
 
 
-def _assistant(answer: Answer) -> list[Row]:
-    return [{"role": "assistant", "content": answer.text}]
+def _assistant(answer: Answer, thinking: ThinkingField | None, thoughts: str) -> list[Row]:
+    message = {"role": "assistant", "content": answer.text}
+    return [message if thinking is None else message | {thinking.value: thoughts or None}]
 
 
 def _provenance(stored: StoredPair, pair: Pair) -> Row:
@@ -176,7 +192,8 @@ class ExportSummary:
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
-    tasks' source were read if not all were, else None.
+    tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
+    field `thinking` of their answers; both are None where the export leaves them out.
     """
 
     export_format: ExportFormat
@@ -189,6 +206,8 @@ class ExportSummary:
     pending: Mapping[str, int] = field(default_factory=dict)
     rows_read: int | None = None
     confirmed: Mapping[str, int] | None = None
+    with_thoughts: Mapping[str, int] | None = None
+    thinking: ThinkingField | None = None
 
     @property
     def row_count(self) -> int:

@@ -1,4 +1,4 @@
-"""Where a message, or a chunk of a stream, has its text and its thoughts, and where a text must not be, since it would be lost."""
+"""Where a message or a chunk of a stream has its text and its thoughts, and where no text may be, since it would be lost."""
 
 import json
 from collections.abc import Mapping

@@ -38,9 +38,10 @@ _NO_DONE = (
 class ChatAnswer:
     """A good answer as the endpoint sent it; its text is empty where all of `max_tokens` was spent before the answer began.
 
-    `thinking` is what the model thought where the server sent it apart from the text, else empty. `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes
+    `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes
     that are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text. `served_model` and
-    `system_fingerprint` are the server's names of the model and of its own version, None where it gives none.
+    `system_fingerprint` are the server's names of the model and of its own version, None where it gives none. `thinking` is what
+    the model thought where the server sent it apart from the text, else empty.
     """
 
     text: str

@@ -95,9 +95,12 @@ def _no_answer(completion: Completion, role: str, *, unclosed: bool) -> RequestF
     if unclosed:
         reason, detail = "truncated", f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
     elif finish_kind(completion.finish_reason) is FinishKind.LENGTH:
-        reason, detail = "truncated", "all of max_tokens was used before the answer began, probably for reasoning; raise max_tokens"
+        reason, detail = (
+            "truncated",
+            "all of max_tokens was used before the answer began, probably for reasoning; raise max_tokens",
+        )
     else:
-        reason, detail = "empty-answer", f"{completion.model} thought, and then answered with an empty text"
+        reason, detail = "only-thinking", f"{completion.model} wrote nothing but thinking or control tokens"
     error = RequestFailedError(reason, detail, status=200, billed=True)
     error.role = role
     return error

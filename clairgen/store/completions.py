@@ -10,6 +10,7 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.records import Completion, Message, Usage
 from clairgen.store.reader import Lookups, Reader
 from clairgen.store.statements import Statement, Write, messages_json_row, messages_of
+from clairgen.thinking import separate
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
@@ -85,6 +86,15 @@ class UsageSample:
     product: float
 
 
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """What a model in a role thought before, or after, a completion's answer; `text` is empty where it did not."""
+
+    role: str
+    model: str
+    text: str
+
+
 class Completions:
     """The completions of one run."""
 
@@ -105,6 +115,15 @@ class Completions:
         sql = "SELECT m.body FROM completions c JOIN messages m ON m.hash = c.messages WHERE c.key = ?"
         row = await self._reader.row(sql, (key,))
         return () if row is None else messages_of(row["body"])
+
+    async def thoughts(self, key: str) -> Thoughts | None:
+        """The thoughts of the completion of this key, apart from its text or in it; None without a completion."""
+        completion = await self.find(key)
+        if completion is None:
+            return None
+        prompt = "\n".join(message.content for message in await self.messages(key))
+        inside = separate(completion.text, prompt).thinking
+        return Thoughts(completion.role, completion.model, "\n\n".join(filter(None, (completion.thinking, inside))))
 
     async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
         """Commit a completion with its request; the first one of a key is kept."""

@@ -168,7 +168,7 @@ ALTER TABLE completions ADD COLUMN system_fingerprint TEXT; -- what the server s
 """
 
 _THINKING = """
-ALTER TABLE completions ADD COLUMN thinking TEXT; -- what the server sent as thoughts apart from the text; empty where they are in it
+ALTER TABLE completions ADD COLUMN thinking TEXT; -- thoughts that came apart from the text; empty where they are in it
 """
 
 MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED, _THINKING)

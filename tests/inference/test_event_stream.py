@@ -165,7 +165,6 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
     ("no-choices", [b""]),
     ("no-choices", [{"type": "content_block_delta", "delta": {"text": "x"}}, DONE]),
     ("empty-answer", [*deltas(""), STOP, DONE]),
-    ("truncated", [*deltas("x", field="reasoning"), chunk(finish_reason="length"), DONE]),
     ("content-filter", [*deltas("x"), chunk(finish_reason="content_filter"), DONE]),
     ("aborted", [*deltas("x"), chunk(finish_reason="length"), chunk(finish_reason="error"), DONE]),
     ("refusal", [*deltas("no", field="refusal"), STOP, DONE]),
@@ -180,7 +179,7 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
     ("no-credit", [{"error": {"code": 402, "message": "Insufficient credits"}}, DONE]),
     ("content-policy", [[{"error": {"code": 403, "message": "flagged by moderation"}}]]),
 ]
-OF_THE_REQUEST = {"truncated", "content-filter", "refusal", "tool-call", "content-policy"}
+OF_THE_REQUEST = {"content-filter", "refusal", "tool-call", "content-policy"}
 
 
 @pytest.mark.parametrize(("reason", "events"), UNFINISHED)

@@ -221,8 +221,6 @@ def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) 
         (said(None, finish_reason="SAFETY"), "content-filter"),
         (said("half of it", finish_reason="content_filter: PROHIBITED_CONTENT"), "content-filter"),
         (Reply(b'{"choices": [{"index": 0, "finish_reason": "content_filter"}]}'), "content-filter"),
-        (said(None, finish_reason="length"), "truncated"),
-        (said("", finish_reason="MAX_TOKENS"), "truncated"),
         (said(None, finish_reason="tool_calls"), "tool-call"),
         (Reply(b'{"choices": [{"finish_reason": "stop", "message": {"content": null, "refusal": "No."}}]}'), "refusal"),
         (Reply(b'{"error": {"code": 403, "message": "Your input was flagged"}}'), "content-policy"),

@@ -53,6 +53,14 @@ class Truncation(enum.StrEnum):
     TRL_2024 = "trl-2024"
 
 
+class Thinking(enum.StrEnum):
+    """What becomes of the thoughts beside an answer's text."""
+
+    REFUSE = "refuse"
+    DROP = "drop"
+    KEEP = "keep"
+
+
 class Parallel(enum.StrEnum):
     """How several GPUs share a model: a copy each, or its parameters in shards."""
 
@@ -129,6 +137,11 @@ class TrainingSettings(_Strict):
     )
     prompt_tokens: Positive = Field(512, description="Maximum tokens of a prompt.")
     response_tokens: Positive = Field(512, description="Maximum tokens of a response.")
+    thinking: Thinking = Field(
+        Thinking.REFUSE,
+        description="Thoughts beside an answer's text (`reasoning_content`, `thinking`): keep renders them by the model's chat "
+        "template and trains on them, drop leaves them out, refuse takes no row that has any.",
+    )
     truncation: Truncation = Field(
         Truncation.EACH, description="each: prompt and response separately; trl-2024: only where their sum is too long."
     )
