@@ -199,6 +199,18 @@ async def test_no_beginning_of_a_stream_is_taken_for_the_answer(end: str, needs_
     assert answers == {TEXT}
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+async def test_a_stream_s_thoughts_are_kept_apart_from_its_text(field: str) -> None:
+    got = await answer(stream(*deltas(TEXT, field=field), *whole("yes")[1:]))
+    assert (got.text, got.thinking) == ("yes", TEXT)
+    parts = [
+        chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": piece}]}]}) for piece in "hm"
+    ]
+    assert (await answer(stream(*parts, *whole("yes")[1:]))).thinking == "hm"
+    cut = await answer(stream(*deltas("hm", field=field), chunk(finish_reason="length"), DONE))
+    assert (cut.text, cut.thinking, cut.finish_reason) == ("", "hm", "length")
+
+
 async def test_an_error_after_a_part_of_the_answer_may_be_billed_and_one_before_it_is_not() -> None:
     limit = {"error": {"code": 429, "message": "slow down"}}
     assert (await failure(stream(*deltas("half"), usage(10, 4), limit))).billed

@@ -1,4 +1,4 @@
-"""Models that think, end to end: only their answers reach reviser, judges and exports, and their thoughts are kept beside them."""
+"""Models that think, end to end: only answers reach reviser, judges and exports, and the thoughts are kept beside them."""
 
 import json
 import random
@@ -13,7 +13,7 @@ from clairgen import api
 from clairgen.exporting.columns import ExportFormat
 from clairgen.exporting.thoughts import Thinking, ThinkingField
 from clairgen.pipeline.generate import Options, generate
-from clairgen.records import Pair
+from tests.cli.commands import clairgen
 from tests.runs import REVISER, STRONGER, TARGET, config, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 from tests.streams import streamed
@@ -103,7 +103,9 @@ async def test_only_answers_reach_reviser_judge_and_export(tmp_path: Path, strea
     run = tmp_path / "run"
     async with ScriptedEndpoint(script_of(streams=streams)) as endpoint:
         role = {"model": "judge-model", "endpoints": [endpoint.url], "max_tokens": 100}
-        given = config(endpoint.url, tasks, recipes=["clair", "judge-on-policy"], judge=role, target={"stream": streams})
+        given = config(
+            endpoint.url, tasks, recipes=["clair", "judge-on-policy"], judge=role, target={"stream": streams}
+        )
         summary = await generate(given, run)
         asked = len(endpoint.asked)
         again = await generate(given, run, Options(retry_failed=True))
@@ -125,7 +127,73 @@ async def test_only_answers_reach_reviser_judge_and_export(tmp_path: Path, strea
             exported = datasets.load_dataset(str(tmp_path / export_format), recipe, split="train").to_list()
             assert exported
             assert THOUGHT not in json.dumps(exported)
-            assert "reasoning_content" not in json.dumps(exported)
+            columns = {"chosen", "rejected", "completion"} & exported[0].keys()
+            assert {name for row in exported for column in columns for name in row[column][0]} == {"role", "content"}
     thought = {role.role: role.thought for role in (await api.status(run)).roles}
     assert thought["target"] == 2 * (len(FORMS) + len(NO_ANSWER))
     assert thought["reviser"] == len(FORMS | WITHOUT)
+
+
+async def test_thoughts_are_exported_beside_their_answers_where_that_is_asked(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", [*FORMS, *WITHOUT])
+    run = tmp_path / "run"
+    async with ScriptedEndpoint(script_of(streams=False)) as endpoint:
+        role = {"model": "judge-model", "endpoints": [endpoint.url], "max_tokens": 100}
+        given = config(endpoint.url, tasks, recipes=["clair", "judge-on-policy"], judge=role, thinking="keep")
+        await generate(given, run)
+    kept = await api.export(run, tmp_path / "kept")
+    assert kept.with_thoughts == {"clair": len(FORMS), "judge-on-policy": len(FORMS)}
+    for recipe in ("clair", "judge-on-policy"):
+        rows = datasets.load_dataset(str(tmp_path / "kept"), recipe, split="train").to_list()
+        assert len(rows) == len(FORMS | WITHOUT)
+        for row in rows:
+            prompt = row["prompt"][0]["content"]
+            expected = None if prompt in WITHOUT else f"{THOUGHT}\n\n{THOUGHT}" if prompt == "both" else THOUGHT
+            # A revision stands after the thoughts of the answer that it revises, never after the reviser's.
+            assert [row[side][0]["reasoning_content"] for side in ("chosen", "rejected")] == [expected, expected]
+            assert THOUGHT not in row["chosen"][0]["content"] + row["rejected"][0]["content"]
+    other = await api.export(run, tmp_path / "other", thinking=Thinking.KEEP, thinking_field=ThinkingField.THINKING)
+    assert other.thinking == "thinking"
+    dropped = await api.export(run, tmp_path / "dropped", thinking=Thinking.DROP)
+    assert (dropped.thinking, dropped.with_thoughts) == (None, None)
+    done = await clairgen("export", run, tmp_path / "told", "--recipe", "clair")
+    assert f"clair: {len(FORMS)} pairs with thoughts beside the answers (field `reasoning_content`)" in done.out
+    assert "## Thoughts" in (tmp_path / "told" / "README.md").read_text()
+    shown = [await clairgen("show", run, "--recipe", "clair", *more) for more in ((), ("--thinking",))]
+    assert ["thoughts of the target" in done.out for done in shown] == [False, True]
+    assert "11 characters of the target" in shown[0].out
+    assert "(--thinking shows them)" in shown[0].out
+    assert "with thoughts" in (await clairgen("status", run)).out
+
+
+async def test_a_pair_with_thoughts_on_one_side_is_left_out_by_name(tmp_path: Path) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        thinks = request["model"] == TARGET and request["messages"][-1]["content"] == "one"
+        text = f"An answer of {request['model']}."
+        return FORMS["tags"](text) if thinks else said(text)
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["one", "two"])
+    async with ScriptedEndpoint(script) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["stronger-preferred"]), tmp_path / "run")
+    kept = await api.export(tmp_path / "run", tmp_path / "kept", thinking=Thinking.KEEP)
+    assert (kept.row_count, kept.skipped) == (1, {"thinking-on-one-side": 1})
+    alone = await api.export(
+        tmp_path / "run", tmp_path / "alone", export_format=ExportFormat.SFT, thinking=Thinking.KEEP
+    )
+    assert (alone.row_count, alone.skipped) == (2, {})
+
+
+async def test_thoughts_of_a_reply_that_no_parser_reads_are_sent_to_nobody(tmp_path: Path) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        return said(f"<think>{THOUGHT}" if request["model"] == REVISER else "An answer.")
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["one"])
+    async with ScriptedEndpoint(script) as endpoint:
+        given = config(endpoint.url, tasks, recipes=["clair-by-critique", "degraded"])
+        summary = await generate(given, tmp_path / "run")
+        assert not [request for request in endpoint.asked if THOUGHT in json.dumps(request)]
+        assert {request["model"] for request in endpoint.asked} == {TARGET, STRONGER, REVISER}
+    assert [(recipe, reason) for recipe, reason, _, _ in summary.failures] == [
+        ("clair-by-critique", "truncated"),
+        ("degraded", "truncated"),
+    ]
