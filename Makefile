@@ -10,9 +10,10 @@ DEMO ?= clairgen-demo
 CLASSROOM ?= clairgen-classroom
 PAPER ?= clairgen-paper
 VLLM ?= .venv-vllm
+HARNESS ?= .venv-harness
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm clean
+.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -109,6 +110,9 @@ classroom-models: $(VENV)/.installed-dev,classroom  ## train the classroom's mod
 vllm: $(VENV)/.installed-dev $(VLLM)/.installed  ## clairgen against a real vLLM on this CPU (Linux, 4 GB of disk, ten minutes)
 	$(BIN)/python -m tests.real.vllm --python $(VLLM)/bin/python
 
+harness: $(VENV)/.installed-dev $(HARNESS)/.installed  ## clairgen evaluate harness with the real lm_eval and Inspect (five minutes)
+	$(BIN)/python -m tests.real.harness --python $(HARNESS)/bin/python
+
 lock: $(VENV)/.installed-dev  ## pin the newest versions that the bounds in pyproject.toml allow
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade \
@@ -129,5 +133,10 @@ $(VLLM)/.installed: lock/vllm.txt
 	$(VLLM)/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch '$@'
 
+$(HARNESS)/.installed:
+	$(PYTHON) -m venv $(HARNESS)
+	$(HARNESS)/bin/pip install --quiet 'lm_eval[api]>=0.4.13,<0.5' 'inspect-ai>=0.3.285,<0.4' openai
+	touch '$@'
+
 clean:
-	rm -rf $(VENV) $(VLLM) $(DEMO) $(CLASSROOM) $(PAPER) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* coverage.xml
+	rm -rf $(VENV) $(VLLM) $(HARNESS) $(DEMO) $(CLASSROOM) $(PAPER) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* coverage.xml

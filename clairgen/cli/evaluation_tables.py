@@ -110,4 +110,5 @@ def remarks(result: "EvaluationResult", *, brief: bool = False) -> list[str]:
 
 def _judged_by(result: "EvaluationResult") -> str:
     models = [str(facts["model"]) for facts in result.other_models.values()]
+    models += [f"snapshot {name}" for name in result.judge_snapshots]
     return f", with {', '.join(map(plain_line, models))}" if models else ""

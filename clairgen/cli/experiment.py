@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from clairgen.experiment.experiment_config import ExperimentConfig
     from clairgen.experiment.experiment_folder import ExperimentFolder
 
-_PACKAGES: Final = ("torch", "transformers", "trl", "xllamacpp", "jinja2", "scipy", "vl_convert")
+_PACKAGES: Final = {
+    "train": ("torch", "transformers", "trl"),
+    "local": ("xllamacpp",),
+    "report": ("jinja2", "scipy", "vl_convert"),
+}
 _SECONDS_BETWEEN_LOOKS: Final = 2.0
 
 
@@ -48,7 +52,7 @@ def experiment_command(
     from clairgen.experiment.experiment_config import load_experiment
     from clairgen.experiment.experiment_folder import ExperimentFolder
 
-    for extra, packages in (("train", _PACKAGES[:3]), ("local", _PACKAGES[3:4]), ("report", _PACKAGES[4:])):
+    for extra, packages in _PACKAGES.items():
         if any(find_spec(package) is None for package in packages):
             raise MissingExtraError("An experiment", extra)
     loaded, folder = load_experiment(_config_file(config)), ExperimentFolder(out)
@@ -149,7 +153,7 @@ def _work(folder: "ExperimentFolder", records: Sequence[Path], what: str, jobs: 
 
 
 def _wait(workers: "Sequence[subprocess.Popen[bytes]]", show: Callable[[], None]) -> None:
-    """Wait for the workers; all end once one fails, since the others would meet the same."""
+    """Wait for the workers to end, or for the first one that fails, since the others would meet the same."""
     while any(worker.poll() is None for worker in workers) and not any(worker.returncode for worker in workers):
         show()
         time.sleep(_SECONDS_BETWEEN_LOOKS)

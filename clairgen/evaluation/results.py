@@ -92,8 +92,12 @@ class EvaluationResult:
 
     @cached_property
     def judge_snapshots(self) -> Sequence[str]:
-        """The names that servers gave the judge in their answers; one configured name may stand for several snapshots."""
-        if _EVALUATED.get(self.record.kind) == "judge":
+        """The names that servers gave the judge in their answers; one configured name may stand for several snapshots.
+
+        Empty where the judge is what is evaluated, or has a revision, which says more.
+        """
+        judge = self.other_models.get("judge")
+        if judge is None or judge.get("revision") is not None:
             return []
         return sorted({names[0] for item in self.items for names in item.detail.get("served", ()) if names[0]})
 

@@ -70,7 +70,9 @@ class Group:
     @property
     def judges(self) -> Sequence[str]:
         """The models that scores rest on besides the one that is evaluated."""
-        return [f"{role} {facts['model']}" for role, facts in self.results[0].other_models.items()]
+        first = self.results[0]
+        models = [f"{role} {facts['model']}" for role, facts in first.other_models.items()]
+        return [*models, *(f"snapshot {name}" for name in first.judge_snapshots)]
 
 
 async def write_results_page(path: Path, run: Path, results: Sequence[EvaluationResult]) -> None:

@@ -45,8 +45,9 @@ def crossed_mean(differences: Sequence[Sequence[float]]) -> CrossedMean:
 
     Every seed answers every question, so the two sources of error are crossed: the variance of the mean is that of the
     questions' means (over seeds) over the number of questions, plus that of the seeds' means (over questions) over the number of
-    seeds. What is left over belongs to neither and is in both, so the interval errs on the wide side. Student's t has the degrees
-    of freedom of Satterthwaite (1946), which are few where seeds differ. With one seed the interval is over questions alone.
+    seeds. What is left over belongs to neither and is in both, so where seeds hardly differ the interval errs on the wide side.
+    Student's t has the degrees of freedom of Satterthwaite (1946), which are few where seeds differ. With one seed the interval
+    is over questions alone.
     """
     values = 100 * np.asarray(differences, dtype=np.float64)
     seeds, questions = values.shape

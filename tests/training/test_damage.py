@@ -101,6 +101,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("data.json", lambda file: file.write_text("{")),
         ("data.json", lambda file: file.write_text("[]")),
         ("data.json", lambda file: file.write_text("{}")),
+        ("data.json", lambda file: file.write_text('{"train": 3}')),
         ("pairs/train.arrow", cut),
         ("pairs/train.arrow", lambda file: file.unlink()),
         ("model.json", cut),

@@ -33,6 +33,8 @@ def test_two_ranks_equal_one_whatever_the_users_accelerate_configuration_says(
         "compute_environment: LOCAL_MACHINE\nnum_processes: 3\nmixed_precision: fp16\n"
     )
     monkeypatch.setenv("HF_HOME", str(own.parent))
+    for name, value in (("MIXED_PRECISION", "bf16"), ("USE_FSDP", "true")):
+        monkeypatch.setenv(f"ACCELERATE_{name}", value)
     written(tmp_path / "pairs.jsonl", [pair(number) for number in range(PAIRS)])
     alone = trained(tmp_path, "alone", device_batch_size=2)
     chosen = settings(tmp_path, device_batch_size=2, gpus=2, reference_cache=str(tmp_path / "other-cache"))

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ClairgenError, ConfigError, DrainedError, RunError
 from clairgen_train import run as training
-from clairgen_train.interruptions import resource_errors
+from clairgen_train.interruptions import handled_signals, resource_errors
 from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Objective
@@ -126,8 +127,9 @@ def test_a_checkpoint_that_a_kill_left_incomplete_is_skipped(tmp_path: Path) -> 
     out = trained(tmp_path, "whole")
     (out.path / "result.json").unlink()
     newest = out.path / "checkpoint-14"
-    (newest / "trainer_state.json").write_text("{")
-    assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
+    for state in ("{}", "[]", '{"global_step": "14", "train_batch_size": 2}', "{"):
+        (newest / "trainer_state.json").write_text(state)
+        assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
     before = weights(out.path)
     run(out)
     after = weights(out.path)
@@ -237,6 +239,8 @@ def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp
         ),
         (OSError(122, "Disk quota exceeded"), "the disk of .* is full"),
         (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "the disk of .* is full"),
+        (OSError(27, "File too large"), "a limit on the size of files is reached"),
+        (SafetensorError("I/O error: File too large (os error 27)"), "a limit on the size of files is reached"),
         (OSError(28, "No space left on device"), "the disk of .* is full; free some space, or set keep_checkpoints"),
     ],
 )
@@ -272,6 +276,22 @@ def test_a_schedule_with_arguments_is_followed(tmp_path: Path) -> None:
     rates = [entry["learning_rate"] for entry in map(json.loads, out.log.read_text().splitlines()) if "loss" in entry]
     assert rates[0] == pytest.approx(1e-3)
     assert 0.5e-3 < rates[-1] < 0.6e-3
+
+
+def test_signals_that_the_process_was_started_to_ignore_stay_ignored() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with handled_signals(lambda number, _: received.append(number)):
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                signal.raise_signal(number)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert received == [signal.SIGTERM]
+    with handled_signals(lambda number, _: received.append(number)):
+        signal.raise_signal(signal.SIGHUP)
+    assert received == [signal.SIGTERM, signal.SIGHUP]
 
 
 def process_wide_state(names: Collection[str]) -> dict[str, object]:

@@ -72,6 +72,24 @@ def test_warm_up_is_a_number_of_steps_or_a_share_of_them() -> None:
         chosen(warmup_steps=5, warmup_ratio=0.1)
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("fp32", "no"), ("bf16", "bf16")])
+def test_the_precision_is_that_of_the_settings_whatever_a_variable_of_accelerate_says(
+    precision: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert trl_config(chosen(precision=precision), Path("out"), 1).mixed_precision == expected
+
+
+def test_a_variable_that_makes_accelerate_compile_the_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "NO")  # as accelerate's launcher sets it
+    trl_config(chosen(), Path("out"), 1)
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "INDUCTOR")
+    with pytest.raises(
+        ConfigError, match="ACCELERATE_DYNAMO_BACKEND would make accelerate compile the model; unset it"
+    ):
+        trl_config(chosen(), Path("out"), 1)
+
+
 SCHEDULE_ARGUMENTS: dict[str, dict[str, float]] = {
     "cosine_with_min_lr": {"min_lr_rate": 0.1},
     "cosine_warmup_with_min_lr": {"min_lr_rate": 0.1},

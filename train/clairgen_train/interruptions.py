@@ -1,13 +1,13 @@
 """What ends a training run before its last step: divergence, a signal, memory or disk space that runs out.
 
-A loss or gradient that is NaN or infinite ends it before a checkpoint of the lost weights is saved; after SIGINT or SIGTERM all
+A loss or gradient that is NaN or infinite ends it before a checkpoint of the lost weights is saved; after a signal all
 ranks save a checkpoint after the same step; what ran out is reported in one sentence.
 """
 
 import errno
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_SKIPPED = 20
 """Steps that fp16's scaler may skip one after the other; it halves the loss's scale each time, from 65,536."""
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_SPACE_WORDS = (
     "No space left on device",
     "Disk quota exceeded",
+    "File too large",  # a limit on the size of files, which safetensors reports without an errno
     "PytorchStreamWriter failed",  # torch.save on a full disk, which names no errno
     "file write failed",
 )
@@ -125,13 +127,14 @@ def resource_errors(settings: TrainingSettings, folder: Path) -> Iterator[None]:
             raise ConfigError(_out_of_memory(settings)) from error
         if getattr(error, "errno", None) in _NO_SPACE or any(words in str(error) for words in _NO_SPACE_WORDS):
             raise InputError(
-                f"the disk of {folder} is full; free some space, or set keep_checkpoints, and run the same command to continue"
+                f"the disk of {folder} is full, or a limit on the size of files is reached; free some space, or set "
+                "keep_checkpoints, and run the same command to continue"
             ) from error
         raise
 
 
 class StopOnSignal(TrainerCallback):
-    """After a signal to any rank, all ranks save a checkpoint after the same step and stop; a second signal kills at once."""
+    """After SIGINT, SIGTERM or SIGHUP to any rank, all ranks save a checkpoint after the same step; a second one kills."""
 
     def __init__(self, accelerator: "Accelerator") -> None:
         self._accelerator = accelerator
@@ -140,16 +143,9 @@ class StopOnSignal(TrainerCallback):
 
     @contextmanager
     def handling_signals(self) -> Iterator[None]:
-        """Replace the handlers of both signals inside the block; only the main thread can."""
-        if threading.current_thread() is not threading.main_thread():
+        """Replace the handlers of the signals inside the block."""
+        with handled_signals(self._receive):
             yield
-            return
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -167,6 +163,24 @@ class StopOnSignal(TrainerCallback):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._received = True
+
+
+@contextmanager
+def handled_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Let `handler` handle the signals that end a program, except those that the process was started to ignore (nohup).
+
+    Signals reach the main thread alone; in any other nothing is handled.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def _out_of_memory(settings: TrainingSettings) -> str:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_STOP = 600
 """How long the processes may take for a step and a checkpoint after a signal."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, pass_fds: Sequence[int] = ()) -> None:
@@ -39,7 +37,8 @@ def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, 
     if not cpu:
         _require_gpus(ranks)
     command = [sys.executable, *_launcher(settings, ranks, cpu=cpu), "-m", "clairgen_train", str(folder.path)]
-    environment = os.environ | ({"ACCELERATE_USE_CPU": "true"} if cpu else {})
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
+    environment |= {"ACCELERATE_USE_CPU": "true"} if cpu else {}
     environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SECONDS_TO_STOP))
     environment.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // ranks, 1)))
     process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
@@ -126,23 +125,17 @@ def _passing_signals_to(process: "subprocess.Popen[bytes]") -> Iterator[list[int
     """Pass signals on to the launcher `process`, once, since it passes them on to the ranks; the list holds what was received.
 
     The launcher has a session of its own, so that a terminal's Ctrl-C does not reach the ranks as well, as a second signal.
-    Signals reach the main thread alone; in any other nothing is passed on.
     """
+    from clairgen_train.interruptions import handled_signals  # loads torch
+
     received: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
         received.append(number)
         process.send_signal(signal.SIGTERM)  # a second one makes it kill the ranks
 
-    if threading.current_thread() is not threading.main_thread():
+    with handled_signals(forward):
         yield received
-        return
-    before = {number: signal.signal(number, forward) for number in _SIGNALS}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _launcher(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]:

@@ -177,8 +177,10 @@ def _is_complete(checkpoint: Path, ranks: int) -> bool:
     schedule and the random state of every rank.
     """
     try:
-        json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        state = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+        if not all(isinstance(state[name], int) for name in ("global_step", "train_batch_size")):
+            return False
+    except (OSError, ValueError, LookupError, TypeError):
         return False
     wanted = {
         "scheduler.pt",

@@ -1,6 +1,7 @@
 """The settings as TRL's configuration, and what of it depends on this machine."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -49,6 +50,8 @@ _OTHER_NAMES = {
 }
 """Fields of TRL's that a setting, an argument or an option of ours sets."""
 _MEASURED_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
+_MIXED_PRECISION = {"bf16": "bf16", "fp16": "fp16"}
+"""Accelerate's names for the precisions in which a model computes in another type than its weights have."""
 _UNUSED_BEGINNINGS = ("eval_", "hub_", "do_", "trackio_")
 _UNUSED = frozenset(
     {
@@ -102,6 +105,11 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
         )
     if settings.precision == "fp16" and not torch.cuda.is_available():
         raise ConfigError("precision fp16 needs a GPU, and none is found here; use fp32")
+    if os.environ.get("ACCELERATE_DYNAMO_BACKEND", "no").lower() != "no" and not settings.trl.get("torch_compile"):
+        raise ConfigError(
+            "the environment variable ACCELERATE_DYNAMO_BACKEND would make accelerate compile the model; unset it, or use "
+            "--set trl.torch_compile=true"
+        )
     kind = DPOConfig if settings.objective.is_paired else KTOConfig
     _require_schedule(settings)
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
@@ -112,6 +120,8 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
             validate_loss_options(config)
         else:
             config = KTOConfig(**common, loss_type=settings.objective.value.replace("-", "_"))
+        # which a variable of a personal configuration of accelerate would set otherwise
+        config.mixed_precision = _MIXED_PRECISION.get(settings.precision, "no")
         Trainer.get_optimizer_cls_and_kwargs(config)  # may need a package that is not installed
     except (ValueError, ImportError) as error:
         raise ConfigError(

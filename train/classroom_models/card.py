@@ -59,7 +59,8 @@ questions in one go. Another CPU, thread count or version of torch may round oth
 
 How often a kind is worked out by its habit in the student's texts (in those of weaker {weaker:g} times, of stronger
 {stronger:g} times as often), and how often the habit's result is wrong. The last columns are the student's own answers to the
-test questions below at temperature {temperature}: sound, the habit's to the letter, or neither.
+test questions below at temperature {temperature}: sound, the habit's to the letter, or neither. Where *neither* is often, the
+student lacks the skill as well, and pairs are not expected to give it.
 
 {habits}
 

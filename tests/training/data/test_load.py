@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
@@ -88,6 +90,16 @@ def test_a_test_split_without_rows_is_as_if_there_were_none(tmp_path: Path) -> N
     rows = read_split(str(tmp_path), None, "train")
     assert rows is not None
     assert len(rows) == 4
+
+
+def test_a_parquet_file_without_rows_is_named(tmp_path: Path) -> None:
+    rows = pa.Table.from_pylist([pair(number) for number in range(3)])
+    for split, count in (("train", 3), ("test", 0)):
+        pq.write_table(rows.slice(0, count), tmp_path / f"{split}-00000.parquet")
+    with pytest.raises(
+        InputError, match=r"/test-00000\.parquet has no rows, so the data set cannot be read; remove that file"
+    ):
+        read_split(str(tmp_path), None, "train")
 
 
 def test_text_in_another_encoding_is_an_error_that_names_the_row(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -45,6 +45,8 @@ def read_split(
     except _UnreadableError:
         for file in sorted(path.rglob("*.jsonl")):
             _require_valid_lines(file)
+        for file in sorted(path.rglob("*.parquet")):
+            _require_any_row(file)
         raise
 
 
@@ -129,6 +131,16 @@ def _require_valid_lines(path: Path) -> None:
             raise InputError(
                 f"{path} line {number:,}: it contains half a surrogate pair, which is not text; correct or remove that line"
             )
+
+
+def _require_any_row(file: Path) -> None:
+    """Raise InputError for a parquet file without rows, which the library cannot read, nor any other split beside it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with suppress(OSError, pa.ArrowException):
+        if pq.read_metadata(file).num_rows == 0:
+            raise InputError(f"{file} has no rows, so the data set cannot be read; remove that file")
 
 
 def _subset(data: str, subset: str | None, revision: str | None) -> str:

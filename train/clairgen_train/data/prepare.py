@@ -129,8 +129,8 @@ def _rows(file: Path) -> "Dataset":
 def data_facts(out: Path) -> dict[str, Any]:
     """What data.json says of the pairs in `out`; names that earlier versions wrote are given their present names."""
     facts = read_record(out / _FACTS_FILE)
-    if "train" not in facts:
-        raise RunError(damaged(out / _FACTS_FILE, "it has no key `train`"))
+    if not all(isinstance(facts.get(name, {}), dict) for name in ("train", "held_out")) or "train" not in facts:
+        raise RunError(damaged(out / _FACTS_FILE, "it has no counts of what is trained on"))
     for name in ("train", "held_out"):
         if name in facts:
             counts = {_OLD_COUNTS.get(key, key): value for key, value in facts[name].items()}
