@@ -277,7 +277,9 @@ def test_thoughts_are_left_out_or_refused_where_they_are_not_kept() -> None:
     assert "Thoughts" not in str(tokenizer.decode([*made.ids.prompt, *made.ids.chosen, *made.ids.rejected]))
     assert (dropped.counts.with_thoughts, dropped.counts.unused_fields) == (0, {"reasoning_content": 1})
     refused = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096))
-    with pytest.raises(InputError, match=r"row 1 of the data set has a message with `reasoning_content`.*thinking=keep"):
+    with pytest.raises(
+        InputError, match=r"row 1 of the data set has a message with `reasoning_content`.*thinking=keep"
+    ):
         list(refused.pairs([thoughtful(2)]))
 
 
