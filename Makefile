@@ -38,7 +38,7 @@ docs: $(VENV)/.installed-docs  ## the documentation as a site in build/docs; a b
 	cd build && $(abspath $(BIN))/zensical build --clean --strict
 
 picture: $(VENV)/.installed-data,local  ## the picture of a pair in the README, from a run of `make demo`
-	$(BIN)/python -m docs.generator.picture $(DEMO)/run b4e026e2 docs/images/pair.svg
+	$(BIN)/python -m docs.generator.picture $(DEMO)/run 350dad29 docs/images/pair.svg
 
 check: lint types floors docs test  ## all that a commit must pass
 

@@ -50,9 +50,9 @@ def checkpoints_in(folder: Path, label: str | None = None) -> list[Checkpoint]:
     steps = [path for path in folder.glob(f"{_PREFIX}*") if path.name.removeprefix(_PREFIX).isdigit() and path.is_dir()]
     steps.sort(key=lambda path: int(path.name.removeprefix(_PREFIX)))
     name = label or folder.resolve().name
-    found = [Checkpoint(path, f"{name}/{path.name}", _revision(path)) for path in steps]
+    found = [Checkpoint(path, f"{name}/{path.name}", model_revision(path)) for path in steps]
     if any(folder.glob("*.safetensors")):
-        final = Checkpoint(folder, name, _revision(folder))
+        final = Checkpoint(folder, name, model_revision(folder))
         same = next((one for one in found if one.revision == final.revision), None)
         if same is None:
             found.append(final)
@@ -184,7 +184,8 @@ async def _finished(evaluation: "Evaluation", run: Path, options: "EvaluateOptio
     return result if done >= wanted else None
 
 
-def _revision(model: Path) -> str:
+def model_revision(model: Path) -> str:
+    """`sha256:` and the hash of the weights and the tokenizer in a folder. Raises InputError where they cannot be read."""
     digest = hashlib.sha256()
     try:
         for path in [

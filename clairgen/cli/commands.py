@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "merge-adapter": "Merge an adapter that was trained into its base, as a model of its own.",
     "to-gguf": "Write a trained model as a GGUF file, which the embedded server serves.",
     "evaluate": "Evaluate models, every figure with its interval. Run it again at any time: only missing answers are requested.",
+    "iterate": "Make pairs, train on them, and go on with the trained model as the target, as long as rounds gain.",
     "migrate": "Bring the database of a run up to this version's schema. Nothing that was paid for is lost.",
 }
 

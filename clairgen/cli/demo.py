@@ -48,6 +48,9 @@ def demo_command(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of the training.")] = 0,
+    test_questions: Annotated[
+        int, typer.Option(min=14, max=20_000, help="How many test questions the student is asked before and after.")
+    ] = 1400,
 ) -> None:
     """Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.
 
@@ -80,7 +83,7 @@ def demo_command(
     print_step(f"clairgen export {run} {dataset} --test-fraction 0.1")
     print_export(run_coroutine(api.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
     if train or (train is None and training_is_installed()):
-        train_and_compare(out, run, dataset, f"trained-{questions}-{seed}", seed)
+        train_and_compare(out, run, dataset, f"trained-{questions}-{seed}", seed, test_questions)
     elif train is None:
         typer.echo(
             "With pip install 'clairgen[train]' the demo goes on: it trains the student on these pairs and tests it."

@@ -16,7 +16,6 @@ from clairgen.data.classroom.questions import draw
 if TYPE_CHECKING:
     from clairgen.pipeline.advise import AdviseSummary
 
-TEST_QUESTIONS: Final = 1400
 _TEST_SEED: Final = 2408
 _COMPARED_PAIRS: Final = 200
 _RECIPE: Final = "clair"
@@ -32,7 +31,7 @@ def training_is_installed() -> bool:
     return not missing_packages() and find_spec("gguf") is not None
 
 
-def train_and_compare(out: Path, run: Path, dataset: Path, name: str, seed: int) -> None:
+def train_and_compare(out: Path, run: Path, dataset: Path, name: str, seed: int, test_questions: int) -> None:
     """Advise, train, convert, serve and evaluate; `name` is that of the new model, whose files are kept in `out`.
 
     Whatever is finished is not done again.
@@ -45,7 +44,7 @@ def train_and_compare(out: Path, run: Path, dataset: Path, name: str, seed: int)
 
         print_step(f"clairgen to-gguf {model} {gguf}")
         to_gguf_command(model, gguf, MatrixType.F16, check=True)
-    _evaluate(out, evaluations, name, gguf)
+    _evaluate(out, evaluations, name, gguf, test_questions)
     _compare(evaluations, out / "evaluations.html", name)
 
 
@@ -82,14 +81,14 @@ def _train(dataset: Path, model: Path, objective: str, seed: int) -> None:
     train(str(dataset), model, load_settings(Path("classroom"), given))
 
 
-def _evaluate(out: Path, evaluations: Path, name: str, gguf: Path) -> None:
+def _evaluate(out: Path, evaluations: Path, name: str, gguf: Path, count: int) -> None:
     """Ask both models the same test questions, which neither training nor the demo's tasks contain."""
     from clairgen.cli.evaluation_runs import evaluate_with_progress, print_summary
     from clairgen.evaluation.checkable_questions import CheckableQuestion, questions_evaluation
     from clairgen.evaluation.planned_evaluation import EvaluateOptions
 
     file = out / "test-questions.jsonl"
-    drawn = draw(TEST_QUESTIONS, "test", seed=_TEST_SEED)
+    drawn = draw(count, "test", seed=_TEST_SEED)
     rows = ({"prompt": one.prompt, "part": one.kind.name} for one in drawn)
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
     questions = [CheckableQuestion(one.prompt, rule="classroom", part=one.kind.name) for one in drawn]

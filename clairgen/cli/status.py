@@ -30,7 +30,7 @@ _LINE_SECONDS: Final = 10.0
 
 
 def status_command(
-    run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="The run directory, or the folder of iterate.", show_default=False)],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends, or Ctrl-C.")] = False,
 ) -> None:
@@ -39,7 +39,13 @@ def status_command(
     Example: clairgen status runs/first
     """
     from clairgen import api
+    from clairgen.iteration.lineage import read_lineage
 
+    if (lineage := read_lineage(run)) is not None and not watch:
+        from clairgen.cli.rounds_table import print_lineage
+
+        print_lineage(lineage, run, as_json=as_json)
+        return
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
             run_coroutine(watch_run(run, Console()))

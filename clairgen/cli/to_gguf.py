@@ -47,6 +47,21 @@ def to_gguf_command(
     """
     if any(find_spec(package) is None for package in ("torch", "transformers", "gguf")):
         raise MissingExtraError("Writing a GGUF file", "train")
+    difference = write_gguf(model, out, dtype, check=check and find_spec("xllamacpp") is not None)
+    if not check:
+        typer.echo("Not checked", err=True)
+    elif difference is None:
+        typer.echo("Not checked: that needs llama.cpp; install it with: pip install 'clairgen[local]'", err=True)
+    else:
+        typer.echo(f"Checked: equal tokens, and log-probabilities that differ by at most {difference:.2g} nats")
+    typer.echo(f"The model is in {out}. Serve it with the endpoint gguf:{out}")
+
+
+def write_gguf(model: Path, out: Path, dtype: MatrixType = MatrixType.F16, *, check: bool = True) -> float | None:
+    """Write the model of a folder into the new file `out`, and serve it once if it is to be checked.
+
+    Returns the largest difference in nats, None without a check. A file that fails the check is not kept; UserError says why.
+    """
     from clairgen_train import loading_libraries
 
     with loading_libraries():  # torch, an optional package, takes seconds to load
@@ -54,19 +69,14 @@ def to_gguf_command(
 
     export_gguf(model, out, dtype.value)
     if not check:
-        typer.echo("Not checked", err=True)
-    elif find_spec("xllamacpp") is None:
-        typer.echo("Not checked: that needs llama.cpp; install it with: pip install 'clairgen[local]'", err=True)
-    else:
-        import asyncio
+        return None
+    import asyncio
 
-        try:
-            difference = asyncio.run(served_difference(out, probe(model)))
-        except BaseException:
-            out.unlink()
-            raise
-        typer.echo(f"Checked: equal tokens, and log-probabilities that differ by at most {difference:.2g} nats")
-    typer.echo(f"The model is in {out}. Serve it with the endpoint gguf:{out}")
+    try:
+        return asyncio.run(served_difference(out, probe(model)))
+    except BaseException:
+        out.unlink()
+        raise
 
 
 async def served_difference(file: Path, expected: "Probe") -> float:

@@ -114,7 +114,7 @@ def train_command(
         "chat_template": None if chat_template is None else str(chat_template.absolute()),
     }
     settings = load_settings(
-        config, {name: value for name, value in given.items() if value is not None} | _parsed(set_values or [])
+        config, {name: value for name, value in given.items() if value is not None} | parsed_settings(set_values or [])
     )
     if list_settings:
         typer.echo(settings_yaml(settings), nl=False)
@@ -208,7 +208,7 @@ def _what_then(out: Path, *, adapter: bool) -> str:
     )
 
 
-def _parsed(pairs: list[str]) -> dict[str, Any]:
+def parsed_settings(pairs: list[str]) -> dict[str, Any]:
     """Settings given as KEY=VALUE; a dotted key reaches into a group, as in lora.rank=8."""
     import yaml
 

@@ -27,6 +27,9 @@ NOT_COMMANDS = {
     "evaluation_runs",
     "evaluation_tables",
     "estimate_table",
+    "iterate_dry_run",
+    "iterate_steps",
+    "rounds_table",
     "harness_printing",
     "mixeval_printing",
 }

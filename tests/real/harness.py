@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tests.cli.commands import Done, clairgen
+from tests.cli.commands import Done, interpreter
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
 QUESTIONS = 40
@@ -86,17 +86,17 @@ def _write_tasks(place: Path) -> list[str]:
 async def _check_embedded(place: Path, python: Path, tasks: list[str]) -> None:
     """Both tools ask the classroom's student, and a second call runs nothing again."""
     command = _command(place / "run", python, ",".join(tasks), place, "--endpoint", "classroom:student")
-    first = await clairgen(*command, "--json")
+    first = await interpreter(*command, "--json")
     _require(first.code == 0, f"both tasks end: {first}")
-    again = await clairgen(*command, "--json")
+    again = await interpreter(*command, "--json")
     found = json.loads(first.out)
-    _require(json.loads(again.out) == found, "the second call reports the same")
+    _require(json.loads(again.out) == found, f"the second call reports the same: {again} {found}")
     _require("runs with" in first.err and "runs with" not in again.err, "the second call runs nothing")
     for task in found["tasks"]:
         [figure] = task["figures"]
         _require(figure["n"] == QUESTIONS and 0 < figure["value"] < 1, f"{figure} is of {QUESTIONS} questions")
         _tell(f"{task['task']}: {task['tool']} {task['tool_version']}, {figure['value']:.3f} ± {figure['stderr']:.3f}")
-    shown = json.loads((await clairgen("evaluate", "show", place / "run", "--json")).out)
+    shown = json.loads((await interpreter("evaluate", "show", place / "run", "--json")).out)
     stored = [(one["overall"]["n"], one["overall"]["mean"]) for one in shown]
     _require(
         sorted(stored) == sorted((QUESTIONS, task["figures"][0]["value"]) for task in found["tasks"]),
@@ -108,7 +108,7 @@ async def _check_failure(place: Path, python: Path, task: str) -> None:
     """lm_eval prints the API key with a request that fails; the log does not have it."""
     async with ScriptedEndpoint(lambda _request: refused(400, "the context is too short")) as endpoint:
         options = ("--endpoint", endpoint.url, "--model", "m", "--api-key-env", "KEY_OF_MODEL", "--limit", "2")
-        done = await clairgen(
+        done = await interpreter(
             *_command(place / "failed", python, task, place, *options), environment={"KEY_OF_MODEL": KEY}
         )
         _require(endpoint.headers["authorization"] == f"Bearer {KEY}", "the endpoint is given the key")
@@ -137,7 +137,7 @@ async def _check_kill(run: Path, python: Path, task: str, place: Path) -> None:
         await process.wait()
         await endpoint.clients_gone()
         before = len(endpoint.asked)
-        done: Done = await clairgen(*command)
+        done: Done = await interpreter(*command)
         _require(done.code == 0, f"the task ends: {done}")
         twice = len(endpoint.asked) - QUESTIONS
         _require(0 <= twice <= CONCURRENCY, f"{twice} requests were in flight at the kill")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, MixtralConfig, MixtralForCausalLM
 
 from clairgen.errors import ConfigError, InputError, RunError, UserError
 from clairgen_train.model import load_model, require_target_modules
@@ -138,6 +139,43 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert out.newest_checkpoint(1) == out.path / "checkpoint-14"
     damage(out.path / "checkpoint-14" / name)
     assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
+
+
+@pytest.mark.parametrize("objective", ["apo-zero", "kto"])
+def test_a_checkpoint_with_other_weights_ends_the_run_and_is_not_trained_on_from(
+    tmp_path: Path, objective: str
+) -> None:
+    out = trained(tmp_path, "run", epochs=2, objective=objective)
+    newest = out.newest_checkpoint(1)
+    assert newest is not None
+    (out.path / "result.json").unlink()
+    weights = load_file(newest / "model.safetensors")
+    renamed = {name.replace("layers.0", "layers.9"): tensor for name, tensor in weights.items()}
+    save_file(renamed, newest / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RunError, match=r"checkpoint-\d+ does not hold the weights of this model .*; remove"):
+        run(out)
+
+
+def test_experts_that_are_saved_one_by_one_are_all_there_when_the_run_goes_on(tmp_path: Path) -> None:
+    vocabulary = len(AutoTokenizer.from_pretrained(saved_model(tmp_path / "model")))
+    shape = MixtralConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        num_local_experts=4,
+    )
+    MixtralForCausalLM(shape).save_pretrained(tmp_path / "model")
+    out = trained(tmp_path, "run", epochs=2)
+    uninterrupted = load_file(out.path / "model.safetensors")
+    assert "model.layers.0.block_sparse_moe.experts.3.w1.weight" in uninterrupted
+    (out.path / "result.json").unlink()
+    shutil.rmtree(out.path / "checkpoint-14")
+    run(out)
+    resumed = load_file(out.path / "model.safetensors")
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in uninterrupted.items())
 
 
 def test_a_measurement_that_a_kill_left_out_after_its_checkpoint_is_made_when_the_run_goes_on(

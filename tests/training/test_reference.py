@@ -8,17 +8,20 @@ import pyarrow.compute as pc
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from clairgen.errors import RunError, RunStoppedError
+from clairgen.errors import ConfigError, InputError, RunError, RunStoppedError
 from clairgen_train import run as training
+from clairgen_train.data.prepare import prepared_pairs
 from clairgen_train.model import lora_config
 from clairgen_train.reference import reference_key
 from clairgen_train.run import run
 from clairgen_train.settings import Lora
-from tests.training.small_run import trained
+from tests.training.small_run import saved_model, trained
 from tests.training.test_run import same
 
+ONE_STEP: dict[str, object] = {"epochs": 1, "batch_size": 60, "device_batch_size": 60, "held_out_pairs": 0}
+"""One batch, which holds all pairs, and all their answers."""
 COMPUTED = "computing the reference log-probabilities"
 
 
@@ -110,6 +113,57 @@ def test_sft_has_no_reference_and_logs_no_rewards(tmp_path: Path, capsys: pytest
     logged = json.loads(out.log.read_text().splitlines()[0])
     assert "logps/chosen" in logged
     assert not [name for name in logged if name.startswith("rewards/")]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"objective": "kto"}, {"objective": "kto-pair"}, {"lora": {"rank": 2}, "shared_prompt": False}],
+    ids=str,
+)
+def test_rewards_begin_at_the_log_ratio_of_the_model_to_another_reference(
+    tmp_path: Path, given: dict[str, object]
+) -> None:
+    first = trained(tmp_path, "first", epochs=1, held_out_pairs=0)
+    begun = json.loads(first.log.read_text().splitlines()[0])
+    assert begun["rewards/chosen"] == pytest.approx(0, abs=1e-5)
+    second = trained(
+        tmp_path, "second", model=str(first.path), reference_model=str(tmp_path / "model"), **ONE_STEP, **given
+    )
+    moved = json.loads(second.log.read_text().splitlines()[0])
+    own = trained(tmp_path, "own", model=str(first.path), **ONE_STEP, **given)
+    still = json.loads(own.log.read_text().splitlines()[0])
+    assert still["rewards/chosen"] == pytest.approx(0, abs=1e-5)
+    assert moved["rewards/chosen"] == pytest.approx(_reward(first.path, tmp_path / "model", second.path), abs=1e-4)
+    assert abs(moved["rewards/chosen"]) > 1e-3
+
+
+def _reward(policy: Path, reference: Path, run: Path) -> float:
+    """0.1 times the mean log-ratio of the chosen answers of all the pairs of a run, by plain forward passes."""
+    rows = prepared_pairs(run).train
+    ratios = []
+    for row in rows:
+        ids = torch.tensor([row["prompt_ids"] + row["chosen_ids"]])
+        sums = []
+        for folder in (policy, reference):
+            with torch.no_grad():
+                log_probs = AutoModelForCausalLM.from_pretrained(folder)(input_ids=ids).logits[0, :-1].log_softmax(-1)
+            of_answer = log_probs.gather(1, ids[0, 1:, None])[len(row["prompt_ids"]) - 1 :]
+            sums.append(of_answer.sum().item())
+        ratios.append(sums[0] - sums[1])
+    return float(0.1 * sum(ratios) / len(ratios))
+
+
+def test_a_reference_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sft has no reference; leave reference_model out"):
+        trained(tmp_path, objective="sft", reference_model="elsewhere")
+    other = saved_model(tmp_path / "other")
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    tokenizer.add_tokens(["<another>"])
+    tokenizer.save_pretrained(other)
+    with pytest.raises(
+        InputError, match=r"the reference .*other has another tokenizer than .*model, .* with the same one"
+    ):
+        trained(tmp_path, reference_model=str(other))
 
 
 def test_an_adapter_that_does_not_start_at_the_reference_is_refused_before_the_first_step(

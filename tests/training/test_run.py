@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ClairgenError, ConfigError, DrainedError, RunError
+from clairgen_train import handled_signals
 from clairgen_train import run as training
-from clairgen_train.interruptions import handled_signals, resource_errors
+from clairgen_train.interruptions import resource_errors
 from clairgen_train.run import prepare, run
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Objective
@@ -241,7 +242,10 @@ def test_adapters_start_at_the_loss_of_all_weights_and_are_saved_as_adapters(tmp
         (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "the disk of .* is full"),
         (OSError(27, "File too large"), "a limit on the size of files is reached"),
         (SafetensorError("I/O error: File too large (os error 27)"), "a limit on the size of files is reached"),
-        (OSError(28, "No space left on device"), "the disk of .* is full; free some space, or set keep_checkpoints"),
+        (
+            OSError(28, "No space left on device"),
+            "the disk of .* is full, or a limit on the size of files is reached; free some space, or set keep_checkpoints",
+        ),
     ],
 )
 def test_exhausted_memory_and_disk_are_reported_with_what_to_do(tmp_path: Path, error: Exception, said: str) -> None:

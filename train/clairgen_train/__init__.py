@@ -3,9 +3,14 @@
 import gc
 import logging
 import os
+import signal
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -34,3 +39,21 @@ def loading_libraries() -> Iterator[None]:
         if collects:
             gc.freeze()
             gc.enable()
+
+
+@contextmanager
+def handled_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Let `handler` handle the signals that end a program, except those that the process was started to ignore (nohup).
+
+    Signals reach the main thread alone; in any other nothing is handled.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -6,8 +6,7 @@ ranks save a checkpoint after the same step; what ran out is reported in one sen
 
 import errno
 import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,6 +19,7 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from clairgen.errors import ConfigError, InputError, RunStoppedError
+from clairgen_train import handled_signals
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import TrainingSettings
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _MOST_SKIPPED = 20
 """Steps that fp16's scaler may skip one after the other; it halves the loss's scale each time, from 65,536."""
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -163,24 +162,6 @@ class StopOnSignal(TrainerCallback):
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         self._received = True
-
-
-@contextmanager
-def handled_signals(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Let `handler` handle the signals that end a program, except those that the process was started to ignore (nohup).
-
-    Signals reach the main thread alone; in any other nothing is handled.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handler) for number in heeded}
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
 
 
 def _out_of_memory(settings: TrainingSettings) -> str:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError
+from clairgen_train import handled_signals
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.settings import Parallel, TrainingSettings
 
@@ -126,8 +127,6 @@ def _passing_signals_to(process: "subprocess.Popen[bytes]") -> Iterator[list[int
 
     The launcher has a session of its own, so that a terminal's Ctrl-C does not reach the ranks as well, as a second signal.
     """
-    from clairgen_train.interruptions import handled_signals  # loads torch
-
     received: list[int] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:

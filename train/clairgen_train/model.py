@@ -98,6 +98,32 @@ def load_model(settings: TrainingSettings) -> "PreTrainedModel":
     return model
 
 
+def load_reference(settings: TrainingSettings) -> "PreTrainedModel | None":
+    """The model that `reference_model` names, held as the model to train is; None where that is its own reference."""
+    if settings.reference_model is None:
+        return None
+    return load_model(_of_reference(settings)).requires_grad_(False)
+
+
+def require_reference(settings: TrainingSettings, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raise InputError where `reference_model` reads other tokens than the model to train, whose token ids it is given."""
+    if settings.reference_model is None:
+        return
+    of_reference = _of_reference(settings)
+    if (
+        vocabulary_size(of_reference) != vocabulary_size(settings)
+        or _tokenizer(of_reference).get_vocab() != tokenizer.get_vocab()
+    ):
+        raise InputError(
+            f"the reference {settings.reference_model} has another tokenizer than {settings.model}, so their log-probabilities "
+            "cannot be compared; name a reference_model with the same one"
+        )
+
+
+def _of_reference(settings: TrainingSettings) -> TrainingSettings:
+    return settings.model_copy(update={"model": settings.reference_model, "revision": None})
+
+
 def require_target_modules(model: "PreTrainedModel", lora: Lora) -> None:
     """Raise ConfigError for a layer to adapt that the model lacks; PEFT passes over it if the model has another of the list."""
     names = {

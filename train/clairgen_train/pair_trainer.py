@@ -24,6 +24,7 @@ from clairgen_train.metrics_log import TokenMean
 from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, mean_chosen_tokens, with_micro_batches
 from clairgen_train.pair_log_probs import KeptOutputs, PairCollator, ReferencePass
 from clairgen_train.sampling import sampled_pairs
+from clairgen_train.saved_weights import LoadsWholeCheckpoints
 from clairgen_train.settings import Objective
 from clairgen_train.validation import validate_chosen_nll, validate_loss_options, validate_pairs
 
@@ -32,7 +33,7 @@ _TRL_LOSS = "apo_zero"  # TRL evaluates a loss to log its metrics; its value is 
 _OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
 
 
-class PairTrainer(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
+class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
 
     `args.loss_type` is set to one that TRL can evaluate beside it. `anchor` estimates KTO-pair's KL and is required where the run

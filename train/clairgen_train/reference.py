@@ -48,11 +48,12 @@ class CachedReferences:
     It replaces TRL's own pass, which runs when the models have their fused head and are not wrapped yet, so the shared forward
     is installed here too: reference and training take the same path. `pairs_hash` identifies the token ids, and with them the
     tokenizer and the chat template. Cached values are compared with the reference on a first batch, and computed again where they
-    do not match; so is the model to train, whose rewards must begin at 0.
+    do not match; so is the model to train, whose rewards must begin at 0, unless the reference is another model (not `is_start`).
     """
 
-    def __init__(self, folder: Path, pairs_hash: str, *, share: bool, pad_token_id: int) -> None:
+    def __init__(self, folder: Path, pairs_hash: str, *, share: bool, pad_token_id: int, is_start: bool = True) -> None:
         self._folder, self._pairs_hash, self._share, self._pad_token_id = folder, pairs_hash, share, pad_token_id
+        self._is_start = is_start
 
     def __call__(self, trainer: "Trainer", pairs: "Dataset") -> "Dataset":
         """`pairs` with the columns `ref_chosen_logps` and `ref_rejected_logps`; called on every rank.
@@ -81,7 +82,8 @@ class CachedReferences:
                 _write(log_probs, file)
         accelerator.wait_for_everyone()
         references = Dataset.from_file(str(file))
-        self._require_start(trainer, pairs, references, file)
+        if self._is_start:
+            self._require_start(trainer, pairs, references, file)
         return concatenate_datasets([pairs, references], axis=1)
 
     def _file(self, trainer: "Trainer", forward: str) -> Path:

@@ -1,5 +1,6 @@
 """A training run: prepare the pairs, build TRL's trainer for the objective, train, save the model and its metrics."""
 
+import gc
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,10 @@ from clairgen_train.model import (
     check_generation_config,
     context_tokens,
     load_model,
+    load_reference,
     load_tokenizer,
     lora_config,
+    require_reference,
     require_target_modules,
     stop_tokens,
     vocabulary_size,
@@ -59,9 +62,11 @@ def prepare(data: str, out: Path, settings: TrainingSettings) -> RunFolder:
     trl_config(settings, out, settings.gpus or 1)
     vocabulary = vocabulary_size(settings)
     tokenizer = load_tokenizer(settings, vocabulary)
+    require_reference(settings, tokenizer)
     source = model_source(settings.model, settings.revision)
     if source.adapter is not None:
-        say(f"{settings.model} is an adapter; what is trained, and the reference, is {source.base} with it merged in")
+        what = "what is trained" if settings.reference_model else "what is trained, and the reference,"
+        say(f"{settings.model} is an adapter; {what} is {source.base} with it merged in")
     ineffective = check_generation_config(source.base, source.revision)
     for note in folder.open(settings, data):
         say(note)
@@ -118,7 +123,7 @@ def run(folder: RunFolder) -> None:
     with resource_errors(settings, folder.path):
         trainer = _trainer(settings, folder, pairs, tokenizer, state.num_processes)
         if state.is_main_process:
-            folder.require_model(weights_hash(trainer), settings.model)
+            folder.require_model(weights_hash(trainer), settings.reference_model or settings.model)
         stop = StopOnSignal(trainer.accelerator)
         trainer.add_callback(stop)
         trainer.add_callback(StopOnDivergence(trainer.accelerator, folder))
@@ -183,12 +188,14 @@ def _trainer(
         require_target_modules(model, settings.lora)
     peft_config = lora_config(settings.lora, model) if settings.lora else None
     references = _references(settings, pairs.facts["train"]["sha256"], tokenizer.pad_token_id)
+    reference = load_reference(settings)
     if not settings.objective.is_paired:
         return UnpairedTrainer(
             model,
             args=config,
             train_dataset=pairs.train,
             objective=settings.objective,
+            ref_model=reference,
             processing_class=tokenizer,
             peft_config=peft_config,
             reference_pass=references,
@@ -199,6 +206,7 @@ def _trainer(
         train_dataset=pairs.train,
         objective=settings.objective,
         anchor=_anchor(settings, pairs),
+        ref_model=reference,
         chosen_nll=settings.chosen_nll,
         processing_class=tokenizer,
         peft_config=peft_config,
@@ -214,7 +222,13 @@ def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) ->
         return NoReferences(share=share)
     if settings.objective is Objective.KTO:  # its KL answers depend on these
         ids_hash = f"{ids_hash}, {settings.seed}, {settings.batch_size}"
-    return CachedReferences(cache_folder(settings.reference_cache), ids_hash, share=share, pad_token_id=pad_token_id)
+    return CachedReferences(
+        cache_folder(settings.reference_cache),
+        ids_hash,
+        share=share,
+        pad_token_id=pad_token_id,
+        is_start=settings.reference_model is None,
+    )
 
 
 def _shares_prompts(settings: TrainingSettings) -> bool:
@@ -251,3 +265,10 @@ def _add_callbacks(
         trainer.add_callback(ProgressLog(folder.log))
     if pairs.held_out is not None:
         trainer.add_callback(held_out_recorder(trainer, settings, folder, pairs, tokenizer.pad_token_id, watch))
+
+
+def free_memory() -> None:
+    """Give the memory of a finished run back to the device, for whoever serves its model next."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()

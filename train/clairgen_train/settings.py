@@ -109,6 +109,12 @@ class TrainingSettings(_Strict):
 
     model: str = Field(min_length=1, description="A folder with a model and its tokenizer, or its name on the hub.")
     revision: str | None = Field(None, description="Branch, tag or commit of a model from the hub.")
+    reference_model: str | None = Field(
+        None,
+        min_length=1,
+        description="The reference, where it is not the model as it begins: a folder or a name on the hub, with the same "
+        "tokenizer. Trajectories stay relative to the model as it begins.",
+    )
     objective: Objective = Field(Objective.APO_ZERO, description="The objective to minimize.")
     pair_objectives: Literal["use", "ignore"] = Field(
         "use",
@@ -243,6 +249,8 @@ class TrainingSettings(_Strict):
             raise ValueError("warmup_steps and warmup_ratio say the same; give one of them")
         if (self.early_stopping or self.keep_best) and not self.held_out_pairs:
             raise ValueError("early_stopping and keep_best go by the held-out margin; set held_out_pairs above 0")
+        if self.reference_model is not None and self.objective is Objective.SFT:
+            raise ValueError("sft has no reference; leave reference_model out")
         if self.chosen_nll and (reason := self.objective.without_likelihood_term) is not None:
             raise ValueError(
                 f"chosen_nll cannot be added to {self.objective.value}, {reason}; leave chosen_nll out, or use an objective for "

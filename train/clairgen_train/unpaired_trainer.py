@@ -18,6 +18,7 @@ from clairgen_train.data.unpair import BlockSampler, labeled_answers
 from clairgen_train.losses import apo_zero_unpaired, kto
 from clairgen_train.micro_batches import MICRO_BATCH, with_micro_batches
 from clairgen_train.pair_log_probs import KeptOutputs, ReferencePass
+from clairgen_train.saved_weights import LoadsWholeCheckpoints
 from clairgen_train.settings import Objective
 from clairgen_train.validation import require_map_style
 
@@ -25,7 +26,7 @@ TRL_UNPAIRED_LOSSES = {Objective.KTO: "kto", Objective.APO_ZERO_UNPAIRED: "apo_z
 """The objectives for single answers, by TRL's names."""
 
 
-class UnpairedTrainer(KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
+class UnpairedTrainer(LoadsWholeCheckpoints, KTOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs (the rows of PairTrainer) answer by answer; `args.loss_type` is set to match.
 
     Rows are shuffled by `args.seed` and the order of batches changes each epoch. Under `kto` the batch of an optimizer step keeps

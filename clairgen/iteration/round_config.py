@@ -1,0 +1,89 @@
+"""The configuration of a round: the user's, with one recipe, and with the newest model in the role of the target."""
+
+from pathlib import Path
+from typing import Any
+
+from clairgen.config.models import RunConfig
+from clairgen.config.role import Price, Role
+from clairgen.embedded.gguf import embedded_address, is_embedded
+from clairgen.errors import ConfigError
+from clairgen.inference.factory import with_revisions
+from clairgen.iteration.lineage import Model
+from clairgen.pipeline.ingest import source_facts
+from clairgen.pipeline.plans import plan_recipes, roles_used
+
+
+def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
+    """The configuration with the one recipe whose pairs are trained on. Raises ConfigError where it is not clear which, or asks
+    no target.
+    """
+    names = [choice.name for choice in config.recipes]
+    if recipe is None and len(names) > 1:
+        raise ConfigError(
+            f"the configuration has the recipes {', '.join(names)}; name the one to train on with --recipe"
+        )
+    if recipe is not None and recipe not in names:
+        raise ConfigError(f"the configuration has no recipe {recipe!r}; it has {', '.join(names)}")
+    one = config.model_copy(update={"recipes": [each for each in config.recipes if recipe in (None, each.name)]})
+    if "target" not in config.models:
+        raise ConfigError("the configuration has no models.target, which is the model that rounds train; add it")
+    if "target" not in roles_used(one):
+        raise ConfigError(
+            f"the recipe {one.recipes[0].name} does not ask the target, so its pairs would be the same in every round; choose "
+            "one that does with --recipe"
+        )
+    return one
+
+
+def first_weights(target: Role, named: str | None) -> str:
+    """Where the weights of the first target are, to train on: as named, else the folder of the file that is served.
+
+    Raises ConfigError where neither says it.
+    """
+    if named is not None:
+        return str(Path(named).resolve()) if Path(named).exists() else named
+    for endpoint in filter(is_embedded, target.endpoints):
+        folder = embedded_address(endpoint).path.parent
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return str(folder)
+    raise ConfigError(
+        f"the weights of models.target ({target.model}) are not beside a model file on this machine; name their folder, or their "
+        "name on the hub, with --model"
+    )
+
+
+def as_target(target: Role, model: Model, endpoint: str) -> Role:
+    """The configured target with a trained model in its place, which is served on this machine at no cost."""
+    first = target.endpoints[0]
+    _, mark, options = first.partition("?") if is_embedded(first) and is_embedded(endpoint) else ("", "", "")
+    return target.model_copy(
+        update={
+            "endpoints": [f"{endpoint}{mark}{options}"],
+            "revision": model.revision,
+            "weights": [],
+            "api_key_env": None,
+            "headers": {},
+            "price_per_million": Price(input=0, output=0),
+        }
+    )
+
+
+def with_target(config: RunConfig, target: Role) -> RunConfig:
+    """The configuration with another target."""
+    return config.model_copy(update={"models": {**config.models, "target": target}})
+
+
+def generation_facts(config: RunConfig) -> dict[str, Any]:
+    """What the pairs of all rounds rest on, by name: models, prompts and options of the recipe, filters and tasks.
+
+    Raises UserError for a configuration that `generate` would refuse.
+    """
+    roles = with_revisions(roles_used(config))
+    (planned,) = plan_recipes(config, roles)
+    tasks = {name: value for name, value in source_facts(config.tasks, config.seed).items() if name != "touched"}
+    return {
+        "recipe": planned.recipe.name,
+        **planned.plan.facts,
+        "filters": config.filters.model_dump(mode="json"),
+        "tasks": tasks,
+    }
