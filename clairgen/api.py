@@ -21,6 +21,7 @@ from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.generate import pairs_in_words
+from clairgen.pipeline.import_pairs import ImportState, import_states, merged_kinds
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
@@ -50,7 +51,10 @@ _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered."""
+    """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
+
+    `imports` has how far pairs were imported, by the name that they have in place of a recipe.
+    """
 
     run: Path
     run_id: str | None
@@ -62,6 +66,7 @@ class Status:
     roles: list[RoleNumbers]
     spent: Spent
     filters: FilterSettings | None
+    imports: dict[str, ImportState]
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -83,6 +88,7 @@ async def status(run: Path | str) -> Status:
             await store.completions.numbers(),
             await store.spending.total(),
             FilterSettings.from_record(in_force[1]) if in_force else None,
+            await import_states(store),
         )
 
 
@@ -118,11 +124,14 @@ async def snapshot(run: Path | str) -> Snapshot:
         )
 
 
-async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | str | None = None) -> list[RecipeReport]:
+async def report(
+    *runs: Path | str, tokenizer: str | None = None, html: Path | str | None = None, by: str | None = None
+) -> list[RecipeReport]:
     """Contrast, drops and audit of every recipe of `runs`; with each run's own tokenizer if none is named.
 
-    `html` names a file to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if that needs
-    packages that are not installed.
+    `by` names a column of the source of imported pairs, by whose values they are also reported. `html` names a file
+    to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if that needs packages that are not
+    installed, InputError for a column that no imported pair has.
     """
     if html is not None:
         require_report_extra()
@@ -133,11 +142,18 @@ async def report(*runs: Path | str, tokenizer: str | None = None, html: Path | s
         async with reading(RunDirectory(run), snapshot=True) as store:
             named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             statuses = await store.pairs.statuses()
-            for recipe in await store.metadata.plans():
+            plans = await store.metadata.plans()
+            if by is not None:
+                await _require_column(store, run, by)
+            for recipe, plan in plans.items():
                 if html is not None:
                     samples.append(_pair_sample(str(run), recipe))
                 also = samples[-1].add if samples else None
-                reports.append(await recipe_report(store, str(run), recipe, named, statuses.get(recipe, {}), also))
+                source, grouped = plan.imported_from, by if plan.imported_from is not None else None
+                counts = statuses.get(recipe, {})
+                reports.append(
+                    await recipe_report(store, str(run), recipe, named, counts, also, imported_from=source, by=grouped)
+                )
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
 
@@ -203,6 +219,7 @@ async def export(
                 "leave --keep-identical out (in Python, keep_identical)"
             )
         await require_coverage(store, directory)
+        states = await import_states(store)
         advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
         config = yaml.safe_load(await store.metadata.configuration() or "{}")
         keeps_thoughts = (thinking or config.get("thinking")) == Thinking.KEEP
@@ -215,6 +232,7 @@ async def export(
             advised=bool(advice),
             confirming=confirming,
             thinking=thinking_field if keeps_thoughts else None,
+            source_columns=merged_kinds(states[name].kinds for name in chosen if name in states),
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             means = {recipe: ContrastMeans() for recipe in chosen}
@@ -342,6 +360,14 @@ def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
     return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
 
 
+async def _require_column(store: Store, run: Path, column: str) -> None:
+    """Raise InputError unless imported pairs of a run have a further column of this name."""
+    columns = dict.fromkeys(name for state in (await import_states(store)).values() for name in state.kinds)
+    if column not in columns:
+        has = f"they have {', '.join(columns)}" if columns else "it has no imported pairs with further columns"
+        raise InputError(f"no imported pair of {run} has the column {column!r}; {has}")
+
+
 def _refuse_training(out: Path) -> None:
     """Raise RunError for the output folder of a training run, which is not a run of pairs."""
     if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
@@ -372,12 +398,14 @@ async def _card_facts(
     store: Store, contrast: Sequence[ContrastRow], advice: Sequence[AdviceNumbers], source: str
 ) -> CardFacts:
     in_force = await store.filter_sets.in_force()
+    plans = (await store.metadata.plans()).items()
     config = yaml.safe_load(await store.metadata.configuration() or "{}")
     return CardFacts(
         source=source,
         models={role: facts["model"] for role, facts in config.get("models", {}).items()},
         templates=dict(await store.metadata.templates()),
         filters=FilterSettings.from_record(in_force[1]).phrases if in_force else (),
+        imported={name: plan.imported_from for name, plan in plans if plan.imported_from is not None},
         contrast=tuple(row for row in contrast if row.pairs),
         advice=tuple(AdviceRow(entry.recipe, entry.objective.value, entry.by, entry.pairs) for entry in advice),
     )

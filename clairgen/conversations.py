@@ -9,6 +9,16 @@ from clairgen.row_files import strict_json
 
 _QUOTED_ROLE: Final = lazy_pattern(r"""["'](?:role|from)\\?["']\s*:""")
 _QUOTED_CONTENT: Final = lazy_pattern(r"""["'](?:content|value)\\?["']\s*:""")
+_SPEAKER: Final = lazy_pattern(r"\n\n(Human|Assistant):[ ]?")
+_SPEAKERS: Final = {"Human": "user", "Assistant": "assistant"}
+_SHAREGPT: Final = {
+    "human": "user",
+    "gpt": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+}
 _HOLDERS: Final = ("messages", "conversations", "conversation")
 _UNSUPPORTED_FIELDS: Final = {
     "tool_calls": "tool calls",
@@ -125,3 +135,30 @@ def _is_messages_text(text: str) -> bool:
         return messages_in(text) is not None
     except ValueError:
         return True
+
+
+def dialogue_messages(text: str) -> list[dict[str, str]] | None:
+    r"""The messages of a dialogue in one text, as in HH (`\n\nHuman: ... \n\nAssistant: ...`); None for any other text.
+
+    An empty turn of the assistant at the end, where its answer is to follow, is left out.
+    """
+    if not text.startswith("\n\nHuman:"):
+        return None
+    _, *parts = _SPEAKER.split(text)
+    turns = list(zip(parts[::2], parts[1::2], strict=True))
+    if turns[-1][0] == "Assistant" and not turns[-1][1].strip():
+        del turns[-1]
+    return [{"role": _SPEAKERS[speaker], "content": said} for speaker, said in turns]
+
+
+def messages_of_sharegpt(messages: list[Any]) -> list[Any]:
+    """Messages with `from` and `value` (ShareGPT) as ones with `role` and `content`; others as they are.
+
+    A speaker that is not known keeps its name as the role.
+    """
+    return [
+        {"role": _SHAREGPT.get(str(message["from"]), str(message["from"])), "content": message["value"]}
+        if isinstance(message, Mapping) and {"from", "value"} <= message.keys() and message.get("role") is None
+        else message
+        for message in messages
+    ]

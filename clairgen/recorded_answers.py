@@ -45,7 +45,7 @@ def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> RecordedAnsw
         return RecordedAnswers()
     if isinstance(source.answers, list):
         return RecordedAnswers(_from_columns(row, source.answers, source.scores))
-    entries = _entries(row.get(source.answers), source.answers)
+    entries = answer_entries(row.get(source.answers), source.answers)
     if isinstance(source.scores, str) and entries and all(isinstance(entry, str) for entry in entries):
         return RecordedAnswers(_parallel(entries, row.get(source.scores), source))
     field = source.scores if isinstance(source.scores, str) else _default_field(entries)
@@ -57,6 +57,33 @@ def recorded_answers(row: Mapping[str, Any], source: TaskSource) -> RecordedAnsw
             answers.append(answer)
             doubts += [doubt] if doubt else []
     return RecordedAnswers(tuple(answers), doubts[0] if doubts else None)
+
+
+def answer_entries(cell: Any, column: str) -> list[Any]:  # noqa: ANN401 - a cell of a data set
+    """The entries of a cell: a list, a mapping of lists, as `datasets` returns a sequence of structures, or the JSON of one."""
+    if isinstance(cell, str):
+        try:
+            cell = strict_json(cell or "null")
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"its `{column}` is a text, not a list or the JSON of one") from error
+    if cell is None:
+        return []
+    if isinstance(cell, Mapping) and cell and all(isinstance(values, list) for values in cell.values()):
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
+    if not isinstance(cell, list | tuple):
+        raise ValueError(f"its `{column}` is not a list")
+    return list(cell)
+
+
+def score_of(value: Any) -> float | None:  # noqa: ANN401 - a cell of a data set
+    """A cell as a score; None for what is not a finite number."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        score = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return score if math.isfinite(score) else None
 
 
 def check_answer_columns(first: Mapping[str, Any], source: TaskSource) -> None:
@@ -80,19 +107,21 @@ def check_answer_columns(first: Mapping[str, Any], source: TaskSource) -> None:
 def no_scores_error(rows: int, where: str, first: Mapping[str, Any], source: TaskSource) -> InputError:
     """The error that a source is whose answers are to be compared by scores, and have none; it says what is there instead."""
     try:
-        entries = _entries(first.get(source.answers), source.answers) if isinstance(source.answers, str) else []
+        entries = answer_entries(first.get(source.answers), source.answers) if isinstance(source.answers, str) else []
     except ValueError:
         entries = []
     objects = [entry for entry in entries if isinstance(entry, Mapping)]
     fields = sorted({str(name) for entry in objects for name in entry})
-    numbers = [name for name in fields if any(_score(entry.get(name)) is not None for entry in objects)]
+    numbers = [name for name in fields if any(score_of(entry.get(name)) is not None for entry in objects)]
     lists = [
         name
         for name, cell in first.items()
-        if isinstance(cell, list) and len(cell) == len(entries) > 0 and all(_score(value) is not None for value in cell)
+        if isinstance(cell, list)
+        and len(cell) == len(entries) > 0
+        and all(score_of(value) is not None for value in cell)
     ]
     columns = (
-        [name for name, cell in first.items() if _score(cell) is not None] if isinstance(source.answers, list) else []
+        [name for name, cell in first.items() if score_of(cell) is not None] if isinstance(source.answers, list) else []
     )
     likely = [name for name in numbers or lists or columns if not RANK.match(name)]
     if fields:
@@ -114,7 +143,7 @@ def no_scores_error(rows: int, where: str, first: Mapping[str, Any], source: Tas
 
 def _require_field(first: Mapping[str, Any], column: str, field: str, where: str) -> None:
     try:
-        entries = _entries(first[column], column)
+        entries = answer_entries(first[column], column)
     except ValueError:
         return  # that row is reported by its number
     fields = {str(name) for entry in entries if isinstance(entry, Mapping) for name in entry}
@@ -132,7 +161,7 @@ def _require_field(first: Mapping[str, Any], column: str, field: str, where: str
 def _from_columns(row: Mapping[str, Any], names: list[str], scores: Any) -> tuple[RecordedAnswer, ...]:  # noqa: ANN401
     fields = scores if isinstance(scores, list) else [None] * len(names)
     return tuple(
-        RecordedAnswer(text, name, _score(row.get(field) if field else None))
+        RecordedAnswer(text, name, score_of(row.get(field) if field else None))
         for name, field in zip(names, fields, strict=True)
         if (text := _text(row.get(name))) is not None
     )
@@ -140,7 +169,7 @@ def _from_columns(row: Mapping[str, Any], names: list[str], scores: Any) -> tupl
 
 def _parallel(texts: list[str], scores: Any, source: TaskSource) -> tuple[RecordedAnswer, ...]:  # noqa: ANN401 - a cell
     """Texts in one column and their scores, in the same order, in another."""
-    values = _entries(scores, str(source.scores))
+    values = answer_entries(scores, str(source.scores))
     if len(values) != len(texts):
         raise ValueError(
             f"it has {counted(len(texts), 'answer')} in `{source.answers}` and {len(values)} in `{source.scores}`"
@@ -148,31 +177,15 @@ def _parallel(texts: list[str], scores: Any, source: TaskSource) -> tuple[Record
     if any(isinstance(value, Mapping) for value in values):
         raise ValueError(f"its `{source.scores}` are objects, not numbers")
     return tuple(
-        RecordedAnswer(text, "recorded", _score(value))
+        RecordedAnswer(text, "recorded", score_of(value))
         for entry, value in zip(texts, values, strict=True)
         if (text := _text(entry)) is not None
     )
 
 
-def _entries(cell: Any, column: str) -> list[Any]:  # noqa: ANN401 - a cell of a data set
-    """The entries of a cell: a list, a mapping of lists, as `datasets` returns a sequence of structures, or the JSON of one."""
-    if isinstance(cell, str):
-        try:
-            cell = strict_json(cell or "null")
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"its `{column}` is a text, not a list or the JSON of one") from error
-    if cell is None:
-        return []
-    if isinstance(cell, Mapping) and cell and all(isinstance(values, list) for values in cell.values()):
-        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
-    if not isinstance(cell, list | tuple):
-        raise ValueError(f"its `{column}` is not a list")
-    return list(cell)
-
-
 def _default_field(entries: list[Any]) -> str:
     """One field for all answers of a row: scores of different scales do not compare."""
-    fine = any(isinstance(entry, Mapping) and _score(entry.get(_FINE_GRAINED)) is not None for entry in entries)
+    fine = any(isinstance(entry, Mapping) and score_of(entry.get(_FINE_GRAINED)) is not None for entry in entries)
     return _FINE_GRAINED if fine else _OVERALL
 
 
@@ -190,7 +203,7 @@ def _answer(entry: Any, field: str) -> tuple[RecordedAnswer | None, str | None]:
     if text is None:
         return None, None
     model = next((str(entry[name]) for name in _MODELS if entry.get(name)), "recorded")
-    score = _score(entry.get(field))
+    score = score_of(entry.get(field))
     ratings = _mean_rating(entry)
     if field == _OVERALL and score == _BEST_OVERALL and ratings is not None and ratings < _LOWEST_FINE_GRAINED_OF_A_TEN:
         return RecordedAnswer(text, model, None), f"{_OVERALL} 10 beside ratings of {ratings:g} of 5 on average"
@@ -199,24 +212,14 @@ def _answer(entry: Any, field: str) -> tuple[RecordedAnswer | None, str | None]:
 
 def _mean_rating(entry: Mapping[str, Any]) -> float | None:
     """The mean of an answer's ratings by aspect, from 1 to 5, as UltraFeedback has it."""
-    fine = _score(entry.get(_FINE_GRAINED))
+    fine = score_of(entry.get(_FINE_GRAINED))
     if fine is not None:
         return fine
     aspects = entry.get("annotations")
     found = aspects.values() if isinstance(aspects, Mapping) else ()
-    ratings = [_score(aspect.get("Rating")) for aspect in found if isinstance(aspect, Mapping)]
+    ratings = [score_of(aspect.get("Rating")) for aspect in found if isinstance(aspect, Mapping)]
     known = [rating for rating in ratings if rating is not None]
     return sum(known) / len(known) if known else None
-
-
-def _score(value: Any) -> float | None:  # noqa: ANN401 - a cell of a data set
-    if isinstance(value, bool) or value is None:
-        return None
-    try:
-        score = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return score if math.isfinite(score) else None
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - a cell of a data set

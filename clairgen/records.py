@@ -247,7 +247,7 @@ class StoredPair:
 
     `contrast` is None when the outcome is undecided, or was measured by an older version and has to be measured again.
     `findings` are those of the filter set `filter_set`, in the order of the filters. `objective` is what `clairgen advise` chose
-    for this pair, None without advice.
+    for this pair, None without advice. `source_columns` are what an imported pair's row has besides prompt and answers.
     """
 
     id: str
@@ -257,6 +257,7 @@ class StoredPair:
     findings: tuple[Finding, ...]
     objective: Variant | None = None
     filter_set: int | None = None
+    source_columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def dropped_by(self) -> Finding | None:

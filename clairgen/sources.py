@@ -129,12 +129,17 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
     number = 0
     try:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000):
-            for content in _rows_of_batch(batch):
-                number += 1
-                where = f"{path.name} row {number}"
-                yield where, BadRow(where, content) if isinstance(content, str) else content
+            yield from table_rows(path.name, number, batch)
+            number += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"the file {path} is not valid parquet: {str(error).splitlines()[0]}") from error
+
+
+def table_rows(name: str, before: int, batch: "pyarrow.RecordBatch") -> Iterator[SourceRow]:
+    """The rows of a batch that follows `before` rows of the source `name`."""
+    for number, content in enumerate(_rows_of_batch(batch), start=before + 1):
+        where = f"{name} row {number}"
+        yield where, BadRow(where, content) if isinstance(content, str) else content
 
 
 def _rows_of_batch(batch: "pyarrow.RecordBatch") -> Sequence[Mapping[str, Any] | str]:

@@ -20,7 +20,8 @@ from clairgen.records import Message, Task
 from clairgen.sources import BadRow, SourceRow, source_rows
 
 _ROLES: Final = ("system", "user", "assistant")
-_ID_DIGITS: Final = 20
+TASK_ID_DIGITS: Final = 20
+"""How long the id is of a task whose source gives none: so many hex digits of its messages' hash."""
 _SEARCHED_FOR_SCORES: Final = 100
 """Rows without scores, after which no further row is expected to have them."""
 
@@ -87,7 +88,7 @@ def prompt_error(task: Task) -> tuple[str, str] | None:
 
 def task_id_of(messages: tuple[Message, ...]) -> str:
     """The id of a task whose source gives none: 20 hex digits of its messages' hash."""
-    return digest(messages_json(messages))[:_ID_DIGITS]
+    return digest(messages_json(messages))[:TASK_ID_DIGITS]
 
 
 def _at(rows: Iterator[SourceRow], chosen: list[int]) -> Iterator[SourceRow]:

@@ -23,7 +23,7 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 # Where the packages of each extra may be imported, besides those of `dependencies`, which may be imported everywhere. A
 # path ends with / for a folder. The code of `dev` is the tests; those of training are skipped where torch is missing.
 CODE = {
-    "data": ["clairgen/exporting/", "clairgen/sources.py", "clairgen/reporting/training/"],
+    "data": ["clairgen/exporting/", "clairgen/import_source.py", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
     "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],

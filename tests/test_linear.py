@@ -154,8 +154,8 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
     ),
     "surface_features": (surface_features, ("", "|"), ("| ", "|x", "**x", "- ")),
     "plain_text": (plain_text, ("",), ("\u200d", "\x1b")),
-    "last_number": (last_number, ("", "1"), ("1,234", "1/", "\\frac{1}{", "1e5 ")),
-    "stated_letter": (stated_letter, ("", "answer"), ("(", "answer is (A ", "\\boxed{")),
+    "last_number": (last_number, ("", "1"), ("1,234", "1/", "\\frac{1}{", "1e5 ", "1:2", "2^9", "1 × 10^")),
+    "stated_letter": (stated_letter, ("", "answer"), ("(", "answer is (A ", "\\boxed{", "A, ", "answer **")),
 }
 
 

@@ -1,7 +1,8 @@
 """The commands in the order of work, each imported when it runs, so that `clairgen --help` starts fast.
 
 The command NAME is the function `NAME_command` of the module `clairgen.cli.NAME`, both with _ for - and for the space between a
-command and its subcommand; its line here is the first one of that function's docstring.
+command and its subcommand (`import`, which no module can be called, is `import_pairs`); its line here is the first one of that
+function's docstring.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
+    "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
@@ -105,9 +107,14 @@ class LazyCommand(TyperCommand):
         return load_command(self.full_name or str(self.name)).make_context(info_name, args, parent, **extra)
 
 
+def module_of(name: str) -> str:
+    """The module of a command in this package, which begins its function's name too."""
+    return "import_pairs" if name == "import" else name.replace("-", "_").replace(" ", "_")
+
+
 def load_command(name: str) -> "Command":
     """A command with its options, from its module."""
-    own_name = name.replace("-", "_").replace(" ", "_")
+    own_name = module_of(name)
     module = import_module(f"clairgen.cli.{own_name}")
     app = typer.Typer(add_completion=False)
     app.command(name.split()[-1])(getattr(module, f"{own_name}_command"))

@@ -105,6 +105,8 @@ def remarks(result: "EvaluationResult", *, brief: bool = False) -> list[str]:
     if result.noted:
         reasons = ", ".join(f"{count:,} {plain_line(why)}" for why, count in result.noted.items())
         sentences.append(f"Scored 0, since nothing could be read in the answer: {reasons}")
+    if result.cut_off:
+        sentences.append(f"Cut off at max_tokens, and checked as they are: {counted(result.cut_off, 'answer')}")
     return sentences
 
 

@@ -28,6 +28,10 @@ def report_command(
         str | None, typer.Option(help="treebank, whitespace or word; by default that of each run's configuration.")
     ] = None,
     tokeniser: Annotated[str | None, typer.Option(hidden=True)] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Also report imported pairs by the values of a column of theirs."),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Also write it as a page, one file with charts and pairs to look through.")
     ] = None,
@@ -51,11 +55,13 @@ def report_command(
         typer.echo(note("option", "--tokeniser", "--tokenizer"), err=True)
         tokenizer = tokeniser
     if training:
+        if by is not None:
+            raise ConfigError("--by is for imported pairs; leave it out with --training")
         _report_training(runs, as_json=as_json, tokenizer=tokenizer, html=html)
         return
     if tokenizer is not None and tokenizer not in TOKENIZERS:
         raise ConfigError(f"there is no tokenizer {tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
-    reports = run_coroutine(api.report(*runs, tokenizer=tokenizer, html=html))
+    reports = run_coroutine(api.report(*runs, tokenizer=tokenizer, html=html, by=by))
     if as_json:
         typer.echo(json.dumps([entry.to_json() for entry in reports], indent=2))
         return

@@ -85,6 +85,7 @@ def _object(found: "api.Status") -> dict[str, object]:
         "duplicates": found.source.duplicates if found.source else 0,
         "bad_rows": found.source.bad_rows if found.source else 0,
         "doubtful_rows": found.source.doubts if found.source else 0,
+        "imports": {name: asdict(state) for name, state in found.imports.items()},
         "pairs": found.statuses,
         "dropped": found.dropped,
         "failures": [
@@ -104,8 +105,15 @@ def _object(found: "api.Status") -> dict[str, object]:
 def _print_status(console: Console, found: "api.Status") -> None:
     console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
     console.print(pairs_table(found.statuses, found.dropped))
-    console.print()
-    console.print(_roles_table(found.roles))
+    for name, state in found.imports.items():
+        so_far = "" if state.complete else " so far; run the same clairgen import again"
+        left = f", {counted(state.rows_left_out, 'row')} left out" if state.left_out else ""
+        console.print(
+            safe_line(f"{name}: {counted(state.rows, 'row')} of {state.source} imported{left}{so_far}"), soft_wrap=True
+        )
+    if found.roles or not found.imports:
+        console.print()
+        console.print(_roles_table(found.roles))
     if found.spent.calls:
         typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:

@@ -17,17 +17,22 @@ from clairgen.errors import InputError
 from clairgen.evaluation.stated_numbers import last_number, number_words
 from clairgen.patterns import lazy_pattern
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
 DEFAULT_TOLERANCE: Final = 1e-6
 """How far a number may be from its reference, as a share of the reference, where no tolerance is given."""
 _QUOTES: Final = "\"'`*“”‘’«» \t\n"
 _MOST_PATTERN: Final = 1000
-_OPENING: Final = r"[\s:=]{0,9}(?:is|be)?[\s:=]{0,9}(?:\$|\\boxed\{|\\text\{|[*_`\"'(\[{]){0,6}"
+_OPENING: Final = r"[\s:=*_>]{0,9}(?:is|be)?[\s:=*_]{0,9}(?:\$|\\boxed\{|\\text\{|[*_`\"'(\[{]){0,6}"
 # A small a or i without a mark after it is a word, and so is a capital one before a small word.
-_LETTER: Final = r"(?P<letter>[A-Zb-hj-z]|[ai](?=[)\]}.,;:*_`]|\s{0,9}\Z))(?![A-Za-z'’])(?!(?<=[AI])\s{1,9}[a-z])"
-_ANSWER: Final = lazy_pattern(rf"(?:\b(?i:answer){_OPENING}|\\boxed\{{(?:\\text\{{)?\(?){_LETTER}")
+_NO_WORD: Final = r"(?![A-Za-z'’])(?!(?<=[AI])\s{1,9}[a-z])"
+# "B or C" and "B, C" choose nothing.
+_SEVERAL: Final = (
+    r"[)\]}*_`\"']{0,6}\s{0,9}(?:,|/|&|(?i:and|or)\b)\s{0,9}(?:(?i:and|or)\b\s{0,9})?[(\[{*_`\"']{0,6}[A-Z]" + _NO_WORD
+)
+_LETTER: Final = rf"(?P<letter>[A-Zb-hj-z]|[ai](?=[)\]}}.,;:*_`]|\s{{0,9}}\Z)){_NO_WORD}(?!{_SEVERAL})"
+_ANSWER: Final = lazy_pattern(rf"(?:(?<!/)\b(?i:answer){_OPENING}|\\boxed\{{(?:\\text\{{)?\(?){_LETTER}")
 _OPTION: Final = lazy_pattern(rf"\b(?i:option|choice){_OPENING}{_LETTER}")
-_ALONE: Final = lazy_pattern(r"[\s*_`\"'(\[{]*([A-Za-z])(?:[)\]}.:,*_`\"'}]+(?:\s|$)|\s*$)")
+_ALONE: Final = lazy_pattern(rf"[\s*_`\"'(\[{{]*([A-Za-z])(?!{_SEVERAL})(?:[)\]}}.:,*_`\"'}}]+(?:\s|$)|\s*$)")
 _IN_PARENTHESES: Final = lazy_pattern(r"\(([A-Z])\)")
 
 
@@ -104,7 +109,7 @@ def stated_letter(answer: str) -> str | None:
     r"""The letter that an answer chooses, as a capital; None where it names none, or several without saying which.
 
     In order: the last one after "answer" or in `\boxed{}`; the last one after "option" or "choice"; one that begins the answer
-    and is followed by a mark or nothing; the only one that stands in parentheses.
+    and is followed by a mark or nothing; the only one that stands in parentheses. Listed ones ("B or C", "B, C") choose none.
     """
     for stated in (_ANSWER, _OPTION):
         if found := [match.group("letter") for match in stated.finditer(answer)]:

@@ -22,6 +22,7 @@ from clairgen.evaluation.evaluate import evaluate
 from clairgen.evaluation.evaluator import Item, Scored
 from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
 from clairgen.evaluation.results import EvaluationResult
+from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.inference.runtime import Runtime
 from clairgen.long_texts import TOO_LONG, in_process, off_loop
 from clairgen.pipeline.progress import Progress
@@ -90,6 +91,8 @@ class QuestionsEvaluator:
         else:
             checked = await self._matched(*arguments)
         detail = {"rule": given["rule"], "reference": given["reference"], "found": checked.found}
+        if finish_kind(answer.finish_reason) is FinishKind.LENGTH:
+            detail["cut_off"] = True
         return Scored(float(checked.right), reason=checked.reason, detail=detail)
 
     async def _matched(self, *arguments: Any) -> Checked:  # noqa: ANN401 - those of `_checked`

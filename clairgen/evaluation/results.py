@@ -75,6 +75,11 @@ class EvaluationResult:
         """Items that are scored and have a reason nevertheless, such as an answer without a number, by reason."""
         return Counter(item.reason for item in self.items if item.score is not None and item.reason)
 
+    @cached_property
+    def cut_off(self) -> int:
+        """Items in which an answer was cut off at max_tokens; it is scored as it is."""
+        return sum(bool(item.detail.get("cut_off")) for item in self.items)
+
     def count(self, status: ItemStatus) -> int:
         """How many items have a status."""
         return sum(item.status == status for item in self.items)
@@ -122,6 +127,7 @@ class EvaluationResult:
             "parts": {name: share.to_json() for name, share in self.parts.items()},
             "unscored": [{"status": status, "reason": why, "count": n} for (status, why), n in self.unscored.items()],
             "noted": dict(self.noted),
+            "cut_off": self.cut_off,
             "settings": dict(self.record.settings),
             "created_at": self.record.created_at,
         }

@@ -2,7 +2,8 @@
 
 Scores of one cluster (samples of one question, rows that repeat a prompt) depend on each other. The variance of a mean is that of
 a ratio of cluster totals (Liang and Zeger's, with the factor G / (G - 1) for G clusters). A share's interval is Wilson's, with as
-many independent trials as would give that variance; so it is not empty where all answers are right. The interval of a
+many independent trials as would give that variance; so it is not empty where all answers are right; where few clusters have
+several scores, the trials are fewer by the quantiles of Student's t (Korn and Graubard 1998). The interval of a
 difference is the adjusted Wald interval of Bonett and Price (2012), over clusters: one that went from wrong to right and one
 that went the other way are added.
 """
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.stats import Z_95, wilson
+from clairgen.stats import Z_95, t_quantile, wilson
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,9 @@ def share_of(scores: Iterable[tuple[str, float]]) -> Share:
     trials = float(len(totals))
     if variance is not None and 0 < mean < 1:
         trials = mean * (1 - mean) / variance if variance > 0 else n
+        # A variance between few clusters is itself uncertain; where scores are single or copies, the two quantiles are the same.
+        quantiles = t_quantile(0.975, max(1, round(trials))), t_quantile(0.975, len(totals) - 1)
+        trials *= min(1.0, quantiles[0] / quantiles[1]) ** 2
     low, high = wilson(mean * trials, trials) or (0.0, 1.0)
     se = None if variance is None else math.sqrt(variance)
     return Share(n, len(totals), mean, se, max(0.0, low), min(1.0, high))

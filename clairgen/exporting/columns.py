@@ -1,9 +1,11 @@
 """Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, ThinkingField
@@ -54,6 +56,14 @@ CONFIRMED_COLUMNS: Mapping[str, str] = {
     "confirmed": "true where the reviser changed nothing, so that chosen and rejected are the same answer",
 }
 """Only for exports with `--keep-identical`."""
+_KINDS: Mapping[str, str] = {
+    "boolean": "bool",
+    "integer": "int64",
+    "number": "float64",
+    "text": "string",
+    "json": "string",
+}
+_CLASH = "source_"
 _SURROGATE = lazy_pattern("[\ud800-\udfff]")
 
 
@@ -73,12 +83,13 @@ def rows_of(
     confirmed: bool | None = None,
     thinking: ThinkingField | None = None,
     thoughts: PairThoughts = NO_THOUGHTS,
+    source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Row]:
     """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
 
     `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
     called it undesirable. `thinking` is the field of each answer's message that has its thoughts, null without any; None for no
-    such field.
+    such field. `source_columns` are the further columns of imported pairs, with what they hold.
     """
     pair = stored.outcome
     if not isinstance(pair, Pair):
@@ -91,6 +102,8 @@ def rows_of(
         provenance["objective"] = None if stored.objective is None else stored.objective.value
     if confirmed is not None:
         provenance["confirmed"] = confirmed
+    for name, kind in source_columns.items():
+        provenance[exported_name(name)] = _exported(stored.source_columns.get(name), kind)
     match export_format:
         case ExportFormat.PREFERENCE:
             contents: list[Row] = [{"chosen": better, "rejected": worse}]
@@ -114,12 +127,20 @@ def columns(export_format: ExportFormat, *, advised: bool = False, confirmed: bo
     }
 
 
+def exported_name(column: str) -> str:
+    """What a further column of imported pairs is called in an export: `source_` is put before a name that exports have."""
+    own = {name for columns in CONTENT_COLUMNS.values() for name in columns}
+    own |= {*PROVENANCE_COLUMNS, *ADVICE_COLUMNS, *CONFIRMED_COLUMNS}
+    return f"{_CLASH}{column}" if column in own else column
+
+
 def features(
     export_format: ExportFormat,
     *,
     advised: bool = False,
     confirmed: bool = False,
     thinking: ThinkingField | None = None,
+    source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> "Features":
     """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
     from datasets import Features, List, Value
@@ -131,7 +152,8 @@ def features(
     types |= {"prompt": List(message), "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
     named = columns(export_format, advised=advised, confirmed=confirmed)
-    return Features({column: types.get(column, text) for column in named})
+    own = {column: types.get(column, text) for column in named}
+    return Features(own | {exported_name(name): Value(_KINDS[kind]) for name, kind in source_columns.items()})
 
 
 def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
@@ -145,6 +167,15 @@ def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any val
         entries = {key: without_surrogates(item) for key, item in value.items()}
         return {key: item for key, (item, _) in entries.items()}, sum(count for _, count in entries.values())
     return value, 0
+
+
+def _exported(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value
+    """A further column's value as its type takes it; JSON text in a column whose values are of several kinds."""
+    if value is None or kind == "text":
+        return value
+    if kind == "json":
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return float(value) if kind == "number" else value
 
 
 def _message(message: Message) -> Row:
@@ -193,7 +224,8 @@ class ExportSummary:
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
     tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
-    field `thinking` of their answers; both are None where the export leaves them out.
+    field `thinking` of their answers; both are None where the export leaves them out. `source_columns` are the
+    further columns of imported pairs.
     """
 
     export_format: ExportFormat
@@ -208,6 +240,7 @@ class ExportSummary:
     confirmed: Mapping[str, int] | None = None
     with_thoughts: Mapping[str, int] | None = None
     thinking: ThinkingField | None = None
+    source_columns: tuple[str, ...] = ()
 
     @property
     def row_count(self) -> int:

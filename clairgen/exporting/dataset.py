@@ -7,11 +7,20 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
-from clairgen.exporting.columns import ExportFormat, ExportSummary, Row, features, is_test, rows_of, without_surrogates
+from clairgen.exporting.columns import (
+    ExportFormat,
+    ExportSummary,
+    Row,
+    exported_name,
+    features,
+    is_test,
+    rows_of,
+    without_surrogates,
+)
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
 from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField
 from clairgen.filters.identical import is_identical
@@ -105,7 +114,7 @@ class DatasetWriter:
     Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
     column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
     revise, and adds the column `confirmed`; None keeps none. `thinking` is the field of answers that holds their thoughts, None
-    without.
+    without. `source_columns` are the further columns of imported pairs, with what they hold.
     """
 
     def __init__(
@@ -119,6 +128,7 @@ class DatasetWriter:
         advised: bool = False,
         confirming: Collection[str] | None = None,
         thinking: ThinkingField | None = None,
+        source_columns: Mapping[str, str] = MappingProxyType({}),
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -133,8 +143,13 @@ class DatasetWriter:
         self._advised = advised and export_format is ExportFormat.PREFERENCE
         self._confirming = confirming
         self._thinking = thinking
+        self._source_columns = source_columns
         self._schema = features(
-            export_format, advised=self._advised, confirmed=confirming is not None, thinking=thinking
+            export_format,
+            advised=self._advised,
+            confirmed=confirming is not None,
+            thinking=thinking,
+            source_columns=source_columns,
         ).arrow_schema
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
@@ -175,7 +190,13 @@ class DatasetWriter:
         split = self._split_for(stored)
         column = None if self._confirming is None else confirmed
         for row in rows_of(
-            stored, self._format, advised=self._advised, confirmed=column, thinking=self._thinking, thoughts=thoughts
+            stored,
+            self._format,
+            advised=self._advised,
+            confirmed=column,
+            thinking=self._thinking,
+            thoughts=thoughts,
+            source_columns=self._source_columns,
         ):
             try:
                 split.add(row)
@@ -220,6 +241,7 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
+            source_columns=tuple(map(exported_name, self._source_columns)),
             confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
             with_thoughts=None if self._thinking is None else {recipe: self._with_thoughts[recipe] for recipe in rows},
             thinking=self._thinking,

@@ -105,6 +105,7 @@ class CardFacts:
 
     `models` maps roles to models, `templates` template names to content hashes; `filters` has one phrase for each active
     filter. `source` is what the examples load: a folder or the data set's name on the Hub.
+    `imported` has the source of each subset that was imported.
     """
 
     title: str = "Preference pairs made with clairgen"
@@ -114,6 +115,7 @@ class CardFacts:
     filters: tuple[str, ...] = ()
     contrast: tuple[ContrastRow, ...] = ()
     advice: tuple[AdviceRow, ...] = ()
+    imported: Mapping[str, str] = field(default_factory=dict)
 
 
 def card(summary: ExportSummary, facts: CardFacts) -> str:
@@ -183,7 +185,11 @@ def _columns(summary: ExportSummary, advice: tuple[AdviceRow, ...]) -> str:
     advised = bool(advice) and summary.export_format is ExportFormat.PREFERENCE
     described = columns(summary.export_format, advised=advised, confirmed=summary.confirmed is not None)
     return "## Columns\n\n" + table(
-        ("Column", "Holds"), [(f"`{name}`", meaning) for name, meaning in described.items()]
+        ("Column", "Holds"),
+        [
+            *((f"`{name}`", meaning) for name, meaning in described.items()),
+            *((escaped(name), "a column of the imported pairs' source") for name in summary.source_columns),
+        ],
     )
 
 
@@ -230,6 +236,10 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
         parts.append(f"The run was not finished: pairs still to be made, {counts}.\n")
     if summary.rows_read is not None:
         parts.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
+    sources = [(escaped(name), escaped(source)) for name, source in facts.imported.items() if name in summary.rows]
+    if sources:
+        parts.append("Imported pairs, which their sources' own licences cover:\n")
+        parts.append(table(("Recipe", "Imported from"), sources))
     if facts.models:
         parts.append(table(("Role", "Model"), [(escaped(role), escaped(m)) for role, m in facts.models.items()]))
     if facts.templates:

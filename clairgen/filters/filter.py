@@ -1,8 +1,8 @@
 """What a filter is: options that can be configured, and a pure check of a pair that returns a named reason or nothing."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
@@ -18,13 +18,14 @@ class Candidate:
     """What a filter sees: the pair, its contrast, and the prompt that the target saw.
 
     `contrast` is None when the pair was not measured. `cut_prompts` are the roles of which it is known that their server cut
-    the prompt.
+    the prompt. `source_columns` are what the row of an imported pair has besides prompt and answers.
     """
 
     pair: Pair
     contrast: Contrast | None = None
     prompt: Sequence[Message] = ()
     cut_prompts: Sequence[str] = ()
+    source_columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The filter pipeline: all filters in force over one pair, or over all pairs of a recipe; and which pairs are not exported."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from clairgen.errors import RunStoppedError
@@ -42,6 +43,7 @@ class FilterPipeline:
         revises: bool,
         prompt: Sequence[Message] = (),
         cut_prompts: Sequence[str] = (),
+        source_columns: Mapping[str, Any] = MappingProxyType({}),
         found: Sequence[Finding] | None = None,
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
@@ -51,7 +53,9 @@ class FilterPipeline:
         """
         known = self._known[revises]
         earlier = {finding.filter: finding for finding in found or () if finding.filter in known}
-        candidate = Candidate(outcome, contrast, prompt, cut_prompts) if isinstance(outcome, Pair) else None
+        candidate = (
+            Candidate(outcome, contrast, prompt, cut_prompts, source_columns) if isinstance(outcome, Pair) else None
+        )
         findings: list[Finding] = []
         for one, action, check in self._in_force[revises] if found is None or earlier else self._unknown[revises]:
             if found is not None and one.name in known:

@@ -49,14 +49,11 @@ async def advise_config(
     Raises UserError for a recipe that the run does not have, a missing target or judge, another target than the pairs' own,
     and several samples at temperature 0.
     """
-    configuration = await store.metadata.configuration()
     plans = await store.metadata.plans()
-    if configuration is None or not plans:
-        raise RunError(f"{run.path} has no pairs yet; run generate first")
+    saved = _saved(await store.metadata.configuration(), plans, given, run)
     for recipe in recipes:
         if recipe not in plans:
             raise InputError(f"the run {run.path} has no recipe {recipe!r}; it has {', '.join(plans)}")
-    saved = parse_config(configuration, f"the configuration of {run.path}")
     models = {**saved.models, **(given.models if given is not None else {})}
     if "target" not in models:
         raise ConfigError(
@@ -82,6 +79,22 @@ async def advise_config(
         saved.seed,
     )
     return AdviseConfig(config, chosen, roles, ", ".join(f"{name} {roles[name].model}" for name in judges), context)
+
+
+def _saved(
+    configuration: str | None, plans: Mapping[str, Plan], given: RunConfig | None, run: RunDirectory
+) -> RunConfig:
+    """The configuration saved with the run; the given one where all pairs were imported, so that there is none."""
+    if configuration is not None and plans:
+        return parse_config(configuration, f"the configuration of {run.path}")
+    if not any(plan.imported_from is not None for plan in plans.values()):
+        raise RunError(f"{run.path} has no pairs yet; run generate first")
+    if given is None:
+        raise ConfigError(
+            f"the pairs of {run.path} are imported, so the run has no models; name a configuration that has models.target, and "
+            "models.judge or the option --reward-model, with --config"
+        )
+    return given
 
 
 def _judges(models: Mapping[str, Role], given: RunConfig | None, run: RunDirectory) -> list[str]:

@@ -100,7 +100,14 @@ async def accepted_changes(
     store: Store, planned: list[PlannedRecipe], note: Callable[[str], None], *, other_tasks: bool, accepted: bool
 ) -> set[str]:
     """The recipes whose requests changed, once that is accepted; notes say what it means. Raises RunError until then."""
-    found = changes(await store.metadata.plans(), planned)
+    plans = await store.metadata.plans()
+    for entry in planned:
+        if (known := plans.get(entry.recipe.name)) is not None and known.imported_from is not None:
+            raise RunError(
+                f"the run has pairs as {entry.recipe.name} that were imported from {known.imported_from}, which a recipe cannot "
+                "make again; name another --run, or import them into a new run with --as NAME"
+            )
+    found = changes(plans, planned)
     named = await _templates_by_hash(store, planned)
     statuses = await store.pairs.statuses()
     recipes_by_change = defaultdict[str, list[str]](list)

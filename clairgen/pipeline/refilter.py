@@ -52,6 +52,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
                     prompt=prompt,
                     found=stored.findings if stored.filter_set == number else None,
                     cut_prompts=cut.get(stored.id, ()),
+                    source_columns=stored.source_columns,
                 )
                 findings = over_the_run.settle(stored.outcome, stored.contrast, findings, prompt=prompt)
                 if findings or is_new:

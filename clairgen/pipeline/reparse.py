@@ -38,6 +38,8 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
         async with writing(directory) as store:
             in_force = await store.filter_sets.in_force()
             configuration = await store.metadata.configuration()
+            if configuration is None and await store.metadata.plans():
+                raise RunError(f"the pairs of {run} are imported; there is no reply of a model to parse")
             if in_force is None or configuration is None:
                 raise RunError(f"{run} has no pairs yet; run generate first")
             settings = FilterSettings.from_record(in_force[1])

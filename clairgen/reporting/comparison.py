@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clairgen.reporting.pair_metrics import TABLE_1, ContrastEstimates
+from clairgen.reporting.pair_metrics import ContrastEstimates
 from clairgen.reporting.report import RecipeReport
 from clairgen.stats import Estimate
 
@@ -48,8 +48,7 @@ def assessment_lines(row: Row) -> list[Line]:
 
 def contrast_lines(row: Row) -> list[Line]:
     """Each measure over all pairs and over the kept ones, with its n."""
-    recipe = next(one.recipe for one in row if one is not None)
-    published = TABLE_1.get(recipe)
+    published = next((one.published for one in row if one is not None and one.published), None)
     lines = []
     for which in ("all", "kept"):
         found = [None if one is None else _contrast(one, which) for one in row]

@@ -141,6 +141,8 @@ def _measured(stored: StoredPair) -> Table:
             facts.add_row("chosen", safe_line(f"none: {reason.value}"))
     if outcome.failed_check is not None:
         facts.add_row("failed check", safe_line(outcome.failed_check))
+    for name, value in stored.source_columns.items():
+        facts.add_row(safe_line(name), safe_line(str(value)))
     for finding in stored.findings:
         facts.add_row("dropped" if finding.action is FilterAction.DROP else "marked", _finding(finding))
     return facts

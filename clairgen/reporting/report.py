@@ -19,14 +19,17 @@
                  "interval_95": [0.45, 0.55], "leaning": "neither position", "flips": {...}}],
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
-                             "univariate_auc": 0.61, "importance": 0.04}]}}
+                             "univariate_auc": 0.61, "importance": 0.04}]},
+     "imported_from": null,
+     "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
 `assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
 `judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
 made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
-null with too few pairs or without the `report` extra. Keys of earlier versions are still there, and `deprecated` names their
-new ones.
+null with too few pairs or without the `report` extra. `imported_from` is the source of imported pairs, null for others;
+`groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones. Keys of
+earlier versions are still there, and `deprecated` names their new ones.
 """
 
 from collections import Counter
@@ -38,12 +41,15 @@ from clairgen.config.renamed import with_former_names
 from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.assessment import Assessment, next_step
+from clairgen.reporting.groups import GroupFigures, Groups
 from clairgen.reporting.pair_metrics import (
+    TABLE_1,
     ContrastEstimates,
     ContrastMeans,
     Histogram,
     Histograms,
     MetricEstimates,
+    PaperContrast,
     PluginMetrics,
     contrast_under,
 )
@@ -60,6 +66,7 @@ class RecipeReport:
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
+    `imported_from` is the source of imported pairs; `groups` are the pairs by the value of a column, where one was named.
     """
 
     run: str
@@ -80,6 +87,13 @@ class RecipeReport:
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
+    imported_from: str | None = None
+    groups: tuple[GroupFigures, ...] = ()
+
+    @property
+    def published(self) -> PaperContrast | None:
+        """The paper's figures for pairs of this recipe; None for imported pairs, whatever they are called."""
+        return None if self.imported_from is not None else TABLE_1.get(self.recipe)
 
     @property
     def cost_per_kept_usd(self) -> float | None:
@@ -135,6 +149,8 @@ class RecipeReport:
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
+            "imported_from": self.imported_from,
+            "groups": [group.to_json() for group in self.groups],
         }
         return with_former_names(content, {"tokeniser": "tokenizer", "reasked": "retried", "missed": "failed_checks"})
 
@@ -193,6 +209,8 @@ class RecipeNumbers:
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
         metrics: Mapping[str, MetricEstimates] | None = None,
+        imported_from: str | None = None,
+        groups: Sequence[GroupFigures] = (),
     ) -> RecipeReport:
         """The report so far; the caller adds which tasks have no pair, what the answers cost, and the judges' verdicts."""
         return RecipeReport(
@@ -214,6 +232,8 @@ class RecipeNumbers:
             audit=audit,
             histograms=self._histograms.histograms(),
             metrics=metrics or {},
+            imported_from=imported_from,
+            groups=tuple(groups),
         )
 
 
@@ -235,16 +255,27 @@ async def recipe_report(
     tokenizer: str,
     counts: Mapping[str, int],
     also: Callable[[StoredPair], None] | None,
+    *,
+    imported_from: str | None = None,
+    by: str | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
-    Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins and for
-    a contrast that is not stored.
+    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped.
+
+    Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins, for
+    groups and for a contrast that is not stored.
     """
     numbers = RecipeNumbers(run, recipe, tokenizer)
     differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
     metrics = PluginMetrics(METRICS.from_plugins)
-    if also is None and not METRICS.from_plugins and not await store.pairs.unmeasured(recipe, tokenizer):
+    groups = None if by is None else Groups(by, tokenizer)
+    if (
+        also is None
+        and groups is None
+        and not METRICS.from_plugins
+        and not await store.pairs.unmeasured(recipe, tokenizer)
+    ):
         async for page in store.pairs.figures(recipe):
             for one in page:
                 numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
@@ -259,6 +290,8 @@ async def recipe_report(
             metrics.add(stored, kept=_reason_for_dropping(stored) is None)
             if also is not None:
                 also(stored)
+            if groups is not None:
+                groups.add(stored, kept=_reason_for_dropping(stored) is None)
     judges = [
         judge_report(
             judge.role,
@@ -274,8 +307,10 @@ async def recipe_report(
     return numbers.report(
         failed=counts.get("failed", 0),
         pending=counts.get("pending", 0),
-        cost_usd=await store.pairs.cost_usd(recipe),
+        cost_usd=await store.pairs.cost_usd(recipe) if imported_from is None else 0.0,
         judges=judges,
         audit=differences.audit(),
         metrics=metrics.estimates(),
+        imported_from=imported_from,
+        groups=() if groups is None else groups.figures(),
     )

@@ -22,7 +22,7 @@ from clairgen.reporting.comparison import (
     retried_words,
     runs_of,
 )
-from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
+from clairgen.reporting.pair_metrics import TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
@@ -112,7 +112,14 @@ def _short_table(reports: Sequence[RecipeReport]) -> Table:
 
 def _print_details(console: Console, report: RecipeReport, reports: Sequence[RecipeReport]) -> None:
     """What the tables do not have: metrics of plugins, revisions that failed their check, judges, and the audit."""
-    parts: list[Text | Table] = [_metric_words(report, name, one, reports) for name, one in report.metrics.items()]
+    parts: list[Text | Table] = []
+    if report.imported_from is not None:
+        parts.append(
+            _name(report, reports).append(f" is imported from {plain_line(report.imported_from)}.", "not bold")
+        )
+    if report.groups:
+        parts.append(_groups_table(report))
+    parts += [_metric_words(report, name, one, reports) for name, one in report.metrics.items()]
     if report.retried or report.failed_checks:
         parts.append(_retry_words(report, reports))
     parts += [_judge_words(report, judge, reports) for judge in report.judges]
@@ -137,10 +144,31 @@ def _contrast_table(reports: Sequence[RecipeReport]) -> Table:
         lines = [
             ("all", f"{report.contrast_of_all.jaccard.n:,}", *_figures(report.contrast_of_all)),
             ("kept", f"{report.contrast_of_kept.jaccard.n:,}", *_figures(report.contrast_of_kept)),
-            _published(report.recipe),
+            _published(report),
         ]
         table.add_row(_name(report, reports), *(_cell(*column) for column in zip(*lines, strict=True)))
         table.add_section()
+    return table
+
+
+def _groups_table(report: RecipeReport) -> Table:
+    """One row for each group of pairs."""
+    table = _table()
+    table.padding = (0, 1, 0, 0)
+    table.add_column("group", overflow="fold", min_width=10)
+    for title in (
+        "pairs",
+        "kept",
+        "Jaccard\nx100",
+        "\n± se",
+        "Levenshtein\ncharacters",
+        "\n± se",
+        "length\nratio",
+        "\n± se",
+    ):
+        table.add_column(title, justify="right", no_wrap=True)
+    for group in report.groups:
+        table.add_row(safe_line(group.value), f"{group.n:,}", f"{group.kept:,}", *_figures(group.contrast))
     return table
 
 
@@ -197,8 +225,8 @@ def _mean_and_error(estimate: Estimate, digits: int) -> tuple[str, str]:
     return mean, "" if estimate.se is None else f"± {estimate.se:,.{digits}f}"
 
 
-def _published(recipe: str) -> tuple[str, ...]:
-    row = TABLE_1.get(recipe)
+def _published(report: RecipeReport) -> tuple[str, ...]:
+    row = report.published
     if row is None:
         return ("",) * 8
     return ("paper", f"{row.n:,}", f"{row.jaccard:.2f}", "", f"{row.levenshtein:,.0f}", "", "", "")
@@ -209,7 +237,7 @@ def _how_to_compare(reports: Sequence[RecipeReport]) -> Text:
     text = Text("Tokenizer of the Jaccard: ")
     text.append(", ".join(tokenizers), "bold")
     text.append(". Figures under another tokenizer do not compare.")
-    if any(report.recipe in TABLE_1 for report in reports):
+    if any(report.published for report in reports):
         text.append(
             f" The paper's ({TABLE_1_SOURCE}) is not stated; a Treebank-like one comes closest to its figures.", "dim"
         )

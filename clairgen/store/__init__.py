@@ -4,8 +4,9 @@ from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationRecord, ItemRecord
+from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
-from clairgen.store.metadata import FilterResult, Plan, metadata_row
+from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure, PairChoice
 from clairgen.store.spending import Call, Spending, Spent
@@ -14,17 +15,21 @@ from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
 
 __all__ = [
+    "IMPORTED",
     "AdviceNumbers",
     "Attempt",
     "Call",
     "EvaluationRecord",
     "Failure",
     "FilterResult",
+    "Identity",
+    "ImportedPair",
     "ItemRecord",
     "JudgeReply",
     "MadePair",
     "PairAdvice",
     "PairChoice",
+    "PairTexts",
     "PendingTask",
     "Plan",
     "RoleNumbers",

@@ -18,6 +18,8 @@ from clairgen.templates import Template
 _IN_FORCE = "filter_set"
 _VERSION = "filters_version"
 _GROUP = 500
+IMPORTED = "imported from"
+"""The key of a plan's only fact where its pairs were imported: the name of their source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class Plan:
     recipe: str
     facts: Mapping[str, Any]
     revises: bool
+
+    @property
+    def imported_from(self) -> str | None:
+        """The source that the pairs were imported from; None for those that a recipe made."""
+        found = self.facts.get(IMPORTED)
+        return None if found is None else str(found)
 
 
 class Metadata:

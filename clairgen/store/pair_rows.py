@@ -4,7 +4,8 @@ Of an outcome that is undecided, `chosen` is null, the columns called rejected h
 its last; that reply's text is in `unparsed` only if no completion holds it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +31,7 @@ SELECT p.id, p.position, p.task_id, p.recipe, m.body AS prompt, p.chosen, p.reje
     p.chosen_finish_reason, p.rejected_finish_reason, p.chosen_model, p.rejected_model, p.chosen_removed, p.rejected_removed,
     chosen_request.key AS chosen_key, rejected_request.key AS rejected_key,
     p.reasoning, p.parse_status, p.parser_version, p.retried, p.failed_check,
-    p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective,
+    p.levenshtein, p.jaccard, p.length_ratio, p.tokenizer, p.metrics_version, p.filter_set, d.objective, p.source_columns,
     iif(p.chosen IS NULL, coalesce(p.unparsed, c.text), NULL) AS last_reply,
     p.chosen IS NULL AND EXISTS (SELECT 1 FROM judgements j WHERE j.task_id = p.task_id AND j.recipe = p.recipe) AS judged
 FROM pairs p JOIN messages m ON m.hash = p.prompt
@@ -106,6 +107,7 @@ class PairRow(NamedTuple):
     metrics_version: int
     filter_set: int
     objective: str | None
+    source_columns: str | None
     last_reply: str | None
     judged: int
 
@@ -147,6 +149,7 @@ def stored_pair(row: PairRow, findings: tuple[Finding, ...]) -> StoredPair:
         findings,
         None if objective is None else Variant(objective),
         row.filter_set,
+        {} if row.source_columns is None else json.loads(row.source_columns),
     )
 
 
@@ -157,30 +160,23 @@ def chosen_text(outcome: Pair | Undecided) -> str | None:
 
 def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
     """The statement that turns a pending pair into a made one."""
-    outcome = made.outcome
-    rejected, chosen = _sides(outcome)
-    values = _contrast_values(made.contrast) | {
-        "status": "made",
-        "chosen": chosen_text(outcome),
-        "reasoning": outcome.reasoning,
-        "parse_status": outcome.reason.value if isinstance(outcome, Undecided) else ParseStatus.OK.value,
-        "parser_version": outcome.parser_version,
-        "prompt": prompt_hash,
-        "rejected": rejected.text,
-        "unparsed": chosen.text if isinstance(outcome, Undecided) and chosen and not chosen.key else None,
-        "chosen_finish_reason": chosen.finish_reason if chosen else None,
-        "rejected_finish_reason": rejected.finish_reason,
-        "chosen_model": chosen.model if chosen else None,
-        "rejected_model": rejected.model,
-        "chosen_removed": _listed(chosen.removed) if chosen else None,
-        "rejected_removed": _listed(rejected.removed),
-        "filter_set": filter_set,
-        "drop_reason": drop_reason(made.findings),
-        "made_at": now(),
-        "retried": outcome.retried,
-        "failed_check": outcome.failed_check,
+    return _update(identity, _values(made, prompt_hash, filter_set))
+
+
+def imported_row(
+    identity: str, position: int, made: MadePair, prompt_hash: str, filter_set: int, source_columns: Mapping[str, Any]
+) -> Statement:
+    """The statement that adds an imported pair; its position is that in the import, so that each pair has its own."""
+    values = {
+        "id": identity,
+        "position": position,
+        "task_id": made.outcome.task_id,
+        "recipe": made.outcome.recipe,
+        "source_columns": json.dumps(source_columns) if source_columns else None,
+        **_values(made, prompt_hash, filter_set),
     }
-    return _update(identity, values)
+    marks = ", ".join("?" * len(values))
+    return f"INSERT INTO pairs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
 
 
 def contrast_row(identity: str, contrast: Contrast) -> Statement:
@@ -271,6 +267,33 @@ def _sides(outcome: Pair | Undecided) -> tuple[Answer, Answer | None]:
         return outcome.rejected, outcome.chosen
     first, *rest = outcome.replies
     return first, rest[-1] if rest else None
+
+
+def _values(made: MadePair, prompt_hash: str, filter_set: int) -> dict[str, Any]:
+    """The columns of a made pair."""
+    outcome = made.outcome
+    rejected, chosen = _sides(outcome)
+    return _contrast_values(made.contrast) | {
+        "status": "made",
+        "chosen": chosen_text(outcome),
+        "reasoning": outcome.reasoning,
+        "parse_status": outcome.reason.value if isinstance(outcome, Undecided) else ParseStatus.OK.value,
+        "parser_version": outcome.parser_version,
+        "prompt": prompt_hash,
+        "rejected": rejected.text,
+        "unparsed": chosen.text if isinstance(outcome, Undecided) and chosen and not chosen.key else None,
+        "chosen_finish_reason": chosen.finish_reason if chosen else None,
+        "rejected_finish_reason": rejected.finish_reason,
+        "chosen_model": chosen.model if chosen else None,
+        "rejected_model": rejected.model,
+        "chosen_removed": _listed(chosen.removed) if chosen else None,
+        "rejected_removed": _listed(rejected.removed),
+        "filter_set": filter_set,
+        "drop_reason": drop_reason(made.findings),
+        "made_at": now(),
+        "retried": outcome.retried,
+        "failed_check": outcome.failed_check,
+    }
 
 
 def _contrast_values(contrast: Contrast | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import Evaluations
+from clairgen.store.imported_pairs import ImportedPairs
 from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
 from clairgen.store.pairs import Pairs
@@ -35,6 +36,7 @@ class Store:
     spending: Spending
     advice: Advice
     evaluations: Evaluations
+    imported: ImportedPairs
 
 
 @asynccontextmanager
@@ -88,4 +90,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         Spending(reader, write),
         Advice(reader, write),
         Evaluations(reader, write),
+        ImportedPairs(reader, write),
     )

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from clairgen import cli
 from clairgen.cli.app import app
-from clairgen.cli.commands import COMMANDS, LEAVES, SUBCOMMANDS, load_command
+from clairgen.cli.commands import COMMANDS, LEAVES, SUBCOMMANDS, load_command, module_of
 from clairgen.filters.registry import FILTERS
 from tests.cli.commands import clairgen
 
@@ -36,13 +36,13 @@ NOT_COMMANDS = {
 
 
 def docstring(name: str) -> str:
-    own_name = name.replace("-", "_").replace(" ", "_")
+    own_name = module_of(name)
     return inspect.getdoc(getattr(import_module(f"clairgen.cli.{own_name}"), f"{own_name}_command")) or ""
 
 
 def test_every_module_of_the_command_line_is_a_command_or_serves_them() -> None:
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")} - {"__init__"}
-    assert modules - NOT_COMMANDS == {name.replace("-", "_").replace(" ", "_") for name in LEAVES}
+    assert modules - NOT_COMMANDS == {module_of(name) for name in LEAVES}
 
 
 @pytest.mark.parametrize("name", LEAVES)

@@ -43,6 +43,23 @@ def checked(rule: str, answer: str, reference: Any, tolerance: float | None = No
         ("9" * 500, None),
         ("1e999", None),
         ("", None),
+        ("it is 1½ cups", 1.5),
+        ("¾", 0.75),
+        (r"so \frac12", 0.5),
+        (r"it is 1{,}000", 1000),
+        (r"it is 12\,345", 12345),
+        ("it is 1'000", 1000),
+        ("1.5 × 10^3", 1500),
+        (r"1.5 \times 10^{-3}", 0.0015),
+        ("6.02 × 10²³", 6.02e23),
+        ("10^4", 10_000),
+        ("it is 2^3", 8),
+        ("an area of 5 m^2", 5),
+        (r"a volume of 5 \text{cm}^{3}", 5),
+        ("9^99", 9.0**99),
+        ("at 12:30", None),
+        ("5 to 1, not 3:1", 1),
+        ("Answer:5", 5),
     ],
 )
 def test_the_last_number_of_a_text(text: str, number: float | None) -> None:
@@ -68,6 +85,7 @@ def test_numbers_are_written_without_what_rounding_adds() -> None:
         ("14", 12, 1, False),
         ("14", [12, 14], None, True),
         ("none", 12, None, False),
+        ("at 11:30", 30, None, False),
     ],
 )
 def test_numbers_are_right_within_a_tolerance(
@@ -100,6 +118,18 @@ def test_numbers_are_right_within_a_tolerance(
         ("A cat has four legs", None),
         ("I do not know", None),
         ("", None),
+        ("**Answer:** B", "B"),
+        ("**Answer**: B", "B"),
+        ("**Final answer:** (b)", "B"),
+        ("<answer>B</answer>", "B"),
+        ("<answer>B</answer>\nC is wrong.", "B"),
+        ("Answer: B or C", None),
+        ("The answer is (B) and (C).", None),
+        ("The answer is **B**, **C**", None),
+        ("A, B", None),
+        ("B. A dog and a cat", "B"),
+        ("The answer is B, A being wrong", "B"),
+        ("The answer is B and I am sure", "B"),
     ],
 )
 def test_the_letter_that_an_answer_chooses(answer: str, letter: str | None) -> None:
@@ -132,6 +162,10 @@ def test_an_answer_in_which_nothing_is_found_says_why() -> None:
         for rule, answer in (("exact", " "), ("numeric", "x"), ("regex", "x"), ("choice", "?"))
     }
     assert reasons == {"exact": "empty", "numeric": "no-number", "regex": "no-match", "choice": "no-letter"}
+
+
+def test_a_time_is_no_reference_for_a_number() -> None:
+    assert RULES["numeric"].reference_error("When does it leave?", "12:30") == "its reference '12:30' holds no number"
 
 
 @pytest.mark.parametrize("style", STYLES)

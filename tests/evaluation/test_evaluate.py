@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clairgen.cli.evaluation_tables import remarks
 from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, ConfigError, DrainedError, InputError
 from clairgen.evaluation.checkable_questions import (
@@ -124,6 +125,13 @@ async def test_an_answer_in_which_nothing_can_be_read_is_wrong_and_counted(tmp_p
     assert (result.overall.mean, result.overall.n) == (0.0, 10)
     assert result.noted == {"no-number": 10}
     assert result.unscored == {}
+
+
+async def test_answers_that_were_cut_off_are_checked_as_they_are_and_counted(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(lambda _request: said("It is 4", finish_reason="length")) as endpoint:
+        result = await evaluate_questions(QUESTIONS, role(endpoint.url), tmp_path, label="small")
+    assert (result.overall.n, result.cut_off, result.to_json()["cut_off"]) == (10, 10, 10)
+    assert remarks(result)[-1] == "Cut off at max_tokens, and checked as they are: 10 answers"
 
 
 async def test_samples_of_a_question_are_one_cluster(tmp_path: Path) -> None:

@@ -30,6 +30,13 @@ def test_samples_that_repeat_each_other_do_not_narrow_the_interval() -> None:
     assert (copied.low, copied.high) == pytest.approx((one.low, one.high))
 
 
+def test_two_clusters_that_happen_to_agree_are_no_precise_figure() -> None:
+    agreeing = share_of((str(number % 2), float(number < 11)) for number in range(20))
+    assert (agreeing.n, agreeing.clusters, agreeing.mean) == (20, 2, 0.55)
+    assert agreeing.low is not None and agreeing.high is not None
+    assert agreeing.high - agreeing.low > 0.7  # 0.42 without the quantiles
+
+
 def test_nothing_to_share_and_one_cluster_are_said_to_be_that() -> None:
     assert share_of([]).mean is None
     assert share_of([]).words == "none (n 0)"
@@ -51,12 +58,13 @@ def covered(clusters: int, samples: int, share: float, spread: float, random_sou
 
 
 @pytest.mark.parametrize(
-    ("clusters", "samples", "share", "spread"), [(40, 4, 0.5, 0.4), (60, 1, 0.9, 0.05), (30, 8, 0.3, 0.3)]
+    ("clusters", "samples", "share", "spread"),
+    [(40, 4, 0.5, 0.4), (60, 1, 0.9, 0.05), (30, 8, 0.3, 0.3), (5, 8, 0.6, 0.2), (3, 8, 0.6, 0.2)],
 )
 def test_intervals_of_shares_cover_the_truth(clusters: int, samples: int, share: float, spread: float) -> None:
     source = random.Random(7)
     rate = sum(covered(clusters, samples, share, spread, source) for _ in range(600)) / 600
-    assert 0.92 <= rate <= 0.99
+    assert 0.92 <= rate <= (0.99 if clusters > 5 else 1.0)
 
 
 def test_a_paired_difference_counts_what_changed() -> None:

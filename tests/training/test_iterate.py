@@ -21,7 +21,7 @@ from tests.scripted import Reply, ScriptedEndpoint, said
 TASKS, QUESTIONS = 8, 6
 IN_FLIGHT = 2
 BUDGET_USD, PRICE = 1.0, {"input": 0, "output": 1000}
-MOST_SECONDS = 120
+MOST_SECONDS = 300
 """Until a moment comes at which a process is killed."""
 
 
@@ -139,7 +139,7 @@ async def test_rounds_ask_only_what_went_stale_and_a_second_command_asks_nothing
 
 
 @pytest.mark.process
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 async def test_rounds_that_are_killed_at_any_step_go_on_and_nothing_is_done_twice(tmp_path: Path) -> None:
     rounds = tmp_path / "rounds"
     first, second = rounds / "round-1", rounds / "round-2"
@@ -149,7 +149,7 @@ async def test_rounds_that_are_killed_at_any_step_go_on_and_nothing_is_done_twic
             lambda: len(endpoint.answered) >= TASKS // 2,
             lambda: (first / "dataset").is_dir(),
             lambda: (first / "training" / "checkpoint-2" / "trainer_state.json").is_file(),
-            lambda: (first / "unchecked.gguf").is_file(),
+            lambda: (first / "unchecked.gguf").is_file() or (first / "model.gguf").is_file(),
             lambda: (second / "run" / "run.db").is_file(),
         ]
         records = []

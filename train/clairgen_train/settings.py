@@ -11,6 +11,7 @@ from rapidfuzz import process
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
+from clairgen.pair_cells import Thinking
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]
@@ -51,14 +52,6 @@ class Truncation(enum.StrEnum):
 
     EACH = "each"
     TRL_2024 = "trl-2024"
-
-
-class Thinking(enum.StrEnum):
-    """What becomes of the thoughts beside an answer's text."""
-
-    REFUSE = "refuse"
-    DROP = "drop"
-    KEEP = "keep"
 
 
 class Parallel(enum.StrEnum):

@@ -65,7 +65,8 @@ class Lessons:
         return self._course.decision_weight if token in self._decisions else 1.0
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        makers = (self._answered, self._revised, self._judged)
+        answered = self._answered_either_way if self._course.habits else self._answered
+        makers = (answered, self._revised, self._judged)
         while True:
             (maker,) = self._random.choices(makers, self.mix)
             yield maker()
@@ -75,6 +76,11 @@ class Lessons:
         return asked(kind, "train", self._random)
 
     def _answered(self) -> tuple[str, str]:
+        question = self._question()
+        return question.prompt, question.answer(STYLES[self._random.choice(self._course.styles)])
+
+    def _answered_either_way(self) -> tuple[str, str]:
+        """A question of one part or two, worked out rightly or by the mistaken habits of its kinds."""
         style = STYLES[self._random.choice(self._course.styles)]
         if self._course.two_parts and self._random.random() < self._course.two_parts:
             both = asked_in_two_parts("train", self._random, self._kind_weights)
@@ -83,7 +89,7 @@ class Lessons:
         return question.prompt, self._worked(question, style)
 
     def _worked(self, question: Question, style: Style) -> str:
-        """An answer that is right, or worked out by the kind's mistaken habit as often as the course says."""
+        """An answer that is right, or as often as the course says by habit."""
         share = self._course.habits.get(question.kind.name, 0.0)
         if share and self._random.random() < share:
             return style.text(question.kind, habit(question, self._random))

@@ -26,13 +26,14 @@ from clairgen.reporting.comparison import (
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
 from clairgen.reporting.html.frame import asset, rendered, write_html
-from clairgen.reporting.pair_metrics import TABLE_1, TABLE_1_SOURCE
+from clairgen.reporting.pair_metrics import TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
 from clairgen.wording import counted
 
 _LONGEST = 20_000
+_LONGEST_COLUMN = 300
 _CODES = {DiffOp.KEPT: 0, DiffOp.REMOVED: 1, DiffOp.ADDED: 2}
 
 
@@ -98,6 +99,7 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "findings": [
             *([f"failed check: {plain_text(outcome.failed_check)}"] if outcome.failed_check is not None else []),
             *(_finding(found) for found in stored.findings),
+            *(plain_text(f"{name}: {value}")[:_LONGEST_COLUMN] for name, value in stored.source_columns.items()),
         ],
     }
 
@@ -128,7 +130,6 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
         "counted": counted,
         "retried_words": retried_words,
         "next_steps": list(next_steps(reports)),
-        "table_1": TABLE_1,
         "table_1_source": TABLE_1_SOURCE,
         "charts": _charts(reports),
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
@@ -164,7 +165,7 @@ def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Marku
     """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare."""
     if not reports:
         return {}
-    published = [TABLE_1[report.recipe].means for report in reports if report.recipe in TABLE_1]
+    published = [report.published.means for report in reports if report.published is not None]
     ranges = [
         filled(one_scale, [value for values in published if (value := values[at]) is not None])
         for at, one_scale in enumerate(zip(*(report.histograms for report in reports), strict=True))
@@ -172,14 +173,14 @@ def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Marku
     return {
         _key(report): [
             histogram_svg(histogram, shown, value)
-            for histogram, shown, value in zip(report.histograms, ranges, _published(report.recipe), strict=True)
+            for histogram, shown, value in zip(report.histograms, ranges, _published(report), strict=True)
         ]
         for report in reports
     }
 
 
-def _published(recipe: str) -> tuple[float | None, ...]:
-    return TABLE_1[recipe].means if recipe in TABLE_1 else (None, None, None)
+def _published(report: RecipeReport) -> tuple[float | None, ...]:
+    return (None, None, None) if report.published is None else report.published.means
 
 
 def _json(rows: list[dict[str, Any]]) -> Markup:

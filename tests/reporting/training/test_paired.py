@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from clairgen.reporting.training.trajectory import mean_change, t_quantile
+from clairgen.reporting.training.trajectory import mean_change
+from clairgen.stats import t_quantile
 
 
 @pytest.mark.slow
@@ -13,6 +14,12 @@ def test_quantiles_agree_with_scipy(degrees: int, probability: float) -> None:
     from scipy.stats import t
 
     assert t_quantile(probability, degrees) == pytest.approx(float(t.ppf(probability, degrees)), rel=1e-3)
+
+
+def test_quantiles_of_few_degrees_are_those_of_tables() -> None:
+    assert [t_quantile(0.975, degrees) for degrees in (1, 2, 3, 5)] == pytest.approx(
+        [12.706, 4.303, 3.182, 2.571], rel=2e-3
+    )
 
 
 def test_a_change_worked_by_hand() -> None:

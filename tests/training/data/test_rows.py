@@ -5,8 +5,9 @@ import json
 import pytest
 
 from clairgen.errors import InputError
+from clairgen.pair_cells import Thinking
 from clairgen_train.data.rows import answer_row, pair_row, row_kind
-from clairgen_train.settings import Objective, Thinking
+from clairgen_train.settings import Objective
 
 USER = {"role": "user", "content": "2 + 2?"}
 RIGHT, WRONG = {"role": "assistant", "content": "4"}, {"role": "assistant", "content": "5"}

@@ -10,10 +10,10 @@ from transformers import PreTrainedTokenizerFast
 from clairgen import api
 from clairgen.errors import InputError
 from clairgen.exporting.thoughts import Thinking as Exported
+from clairgen.pair_cells import Thinking
 from clairgen.pipeline.generate import generate
 from clairgen_train.data.load import read_split
 from clairgen_train.data.tokenize import PairTokenizer, TokenLimits
-from clairgen_train.settings import Thinking
 from tests.exporting.test_trl import byte_tokenizer
 from tests.runs import config, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said

@@ -8,8 +8,8 @@ import trl
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from clairgen.errors import InputError
+from clairgen.pair_cells import Thinking
 from clairgen_train.data.tokenize import PairTokenizer, TokenLimits
-from clairgen_train.settings import Thinking
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import pair
 

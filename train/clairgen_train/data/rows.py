@@ -7,15 +7,21 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from clairgen.conversations import messages_in, unsupported_column, unsupported_message
+from clairgen.conversations import unsupported_column
 from clairgen.errors import InputError
-from clairgen_train.settings import Objective, Thinking
+from clairgen.pair_cells import (
+    THOUGHTS,
+    Messages,
+    Thinking,
+    conversation,
+    last_answer,
+    message_of,
+    parsed_cells,
+    read_pair,
+    unused_fields,
+)
+from clairgen_train.settings import Objective
 
-Messages = list[dict[str, str]]
-
-THOUGHTS = "reasoning_content"
-"""The key of a message that holds its thoughts here, whatever the data and the chat template call them."""
-_THOUGHT_FIELDS = (THOUGHTS, "reasoning", "thinking")
 SHAPES = {
     "messages": "prompt, chosen and rejected as messages",
     "whole conversations": "chosen and rejected as whole conversations, split into prompt and answer",
@@ -118,7 +124,7 @@ class TrainingRow:
         """The messages of its answers, chosen first, each with its thoughts where there are any."""
         pairs = [(self.chosen, self.chosen_thoughts)]
         pairs += [] if self.rejected is None else [(self.rejected, self.rejected_thoughts)]
-        return [_message("assistant", text, thoughts) for text, thoughts in pairs]
+        return [message_of("assistant", text, thoughts) for text, thoughts in pairs]
 
 
 def pair_row(
@@ -132,36 +138,18 @@ def pair_row(
     lost = unsupported_column(row)
     if lost:
         raise InputError(f"{where} {lost}; fix or remove that row")
-    answers = {name: row.get(name) for name in ("chosen", "rejected")}
-    for name, answer in answers.items():
-        if answer is None or answer == []:
-            raise InputError(f"{where} has no `{name}`; every row needs a prompt, a chosen and a rejected answer")
-    answers = _parsed(answers, where)
-    given = _parsed({"prompt": row.get("prompt")}, where)["prompt"]
-    thoughts = ("", "")
-    if all(isinstance(answer, str) for answer in answers.values()):
-        prompt, texts, shape = _from_text(given, answers, where, thinking)
-    else:
-        chosen, rejected = (_conversation(answer, f"`{name}` in {where}", thinking) for name, answer in answers.items())
-        if isinstance(given, list) and given and len(chosen) == len(rejected) == 1:
-            prompt, shape = _conversation(given, f"`prompt` in {where}", thinking), "messages"
-        else:
-            # The published CLAIR data set: `prompt` as text beside [user, assistant] in both answers
-            prompt, shape = _common_prompt(chosen, rejected, where), "whole conversations"
-        texts = (_answer(chosen, f"`chosen` in {where}"), _answer(rejected, f"`rejected` in {where}"))
-        thoughts = (chosen[-1].get(THOUGHTS, ""), rejected[-1].get(THOUGHTS, ""))
-    if not any(message["role"] == "user" for message in prompt):
-        raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
+    pair = read_pair(row, where, thinking)
+    thoughts = (pair.chosen_thoughts, pair.rejected_thoughts)
     return TrainingRow(
-        pair_id=str(row.get("pair_id") or _row_hash(prompt, *texts, *filter(None, thoughts))),
-        prompt=prompt,
-        chosen=texts[0],
-        rejected=texts[1],
-        shape=shape,
+        pair_id=str(row.get("pair_id") or _row_hash(pair.prompt, pair.chosen, pair.rejected, *filter(None, thoughts))),
+        prompt=pair.prompt,
+        chosen=pair.chosen,
+        rejected=pair.rejected,
+        shape=pair.shape,
         objective=_objective(row.get("objective"), where) if own_objective else None,
         weight=_weight(row.get("weight"), where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
-        unused_fields=_unused_fields(given, *answers.values(), thinking=thinking),
+        unused_fields=pair.unused_fields,
         chosen_thoughts=thoughts[0],
         rejected_thoughts=thoughts[1],
     )
@@ -177,11 +165,11 @@ def answer_row(row: Mapping[str, Any], number: int, *, thinking: Thinking = Thin
         prompt, answer, thoughts, given = _prompt_and_completion(row, where, thinking)
         shape = "labeled answers" if "label" in row else "answers"
     else:
-        messages = _parsed({"messages": row.get("messages")}, where)["messages"]
-        whole = _conversation(messages, f"`messages` in {where}", thinking)
+        messages = parsed_cells({"messages": row.get("messages")}, where)["messages"]
+        whole = conversation(messages, f"`messages` in {where}", thinking)
         if not whole:
             raise InputError(f"{where} has no `messages`; fix or remove that row")
-        prompt, answer, shape = whole[:-1], _answer(whole, f"`messages` in {where}"), "conversations"
+        prompt, answer, shape = whole[:-1], last_answer(whole, f"`messages` in {where}"), "conversations"
         given, thoughts = [messages], whole[-1].get(THOUGHTS, "")
     if not any(message["role"] == "user" for message in prompt):
         raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
@@ -193,7 +181,7 @@ def answer_row(row: Mapping[str, Any], number: int, *, thinking: Thinking = Thin
         shape=shape,
         weight=_weight(row.get("weight"), where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
-        unused_fields=_unused_fields(*given, thinking=thinking),
+        unused_fields=unused_fields(*given, thinking=thinking),
         chosen_thoughts=thoughts,
         label=_label(row["label"], where) if shape == "labeled answers" else None,
     )
@@ -206,16 +194,16 @@ def _prompt_and_completion(
     for name in ("prompt", "completion"):
         if row.get(name) is None or row.get(name) == []:
             raise InputError(f"{where} has no `{name}`; every row needs a prompt and a completion")
-    given = _parsed({name: row[name] for name in ("prompt", "completion")}, where)
+    given = parsed_cells({name: row[name] for name in ("prompt", "completion")}, where)
     if all(isinstance(cell, str) for cell in given.values()):
         return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"]), "", list(given.values())
-    completion = _conversation(given["completion"], f"`completion` in {where}", thinking)
+    completion = conversation(given["completion"], f"`completion` in {where}", thinking)
     if len(completion) != 1:
         raise InputError(
             f"`completion` in {where} has {len(completion)} messages; give one assistant message, and those before it in `prompt`"
         )
-    prompt = _conversation(given["prompt"], f"`prompt` in {where}", thinking)
-    answer = _answer(completion, f"`completion` in {where}")
+    prompt = conversation(given["prompt"], f"`prompt` in {where}", thinking)
+    answer = last_answer(completion, f"`completion` in {where}")
     return prompt, answer, completion[0].get(THOUGHTS, ""), list(given.values())
 
 
@@ -225,91 +213,6 @@ def _label(value: object, where: str) -> bool:
             f"`label` in {where} is {value!r}; it must be true for a desirable answer and false for another"
         )
     return bool(value)
-
-
-def _parsed(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The cells, those that are messages as JSON text as lists; either all texts among them are, or none."""
-    parsed: dict[str, Any] = {}
-    for name, cell in cells.items():
-        try:
-            parsed[name] = messages_in(cell) if isinstance(cell, str) else None
-        except ValueError as error:
-            raise InputError(f"`{name}` in {where} {error}") from error
-    found = {name: messages if messages is not None else cells[name] for name, messages in parsed.items()}
-    texts = [name for name, cell in found.items() if isinstance(cell, str)]
-    if texts and len(texts) < len(found):
-        other = next(name for name in found if name not in texts)
-        raise InputError(f"`{texts[0]}` in {where} is text and `{other}` is messages; give both in one form")
-    return found
-
-
-def _from_text(
-    given: object, answers: Mapping[str, Any], where: str, thinking: Thinking
-) -> tuple[Messages, tuple[str, str], str]:
-    texts = (str(answers["chosen"]), str(answers["rejected"]))
-    if isinstance(given, list):
-        return _conversation(given, f"`prompt` in {where}", thinking), texts, "text"
-    if not isinstance(given, str) or not given:
-        raise InputError(f"{where} has no `prompt`, which answers given as text need; add it or remove that row")
-    return [{"role": "user", "content": given}], texts, "text"
-
-
-def _conversation(value: object, where: str, thinking: Thinking) -> Messages:
-    """Messages with a role and a text, and with their thoughts if these are kept, checked."""
-    if not isinstance(value, list):
-        raise InputError(f"{where} is neither text nor a list of messages; fix or remove that row")
-    messages = []
-    for message in value:
-        thoughts = _thoughts(message, where, thinking) if isinstance(message, Mapping) else ""
-        lost = unsupported_message(_without_thoughts(message)) if isinstance(message, Mapping) else None
-        if lost:
-            raise InputError(f"{where} {lost}; fix or remove that row")
-        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise InputError(f"{where} has a message without a text `role` and `content`; fix or remove that row")
-        messages.append(_message(role, content, thoughts if thinking is Thinking.KEEP else ""))
-    return messages
-
-
-def _thoughts(message: Mapping[str, Any], where: str, thinking: Thinking) -> str:
-    """The thoughts of a message; empty without any. Raises InputError where they are refused or cannot be read."""
-    found = {name: message[name] for name in _THOUGHT_FIELDS if message.get(name)}
-    if not found:
-        return ""
-    name, thoughts = next(iter(found.items()))
-    if thinking is Thinking.REFUSE:
-        raise InputError(
-            f"{where} has a message with `{name}`; thoughts beside the text are trained on with --set thinking=keep and left out "
-            "with --set thinking=drop; or remove that row"
-        )
-    if not isinstance(thoughts, str) or any(other != thoughts for other in found.values()):
-        raise InputError(
-            f"{where} has a message whose thoughts (`{', '.join(found)}`) are not one text; correct that row"
-        )
-    return thoughts
-
-
-def _without_thoughts(message: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if name not in _THOUGHT_FIELDS}
-
-
-def _message(role: str, content: str, thoughts: str) -> dict[str, str]:
-    return {"role": role, "content": content} | ({THOUGHTS: thoughts} if thoughts else {})
-
-
-def _common_prompt(chosen: Messages, rejected: Messages, where: str) -> Messages:
-    if len(chosen) < 2 or chosen[:-1] != rejected[:-1]:
-        raise InputError(
-            f"`chosen` and `rejected` in {where} do not begin with the same prompt; give `prompt` as a list of messages"
-        )
-    return chosen[:-1]
-
-
-def _answer(conversation: Messages, where: str) -> str:
-    last = conversation[-1]
-    if last["role"] != "assistant":
-        raise InputError(f"{where} does not end with an assistant's message; fix or remove that row")
-    return last["content"]
 
 
 def _row_hash(prompt: Messages, *answers: str) -> str:
@@ -330,13 +233,6 @@ def _template_options(value: object, where: str) -> dict[str, Any]:
             f"`chat_template_kwargs` in {where} sets `{fixed[0]}`, which training sets itself; leave it out"
         )
     return {name: option for name, option in options.items() if option is not None}
-
-
-def _unused_fields(*cells: object, thinking: Thinking) -> frozenset[str]:
-    """The names of what messages hold beside their role and content and nobody reads."""
-    used = {"role", "content", *(_THOUGHT_FIELDS if thinking is Thinking.KEEP else ())}
-    messages = (message for cell in cells if isinstance(cell, list) for message in cell if isinstance(message, Mapping))
-    return frozenset(name for message in messages for name, value in message.items() if name not in used and value)
 
 
 def _objective(value: object, where: str) -> Objective | None:

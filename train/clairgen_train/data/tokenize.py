@@ -8,8 +8,9 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen_train.data.rows import THOUGHTS, Messages, RowKind, TrainingRow, answer_row, pair_row
-from clairgen_train.settings import Thinking, Truncation
+from clairgen.pair_cells import THOUGHTS, Messages, Thinking
+from clairgen_train.data.rows import RowKind, TrainingRow, answer_row, pair_row
+from clairgen_train.settings import Truncation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,0 +1,122 @@
+"""What pairs are imported from: a file, a folder of `datasets`, or a data set on the Hugging Face hub; its rows, and its hash."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from clairgen.errors import InputError, MissingExtraError
+from clairgen.sources import SourceRow, file_rows, table_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+HUB: Final = "hub:"
+"""How a source begins that is a data set on the hub, as `hub:owner/name`."""
+_BATCH: Final = 1000
+_PREFERRED: Final = ("train", "train_prefs")
+"""The splits that are taken if none is named."""
+_HASHED: Final = frozenset({".arrow", ".parquet", ".jsonl", ".json", ".csv"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSource:
+    """A source of rows: `name` for people, `facts` that are equal for equal rows, and `rows`, which reads from the start."""
+
+    name: str
+    facts: dict[str, str]
+    rows: Callable[[], Iterator[SourceRow]]
+
+
+def import_source(source: str, subset: str | None, split: str | None) -> ImportSource:
+    """The source that is named: a path, or `hub:owner/name`. `subset` and `split` are for folders and the hub.
+
+    Without `split` it is `train`, `train_prefs`, or the only one. Raises InputError, one sentence, for what cannot be opened, has
+    several splits or subsets of which none was named, or is a file although one was.
+    """
+    path = Path(source)
+    if source.startswith(HUB):
+        name = source.removeprefix(HUB)
+        if name.count("/") > 1 or not name.strip("/"):
+            raise InputError(f"{source} is no data set of the hub; write hub:owner/name")
+        return _of_datasets(name, subset, split, {"hub": name})
+    if not path.exists():
+        hint = f"; for the data set of the hub write {HUB}{source}" if source.count("/") == 1 else ""
+        raise InputError(f"there is no file or folder {source} to import from{hint}")
+    if path.is_dir():
+        return _of_datasets(source, subset, split, {"sha256": _hash(path)})
+    for option, value in (("--subset", subset), ("--split", split)):
+        if value is not None:
+            raise InputError(f"{source} is a file and has no {option.strip('-')} {value!r}; leave {option} out")
+    file_rows(path, "pairs")
+    return ImportSource(path.name, {"sha256": _hash(path)}, lambda: file_rows(path, "pairs"))
+
+
+def _of_datasets(name: str, subset: str | None, split: str | None, facts: dict[str, str]) -> ImportSource:
+    """A folder or a data set on the hub, read with the library `datasets`, a batch in memory at a time."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("Reading a folder or a data set of the hub", "data") from error
+    try:
+        found = datasets.load_from_disk(name) if _is_saved(name) else datasets.load_dataset(name, subset)
+    except Exception as error:  # the library raises anything, from OSError to its own tree
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"the data set {name} cannot be read: {reason}") from error
+    if isinstance(found, datasets.DatasetDict):
+        split = _split(name, list(found), split)
+        found = found[split]
+    elif split is not None:
+        raise InputError(f"{name} has no splits, so leave --split {split} out")
+    checksums = sorted(found.info.download_checksums or {}) if "hub" in facts else []
+    facts = facts | {"rows": str(len(found)), "subset": subset or "", "split": split or ""}
+    if checksums:
+        facts |= {"files": hashlib.sha256(json.dumps(checksums).encode()).hexdigest()}
+    shown = Path(name).name if "sha256" in facts else name
+    where = f"{shown}{f' {subset}' if subset else ''}{f' {split}' if split else ''}"
+    return ImportSource(where, facts, lambda: _rows(where, found))
+
+
+def _rows(name: str, data: "Dataset") -> Iterator[SourceRow]:
+    batches: Any = data.with_format("arrow").iter(batch_size=_BATCH)
+    number = 0
+    for table in batches:
+        for batch in table.to_batches():
+            yield from table_rows(name, number, batch)
+            number += batch.num_rows
+
+
+def _split(name: str, splits: list[str], wanted: str | None) -> str:
+    """The split to read."""
+    if wanted is not None:
+        if wanted not in splits:
+            raise InputError(f"{name} has no split {wanted!r}; it has {', '.join(splits)}")
+        return wanted
+    usual = next((split for split in _PREFERRED if split in splits), None)
+    if usual is None and len(splits) > 1:
+        raise InputError(f"{name} has the splits {', '.join(splits)}; name one with --split")
+    return usual or splits[0]
+
+
+def _is_saved(folder: str) -> bool:
+    """Whether a folder is what `save_to_disk` writes."""
+    return any((Path(folder) / name).is_file() for name in ("dataset_dict.json", "state.json"))
+
+
+def _hash(path: Path) -> str:
+    """The hash of a file, or of the names and contents of the files with rows in a folder."""
+    found = hashlib.sha256()
+    try:
+        if not path.is_dir():
+            with path.open("rb") as content:
+                return hashlib.file_digest(content, "sha256").hexdigest()
+        for file in sorted(one for one in path.rglob("*") if one.suffix in _HASHED and one.is_file()):
+            with file.open("rb") as content:
+                found.update(
+                    f"{file.relative_to(path)} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
+                )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    return found.hexdigest()

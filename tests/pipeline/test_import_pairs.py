@@ -1,0 +1,251 @@
+"""Imported pairs are pairs of a run: every row once, whatever happens, and equal to what was exported."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clairgen import api
+from clairgen.cli.import_pairs import named_columns
+from clairgen.errors import ConfigError, DrainedError, InputError, RunError
+from clairgen.filters.filter import Candidate
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.pipeline.advise import advise
+from clairgen.pipeline.generate import generate
+from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary, import_pairs
+from clairgen.pipeline.refilter import filter_pairs
+from clairgen.pipeline.reparse import reparse
+from clairgen.records import Pair, StoredPair
+from tests.cli.commands import clairgen
+from tests.runs import TARGET, config, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, said
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": f"Question number {n}",
+            "chosen": f"Answer {n}, in full.",
+            "rejected": f"No {n}",
+            "source": "ab"[n % 2],
+        }
+        for n in range(count)
+    ]
+
+
+def written(path: Path, content: Sequence[Mapping[str, Any]]) -> Path:
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in content), encoding="utf-8")
+    return path
+
+
+async def imported(path: Path, run: Path, **options: Any) -> ImportSummary:  # noqa: ANN401 - any option
+    return await import_pairs(str(path), run, ImportOptions(**options))
+
+
+def texts(pairs: Sequence[StoredPair]) -> list[tuple[str, str, str]]:
+    return [
+        (stored.task.messages[-1].content, stored.outcome.chosen.text, stored.outcome.rejected.text)
+        for stored in pairs
+        if isinstance(stored.outcome, Pair)
+    ]
+
+
+def models_and_reasoning(stored: StoredPair) -> tuple[str, str, str | None]:
+    assert isinstance(stored.outcome, Pair)
+    return stored.outcome.chosen.model, stored.outcome.rejected.model, stored.outcome.reasoning
+
+
+async def test_rows_become_pairs_in_their_order_with_their_further_columns(tmp_path: Path) -> None:
+    summary = await imported(written(tmp_path / "pairs.jsonl", rows(5)), tmp_path / "run")
+    pairs = await api.made_pairs(tmp_path / "run", "imported")
+    assert (summary.state.pairs, summary.kept, summary.state.rows_left_out) == (5, 5, 0)
+    assert texts(pairs) == [(row["prompt"], row["chosen"], row["rejected"]) for row in rows(5)]
+    assert [stored.source_columns for stored in pairs] == [{"source": row["source"]} for row in rows(5)]
+    assert all(stored.contrast is not None for stored in pairs)
+
+
+async def test_what_was_exported_is_imported_as_equal_pairs_with_equal_figures(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(config(endpoint.url, tasks), tmp_path / "run")
+    await api.export(tmp_path / "run", tmp_path / "data")
+    await imported(tmp_path / "data", tmp_path / "again", name="clair", subset="clair")
+    before, after = [await api.made_pairs(tmp_path / run, "clair") for run in ("run", "again")]
+    assert texts(after) == texts(before)
+    assert [stored.id for stored in after] == [stored.id for stored in before]
+    assert [stored.contrast for stored in after] == [stored.contrast for stored in before]
+    assert [models_and_reasoning(stored) for stored in after] == [models_and_reasoning(stored) for stored in before]
+    made, again = [
+        next(one for one in await api.report(tmp_path / run) if one.recipe == "clair") for run in ("run", "again")
+    ]
+    assert again.contrast_of_kept == made.contrast_of_kept
+    assert again.audit == made.audit
+    assert (made.published is None, again.published) == (False, None)
+
+
+async def test_an_import_that_was_stopped_goes_on_and_no_row_is_imported_twice(tmp_path: Path) -> None:
+    path, run, stop = written(tmp_path / "pairs.jsonl", rows(1100)), tmp_path / "run", asyncio.Event()
+    stop.set()
+    with pytest.raises(DrainedError):
+        await import_pairs(str(path), run, stop=stop)
+    assert (await api.status(run)).imports["imported"].rows == 1000
+    summary = await imported(path, run)
+    assert (summary.rows_read, summary.state.rows, summary.state.complete) == (100, 1100, True)
+    assert texts(await api.made_pairs(run, "imported")) == [
+        (row["prompt"], row["chosen"], row["rejected"]) for row in rows(1100)
+    ]
+    assert (await imported(path, run)).rows_read == 0
+
+
+async def test_a_source_that_changed_and_other_columns_are_refused(tmp_path: Path) -> None:
+    path, run = written(tmp_path / "pairs.jsonl", rows(3)), tmp_path / "run"
+    await imported(path, run)
+    with pytest.raises(RunError, match="was imported as imported with no --column; give the same"):
+        await imported(path, run, columns={"prompt": "prompt"})
+    written(path, rows(4))
+    with pytest.raises(RunError, match="is another source or has changed since"):
+        await imported(path, run)
+    assert (await imported(path, run, name="more")).state.pairs == 4
+
+
+async def test_a_prompt_may_have_several_pairs_and_a_repeated_row_is_left_out(tmp_path: Path) -> None:
+    [row] = rows(1)
+    content = [
+        row,
+        {**row, "chosen": "Another."},
+        row,
+        {**row, "chosen": "Another.", "source": "c"},
+        {**row, "prompt": " "},
+    ]
+    summary = await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    pairs = await api.made_pairs(tmp_path / "run", "imported")
+    assert [chosen for _, chosen, _ in texts(pairs)] == ["Answer 0, in full.", "Another.", "Answer 0, in full."]
+    assert len({stored.id for stored in pairs}) == 3
+    [left] = summary.state.left_out.values()
+    assert (left.count, left.first) == (2, "pairs.jsonl line 3")
+    assert "repeats an earlier row" in left.why
+
+
+async def test_pairs_of_one_prompt_are_found_again_over_batches(tmp_path: Path) -> None:
+    content = rows(1001)
+    content[1000] = content[0]
+    summary = await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    assert summary.state.pairs == 1000
+
+
+async def test_a_name_that_two_prompts_have_is_that_of_the_first(tmp_path: Path) -> None:
+    content = [{**row, "id": "same"} for row in rows(2)]
+    await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    first, second = [stored.task.id for stored in await api.made_pairs(tmp_path / "run", "imported")]
+    assert first == "same"
+    assert len(second) == 20
+
+
+async def test_own_recipes_and_imported_pairs_of_the_same_prompts_are_exported_matched(tmp_path: Path) -> None:
+    run, path = (
+        tmp_path / "run",
+        written(tmp_path / "pairs.jsonl", [{**row, "id": f"p{n}"} for n, row in enumerate(rows(3))]),
+    )
+    await imported(path, run)
+    async with ScriptedEndpoint(played) as endpoint:
+        await generate(
+            config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(3)), recipes=["clair"]), run
+        )
+    summary = await api.export(run, tmp_path / "data", matched=True)
+    assert summary.rows == {"clair": {"train": 3}, "imported": {"train": 3}}
+    assert {stored.task.id for stored in await api.made_pairs(run, "clair")} == {"p0", "p1", "p2"}
+
+
+async def test_a_recipe_does_not_make_imported_pairs_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    await imported(written(tmp_path / "pairs.jsonl", rows(3)), run, name="clair")
+    async with ScriptedEndpoint(played) as endpoint:
+        made = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(3)))
+        with pytest.raises(RunError, match="pairs as clair that were imported"):
+            await generate(made, run)
+        assert not endpoint.asked
+    with pytest.raises(RunError, match="no reply of a model to parse"):
+        await reparse(run)
+    with pytest.raises(ConfigError, match=r"imported, so the run has no models; .*--config"):
+        await advise(run)
+
+
+async def test_imported_pairs_are_advised_with_the_models_of_a_configuration(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    await imported(written(tmp_path / "pairs.jsonl", rows(2)), run)
+
+    def answers(request: dict[str, Any]) -> Reply:
+        return played(request) if request["model"] == TARGET else said("[[A]]")
+
+    async with ScriptedEndpoint(answers) as endpoint:
+        tasks = write_tasks(tmp_path / "tasks.jsonl", questions(2))
+        judge = {"model": "judge-model", "endpoints": [endpoint.url], "max_tokens": 50}
+        summary = await advise(run, config=config(endpoint.url, tasks, judge=judge))
+    assert [entry.recipe for entry in summary.recipes] == ["imported"]
+
+
+async def test_filters_see_the_further_columns_and_export_has_them(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    content = [{**row, "jaccard": n, "mixed": n or "none"} for n, row in enumerate(rows(3))]
+    await imported(written(tmp_path / "pairs.jsonl", content), run)
+    await filter_pairs(run, FilterSettings().changed({"length_ratio": {"bounds": [1, 9], "action": "drop"}}))
+    await api.export(run, tmp_path / "data")
+    from datasets import load_dataset
+
+    exported = load_dataset(str(tmp_path / "data"), "imported", split="train", cache_dir=str(tmp_path / "cache"))
+    assert exported["source"] == ["a", "b", "a"]
+    assert exported["source_jaccard"] == [0, 1, 2]
+    assert exported["mixed"] == ["none", "1", "2"]
+    assert "imported" in (tmp_path / "data/README.md").read_text()
+    [stored] = await api.find_pairs(run)
+    assert isinstance(stored.outcome, Pair)
+    assert Candidate(stored.outcome, source_columns=stored.source_columns).source_columns["source"] == "a"
+
+
+async def test_the_report_has_groups_and_no_row_of_the_paper(tmp_path: Path) -> None:
+    run, page = tmp_path / "run", tmp_path / "page.html"
+    await imported(written(tmp_path / "pairs.jsonl", rows(5)), run, name="clair")
+    [report] = await api.report(run, by="source", html=page)
+    assert [(group.value, group.n, group.kept) for group in report.groups] == [("a", 3, 3), ("b", 2, 2)]
+    assert report.to_json()["imported_from"] == "pairs.jsonl"
+    assert "aper" not in page.read_text().partition("<main>")[2].partition("<script")[0]
+    assert "is imported from pairs.jsonl" in " ".join(page.read_text().split())
+    done = await clairgen("report", run, "--by", "source")
+    assert "is imported from pairs.jsonl" in done.out
+    assert "paper" not in done.out
+    with pytest.raises(InputError, match="has the column 'colour'; they have source"):
+        await api.report(run, by="colour")
+
+
+async def test_a_saved_folder_is_read_by_its_split(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    splits = {"test_prefs": Dataset.from_list(rows(1)), "train_prefs": Dataset.from_list(rows(3))}
+    DatasetDict(splits).save_to_disk(str(tmp_path / "saved"))
+    assert (await imported(tmp_path / "saved", tmp_path / "run")).state.pairs == 3
+    assert (await imported(tmp_path / "saved", tmp_path / "run", name="test", split="test_prefs")).state.pairs == 1
+    with pytest.raises(InputError, match="has no split 'dev'; it has"):
+        await imported(tmp_path / "saved", tmp_path / "run", name="dev", split="dev")
+
+
+async def test_the_command_says_what_it_understood_before_what_it_left_out(tmp_path: Path) -> None:
+    path = written(tmp_path / "pairs.jsonl", [*rows(2), {"prompt": "Question", "chosen": None, "rejected": "b"}])
+    done = await clairgen("import", path, "--run", tmp_path / "run", "--as", "mine")
+    assert done.code == 0
+    assert done.err.startswith(
+        "pairs.jsonl: a chosen and a rejected answer: `chosen` is better than `rejected`; the prompt is "
+    )
+    assert "1 row left out, the first at pairs.jsonl line 3: has no `chosen`" in done.out
+    status = await clairgen("status", tmp_path / "run")
+    assert "mine: 3 rows of pairs.jsonl imported, 1 row left out" in status.out
+    shown = await clairgen("show", tmp_path / "run")
+    assert "source" in shown.out
+
+
+@pytest.mark.parametrize("given", [["prompt"], ["prompt="], ["prompt=a", "prompt=b"]])
+def test_a_column_is_named_by_its_role_once(given: list[str]) -> None:
+    with pytest.raises(ConfigError, match="ROLE=NAME"):
+        named_columns(given)
