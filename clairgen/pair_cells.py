@@ -17,7 +17,7 @@ THOUGHTS = "reasoning_content"
 _THOUGHT_FIELDS = (THOUGHTS, "reasoning", "thinking")
 
 
-class Thinking(StrEnum):
+class ThinkingPolicy(StrEnum):
     """What becomes of the thoughts beside an answer's text when it is trained on."""
 
     REFUSE = "refuse"
@@ -43,7 +43,7 @@ class PairCells:
     rejected_thoughts: str = ""
 
 
-def read_pair(row: Mapping[str, Any], where: str, thinking: Thinking | None = None) -> PairCells:
+def read_pair(row: Mapping[str, Any], where: str, thinking: ThinkingPolicy | None = None) -> PairCells:
     """The pair in `prompt`, `chosen` and `rejected` of a row. Raises InputError, one sentence that names the row by `where`.
 
     `thinking` is what becomes of thoughts beside a text; None for who can do nothing with them.
@@ -87,7 +87,7 @@ def parsed_cells(cells: Mapping[str, Any], where: str) -> dict[str, Any]:
     return found
 
 
-def conversation(value: object, where: str, thinking: Thinking | None = None) -> Messages:
+def conversation(value: object, where: str, thinking: ThinkingPolicy | None = None) -> Messages:
     """A list of messages with a role and a text, and with their thoughts if these are kept, checked. Raises InputError."""
     if not isinstance(value, list):
         raise InputError(f"{where} is neither text nor a list of messages; fix or remove that row")
@@ -103,7 +103,7 @@ def conversation(value: object, where: str, thinking: Thinking | None = None) ->
         role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
         if not isinstance(role, str) or not isinstance(content, str):
             raise InputError(f"{where} has a message without a text `role` and `content`; fix or remove that row")
-        messages.append(message_of(role, content, thoughts if thinking is Thinking.KEEP else ""))
+        messages.append(message_of(role, content, thoughts if thinking is ThinkingPolicy.KEEP else ""))
     return messages
 
 
@@ -120,20 +120,20 @@ def last_answer(conversation: Messages, where: str) -> str:
     return last["content"]
 
 
-def unused_fields(*cells: object, thinking: Thinking | None = None) -> frozenset[str]:
+def unused_fields(*cells: object, thinking: ThinkingPolicy | None = None) -> frozenset[str]:
     """The names of what messages hold beside their role and content and nobody reads."""
-    used = {"role", "content", *(_THOUGHT_FIELDS if thinking is Thinking.KEEP else ())}
+    used = {"role", "content", *(_THOUGHT_FIELDS if thinking is ThinkingPolicy.KEEP else ())}
     messages = (message for cell in cells if isinstance(cell, list) for message in cell if isinstance(message, Mapping))
     return frozenset(name for message in messages for name, value in message.items() if name not in used and value)
 
 
-def _thoughts(message: Mapping[str, Any], where: str, thinking: Thinking) -> str:
+def _thoughts(message: Mapping[str, Any], where: str, thinking: ThinkingPolicy) -> str:
     """The thoughts of a message; empty without any. Raises InputError where they are refused or cannot be read."""
     found = {name: message[name] for name in _THOUGHT_FIELDS if message.get(name)}
     if not found:
         return ""
     name, thoughts = next(iter(found.items()))
-    if thinking is Thinking.REFUSE:
+    if thinking is ThinkingPolicy.REFUSE:
         raise InputError(
             f"{where} has a message with `{name}`; thoughts beside the text are trained on with --set thinking=keep and left out "
             "with --set thinking=drop; or remove that row"
@@ -146,7 +146,7 @@ def _thoughts(message: Mapping[str, Any], where: str, thinking: Thinking) -> str
 
 
 def _from_text(
-    given: object, answers: Mapping[str, Any], where: str, thinking: Thinking | None
+    given: object, answers: Mapping[str, Any], where: str, thinking: ThinkingPolicy | None
 ) -> tuple[Messages, tuple[str, str], str]:
     texts = (str(answers["chosen"]), str(answers["rejected"]))
     if isinstance(given, list):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clairgen.errors import InputError
-from clairgen.pair_cells import Thinking
+from clairgen.pair_cells import ThinkingPolicy
 from clairgen_train.data.rows import answer_row, pair_row, row_kind
 from clairgen_train.settings import Objective
 
@@ -144,12 +144,12 @@ def test_thoughts_that_are_not_one_text_are_refused_by_row() -> None:
     for thoughts in ({"reasoning_content": ["hm"]}, {"reasoning_content": "hm", "thinking": "else"}):
         row = {"prompt": [USER], "chosen": [RIGHT | thoughts], "rejected": [WRONG]}
         with pytest.raises(InputError, match="`chosen` in row 3 of the data set has a message whose thoughts"):
-            pair_row(row, 3, thinking=Thinking.KEEP)
+            pair_row(row, 3, thinking=ThinkingPolicy.KEEP)
 
 
 def test_a_single_answer_keeps_its_thoughts_too() -> None:
     thought = RIGHT | {"reasoning_content": "I add."}
     for row in ({"prompt": [USER], "completion": [thought], "label": True}, {"messages": [USER, thought]}):
-        read = answer_row(row, 1, thinking=Thinking.KEEP)
+        read = answer_row(row, 1, thinking=ThinkingPolicy.KEEP)
         assert read.answers == [RIGHT | {"reasoning_content": "I add."}]
-        assert answer_row(row, 1, thinking=Thinking.DROP).answers == [RIGHT]
+        assert answer_row(row, 1, thinking=ThinkingPolicy.DROP).answers == [RIGHT]

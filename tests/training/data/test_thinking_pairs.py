@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from clairgen import api
 from clairgen.errors import InputError
 from clairgen.exporting.thoughts import Thinking as Exported
-from clairgen.pair_cells import Thinking
+from clairgen.pair_cells import ThinkingPolicy
 from clairgen.pipeline.generate import generate
 from clairgen_train.data.load import read_split
 from clairgen_train.data.tokenize import PairTokenizer, TokenLimits
@@ -21,7 +21,7 @@ from tests.scripted import Reply, ScriptedEndpoint, said
 QWEN3 = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
 
 
-def trained_on(data: Path, thinking: Thinking) -> list[str]:
+def trained_on(data: Path, thinking: ThinkingPolicy) -> list[str]:
     """The texts of both answers of the first pair, as they are trained on."""
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
     tokenizer.chat_template = QWEN3.read_text(encoding="utf-8")
@@ -42,10 +42,14 @@ async def test_thoughts_are_trained_on_only_where_export_and_training_keep_them(
         await generate(config(endpoint.url, tasks, recipes=["stronger-preferred"]), tmp_path / "run")
     await api.export(tmp_path / "run", tmp_path / "plain")
     await api.export(tmp_path / "run", tmp_path / "kept", thinking=Exported.KEEP)
-    for data, thinking in (("plain", Thinking.REFUSE), ("plain", Thinking.KEEP), ("kept", Thinking.DROP)):
+    for data, thinking in (
+        ("plain", ThinkingPolicy.REFUSE),
+        ("plain", ThinkingPolicy.KEEP),
+        ("kept", ThinkingPolicy.DROP),
+    ):
         assert not [text for text in trained_on(tmp_path / data, thinking) if "Thoughts" in text]
     with pytest.raises(InputError, match="row 1 of the data set has a message with `reasoning_content`"):
-        trained_on(tmp_path / "kept", Thinking.REFUSE)
-    chosen, rejected = trained_on(tmp_path / "kept", Thinking.KEEP)
+        trained_on(tmp_path / "kept", ThinkingPolicy.REFUSE)
+    chosen, rejected = trained_on(tmp_path / "kept", ThinkingPolicy.KEEP)
     assert "<think>\nThoughts of stronger-model.\n</think>\n\nIt is 4, says stronger-model." in chosen
     assert "<think>\nThoughts of target-model.\n</think>\n\nIt is 4, says target-model." in rejected

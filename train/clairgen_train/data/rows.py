@@ -12,7 +12,7 @@ from clairgen.errors import InputError
 from clairgen.pair_cells import (
     THOUGHTS,
     Messages,
-    Thinking,
+    ThinkingPolicy,
     conversation,
     last_answer,
     message_of,
@@ -128,7 +128,7 @@ class TrainingRow:
 
 
 def pair_row(
-    row: Mapping[str, Any], number: int, *, own_objective: bool = True, thinking: Thinking = Thinking.REFUSE
+    row: Mapping[str, Any], number: int, *, own_objective: bool = True, thinking: ThinkingPolicy = ThinkingPolicy.REFUSE
 ) -> TrainingRow:
     """Read row `number` of a data set, its column `objective` only with `own_objective`.
 
@@ -155,7 +155,7 @@ def pair_row(
     )
 
 
-def answer_row(row: Mapping[str, Any], number: int, *, thinking: Thinking = Thinking.REFUSE) -> TrainingRow:
+def answer_row(row: Mapping[str, Any], number: int, *, thinking: ThinkingPolicy = ThinkingPolicy.REFUSE) -> TrainingRow:
     """Read row `number` of a data set of single answers. Raises InputError, one sentence, for a row that is not one."""
     where = f"row {number:,} of the data set"
     lost = unsupported_column(row)
@@ -188,7 +188,7 @@ def answer_row(row: Mapping[str, Any], number: int, *, thinking: Thinking = Thin
 
 
 def _prompt_and_completion(
-    row: Mapping[str, Any], where: str, thinking: Thinking
+    row: Mapping[str, Any], where: str, thinking: ThinkingPolicy
 ) -> tuple[Messages, str, str, list[Any]]:
     """The prompt, the answer, its thoughts, and both cells as they are."""
     for name in ("prompt", "completion"):

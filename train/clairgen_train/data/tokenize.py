@@ -8,7 +8,7 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen.pair_cells import THOUGHTS, Messages, Thinking
+from clairgen.pair_cells import THOUGHTS, Messages, ThinkingPolicy
 from clairgen_train.data.rows import RowKind, TrainingRow, answer_row, pair_row
 from clairgen_train.settings import Truncation
 
@@ -125,11 +125,11 @@ class PairTokenizer:
         end_tokens: Collection[int] | None = None,
         own_objectives: bool = True,
         keep_identical: bool = False,
-        thinking: Thinking = Thinking.REFUSE,
+        thinking: ThinkingPolicy = ThinkingPolicy.REFUSE,
     ) -> None:
         self._tokenizer = tokenizer
         self._thinking = thinking
-        self._thoughts_field = _thoughts_field(tokenizer) if thinking is Thinking.KEEP else THOUGHTS
+        self._thoughts_field = _thoughts_field(tokenizer) if thinking is ThinkingPolicy.KEEP else THOUGHTS
         self._vocabulary = vocabulary
         self._limits = limits
         self._context = context
