@@ -15,6 +15,7 @@ from clairgen.errors import InputError, RunError
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
+from clairgen.exporting.thoughts import NO_THOUGHTS, Thinking, ThinkingField, thoughts_of_pair
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
@@ -27,7 +28,17 @@ from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.records import StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.reporting.report import RecipeReport, recipe_report
-from clairgen.store import AdviceNumbers, JudgeReply, PairChoice, RoleNumbers, RunDirectory, Spent, Store, reading
+from clairgen.store import (
+    AdviceNumbers,
+    JudgeReply,
+    PairChoice,
+    RoleNumbers,
+    RunDirectory,
+    Spent,
+    Store,
+    Thoughts,
+    reading,
+)
 from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
@@ -181,15 +192,18 @@ async def export(
     overwrite: bool = False,
     matched: bool = False,
     keep_identical: bool = False,
+    thinking: Thinking | None = None,
+    thinking_field: ThinkingField = ThinkingField.REASONING_CONTENT,
     source: str | None = None,
 ) -> ExportSummary:
     """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
 
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
     can be compared on the same tasks. `keep_identical` exports the pairs of recipes that revise in which the reviser changed
-    nothing, unless another filter drops them, and marks them in a column. `source` is what the card's examples load. Raises
-    RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have and for
-    `keep_identical` where no recipe revises.
+    nothing, unless another filter drops them, and marks them in a column. `thinking` says whether answers have their thoughts
+    beside them, in the field `thinking_field`; left out, the run's configuration does. `source` is what the card's examples load.
+    Raises RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have
+    and for `keep_identical` where no recipe revises.
     """
     directory = RunDirectory(Path(run))
     async with reading(directory, snapshot=True) as store:
@@ -207,6 +221,8 @@ async def export(
         await require_coverage(store, directory)
         states = await import_states(store)
         advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
+        config = yaml.safe_load(await store.metadata.configuration() or "{}")
+        keeps_thoughts = (thinking or config.get("thinking")) == Thinking.KEEP
         with DatasetWriter(
             Path(out),
             export_format,
@@ -215,14 +231,22 @@ async def export(
             overwrite=overwrite,
             advised=bool(advice),
             confirming=confirming,
+            thinking=thinking_field if keeps_thoughts else None,
             source_columns=merged_kinds(states[name].kinds for name in chosen if name in states),
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             means = {recipe: ContrastMeans() for recipe in chosen}
-            wanted = await _matched(store, chosen, confirming or ()) if matched else None
+            wanted = (
+                await _matched(
+                    store, chosen, confirming or (), one_sided=not keeps_thoughts or export_format is ExportFormat.SFT
+                )
+                if matched
+                else None
+            )
             for recipe in chosen:
                 async for stored in store.pairs.made(recipe):
-                    written = writer.add(stored, wanted is None or stored.task.id in wanted)
+                    thoughts = await thoughts_of_pair(store, stored.outcome) if keeps_thoughts else NO_THOUGHTS
+                    written = writer.add(stored, wanted is None or stored.task.id in wanted, thoughts)
                     if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
                         means[recipe].add(contrast)
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
@@ -294,6 +318,13 @@ async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]
         return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
 
 
+async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:
+    """What the models thought that a pair is from: those that answered, the reviser, the judges; empty where none did."""
+    async with reading(RunDirectory(Path(run))) as store:
+        found = [await store.completions.thoughts(key) for key in await store.pairs.request_keys(stored.id)]
+    return [one for one in found if one is not None and one.text]
+
+
 async def filters_in_force(run: Path | str) -> FilterSettings | None:
     """The filters that the pairs of a run were last filtered by; None before the first."""
     async with reading(RunDirectory(Path(run))) as store:
@@ -345,8 +376,11 @@ def _refuse_training(out: Path) -> None:
         )
 
 
-async def _matched(store: Store, recipes: Sequence[str], confirming: Collection[str]) -> set[str]:
-    """Ids of the tasks whose pairs are exported for every recipe; `confirming` names those whose equal answers are kept."""
+async def _matched(store: Store, recipes: Sequence[str], confirming: Collection[str], *, one_sided: bool) -> set[str]:
+    """Ids of the tasks whose pairs are exported for every recipe; `confirming` names those whose equal answers are kept.
+
+    `one_sided` is whether pairs with thoughts on one side count.
+    """
     matched: set[str] | None = None
     for recipe in recipes:
         keep_identical = recipe in confirming
@@ -354,6 +388,7 @@ async def _matched(store: Store, recipes: Sequence[str], confirming: Collection[
             stored.task.id
             async for stored in store.pairs.made(recipe)
             if reason_to_skip(stored, keep_identical=keep_identical) is None
+            and (one_sided or not (await thoughts_of_pair(store, stored.outcome)).is_one_sided)
         }
         matched = passing if matched is None else matched & passing
     return matched or set()

@@ -15,6 +15,8 @@ from clairgen.wording import counted
 
 _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")
+_LOST: Final = ("tool_calls", "function_call", "reasoning_content")
+"""Parts of an answer that nothing here can hold; other fields describe it."""
 _OVERALL: Final = "overall_score"
 _FINE_GRAINED: Final = "fine-grained_score"
 _BEST_OVERALL: Final = 10.0
@@ -193,6 +195,10 @@ def _answer(entry: Any, field: str) -> tuple[RecordedAnswer | None, str | None]:
         return None if text is None else RecordedAnswer(text, "recorded", None), None
     if not isinstance(entry, Mapping):
         return None, None
+    if (lost := next((name for name in _LOST if entry.get(name)), None)) is not None:
+        raise ValueError(
+            f"one of its answers has `{lost}` beside its text, which is not supported yet and would be lost"
+        )
     text = next((found for name in _TEXTS if (found := _text(entry.get(name))) is not None), None)
     if text is None:
         return None, None

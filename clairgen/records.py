@@ -70,7 +70,9 @@ class Completion:
     """A good answer, kept permanently under its content key.
 
     Stored is what the model wrote. What `ask` returns is the answer in it; `removed` names what was taken off: thinking, control
-    tokens. `served_model` and `system_fingerprint` are the server's names of the model and of its own version, if it gave any.
+    tokens. `thinking` is stored as the server sent it apart from the text, empty where it stands in the text alone, and None
+    without any; what `ask` returns has the thoughts themselves. `served_model` and `system_fingerprint` are the server's names
+    of the model and of its own version, if it gave any.
     """
 
     key: str
@@ -89,6 +91,7 @@ class Completion:
     removed: tuple[str, ...] = ()
     served_model: str | None = None
     system_fingerprint: str | None = None
+    thinking: str | None = None
 
 
 class ParseStatus(StrEnum):

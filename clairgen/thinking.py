@@ -1,4 +1,4 @@
-"""The answer inside a model's output: thinking blocks taken off its start, control tokens off its end.
+"""The answer inside a model's output: thinking blocks taken off its start and its end, control tokens off its end.
 
 Servers that do not separate reasoning leave it in the text, each model in its own form: `<think>`, `[THINK]`, harmony channels, a
 closing tag alone where the chat template wrote the opening one. What is not answer must reach neither reviser nor judge nor
@@ -99,7 +99,7 @@ _ANY_THINKING = lazy_pattern("|".join(re.escape(tag) for pair in _PAIRS[:-1] for
 
 @dataclass(frozen=True, slots=True)
 class Separated:
-    """A model's output, separated: `answer`, and the `thinking` that stood before it (empty without any).
+    """A model's output, separated: `answer`, and the `thinking` that stood before or after it (empty without any).
 
     `unclosed` tells that thinking began and never ended, so that there is no answer. `stripped` are the control tokens taken off
     the end. `embedded` are thinking tags and control tokens that stand inside the answer, in lower case: it cannot be trusted.
@@ -175,6 +175,10 @@ def _without_thinking(text: str, known: str) -> tuple[str, str, bool]:
         rest = rest[end + len(closing) :]
     if thoughts:
         rest = _unwrapped(rest.lstrip())
+    if (after := _block_at_end(rest, known)) is not None:
+        start, inside, end = after
+        thoughts.append(inside)
+        rest = rest[:start].rstrip() + rest[end:]
     return rest, "\n\n".join(thought for thought in thoughts if thought), False
 
 
@@ -195,6 +199,18 @@ def _closing_alone(lowered: str, known: str) -> tuple[int, str] | None:
             end = lowered.find(closing)
             if end >= 0 and lowered[max(0, end - 1) : end] not in ("`", '"', "'"):
                 return end, closing
+    return None
+
+
+def _block_at_end(text: str, known: str) -> tuple[int, str, int] | None:
+    """Where a thinking block after the answer begins, what stands in it, and where it ends; control tokens may follow it."""
+    lowered = _lowered(text)
+    end = len(_without_control_tokens(text, known)[0].rstrip())
+    for opening, closing in _PAIRS:
+        if closing in _CLOSING_ALONE and opening not in known and lowered.endswith(closing, 0, end):
+            start = lowered.rfind(opening, 0, end)
+            if start > 0 and lowered[:start].strip() and lowered[start - 1] not in ("`", '"', "'"):
+                return start, text[start + len(opening) : end - len(closing)].strip(), end
     return None
 
 

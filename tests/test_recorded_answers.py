@@ -64,6 +64,11 @@ def test_answers_as_json_text_are_read() -> None:
         ({"c": "one answer"}, "its `c` is a text, not a list"),
         ({"c": 3}, "its `c` is not a list"),
         ({"c": [{"content": [{"role": "assistant", "content": "x"}]}]}, "one of its answers is a list or an object"),
+        ({"c": [{"content": "x", "tool_calls": [{"id": "1"}]}]}, "one of its answers has `tool_calls` beside its text"),
+        (
+            {"c": [{"content": "x", "reasoning_content": "hm"}]},
+            "one of its answers has `reasoning_content` beside its text",
+        ),
         ({"c": ['[{"role": "user", "content": "x"}]']}, "a list of messages as text"),
     ],
 )

@@ -48,6 +48,26 @@ def test_thinking_before_the_answer_is_taken_off_and_kept(form: str) -> None:
     assert (found.unclosed, found.stripped, found.embedded) == (False, (), ())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{ANSWER}\n<think>{THOUGHT}</think>",
+        f"{ANSWER} <thinking>{THOUGHT}</thinking>\n",
+        f"<think>{THOUGHT}</think>{ANSWER}[THINK]{THOUGHT}[/THINK]<|im_end|>",
+    ],
+)
+def test_a_block_after_the_answer_is_taken_off_as_well(text: str) -> None:
+    found = separate(text)
+    assert (found.answer.strip(), found.embedded) == (ANSWER, ())
+    assert THOUGHT in found.thinking
+    assert separate(text, "What do <think>, [THINK] and <thinking> mean?").answer != found.answer
+
+
+def test_a_block_after_the_answer_that_is_quoted_or_has_no_answer_before_it_stays() -> None:
+    assert separate("Write `<think>so</think>").answer == "Write `<think>so</think>"
+    assert separate(f"<b>{ANSWER}</b> <reasoning>{THOUGHT}</reasoning>").embedded == ("</reasoning>", "<reasoning>")
+
+
 def test_an_empty_block_is_no_thinking() -> None:
     assert separate(f"<think>\n\n</think>\n\n{ANSWER}") == Separated(ANSWER)
 

@@ -8,6 +8,7 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.exporting.columns import ExportFormat, ExportSummary
+from clairgen.exporting.thoughts import Thinking, ThinkingField
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
@@ -32,6 +33,16 @@ def export_command(
         bool,
         typer.Option("--keep-identical", help="Also pairs in which the reviser changed nothing, marked `confirmed`."),
     ] = False,
+    thinking: Annotated[
+        Thinking | None,
+        typer.Option(
+            help="Whether answers keep the thoughts before them, in a field of their own; else as `thinking` in the run's "
+            "configuration, or drop.",
+        ),
+    ] = None,
+    thinking_field: Annotated[
+        ThinkingField, typer.Option(help="That field: the one that the chat template of the model reads.")
+    ] = ThinkingField.REASONING_CONTENT,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
@@ -57,6 +68,8 @@ def export_command(
             overwrite=overwrite,
             matched=matched,
             keep_identical=keep_identical,
+            thinking=thinking,
+            thinking_field=thinking_field,
             source=push_to_hub,
         )
     )
@@ -74,6 +87,10 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         typer.echo(
             f"{plain_line(name)}: {counted(count, 'pair')} of them with two equal answers, which the reviser confirmed (column "
             "`confirmed`)"
+        )
+    for name, count in (summary.with_thoughts or {}).items():
+        typer.echo(
+            f"{plain_line(name)}: {counted(count, 'pair')} with thoughts beside the answers (field `{summary.thinking}`)"
         )
     if summary.skipped:
         typer.echo(

@@ -31,6 +31,9 @@ def show_command(
     marked: Annotated[bool, typer.Option("--marked", help="Only pairs that a filter marks.")] = False,
     number: Annotated[int, typer.Option(min=1, max=2**53, help="Which of these pairs, counted from 1.")] = 1,
     random: Annotated[bool, typer.Option("--random", help="Any of these pairs.")] = False,
+    thinking: Annotated[
+        bool, typer.Option("--thinking", help="Also what the models thought before they answered.")
+    ] = False,
 ) -> None:
     """Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.
 
@@ -46,13 +49,13 @@ def show_command(
     if pair is not None:
         if dropped is not None or marked or random or number > 1:
             raise ConfigError("--pair names the pair; leave out --dropped, --marked, --number and --random")
-        _show_named(run, pair, recipe)
+        _show_named(run, pair, recipe, thinking=thinking)
         return
     found = run_coroutine(api.choose_pair(run, choice, None if random else number))
     if found.pair is None:
         here = f"there are {found.count:,} such pairs" if found.count else "there is no such pair"
         raise InputError(f"{run} has no pair number {number:,} of those: {here}; see: clairgen status {run}")
-    Console().print(_view(run, found.pair))
+    Console().print(_view(run, found.pair, thinking=thinking))
     typer.echo(f"Pair {found.number:,} of {found.count:,}.{_others(found, run)}")
     if random:
         typer.echo(f"Another one: {_command(run, choice)} --random")
@@ -60,7 +63,7 @@ def show_command(
         typer.echo(f"Next: {_command(run, choice)} --number {found.number + 1}")
 
 
-def _show_named(run: Path, pair: str, recipe: str | None) -> None:
+def _show_named(run: Path, pair: str, recipe: str | None, *, thinking: bool) -> None:
     """Show the pairs whose id begins so, or whose task has this id."""
     from clairgen import api
 
@@ -70,16 +73,17 @@ def _show_named(run: Path, pair: str, recipe: str | None) -> None:
         raise InputError(f"{run} has no pair of {pair!r} that was made{by}; see: clairgen status {run}")
     console = Console()
     for stored in found:
-        console.print(_view(run, stored))
+        console.print(_view(run, stored, thinking=thinking))
 
 
-def _view(run: Path, stored: StoredPair) -> "PairView":
+def _view(run: Path, stored: StoredPair, *, thinking: bool) -> "PairView":
     """A pair as it is shown; where nothing was decided, with what the judges wrote."""
     from clairgen import api
     from clairgen.reporting.pair_view import PairView
 
     undecided = isinstance(stored.outcome, Undecided)
-    return PairView(stored, run_coroutine(api.judge_replies(run, stored)) if undecided else ())
+    replies = run_coroutine(api.judge_replies(run, stored)) if undecided else ()
+    return PairView(stored, replies, run_coroutine(api.thoughts(run, stored)), shows_thoughts=thinking)
 
 
 def _others(found: "api.ChosenPair", run: Path) -> str:

@@ -153,10 +153,20 @@ def _state(session: "LastSession | None") -> str:
 def _roles_table(numbers: "list[RoleNumbers]") -> Table:
     roles = Table(box=None, pad_edge=False)
     roles.add_column("role")
-    for title in ("answers", "reused", "cut off", "tokens in", "tokens out", "dollars"):
+    thinks = any(role.thought for role in numbers)
+    for title in (
+        "answers",
+        "reused",
+        "cut off",
+        *(["with thoughts"] if thinks else []),
+        "tokens in",
+        "tokens out",
+        "dollars",
+    ):
         roles.add_column(title, justify="right", no_wrap=True)
     for role in numbers:
         cost = "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}"
-        counts = (role.completions, role.reused, role.cut_off, role.prompt_tokens, role.completion_tokens)
+        thought = [role.thought] if thinks else []
+        counts = (role.completions, role.reused, role.cut_off, *thought, role.prompt_tokens, role.completion_tokens)
         roles.add_row(safe_line(role.role), *(f"{count:,}" for count in counts), cost)
     return roles

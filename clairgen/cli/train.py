@@ -48,6 +48,7 @@ _NOTES = {
             "those rows"
         ),
     ),
+    "with_thoughts": ("pair", "with thoughts before an answer, which are trained on with it"),
     "identical_kept": ("pair", "whose two answers are the same; the likelihood of that answer is trained"),
     "unused_objectives": ("pair", "with another objective in the data, which this run does not use"),
 }

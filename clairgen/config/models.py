@@ -117,6 +117,11 @@ class RunConfig(Strict):
         le=10**6,
         description="Most that the run may cost, over all its sessions; needs a price and max_tokens in every role.",
     )
+    thinking: Literal["drop", "keep"] | None = Field(
+        None,
+        description="Whether exports keep what a model thought before an answer, in a field beside it; left out, `drop`. "
+        "Reviser, judges, metrics and filters never see it.",
+    )
     tokenizer: Literal["treebank", "whitespace", "word"] = Field(
         DEFAULT_TOKENIZER,
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",

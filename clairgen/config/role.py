@@ -22,6 +22,9 @@ _SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", r
 _VARIABLE: Final = lazy_pattern(r"\$\{(\w+)\}")
 _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model", "stream"}
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream_options", "n"}
+_TOOLS: Final = {"tools", "functions"}
+"""Fields of a request after which the answer may be a call in place of a text."""
+_SENT_AS_THEY_ARE: Final = ("max_completion_tokens", "reasoning_effort", "chat_template_kwargs")
 
 
 class Strict(BaseModel):
@@ -78,6 +81,17 @@ class Role(Strict):
         None,
         le=10**8,
         description="The same limit under the name that reasoning models take, thinking included; give one of the two.",
+    )
+    reasoning_effort: str | None = Field(
+        None,
+        min_length=1,
+        description="How much a reasoning model thinks, in its server's words (none, minimal, low, medium, high, ...); left out, "
+        "the server's default.",
+    )
+    chat_template_kwargs: dict[str, Any] | None = Field(
+        None,
+        description="Options of the model's chat template, for servers that take them (vLLM, SGLang, llama.cpp): "
+        "`{enable_thinking: false}`.",
     )
     stop: list[str] = Field(default_factory=list, description="Texts at which an answer ends.")
     seed: int | None = Field(None, description="Overrides the run's seed for this role.")
@@ -156,6 +170,13 @@ class Role(Strict):
             raise ValueError(f"{' and '.join(given)} are the same limit; give one of them")
         return self
 
+    @model_validator(mode="after")
+    def _each_field_once(self) -> "Role":
+        for name in ("reasoning_effort", "chat_template_kwargs"):
+            if getattr(self, name) is not None and name in self.extra:
+                raise ValueError(f"{name} is given both beside `extra` and in it; give it once")
+        return self
+
     @field_validator("api_key_env")
     @classmethod
     def _key_is_named(cls, variable: str | None) -> str | None:
@@ -205,12 +226,19 @@ class Role(Strict):
 
     @field_validator("extra", mode="before")
     @classmethod
-    def _extra_is_json(cls, extra: object) -> object:
-        for name in _OWN_FIELDS & extra.keys() if isinstance(extra, dict) else ():
+    def _extra_is_not_ours(cls, extra: object) -> object:
+        for name in sorted(_OWN_FIELDS & extra.keys()) if isinstance(extra, dict) else ():
             instead = "use the key beside `extra`" if name in _SETTABLE else "leave it out"
             raise ValueError(f"{name!r} is set by clairgen; {instead}")
+        for name in sorted(_TOOLS & extra.keys()) if isinstance(extra, dict) else ():
+            raise ValueError(f"{name!r} offers tools, and a call has no text that a recipe could compare; leave it out")
+        return extra
+
+    @field_validator("extra", "chat_template_kwargs", mode="before")
+    @classmethod
+    def _is_json(cls, given: object) -> object:
         try:
-            content = json.loads(json.dumps(extra, allow_nan=False))
+            content = json.loads(json.dumps(given, allow_nan=False))
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"it contains what JSON cannot express: {error}") from error
         if isinstance(content, dict) and (secret := secret_field(content)) is not None:
@@ -228,9 +256,8 @@ class Role(Strict):
             max_tokens=self.max_tokens,
             stop=tuple(self.stop),
             seed=self.seed if self.seed is not None else run_seed,
-            extra=self.extra | {"max_completion_tokens": self.max_completion_tokens}
-            if self.max_completion_tokens is not None
-            else self.extra,
+            extra=self.extra
+            | {name: value for name in _SENT_AS_THEY_ARE if (value := getattr(self, name)) is not None},
         )
 
     def header_variables(self) -> list[str]:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, ThinkingField
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 from clairgen.wording import counted, one_line_repr
@@ -80,18 +81,22 @@ def rows_of(
     *,
     advised: bool = False,
     confirmed: bool | None = None,
+    thinking: ThinkingField | None = None,
+    thoughts: PairThoughts = NO_THOUGHTS,
     source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Row]:
     """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
 
     `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
-    called it undesirable. `source_columns` are the further columns of imported pairs, with what they hold.
+    called it undesirable. `thinking` is the field of each answer's message that has its thoughts, null without any; None for no
+    such field. `source_columns` are the further columns of imported pairs, with what they hold.
     """
     pair = stored.outcome
     if not isinstance(pair, Pair):
         raise ValueError(f"pair {stored.id} has no chosen answer to export")
     chosen, rejected = pair.chosen, pair.rejected
     prompt = [_message(message) for message in stored.task.messages]
+    better, worse = _assistant(chosen, thinking, thoughts.chosen), _assistant(rejected, thinking, thoughts.rejected)
     provenance = _provenance(stored, pair)
     if advised:
         provenance["objective"] = None if stored.objective is None else stored.objective.value
@@ -101,14 +106,14 @@ def rows_of(
         provenance[exported_name(name)] = _exported(stored.source_columns.get(name), kind)
     match export_format:
         case ExportFormat.PREFERENCE:
-            contents: list[Row] = [{"chosen": _assistant(chosen), "rejected": _assistant(rejected)}]
+            contents: list[Row] = [{"chosen": better, "rejected": worse}]
         case ExportFormat.KTO:
             contents = [
-                {"completion": _assistant(chosen), "label": True},
-                {"completion": _assistant(rejected), "label": False},
+                {"completion": better, "label": True},
+                {"completion": worse, "label": False},
             ][: 1 if confirmed else 2]
         case ExportFormat.SFT:
-            contents = [{"completion": _assistant(chosen)}]
+            contents = [{"completion": better}]
     return [{"prompt": prompt, **content, **provenance} for content in contents]
 
 
@@ -134,16 +139,17 @@ def features(
     *,
     advised: bool = False,
     confirmed: bool = False,
+    thinking: ThinkingField | None = None,
     source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> "Features":
     """The columns with their types, as `datasets` writes them into a Parquet file's metadata."""
     from datasets import Features, List, Value
 
     text = Value("string")
-    types: dict[str, Any] = {
-        column: List({"role": text, "content": text}) for column in ("prompt", "chosen", "rejected")
-    }
-    types |= {"completion": types["prompt"], "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
+    message = {"role": text, "content": text}
+    answer = message | ({} if thinking is None else {thinking.value: text})
+    types: dict[str, Any] = {column: List(answer) for column in ("chosen", "rejected", "completion")}
+    types |= {"prompt": List(message), "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
     named = columns(export_format, advised=advised, confirmed=confirmed)
     own = {column: types.get(column, text) for column in named}
@@ -176,8 +182,9 @@ def _message(message: Message) -> Row:
     return {"role": message.role, "content": message.content}
 
 
-def _assistant(answer: Answer) -> list[Row]:
-    return [{"role": "assistant", "content": answer.text}]
+def _assistant(answer: Answer, thinking: ThinkingField | None, thoughts: str) -> list[Row]:
+    message = {"role": "assistant", "content": answer.text}
+    return [message if thinking is None else message | {thinking.value: thoughts or None}]
 
 
 def _provenance(stored: StoredPair, pair: Pair) -> Row:
@@ -216,7 +223,9 @@ class ExportSummary:
     `content_hashes` has the hash of each recipe's files. `test_fraction` and `seed` determined the split.
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
-    tasks' source were read if not all were, else None. `source_columns` are the further columns of imported pairs.
+    tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
+    field `thinking` of their answers; both are None where the export leaves them out. `source_columns` are the
+    further columns of imported pairs.
     """
 
     export_format: ExportFormat
@@ -229,6 +238,8 @@ class ExportSummary:
     pending: Mapping[str, int] = field(default_factory=dict)
     rows_read: int | None = None
     confirmed: Mapping[str, int] | None = None
+    with_thoughts: Mapping[str, int] | None = None
+    thinking: ThinkingField | None = None
     source_columns: tuple[str, ...] = ()
 
     @property

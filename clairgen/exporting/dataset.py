@@ -22,6 +22,7 @@ from clairgen.exporting.columns import (
     without_surrogates,
 )
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
+from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField
 from clairgen.filters.identical import is_identical
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_data_extra
@@ -112,8 +113,8 @@ class DatasetWriter:
     Everything is written to a hidden folder next to `folder`, which `finish` renames; without that call nothing remains.
     Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
     column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
-    revise, and adds the column `confirmed`; None keeps none. `source_columns` are the further columns of imported pairs, with
-    what they hold.
+    revise, and adds the column `confirmed`; None keeps none. `thinking` is the field of answers that holds their thoughts, None
+    without. `source_columns` are the further columns of imported pairs, with what they hold.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class DatasetWriter:
         overwrite: bool = False,
         advised: bool = False,
         confirming: Collection[str] | None = None,
+        thinking: ThinkingField | None = None,
         source_columns: Mapping[str, str] = MappingProxyType({}),
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
@@ -140,14 +142,20 @@ class DatasetWriter:
         self._rows_per_shard = rows_per_shard
         self._advised = advised and export_format is ExportFormat.PREFERENCE
         self._confirming = confirming
+        self._thinking = thinking
         self._source_columns = source_columns
         self._schema = features(
-            export_format, advised=self._advised, confirmed=confirming is not None, source_columns=source_columns
+            export_format,
+            advised=self._advised,
+            confirmed=confirming is not None,
+            thinking=thinking,
+            source_columns=source_columns,
         ).arrow_schema
         self._partial = self._folder.with_name(f".{self._folder.name}.partial")
         self._splits: dict[str, dict[str, ShardedSplit]] = defaultdict(dict)
         self._skipped: Counter[str] = Counter()
         self._confirmed: Counter[str] = Counter()
+        self._with_thoughts: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
         with _disk_errors(self._folder):
@@ -163,20 +171,32 @@ class DatasetWriter:
                 split.abandon()
         shutil.rmtree(self._partial, ignore_errors=True)
 
-    def add(self, stored: StoredPair, matched: bool = True) -> bool:
-        """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too."""
+    def add(self, stored: StoredPair, matched: bool = True, thoughts: PairThoughts = NO_THOUGHTS) -> bool:
+        """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too.
+
+        With thoughts on one side only it is skipped as well, unless only chosen answers are written.
+        """
         recipe = stored.outcome.recipe
         keep_identical = self._confirming is not None and recipe in self._confirming
         reason = reason_to_skip(stored, keep_identical=keep_identical) or (None if matched else "unmatched")
+        if reason is None and thoughts.is_one_sided and self._format is not ExportFormat.SFT:
+            reason = ONE_SIDED
         if reason is not None:
             self._skipped[reason] += 1
             return False
         confirmed = keep_identical and isinstance(stored.outcome, Pair) and is_identical(stored.outcome)
         self._confirmed[recipe] += confirmed
+        self._with_thoughts[recipe] += bool(thoughts.chosen)
         split = self._split_for(stored)
         column = None if self._confirming is None else confirmed
         for row in rows_of(
-            stored, self._format, advised=self._advised, confirmed=column, source_columns=self._source_columns
+            stored,
+            self._format,
+            advised=self._advised,
+            confirmed=column,
+            thinking=self._thinking,
+            thoughts=thoughts,
+            source_columns=self._source_columns,
         ):
             try:
                 split.add(row)
@@ -223,6 +243,8 @@ class DatasetWriter:
             seed=self._seed,
             source_columns=tuple(map(exported_name, self._source_columns)),
             confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
+            with_thoughts=None if self._thinking is None else {recipe: self._with_thoughts[recipe] for recipe in rows},
+            thinking=self._thinking,
             replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 

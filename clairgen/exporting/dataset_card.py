@@ -9,7 +9,7 @@ import yaml
 
 from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
 from clairgen.patterns import lazy_pattern
-from clairgen.wording import PAPER_BIBTEX
+from clairgen.wording import PAPER_BIBTEX, counted
 
 _SPECIAL = lazy_pattern(r"([\\`*_{}\[\]()#!|~$@:])")
 
@@ -126,6 +126,7 @@ def card(summary: ExportSummary, facts: CardFacts) -> str:
         _columns(summary, facts.advice),
         _advice(summary.export_format, facts.advice),
         _confirmed(summary),
+        _thoughts(summary),
         _how_made(summary, facts),
         _contrast(facts.contrast),
         _LICENCE,
@@ -204,6 +205,19 @@ def _confirmed(summary: ExportSummary) -> str:
         return ""
     cells = [(escaped(recipe), f"{count:,}") for recipe, count in summary.confirmed.items()]
     return _CONFIRMED[summary.export_format] + table(("Recipe", "Confirmed pairs"), cells)
+
+
+def _thoughts(summary: ExportSummary) -> str:
+    if summary.thinking is None:
+        return ""
+    counts = ", ".join(
+        f"{counted(count, 'pair')} of {escaped(name)}" for name, count in (summary.with_thoughts or {}).items()
+    )
+    return (
+        f"## Thoughts\n\nThe field `{summary.thinking}` of an answer's message is what its model thought before it, and null\n"
+        f"where it did not think ({counts}). A revision has the thoughts of the answer that it\nrevises: the two sides differ in "
+        "the answer alone. Pairs with thoughts on one side only are left out.\n"
+    )
 
 
 def _how_made(summary: ExportSummary, facts: CardFacts) -> str:

@@ -7,10 +7,15 @@ from clairgen.thinking import separate
 
 
 def embedded_markup(candidate: Candidate) -> Fault | None:
-    """The value lists what was found. What the prompt itself mentions is part of the subject and does not count."""
+    """The value lists what was found. What the prompt itself mentions is part of the subject and does not count.
+
+    An answer of the data set may hold thinking before it, which is taken off the answers of models.
+    """
     prompt = "\n".join(message.content for message in candidate.prompt)
     for side, answer in (("chosen", candidate.pair.chosen), ("rejected", candidate.pair.rejected)):
-        if found := separate(answer.text, prompt).embedded:
+        separated = separate(answer.text, prompt)
+        found = [*(["thinking"] if separated.thinking or separated.unclosed else []), *separated.embedded]
+        if found:
             return Fault(f"{side}-embedded-markup", ", ".join(found))
     return None
 

@@ -52,7 +52,7 @@ last, since only a pair that is kept can stand for a later one. Filters of plugi
 that need the whole run.
 """
 
-FILTERS_VERSION = 1
+FILTERS_VERSION = 2
 """Raised with every change by which a filter of clairgen's own may find something else, so that it looks at all pairs again."""
 
 RENAMED: Mapping[str, str] = {"allusion": "revision_mention"}

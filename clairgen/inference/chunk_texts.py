@@ -1,6 +1,7 @@
-"""Where a chunk of a stream has its piece of the text, and where a text must not be: a piece that is overlooked would be lost."""
+"""Where a message or a chunk of a stream has its text and its thoughts, and where no text may be, since it would be lost."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from clairgen.errors import RetryableError
@@ -22,11 +23,45 @@ _NOT_THE_ANSWER = lazy_pattern(
 )
 """Types of parts, and fields, that are not the text of an answer."""
 _DEEPEST = 3
+_THOUGHT_PARTS = lazy_pattern(r"think|reason")
+"""Types of parts that hold thoughts."""
+_INSIDE_THOUGHTS = ("thinking", "reasoning", "reasoning_content", "text", "content", "summary")
+"""Where a part or an object with thoughts has them, in the order in which it is looked there."""
 
 
 def unreadable(why: str) -> RetryableError:
     """A stream that holds something that may be a part of the answer and cannot be read."""
     return RetryableError("unreadable-stream", f"the stream cannot be read: {why}", status=200, billed=True)
+
+
+def thoughts_of(message: Mapping[str, Any]) -> str:
+    """What the model thought, where a message or a delta has it apart from its text: a field, or parts of its content.
+
+    Of several fields the first with a text counts, since servers send the same thoughts under two names. Halves of surrogate
+    pairs stay.
+    """
+    fields = (_inside(message.get(name)) for name in (*REASONING, "reasoning_details"))
+    return next(filter(None, fields), "") or thoughts_in_parts(message.get("content"))
+
+
+def thoughts_in_parts(content: Any) -> str:  # noqa: ANN401 - parsed JSON
+    """The thoughts in a list of parts, such as Mistral's; empty for anything else."""
+    parts = content if isinstance(content, list) else ()
+    return "".join(
+        _inside(part)
+        for part in parts
+        if isinstance(part, dict) and _THOUGHT_PARTS.search(str(part.get("type", "")).lower()) is not None
+    )
+
+
+def _inside(value: Any, depth: int = 0) -> str:  # noqa: ANN401 - parsed JSON
+    if isinstance(value, str) or depth > _DEEPEST:
+        return value if isinstance(value, str) else ""
+    if isinstance(value, list):
+        return "".join(_inside(one, depth + 1) for one in value)
+    if not isinstance(value, dict):
+        return ""
+    return next(filter(None, (_inside(value.get(name), depth + 1) for name in _INSIDE_THOUGHTS)), "")
 
 
 def content_of(message: dict[str, Any]) -> str:

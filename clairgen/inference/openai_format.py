@@ -15,7 +15,7 @@ from clairgen.errors import (
 )
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
 from clairgen.inference.announced_limits import retry_after_seconds
-from clairgen.inference.chunk_texts import REASONING
+from clairgen.inference.chunk_texts import thoughts_of
 from clairgen.inference.json_bodies import parsed_json, repeated_key, text_of
 from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
@@ -36,11 +36,12 @@ _NO_DONE = (
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """A good answer as the endpoint sent it.
+    """A good answer as the endpoint sent it; its text is empty where all of `max_tokens` was spent before the answer began.
 
     `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes
     that are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text. `served_model` and
-    `system_fingerprint` are the server's names of the model and of its own version, None where it gives none.
+    `system_fingerprint` are the server's names of the model and of its own version, None where it gives none. `thinking` is what
+    the model thought where the server sent it apart from the text, else empty.
     """
 
     text: str
@@ -50,6 +51,7 @@ class ChatAnswer:
     repaired: bool = False
     served_model: str | None = None
     system_fingerprint: str | None = None
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,10 @@ def _answer(
         detail = "the model called a tool, although none was offered, instead of answering"
         raise RequestFailedError("tool-call", detail, status=200, billed=True)
     refusal = message.get("refusal")
-    if not text.strip() or (isinstance(refusal, str) and refusal.strip()):
-        raise _empty(kind, finish, message)
+    refused = isinstance(refusal, str) and bool(refusal.strip())
+    thinking, torn_thinking = text_of(thoughts_of(message))
+    if refused or not (text.strip() or kind is FinishKind.LENGTH):
+        raise _empty(kind, finish, refusal, reasoned=bool(thinking.strip()))
     if usage.completion_tokens is not None and len(text) > max(
         _CHARACTERS_PER_TOKEN * usage.completion_tokens, _JUDGED_FROM
     ):
@@ -170,9 +174,10 @@ def _answer(
         finish or _NO_FINISH_REASON,
         usage,
         text_of(content.get("id"))[0] or None,
-        repaired or torn,
+        repaired or torn or torn_thinking,
         _name(content.get("model")),
         _name(content.get("system_fingerprint")),
+        thinking.strip(),
     )
 
 
@@ -181,16 +186,12 @@ def _name(value: Any) -> str | None:  # noqa: ANN401 - parsed JSON
     return (text_of(value)[0].strip()[:_LONGEST_NAME] or None) if isinstance(value, str) else None
 
 
-def _empty(kind: FinishKind, finish: str, message: Mapping[str, Any]) -> RequestError:
-    """The error that an answer without text is."""
-    if refusal := message.get("refusal"):
+def _empty(kind: FinishKind, finish: str, refusal: Any, *, reasoned: bool) -> RequestError:  # noqa: ANN401 - parsed JSON
+    """The error that an answer without text is, unless it was cut off before it began."""
+    if refusal:
         return RequestFailedError("refusal", f"the model refused: {shortened(str(refusal))}", status=200, billed=True)
-    if kind is FinishKind.LENGTH:
-        detail = "all of max_tokens was used before the answer began, probably for reasoning; raise max_tokens"
-        return RequestFailedError("truncated", detail, status=200, billed=True)
     if kind is FinishKind.NOT_RUN:
         return RetryableError("not-run", f"the server did not run the model ({finish})", status=200)
-    reasoned = any(text_of(message.get(field))[0].strip() for field in REASONING)
     why = "the model reasoned and then answered with an empty text" if reasoned else "the model's answer is empty"
     return RetryableError("empty-answer", why, status=200, billed=True)
 
@@ -241,7 +242,7 @@ def _is_written(choices: Any) -> bool:  # noqa: ANN401 - parsed JSON
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
     return isinstance(message, dict) and any(
-        text_of(message.get(field))[0].strip() for field in ("content", *REASONING)
+        written.strip() for written in (text_of(message.get("content"))[0], thoughts_of(message))
     )
 
 

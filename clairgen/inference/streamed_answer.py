@@ -12,11 +12,18 @@ import orjson
 
 from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.finish_reason import FinishKind, finish_kind, finish_word
-from clairgen.inference.chunk_texts import OF_A_DELTA, REASONING, content_of, require_known, text_outside, unreadable
+from clairgen.inference.chunk_texts import (
+    OF_A_DELTA,
+    content_of,
+    require_known,
+    text_outside,
+    thoughts_of,
+    unreadable,
+)
 from clairgen.inference.json_bodies import raw_text
 from clairgen.inference.rejections import error_body
 
-_BESIDE = (*REASONING, "refusal")
+_THOUGHTS, _REFUSAL = "reasoning_content", "refusal"
 _NAMES = ("model", "system_fingerprint")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _WORSE = (
@@ -144,8 +151,8 @@ class StreamedAnswer:
             if not text and (choice.get("text") or delta.get("text") or delta.get("message")):
                 raise unreadable("a piece of it has its text in a field that is not known")
             self._take_text(text)
-            for name in _BESIDE:
-                self._add(name, raw_text(delta.get(name)))
+            self._add(_THOUGHTS, thoughts_of(delta))
+            self._add(_REFUSAL, raw_text(delta.get(_REFUSAL)))
             self._calls_tool = self._calls_tool or bool(delta.get("tool_calls") or delta.get("function_call"))
         elif message is None:
             require_known(choice)
@@ -159,9 +166,9 @@ class StreamedAnswer:
                 raise unreadable("its messages do not continue each other")
             self._whole = text
             self._spend(len(text) // 64)  # of a text that comes again and again
-        for name in _BESIDE:
+        for name, said in ((_THOUGHTS, thoughts_of(message)), (_REFUSAL, raw_text(message.get(_REFUSAL)))):
             if name not in self._texts:
-                self._add(name, raw_text(message.get(name)))
+                self._add(name, said)
         self._calls_tool = self._calls_tool or bool(message.get("tool_calls") or message.get("function_call"))
 
     def _take_text(self, text: str) -> None:

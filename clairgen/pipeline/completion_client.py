@@ -17,7 +17,7 @@ from clairgen.errors import (
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
 from clairgen.pipeline.budget import Budget, Charge
-from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, with_system
+from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now
@@ -214,6 +214,7 @@ class CompletionClient:
             created_at=now(),
             served_model=answer.served_model,
             system_fingerprint=answer.system_fingerprint,
+            thinking=thinking_to_store(answer, request),
         )
         counters.answered += 1
         if completion.cost_usd is None and costs(role.settings):

@@ -25,7 +25,10 @@ from clairgen.store import Plan, Store
 
 _LONGEST_SHOWN = 60
 _DECIDED_ELSEWHERE: Final = frozenset({"recipes", "seed", "tasks", "filters", "tokenizer"})
-_SENT: Final = frozenset({"model", "revision", "system"} | {field.name for field in fields(Sampling)})
+_SENT: Final = frozenset(
+    {"model", "revision", "system", "max_completion_tokens", "reasoning_effort", "chat_template_kwargs"}
+    | {field.name for field in fields(Sampling)}
+)
 _CONFIGURED_FILTERS = "configured_filters"
 _DEFAULTS_OF_A_ROLE = {
     name: value

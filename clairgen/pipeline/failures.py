@@ -24,6 +24,7 @@ _NEEDED: Final = {
     "content-policy": _CONTENT,
     "context-overflow": _CONTEXT,
     "nul-in-prompt": _DATA,
+    "only-thinking": "another seed or model",
     "refusal": _CONTENT,
     "request-too-large": _CONTEXT,
     "surrogate-in-prompt": _DATA,

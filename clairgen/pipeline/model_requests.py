@@ -7,7 +7,8 @@ from clairgen.config.role import Role
 from clairgen.errors import (
     RequestFailedError,
 )
-from clairgen.inference.openai_format import Streaming, request_body
+from clairgen.finish_reason import FinishKind, finish_kind
+from clairgen.inference.openai_format import ChatAnswer, Streaming, request_body
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.records import Completion, Message
 from clairgen.store import Sent
@@ -63,21 +64,43 @@ def with_system(messages: Sequence[Message], system: str | None) -> tuple[Messag
     return (Message("system", system), *messages)
 
 
-def answer_in(completion: Completion, request: Request) -> Completion:
-    """The completion with nothing but the answer. Raises RequestFailedError where the model thought to the end of its tokens.
+def thinking_to_store(answer: ChatAnswer, request: Request) -> str | None:
+    """The `thinking` of the completion that is stored for an answer; see `Completion`."""
+    return answer.thinking or ("" if separate(answer.text, request.prompt).thinking else None)
 
-    What reviser and judges write goes through parsers, which name that themselves.
+
+def answer_in(completion: Completion, request: Request) -> Completion:
+    """The completion with nothing but the answer, and the thoughts apart.
+
+    Raises RequestFailedError where there is no answer: the model thought to the end of its tokens, or wrote nothing after its
+    thoughts. What reviser and judges write goes through parsers, which name that themselves where there is a text.
     """
-    role = request.role.name
-    found = separate(completion.text, "\n".join(message.content for message in request.messages))
-    if found.unclosed:
-        if role == "reviser" or role.startswith("judge"):
+    found = separate(completion.text, request.prompt)
+    if found.unclosed or not found.answer.strip():
+        if completion.text.strip() and _is_parsed(request.role.name):
             return completion
-        detail = f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
-        error = RequestFailedError("truncated", detail, status=200, billed=True)
-        error.role = role
-        raise error
+        raise _no_answer(completion, request.role.name, unclosed=found.unclosed)
+    thinking = "\n\n".join(filter(None, (completion.thinking, found.thinking))) or None
     if found.answer == completion.text:
-        return completion
-    thinking = () if completion.text.startswith(found.answer) else ("thinking",)
-    return replace(completion, text=found.answer, removed=(*thinking, *found.stripped))
+        return completion if thinking == completion.thinking else replace(completion, thinking=thinking)
+    removed = () if completion.text.startswith(found.answer) and not found.thinking else ("thinking",)
+    return replace(completion, text=found.answer, removed=(*removed, *found.stripped), thinking=thinking)
+
+
+def _is_parsed(role: str) -> bool:
+    return role == "reviser" or role.startswith("judge")
+
+
+def _no_answer(completion: Completion, role: str, *, unclosed: bool) -> RequestFailedError:
+    if unclosed:
+        reason, detail = "truncated", f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
+    elif finish_kind(completion.finish_reason) is FinishKind.LENGTH:
+        reason, detail = (
+            "truncated",
+            "all of max_tokens was used before the answer began, probably for reasoning; raise max_tokens",
+        )
+    else:
+        reason, detail = "only-thinking", f"{completion.model} wrote nothing but thinking or control tokens"
+    error = RequestFailedError(reason, detail, status=200, billed=True)
+    error.role = role
+    return error

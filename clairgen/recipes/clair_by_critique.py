@@ -1,7 +1,7 @@
 """CLAIR with several requests as the reviser: draft, critique, revise (future work of the paper)."""
 
 from clairgen.parsing.revision import PARSER_VERSION
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user, unparsed
 from clairgen.recipes.reviser import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task, Undecided
 from clairgen.templates import transcript
@@ -12,7 +12,7 @@ async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pai
     rejected = await ask("target", task.messages)
     criticize = context.templates["critique"]
     prompt = criticize.fill(task=transcript(task.messages), student_solution=rejected.text)
-    criticism = await ask("reviser", as_user(prompt), template=criticize)
+    criticism = unparsed(await ask("reviser", as_user(prompt), template=criticize))
     return await revised(task, CLAIR_BY_CRITIQUE.name, answer_of(rejected), ask, context, criticism=criticism.text)
 
 

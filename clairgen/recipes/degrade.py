@@ -1,6 +1,6 @@
 """Degraded: the rejected answer is made from the chosen one (CLAIR the other way round)."""
 
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user, unparsed
 from clairgen.records import Pair, Task
 from clairgen.templates import transcript
 
@@ -10,7 +10,7 @@ async def degraded(task: Task, ask: Ask, context: RecipeContext) -> Pair:
     chosen = await ask("stronger", task.messages)
     degrade = context.templates["reviser"]
     prompt = degrade.fill(task=transcript(task.messages), good_solution=chosen.text)
-    rejected = await ask("reviser", as_user(prompt), template=degrade)
+    rejected = unparsed(await ask("reviser", as_user(prompt), template=degrade))
     return Pair(task.id, DEGRADED.name, answer_of(chosen), answer_of(rejected))
 
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.errors import RequestFailedError
 from clairgen.records import Answer, Completion, Message, Pair, Task, Undecided
 from clairgen.templates import Template
+from clairgen.thinking import separate
 
 
 class Ask(Protocol):
@@ -71,6 +73,16 @@ def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:
 def answer_of(completion: Completion) -> Answer:
     """A completion's whole text as one answer of a pair."""
     return Answer(completion.text, completion.finish_reason, completion.key, completion.model, completion.removed)
+
+
+def unparsed(completion: Completion) -> Completion:
+    """A reply that no parser reads. Raises RequestFailedError, `truncated`, for one that is thinking without end."""
+    if separate(completion.text).unclosed:
+        detail = f"the answer of {completion.model} is thinking that never ends; raise max_tokens"
+        error = RequestFailedError("truncated", detail, status=200, billed=True)
+        error.role = completion.role
+        raise error
+    return completion
 
 
 def as_user(text: str) -> tuple[Message, ...]:

@@ -11,7 +11,7 @@ from clairgen.recipes.registry import RECIPES
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
-from clairgen.store import JudgeReply
+from clairgen.store import JudgeReply, Thoughts
 from clairgen.wording import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
@@ -21,12 +21,21 @@ _BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: 
 class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
-    `replies` are those of judges, shown where they decided nothing.
+    `replies` are those of judges, shown where they decided nothing. `thoughts` are counted, and shown with `shows_thoughts`.
     """
 
-    def __init__(self, stored: StoredPair, replies: Sequence[JudgeReply] = ()) -> None:
+    def __init__(
+        self,
+        stored: StoredPair,
+        replies: Sequence[JudgeReply] = (),
+        thoughts: Sequence[Thoughts] = (),
+        *,
+        shows_thoughts: bool = False,
+    ) -> None:
         self.stored = stored
         self.replies = replies
+        self.thoughts = thoughts
+        self.shows_thoughts = shows_thoughts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts in the order in which the pair was made."""
@@ -35,6 +44,9 @@ class PairView:
         for message in self.stored.task.messages:
             yield _rule(f"prompt: {message.role}")
             yield safe(message.content)
+        for thoughts in self.thoughts if self.shows_thoughts else ():
+            yield _rule(f"thoughts of the {thoughts.role}, {thoughts.model}")
+            yield safe(thoughts.text, "italic")
         if outcome.reasoning is not None:
             yield _rule(_whose_reasoning(outcome.recipe))
             yield safe(outcome.reasoning, "italic")
@@ -49,7 +61,10 @@ class PairView:
                 colored = console.color_system is not None and not console.no_color
                 yield diff_text(word_diff(rejected.text, chosen.text), colored=colored)
         yield _rule("measured")
-        yield _measured(self.stored)
+        facts = _measured(self.stored)
+        if self.thoughts:
+            facts.add_row("thoughts", _thoughts(self.thoughts, shown=self.shows_thoughts))
+        yield facts
         yield Text()
 
 
@@ -136,6 +151,11 @@ def _measured(stored: StoredPair) -> Table:
 def _answer(answer: Answer) -> Text:
     size = counted(len(answer.text), "character")
     return safe_line(f"{size} by {answer.model or 'an unnamed model'}, finish reason {answer.finish_reason}")
+
+
+def _thoughts(thoughts: Sequence[Thoughts], *, shown: bool) -> Text:
+    sizes = ", ".join(f"{counted(len(one.text), 'character')} of the {one.role}" for one in thoughts)
+    return safe_line(f"{sizes}, no part of the pair{'' if shown else ' (--thinking shows them)'}")
 
 
 def _contrast(contrast: Contrast) -> Text:

@@ -1,7 +1,7 @@
 """The store: every completion, and what was made of them, in SQLite. All SQL is in this package."""
 
 from clairgen.store.advice import AdviceNumbers, PairAdvice
-from clairgen.store.completions import Attempt, RoleNumbers, Sent, UsageSample, now
+from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
@@ -39,6 +39,7 @@ __all__ = [
     "Spent",
     "Statement",
     "Store",
+    "Thoughts",
     "UsageSample",
     "metadata_row",
     "migrate",

@@ -10,14 +10,15 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.records import Completion, Message, Usage
 from clairgen.store.reader import Lookups, Reader
 from clairgen.store.statements import Statement, Write, messages_json_row, messages_of
+from clairgen.thinking import separate
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
-    "response_id, cost_usd, created_at, served_model, system_fingerprint"
+    "response_id, cost_usd, created_at, served_model, system_fingerprint, thinking"
 )
 _INSERT = (
     f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MOST_TOKENS = """
 SELECT c.role, c.model, c.endpoint, t.tokens FROM completions c
@@ -59,7 +60,8 @@ class Attempt:
 class RoleNumbers:
     """What a role has answered so far; tokens and dollars of completions reused from other runs are not counted.
 
-    `cut_off` answers ended because they reached their limit of tokens.
+    `cut_off` answers ended because they reached their limit of tokens; of `thought` ones there are thoughts beside or before
+    the answer.
     """
 
     role: str
@@ -69,6 +71,7 @@ class RoleNumbers:
     prompt_tokens: int
     completion_tokens: int
     cost_usd: float | None
+    thought: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,15 @@ class UsageSample:
     prompt_squared: float
     answer_squared: float
     product: float
+
+
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """What a model in a role thought before, or after, a completion's answer; `text` is empty where it did not."""
+
+    role: str
+    model: str
+    text: str
 
 
 class Completions:
@@ -103,6 +115,15 @@ class Completions:
         sql = "SELECT m.body FROM completions c JOIN messages m ON m.hash = c.messages WHERE c.key = ?"
         row = await self._reader.row(sql, (key,))
         return () if row is None else messages_of(row["body"])
+
+    async def thoughts(self, key: str) -> Thoughts | None:
+        """The thoughts of the completion of this key, apart from its text or in it; None without a completion."""
+        completion = await self.find(key)
+        if completion is None:
+            return None
+        prompt = "\n".join(message.content for message in await self.messages(key))
+        inside = separate(completion.text, prompt).thinking
+        return Thoughts(completion.role, completion.model, "\n\n".join(filter(None, (completion.thinking, inside))))
 
     async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
         """Commit a completion with its request; the first one of a key is kept."""
@@ -129,7 +150,7 @@ class Completions:
             if finish_kind(row["finish_reason"]) is FinishKind.LENGTH:
                 cut_off[row["role"]] += row["answers"]
         sql = (
-            "SELECT role, count(*) AS completions, count(reused_from) AS reused, "
+            "SELECT role, count(*) AS completions, count(reused_from) AS reused, count(thinking) AS thought, "
             "total(iif(reused_from IS NULL, prompt_tokens, 0)) AS prompt_tokens, "
             "total(iif(reused_from IS NULL, completion_tokens, 0)) AS completion_tokens, "
             "sum(iif(reused_from IS NULL, cost_usd, NULL)) AS cost_usd "
@@ -144,6 +165,7 @@ class Completions:
                 int(row["prompt_tokens"]),
                 int(row["completion_tokens"]),
                 row["cost_usd"],
+                row["thought"],
             )
             for row in await self._reader.rows(sql)
         ]
@@ -218,6 +240,7 @@ def _completion(row: sqlite3.Row) -> Completion:
         created_at=row["created_at"],
         served_model=row["served_model"],
         system_fingerprint=row["system_fingerprint"],
+        thinking=row["thinking"],
     )
 
 
@@ -226,6 +249,7 @@ def _insert(completion: Completion, messages_hash: str, sent: Sent, reused_from:
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
-        completion.served_model, completion.system_fingerprint, sent.parameters, messages_hash, sent.template_hash, reused_from,
+        completion.served_model, completion.system_fingerprint, completion.thinking, sent.parameters, messages_hash,
+        sent.template_hash, reused_from,
     )  # fmt: skip
     return _INSERT, row

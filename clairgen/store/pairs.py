@@ -218,6 +218,11 @@ class Pairs:
             found[row["recipe"]][row["reason"]] = row["count"]
         return dict(found)
 
+    async def request_keys(self, identity: str) -> list[str]:
+        """The keys of all completions that a pair was made of, chosen and rejected first."""
+        rows = await self._reader.rows("SELECT key FROM pair_requests WHERE pair_id = ? ORDER BY purpose", (identity,))
+        return [row["key"] for row in rows]
+
     async def find(self, start: str) -> list[StoredPair]:
         """Made pairs whose id begins with `start`, or whose task has that id; at most ten."""
         escaped = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -171,7 +171,14 @@ _IMPORTED = """
 ALTER TABLE pairs ADD COLUMN source_columns TEXT; -- further columns of an imported pair's row, as a JSON object
 """
 
-MIGRATIONS: Sequence[str] = (_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED, _IMPORTED)
+_THINKING = """
+ALTER TABLE completions ADD COLUMN thinking TEXT; -- thoughts that came apart from the text; empty where they are in it
+"""
+
+MIGRATIONS: Sequence[str] = (
+    *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
+    *(_IMPORTED, _THINKING),
+)
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
 FUNCTIONS: Mapping[str, tuple[int, Callable[..., str]]] = {"pair_id": (2, pair_id)}

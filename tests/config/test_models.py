@@ -45,6 +45,13 @@ def test_extra_is_kept_as_json_has_it() -> None:
     assert config.models["target"].extra == {"logit_bias": {"50256": -100}, "min_p": 0.1}
 
 
+def test_how_much_a_model_thinks_is_sent_as_if_it_stood_in_extra() -> None:
+    given = {"reasoning_effort": "low", "chat_template_kwargs": {"enable_thinking": False}}
+    beside, inside = (parse_config(with_role(**keys)).models["target"] for keys in (given, {"extra": given}))
+    assert beside.sampling(0) == inside.sampling(0)
+    assert beside.sampling(0).extra == given
+
+
 def test_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(GOOD)
@@ -138,6 +145,18 @@ def with_role(**values: object) -> str:
         (
             with_role(extra={"model": "other"}),
             r"models\.target\.extra: 'model' is set by clairgen; use the key beside",
+        ),
+        (
+            with_role(extra={"tools": [{"type": "function"}]}),
+            r"models\.target\.extra: 'tools' offers tools, and a call has no text that a recipe could compare; leave it out",
+        ),
+        (
+            with_role(reasoning_effort="low", extra={"reasoning_effort": "high"}),
+            r"models\.target: reasoning_effort is given both beside `extra` and in it; give it once",
+        ),
+        (
+            with_role(chat_template_kwargs={"x": float("inf")}),
+            r"models\.target\.chat_template_kwargs: it contains what JSON cannot express",
         ),
         (
             with_role(extra={"stream": True}),

@@ -165,7 +165,6 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
     ("no-choices", [b""]),
     ("no-choices", [{"type": "content_block_delta", "delta": {"text": "x"}}, DONE]),
     ("empty-answer", [*deltas(""), STOP, DONE]),
-    ("truncated", [*deltas("x", field="reasoning"), chunk(finish_reason="length"), DONE]),
     ("content-filter", [*deltas("x"), chunk(finish_reason="content_filter"), DONE]),
     ("aborted", [*deltas("x"), chunk(finish_reason="length"), chunk(finish_reason="error"), DONE]),
     ("refusal", [*deltas("no", field="refusal"), STOP, DONE]),
@@ -180,7 +179,7 @@ UNFINISHED: list[tuple[str, list[Any]]] = [
     ("no-credit", [{"error": {"code": 402, "message": "Insufficient credits"}}, DONE]),
     ("content-policy", [[{"error": {"code": 403, "message": "flagged by moderation"}}]]),
 ]
-OF_THE_REQUEST = {"truncated", "content-filter", "refusal", "tool-call", "content-policy"}
+OF_THE_REQUEST = {"content-filter", "refusal", "tool-call", "content-policy"}
 
 
 @pytest.mark.parametrize(("reason", "events"), UNFINISHED)
@@ -198,6 +197,18 @@ async def test_no_beginning_of_a_stream_is_taken_for_the_answer(end: str, needs_
         with contextlib.suppress(RetryableError):
             answers.add((await answer(body[:length], needs_done=needs_done)).text)
     assert answers == {TEXT}
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+async def test_a_stream_s_thoughts_are_kept_apart_from_its_text(field: str) -> None:
+    got = await answer(stream(*deltas(TEXT, field=field), *whole("yes")[1:]))
+    assert (got.text, got.thinking) == ("yes", TEXT)
+    parts = [
+        chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": piece}]}]}) for piece in "hm"
+    ]
+    assert (await answer(stream(*parts, *whole("yes")[1:]))).thinking == "hm"
+    cut = await answer(stream(*deltas("hm", field=field), chunk(finish_reason="length"), DONE))
+    assert (cut.text, cut.thinking, cut.finish_reason) == ("", "hm", "length")
 
 
 async def test_an_error_after_a_part_of_the_answer_may_be_billed_and_one_before_it_is_not() -> None:

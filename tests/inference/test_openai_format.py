@@ -74,6 +74,33 @@ def test_only_the_text_parts_of_a_content_list_are_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "thinking"),
+    [
+        ({"content": "a", "reasoning_content": " hm\n", "reasoning": " hm\n"}, "hm"),
+        ({"content": "a", "reasoning": {"content": "hm"}}, "hm"),
+        ({"content": "a", "reasoning_details": [{"type": "reasoning.text", "text": "h"}, {"text": "m"}]}, "hm"),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, "a"]}, "hm"),
+        ({"content": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]}, "a"]}, "hm"),
+        ({"content": [{"type": "redacted_thinking", "data": "xyz"}, "a"], "thinking": None}, ""),
+        ({"content": "a", "reasoning": True, "thinking": []}, ""),
+        ({"content": "a", "reasoning_content": "hm\ud83d"}, "hm\ufffd"),
+    ],
+)
+def test_thoughts_apart_from_the_text_are_kept(message: dict[str, object], thinking: str) -> None:
+    answer = read_response(response(said("", message=message)), now_seconds=NOW)
+    assert (answer.text, answer.thinking) == ("a", thinking)
+
+
+@pytest.mark.parametrize("content", [None, "", " "])
+@pytest.mark.parametrize("finish_reason", ["length", "MAX_TOKENS"])
+def test_an_answer_cut_off_before_it_began_is_kept_with_its_thoughts(content: str | None, finish_reason: str) -> None:
+    reply = said("", finish_reason=finish_reason, message={"content": content, "reasoning": "hm"}, tokens=(7, 3))
+    answer = read_response(response(reply), now_seconds=NOW)
+    assert (answer.text.strip(), answer.thinking, answer.finish_reason) == ("", "hm", finish_reason)
+    assert answer.usage == Usage(7, 3)
+
+
+@pytest.mark.parametrize(
     ("body", "text", "repaired"),
     [
         (b'{"choices": [{"message": {"content": "caf\xe9"}}]}', "caf\ufffd", True),
@@ -221,8 +248,6 @@ def test_what_may_go_well_the_next_time_is_retryable(reply: Reply, reason: str) 
         (said(None, finish_reason="SAFETY"), "content-filter"),
         (said("half of it", finish_reason="content_filter: PROHIBITED_CONTENT"), "content-filter"),
         (Reply(b'{"choices": [{"index": 0, "finish_reason": "content_filter"}]}'), "content-filter"),
-        (said(None, finish_reason="length"), "truncated"),
-        (said("", finish_reason="MAX_TOKENS"), "truncated"),
         (said(None, finish_reason="tool_calls"), "tool-call"),
         (Reply(b'{"choices": [{"finish_reason": "stop", "message": {"content": null, "refusal": "No."}}]}'), "refusal"),
         (Reply(b'{"error": {"code": 403, "message": "Your input was flagged"}}'), "content-policy"),

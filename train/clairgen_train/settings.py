@@ -11,6 +11,7 @@ from rapidfuzz import process
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
+from clairgen.pair_cells import ThinkingPolicy
 
 CONFIGS = Path(__file__).parent / "configs"
 Positive = Annotated[int, Field(gt=0)]
@@ -135,6 +136,11 @@ class TrainingSettings(_Strict):
     )
     prompt_tokens: Positive = Field(512, description="Maximum tokens of a prompt.")
     response_tokens: Positive = Field(512, description="Maximum tokens of a response.")
+    thinking: ThinkingPolicy = Field(
+        ThinkingPolicy.REFUSE,
+        description="Thoughts beside an answer's text (`reasoning_content`, `thinking`): keep renders them by the model's chat "
+        "template and trains on them, drop leaves them out, refuse takes no row that has any.",
+    )
     truncation: Truncation = Field(
         Truncation.EACH, description="each: prompt and response separately; trl-2024: only where their sum is too long."
     )

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clairgen.errors import InputError
+from clairgen.pair_cells import ThinkingPolicy
 from clairgen_train.data.rows import answer_row, pair_row, row_kind
 from clairgen_train.settings import Objective
 
@@ -137,3 +138,18 @@ def test_a_row_that_is_not_a_single_answer_is_an_error_that_names_the_row(row: d
 def test_columns_of_no_kind_are_refused(columns: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
         row_kind(columns, "data")
+
+
+def test_thoughts_that_are_not_one_text_are_refused_by_row() -> None:
+    for thoughts in ({"reasoning_content": ["hm"]}, {"reasoning_content": "hm", "thinking": "else"}):
+        row = {"prompt": [USER], "chosen": [RIGHT | thoughts], "rejected": [WRONG]}
+        with pytest.raises(InputError, match="`chosen` in row 3 of the data set has a message whose thoughts"):
+            pair_row(row, 3, thinking=ThinkingPolicy.KEEP)
+
+
+def test_a_single_answer_keeps_its_thoughts_too() -> None:
+    thought = RIGHT | {"reasoning_content": "I add."}
+    for row in ({"prompt": [USER], "completion": [thought], "label": True}, {"messages": [USER, thought]}):
+        read = answer_row(row, 1, thinking=ThinkingPolicy.KEEP)
+        assert read.answers == [RIGHT | {"reasoning_content": "I add."}]
+        assert answer_row(row, 1, thinking=ThinkingPolicy.DROP).answers == [RIGHT]

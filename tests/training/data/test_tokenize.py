@@ -8,6 +8,7 @@ import trl
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from clairgen.errors import InputError
+from clairgen.pair_cells import ThinkingPolicy
 from clairgen_train.data.tokenize import PairTokenizer, TokenLimits
 from tests.exporting.test_trl import byte_tokenizer
 from tests.training.small_run import pair
@@ -243,3 +244,58 @@ def test_fields_of_messages_that_nobody_reads_are_counted_by_name() -> None:
     pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
     assert len(list(pair_tokenizer.pairs(rows))) == 3
     assert pair_tokenizer.counts.unused_fields == {"timestamp": 2}
+
+
+def thoughtful(number: int, field: str = "reasoning_content", **columns: object) -> dict[str, object]:
+    """A pair whose model thought before each answer."""
+    answers = {
+        side: [{"role": "assistant", "content": f"{side} {number}", field: f"Thoughts on {side} {number}."}]
+        for side in ("chosen", "rejected")
+    }
+    return pair(number) | answers | columns
+
+
+@pytest.mark.parametrize("name", ["qwen3", "glm4moe", "gptoss"])
+@pytest.mark.parametrize("field", ["reasoning_content", "thinking"])
+def test_thoughts_are_rendered_by_the_model_s_template_where_they_are_kept(name: str, field: str) -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATES[name]
+    kept = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096), thinking=ThinkingPolicy.KEEP)
+    (made,) = kept.pairs([thoughtful(2, field)])
+    for ids, side in ((made.ids.chosen, "chosen"), (made.ids.rejected, "rejected")):
+        text = str(tokenizer.decode(ids))
+        assert text.index(f"Thoughts on {side} 2.") < text.index(f"{side} 2", text.index("2.") + 2)
+    assert (kept.counts.with_thoughts, kept.counts.unused_fields) == (1, {})
+    assert kept.counts.answers_rendered_differently == 0
+
+
+def test_thoughts_are_left_out_or_refused_where_they_are_not_kept() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATES["qwen3"]
+    dropped = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096), thinking=ThinkingPolicy.DROP)
+    (made,) = dropped.pairs([thoughtful(2)])
+    assert "Thoughts" not in str(tokenizer.decode([*made.ids.prompt, *made.ids.chosen, *made.ids.rejected]))
+    assert (dropped.counts.with_thoughts, dropped.counts.unused_fields) == (0, {"reasoning_content": 1})
+    refused = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096))
+    with pytest.raises(
+        InputError, match=r"row 1 of the data set has a message with `reasoning_content`.*thinking=keep"
+    ):
+        list(refused.pairs([thoughtful(2)]))
+
+
+def test_a_template_without_thoughts_is_no_way_to_keep_them() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = CHATML
+    kept = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096), thinking=ThinkingPolicy.KEEP)
+    with pytest.raises(InputError, match="chat template leaves out the thoughts of row 1"):
+        list(kept.pairs([thoughtful(2)]))
+
+
+def test_a_pair_may_differ_in_its_thoughts_alone_where_they_are_kept() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = TEMPLATES["qwen3"]
+    same = [{"role": "assistant", "content": "4", "reasoning_content": thoughts} for thoughts in ("I add.", "I guess.")]
+    row = pair(2, chosen=same[:1], rejected=same[1:])
+    for thinking, kept in ((ThinkingPolicy.KEEP, 1), (ThinkingPolicy.DROP, 0)):
+        made = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(4096, 4096), thinking=thinking)
+        assert len(list(made.pairs([row]))) == kept

@@ -93,6 +93,7 @@ def prepare_pairs(
                 end_tokens=model.end_tokens,
                 own_objectives=settings.pair_objectives == "use",
                 keep_identical=settings.keep_identical and name == "train",  # held-out pairs are for their margin
+                thinking=settings.thinking,
             )
             counts = pair_tokenizer.counts
             pairs = chain.from_iterable(pair_tokenizer.pairs(split, kind) for split, kind in splits)
@@ -217,7 +218,7 @@ def _with_margin(rows: "Dataset", most: int, settings: TrainingSettings) -> list
     different = (
         number
         for number in chain(sorted(first), others)
-        if not pair_row(rows[number], number + 1, own_objective=own).is_identical
+        if not pair_row(rows[number], number + 1, own_objective=own, thinking=settings.thinking).is_identical
     )
     return sorted(islice(different, most))
 
@@ -232,7 +233,7 @@ def _whole_prompts(rows: "Dataset", most: int, settings: TrainingSettings) -> se
     by_prompt: dict[str, list[int]] = {}
     has_margin: set[str] = set()
     for number, row in numbered_rows(rows):
-        pair = pair_row(row, number, own_objective=settings.pair_objectives == "use")
+        pair = pair_row(row, number, own_objective=settings.pair_objectives == "use", thinking=settings.thinking)
         prompt = json.dumps(pair.prompt)
         by_prompt.setdefault(prompt, []).append(number - 1)
         if not pair.is_identical:

@@ -9,7 +9,17 @@ from typing import Any
 
 from clairgen.conversations import unsupported_column
 from clairgen.errors import InputError
-from clairgen.pair_cells import Messages, conversation, last_answer, parsed_cells, read_pair, unused_fields
+from clairgen.pair_cells import (
+    THOUGHTS,
+    Messages,
+    ThinkingPolicy,
+    conversation,
+    last_answer,
+    message_of,
+    parsed_cells,
+    read_pair,
+    unused_fields,
+)
 from clairgen_train.settings import Objective
 
 SHAPES = {
@@ -86,7 +96,8 @@ class TrainingRow:
 
     A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective` and `weight` are
     the row's own, where the data has those columns; `shape` is a key of SHAPES. `template_options` are for the chat template,
-    from the column `chat_template_kwargs`; `unused_fields` names what messages hold beside role and content.
+    from the column `chat_template_kwargs`; `unused_fields` names what messages hold beside role and content. Thoughts are empty
+    where there are none, or where they are not kept; a message of the prompt has them under the key THOUGHTS.
     """
 
     pair_id: str
@@ -99,14 +110,26 @@ class TrainingRow:
     label: bool | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
     unused_fields: frozenset[str] = frozenset()
+    chosen_thoughts: str = ""
+    rejected_thoughts: str = ""
 
     @property
     def is_identical(self) -> bool:
-        """Whether it is a pair whose two answers are equal except for leading and trailing whitespace."""
-        return self.rejected is not None and self.chosen.strip() == self.rejected.strip()
+        """Whether it is a pair whose two answers, and their thoughts, are equal except for leading and trailing whitespace."""
+        same_thoughts = self.chosen_thoughts.strip() == self.rejected_thoughts.strip()
+        return self.rejected is not None and self.chosen.strip() == self.rejected.strip() and same_thoughts
+
+    @property
+    def answers(self) -> list[dict[str, str]]:
+        """The messages of its answers, chosen first, each with its thoughts where there are any."""
+        pairs = [(self.chosen, self.chosen_thoughts)]
+        pairs += [] if self.rejected is None else [(self.rejected, self.rejected_thoughts)]
+        return [message_of("assistant", text, thoughts) for text, thoughts in pairs]
 
 
-def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True) -> TrainingRow:
+def pair_row(
+    row: Mapping[str, Any], number: int, *, own_objective: bool = True, thinking: ThinkingPolicy = ThinkingPolicy.REFUSE
+) -> TrainingRow:
     """Read row `number` of a data set, its column `objective` only with `own_objective`.
 
     Raises InputError, one sentence, for a row that is not a pair.
@@ -115,9 +138,10 @@ def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True)
     lost = unsupported_column(row)
     if lost:
         raise InputError(f"{where} {lost}; fix or remove that row")
-    pair = read_pair(row, where)
+    pair = read_pair(row, where, thinking)
+    thoughts = (pair.chosen_thoughts, pair.rejected_thoughts)
     return TrainingRow(
-        pair_id=str(row.get("pair_id") or _row_hash(pair.prompt, pair.chosen, pair.rejected)),
+        pair_id=str(row.get("pair_id") or _row_hash(pair.prompt, pair.chosen, pair.rejected, *filter(None, thoughts))),
         prompt=pair.prompt,
         chosen=pair.chosen,
         rejected=pair.rejected,
@@ -126,54 +150,61 @@ def pair_row(row: Mapping[str, Any], number: int, *, own_objective: bool = True)
         weight=_weight(row.get("weight"), where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
         unused_fields=pair.unused_fields,
+        chosen_thoughts=thoughts[0],
+        rejected_thoughts=thoughts[1],
     )
 
 
-def answer_row(row: Mapping[str, Any], number: int) -> TrainingRow:
+def answer_row(row: Mapping[str, Any], number: int, *, thinking: ThinkingPolicy = ThinkingPolicy.REFUSE) -> TrainingRow:
     """Read row `number` of a data set of single answers. Raises InputError, one sentence, for a row that is not one."""
     where = f"row {number:,} of the data set"
     lost = unsupported_column(row)
     if lost:
         raise InputError(f"{where} {lost}; fix or remove that row")
     if "completion" in row:
-        prompt, answer, given = _prompt_and_completion(row, where)
+        prompt, answer, thoughts, given = _prompt_and_completion(row, where, thinking)
         shape = "labeled answers" if "label" in row else "answers"
     else:
         messages = parsed_cells({"messages": row.get("messages")}, where)["messages"]
-        whole = conversation(messages, f"`messages` in {where}")
+        whole = conversation(messages, f"`messages` in {where}", thinking)
         if not whole:
             raise InputError(f"{where} has no `messages`; fix or remove that row")
         prompt, answer, shape = whole[:-1], last_answer(whole, f"`messages` in {where}"), "conversations"
-        given = [messages]
+        given, thoughts = [messages], whole[-1].get(THOUGHTS, "")
     if not any(message["role"] == "user" for message in prompt):
         raise InputError(f"the prompt in {where} has no user message; fix or remove that row")
     return TrainingRow(
-        pair_id=str(row.get("pair_id") or _row_hash(prompt, answer)),
+        pair_id=str(row.get("pair_id") or _row_hash(prompt, answer, *filter(None, [thoughts]))),
         prompt=prompt,
         chosen=answer,
         rejected=None,
         shape=shape,
         weight=_weight(row.get("weight"), where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
-        unused_fields=unused_fields(*given),
+        unused_fields=unused_fields(*given, thinking=thinking),
+        chosen_thoughts=thoughts,
         label=_label(row["label"], where) if shape == "labeled answers" else None,
     )
 
 
-def _prompt_and_completion(row: Mapping[str, Any], where: str) -> tuple[Messages, str, list[Any]]:
+def _prompt_and_completion(
+    row: Mapping[str, Any], where: str, thinking: ThinkingPolicy
+) -> tuple[Messages, str, str, list[Any]]:
+    """The prompt, the answer, its thoughts, and both cells as they are."""
     for name in ("prompt", "completion"):
         if row.get(name) is None or row.get(name) == []:
             raise InputError(f"{where} has no `{name}`; every row needs a prompt and a completion")
     given = parsed_cells({name: row[name] for name in ("prompt", "completion")}, where)
     if all(isinstance(cell, str) for cell in given.values()):
-        return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"]), list(given.values())
-    completion = conversation(given["completion"], f"`completion` in {where}")
+        return [{"role": "user", "content": str(given["prompt"])}], str(given["completion"]), "", list(given.values())
+    completion = conversation(given["completion"], f"`completion` in {where}", thinking)
     if len(completion) != 1:
         raise InputError(
             f"`completion` in {where} has {len(completion)} messages; give one assistant message, and those before it in `prompt`"
         )
-    prompt = conversation(given["prompt"], f"`prompt` in {where}")
-    return prompt, last_answer(completion, f"`completion` in {where}"), list(given.values())
+    prompt = conversation(given["prompt"], f"`prompt` in {where}", thinking)
+    answer = last_answer(completion, f"`completion` in {where}")
+    return prompt, answer, completion[0].get(THOUGHTS, ""), list(given.values())
 
 
 def _label(value: object, where: str) -> bool:

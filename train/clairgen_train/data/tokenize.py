@@ -8,7 +8,7 @@ from itertools import chain, islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError
-from clairgen.pair_cells import Messages
+from clairgen.pair_cells import THOUGHTS, Messages, ThinkingPolicy
 from clairgen_train.data.rows import RowKind, TrainingRow, answer_row, pair_row
 from clairgen_train.settings import Truncation
 
@@ -70,7 +70,8 @@ class DataCounts:
     thinking out; `without_end_token` kept pairs with an answer that is rendered without any token at which the model stops;
     `control_tokens_in_text` kept pairs with a message in which the tokenizer reads a special token, such as its end token;
     `unused_objectives` those with an objective of their own that the run does not use; `identical_kept` pairs whose two answers
-    are the same and that are trained on all the same; `unused_fields` rows by what their messages hold beside role and content.
+    are the same and that are trained on all the same; `with_thoughts` kept pairs with an answer whose thoughts are trained on;
+    `unused_fields` rows by what their messages hold beside role and content.
     """
 
     rows: int = 0
@@ -86,6 +87,7 @@ class DataCounts:
     control_tokens_in_text: int = 0
     unused_objectives: int = 0
     identical_kept: int = 0
+    with_thoughts: int = 0
     prompt_tokens: int = 0
     response_tokens: int = 0
 
@@ -110,6 +112,7 @@ class PairTokenizer:
     `context` is the most tokens that the model takes, if it has a limit. `end_tokens` are the ids at which the model stops, by
     default the tokenizer's. Without `own_objectives` the column `objective` is not read. `keep_identical` keeps the pairs whose
     answers are the same, but not those that only the template or the limits make the same: nobody confirmed these answers.
+    `thinking` is what becomes of thoughts beside the text; the template renders those that are kept.
     """
 
     def __init__(
@@ -122,8 +125,11 @@ class PairTokenizer:
         end_tokens: Collection[int] | None = None,
         own_objectives: bool = True,
         keep_identical: bool = False,
+        thinking: ThinkingPolicy = ThinkingPolicy.REFUSE,
     ) -> None:
         self._tokenizer = tokenizer
+        self._thinking = thinking
+        self._thoughts_field = _thoughts_field(tokenizer) if thinking is ThinkingPolicy.KEEP else THOUGHTS
         self._vocabulary = vocabulary
         self._limits = limits
         self._context = context
@@ -142,8 +148,8 @@ class PairTokenizer:
 
     def _read(self, row: Mapping[str, Any], number: int, kind: RowKind) -> TrainingRow:
         if kind is not RowKind.PAIRS:
-            return answer_row(row, number)
-        return pair_row(row, number, own_objective=self._own_objectives)
+            return answer_row(row, number, thinking=self._thinking)
+        return pair_row(row, number, own_objective=self._own_objectives, thinking=self._thinking)
 
     def _tokenized(self, batch: list[tuple[int, TrainingRow]]) -> Iterator[TokenizedPair]:
         texts = [list(self._rendered(row, number)) for number, row in batch]
@@ -179,7 +185,8 @@ class PairTokenizer:
             self.counts.answers_rendered_differently += any(
                 answer.strip() not in text for answer, text in zip(answers, rendered[1:], strict=True)
             )
-            said = [*answers, *(str(message["content"]) for message in row.prompt)]
+            self.counts.with_thoughts += bool(row.chosen_thoughts or row.rejected_thoughts)
+            said = [text for message in (*row.prompt, *row.answers) for name, text in message.items() if name != "role"]
             self.counts.control_tokens_in_text += any(map(self._control_tokens.search, said))
             yield TokenizedPair(row, pair)
 
@@ -189,11 +196,14 @@ class PairTokenizer:
 
         try:
             yield self._text(row, row.prompt, add_generation_prompt=True)
-            for answer in (row.chosen, row.rejected):
-                if answer is None:
-                    continue
-                conversation = [*row.prompt, {"role": "assistant", "content": answer}]
-                yield self._text(row, conversation, add_generation_prompt=False)
+            for answer in row.answers:
+                text = self._text(row, [*row.prompt, answer], add_generation_prompt=False)
+                if answer.get(THOUGHTS, "").strip() not in text:
+                    raise InputError(
+                        f"the model's chat template leaves out the thoughts of row {number:,} of the data set; train without "
+                        "them (--set thinking=drop), or give a template that renders them with --chat-template FILE"
+                    )
+                yield text
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise InputError(
                 f"the model's chat template cannot render row {number:,} of the data set: {' '.join(str(error).split())}; "
@@ -201,9 +211,13 @@ class PairTokenizer:
             ) from error
 
     def _text(self, row: TrainingRow, conversation: Messages, *, add_generation_prompt: bool) -> str:
+        named = [
+            {self._thoughts_field if name == THOUGHTS else name: value for name, value in message.items()}
+            for message in conversation
+        ]
         return str(
             self._tokenizer.apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=add_generation_prompt, **row.template_options
+                named, tokenize=False, add_generation_prompt=add_generation_prompt, **row.template_options
             )
         )
 
@@ -240,6 +254,13 @@ class PairTokenizer:
         )
         for part in ("prompt", "chosen", "rejected"):
             counts.truncated[part] += len(getattr(pair, part)) < len(getattr(whole, part))
+
+
+def _thoughts_field(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """The field of a message in which the chat template has thoughts: gpt-oss' in `thinking`, most in `reasoning_content`."""
+    template = tokenizer.get_chat_template()
+    named = (name for name in (THOUGHTS, "thinking", "reasoning") if re.search(rf"""[.'"]{name}\b""", template))
+    return next(named, THOUGHTS)
 
 
 def numbered_rows(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
