@@ -43,6 +43,8 @@ MOST_RATIO = 60
 """Where time is in proportion it is 10, or up to 50 where long texts are read in another way; a square makes it 100."""
 SECONDS_NOT_COMPARED = 0.05
 """A long text that takes less is fast enough; the ratio of two such times is noise."""
+TICK = 0.004
+"""Seconds in which the kernel counts processor time while a timer of it runs; less is counted as none."""
 SECONDS = 10.0
 """The processor time after which a long text is given up: linear functions take less than one second."""
 
@@ -185,7 +187,7 @@ def is_linear(read: Read, short: str, long: str) -> bool:
         taken = seconds(read, long)
         if taken == float("inf"):
             return False
-        if taken <= SECONDS_NOT_COMPARED or taken <= MOST_RATIO * seconds(read, short):
+        if taken <= SECONDS_NOT_COMPARED or taken <= MOST_RATIO * max(TICK, seconds(read, short)):
             return True
     return False
 
