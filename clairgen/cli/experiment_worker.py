@@ -19,7 +19,6 @@ from clairgen.experiment.learning_rates import remove_beaten
 if TYPE_CHECKING:
     from clairgen_train.settings import TrainingSettings
 
-_UNPAIRED = ("kto", "apo-zero-unpaired")
 _UNNEEDED = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin", "README.md")
 
 
@@ -84,21 +83,24 @@ def training_settings(config: ExperimentConfig, folder: ExperimentFolder, cell: 
     from clairgen_train.settings import load_settings
 
     every = steps_between_checkpoints(config, pairs)
-    rows = config.batch_size * (2 if cell.combination.objective in _UNPAIRED else 1)
     given: dict[str, Any] = {
         "model": str(config.student_folder),
         "objective": cell.combination.objective,
         "learning_rate": cell.learning_rate,
         "seed": cell.seed,
         "epochs": config.epochs,
-        "batch_size": rows,
-        "device_batch_size": rows,
+        "batch_size": config.batch_size,
+        "device_batch_size": config.batch_size,
         "held_out_pairs": config.held_out_pairs,
         "measure": max(every * config.checkpoints // config.measurements, 1),
         "checkpoints": every,
         "reference_cache": str(folder.references),
     }
-    return load_settings(None, config.training | given)
+    settings = load_settings(None, config.training | given)
+    if settings.objective.is_paired:
+        return settings
+    answers = 2 * config.batch_size  # of as many pairs
+    return settings.model_copy(update={"batch_size": answers, "device_batch_size": answers})
 
 
 def trained(config: ExperimentConfig, folder: ExperimentFolder, cell: Cell) -> dict[str, Any]:
