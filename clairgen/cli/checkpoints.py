@@ -109,12 +109,17 @@ def evaluate_checkpoints(
 
 def print_checkpoints(results: "Sequence[EvaluationResult]", count: int, *, as_json: bool) -> None:
     """Print one table of all; leave with FAILED where one of `count` checkpoints is not there, or an item failed."""
-    from clairgen.evaluation.evaluator import ItemStatus
-
     if as_json:
         typer.echo(json.dumps([result.to_json() for result in results], indent=2))
     else:
         print_results(results)
+    require_complete(results, count)
+
+
+def require_complete(results: "Sequence[EvaluationResult]", count: int) -> None:
+    """Leave with FAILED where one of `count` checkpoints is not there, or an item failed."""
+    from clairgen.evaluation.evaluator import ItemStatus
+
     if len(results) < count or any(result.count(ItemStatus.FAILED) for result in results):
         raise typer.Exit(FAILED)
 

@@ -34,7 +34,6 @@ from clairgen.cli.judging_options import (
     JudgingConfigOption,
     named_judge,
 )
-from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
 
@@ -137,10 +136,10 @@ def _print_checkpoints(
     results: "list[EvaluationResult]", count: int, run: Path, base: str | None, *, as_json: bool
 ) -> None:
     """Print a table of all checkpoints and the best one; leave with FAILED where one is not there, or an item failed."""
+    from clairgen.cli.checkpoints import require_complete
     from clairgen.cli.evaluation_tables import print_results
     from clairgen.cli.mixeval_printing import print_best
     from clairgen.evaluation.best_checkpoint import best_checkpoint
-    from clairgen.evaluation.evaluator import ItemStatus
     from clairgen.evaluation.mixeval_table import mixeval_json
     from clairgen.evaluation.results import load_results, named_result
 
@@ -154,5 +153,4 @@ def _print_checkpoints(
             typer.echo(json.dumps(found | {"base": None if before is None else mixeval_json(before)}, indent=2))
         else:
             print_best(best, before)
-    if len(results) < count or any(result.count(ItemStatus.FAILED) for result in results):
-        raise typer.Exit(FAILED)
+    require_complete(results, count)
