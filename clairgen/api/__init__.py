@@ -1,0 +1,38 @@
+"""What can be done with a run, one function each: report on it, export it, look at a pair, see where it stands.
+
+All of them read, also while the run goes on, and write nothing into it.
+"""
+
+from clairgen.api.run_export import export
+from clairgen.api.run_pairs import (
+    ChosenPair,
+    FilterCounts,
+    choose_pair,
+    filtered,
+    filters_in_force,
+    find_pairs,
+    judge_replies,
+    made_pairs,
+    thoughts,
+)
+from clairgen.api.run_report import report, report_training
+from clairgen.api.run_status import Snapshot, Status, snapshot, status
+
+__all__ = [
+    "ChosenPair",
+    "FilterCounts",
+    "Snapshot",
+    "Status",
+    "choose_pair",
+    "export",
+    "filtered",
+    "filters_in_force",
+    "find_pairs",
+    "judge_replies",
+    "made_pairs",
+    "report",
+    "report_training",
+    "snapshot",
+    "status",
+    "thoughts",
+]
