@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clairgen import api
+from clairgen.config.models import RecipeChoice, TaskSource
 from clairgen.errors import InputError
 from clairgen.exporting.columns import ExportFormat
 from clairgen.exporting.dataset import DatasetWriter
@@ -114,6 +115,25 @@ async def test_a_reference_may_be_recorded_or_a_column_of_imported_pairs(tmp_pat
     assert [row["reference"][0]["content"] for row in read(tmp_path / "out", "imported")] == ["best 0", "best 2"]
     assert dict(summary.skipped) == {"no-reference": 1}
     assert summary.reference == "the column gold"
+
+
+async def test_recorded_scores_are_columns_and_the_best_recorded_answer_a_reference(tmp_path: Path) -> None:
+    answers = [("m-a", "fair", 7.0), ("m-b", "good", 8.5), ("m-c", "bad", 2.0)]
+    completions = [{"model": model, "response": text, "score": score} for model, text, score in answers]
+    tasks = write_tasks(
+        tmp_path / "tasks.jsonl", [{"prompt": f"Question number {n}", "completions": completions} for n in range(2)]
+    )
+    source = TaskSource(path=tasks, answers="completions", scores="score")
+    async with ScriptedEndpoint(played) as endpoint:
+        chosen_by_scores = RecipeChoice(name="judge-off-policy", by="scores")
+        settings = config(endpoint.url, tasks).model_copy(update={"tasks": source, "recipes": [chosen_by_scores]})
+        await generate(settings, tmp_path / "run")
+    summary = await api.export(tmp_path / "run", tmp_path / "out", export_format=ExportFormat.TPO, reference="recorded")
+    for row in read(tmp_path / "out", "judge-off-policy"):
+        assert (row["chosen_score"], row["rejected_score"]) == (8.5, 2.0)
+        assert row["reference"][0]["content"] == "good"
+    assert summary.source_columns == ("chosen_score", "rejected_score")
+    assert summary.reference == "the recorded answers of the tasks' source"
 
 
 @pytest.mark.parametrize("file_format", list(FileFormat))
