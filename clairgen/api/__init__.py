@@ -1,8 +1,9 @@
 """What can be done with a run, one function each: report on it, export it, look at a pair, see where it stands.
 
-All of them read, also while the run goes on, and write nothing into it.
+They read, also while the run goes on, and write nothing into it; only `with_tasks` puts a file of tasks into its folder.
 """
 
+from clairgen.api.given_tasks import with_tasks
 from clairgen.api.run_export import export
 from clairgen.api.run_pairs import (
     ChosenPair,
@@ -13,6 +14,7 @@ from clairgen.api.run_pairs import (
     find_pairs,
     judge_replies,
     made_pairs,
+    pairs,
     thoughts,
 )
 from clairgen.api.run_report import report, report_training
@@ -30,9 +32,11 @@ __all__ = [
     "find_pairs",
     "judge_replies",
     "made_pairs",
+    "pairs",
     "report",
     "report_training",
     "snapshot",
     "status",
     "thoughts",
+    "with_tasks",
 ]

@@ -1,11 +1,13 @@
 """The stored pairs of a run one by one, what models said of them, and what filters find in them."""
 
 import random
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.errors import InputError
 from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.pipeline import reason_to_skip
 from clairgen.records import StoredPair
 from clairgen.store import JudgeReply, PairChoice, RunDirectory, Thoughts, reading
 from clairgen.wording import one_line_repr
@@ -99,6 +101,22 @@ async def filtered(run: Path | str) -> FilterCounts:
     async with reading(RunDirectory(Path(run)), snapshot=True) as store:
         pairs = store.pairs
         return FilterCounts(await pairs.statuses(), await pairs.dropped(), await pairs.marked())
+
+
+async def pairs(run: Path | str, recipe: str | None = None, *, kept: bool = True) -> AsyncGenerator[StoredPair, None]:
+    """The made pairs of a run, or of one recipe, in the order of their tasks, a page in memory at a time.
+
+    `kept` leaves out those that a filter drops or in which nothing was decided. Raises InputError for a recipe that the run does
+    not have.
+    """
+    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
+        plans = list(await store.metadata.plans())
+        if recipe is not None and recipe not in plans:
+            raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+        for name in plans if recipe is None else [recipe]:
+            async for stored in store.pairs.made(name):
+                if not kept or reason_to_skip(stored) is None:
+                    yield stored
 
 
 async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:

@@ -89,6 +89,9 @@ class ImportState:
         """Rows without a pair."""
         return sum(one.count for one in self.left_out.values())
 
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.source, counted(self.rows, "row"), counted(self.pairs, "pair"))
+
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
