@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 ROWS_PER_SHARD: Final = 100_000
 ROWS_AT_ONCE: Final = 1000
-"""Rows that are kept as Python objects before they are written."""
-_BYTES_PER_GROUP: Final = 100_000_000
-"""Of a row group in memory. Pages begin again with each group, so that few large groups share more than many small ones."""
+"""The most rows of a group, which are kept in memory before they are written."""
+_ROWS_PER_GROUP: Final = 500
+"""Of a group on average: the pair at its end says where that is, so that a row that comes or goes changes its group alone."""
 _PAGES: Final = {"min_chunk_size": 32 * 1024, "max_chunk_size": 128 * 1024, "norm_level": 0}
-"""Bytes of a page before compression: small ones, so that a changed row changes little, cost 3% of the size."""
+"""Bytes of a page before compression, small ones, so that a changed row changes little."""
 _WRITTEN: Final = frozenset({"reasoning", "privileged_context"})
 """The columns of plain text that models wrote."""
 _SURROGATE = lazy_pattern("[\ud800-\udfff]")
@@ -66,7 +67,8 @@ class ShardedSplit:
         self.rows += 1
         self._rows_in_shard += 1
         self._pending.append(row)
-        if len(self._pending) >= ROWS_AT_ONCE or self._rows_in_shard >= self._rows_per_shard:
+        is_full = len(self._pending) >= ROWS_AT_ONCE or self._rows_in_shard >= self._rows_per_shard
+        if is_full or _ends_group(row):
             self._write_pending()
         if self._rows_in_shard >= self._rows_per_shard:
             self._end_shard()
@@ -118,6 +120,12 @@ def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any val
     return value, 0
 
 
+def _ends_group(row: Row) -> bool:
+    """Whether a row is the last one of its group, by its pair alone."""
+    key = f"{row['pair_id']}{row.get('label', '')}"
+    return int.from_bytes(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=4).digest()) % _ROWS_PER_GROUP == 0
+
+
 class _RowFile(Protocol):
     """An open file of rows. `write` raises UnicodeEncodeError, and has written nothing, where a text has a lone surrogate."""
 
@@ -127,45 +135,26 @@ class _RowFile(Protocol):
 
 
 class _ParquetFile:
-    """Parquet whose pages end where their content says, so that a changed row changes the bytes around it alone."""
+    """Parquet whose row groups and pages end where their content says, so that few changed rows change the bytes around them.
+
+    Each write is a row group.
+    """
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
         import pyarrow.parquet as pq
 
         self._schema = schema
-        self._tables: list[pa.Table] = []
-        self._bytes = 0
         self._writer = pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            use_dictionary=False,  # a dictionary is in the order of the rows, and changes with any that comes or goes
-            use_content_defined_chunking=_PAGES,
-            write_page_index=True,
+            path, schema, compression="zstd", use_content_defined_chunking=_PAGES, write_page_index=True
         )
 
     def write(self, rows: Sequence[Row]) -> None:
         import pyarrow as pa
 
-        table = pa.Table.from_pylist(rows, schema=self._schema)
-        self._tables.append(table)
-        self._bytes += table.nbytes
-        if self._bytes >= _BYTES_PER_GROUP:
-            self._write_group()
+        self._writer.write_table(pa.Table.from_pylist(rows, schema=self._schema))
 
     def close(self) -> None:
-        try:
-            if self._tables:
-                self._write_group()
-        finally:
-            self._writer.close()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-
-        self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
-        self._tables.clear()
-        self._bytes = 0
+        self._writer.close()
 
 
 class _JsonLines:

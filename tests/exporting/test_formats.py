@@ -194,20 +194,20 @@ def test_surrogates_become_replacement_characters_in_every_kind_of_file(tmp_path
         assert file_format is FileFormat.PARQUET or file.read_bytes().count("\ufffd".encode()) == 1
 
 
-def test_parquet_has_a_page_index_and_pages_that_end_where_their_content_says(tmp_path: Path) -> None:
+def test_parquet_has_a_page_index_and_few_rows_that_go_leave_most_of_its_bytes_as_they_were(tmp_path: Path) -> None:
     from tests.bench.changed_rows import as_clairgen, chunks, plain, rows
 
     old = rows(6000)
-    new = old[:3000] + old[3060:]
+    new = old[:1500] + old[1560:]
     shared = {}
     for way in (as_clairgen, plain):
         before, after = [way(some, tmp_path / f"{way.__name__}{n}").read_bytes() for n, some in enumerate((old, new))]
         known = set(chunks(before))
         shared[way] = sum(len(chunk) for chunk in chunks(after) if chunk in known) / len(after)
     assert shared[as_clairgen] > 0.6
-    assert shared[plain] < 0.55
+    assert shared[plain] < 0.4
     metadata = pq.ParquetFile(tmp_path / "as_clairgen0" / "train-00000-of-00001.parquet").metadata
-    assert metadata.num_row_groups == 1
+    assert 6 <= metadata.num_row_groups < 30
     assert metadata.row_group(0).column(0).has_offset_index
 
 
