@@ -9,20 +9,17 @@ An interrupt (Ctrl-C, or the notebook's stop button) lets requests in flight fin
 """
 
 import asyncio
-import contextvars
 import sys
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any
 
 from rich.console import Console
 
 from clairgen import api
+from clairgen.api.waiting import LoopThread, waited, waiting
 from clairgen.cli.display import showing
 from clairgen.config.models import RunConfig
 from clairgen.errors import MissingExtraError
@@ -58,8 +55,6 @@ __all__ = [
     "train",
 ]
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _PAIRS_AT_ONCE = 200
 
 
@@ -126,7 +121,7 @@ def import_pairs(
 
 def pairs(run: Path | str, recipe: str | None = None, *, kept: bool = True) -> Iterator[StoredPair]:
     """The made pairs of a run one after another, as `clairgen.pairs` has them; few of them are in memory at a time."""
-    with _Loop() as loop:
+    with LoopThread() as loop:
         found = api.pairs(run, recipe, kept=kept)
         try:
             while page := loop.wait(_next(found)):
@@ -168,67 +163,12 @@ class TrainedModel:
         return one_line_repr(self, self.path, self.objective, counted(self.figures["steps"], "step"))
 
 
-def _waiting(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
-    """The same call, which waits for its end."""
-
-    @wraps(function)
-    def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
-        return waited(lambda _stop: function(*args, **kwargs))
-
-    return waiting
-
-
-evaluate_questions = _waiting(_evaluate_questions)
-export = _waiting(api.export)
-filter_pairs = _waiting(_filter_pairs)
-filters_in_force = _waiting(api.filters_in_force)
-report = _waiting(api.report)
-status = _waiting(api.status)
-
-
-def waited(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
-    """What `work` returns, once it has: it is given an event that an interrupt sets, after which it should come to its end."""
-    with _Loop() as loop:
-        stop = asyncio.Event()
-        return loop.wait(work(stop), stop)
-
-
-class _Loop:
-    """An event loop in a thread of its own, for as long as the block runs."""
-
-    def __enter__(self) -> Self:
-        self._runner = asyncio.Runner()
-        self._loop = self._runner.get_loop()
-        # What is printed there belongs to the cell of a notebook that began it.
-        self._thread = threading.Thread(target=contextvars.copy_context().run, args=(self._run,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def wait(self, work: Coroutine[Any, Any, T], stop: asyncio.Event | None = None) -> T:
-        """What a coroutine returns; a first interrupt sets `stop`, where there is one, and the next cancels it."""
-        found = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            if stop is None:
-                return found.result()
-            try:
-                return found.result()
-            except KeyboardInterrupt:
-                self._loop.call_soon_threadsafe(stop.set)
-                print("Finishing what is in flight; interrupt again to stop at once.", file=sys.stderr)  # noqa: T201
-                return found.result()
-        except KeyboardInterrupt:
-            found.cancel()
-            raise
-
-    def _run(self) -> None:
-        with self._runner:
-            self._loop.run_forever()
+evaluate_questions = waiting(_evaluate_questions)
+export = waiting(api.export)
+filter_pairs = waiting(_filter_pairs)
+filters_in_force = waiting(api.filters_in_force)
+report = waiting(api.report)
+status = waiting(api.status)
 
 
 async def _next(found: AsyncIterator[StoredPair]) -> list[StoredPair]:

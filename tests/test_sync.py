@@ -16,11 +16,11 @@ from rich.console import Console
 
 import clairgen
 from clairgen import sync
+from clairgen.api.waiting import LoopThread
 from clairgen.cli.display import showing
 from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
 from clairgen.pipeline.progress import Progress
-from clairgen.sync import _Loop
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import Reply, Script, ScriptedEndpoint
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 @contextmanager
 def served(script: Script) -> Iterator[ScriptedEndpoint]:
     """An endpoint whose loop runs in another thread, so that it answers while this one waits."""
-    with _Loop() as loop:
+    with LoopThread() as loop:
         endpoint = ScriptedEndpoint(script)
         loop.wait(endpoint.__aenter__())
         yield endpoint
@@ -159,13 +159,12 @@ def test_the_configuration_of_tasks_holds_for_rows_that_are_given(tmp_path: Path
 
 def test_what_holds_no_tasks_is_refused_in_a_sentence(tmp_path: Path) -> None:
     import datasets
-    import pandas
 
     settings = settings_of(tmp_path)
     split = datasets.Dataset.from_dict({"prompt": ["a"]})
     refused: dict[str, Any] = {
         r"not as DatasetDict; name a split of it": datasets.DatasetDict(train=split),
-        r"not as DataFrame; write tasks.to_dict\('records'\)": pandas.DataFrame({"prompt": ["a"]}),
+        r"not as DataFrame; write tasks.to_dict\('records'\)": split.to_pandas(),
         "not as str; put them into a list": "What is 1?",
         "not as dict; put them into a list": {"prompt": "a"},
         r"tasks\[1\] is a int; a task is a text": ["a", 1],

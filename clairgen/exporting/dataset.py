@@ -17,9 +17,9 @@ from clairgen.exporting.columns import (
     exported_name,
     features,
     is_test,
-    rows_of,
 )
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
+from clairgen.exporting.exported_rows import rows_of
 from clairgen.exporting.reference_answers import NO_REFERENCE, ReferenceAnswer, References
 from clairgen.exporting.shards import ROWS_PER_SHARD, FileFormat, ShardedSplit
 from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField

@@ -141,11 +141,20 @@ class _ParquetFile:
     """
 
     def __init__(self, path: Path, schema: "pa.Schema") -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._schema = schema
+        texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_list(field.type)]
         self._writer = pq.ParquetWriter(
-            path, schema, compression="zstd", use_content_defined_chunking=_PAGES, write_page_index=True
+            path,
+            schema,
+            compression="zstd",
+            write_statistics=[
+                name for name in schema.names if name not in texts
+            ],  # the least text of a page says nothing
+            use_content_defined_chunking=_PAGES,
+            write_page_index=True,
         )
 
     def write(self, rows: Sequence[Row]) -> None:

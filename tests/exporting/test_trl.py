@@ -51,7 +51,12 @@ def test_reward_models_and_the_experimental_trainers_take_a_step_on_their_format
     loss = trained_loss("Reward", ExportFormat.REWARD, tmp_path / "reward")
     assert loss == pytest.approx(math.log(2), abs=0.1)  # -log sigmoid of a difference that is still close to 0
     assert math.isfinite(trained_loss("TPO", ExportFormat.TPO, tmp_path / "tpo"))
-    generated = {"max_completion_length": 8, "max_prompt_length": 64, "num_generations": 2, "max_length": None}
+    generated: dict[str, Any] = {
+        "max_completion_length": 8,
+        "max_prompt_length": 64,
+        "num_generations": 2,
+        "max_length": None,
+    }
     assert math.isfinite(trained_loss("SDFT", ExportFormat.SDFT, tmp_path / "sdft", **generated))
     # no answer is good enough for the reward, so that the feedback alone teaches
     feedback = generated | {"include_environment_feedback": True, "max_reprompt_len": 128}

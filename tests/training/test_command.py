@@ -66,8 +66,8 @@ def test_training_from_python_gives_the_model_and_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(12)])
-    given = {"batch_size": 4, "precision": "fp32", "held_out_pairs": 2, "epochs": 1}
-    cache = {"model": saved_model(tmp_path / "model"), "reference_cache": str(tmp_path / "cache")}
+    given: dict[str, Any] = {"batch_size": 4, "precision": "fp32", "held_out_pairs": 2, "epochs": 1}
+    cache: dict[str, Any] = {"model": saved_model(tmp_path / "model"), "reference_cache": str(tmp_path / "cache")}
     model = sync.train(data, tmp_path / "out", objective="dpo", **given, **cache)
     assert "is trained already" not in capsys.readouterr().out
     assert repr(model) == f"<TrainedModel of {tmp_path / 'out'}: dpo, 3 steps>"
