@@ -26,6 +26,9 @@ ROLES: Mapping[str, str] = {
     "target": "The model to be aligned.",
     "reviser": "Revises an answer.",
     "stronger": "Answers the prompt itself.",
+    "strong": "The model whose answer `delta` prefers; it need not be stronger than the target.",
+    "weak": "The model whose answer `delta` rejects.",
+    "reward-model": "Scores the target's answers for `best-of-n`; served by vLLM.",
     "judge": "Prefers one of two answers; one role, or a list of judges.",
     "others": "The two models whose answers judge-off-policy compares.",
 }

@@ -78,13 +78,15 @@ async def open_pools(
                 role.headers_with(variables),
                 tuple(variables.values()),
                 role.stream_ends_with_done,
+                role.api,
             )
             # The provider counts by account and model, whichever of our roles send.
             shared = (url, role.api_key_env, role.model)
             limits = RateLimits(role.requests_per_minute, role.tokens_per_minute)
             limiter = limiters.setdefault(shared, RateLimiter(limits, runtime.clock, role.burst))
             endpoints.append(_endpoint(role, here, transport, runtime, limiter, most))
-        tokens = min(role.max_tokens or _ASSUMED_ANSWER_TOKENS, _ASSUMED_ANSWER_TOKENS)
+        longest = role.longest_answer
+        tokens = _ASSUMED_ANSWER_TOKENS if longest is None else min(longest, _ASSUMED_ANSWER_TOKENS)
         pools[name] = Pool(
             name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
         )
