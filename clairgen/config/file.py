@@ -37,7 +37,9 @@ def config_yaml(config: RunConfig) -> str:
     """The resolved configuration as YAML, as saved with a run; secrets appear by name only."""
     content = config.model_dump(mode="json", exclude_none=True)
     # A recipe refuses options that it does not have, so only those that were given are written.
-    content["recipes"] = [choice.model_dump(mode="json", exclude_unset=True, by_alias=True) for choice in config.recipes]
+    content["recipes"] = [
+        choice.model_dump(mode="json", exclude_unset=True, by_alias=True) for choice in config.recipes
+    ]
     text: str = yaml.dump(content, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
     return text
 

@@ -18,9 +18,7 @@ from clairgen.wording import one_line_repr
 REWARD_MODEL: Final = "reward-model"
 _SINGLE_ROLES: Final = rf"target|reviser|judge-\d+|stronger|strong|weak|{REWARD_MODEL}|other-\d+"
 RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
-RoleName = Annotated[
-    str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|strong|weak|reward-model|other-\d+)$")
-]
+RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|strong|weak|reward-model|other-\d+)$")]
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # it names a subset of exports
 
 
@@ -65,7 +63,8 @@ class RecipeChoice(Strict):
         4, ge=2, le=512, description="How many revisions, or answers of the target, the best one is chosen from."
     )
     by: Literal["judge", "scores", "reward-model"] = Field(
-        "judge", description="Who chooses between answers: a judge, the scores that the data set has, or a reward model."
+        "judge",
+        description="Who chooses between answers: a judge, the scores that the data set has, or a reward model.",
     )
     margin_rule: Literal["best-worst", "mean-minus-two-sigma"] = Field(
         "best-worst",

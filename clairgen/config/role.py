@@ -26,7 +26,17 @@ _TOOLS: Final = {"tools", "functions"}
 """Fields of a request after which the answer may be a call in place of a text."""
 _SENT_AS_THEY_ARE: Final = ("max_completion_tokens", "reasoning_effort", "chat_template_kwargs")
 _OF_TEXTS: Final = (
-    *("temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort", "stop", "seed", "stream", "system"),
+    *(
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "stop",
+        "seed",
+        "stream",
+        "system",
+    ),
 )
 """Keys that say how a text is written, of which a reward model writes none."""
 _RAW: Final = {"use_activation": False}  # the number before a sigmoid, which makes all good answers alike
@@ -194,7 +204,9 @@ class Role(Strict):
             return self
         for name in _OF_TEXTS:
             if getattr(self, name) != Role.model_fields[name].get_default(call_default_factory=True):
-                raise ValueError(f"a reward model gives a number and writes no text, so it has no `{name}`; leave it out")
+                raise ValueError(
+                    f"a reward model gives a number and writes no text, so it has no `{name}`; leave it out"
+                )
         for name in sorted(_FIELDS_OF_SCORES & self.extra.keys()):
             raise ValueError(f"{name!r} is set by clairgen; leave it out")
         if not all(endpoint.startswith(("http://", "https://")) for endpoint in self.endpoints):

@@ -89,9 +89,7 @@ def request_body(
     return orjson.dumps(body | dict(sampling.extra))
 
 
-def read_response(
-    response: Response, *, now_seconds: float, needs_done: bool = True, api: str = "chat"
-) -> ChatAnswer:
+def read_response(response: Response, *, now_seconds: float, needs_done: bool = True, api: str = "chat") -> ChatAnswer:
     """The answer in a response; `needs_done` is whether a stream must end with `[DONE]`.
 
     The text of what a reward model answers through another `api` is its score, as Python writes a float.

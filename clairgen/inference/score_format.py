@@ -34,7 +34,9 @@ def score_in(content: Mapping[str, Any], api: str) -> float:
     if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
         raise _failed("no-score", "its `data` is no list of results", data)
     if len(data) != 1:
-        raise _failed("no-score" if not data else "several-scores", f"one result was asked for, and it has {len(data)}", data)
+        raise _failed(
+            "no-score" if not data else "several-scores", f"one result was asked for, and it has {len(data)}", data
+        )
     name = _FIELDS[api]
     if name not in data[0]:
         raise _failed("no-score", f"its result has no `{name}`; is `api: {api}` the right one for this model?", data[0])

@@ -1,15 +1,16 @@
 """Plans: what the requests of each recipe of a configuration are made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.keys import sampling_facts
-from clairgen.recipes.recipe import Recipe, RecipeContext
-from clairgen.recipes.registry import recipe_named
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext
+from clairgen.recipes.registry import RECIPES, recipe_named
+from clairgen.records import Pair, Task, Undecided
 from clairgen.store import Plan
 from clairgen.templates import load_template
 
@@ -52,9 +53,11 @@ def role_facts(role: Role, seed: int) -> dict[str, Any]:
 
 def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role]) -> PlannedRecipe:
     recipe = recipe_named(choice.name)
-    for option in sorted(choice.model_fields_set - {"name"} - recipe.options):
+    for option in sorted(choice.model_fields_set - {"name", "as_name"} - recipe.options):
         raise ConfigError(f"the recipe {recipe.name!r} has no option `{option}`; leave it out")
     used = recipe.roles(config, choice)
+    if choice.called != recipe.name:
+        recipe = _called(recipe, choice.called)
     for role in used:
         if role not in roles:
             raise ConfigError(
@@ -74,6 +77,17 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     return PlannedRecipe(recipe, context, Plan(recipe.name, _facts(config, recipe, context, roles), recipe.revises))
 
 
+def _called(recipe: Recipe, name: str) -> Recipe:
+    """The recipe under another name, which its pairs have too. ConfigError for the name of another recipe."""
+    if name in RECIPES:
+        raise ConfigError(f"`as: {name}` is the name of another recipe; choose another name")
+
+    async def make(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+        return replace(await recipe.make(task, ask, context), recipe=name)
+
+    return replace(recipe, name=name, make=make)
+
+
 def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Mapping[str, Role]) -> dict[str, Any]:
     """What the requests of a recipe are made of. Runs keep these facts, so other keys would be changes of every run."""
     facts: dict[str, Any] = {}
@@ -85,5 +99,7 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
         facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
     if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
-    options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
+    if recipe.name != context.choice.name:
+        facts[f"recipes.{recipe.name}"] = context.choice.name
+    options = context.choice.model_dump(mode="json", exclude={"name", "as_name", "template"}, exclude_defaults=True)
     return facts | {f"recipes.{recipe.name}.{option}": value for option, value in options.items()}

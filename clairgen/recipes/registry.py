@@ -1,6 +1,7 @@
 """The registry of recipes: the paper's four, the variants that it left to future work, others', and those of plugins."""
 
 from clairgen.plugins import Registry
+from clairgen.recipes.best_of_n import BEST_OF_N
 from clairgen.recipes.clair import CLAIR
 from clairgen.recipes.clair_best_of_n import CLAIR_BEST_OF_N
 from clairgen.recipes.clair_by_critique import CLAIR_BY_CRITIQUE
@@ -16,7 +17,7 @@ RECIPES = Registry(
     "clairgen.recipes",
     (
         *(CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED),
-        *(CLAIR_BY_CRITIQUE, CLAIR_BEST_OF_N, DEGRADED, DELTA),
+        *(CLAIR_BY_CRITIQUE, CLAIR_BEST_OF_N, DEGRADED, DELTA, BEST_OF_N),
     ),
 )
 """Every recipe by its name."""

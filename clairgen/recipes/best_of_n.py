@@ -1,0 +1,82 @@
+"""Best of n: several answers of the target are scored, and the best is preferred to one that a margin rule names."""
+
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+
+from clairgen.config.models import REWARD_MODEL, RecipeChoice, RunConfig
+from clairgen.errors import ConfigError
+from clairgen.parsing.rating import RATING_PARSER_VERSION
+from clairgen.recipes.judge import judges_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.scoring import RATING_SLOTS, scored
+from clairgen.records import Pair, ParseStatus, Task, Undecided, overall_score
+
+
+async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+    """y_i = M(x), s_i = r(x, y_i), i = 1..n; y_w has the highest s, y_l is the one that the margin rule names.
+
+    Without a reason to prefer one (`preferred`) the pair is undecided, and keeps all scores. An answer without a score, because
+    a judge's reply could not be read, is neither y_w nor y_l.
+    """
+    choice = context.choice
+    answers = [answer_of(await ask("target", task.messages, sample=number)) for number in range(choice.samples)]
+    scores = tuple([score for answer in answers for score in await scored(task, answer, ask, context)])
+    version = None if choice.by == REWARD_MODEL else RATING_PARSER_VERSION
+    values = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
+    first, second, *_ = [answer for answer, _ in values] if len(values) > 1 else answers
+    reason = ParseStatus.MISSING_SCORE
+    if len(values) > 1:
+        best, other, reason = preferred([value for _, value in values], choice.margin_rule, choice.min_margin)
+        first, second = values[best][0], values[other][0]
+    if reason is not ParseStatus.OK:
+        answers_kept = (first, second)
+        return Undecided(task.id, BEST_OF_N.name, reason, answers_kept, parser_version=version, scores=scores)
+    return Pair(task.id, BEST_OF_N.name, first, second, parser_version=version, scores=scores)
+
+
+def preferred(scores: Sequence[float], rule: str, min_margin: float = 0) -> tuple[int, int, ParseStatus]:
+    """The indices of the best answer and of the one it is preferred to; OK, or why it is not preferred.
+
+    `best-worst`: the one with the lowest score. `mean-minus-two-sigma`: of those that score lower than the best, the one whose
+    score is nearest to m - 2 s, with m the mean and s the standard deviation (divided by n) of all scores, which arXiv 2502.16825
+    found better for large n; with up to five scores this is always the worst, since none can be lower than m - 2 s. Of equal
+    scores the first counts, of equally near ones the lower. `equal-scores` if no score is lower than the best, `below-margin`
+    if the difference is smaller than `min_margin`.
+    """
+    best = max(range(len(scores)), key=scores.__getitem__)
+    lower = [index for index, score in enumerate(scores) if score < scores[best]]
+    if not lower:
+        return best, next(index for index in range(len(scores)) if index != best), ParseStatus.EQUAL_SCORES
+    other = min(lower, key=scores.__getitem__)
+    if rule == "mean-minus-two-sigma":
+        point = fmean(scores) - 2 * pstdev(scores)
+        other = min(lower, key=lambda index: (abs(scores[index] - point), scores[index]))
+    enough = scores[best] - scores[other] >= min_margin
+    return best, other, ParseStatus.OK if enough else ParseStatus.BELOW_MARGIN
+
+
+def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
+    if choice.by == "scores":
+        raise ConfigError("the recipe 'best-of-n' scores new answers, `by: judge` or `by: reward-model`")
+    if choice.by == REWARD_MODEL and choice.template is not None:
+        raise ConfigError("`template` is what a judge of the recipe 'best-of-n' is asked; a reward model takes none")
+    target = config.models.get("target")
+    if target is not None and target.temperature == 0:
+        raise ConfigError(
+            "the recipe 'best-of-n' needs different answers of the target, which at temperature 0 are the same; give "
+            "models.target.temperature a value above 0"
+        )
+    return ["target", REWARD_MODEL] if choice.by == REWARD_MODEL else ["target", *judges_of(config)]
+
+
+BEST_OF_N = Recipe(
+    name="best-of-n",
+    make=best_of_n,
+    roles=_roles,
+    summary="the target answers several times, a judge or a reward model scores each answer",
+    templates={"judge": "score"},
+    slots={"judge": RATING_SLOTS},
+    options=frozenset({"template", "samples", "by", "margin_rule", "min_margin"}),
+    parser_version=RATING_PARSER_VERSION,
+    calls=lambda choice, _role: choice.samples,
+)
