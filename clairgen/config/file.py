@@ -10,6 +10,7 @@ from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
 from clairgen.config.role import Role
 from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
+from clairgen.embedded.gguf import CLASSIFIER
 from clairgen.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -45,9 +46,11 @@ def config_yaml(config: RunConfig) -> str:
 
 
 def with_absolute_endpoints(models: Mapping[str, Role], folder: Path) -> dict[str, Role]:
-    """Roles with the model files of their endpoints counted from a folder."""
+    """Roles with the model files of their endpoints counted from a folder; a classifier that is not there is the hub's."""
 
     def absolute(endpoint: str) -> str:
+        if endpoint.startswith(CLASSIFIER) and (path := _absolute(Path(endpoint[len(CLASSIFIER) :]), folder)).is_dir():
+            return f"{CLASSIFIER}{path}"
         if not endpoint.startswith("gguf:"):
             return endpoint
         path, mark, options = endpoint.removeprefix("gguf:").partition("?")

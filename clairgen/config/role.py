@@ -15,7 +15,7 @@ from clairgen.records import Sampling
 from clairgen.wording import counted
 
 Positive = Annotated[int, Field(gt=0)]
-_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
+_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:")
 _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -200,6 +200,11 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _scores_are_no_texts(self) -> "Role":
+        of_classifiers = any(endpoint.startswith("classifier:") for endpoint in self.endpoints)
+        if of_classifiers and self.api != "classify":
+            raise ValueError(
+                "a `classifier:` endpoint gives scores, for models.reward-model with `api: classify` alone"
+            )
         if self.api == "chat":
             return self
         for name in _OF_TEXTS:
@@ -209,8 +214,10 @@ class Role(Strict):
                 )
         for name in sorted(_FIELDS_OF_SCORES & self.extra.keys()):
             raise ValueError(f"{name!r} is set by clairgen; leave it out")
-        if not all(endpoint.startswith(("http://", "https://")) for endpoint in self.endpoints):
-            raise ValueError("the models that clairgen serves itself give no scores; give the URL of a vLLM server")
+        if any(endpoint.startswith(("gguf:", "classroom:")) for endpoint in self.endpoints):
+            raise ValueError(
+                "a model of llama.cpp gives no scores; give the URL of a vLLM server, or `classifier:` and a folder or hub id"
+            )
         return self
 
     @field_validator("api_key_env")
@@ -247,7 +254,7 @@ class Role(Strict):
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
         for endpoint in endpoints:
-            if not endpoint.startswith(("gguf:", "classroom:")) and has_user_info(endpoint):
+            if not endpoint.startswith(("gguf:", "classroom:", "classifier:")) and has_user_info(endpoint):
                 raise ValueError(
                     "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
                 )

@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clairgen import api
-from clairgen.errors import ConfigError, RunError
+from clairgen.errors import ConfigError, InputError, RunError
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
 from clairgen.recipes.best_of_n import preferred
@@ -259,7 +261,7 @@ async def test_the_budget_holds_for_scores_without_a_limit_of_their_tokens(tmp_p
         ({"by": "reward-model"}, {"temperature": 0}, "gives a number and writes no text, so it has no `temperature`"),
         ({"by": "reward-model"}, {"api": "chat"}, "its api is classify, pooling or score"),
         ({"by": "reward-model"}, {"extra": {"text_1": "x"}}, "'text_1' is set by clairgen"),
-        ({"by": "reward-model"}, {"endpoints": ["gguf:model.gguf"]}, "serves itself give no scores"),
+        ({"by": "reward-model"}, {"endpoints": ["gguf:model.gguf"]}, "a model of llama.cpp gives no scores"),
         ({}, {}, "needs a 'judge'"),
     ],
 )
@@ -275,3 +277,52 @@ async def test_what_cannot_be_meant_is_refused(
         settings = config(endpoint.url, tmp_path / "tasks.jsonl", recipes=[recipe], models=models)
         await generate(settings, tmp_path / "run")
     assert not endpoint.asked
+
+
+class LastDigit:
+    """A reward model that likes high numbers at the end of an answer, and refuses one question."""
+
+    name = "last-digit"
+    truncated = 3
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def scores(self, conversations: Sequence[Sequence[Mapping[str, str]]]) -> list[float]:
+        """The number at the end of each answer."""
+        if any(conversation[0]["content"] == "Question number 2" for conversation in conversations):
+            raise InputError("the chat template refuses Question number 2")
+        answers = [conversation[-1]["content"] for conversation in conversations]
+        return [0.0 if answer == "Yes." else float(number_of(answer)) for answer in answers]  # of a probe
+
+
+async def test_a_reward_model_on_this_machine_scores_through_the_same_path(tmp_path: Path) -> None:
+    def load(folder: str) -> LastDigit:
+        loaded.append(LastDigit(folder))
+        return loaded[-1]
+
+    loaded: list[LastDigit] = []
+    folder = tmp_path / "rm"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+    async with ScriptedEndpoint(target) as endpoint:
+        settings = given(endpoint, tmp_path, {"reward-model": REWARD}, by="reward-model")
+        here = settings.models["reward-model"].model_copy(
+            update={"endpoints": [f"classifier:{folder}"], "concurrency": 8}
+        )
+        settings = settings.model_copy(update={"models": {**settings.models, "reward-model": here}})
+        with pytest.raises(ConfigError, match=r"needs Runtime\(load_reward_model=...\)"):
+            await generate(settings, tmp_path / "run")
+        summary = await generate(settings, tmp_path / "run", runtime=Runtime(load_reward_model=load))
+        assert summary.statuses == {"best-of-n": {"failed": 1, "made": TASKS - 1}}
+        assert [reason for _, reason, _, _ in summary.failures] == ["bad-request"]
+        assert "the chat template refuses Question number 2" in summary.failures[0][3]
+        assert "3 texts are longer than the reward model can read; their ends were left out" in summary.progress.notes
+        await generate(settings, tmp_path / "run", runtime=Runtime(load_reward_model=load))
+        assert [model.folder for model in loaded] == [str(folder)]  # nothing is left to score
+        (folder / "model.safetensors").write_bytes(b"others")
+        with pytest.raises(RunError, match=r"models\.reward-model\.revision: sha256:.* -> sha256:"):
+            await generate(settings, tmp_path / "run", runtime=Runtime(load_reward_model=load))
+    for outcome in await outcomes(tmp_path / "run"):
+        assert isinstance(outcome, Pair)
+        assert (number_of(outcome.chosen.text), number_of(outcome.rejected.text)) == (5, 0)
