@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from clairgen.config.criteria import Criterion, each_name_once
 from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
@@ -16,7 +17,7 @@ from clairgen.patterns import lazy_pattern
 from clairgen.wording import one_line_repr
 
 RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
-RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
+RoleName = Annotated[str, Field(pattern=r"^(target|reviser|critic|editor|judge(-\d+)?|stronger|other-\d+)$")]
 
 
 class RevisionCheck(Strict):
@@ -50,7 +51,16 @@ class RecipeChoice(Strict):
         None,
         description="What a revision must measure, else it is requested once more; the shipped variants have their own.",
     )
-    samples: int = Field(4, ge=2, le=16, description="How many revisions the best one is chosen from.")
+    samples: int = Field(4, ge=2, le=16, description="How many answers or revisions the best one is chosen from.")
+    critiques: int = Field(
+        1, ge=1, le=16, description="How often the critic is asked; the editor is given all feedback."
+    )
+    answers: Literal["target", "others"] = Field(
+        "target", description="Whose answers are scored: samples of the target, or one of each of models.others."
+    )
+    min_margin: float = Field(
+        0, ge=0, description="Smallest difference of the scores of two answers of which one is preferred."
+    )
     by: Literal["judge", "scores"] = Field(
         "judge", description="Whether a judge chooses between answers of the data set, or the scores recorded in it."
     )
@@ -111,6 +121,10 @@ class RunConfig(Strict):
         default_factory=FilterSettings,
         description="What takes a pair out of exports; change it later with `clairgen filter`.",
     )
+    rubric: list[Criterion] = Field(
+        default_factory=list,
+        description="What judges score in an answer, criterion by criterion, for the recipes that go by a rubric.",
+    )
     budget_usd: float | None = Field(
         None,
         gt=0,
@@ -135,6 +149,12 @@ class RunConfig(Strict):
     def compares_by_scores(self) -> bool:
         """Whether a recipe chooses between recorded answers by their scores."""
         return any(choice.by == "scores" for choice in self.recipes)
+
+    @field_validator("rubric")
+    @classmethod
+    def _each_criterion_once(cls, rubric: list[Criterion]) -> list[Criterion]:
+        each_name_once(rubric)
+        return rubric
 
     @field_validator("models", mode="before")
     @classmethod
@@ -170,10 +190,12 @@ def numbered_roles(models: object, further: str | None = None) -> object:
     flat: dict[object, object] = {}
     for name, value in models.items():
         if name not in ("judge", "others"):
-            if name != further and not re.fullmatch(r"target|reviser|judge-\d+|stronger|other-\d+", str(name)):
+            if name != further and not re.fullmatch(
+                r"target|reviser|critic|editor|judge-\d+|stronger|other-\d+", str(name)
+            ):
                 more = f", {further}" if further is not None else ""
                 raise ValueError(
-                    f"there is no role {name!r}; there are target, reviser, judge, stronger{more} and others"
+                    f"there is no role {name!r}; there are target, reviser, critic, editor, judge, stronger{more} and others"
                 )
             flat[name] = value
             continue

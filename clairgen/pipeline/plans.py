@@ -63,6 +63,12 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     templates = {
         role: load_template(choice.template or name, recipe.slots[role]) for role, name in recipe.templates.items()
     }
+    rubric = tuple(config.rubric) if recipe.by_rubric(choice) else ()
+    if recipe.by_rubric(choice) and not rubric:
+        raise ConfigError(
+            f"the recipe {recipe.name!r} scores answers by a rubric, which the configuration does not have; give `rubric` a list "
+            "of criteria, each with a name and a description"
+        )
     context = RecipeContext(
         choice,
         templates,
@@ -70,6 +76,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
         config.seed,
         recorded=recipe.reads_answers and not any(role.startswith("other-") for role in used),
         deterministic=frozenset(role for role in used if roles[role].temperature == 0),
+        rubric=rubric,
     )
     return PlannedRecipe(recipe, context, Plan(recipe.name, _facts(config, recipe, context, roles), recipe.revises))
 
@@ -85,5 +92,7 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
         facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
     if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
+    if context.rubric:
+        facts["rubric"] = [criterion.model_dump(mode="json") for criterion in context.rubric]
     options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
     return facts | {f"recipes.{recipe.name}.{option}": value for option, value in options.items()}

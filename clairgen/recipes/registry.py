@@ -5,15 +5,20 @@ from clairgen.recipes.clair import CLAIR
 from clairgen.recipes.clair_best_of_n import CLAIR_BEST_OF_N
 from clairgen.recipes.clair_by_critique import CLAIR_BY_CRITIQUE
 from clairgen.recipes.degrade import DEGRADED
+from clairgen.recipes.feedback_edit import FEEDBACK_EDIT
 from clairgen.recipes.judge_off_policy import JUDGE_OFF_POLICY
 from clairgen.recipes.judge_on_policy import JUDGE_ON_POLICY
 from clairgen.recipes.recipe import Recipe
+from clairgen.recipes.rubric import RUBRIC
 from clairgen.recipes.stronger_preferred import STRONGER_PREFERRED
 
 RECIPES = Registry(
     Recipe,
     "clairgen.recipes",
-    (CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED, CLAIR_BY_CRITIQUE, CLAIR_BEST_OF_N, DEGRADED),
+    (
+        *(CLAIR, JUDGE_ON_POLICY, JUDGE_OFF_POLICY, STRONGER_PREFERRED),
+        *(CLAIR_BY_CRITIQUE, CLAIR_BEST_OF_N, FEEDBACK_EDIT, RUBRIC, DEGRADED),
+    ),
 )
 """Every recipe by its name."""
 
