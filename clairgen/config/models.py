@@ -87,12 +87,22 @@ class TaskSource(Strict):
         description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by "
         "default, `overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
+    assistant_turns: Literal["given", "own"] = Field(
+        "given",
+        description="What stands between the user's turns of a conversation: what the data set has there, or the target's own "
+        "answers, turn by turn. Only answers to the last turn are compared.",
+    )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "TaskSource":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give exactly one of `path` (a file) and `hub` (a data set on the hub)")
+        if self.assistant_turns == "own" and self.answers is not None:
+            raise ValueError(
+                "the data set's `answers` belong to its own conversations, not to those that the target had; leave out `answers` "
+                "or `assistant_turns: own`"
+            )
         if isinstance(self.scores, list) and (
             not isinstance(self.answers, list) or len(self.scores) != len(self.answers)
         ):

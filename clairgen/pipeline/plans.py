@@ -8,8 +8,10 @@ from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.keys import sampling_facts
-from clairgen.recipes.recipe import Recipe, RecipeContext
+from clairgen.recipes.own_turns import with_own_turns
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext
 from clairgen.recipes.registry import recipe_named
+from clairgen.records import Pair, Task, Undecided
 from clairgen.store import Plan
 from clairgen.templates import load_template
 
@@ -19,11 +21,24 @@ TEMPLATE_FACT = "template of the "
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecipe:
-    """A recipe of a run with its context, and its plan as the store keeps it."""
+    """A recipe of a run with its context, and its plan as the store keeps it.
+
+    `own_turns` is whether the target first answers the earlier turns of a conversation itself.
+    """
 
     recipe: Recipe
     context: RecipeContext
     plan: Plan
+    own_turns: bool = False
+
+    async def make(self, task: Task, ask: Ask) -> tuple[Task, Pair | Undecided]:
+        """What the recipe makes of a task, after the task as it was answered: with the conversation before its last turn.
+
+        Raises RequestFailedError when this task has to fail, RunStoppedError when the run stops.
+        """
+        if self.own_turns:
+            task = await with_own_turns(task, ask)
+        return task, await self.recipe.make(task, ask, self.context)
 
 
 def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRecipe]:
@@ -36,7 +51,7 @@ def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRe
 
 def roles_used(config: RunConfig) -> dict[str, Role]:
     """Of the configured roles, those that some recipe uses. ConfigError for an unknown recipe."""
-    used = {role for choice in config.recipes for role in recipe_named(choice.name).roles(config, choice)}
+    used = {role for choice in config.recipes for role in _roles_of(config, choice)}
     return {name: role for name, role in config.models.items() if name in used}
 
 
@@ -54,7 +69,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     recipe = recipe_named(choice.name)
     for option in sorted(choice.model_fields_set - {"name"} - recipe.options):
         raise ConfigError(f"the recipe {recipe.name!r} has no option `{option}`; leave it out")
-    used = recipe.roles(config, choice)
+    used = _roles_of(config, choice)
     for role in used:
         if role not in roles:
             raise ConfigError(
@@ -78,7 +93,14 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
         deterministic=frozenset(role for role in used if roles[role].temperature == 0),
         rubric=rubric,
     )
-    return PlannedRecipe(recipe, context, Plan(recipe.name, _facts(config, recipe, context, roles), recipe.revises))
+    plan = Plan(recipe.name, _facts(config, recipe, context, roles), recipe.revises)
+    return PlannedRecipe(recipe, context, plan, own_turns=config.tasks.assistant_turns == "own")
+
+
+def _roles_of(config: RunConfig, choice: RecipeChoice) -> list[str]:
+    """The roles that a recipe asks, and the target where it is to have the earlier turns of conversations."""
+    used = list(recipe_named(choice.name).roles(config, choice))
+    return ["target", *used] if config.tasks.assistant_turns == "own" and "target" not in used else used
 
 
 def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Mapping[str, Role]) -> dict[str, Any]:
@@ -92,6 +114,8 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
         facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
     if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
+    if config.tasks.assistant_turns != "given":
+        facts["tasks.assistant_turns"] = config.tasks.assistant_turns
     if context.rubric:
         facts["rubric"] = [criterion.model_dump(mode="json") for criterion in context.rubric]
     options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)

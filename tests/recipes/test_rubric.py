@@ -224,7 +224,7 @@ def test_what_cannot_be_scored_as_configured_is_refused_in_a_sentence(tmp_path: 
     cold = given.models["target"].model_copy(update={"temperature": 0.0})
     refused = [
         ("does not have; give `rubric`", given.model_copy(update={"rubric": []})),
-        ("needs different answers", given.model_copy(update={"models": given.models | {"target": cold}})),
+        ("needs different answers", given.model_copy(update={"models": {**given.models, "target": cold}})),
         ("two other models or more", rubric_run("http://127.0.0.1:9/v1", tasks, answers="others")),
     ]
     for sentence, wrong in refused:
