@@ -193,6 +193,7 @@ class Score:
     `answer` is the answer's `identity`. `criterion` is one of a rubric, or OVERALL. `scorer` is the role that gave the score and
     `key` its completion, empty where a model gave a number and no text. `value` is None unless `status` is OK: a reply that
     could not be read has such a score for every criterion. `parser_version` is None where nothing had to be parsed.
+    `reasoning` is that of the whole reply, which its overall score alone has.
     """
 
     answer: str
@@ -202,6 +203,7 @@ class Score:
     key: str = ""
     status: ParseStatus = ParseStatus.OK
     parser_version: int | None = None
+    reasoning: str | None = None
 
 
 def overall_score(answer: Answer, scores: tuple[Score, ...]) -> float | None:

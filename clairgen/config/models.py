@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from clairgen.config.criteria import Criterion, each_name_once
 from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
@@ -16,9 +17,12 @@ from clairgen.patterns import lazy_pattern
 from clairgen.wording import one_line_repr
 
 REWARD_MODEL: Final = "reward-model"
-_SINGLE_ROLES: Final = rf"target|reviser|judge-\d+|stronger|strong|weak|{REWARD_MODEL}|other-\d+"
+_SINGLE_ROLES: Final = rf"target|reviser|critic|editor|judge-\d+|stronger|strong|weak|{REWARD_MODEL}|other-\d+"
 RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
-RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|strong|weak|reward-model|other-\d+)$")]
+RoleName = Annotated[
+    str,
+    Field(pattern=r"^(target|reviser|critic|editor|judge(-\d+)?|stronger|strong|weak|reward-model|other-\d+)$"),
+]
 VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # it names a subset of exports
 
 
@@ -62,6 +66,12 @@ class RecipeChoice(Strict):
     samples: int = Field(
         4, ge=2, le=512, description="How many revisions, or answers of the target, the best one is chosen from."
     )
+    critiques: int = Field(
+        1, ge=1, le=16, description="How often the critic is asked; the editor is given all feedback."
+    )
+    answers: Literal["target", "others"] = Field(
+        "target", description="Whose answers are scored: samples of the target, or one of each of models.others."
+    )
     by: Literal["judge", "scores", "reward-model"] = Field(
         "judge",
         description="Who chooses between answers: a judge, the scores that the data set has, or a reward model.",
@@ -102,12 +112,22 @@ class TaskSource(Strict):
         description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by "
         "default, `overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
+    assistant_turns: Literal["given", "own"] = Field(
+        "given",
+        description="What stands between the user's turns of a conversation: what the data set has there, or the target's own "
+        "answers, turn by turn. Only answers to the last turn are compared.",
+    )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "TaskSource":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give exactly one of `path` (a file) and `hub` (a data set on the hub)")
+        if self.assistant_turns == "own" and self.answers is not None:
+            raise ValueError(
+                "the data set's `answers` belong to its own conversations, not to those that the target had; leave out `answers` "
+                "or `assistant_turns: own`"
+            )
         if isinstance(self.scores, list) and (
             not isinstance(self.answers, list) or len(self.scores) != len(self.answers)
         ):
@@ -136,6 +156,10 @@ class RunConfig(Strict):
         default_factory=FilterSettings,
         description="What takes a pair out of exports; change it later with `clairgen filter`.",
     )
+    rubric: list[Criterion] = Field(
+        default_factory=list,
+        description="What judges score in an answer, criterion by criterion, for the recipes that go by a rubric.",
+    )
     budget_usd: float | None = Field(
         None,
         gt=0,
@@ -160,6 +184,12 @@ class RunConfig(Strict):
     def compares_by_scores(self) -> bool:
         """Whether a recipe chooses between recorded answers by their scores."""
         return any(choice.by == "scores" for choice in self.recipes)
+
+    @field_validator("rubric")
+    @classmethod
+    def _each_criterion_once(cls, rubric: list[Criterion]) -> list[Criterion]:
+        each_name_once(rubric)
+        return rubric
 
     @field_validator("models", mode="before")
     @classmethod
@@ -210,8 +240,8 @@ def numbered_roles(models: object, further: str | None = None) -> object:
             if name != further and not re.fullmatch(_SINGLE_ROLES, str(name)):
                 more = f", {further}" if further is not None else ""
                 raise ValueError(
-                    f"there is no role {name!r}; there are target, reviser, judge, stronger, strong, weak, {REWARD_MODEL}{more} "
-                    "and others"
+                    f"there is no role {name!r}; there are target, reviser, critic, editor, judge, stronger, strong, weak, "
+                    f"{REWARD_MODEL}{more} and others"
                 )
             flat[name] = {"api": "classify"} | value if name == REWARD_MODEL and isinstance(value, dict) else value
             continue

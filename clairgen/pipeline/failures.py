@@ -32,6 +32,7 @@ _NEEDED: Final = {
     "too-long-to-measure": "a smaller max_tokens",
     "tool-call": "another seed or model",
     "truncated": _TOKENS,
+    "truncated-turn": _TOKENS,
 }
 _INTERNAL_ERRORS_AT_START = 10
 _INTERNAL_ERRORS_LATER = 50

@@ -1,14 +1,13 @@
 """Best of n: several answers of the target are scored, and the best is preferred to one that a margin rule names."""
 
 from collections.abc import Sequence
-from statistics import fmean, pstdev
 
 from clairgen.config.models import REWARD_MODEL, RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.parsing.rating import RATING_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.recipes.scoring import RATING_SLOTS, scored
+from clairgen.recipes.scoring import RATING_SLOTS, preferred, scored
 from clairgen.records import Pair, ParseStatus, Task, Undecided, overall_score
 
 
@@ -32,27 +31,6 @@ async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Unde
         answers_kept = (first, second)
         return Undecided(task.id, BEST_OF_N.name, reason, answers_kept, parser_version=version, scores=scores)
     return Pair(task.id, BEST_OF_N.name, first, second, parser_version=version, scores=scores)
-
-
-def preferred(scores: Sequence[float], rule: str, min_margin: float = 0) -> tuple[int, int, ParseStatus]:
-    """The indices of the best answer and of the one it is preferred to; OK, or why it is not preferred.
-
-    `best-worst`: the one with the lowest score. `mean-minus-two-sigma`: of those that score lower than the best, the one whose
-    score is nearest to m - 2 s, with m the mean and s the standard deviation (divided by n) of all scores, which arXiv 2502.16825
-    found better for large n; with up to five scores this is always the worst, since none can be lower than m - 2 s. Of equal
-    scores the first counts, of equally near ones the lower. `equal-scores` if no score is lower than the best, `below-margin`
-    if the difference is smaller than `min_margin`.
-    """
-    best = max(range(len(scores)), key=scores.__getitem__)
-    lower = [index for index, score in enumerate(scores) if score < scores[best]]
-    if not lower:
-        return best, next(index for index in range(len(scores)) if index != best), ParseStatus.EQUAL_SCORES
-    other = min(lower, key=scores.__getitem__)
-    if rule == "mean-minus-two-sigma":
-        point = fmean(scores) - 2 * pstdev(scores)
-        other = min(lower, key=lambda index: (abs(scores[index] - point), scores[index]))
-    enough = scores[best] - scores[other] >= min_margin
-    return best, other, ParseStatus.OK if enough else ParseStatus.BELOW_MARGIN
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:

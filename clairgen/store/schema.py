@@ -180,7 +180,7 @@ CREATE TABLE scores (                -- what a scorer gave an answer to a pair's
     pair_id TEXT NOT NULL, position INTEGER NOT NULL, answer TEXT NOT NULL,
     side TEXT CHECK (side IN ('chosen', 'rejected')), -- null for an answer that the pair does not have
     criterion TEXT NOT NULL, scorer TEXT NOT NULL, key TEXT NOT NULL,
-    value REAL, status TEXT NOT NULL, parser_version INTEGER, PRIMARY KEY (pair_id, position)
+    value REAL, status TEXT NOT NULL, parser_version INTEGER, reasoning TEXT, PRIMARY KEY (pair_id, position)
 ) WITHOUT ROWID;
 """
 

@@ -57,12 +57,12 @@ async def scores_of_pairs(reader: Reader, ids: Sequence[str]) -> Mapping[str, tu
     """The scores of the answers to the tasks of pairs, by the pair's id, in the order in which a recipe gave them."""
     marks = ", ".join("?" * len(ids))
     sql = (
-        "SELECT pair_id, answer, criterion, value, scorer, key, status, parser_version FROM scores "
+        "SELECT pair_id, answer, criterion, value, scorer, key, status, parser_version, reasoning FROM scores "
         f"WHERE pair_id IN ({marks}) ORDER BY pair_id, position"
     )
     found = defaultdict[str, list[Score]](list)
-    for identity, answer, criterion, value, scorer, key, status, version in await reader.rows(sql, ids):
-        found[identity].append(Score(answer, criterion, value, scorer, key, ParseStatus(status), version))
+    for identity, answer, criterion, value, scorer, key, status, version, reasoning in await reader.rows(sql, ids):
+        found[identity].append(Score(answer, criterion, value, scorer, key, ParseStatus(status), version, reasoning))
     return {identity: tuple(scores) for identity, scores in found.items()}
 
 
@@ -72,8 +72,8 @@ def score_rows(identity: str, outcome: Pair | Undecided) -> list[Statement]:
     if isinstance(outcome, Pair):
         sides = {outcome.rejected.identity: "rejected", outcome.chosen.identity: "chosen"}
     sql = (
-        "INSERT INTO scores (pair_id, position, answer, side, criterion, scorer, key, value, status, parser_version) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO scores (pair_id, position, answer, side, criterion, scorer, key, value, status, parser_version, reasoning) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     )
     return [
         ("DELETE FROM scores WHERE pair_id = ?", (identity,)),
@@ -82,7 +82,7 @@ def score_rows(identity: str, outcome: Pair | Undecided) -> list[Statement]:
                 sql,
                 (
                     identity, position, one.answer, sides.get(one.answer), one.criterion, one.scorer, one.key, one.value,
-                    one.status.value, one.parser_version,
+                    one.status.value, one.parser_version, one.reasoning,
                 ),
             )
             for position, one in enumerate(outcome.scores)

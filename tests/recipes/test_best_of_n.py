@@ -13,7 +13,7 @@ from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
-from clairgen.recipes.best_of_n import preferred
+from clairgen.recipes.scoring import preferred
 from clairgen.records import OVERALL, Pair, ParseStatus, Undecided
 from clairgen.store import RunDirectory, reading
 from tests.runs import TARGET, config, questions, write_tasks

@@ -21,7 +21,16 @@ UNREADABLE = ParseStatus.MISSING_CRITERION
 
 def scored(answer: Answer, value: float | None, criterion: str = OVERALL) -> Score:
     status = ParseStatus.OK if value is not None else UNREADABLE
-    return Score(answer.identity, criterion, value, "judge", f"scoring-of-{answer.key}", status, 1)
+    return Score(
+        answer.identity,
+        criterion,
+        value,
+        "judge",
+        f"scoring-of-{answer.key}",
+        status,
+        1,
+        "why" if criterion == OVERALL else None,
+    )
 
 
 SCORES = (
