@@ -1,7 +1,7 @@
 """Reading how a judge rates one answer: a number from 1 to 10 in double brackets, as in MT-Bench (arXiv 2306.05685)."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from clairgen.patterns import lazy_pattern
@@ -13,15 +13,17 @@ RATING_PARSER_VERSION: Final = 1
 LOWEST, HIGHEST = 1, 10
 _BRACKETS: Final = lazy_pattern(r"\[\[([^\[\]]{0,40})\]\]")
 _NUMBER: Final = lazy_pattern(r"\s*(?:rating:?\s*)?([0-9]{1,4}(?:[.][0-9]{1,4})?)(?:\s*/\s*10)?\s*", re.IGNORECASE)
+_LABEL: Final = lazy_pattern(r"\A\{{0,2}teacher_reasoning\}{0,2}:?\s*")
 _NOTHING_MORE: Final = lazy_pattern(r"[\s.*_`]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What was read: `value` is None unless `status` is OK."""
+    """What was read: `value` is None unless `status` is OK; `reasoning` is what stands before the rating, None without any."""
 
     value: float | None
     status: ParseStatus
+    reasoning: str | None = None
 
 
 def parse_rating(reply: str, rated: str) -> Rating:
@@ -35,7 +37,8 @@ def parse_rating(reply: str, rated: str) -> Rating:
         return Rating(None, ParseStatus.UNCLOSED_THINKING)
     matches = list(_BRACKETS.finditer(found.answer))
     if matches and _NOTHING_MORE.match(found.answer, matches[-1].end()):
-        return _read(matches[-1][1])
+        before = _LABEL.sub("", found.answer[: matches[-1].start()].strip(" \n*_`"))
+        return replace(_read(matches[-1][1]), reasoning=before or None)
     given = {match[1].strip() for match in matches if match[0] not in rated}
     if len(given) > 1:
         return Rating(None, ParseStatus.CONTRADICTORY_VERDICT)

@@ -30,7 +30,8 @@ async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Unde
     if reason is not ParseStatus.OK:
         answers_kept = (first, second)
         return Undecided(task.id, BEST_OF_N.name, reason, answers_kept, parser_version=version, scores=scores)
-    return Pair(task.id, BEST_OF_N.name, first, second, parser_version=version, scores=scores)
+    why = next(score.reasoning for score in scores if score.answer == first.identity)
+    return Pair(task.id, BEST_OF_N.name, first, second, why, version, scores=scores)
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:

@@ -62,5 +62,6 @@ async def _rating(task: Task, role: str, answer: Answer, ask: Ask, context: Reci
     found = await off_loop(parse_rating, reply.text, answer.text)
     if finish_kind(reply.finish_reason) is FinishKind.LENGTH:  # the rest might have changed the rating
         found = Rating(None, ParseStatus.MISSING_SCORE)
-    version = RATING_PARSER_VERSION
-    return Score(answer.identity, OVERALL, found.value, role, reply.key, found.status, version)
+    return Score(
+        answer.identity, OVERALL, found.value, role, reply.key, found.status, RATING_PARSER_VERSION, found.reasoning
+    )

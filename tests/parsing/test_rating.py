@@ -26,6 +26,11 @@ def test_a_rating_is_read(reply: str, value: float) -> None:
     assert (found.value, found.status) == (value, ParseStatus.OK)
 
 
+def test_the_reasoning_is_what_stands_before_the_rating() -> None:
+    assert parse_rating("{teacher_reasoning}: Clear, but long.\n\n**[[6]]**", "x").reasoning == "Clear, but long."
+    assert parse_rating("[[6]]", "x").reasoning is None
+
+
 @pytest.mark.parametrize(
     ("reply", "status"),
     [

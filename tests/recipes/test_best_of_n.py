@@ -155,6 +155,7 @@ async def test_judges_rate_answers_one_by_one_and_their_mean_counts(tmp_path: Pa
         assert isinstance(outcome, Pair)
         assert (number_of(outcome.chosen.text), number_of(outcome.rejected.text)) == (5, 4)
         assert [score.value for score in outcome.scores[-2:]] == [9.0, 10.0]
+        assert outcome.reasoning == "so."
 
 
 async def test_ties_and_small_margins_are_kept_with_their_scores(tmp_path: Path) -> None:
