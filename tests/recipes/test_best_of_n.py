@@ -1,21 +1,29 @@
 """Best of n: the margin rules on planted scores, and the recipe with each scorer over a scripted endpoint."""
 
+import asyncio
 import json
+import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clairgen import api
+from clairgen.config.file import config_yaml
 from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.runtime import Runtime
+from clairgen.keys import digest, messages_json
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
+from clairgen.pipeline.reparse import reparse
 from clairgen.recipes.scoring import preferred
-from clairgen.records import OVERALL, Pair, ParseStatus, Undecided
+from clairgen.records import OVERALL, Message, Pair, ParseStatus, Undecided
 from clairgen.store import RunDirectory, reading
+from tests.cli.forked import forked
 from tests.runs import TARGET, config, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
@@ -186,7 +194,10 @@ async def test_an_answer_whose_rating_cannot_be_read_is_on_neither_side(tmp_path
 
     async with ScriptedEndpoint(script) as endpoint:
         await generate(given(endpoint, tmp_path, {"judge": JUDGE}), tmp_path / "run")
-    for outcome in await outcomes(tmp_path / "run"):
+    found = await outcomes(tmp_path / "run")
+    assert (await reparse(tmp_path / "run", every=True)).read == TASKS
+    assert await outcomes(tmp_path / "run") == found
+    for outcome in found:
         assert isinstance(outcome, Pair)
         assert (number_of(outcome.chosen.text), number_of(outcome.rejected.text)) == (0, 4)
         assert (outcome.scores[5].value, outcome.scores[5].status) == (None, ParseStatus.MISSING_SCORE)
@@ -327,3 +338,55 @@ async def test_a_reward_model_on_this_machine_scores_through_the_same_path(tmp_p
     for outcome in await outcomes(tmp_path / "run"):
         assert isinstance(outcome, Pair)
         assert (number_of(outcome.chosen.text), number_of(outcome.rejected.text)) == (5, 0)
+
+
+def by_seed(request: dict[str, Any]) -> Reply:
+    """Answers that depend on the seed alone, and their scores, a little later."""
+    if request["model"] == TARGET:
+        reply = said(f"{request['messages'][-1]['content']}: this is answer {request['seed'] % 1000}")
+    else:
+        reply = classified(number_of(request["messages"][-1]["content"]) / 7)
+    return replace(reply, delay_seconds=0.02)
+
+
+@pytest.mark.process
+async def test_a_killed_run_has_no_answer_scored_twice(tmp_path: Path) -> None:
+    def committed() -> set[str]:
+        with sqlite3.connect(run / "run.db") as database:
+            found = {row[0] for row in database.execute("SELECT messages FROM completions WHERE role = 'reward-model'")}
+        database.close()
+        return found
+
+    def scored_from(first: int) -> Counter[str]:
+        asked = [request["messages"] for request in endpoint.asked[first:] if request["model"] == REWARD]
+        return Counter(digest(messages_json([Message(**one) for one in messages])) for messages in asked)
+
+    run, config_path = tmp_path / "run", tmp_path / "config.yaml"
+    async with ScriptedEndpoint(by_seed) as endpoint:
+        settings = given(endpoint, tmp_path, {"reward-model": REWARD}, by="reward-model", samples=12)
+        config_path.write_text(config_yaml(settings))
+        async with forked("generate", config_path, "--run", run) as running:
+            while not (await asyncio.sleep(0.02) or scored_from(0).total() > 10):
+                assert running.returncode is None
+            running.send_signal(signal.SIGKILL)
+            assert await running.wait() == -signal.SIGKILL
+        before, asked = committed(), len(endpoint.asked)
+        assert before
+        summary = await generate(settings, run)
+        assert before.isdisjoint(scored_from(asked))
+        await generate(settings, tmp_path / "undisturbed")
+    assert summary.statuses == {"best-of-n": {"made": TASKS}}
+    assert await outcomes(run) == await outcomes(tmp_path / "undisturbed")
+
+
+async def test_answers_with_equal_texts_are_scored_once(tmp_path: Path) -> None:
+    def script(request: dict[str, Any]) -> Reply:
+        return said("the same: answer 5") if request["model"] == TARGET else rewarded(request)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        settings = given(endpoint, tmp_path, {"reward-model": REWARD}, by="reward-model")
+        await generate(settings, tmp_path / "run")
+    assert Counter(request["model"] for request in endpoint.asked) == {TARGET: TASKS * SAMPLES, REWARD: TASKS}
+    for outcome in await outcomes(tmp_path / "run"):
+        assert isinstance(outcome, Undecided)
+        assert (outcome.reason, len(outcome.scores)) == (EQUAL, SAMPLES)
