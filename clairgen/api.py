@@ -34,6 +34,7 @@ from clairgen.store import (
     PairChoice,
     RoleNumbers,
     RunDirectory,
+    ScoreReply,
     Spent,
     Store,
     Thoughts,
@@ -316,6 +317,12 @@ async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]
     """What judges wrote about the answers to a pair's task in its recipe; empty where none was asked."""
     async with reading(RunDirectory(Path(run))) as store:
         return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
+
+
+async def score_replies(run: Path | str, stored: StoredPair) -> list[ScoreReply]:
+    """What scorers wrote about the answers to a pair's task in its recipe; empty where none was asked for a text."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.scores.replies(stored.id)
 
 
 async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:

@@ -4,14 +4,14 @@ Comparisons that fail are counted by reason, and the others go on.
 """
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clairgen.errors import RequestFailedError, RunStoppedError, UserError
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Compare, Outcome, compare_with_fresh
-from clairgen.records import Pair, StoredPair
+from clairgen.records import Pair, StoredPair, Task
 from clairgen.store import Store
 
 
@@ -52,8 +52,7 @@ async def compare_pair(stored: StoredPair, context: CompareContext, results: Com
     outcomes: list[Outcome] = []
     failed = False
     try:
-        # The task as its source has it, since that is what judges of the recipes are shown.
-        task = await context.store.tasks.find(stored.task.id)
+        task = as_recipes_had_it(stored.task, await context.store.tasks.find(stored.task.id))
         for number in range(context.samples):
             try:
                 outcomes.append(await compare_with_fresh(task, pair.chosen, number, context.ask, context.compare))
@@ -70,3 +69,13 @@ async def compare_pair(stored: StoredPair, context: CompareContext, results: Com
         return
     results.outcomes[pair.recipe][stored.id] = outcomes
     (progress.failed if failed else progress.made)[pair.recipe] += 1
+
+
+def as_recipes_had_it(sent: Task, source: Task) -> Task:
+    """The task of a pair as judges of its recipe were shown it: `sent` to the target, without the system message of its role.
+
+    That is the task of the `source`, or the conversation that the target had about it, which is a part of the pair.
+    """
+    if any(message.role == "system" for message in source.messages):
+        return sent
+    return replace(sent, messages=tuple(message for message in sent.messages if message.role != "system"))

@@ -26,6 +26,16 @@ class ScoreNumbers:
     unreadable: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreReply:
+    """What a scorer wrote about an answer, by the answer's `identity`, and whether scores could be read in it."""
+
+    scorer: str
+    answer: str
+    status: str
+    text: str
+
+
 class Scores:
     """The scores of one run, of pairs that are made."""
 
@@ -51,6 +61,15 @@ class Scores:
             )
             for row in await self._reader.rows(means, (recipe,))
         ]  # fmt: skip
+
+    async def replies(self, pair_id: str) -> list[ScoreReply]:
+        """The replies of all scorers about the answers to a pair's task, in the order in which they were asked."""
+        sql = (
+            "SELECT s.scorer, s.answer, s.status, c.text, min(s.position) AS first FROM scores s "
+            "JOIN completions c ON c.key = s.key WHERE s.pair_id = ? GROUP BY s.scorer, s.answer ORDER BY first"
+        )
+        rows = await self._reader.rows(sql, (pair_id,))
+        return [ScoreReply(row["scorer"], row["answer"], row["status"], row["text"]) for row in rows]
 
 
 async def scores_of_pairs(reader: Reader, ids: Sequence[str]) -> Mapping[str, tuple[Score, ...]]:

@@ -12,6 +12,7 @@ from clairgen import api
 from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, RequestFailedError, RunError
+from clairgen.pipeline.advise import advise
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.reparse import reparse
@@ -158,6 +159,23 @@ async def test_a_recipe_without_a_target_needs_one_for_the_turns(tmp_path: Path)
     assert stored.task.messages[2] == Message("assistant", "target-model says 1 to 0. What is a cat?")
     assert isinstance(stored.outcome, Pair)
     assert {answer.model for answer in (stored.outcome.chosen, stored.outcome.rejected)} == {"m-a", "m-b"}
+
+
+async def test_winners_are_compared_with_fresh_answers_in_the_same_conversation(tmp_path: Path) -> None:
+    def judging(request: dict[str, Any]) -> Reply:
+        return said("[1]") if request["model"] == "judge-model" else script(request)
+
+    tasks = write_tasks(tmp_path / "tasks.jsonl", [numbered(0, with_answers=True)])
+    async with ScriptedEndpoint(judging) as endpoint:
+        judge = {"endpoints": [endpoint.url], "max_tokens": 100, "model": "judge-model"}
+        target = {"system": "Answer briefly."}
+        await generate(given(endpoint.url, tasks, ["clair"], judge=judge, target=target), tmp_path / "run")
+        [stored] = await api.made_pairs(tmp_path / "run", "clair")
+        endpoint.asked.clear()
+        await advise(tmp_path / "run")
+    fresh = [request for request in endpoint.asked if request["model"] == TARGET]
+    sent = [{"role": message.role, "content": message.content} for message in stored.task.messages]
+    assert [request["messages"] for request in fresh] == [sent]
 
 
 async def test_own_turns_are_a_change_of_the_plan_and_reparsing_finds_them(tmp_path: Path) -> None:
