@@ -49,8 +49,9 @@ def with_absolute_endpoints(models: Mapping[str, Role], folder: Path) -> dict[st
     """Roles with the model files of their endpoints counted from a folder; a classifier that is not there is the hub's."""
 
     def absolute(endpoint: str) -> str:
-        if endpoint.startswith(CLASSIFIER) and (path := _absolute(Path(endpoint[len(CLASSIFIER) :]), folder)).is_dir():
-            return f"{CLASSIFIER}{path}"
+        if endpoint.startswith(CLASSIFIER):
+            model = _absolute(Path(endpoint.removeprefix(CLASSIFIER)), folder)
+            return f"{CLASSIFIER}{model}" if model.is_dir() else endpoint
         if not endpoint.startswith("gguf:"):
             return endpoint
         path, mark, options = endpoint.removeprefix("gguf:").partition("?")

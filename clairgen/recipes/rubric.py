@@ -48,10 +48,10 @@ def best_and_worst_total(
     if len(totals) < 2:
         reason = next(one.status for one in scores if one.status is not ParseStatus.OK)
         return _undecided(task, reason, (answers[0], answers[1]), scores)
-    best, other, reason = preferred([total for total, _ in totals], margin_rule, min_margin)
+    best, other, status = preferred([total for total, _ in totals], margin_rule, min_margin)
     chosen, rejected = totals[best][1], totals[other][1]
-    if reason is not ParseStatus.OK:
-        return _undecided(task, reason, (chosen, rejected), scores)
+    if status is not ParseStatus.OK:
+        return _undecided(task, status, (chosen, rejected), scores)
     why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
     return Pair(task.id, RUBRIC.name, chosen, rejected, why, RUBRIC_PARSER_VERSION, scores=scores)
 
