@@ -8,7 +8,7 @@ from clairgen.parsing.rating import RATING_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.recipes.scoring import RATING_SLOTS, preferred, scored
-from clairgen.records import Pair, ParseStatus, Task, Undecided, overall_score
+from clairgen.records import Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
 
 
 async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
@@ -20,18 +20,19 @@ async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Unde
     choice = context.choice
     answers = [answer_of(await ask("target", task.messages, sample=number)) for number in range(choice.samples)]
     scores = tuple([score for answer in answers for score in await scored(task, answer, ask, context)])
-    version = None if choice.by == REWARD_MODEL else RATING_PARSER_VERSION
-    values = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
-    first, second, *_ = [answer for answer, _ in values] if len(values) > 1 else answers
-    reason = ParseStatus.MISSING_SCORE
-    if len(values) > 1:
-        best, other, reason = preferred([value for _, value in values], choice.margin_rule, choice.min_margin)
-        first, second = values[best][0], values[other][0]
-    if reason is not ParseStatus.OK:
-        answers_kept = (first, second)
-        return Undecided(task.id, BEST_OF_N.name, reason, answers_kept, parser_version=version, scores=scores)
-    why = next(score.reasoning for score in scores if score.answer == first.identity)
-    return Pair(task.id, BEST_OF_N.name, first, second, why, version, scores=scores)
+    given = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
+    if len(given) < 2:
+        return _undecided(task, ParseStatus.MISSING_SCORE, (answers[0], answers[1]), scores)
+    best, other, status = preferred([value for _, value in given], choice.margin_rule, choice.min_margin)
+    chosen, rejected = given[best][0], given[other][0]
+    if status is not ParseStatus.OK:
+        return _undecided(task, status, (chosen, rejected), scores)
+    [why, *_] = [score.reasoning for score in scores if score.answer == chosen.identity]
+    return Pair(task.id, BEST_OF_N.name, chosen, rejected, why, scores[0].parser_version, scores=scores)
+
+
+def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], scores: tuple[Score, ...]) -> Undecided:
+    return Undecided(task.id, BEST_OF_N.name, reason, answers, parser_version=scores[0].parser_version, scores=scores)
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
