@@ -28,11 +28,11 @@
 `assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
 `judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
 made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
-estimate can be smaller. `scores` has what scorers gave the answers to all tasks, by criterion, with the means of all answers,
-of the chosen and of the rejected ones; `unreadable` counts answers without a score, by reason. Jaccard is x100, as in Table 1
-of the paper. `metrics` are those of installed plugins. `audit` is null with too few pairs or without the `report` extra. `imported_from` is the source of imported pairs, null for others;
-`groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones. Keys of
-earlier versions are still there, and `deprecated` names their new ones.
+estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `scores` has what
+scorers gave the answers to all tasks, by criterion, with the means of all answers, of the chosen and of the rejected ones;
+`unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
+`imported_from` is the source of imported pairs, null for others; `groups` has the pairs by the value of the column named with
+`--by`, with the contrast of the kept ones. Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
 
 from collections import Counter

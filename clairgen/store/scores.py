@@ -8,6 +8,8 @@ from clairgen.records import Pair, ParseStatus, Score, Undecided
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement
 
+_OF_MADE_PAIRS = "FROM scores s JOIN pairs p ON p.id = s.pair_id WHERE p.recipe = ? AND p.status = 'made'"
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreNumbers:
@@ -44,13 +46,12 @@ class Scores:
 
     async def numbers(self, recipe: str) -> list[ScoreNumbers]:
         """A recipe's scores, one entry for each scorer and criterion, in the order in which they were first given."""
-        made = "FROM scores s JOIN pairs p ON p.id = s.pair_id WHERE p.recipe = ? AND p.status = 'made'"
         means = (
             "SELECT s.scorer, s.criterion, count(s.value) AS count, avg(s.value) AS mean, "
             "avg(iif(s.side = 'chosen', s.value, NULL)) AS chosen, avg(iif(s.side = 'rejected', s.value, NULL)) AS rejected, "
-            f"min(s.position) AS first {made} GROUP BY 1, 2 ORDER BY first"
+            f"min(s.position) AS first {_OF_MADE_PAIRS} GROUP BY 1, 2 ORDER BY first"
         )
-        reasons = f"SELECT s.scorer, s.criterion, s.status, count(*) AS count {made} AND s.status <> ? GROUP BY 1, 2, 3"
+        reasons = f"SELECT s.scorer, s.criterion, s.status, count(*) AS count {_OF_MADE_PAIRS} AND s.status <> ? GROUP BY 1, 2, 3"
         unreadable = defaultdict[tuple[str, str], dict[str, int]](dict)
         for row in await self._reader.rows(reasons, (recipe, ParseStatus.OK.value)):
             unreadable[row["scorer"], row["criterion"]][row["status"]] = row["count"]
@@ -61,6 +62,11 @@ class Scores:
             )
             for row in await self._reader.rows(means, (recipe,))
         ]  # fmt: skip
+
+    async def criteria(self, recipe: str) -> list[str]:
+        """The criteria by which answers to the tasks of a recipe's pairs have scores."""
+        rows = await self._reader.rows(f"SELECT DISTINCT s.criterion {_OF_MADE_PAIRS}", (recipe,))
+        return [row["criterion"] for row in rows]
 
     async def replies(self, pair_id: str) -> list[ScoreReply]:
         """The replies of all scorers about the answers to a pair's task, in the order in which they were asked."""
