@@ -257,4 +257,4 @@ def test_a_changed_weight_is_a_change_of_the_plan(tmp_path: Path) -> None:
     heavier = given.model_copy(update={"rubric": [CRITERIA[0].model_copy(update={"weight": 5.0}), CRITERIA[1]]})
     [before], [after] = (plan_recipes(one, one.models) for one in (given, heavier))
     assert before.plan.facts["rubric"] != after.plan.facts["rubric"]
-    assert before.plan.facts == after.plan.facts | {"rubric": before.plan.facts["rubric"]}
+    assert before.plan.facts == {**after.plan.facts, "rubric": before.plan.facts["rubric"]}
