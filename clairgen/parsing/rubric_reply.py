@@ -77,7 +77,8 @@ def parse_rubric_reply(reply: str, rubric: Sequence[Scale]) -> RubricReply:
     text = without_thinking(reply)
     if text is None:
         return RubricReply(None, ParseStatus.UNCLOSED_THINKING)
-    start, entries = len(text), list[tuple[str, object]]()
+    start = len(text)
+    entries: Sequence[tuple[str, object]] = ()
     try:
         start, entries = _found(text, rubric)
         scores = _scores(entries, rubric)
@@ -91,7 +92,7 @@ def criterion_key(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
-def _found(text: str, rubric: Sequence[Scale]) -> tuple[int, list[tuple[str, object]]]:
+def _found(text: str, rubric: Sequence[Scale]) -> tuple[int, Sequence[tuple[str, object]]]:
     """Where the scores start in a reply, and the names and values that stand there."""
     cut = max(0, len(text) - _TAIL)
     near = text[cut:]
@@ -100,9 +101,9 @@ def _found(text: str, rubric: Sequence[Scale]) -> tuple[int, list[tuple[str, obj
         start, end = headers[-1].start, headers[-1].end
         found = _last_object(near, end)
         lines = [entry for line in near[end:].splitlines() if (entry := _entry(line)) is not None]
-        return cut + start, lines if found is None else _of_group(found[1])
-    if lines := _last_lines(near, {criterion_key(scale.name) for scale in rubric}):
-        return cut + lines[0][0], [entry for _, entry in lines]
+        return cut + start, _of_group(found[1]) if found is not None else lines
+    if last := _last_lines(near, {criterion_key(scale.name) for scale in rubric}):
+        return cut + last[0][0], [entry for _, entry in last]
     if (found := _last_object(near, 0)) is not None:
         return cut + found[0], _of_group(found[1])
     raise _RefusedError(ParseStatus.NO_SCORES)
