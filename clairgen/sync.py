@@ -24,9 +24,9 @@ from clairgen.cli.display import showing
 from clairgen.config.models import RunConfig
 from clairgen.errors import MissingExtraError
 from clairgen.evaluation.checkable_questions import evaluate_questions as _evaluate_questions
+from clairgen.inference.local_rewards import RewardModel
 from clairgen.pipeline.advise import AdviseOptions, AdviseSummary
 from clairgen.pipeline.advise import advise as _advise
-from clairgen.pipeline.compare_pair import RewardModel
 from clairgen.pipeline.estimate import CostEstimate
 from clairgen.pipeline.estimate import estimate as _estimate
 from clairgen.pipeline.generate import Options, Summary

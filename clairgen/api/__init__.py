@@ -15,6 +15,7 @@ from clairgen.api.run_pairs import (
     judge_replies,
     made_pairs,
     pairs,
+    score_replies,
     thoughts,
 )
 from clairgen.api.run_report import report, report_training
@@ -35,6 +36,7 @@ __all__ = [
     "pairs",
     "report",
     "report_training",
+    "score_replies",
     "snapshot",
     "status",
     "thoughts",

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
@@ -12,6 +12,7 @@ from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.reference_answers import ReferenceAnswer, References, find_references
+from clairgen.exporting.score_columns import score_kinds, with_recorded_scores, with_score_columns
 from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, Thinking, ThinkingField, thoughts_of_pair
 from clairgen.filters.filter_settings import FilterSettings
@@ -20,12 +21,9 @@ from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.import_pairs import import_states, merged_kinds
 from clairgen.pipeline.ingest import ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
-from clairgen.records import Answer, Pair, StoredPair
+from clairgen.records import OVERALL, StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.store import AdviceNumbers, Plan, RunDirectory, Store, reading
-
-_SCORES: Final = {"chosen_score": "number", "rejected_score": "number"}
-"""The further columns of recipes that compare a data set's own answers, as imported pairs have them."""
 
 
 async def export(
@@ -115,8 +113,11 @@ class _ExportedPairs:
         async for stored in self.store.pairs.made(recipe):
             thoughts = await thoughts_of_pair(self.store, stored.outcome) if self.keeps_thoughts else NO_THOUGHTS
             reference = await self.references.of_pair(self.store, stored) if self.references is not None else None
+            scored = with_score_columns(stored)
+            if compares_recorded and scored is stored:
+                scored = await with_recorded_scores(self.store, stored)
             yield _ExportedPair(
-                await _with_scores(self.store, stored) if compares_recorded else stored,
+                scored,
                 thoughts,
                 # Thoughts stand before all answers of an export or before none.
                 reference if self.keeps_thoughts or reference is None else replace(reference, thoughts=""),
@@ -194,31 +195,18 @@ def _require_fitting(
 
 
 async def _further_columns(store: Store, plans: Mapping[str, Plan]) -> dict[str, str]:
-    """The further columns of the chosen pairs, with what they hold: those of imports, and recorded scores."""
+    """The columns that exported pairs have besides, with what they hold: those of imports, and scores."""
     states = await import_states(store)
-    scored = [_SCORES] if any(map(_compares_recorded, plans.values())) else []
+    criteria = {recipe: await store.scores.criteria(recipe) for recipe in plans}
+    scored = [
+        score_kinds(criteria[name] or ([OVERALL] if _compares_recorded(plan) else [])) for name, plan in plans.items()
+    ]
     return merged_kinds([*(states[name].kinds for name in plans if name in states), *scored])
 
 
 def _compares_recorded(plan: Plan) -> bool:
     """Whether a recipe chose between answers that the tasks' source has, perhaps with scores."""
     return plan.imported_from is None and "tasks" in plan.facts
-
-
-async def _with_scores(store: Store, stored: StoredPair) -> StoredPair:
-    """A pair with the recorded scores of its answers as further columns, None where they have none."""
-    if not isinstance(stored.outcome, Pair):
-        return stored
-    recorded = (await store.tasks.find(stored.task.id)).answers
-
-    def score(answer: Answer) -> float | None:
-        found = [one.score for one in recorded if (one.text, one.model) == (answer.text, answer.model)]
-        return found[0] if len(set(found)) == 1 else None
-
-    scores: dict[str, Any] = dict(
-        zip(_SCORES, map(score, (stored.outcome.chosen, stored.outcome.rejected)), strict=True)
-    )
-    return replace(stored, source_columns=scores)
 
 
 async def _card_facts(

@@ -9,7 +9,7 @@ from clairgen.errors import InputError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.records import StoredPair
-from clairgen.store import JudgeReply, PairChoice, RunDirectory, Thoughts, reading
+from clairgen.store import JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading
 from clairgen.wording import one_line_repr
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -71,6 +71,12 @@ async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]
     """What judges wrote about the answers to a pair's task in its recipe; empty where none was asked."""
     async with reading(RunDirectory(Path(run))) as store:
         return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
+
+
+async def score_replies(run: Path | str, stored: StoredPair) -> list[ScoreReply]:
+    """What scorers wrote about the answers to a pair's task in its recipe; empty where none was asked for a text."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.scores.replies(stored.id)
 
 
 async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:
