@@ -49,7 +49,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn. None is "not sent", which the server fills in; it is not the same as any value."""
+    """How an answer is drawn. None is "not sent", which the server fills in; it is not the same as any value.
+
+    `api` is what a reward model, which draws nothing, is asked through; None for a chat.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
@@ -57,6 +60,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    api: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,13 +203,15 @@ def _turns(task: Task, planned: Sequence[PlannedRecipe]) -> Iterator[str]:
 
 
 def _stand_in(request: Request) -> Completion:
-    """An answer that every parser of a recipe can read."""
+    """An answer that every parser of a recipe can read; scores are all different."""
     role, settings = request.role.name, request.role.settings
     text = f"[[{role} {request.key[:32]}]]"
     if role == "reviser":
         text = _REVISION.format(text=text)
     elif role.startswith("judge"):
         text = _VERDICT.format(text=text)
+    elif settings.api != "chat":
+        text = repr(int(request.key[:8], 16) / 2**32)
     return Completion(
         key=request.key,
         role=role,

@@ -1,7 +1,7 @@
 """Plans: what the requests of each recipe of a configuration are made of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clairgen.config.models import RecipeChoice, RunConfig
@@ -10,7 +10,7 @@ from clairgen.errors import ConfigError
 from clairgen.keys import sampling_facts
 from clairgen.recipes.own_turns import with_own_turns
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext
-from clairgen.recipes.registry import recipe_named
+from clairgen.recipes.registry import RECIPES, recipe_named
 from clairgen.records import Pair, Task, Undecided
 from clairgen.store import Plan
 from clairgen.templates import load_template
@@ -67,9 +67,11 @@ def role_facts(role: Role, seed: int) -> dict[str, Any]:
 
 def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role]) -> PlannedRecipe:
     recipe = recipe_named(choice.name)
-    for option in sorted(choice.model_fields_set - {"name"} - recipe.options):
+    for option in sorted(choice.model_fields_set - {"name", "as_name"} - recipe.options):
         raise ConfigError(f"the recipe {recipe.name!r} has no option `{option}`; leave it out")
     used = _roles_of(config, choice)
+    if choice.called != recipe.name:
+        recipe = _called(recipe, choice.called)
     for role in used:
         if role not in roles:
             raise ConfigError(
@@ -103,6 +105,17 @@ def _roles_of(config: RunConfig, choice: RecipeChoice) -> list[str]:
     return ["target", *used] if config.tasks.assistant_turns == "own" and "target" not in used else used
 
 
+def _called(recipe: Recipe, name: str) -> Recipe:
+    """The recipe under another name, which its pairs have too. ConfigError for the name of another recipe."""
+    if name in RECIPES:
+        raise ConfigError(f"`as: {name}` is the name of another recipe; choose another name")
+
+    async def make(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+        return replace(await recipe.make(task, ask, context), recipe=name)
+
+    return replace(recipe, name=name, make=make)
+
+
 def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Mapping[str, Role]) -> dict[str, Any]:
     """What the requests of a recipe are made of. Runs keep these facts, so other keys would be changes of every run."""
     facts: dict[str, Any] = {}
@@ -118,5 +131,7 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
         facts["tasks.assistant_turns"] = config.tasks.assistant_turns
     if context.rubric:
         facts["rubric"] = [criterion.model_dump(mode="json") for criterion in context.rubric]
-    options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)
+    if recipe.name != context.choice.name:
+        facts[f"recipes.{recipe.name}"] = context.choice.name
+    options = context.choice.model_dump(mode="json", exclude={"name", "as_name", "template"}, exclude_defaults=True)
     return facts | {f"recipes.{recipe.name}.{option}": value for option, value in options.items()}

@@ -12,11 +12,13 @@ from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
+from clairgen.recipes.scoring import preferred
 from clairgen.records import OVERALL, Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
 
 
 async def rubric(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
-    """y_i = M(x), i = 1..n; s(y) = sum_c w_c s_c(y) / sum_c w_c; y_w has the highest s(y_i), y_l the lowest.
+    """y_i = M(x), i = 1..n; s(y) = sum_c w_c s_c(y) / sum_c w_c; y_w has the highest s(y_i), y_l the lowest, unless
+    another `margin_rule` is given.
 
     s_c(y) is the judge's score for criterion c, as a share of its scale; with several judges s(y) is the mean of theirs. With
     `answers: others` y_i is M_i(x), the answer of another model.
@@ -28,13 +30,17 @@ async def rubric(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecid
         samples = range(context.choice.samples)
         answers = [answer_of(await ask("target", task.messages, sample=sample)) for sample in samples]
     scores = [score for answer in answers for score in await rubric_scores(task, answer, ask, context)]
-    return best_and_worst_total(task, answers, tuple(scores), context.choice.min_margin)
+    return best_and_worst_total(task, answers, tuple(scores), context.choice.min_margin, context.choice.margin_rule)
 
 
 def best_and_worst_total(
-    task: Task, answers: Sequence[Answer], scores: tuple[Score, ...], min_margin: float
+    task: Task,
+    answers: Sequence[Answer],
+    scores: tuple[Score, ...],
+    min_margin: float,
+    margin_rule: str = "best-worst",
 ) -> Pair | Undecided:
-    """The pair of the answers with the highest and the lowest overall score, of equal ones the first; undecided below the margin.
+    """The pair of the answer with the highest overall score and the one that the margin rule names; see `preferred`.
 
     Answers without a score take no part. With fewer than two others the reason is why the first of them has none.
     """
@@ -42,17 +48,12 @@ def best_and_worst_total(
     if len(totals) < 2:
         reason = next(one.status for one in scores if one.status is not ParseStatus.OK)
         return _undecided(task, reason, (answers[0], answers[1]), scores)
-    (best, chosen), (worst, rejected) = max(totals, key=_total), min(totals, key=_total)
-    if best == worst:
-        return _undecided(task, ParseStatus.EQUAL_SCORES, (totals[0][1], totals[1][1]), scores)
-    if round(best - worst, 9) < min_margin:
-        return _undecided(task, ParseStatus.BELOW_MARGIN, (chosen, rejected), scores)
+    best, other, status = preferred([total for total, _ in totals], margin_rule, min_margin)
+    chosen, rejected = totals[best][1], totals[other][1]
+    if status is not ParseStatus.OK:
+        return _undecided(task, status, (chosen, rejected), scores)
     why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
     return Pair(task.id, RUBRIC.name, chosen, rejected, why, RUBRIC_PARSER_VERSION, scores=scores)
-
-
-def _total(scored: tuple[float, Answer]) -> float:
-    return scored[0]
 
 
 def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], scores: tuple[Score, ...]) -> Undecided:
@@ -85,7 +86,7 @@ RUBRIC = Recipe(
     summary="several answers are scored by the criteria of a rubric, the best one is preferred to the worst",
     templates={"judge": "rubric"},
     slots={"judge": RUBRIC_SLOTS},
-    options=frozenset({"template", "samples", "answers", "min_margin"}),
+    options=frozenset({"template", "samples", "answers", "margin_rule", "min_margin"}),
     parser_version=RUBRIC_PARSER_VERSION,
     calls=lambda choice, _role: 1 if choice.answers == "others" else choice.samples,
     by_rubric=lambda _choice: True,

@@ -258,3 +258,13 @@ def test_a_changed_weight_is_a_change_of_the_plan(tmp_path: Path) -> None:
     [before], [after] = (plan_recipes(one, one.models) for one in (given, heavier))
     assert before.plan.facts["rubric"] != after.plan.facts["rubric"]
     assert before.plan.facts == {**after.plan.facts, "rubric": before.plan.facts["rubric"]}
+
+
+def test_another_margin_rule_rejects_another_answer() -> None:
+    totals = [0.0, 0.28, *[0.4] * 45, 0.52, 0.44, 0.8]  # mean 0.40, standard deviation 0.08: the point is 0.23
+    made = [Answer(f"answer {number}", "stop", f"key-{number}") for number in range(len(totals))]
+    scores = tuple(Score(answer.identity, OVERALL, total, "judge") for answer, total in zip(made, totals, strict=True))
+    for rule, rejected in (("best-worst", 0), ("mean-minus-two-sigma", 1)):
+        outcome = best_and_worst_total(TASK, made, scores, 0, rule)
+        assert isinstance(outcome, Pair)
+        assert (outcome.chosen, outcome.rejected) == (made[-1], made[rejected])
