@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clairgen.errors import InputError
-from clairgen.evaluation.evaluate import EvaluationSummary
 from clairgen.evaluation.recorded_outputs import PromptRow
+from clairgen.evaluation.results import EvaluationResult
 from clairgen.patterns import lazy_pattern
 from clairgen.store import ItemRecord, RunDirectory, Store, reading
 from clairgen.thinking import separate
@@ -20,14 +20,16 @@ def outputs_path(run: Path, label: str) -> Path:
     return run / name / "model_outputs.json"
 
 
-async def write_model_outputs(path: Path, summary: EvaluationSummary, prompts: Sequence[PromptRow], label: str) -> int:
+async def write_model_outputs(
+    path: Path, run: Path, result: EvaluationResult, prompts: Sequence[PromptRow], label: str
+) -> int:
     """Write the answers that there are, in the order of the instructions; returns how many.
 
     An answer counts although it could not be judged. Raises InputError where the file cannot be written.
     """
     rows = []
-    async with reading(RunDirectory(summary.run), snapshot=True) as store:
-        for item in summary.result.items:
+    async with reading(RunDirectory(run), snapshot=True) as store:
+        for item in result.items:
             prompt = prompts[item.position - 1]
             answer = await _answer(store, item)
             if answer is not None:
