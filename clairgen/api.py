@@ -30,6 +30,7 @@ from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, co
 from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import (
     AdviceNumbers,
+    CastVote,
     JudgeReply,
     PairChoice,
     RoleNumbers,
@@ -232,6 +233,7 @@ async def export(
             advised=bool(advice),
             confirming=confirming,
             thinking=thinking_field if keeps_thoughts else None,
+            votes=await _votes_in_words(store),
             source_columns=merged_kinds(states[name].kinds for name in chosen if name in states),
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
@@ -325,6 +327,12 @@ async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:
     return [one for one in found if one is not None and one.text]
 
 
+async def votes(run: Path | str, stored: StoredPair) -> list[CastVote]:
+    """What people said of a pair with `clairgen vote`, the latest vote of each."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.votes.of_pair(stored.id)
+
+
 async def filters_in_force(run: Path | str) -> FilterSettings | None:
     """The filters that the pairs of a run were last filtered by; None before the first."""
     async with reading(RunDirectory(Path(run))) as store:
@@ -366,6 +374,12 @@ async def _require_column(store: Store, run: Path, column: str) -> None:
     if column not in columns:
         has = f"they have {', '.join(columns)}" if columns else "it has no imported pairs with further columns"
         raise InputError(f"no imported pair of {run} has the column {column!r}; {has}")
+
+
+async def _votes_in_words(store: Store) -> dict[str, str] | None:
+    """What most people said of each pair that has votes, by its id; None in a run without any."""
+    majorities = await store.votes.majorities()
+    return {pair: vote.value if vote is not None else "disputed" for pair, vote in majorities.items()} or None
 
 
 def _refuse_training(out: Path) -> None:

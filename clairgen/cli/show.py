@@ -83,7 +83,8 @@ def _view(run: Path, stored: StoredPair, *, thinking: bool) -> "PairView":
 
     undecided = isinstance(stored.outcome, Undecided)
     replies = run_coroutine(api.judge_replies(run, stored)) if undecided else ()
-    return PairView(stored, replies, run_coroutine(api.thoughts(run, stored)), shows_thoughts=thinking)
+    votes = run_coroutine(api.votes(run, stored))
+    return PairView(stored, replies, run_coroutine(api.thoughts(run, stored)), votes, shows_thoughts=thinking)
 
 
 def _others(found: "api.ChosenPair", run: Path) -> str:

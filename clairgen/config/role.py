@@ -260,7 +260,7 @@ class Role(Strict):
             | {name: value for name in _SENT_AS_THEY_ARE if (value := getattr(self, name)) is not None},
         )
 
-    def served_here(self, endpoint: str, revision: str) -> "Role":
+    def served_here(self, endpoint: str, revision: str | None) -> "Role":
         """The same role for other weights at an endpoint of this machine, to which no key is sent and which costs nothing."""
         return self.model_copy(
             update={

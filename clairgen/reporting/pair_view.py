@@ -11,7 +11,7 @@ from clairgen.recipes.registry import RECIPES
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
-from clairgen.store import JudgeReply, Thoughts
+from clairgen.store import CastVote, JudgeReply, Thoughts
 from clairgen.wording import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
@@ -21,7 +21,8 @@ _BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: 
 class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
-    `replies` are those of judges, shown where they decided nothing. `thoughts` are counted, and shown with `shows_thoughts`.
+    `replies` are those of judges, shown where they decided nothing. `thoughts` are counted, and shown with `shows_thoughts`;
+    `votes` are those of people.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class PairView:
         stored: StoredPair,
         replies: Sequence[JudgeReply] = (),
         thoughts: Sequence[Thoughts] = (),
+        votes: Sequence[CastVote] = (),
         *,
         shows_thoughts: bool = False,
     ) -> None:
         self.stored = stored
         self.replies = replies
         self.thoughts = thoughts
+        self.votes = votes
         self.shows_thoughts = shows_thoughts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -64,6 +67,8 @@ class PairView:
         facts = _measured(self.stored)
         if self.thoughts:
             facts.add_row("thoughts", _thoughts(self.thoughts, shown=self.shows_thoughts))
+        for cast in self.votes:
+            facts.add_row("vote", _vote(cast))
         yield facts
         yield Text()
 
@@ -156,6 +161,11 @@ def _answer(answer: Answer) -> Text:
 def _thoughts(thoughts: Sequence[Thoughts], *, shown: bool) -> Text:
     sizes = ", ".join(f"{counted(len(one.text), 'character')} of the {one.role}" for one in thoughts)
     return safe_line(f"{sizes}, no part of the pair{'' if shown else ' (--thinking shows them)'}")
+
+
+def _vote(cast: CastVote) -> Text:
+    note = f": {cast.note}" if cast.note else ""
+    return safe_line(f"{cast.vote.value} by {cast.voter}, {cast.created_at[:10]}{note}")
 
 
 def _contrast(contrast: Contrast) -> Text:

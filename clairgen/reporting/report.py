@@ -20,6 +20,7 @@
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
+     "votes": {"voters": 2, "keep": 8, "swap": 1, "disputed": 1},
      "imported_from": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
@@ -27,7 +28,8 @@
 `judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
 made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
-null with too few pairs or without the `report` extra. `imported_from` is the source of imported pairs, null for others;
+null with too few pairs or without the `report` extra. `votes` counts the pairs that people voted on by what most said, null
+without votes. `imported_from` is the source of imported pairs, null for others;
 `groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones. Keys of
 earlier versions are still there, and `deprecated` names their new ones.
 """
@@ -55,7 +57,7 @@ from clairgen.reporting.pair_metrics import (
 )
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.store import Store
+from clairgen.store import Store, VoteNumbers
 from clairgen.wording import one_line_repr
 
 
@@ -66,7 +68,8 @@ class RecipeReport:
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
-    `imported_from` is the source of imported pairs; `groups` are the pairs by the value of a column, where one was named.
+    `votes` counts people's votes, None without any. `imported_from` is the source of imported pairs; `groups` are the pairs by
+    the value of a column, where one was named.
     """
 
     run: str
@@ -87,6 +90,7 @@ class RecipeReport:
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
+    votes: VoteNumbers | None = None
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
 
@@ -149,6 +153,7 @@ class RecipeReport:
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
+            "votes": None if self.votes is None else self.votes.to_json(),
             "imported_from": self.imported_from,
             "groups": [group.to_json() for group in self.groups],
         }
@@ -209,6 +214,7 @@ class RecipeNumbers:
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
         metrics: Mapping[str, MetricEstimates] | None = None,
+        votes: VoteNumbers | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
     ) -> RecipeReport:
@@ -232,6 +238,7 @@ class RecipeNumbers:
             audit=audit,
             histograms=self._histograms.histograms(),
             metrics=metrics or {},
+            votes=votes,
             imported_from=imported_from,
             groups=tuple(groups),
         )
@@ -304,6 +311,7 @@ async def recipe_report(
         )
         for judge in await store.judgements.numbers(recipe)
     ]
+    votes = await store.votes.numbers(recipe)
     return numbers.report(
         failed=counts.get("failed", 0),
         pending=counts.get("pending", 0),
@@ -311,6 +319,7 @@ async def recipe_report(
         judges=judges,
         audit=differences.audit(),
         metrics=metrics.estimates(),
+        votes=votes if votes.pairs else None,
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
     )

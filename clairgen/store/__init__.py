@@ -13,12 +13,14 @@ from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
+from clairgen.store.votes import CastVote, Vote, VoteNumbers, majority
 
 __all__ = [
     "IMPORTED",
     "AdviceNumbers",
     "Attempt",
     "Call",
+    "CastVote",
     "EvaluationRecord",
     "Failure",
     "FilterResult",
@@ -41,6 +43,9 @@ __all__ = [
     "Store",
     "Thoughts",
     "UsageSample",
+    "Vote",
+    "VoteNumbers",
+    "majority",
     "metadata_row",
     "migrate",
     "now",

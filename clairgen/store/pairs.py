@@ -23,12 +23,14 @@ from clairgen.store.pair_rows import (
     drop_reason,
     finding_rows,
     no_findings_row,
+    rejected_text,
     request_rows,
     stored_pair,
     update_row,
 )
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Write, messages_row
+from clairgen.store.votes import outdated_votes_row
 
 _PAGE = 512
 
@@ -81,6 +83,7 @@ class Pairs:
             *request_rows(identity, made),
             *judgement_rows(made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
+            outdated_votes_row(identity, chosen_text(made.outcome), rejected_text(made.outcome)),
             update_row(identity, made, prompt_hash, filter_set),
             no_findings_row(identity, filter_set),
             *finding_rows(identity, filter_set, made.findings),

@@ -20,6 +20,7 @@ from clairgen.store.schema import VERSION
 from clairgen.store.spending import Spending
 from clairgen.store.statements import Statement
 from clairgen.store.tasks import Tasks
+from clairgen.store.votes import Votes
 from clairgen.store.writer import Writer
 
 
@@ -37,6 +38,7 @@ class Store:
     advice: Advice
     evaluations: StoredEvaluations
     imported: ImportedPairs
+    votes: Votes
 
 
 @asynccontextmanager
@@ -91,4 +93,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         Advice(reader, write),
         StoredEvaluations(reader, write),
         ImportedPairs(reader, write),
+        Votes(reader, write),
     )
