@@ -10,6 +10,7 @@ from clairgen.evaluation.results import EvaluationResult
 from clairgen.patterns import lazy_pattern
 from clairgen.store import ItemRecord, RunDirectory, Store, reading
 from clairgen.thinking import separate
+from clairgen.whole_files import write_whole
 
 _NOT_IN_A_NAME = lazy_pattern(r"[^\w.-]+")
 
@@ -37,9 +38,7 @@ async def write_model_outputs(
                 rows.append({"dataset": prompt.part, "instruction": instruction, "output": answer, "generator": label})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise InputError(
             f"the answers cannot be written to {path}: {error.strerror}; name a file with --outputs"

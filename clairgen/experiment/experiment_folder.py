@@ -22,6 +22,7 @@ from typing import Any
 from clairgen.errors import InputError, RunError
 from clairgen.experiment.cells import Cell, Combination
 from clairgen.experiment.experiment_config import ExperimentConfig, experiment_yaml, load_experiment
+from clairgen.whole_files import write_whole
 
 _CONFIG = "experiment.yaml"
 _CHOICES = "choices.json"
@@ -137,22 +138,6 @@ def read_record(file: Path) -> dict[str, Any] | None:
 def write_record(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, on disk when this returns; a kill leaves the whole record or none."""
     write_whole(file, json.dumps(content, allow_nan=False) + "\n")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file, on disk when this returns; a kill leaves the whole file or none."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager

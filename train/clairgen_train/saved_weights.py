@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clairgen.errors import RunError
+from clairgen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -93,13 +94,7 @@ def round_to_bf16(folder: Path) -> None:
     if index.is_file():
         content = json.loads(index.read_text(encoding="utf-8"))
         content["metadata"]["total_size"] = size
-        _replace(index, content)
+        write_whole(index, json.dumps(content, indent=2) + "\n")
     if config.is_file():
         content = json.loads(config.read_text(encoding="utf-8")) | {"dtype": "bfloat16"}
-        _replace(config, content)
-
-
-def _replace(file: Path, content: object) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+        write_whole(config, json.dumps(content, indent=2) + "\n")

@@ -95,10 +95,7 @@ async def test_one_step_trains_on_thoughts_only_where_that_is_asked(tmp_path: Pa
     thoughts = tokenizer.encode("\nThoughts of target-model.\n", add_special_tokens=False)
     end = [tokenizer.eos_token_id, *tokenizer.encode("\n", add_special_tokens=False)]  # as the template ends a turn
     answers = {"chosen_ids": "It is four indeed.", "rejected_ids": "It is 4, says target-model."}
-    plain = {
-        side: [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-        for side, text in answers.items()
-    }
+    plain = {side: [*tokenizer.encode(text, add_special_tokens=False), *end] for side, text in answers.items()}
     blank = tokenizer.encode("\n\n", add_special_tokens=False)
     for data, thinking, before in (
         ("plain", "refuse", []),
