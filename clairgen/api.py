@@ -31,6 +31,7 @@ from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import (
     AdviceNumbers,
     CastVote,
+    EvaluationNumbers,
     JudgeReply,
     PairChoice,
     RoleNumbers,
@@ -54,7 +55,8 @@ _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 class Status:
     """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
 
-    `imports` has how far pairs were imported, by the name that they have in place of a recipe.
+    `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
+    evaluation in the directory is.
     """
 
     run: Path
@@ -68,6 +70,7 @@ class Status:
     spent: Spent
     filters: FilterSettings | None
     imports: dict[str, ImportState]
+    evaluations: list[EvaluationNumbers]
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -90,6 +93,7 @@ async def status(run: Path | str) -> Status:
             await store.spending.total(),
             FilterSettings.from_record(in_force[1]) if in_force else None,
             await import_states(store),
+            await store.evaluations.numbers(),
         )
 
 

@@ -3,7 +3,7 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory
-from clairgen.store.evaluations import EvaluationRecord, ItemRecord
+from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
@@ -21,6 +21,7 @@ __all__ = [
     "Attempt",
     "Call",
     "CastVote",
+    "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
     "FilterResult",

@@ -1,6 +1,7 @@
 """Files of saved weights: whether they are whole, whether they are those of a model, and the trained model's in bfloat16."""
 
 import json
+import pickle
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -49,6 +50,21 @@ class LoadsWholeCheckpoints:
             super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]  # the trainer's
         finally:
             self._resumed_from = None
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Raises RunError where the files can be read, but hold something else than this run's optimizer and schedule."""
+        import torch
+
+        try:
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]  # the trainer's
+        except torch.OutOfMemoryError:
+            raise
+        except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{checkpoint} does not hold the state of this run's optimizer and schedule "
+                f"({' '.join(str(error).split())[:200] or type(error).__name__}); remove that checkpoint to go on from the one "
+                "before, or train in a new folder"
+            ) from error
 
     def _issue_warnings_after_load(self, load_result: LoadResult) -> None:
         """Raises RunError for a checkpoint that does not hold all weights of the model."""
