@@ -11,7 +11,8 @@ from clairgen.store.statements import Statement, Write
 from clairgen.wording import counted
 
 _COUNTED = (
-    "FROM votes v JOIN pairs p ON p.id = v.pair_id WHERE v.outdated_at IS NULL AND p.status = 'made' AND NOT EXISTS "
+    "FROM votes v JOIN pairs p ON p.id = v.pair_id WHERE v.outdated_at IS NULL AND p.status = 'made' "
+    "AND v.vote IN ('keep', 'swap', 'tie', 'drop') AND NOT EXISTS "
     "(SELECT 1 FROM votes w WHERE w.pair_id = v.pair_id AND w.voter = v.voter AND w.id > v.id)"
 )
 """The latest vote of each voter on each pair, unless the pair has other answers by now."""

@@ -9,7 +9,8 @@ from typing import Any
 from datasets import load_dataset
 
 from clairgen import api
-from clairgen.store import RunDirectory, Vote, reading, writing
+from clairgen.store import RunDirectory, Vote, reading
+from clairgen.store.schema import MIGRATIONS
 from tests.cli.commands import Done, clairgen
 from tests.judges import JUDGE, shown
 from tests.runs import config_text, played, questions, write_tasks
@@ -177,9 +178,7 @@ async def test_votes_of_an_earlier_version_are_kept(tmp_path: Path) -> None:
             "created_at TEXT NOT NULL, PRIMARY KEY (pair_id, voter)) WITHOUT ROWID;"
         )
         database.execute("INSERT INTO votes VALUES (?, 'ada', 'swap', 'x', '2026-01-01T00:00:00')", (first,))
-        database.execute(f"PRAGMA user_version = {database.execute('PRAGMA user_version').fetchone()[0] - 1}")
-        database.commit()
-    async with writing(RunDirectory(run)):
-        pass
+        [migration] = [sql for sql in MIGRATIONS if "TABLE cast_votes" in sql]
+        database.executescript(migration)
     async with reading(RunDirectory(run)) as store:
         assert await store.votes.majorities() == {first: Vote.SWAP}
