@@ -17,6 +17,7 @@ from clairgen.api.run_pairs import (
     pairs,
     score_replies,
     thoughts,
+    votes,
 )
 from clairgen.api.run_report import report, report_training
 from clairgen.api.run_status import Snapshot, Status, snapshot, status
@@ -40,5 +41,6 @@ __all__ = [
     "snapshot",
     "status",
     "thoughts",
+    "votes",
     "with_tasks",
 ]

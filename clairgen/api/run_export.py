@@ -76,6 +76,7 @@ async def export(
             advised=bool(advice),
             confirming=confirming,
             thinking=thinking_field if keeps_thoughts else None,
+            votes=await _votes_in_words(store),
             source_columns=kinds,
             revising=_revising(plans),
             references=pairs.references,
@@ -202,6 +203,12 @@ async def _further_columns(store: Store, plans: Mapping[str, Plan]) -> dict[str,
         score_kinds(criteria[name] or ([OVERALL] if _compares_recorded(plan) else [])) for name, plan in plans.items()
     ]
     return merged_kinds([*(states[name].kinds for name in plans if name in states), *scored])
+
+
+async def _votes_in_words(store: Store) -> dict[str, str] | None:
+    """What most people said of each pair that has votes, by its id; None in a run without any."""
+    majorities = await store.votes.majorities()
+    return {pair: vote.value if vote is not None else "disputed" for pair, vote in majorities.items()} or None
 
 
 def _compares_recorded(plan: Plan) -> bool:

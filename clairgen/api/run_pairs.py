@@ -9,7 +9,7 @@ from clairgen.errors import InputError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.records import StoredPair
-from clairgen.store import JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading
+from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading
 from clairgen.wording import one_line_repr
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -84,6 +84,12 @@ async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:
     async with reading(RunDirectory(Path(run))) as store:
         found = [await store.completions.thoughts(key) for key in await store.pairs.request_keys(stored.id)]
     return [one for one in found if one is not None and one.text]
+
+
+async def votes(run: Path | str, stored: StoredPair) -> list[CastVote]:
+    """What people said of a pair with `clairgen vote`, the latest vote of each."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.votes.of_pair(stored.id)
 
 
 async def filters_in_force(run: Path | str) -> FilterSettings | None:

@@ -8,7 +8,7 @@ from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.import_pairs import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.run_log import LastSession, last_session
-from clairgen.store import RoleNumbers, RunDirectory, Spent, reading
+from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading
 from clairgen.wording import counted, one_line_repr
 
 
@@ -16,7 +16,8 @@ from clairgen.wording import counted, one_line_repr
 class Status:
     """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
 
-    `imports` has how far pairs were imported, by the name that they have in place of a recipe.
+    `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
+    evaluation in the directory is.
     """
 
     run: Path
@@ -30,6 +31,7 @@ class Status:
     spent: Spent
     filters: FilterSettings | None
     imports: dict[str, ImportState]
+    evaluations: list[EvaluationNumbers]
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -52,6 +54,7 @@ async def status(run: Path | str) -> Status:
             await store.spending.total(),
             FilterSettings.from_record(in_force[1]) if in_force else None,
             await import_states(store),
+            await store.evaluations.numbers(),
         )
 
 

@@ -20,6 +20,7 @@ def rows_of(
     confirmed: bool | None = None,
     thinking: ThinkingField | None = None,
     thoughts: PairThoughts = NO_THOUGHTS,
+    votes: Mapping[str, str] | None = None,
     source_columns: Mapping[str, str] = MappingProxyType({}),
     reference: ReferenceAnswer | None = None,
 ) -> list[Row]:
@@ -27,8 +28,8 @@ def rows_of(
 
     `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
     called it undesirable. `thinking` is the field of each answer's message that has its thoughts, null without any; None for no
-    such field. `source_columns` are the further columns of pairs, with what they hold. `reference` is the answer that TPO
-    needs besides.
+    such field. `votes` has what people said of pairs, by their ids; None for no such column. `source_columns` are the further
+    columns of pairs, with what they hold. `reference` is the answer that TPO needs besides.
     """
     pair = stored.outcome
     if not isinstance(pair, Pair):
@@ -38,6 +39,8 @@ def rows_of(
         provenance["objective"] = None if stored.objective is None else stored.objective.value
     if confirmed is not None:
         provenance["confirmed"] = confirmed
+    if votes is not None:
+        provenance["vote"] = votes.get(stored.id)
     for name, kind in source_columns.items():
         provenance[exported_name(name)] = _exported(stored.source_columns.get(name), kind)
     prompt = [_message(message) for message in stored.task.messages]
