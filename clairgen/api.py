@@ -21,7 +21,7 @@ from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.generate import pairs_in_words
-from clairgen.pipeline.import_pairs import ImportState, import_states, merged_kinds
+from clairgen.pipeline.import_state import ImportState, import_states, merged_kinds
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
