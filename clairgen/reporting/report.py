@@ -20,7 +20,7 @@
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
-     "imported_from": null,
+     "imported_from": null, "matched_tasks": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
 `assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
@@ -28,16 +28,18 @@
 made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
 null with too few pairs or without the `report` extra. `imported_from` is the source of imported pairs, null for others;
-`groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones. Keys of
-earlier versions are still there, and `deprecated` names their new ones.
+`matched_tasks` is to how many tasks `--matched` limited the report, null without it. `groups` has the pairs by the value of the
+column named with `--by`, with the contrast of the kept ones. Keys of earlier versions are still there, and `deprecated` names
+their new ones.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from clairgen.config.renamed import with_former_names
+from clairgen.import_source import KEPT_RUN
 from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.assessment import Assessment, next_step
@@ -67,6 +69,8 @@ class RecipeReport:
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
     `imported_from` is the source of imported pairs; `groups` are the pairs by the value of a column, where one was named.
+    `matched_tasks` is how many tasks it was limited to, without judges and the cost, which are of all tasks;
+    None for no limit. `keep_with` is the command that keeps the pairs, where the run was a temporary one.
     """
 
     run: str
@@ -89,6 +93,8 @@ class RecipeReport:
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
+    matched_tasks: int | None = None
+    keep_with: str | None = None
 
     @property
     def published(self) -> PaperContrast | None:
@@ -104,7 +110,7 @@ class RecipeReport:
     def assessment(self) -> Assessment:
         """What the figures come to, and what to do next."""
         step = next_step(
-            self.run,
+            self.run if self.keep_with is None else KEPT_RUN,
             self.recipe,
             n=self.n,
             kept=self.kept,
@@ -115,6 +121,8 @@ class RecipeReport:
             judges=self.judges,
             length_ratio=self.contrast_of_kept.length_ratio.mean,
         )
+        if self.keep_with is not None:
+            step = f"{step} First keep the pairs: {self.keep_with}."
         return Assessment(self.kept, self.n, self.cost_usd, self.audit, self.judges, step)
 
     def recipe_in_run(self, *, several: bool) -> str:
@@ -150,6 +158,7 @@ class RecipeReport:
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
             "imported_from": self.imported_from,
+            "matched_tasks": self.matched_tasks,
             "groups": [group.to_json() for group in self.groups],
         }
         return with_former_names(content, {"tokeniser": "tokenizer", "reasked": "retried", "missed": "failed_checks"})
@@ -211,6 +220,7 @@ class RecipeNumbers:
         metrics: Mapping[str, MetricEstimates] | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
+        matched_tasks: int | None = None,
     ) -> RecipeReport:
         """The report so far; the caller adds which tasks have no pair, what the answers cost, and the judges' verdicts."""
         return RecipeReport(
@@ -234,6 +244,7 @@ class RecipeNumbers:
             metrics=metrics or {},
             imported_from=imported_from,
             groups=tuple(groups),
+            matched_tasks=matched_tasks,
         )
 
 
@@ -258,21 +269,25 @@ async def recipe_report(
     *,
     imported_from: str | None = None,
     by: str | None = None,
+    only: Collection[str] | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
-    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped.
+    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped. `only` has
+    the ids of the tasks whose pairs count, and then verdicts of judges and the cost, which are of all tasks, are left out.
 
     Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins, for
     groups and for a contrast that is not stored.
     """
     numbers = RecipeNumbers(run, recipe, tokenizer)
-    differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    pairs = counts.get("made", 0) if only is None else len(only)
+    differences = FeatureDifferences(MOST_PAIRS / max(pairs, MOST_PAIRS))
     metrics = PluginMetrics(METRICS.from_plugins)
     groups = None if by is None else Groups(by, tokenizer)
     if (
         also is None
         and groups is None
+        and only is None
         and not METRICS.from_plugins
         and not await store.pairs.unmeasured(recipe, tokenizer)
     ):
@@ -285,6 +300,8 @@ async def recipe_report(
         numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
     else:
         async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
+            if only is not None and stored.task.id not in only:
+                continue
             numbers.add(stored)
             differences.add(stored)
             metrics.add(stored, kept=_reason_for_dropping(stored) is None)
@@ -302,15 +319,17 @@ async def recipe_report(
             flipped=judge.flipped,
             in_both_orders=judge.in_both_orders,
         )
-        for judge in await store.judgements.numbers(recipe)
+        for judge in (await store.judgements.numbers(recipe) if only is None else ())
     ]
+    cost_usd = await store.pairs.cost_usd(recipe) if imported_from is None else 0.0
     return numbers.report(
-        failed=counts.get("failed", 0),
-        pending=counts.get("pending", 0),
-        cost_usd=await store.pairs.cost_usd(recipe) if imported_from is None else 0.0,
+        failed=counts.get("failed", 0) if only is None else 0,
+        pending=counts.get("pending", 0) if only is None else 0,
+        cost_usd=cost_usd if only is None else None,
         judges=judges,
         audit=differences.audit(),
         metrics=metrics.estimates(),
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
+        matched_tasks=None if only is None else len(only),
     )

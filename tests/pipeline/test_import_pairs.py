@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -249,3 +250,63 @@ async def test_the_command_says_what_it_understood_before_what_it_left_out(tmp_p
 def test_a_column_is_named_by_its_role_once(given: list[str]) -> None:
     with pytest.raises(ConfigError, match="ROLE=NAME"):
         named_columns(given)
+
+
+async def test_a_file_is_reported_on_in_one_go_with_nothing_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "tmp").mkdir()
+    path = written(tmp_path / "pairs.jsonl", [*rows(4), {"prompt": "Question", "chosen": None, "rejected": "b"}])
+    done = await clairgen("report", path, "--json", "--by", "source")
+    [report] = json.loads(done.out)
+    assert (report["run"], report["recipe"], report["imported_from"]) == (str(path), "imported", "pairs.jsonl")
+    assert [(group["value"], group["n"]) for group in report["groups"]] == [("a", 2), ("b", 2)]
+    assert report["assessment"]["next"].endswith(f"First keep the pairs: clairgen import {path} --run runs/kept.")
+    assert "pairs.jsonl: a chosen and a rejected answer" in done.err
+    assert "1 row left out, the first at pairs.jsonl line 5" in done.err
+    assert sorted(os.listdir(tmp_path)) == ["pairs.jsonl", "tmp"]
+    assert os.listdir(tmp_path / "tmp") == []
+
+
+async def test_sources_and_runs_stand_side_by_side_and_a_kept_run_stays(tmp_path: Path) -> None:
+    path, run, page = written(tmp_path / "pairs.jsonl", rows(4)), tmp_path / "run", tmp_path / "page.html"
+    await api.report(path, keep=run)
+    assert len(await api.made_pairs(run, "imported")) == 4
+    [kept, again] = await api.report(run, path, html=page)
+    assert (kept.run, again.run) == (str(run), str(path))
+    assert again.contrast_of_all == kept.contrast_of_all
+    assert str(path) in page.read_text()
+    assert "clairgen-" not in page.read_text().partition("<script")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--split", "train"], "are for pairs from a file, a folder or hub:owner/name"),
+        (["pairs.jsonl", "more.jsonl", "--run", "kept"], "--run keeps the pairs of one source, and 2 are named"),
+        (["pairs.jsonl", "--matched"], "--matched compares the recipes of a run, and pairs.jsonl has 1"),
+        (["pairs.jsonl", "--split", "dev"], "pairs.jsonl is a file and has no split 'dev'"),
+        (["absent.jsonl"], "absent.jsonl is not a run directory"),
+    ],
+)
+async def test_what_does_not_fit_a_source_is_refused(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await imported(written(tmp_path / "pairs.jsonl", rows(2)), tmp_path / "run")
+    written(tmp_path / "more.jsonl", rows(3))
+    done = await clairgen("report", *arguments)
+    assert done.code != 0
+    assert said in " ".join(done.err.split())
+
+
+async def test_a_folder_with_rows_is_reported_on(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    DatasetDict({"a": Dataset.from_list(rows(3)), "b": Dataset.from_list(rows(2))}).save_to_disk(
+        str(tmp_path / "saved")
+    )
+    [report] = await api.report(tmp_path / "saved", source=ImportOptions(split="b"))
+    assert (report.run, report.n) == (str(tmp_path / "saved"), 2)
