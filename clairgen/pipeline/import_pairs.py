@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.import_source import ImportSource, import_source
@@ -108,6 +109,18 @@ def open_source(source: str, options: ImportOptions) -> OpenedSource:
     return OpenedSource(opened, find_shape(first, options.columns, opened.name), options)
 
 
+def open_imports(config: RunConfig) -> list[OpenedSource]:
+    """The sources under `import` of a configuration. Raises InputError as `open_source` does."""
+    try:
+        return [
+            open_source(one.source, ImportOptions(one.name, one.subset, one.split, one.columns))
+            for one in config.imports or ()
+        ]
+    except InputError as error:
+        hint = "; in a configuration, --column ROLE=NAME is `columns: {ROLE: NAME}`" if "--column" in str(error) else ""
+        raise InputError(f"import: {error}{hint}") from error
+
+
 async def import_pairs(
     source: str,
     run: Path | str,
@@ -151,11 +164,11 @@ async def begun_import(store: Store, opened: OpenedSource) -> ImportState:
     """How far a source is imported. Raises RunError where the run has other pairs of its name."""
     source, options = opened.source, opened.options
     state = await import_state(store, options.name)
-    other = "give these another name with --as NAME, or name a new folder for --run"
+    other = "give these another name (--as NAME, or `name` under `import`), or name a new folder for --run"
     if state is None:
         if options.name in await store.metadata.plans():
             raise RunError(f"the run has pairs that the recipe {options.name} made; {other}")
-        return ImportState(source.name, source.facts, dict(options.columns), opened.shape.sentence)
+        return new_state(opened)
     if state.facts != source.facts:
         raise RunError(
             f"the run has pairs as {options.name} from {state.source}, and {source.name} is another source or has changed since; "
@@ -165,6 +178,11 @@ async def begun_import(store: Store, opened: OpenedSource) -> ImportState:
         before = " ".join(f"--column {role}={column}" for role, column in state.columns.items()) or "no --column"
         raise RunError(f"{state.source} was imported as {options.name} with {before}; give the same, or {other}")
     return state
+
+
+def new_state(opened: OpenedSource) -> ImportState:
+    """The state of an import that has read nothing."""
+    return ImportState(opened.source.name, opened.source.facts, dict(opened.options.columns), opened.shape.sentence)
 
 
 async def _read(

@@ -82,7 +82,7 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
     for name, template in context.templates.items():
         facts[f"{TEMPLATE_FACT}{name}"] = template.content_hash
     if context.recorded:
-        facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
+        facts["tasks"] = config.task_source.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
     if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
     options = context.choice.model_dump(mode="json", exclude={"name", "template"}, exclude_defaults=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +51,10 @@ def texts(pairs: Sequence[StoredPair]) -> list[tuple[str, str, str]]:
         for stored in pairs
         if isinstance(stored.outcome, Pair)
     ]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 def models_and_reasoning(stored: StoredPair) -> tuple[str, str, str | None]:
@@ -266,8 +269,8 @@ async def test_a_file_is_reported_on_in_one_go_with_nothing_left_behind(
     assert report["assessment"]["next"].endswith(f"First keep the pairs: clairgen import {path} --run runs/kept.")
     assert "pairs.jsonl: a chosen and a rejected answer" in done.err
     assert "1 row left out, the first at pairs.jsonl line 5" in done.err
-    assert sorted(os.listdir(tmp_path)) == ["pairs.jsonl", "tmp"]
-    assert os.listdir(tmp_path / "tmp") == []
+    assert names_in(tmp_path) == ["pairs.jsonl", "tmp"]
+    assert names_in(tmp_path / "tmp") == []
 
 
 async def test_sources_and_runs_stand_side_by_side_and_a_kept_run_stays(tmp_path: Path) -> None:
