@@ -27,7 +27,7 @@ from clairgen.pipeline.import_state import ImportState, import_states, merged_ki
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
-from clairgen.pipeline.source_runs import NamedRun, source_runs
+from clairgen.pipeline.source_runs import TRAJECTORIES, NamedRun, source_runs
 from clairgen.records import StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.reporting.report import RecipeReport, recipe_report
@@ -408,7 +408,7 @@ async def _require_column(store: Store, run: str, column: str) -> None:
 
 def _refuse_training(out: Path) -> None:
     """Raise RunError for the output folder of a training run, which is not a run of pairs."""
-    if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
+    if (out / TRAJECTORIES).is_file() and not RunDirectory(out).database.exists():
         raise RunError(
             f"{out} is not a run of pairs but a training run's output; run: clairgen report --training {out}"
         )

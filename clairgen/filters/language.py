@@ -93,7 +93,9 @@ _LANGUAGES_OF = {
 """By script, the codes of all languages that have a word, in one string."""
 _LETTERS = lazy_pattern(r"[^\W\d_]+")
 _NOT_ASCII = lazy_pattern(r"[^\x00-\x7f]+")
-_LOWER_LETTERS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalpha() else ord(" ") for code in range(256))
+_LOWER_LETTERS = bytes(
+    ord(chr(code).lower()) if code < 128 and chr(code).isalpha() else ord(" ") for code in range(256)
+)
 """For `bytes.translate`: ASCII letters in lower case, and a space for everything else."""
 _LINK = lazy_pattern(r"https?://\S+|www\.\S+")
 

@@ -7,11 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from clairgen.errors import InputError
 from clairgen.import_source import HUB, KEPT_RUN, holds_rows
 from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary, import_pairs
 from clairgen.store import RunDirectory
+
+TRAJECTORIES: Final = "trajectories.parquet"
+"""What the output folder of a training run has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +31,13 @@ class NamedRun:
 
 
 def is_source(given: Path | str) -> bool:
-    """Whether an argument is pairs from elsewhere: a name of the hub, a file, or a folder that has rows and is no run."""
+    """Whether an argument is pairs from elsewhere: a name of the hub, a file, or a folder that has rows and is of no run."""
     path = Path(given)
     if str(given).startswith(HUB):
         return True
     if path.is_dir():
-        return not RunDirectory(path).database.exists() and holds_rows(path)
+        is_run = RunDirectory(path).database.exists() or (path / TRAJECTORIES).is_file()
+        return not is_run and holds_rows(path)
     return path.is_file()
 
 
