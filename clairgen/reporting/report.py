@@ -122,7 +122,7 @@ class RecipeReport:
             length_ratio=self.contrast_of_kept.length_ratio.mean,
         )
         if self.keep_with is not None:
-            step = f"{step} First keep the pairs: {self.keep_with}."
+            step = f"To go on, keep the pairs: {self.keep_with}. {step}"
         return Assessment(self.kept, self.n, self.cost_usd, self.audit, self.judges, step)
 
     def recipe_in_run(self, *, several: bool) -> str:

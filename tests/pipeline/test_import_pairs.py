@@ -270,7 +270,9 @@ async def test_a_file_is_reported_on_in_one_go_with_nothing_left_behind(
     [report] = json.loads(done.out)
     assert (report["run"], report["recipe"], report["imported_from"]) == (str(path), "imported", "pairs.jsonl")
     assert [(group["value"], group["n"]) for group in report["groups"]] == [("a", 2), ("b", 2)]
-    assert report["assessment"]["next"].endswith(f"First keep the pairs: clairgen import {path} --run runs/kept.")
+    assert report["assessment"]["next"].startswith(
+        f"To go on, keep the pairs: clairgen import {path} --run runs/kept. "
+    )
     assert "pairs.jsonl: a chosen and a rejected answer" in done.err
     assert "1 row left out, the first at pairs.jsonl line 5" in done.err
     assert names_in(tmp_path) == ["pairs.jsonl", "tmp"]
