@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from clairgen.cli.import_pairs import left_out_lines, named_columns
-from clairgen.cli.signals import run_drainable
+from clairgen.cli.signals import run_coroutine, run_drainable
 from clairgen.errors import ConfigError
 from clairgen.reporting.sanitize import plain_line, safe_line
 
@@ -79,6 +79,7 @@ def report_command(
     from clairgen.config.renamed import note
     from clairgen.metrics.contrast import TOKENIZERS
     from clairgen.pipeline.import_pairs import ImportOptions
+    from clairgen.pipeline.source_runs import is_source
     from clairgen.reporting.terminal import print_reports
 
     if tokeniser is not None:
@@ -99,7 +100,7 @@ def report_command(
         raise ConfigError(f"there is no tokenizer {tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
     source = ImportOptions(subset=subset, split=split, columns=named_columns(column or ()))
 
-    async def work(stop: asyncio.Event) -> "list[RecipeReport]":
+    async def work(stop: asyncio.Event | None = None) -> "list[RecipeReport]":
         return await api.report(
             *runs,
             tokenizer=tokenizer,
@@ -112,7 +113,7 @@ def report_command(
             stop=stop,
         )
 
-    reports = run_drainable(work)
+    reports = run_drainable(work) if any(map(is_source, runs)) else run_coroutine(work())
     if as_json:
         typer.echo(json.dumps([entry.to_json() for entry in reports], indent=2))
         return

@@ -238,6 +238,11 @@ class RunConfig(Strict):
         return self.tasks
 
     @property
+    def assistant_turns(self) -> Literal["given", "own"]:
+        """Whose are the assistant's turns in prompts; those of imported pairs are given."""
+        return "given" if self.tasks is None else self.tasks.assistant_turns
+
+    @property
     def compares_by_scores(self) -> bool:
         """Whether a recipe chooses between recorded answers by their scores."""
         return any(choice.by == "scores" for choice in self.recipes)
