@@ -355,7 +355,7 @@ async def test_the_texts_that_models_answered_give_the_figures_of_stronger_prefe
 @pytest.mark.process
 async def test_an_import_that_was_killed_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
     path, run = written(tmp_path / "pairs.jsonl", rows(5000)), tmp_path / "run"
-    async with forked("import", path, "--run", run, "--jobs", 2) as running:
+    async with forked("import", path, "--run", run, "--jobs", "2") as running:
         while committed_pairs(run) < 1000:  # noqa: ASYNC110 - another process sets it
             await asyncio.sleep(0.01)
         running.send_signal(signal.SIGKILL)
