@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 HUB: Final = "hub:"
 """How a source begins that is a data set on the hub, as `hub:owner/name`."""
+KEPT_RUN: Final = "runs/kept"
+"""The folder that suggested commands name for a run that keeps the pairs of a source."""
 _BATCH: Final = 1000
 _PREFERRED: Final = ("train", "train_prefs")
 """The splits that are taken if none is named."""
@@ -52,6 +54,11 @@ def import_source(source: str, subset: str | None, split: str | None) -> ImportS
             raise InputError(f"{source} is a file and has no {option.strip('-')} {value!r}; leave {option} out")
     file_rows(path, "pairs")
     return ImportSource(path.name, {"sha256": _hash(path)}, lambda: file_rows(path, "pairs"))
+
+
+def holds_rows(folder: Path) -> bool:
+    """Whether a folder has files with rows of a data set, in it or below."""
+    return _is_saved(str(folder)) or any(path.suffix in _HASHED for path in folder.rglob("*"))
 
 
 def _of_datasets(name: str, subset: str | None, split: str | None, facts: dict[str, str]) -> ImportSource:

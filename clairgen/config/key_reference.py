@@ -142,6 +142,10 @@ def configuration_schema(recipes: Sequence[str]) -> dict[str, Any]:
     groups["RecipeChoice"]["properties"]["name"]["enum"] = list(recipes)
     groups["TaskSource"]["oneOf"] = [{"required": ["path"]}, {"required": ["hub"]}]
     properties = schema["properties"]
+    groups["PairSource"]["oneOf"] = [{"required": ["path"]}, {"required": ["hub"]}]
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["import"]}]
+    one = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/PairSource"}]}
+    properties["import"] |= {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
     _allow_names_of_recipes(properties["recipes"], recipes)
     _allow_lists_of_roles(properties["models"])
     filters = groups[resolved(properties["filters"]["$ref"], groups)]

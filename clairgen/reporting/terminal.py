@@ -18,6 +18,7 @@ from clairgen.reporting.comparison import (
     assessment_lines,
     by_recipe,
     contrast_lines,
+    matched_words,
     next_steps,
     outcome_lines,
     retried_words,
@@ -54,11 +55,10 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
                 console.print(table, crop=False)
                 console.print()
 
+    for words in matched_words(reports):
+        console.print(safe_line(words))
     print_tables(_short_table(reports), assessment_lines)
-    for names, sentence in next_steps(reports):
-        words = safe_line(f"Next{f' for {names}' if names else ''}: ", "bold")
-        console.print(words.append(plain_line(sentence), "not bold"))
-    console.print()
+    _print_next_steps(console, reports)
     print_tables(_contrast_table(reports), contrast_lines)
     console.print(_how_to_compare(reports))
     console.print()
@@ -69,6 +69,13 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
                 _print_details(console, report, reports)
     if any(report.kept >= FEWEST_PAIRS and report.audit is None for report in reports):
         console.print(Text(f"Surface features were not audited: {AUDIT_HINT}.", "dim"))
+
+
+def _print_next_steps(console: Console, reports: Sequence[RecipeReport]) -> None:
+    for names, sentence in next_steps(reports):
+        words = safe_line(f"Next{f' for {names}' if names else ''}: ", "bold")
+        console.print(words.append(plain_line(sentence), "not bold"))
+    console.print()
 
 
 def _side_by_side(reports: Sequence[RecipeReport], lines: Callable[[Row], list[Line]], width: int) -> list[Table]:

@@ -36,7 +36,7 @@ def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(GOOD)
     config = load_config(path)
-    assert config.tasks.path == tmp_path / "prompts.jsonl"
+    assert config.task_source.path == tmp_path / "prompts.jsonl"
     assert config.models["stronger"].endpoints == [f"gguf:{tmp_path}/model.gguf?context=512"]
 
 
