@@ -127,7 +127,9 @@ def test_the_likelihood_term_is_of_whole_answers_where_rewards_are_not() -> None
         double(-3), double(-8), double(-3), double(-8), torch.tensor([4]), torch.tensor([2]), double(-15)
     )
     zero = double(0.0)[0]
-    losses = pair_losses(whole, torch.tensor([Objective.DPO.code]), double(1), beta=0.1, kl=(zero, zero), chosen_nll=2.0)
+    losses = pair_losses(
+        whole, torch.tensor([Objective.DPO.code]), double(1), beta=0.1, kl=(zero, zero), chosen_nll=2.0
+    )
     assert losses.item() == pytest.approx(math.log(2) + 2 * 15 / 4, abs=1e-15)
 
 
@@ -242,7 +244,9 @@ def test_a_weight_of_two_is_the_pair_given_twice_and_of_nothing_the_pair_left_ou
 
 def test_the_likelihood_term_has_values_and_slopes_worked_by_hand() -> None:
     logps = double(-6, -2, -4).requires_grad_()  # 10, 2 and 4 tokens: 16 in all
-    whole = PairScores(logps, double(-1, -1, -1), double(-6, -2, -4), double(-1, -1, -1), torch.tensor([10, 2, 4]), torch.ones(3))
+    whole = PairScores(
+        logps, double(-1, -1, -1), double(-6, -2, -4), double(-1, -1, -1), torch.tensor([10, 2, 4]), torch.ones(3)
+    )
     codes = torch.tensor([Objective.APO_ZERO.code, Objective.DPO.code, NO_OBJECTIVE])
     weight, zero = double(1, 3, 2), double(0.0)[0]
     losses = pair_losses(whole, codes, weight, beta=0.1, kl=(zero, zero), chosen_nll=0.5)

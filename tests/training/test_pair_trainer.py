@@ -385,9 +385,7 @@ def test_ld_alpha_is_refused_where_it_has_no_meaning(
     tmp_path: Path, objective: Objective, alpha: float, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        pair_trainer(
-            tmp_path, prepared_pairs(2), objective, anchor=PaperEraAnchor(), settings={"ld_alpha": alpha}
-        )
+        pair_trainer(tmp_path, prepared_pairs(2), objective, anchor=PaperEraAnchor(), settings={"ld_alpha": alpha})
 
 
 @pytest.mark.parametrize("margin", [-1.0, math.nan, math.inf])

@@ -48,9 +48,9 @@ def per_token(rewards: Tensor, tokens: Tensor) -> Tensor:
 
 
 def length_desensitized(token_logps: Tensor, mask: Tensor, alpha: float) -> Tensor:
-    """LD-DPO's log-likelihoods (arXiv 2409.06411): in the longer answer of a pair the tokens beyond the shorter's length count alpha.
+    """LD-DPO's log-likelihoods (arXiv 2409.06411): beyond the shorter answer's length a pair's longer one counts alpha.
 
-    `token_logps` [2B, T] are nats per token, chosen answers first, and `mask` [2B, T] marks the tokens of responses; [2B], nats.
+    [2B], nats. `token_logps` [2B, T] are nats per token, chosen answers first, and `mask` [2B, T] marks the tokens of responses.
     With alpha 1 they are the sums over the whole responses, with 0 both answers count as many tokens as the shorter one has.
     """
     position, lengths = mask.cumsum(dim=1), mask.sum(dim=1)
@@ -134,11 +134,11 @@ class PairScores:
 
     @property
     def chosen_log_likelihoods(self) -> Tensor:
-        """log pi of the whole chosen answers, [B], nats."""
+        """Log pi of the whole chosen answers, [B], nats."""
         return self.chosen_logps if self.whole_chosen_logps is None else self.whole_chosen_logps
 
     def rewards(self, objective: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-        """Those of chosen and rejected answers, [B] each: means over tokens in rows of `dpo-norm`; `objective` as in `pair_losses`."""
+        """Those of chosen and rejected answers, [B] each, means over tokens under `dpo-norm`; `objective` [B] has codes."""
         rows = objective == Objective.DPO_NORM.code
         sides = ((self.chosen_logratios, self.chosen_tokens), (self.rejected_logratios, self.rejected_tokens))
         chosen, rejected = (
@@ -162,10 +162,10 @@ def pair_losses(
     """Each pair's loss under its own objective, times its weight, [B]: the mean over B is the loss of a mixed batch.
 
     `objective` [B] holds codes of paired objectives or NO_OBJECTIVE, `weight` [B] is without unit; `kl` are KTO-pair's anchors
-    for chosen and for rejected (nats per response). `margin` [B] is that of `dpo` and `dpo_norm`, 0 if left out. `sft_tokens` is the mean length of the chosen answers under SFT that are
-    averaged together, of these B if left out. The weights are not normalized, so that a pair counts the same in any batch: a
-    weight of 2 equals the pair given twice, and a batch of k objectives is the mean of k batches, each weighted by its share of
-    rows.
+    for chosen and for rejected (nats per response). `margin` [B] is that of `dpo` and `dpo_norm`, 0 if left out. `sft_tokens` is
+    the mean length of the chosen answers under SFT that are averaged together, of these B if left out. The weights are not
+    normalized, so that a pair counts the same in any batch: a weight of 2 equals the pair given twice, and a batch of k
+    objectives is the mean of k batches, each weighted by its share of rows.
 
     `chosen_nll` times the negative log-likelihood of chosen is added to every row's loss, before its weight; as with SFT it is a
     mean over tokens, and `chosen_tokens` is the mean length of all chosen answers that are averaged together, of these B if left

@@ -92,7 +92,7 @@ def likelihood_remarks(rows: "Dataset", settings: TrainingSettings) -> list[str]
         )
     elif high < 0.5 and settings.objective in (Objective.DPO, Objective.DPO_NORM) and not settings.chosen_nll:
         remarks.append(
-            f"note: the model prefers most losers, and {settings.objective.value} only widens the difference: winners may become less likely too. Watch "
-            "them (clairgen report --training OUT), or use --objective apo-zero or --set chosen_nll=1"
+            f"note: the model prefers most losers, and {settings.objective.value} only widens the difference: winners may become "
+            "less likely too. Watch them (clairgen report --training OUT), or use --objective apo-zero or --set chosen_nll=1"
         )
     return remarks

@@ -23,7 +23,7 @@ ReferencePass = Callable[[Any, "Dataset"], "Dataset"]
 
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
-    """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] (codes), and `weight` and `margin` [B] float32."""
+    """TRL's batch (chosen rows, then rejected ones, right-padded), with `objective` (codes), `weight`, `margin` (float32), [B]."""
 
     def torch_call(self, examples: list[dict[str, object]]) -> dict[str, torch.Tensor]:
         """One batch of prepared rows; these columns are left out where the rows have none."""
@@ -82,7 +82,7 @@ def policy_score(model: nn.Module, accelerator: "Accelerator", ld_alpha: float |
 
 
 def response_log_probs(model: nn.Module, batch: dict[str, Tensor], ld_alpha: float | None = None) -> Tensor:
-    """Sums over response tokens for a batch of rows, [rows], nats; `batch` as TRL collates it, `ld_alpha` as in `policy_score`."""
+    """Sums over response tokens for a batch of rows, [rows], nats; `batch` as TRL collates it."""
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
     outputs = model(
         input_ids=batch["input_ids"],

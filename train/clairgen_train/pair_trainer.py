@@ -41,13 +41,13 @@ _OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
 class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
 
-    `args.loss_type` is set to one that TRL can evaluate beside it. `anchor` estimates KTO-pair's KL and is required where the run
-    or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the
-    adapter off; in full fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own
-    reference log-probs are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
-    `args.ld_alpha` is TRL's and counts for every row. The columns `weight` and `margin` (in units of rewards, for `dpo` and
-    `dpo-norm`) are a pair's own. `chosen_nll` is the weight of an added term, the mean negative log-likelihood of chosen in nats per token; with it, a pair
-    whose answers are the same is trained by that term alone.
+    `args.loss_type` is set to one that TRL can evaluate beside it; `args.ld_alpha` counts for every row. `anchor` estimates
+    KTO-pair's KL and is required where the run or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the
+    reference: with an adapter that is the model with the adapter off; in full fine-tuning a frozen copy of the initial model is
+    kept in memory for it, even where the data's own reference log-probs are precomputed. `reference_pass` adds the data's
+    reference log-probs in place of TRL's pass. The columns `weight` and `margin` (in units of rewards, for `dpo` and `dpo-norm`)
+    are a pair's own. `chosen_nll` is the weight of an added term, the mean negative log-likelihood of chosen in nats per token;
+    with it, a pair whose answers are the same is trained by that term alone.
     Raises `ConfigError` for a TRL option that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
@@ -233,7 +233,12 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
         """Log the rewards that the loss has, where TRL has logged those of whole answers. Two tensors [B]."""
         found = self.accelerator.gather(torch.stack([chosen, rejected], dim=1).detach())
         margins = found[:, 0] - found[:, 1]
-        values = {"chosen": found[:, 0], "rejected": found[:, 1], "margins": margins, "accuracies": (margins > 0).float()}
+        values = {
+            "chosen": found[:, 0],
+            "rejected": found[:, 1],
+            "margins": margins,
+            "accuracies": (margins > 0).float(),
+        }
         for name, each in values.items():
             self._metrics[self._mode][f"rewards/{name}"][-1] = each.mean().item()
 
@@ -260,7 +265,10 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
         """Add the chosen answers of a micro-batch, on all ranks, to the logged likelihood."""
         counted = len(scores.chosen_logps) if part is None else part.counted
         sums = torch.stack(
-            [values[:counted].sum().float() for values in (scores.chosen_log_likelihoods.detach(), scores.chosen_tokens)]
+            [
+                values[:counted].sum().float()
+                for values in (scores.chosen_log_likelihoods.detach(), scores.chosen_tokens)
+            ]
         )
         nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         self._chosen_likelihood[self._mode].add(-nats, tokens)

@@ -135,8 +135,8 @@ class TrainingSettings(_Strict):
         None,
         ge=0,
         le=1,
-        description="LD-DPO: what the tokens of a pair's longer answer count beyond the length of the shorter one, from 0 (nothing) "
-        "to 1 (as all others); for dpo, apo-zero and apo-down. Left out: 1.",
+        description="LD-DPO: what the tokens of a pair's longer answer count beyond the length of the shorter one, from 0 "
+        "(nothing) to 1 (as all others); for dpo, apo-zero and apo-down. Left out: 1.",
     )
     margin_scale: float = Field(
         1.0,
@@ -276,7 +276,8 @@ class TrainingSettings(_Strict):
             raise ValueError("sft has no reference; leave reference_model out")
         if self.ld_alpha is not None and (reason := self.objective.without_ld_alpha) is not None:
             raise ValueError(
-                f"ld_alpha cannot be used with {self.objective.value}, {reason}; leave ld_alpha out, or use dpo, apo-zero or apo-down"
+                f"ld_alpha cannot be used with {self.objective.value}, {reason}; leave ld_alpha out, or use dpo, apo-zero or "
+                "apo-down"
             )
         if self.chosen_nll and (reason := self.objective.without_likelihood_term) is not None:
             raise ValueError(

@@ -147,7 +147,8 @@ def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
 def mean_margins(trajectories: Path, beta: float, *, per_token: bool = False) -> dict[int, float]:
     """The mean reward margin at each step that was measured; a margin that is not a number counts as the lowest.
 
-    Rewards are of whole answers, or means over tokens with `per_token`, as dpo-norm has them. Raises RunError for a file that is damaged.
+    Rewards are of whole answers, or means over tokens with `per_token`, as dpo-norm has them. Raises RunError for a file that is
+    damaged.
     """
     table = _read(trajectories).to_pydict()
     margins: dict[int, list[float]] = {}

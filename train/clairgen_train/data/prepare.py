@@ -34,8 +34,8 @@ class PreparedPairs:
     """The pairs to train on and those held out; `facts` is what data.json holds, with the counts of both.
 
     The columns: `pair_id`; `prompt_ids`, `chosen_ids`, `rejected_ids` within the limits; `objective`, by name;
-    `weight`; `margin`, in units of rewards; for objectives that train on single answers `label`. A single answer has no `rejected_ids`, and
-    its own `label`, which is null for a pair.
+    `weight`; `margin`, in units of rewards; for objectives that train on single answers `label`. A single answer has no
+    `rejected_ids`, and its own `label`, which is null for a pair.
     """
 
     train: "Dataset"
@@ -314,8 +314,8 @@ def _require_usable_margins(batch: list[TokenizedPair], objectives: Sequence[Obj
     for pair, objective in zip(batch, objectives, strict=True):
         if pair.row.margin and not objective.takes_margin:
             raise InputError(
-                f"the pairs have a column `margin`, which {objective.value} has no use for; train with dpo or dpo-norm, or leave the "
-                "column unread with --set margin_scale=0"
+                f"the pairs have a column `margin`, which {objective.value} has no use for; train with dpo or dpo-norm, or leave "
+                "the column unread with --set margin_scale=0"
             )
 
 

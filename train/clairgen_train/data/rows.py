@@ -94,10 +94,11 @@ def row_kind(columns: Collection[str], data: str) -> RowKind:
 class TrainingRow:
     """What one row trains on: the prompt's messages and the text of both answers.
 
-    A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective`, `weight` and `margin`
-    (as it stands there) are the row's own, where the data has those columns; `shape` is a key of SHAPES. `template_options` are for the chat template,
-    from the column `chat_template_kwargs`; `unused_fields` names what messages hold beside role and content. Thoughts are empty
-    where there are none, or where they are not kept; a message of the prompt has them under the key THOUGHTS.
+    A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective`, `weight` and
+    `margin` (as it stands there) are the row's own, where the data has those columns; `shape` is a key of SHAPES.
+    `template_options` are for the chat template, from the column `chat_template_kwargs`; `unused_fields` names what messages hold
+    beside role and content. Thoughts are empty where there are none, or where they are not kept; a message of the prompt has them
+    under the key THOUGHTS.
     """
 
     pair_id: str
