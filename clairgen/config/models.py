@@ -127,6 +127,15 @@ class RunConfig(Strict):
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",
     )
 
+    @model_validator(mode="after")
+    def _filters_of_known_recipes(self) -> "RunConfig":
+        names = [recipe.name for recipe in self.recipes]
+        if unknown := [name for name in self.filters.recipes if name not in names]:
+            raise ValueError(
+                f"filters.recipes names {unknown[0]!r}, which is not a recipe of this run; it has {', '.join(names)}"
+            )
+        return self
+
     def __repr__(self) -> str:
         recipes, roles = ([recipe.name for recipe in self.recipes], list(self.models))
         return one_line_repr(self, self.tasks.path or self.tasks.hub, f"recipes {recipes}", f"models {roles}")

@@ -23,7 +23,7 @@ ReferencePass = Callable[[Any, "Dataset"], "Dataset"]
 
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
-    """TRL's batch (chosen rows, then rejected ones, right-padded), with `objective` (codes), `weight`, `margin` (float32), [B]."""
+    """TRL's batch (chosen rows, then rejected ones, right-padded), with `objective` (codes), `weight`, `margin`, all [B]."""
 
     def torch_call(self, examples: list[dict[str, object]]) -> dict[str, torch.Tensor]:
         """One batch of prepared rows; these columns are left out where the rows have none."""
