@@ -32,6 +32,13 @@ def report_command(
         str | None,
         typer.Option(metavar="COLUMN", help="Also report imported pairs by the values of a column of theirs."),
     ] = None,
+    length_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Count lengths in tokens of this tokenizer (a folder, a tokenizer.json, or owner/name on the hub), not in "
+            "characters.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Also write it as a page, one file with charts and pairs to look through.")
     ] = None,
@@ -57,11 +64,13 @@ def report_command(
     if training:
         if by is not None:
             raise ConfigError("--by is for imported pairs; leave it out with --training")
+        if length_tokenizer is not None:
+            raise ConfigError("--length-tokenizer is for runs of pairs; leave it out with --training")
         _report_training(runs, as_json=as_json, tokenizer=tokenizer, html=html)
         return
     if tokenizer is not None and tokenizer not in TOKENIZERS:
         raise ConfigError(f"there is no tokenizer {tokenizer!r}; choose one of {', '.join(TOKENIZERS)}")
-    reports = run_coroutine(api.report(*runs, tokenizer=tokenizer, html=html, by=by))
+    reports = run_coroutine(api.report(*runs, tokenizer=tokenizer, html=html, by=by, length_tokenizer=length_tokenizer))
     if as_json:
         typer.echo(json.dumps([entry.to_json() for entry in reports], indent=2))
         return

@@ -69,9 +69,7 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
         absent = {name: {"action": "off"} for name in FILTERS.built_in if name not in written}
         return cls(_validated(written | absent, may_be_uninstalled=_names_in(written)))
 
-    def changed(
-        self, changes: Mapping[str, Mapping[str, object]], recipes: Sequence[str] = ()
-    ) -> "FilterSettings":
+    def changed(self, changes: Mapping[str, Mapping[str, object]], recipes: Sequence[str] = ()) -> "FilterSettings":
         """The same settings with some options of some filters replaced, for `recipes` alone if any are given.
 
         ConfigError for a filter that does not exist.
@@ -164,11 +162,9 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
 
     def _phrases_of(self, recipe: str) -> tuple[str, ...]:
         settings, own = self.of(recipe), getattr(self.root, _RECIPES)[recipe]
-        return tuple(
-            f"{recipe} alone: {settings._phrase(one) or f'{one.name} off'}"
-            for one in settings.filters
-            if getattr(own, one.name) is not None
-        )
+        written = [one for one in settings.filters if getattr(own, one.name) is not None]
+        phrases = {phrase.partition(" ")[0].rstrip(":"): phrase for phrase in settings.phrases}
+        return tuple(f"{recipe} alone: {phrases.get(one.name, f'{one.name} off')}" for one in written)
 
     def _phrase(self, one: Filter[Any]) -> str:
         options: FilterOptions = self[one.name]

@@ -20,6 +20,11 @@
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
+     "lengths": {"unit": "characters",
+                 "made": {"n": 406, "difference": {"mean": 120.5, "se": 9.1, "n": 406},
+                          "difference_interval_95": [102.6, 138.4], "chosen_longer": 290, "chosen_shorter": 110, "auc": 0.7,
+                          "auc_interval_95": [0.65, 0.75]},
+                 "kept": {...}, "balanced": {...}},
      "imported_from": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
@@ -27,7 +32,9 @@
 `judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
 made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
-null with too few pairs or without the `report` extra. `imported_from` is the source of imported pairs, null for others;
+null with too few pairs or without the `report` extra. `lengths` is by how much chosen is the longer answer, in the pairs that
+were made, in those that are kept, and in those that `export --balance-lengths` would select of them, over at most as many pairs
+as are audited; null without a pair. `imported_from` is the source of imported pairs, null for others;
 `groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones. Keys of
 earlier versions are still there, and `deprecated` names their new ones.
 """
@@ -42,6 +49,7 @@ from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.groups import GroupFigures, Groups
+from clairgen.reporting.length_figures import LengthFigures, Lengths
 from clairgen.reporting.pair_metrics import (
     TABLE_1,
     ContrastEstimates,
@@ -89,6 +97,7 @@ class RecipeReport:
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
+    lengths: LengthFigures | None = None
 
     @property
     def published(self) -> PaperContrast | None:
@@ -149,6 +158,7 @@ class RecipeReport:
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
+            "lengths": None if self.lengths is None else self.lengths.to_json(),
             "imported_from": self.imported_from,
             "groups": [group.to_json() for group in self.groups],
         }
@@ -211,6 +221,7 @@ class RecipeNumbers:
         metrics: Mapping[str, MetricEstimates] | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
+        lengths: LengthFigures | None = None,
     ) -> RecipeReport:
         """The report so far; the caller adds which tasks have no pair, what the answers cost, and the judges' verdicts."""
         return RecipeReport(
@@ -234,6 +245,7 @@ class RecipeNumbers:
             metrics=metrics or {},
             imported_from=imported_from,
             groups=tuple(groups),
+            lengths=lengths,
         )
 
 
@@ -258,16 +270,19 @@ async def recipe_report(
     *,
     imported_from: str | None = None,
     by: str | None = None,
+    length_tokenizer: str | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
-    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped.
+    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped;
+    `length_tokenizer` is what answers' lengths are counted in, characters if None.
 
-    Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins, for
-    groups and for a contrast that is not stored.
+    Texts are read only where they are needed: of a sample for the audit and for lengths, of all pairs for `also`, for metrics of
+    plugins, for groups and for a contrast that is not stored.
     """
     numbers = RecipeNumbers(run, recipe, tokenizer)
     differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    lengths = Lengths(length_tokenizer, differences.takes)
     metrics = PluginMetrics(METRICS.from_plugins)
     groups = None if by is None else Groups(by, tokenizer)
     if (
@@ -279,14 +294,16 @@ async def recipe_report(
         async for page in store.pairs.figures(recipe):
             for one in page:
                 numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
-            sample = [one.id for one in page if one.lost_by is None and differences.takes(one.task_id)]
+            sample = [one.id for one in page if differences.takes(one.task_id)]
             async for stored in store.pairs.made_with_ids(sample):
                 differences.add(stored)
+                lengths.add(stored)
         numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
     else:
         async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
             numbers.add(stored)
             differences.add(stored)
+            lengths.add(stored)
             metrics.add(stored, kept=_reason_for_dropping(stored) is None)
             if also is not None:
                 also(stored)
@@ -313,4 +330,5 @@ async def recipe_report(
         metrics=metrics.estimates(),
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
+        lengths=lengths.figures(),
     )
