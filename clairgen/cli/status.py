@@ -105,6 +105,8 @@ def _object(found: "api.Status") -> dict[str, object]:
 def _print_status(console: Console, found: "api.Status") -> None:
     console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
     console.print(pairs_table(found.statuses, found.dropped))
+    if found.filters is not None:
+        console.print(safe_line(f"Filters: {found.filters.description}", "dim"), soft_wrap=True)
     for name, state in found.imports.items():
         so_far = "" if state.complete else " so far; run the same clairgen import again"
         left = f", {counted(state.rows_left_out, 'row')} left out" if state.left_out else ""

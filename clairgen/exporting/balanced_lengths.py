@@ -1,7 +1,9 @@
 """The selection of a recipe's pairs in which the length of an answer does not tell whether it is chosen."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from clairgen.exporting.thoughts import thoughts_of_pair
 from clairgen.filters.pipeline import reason_to_skip
@@ -9,6 +11,9 @@ from clairgen.metrics.answer_lengths import length_in, unit
 from clairgen.metrics.length_balance import LengthShift, PairLength, length_shift, unbalanced
 from clairgen.records import Pair
 from clairgen.store import Store
+
+LEFT_OUT_FILE: Final = "left_out.jsonl"
+"""Beside the card of an export: the pairs that the selection left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +43,10 @@ async def balanced_lengths(
     left_out = unbalanced(lengths)
     kept = (one for one in lengths if one.pair_id not in left_out)
     return BalancedLengths(unit(tokenizer), left_out, length_shift(lengths), length_shift(kept))
+
+
+def left_out_lines(balanced: Mapping[str, BalancedLengths]) -> Iterator[str]:
+    """A JSON line for each pair that is left out, by recipe."""
+    for recipe, selection in balanced.items():
+        for pair_id, reason in selection.left_out.items():
+            yield json.dumps({"recipe": recipe, "pair_id": pair_id, "reason": reason}) + "\n"

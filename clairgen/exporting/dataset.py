@@ -11,7 +11,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
-from clairgen.exporting.balanced_lengths import BalancedLengths
+from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE, BalancedLengths, left_out_lines
 from clairgen.exporting.columns import (
     ExportFormat,
     ExportSummary,
@@ -241,6 +241,7 @@ class DatasetWriter:
             if balanced is not None:
                 shifts = {name: (one.before, one.after) for name, one in balanced.items()}
                 summary = replace(summary, lengths=shifts, length_unit=next(iter(balanced.values())).unit)
+                (self._partial / LEFT_OUT_FILE).write_text("".join(left_out_lines(balanced)), encoding="utf-8")
             (self._partial / "README.md").write_text(card(summary, facts or CardFacts()), encoding="utf-8")
             self._put_in_place()
         return summary

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE
 from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
 from clairgen.patterns import lazy_pattern
 from clairgen.wording import PAPER_BIBTEX, counted
@@ -291,5 +292,6 @@ def _lengths(summary: ExportSummary) -> str:
     return (
         "## Length\n\nPairs were left out so that the length of an answer does not tell whether it was chosen: of each band of\n"
         "the size of the difference, as many pairs are kept with a longer chosen answer as with a shorter one, by the hash\n"
-        f"of their ids. Lengths in {escaped(summary.length_unit)}, with 95% intervals.\n\n" + table(header, cells)
+        f"of their ids (`{LEFT_OUT_FILE}` lists the others). Lengths in {escaped(summary.length_unit)}, with 95% intervals.\n\n"
+        + table(header, cells)
     )

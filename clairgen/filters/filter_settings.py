@@ -62,11 +62,12 @@ class FilterSettings(RootModel[SerializeAsAny[BaseModel]]):
     def from_record(cls, record: str) -> "FilterSettings":
         """The settings of a filter set that a run has recorded, also with old names or under an older version.
 
-        A filter that the record does not know was not in force, so it is off. One that is no longer installed can be
-        described and turned off, but not applied.
+        A filter that the record does not know was not in force, so it is off if it would look by default. One that is no longer
+        installed can be described and turned off, but not applied.
         """
         written = _with_current_names(json.loads(record))
-        absent = {name: {"action": "off"} for name in FILTERS.built_in if name not in written}
+        looking = [one for one in FILTERS.built_in.values() if one.options().decide(revises=True) is not None]
+        absent = {one.name: {"action": "off"} for one in looking if one.name not in written}
         return cls(_validated(written | absent, may_be_uninstalled=_names_in(written)))
 
     def changed(self, changes: Mapping[str, Mapping[str, object]], recipes: Sequence[str] = ()) -> "FilterSettings":

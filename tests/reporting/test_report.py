@@ -137,6 +137,7 @@ def test_the_json_for_scripts_is_stable() -> None:
         "retried": 0,
         "failed_checks": {},
         "audit": None,
+        "lengths": None,
         "imported_from": None,
         "groups": [],
         "tokeniser": "treebank",
