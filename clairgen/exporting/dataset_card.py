@@ -292,6 +292,6 @@ def _lengths(summary: ExportSummary) -> str:
     return (
         "## Length\n\nPairs were left out so that the length of an answer does not tell whether it was chosen: of each band of\n"
         "the size of the difference, as many pairs are kept with a longer chosen answer as with a shorter one, by the hash\n"
-        f"of their ids (`{LEFT_OUT_FILE}` lists the others). Lengths in {escaped(summary.length_unit)}, with 95% intervals.\n\n"
-        + table(header, cells)
+        f"of their ids (`{LEFT_OUT_FILE}` lists the others).\n"
+        f"Lengths in {escaped(summary.length_unit)}, with 95% intervals.\n\n" + table(header, cells)
     )

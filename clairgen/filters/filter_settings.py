@@ -10,7 +10,7 @@ A filter is written as its bounds, as its action, or as both:
       near_duplicate: {threshold: 0.9, action: drop}
       contamination: {files: [eval.jsonl], ngram: 13, action: drop}
       recipes:                                       # for the pairs of one recipe, in place of what is written above
-        degrade: {length_ratio: off}
+        degraded: {length_ratio: off}
 """
 
 import json
