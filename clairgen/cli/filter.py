@@ -67,18 +67,18 @@ def filter_command(
         for name in names or ()
     }
     before = run_coroutine(api.filters_in_force(run))
-    names = run_coroutine(api.recipes_of(run, recipe or ()))
-    settings = _changed(before or FilterSettings(), bounds, length_tokenizer, evaluation or [], actions, names)
+    alone = run_coroutine(api.recipes_of(run, recipe or ()))
+    settings = _changed(before or FilterSettings(), bounds, length_tokenizer, evaluation or [], actions, alone)
     run_coroutine(filter_pairs(run, settings))
     after = run_coroutine(api.filtered(run))
     typer.echo(f"In force: {settings.description}")
-    for recipe, counts in after.statuses.items():
-        dropped = after.dropped.get(recipe, {})
+    for name, counts in after.statuses.items():
+        dropped = after.dropped.get(name, {})
         lost, made = sum(dropped.values()), counts.get("made", 0)
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
-        marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(recipe, {}).items())
+        marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(name, {}).items())
         marked = f"; marked: {marked}" if marked else ""
-        typer.echo(f"{recipe}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
+        typer.echo(f"{name}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
 
 
 def _changed(

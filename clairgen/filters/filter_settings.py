@@ -265,11 +265,11 @@ def _fields(plugins: tuple[Filter[Any], ...]) -> type[BaseModel]:
     }
     own: dict[str, Any] = {one.name: (one.options | None, None) for one in filters}
     of_one_recipe = create_model("FiltersOfRecipe", __base__=_Options, **own)
-    described = Field(
+    described: Any = Field(
         default_factory=dict,
         description="Other options for the pairs of single recipes, by the recipe's name and then the filter's.",
     )
     shape = WithJsonSchema({"type": "object", "additionalProperties": {"type": "object"}, "default": {}})
-    fields[_RECIPES] = (Annotated[dict[str, of_one_recipe], shape], described)  # type: ignore[valid-type]  # made here
+    fields[_RECIPES] = (Annotated[dict[str, of_one_recipe], shape], described)
     words = "Which filters look at the pairs, within which bounds, and what each does with what it finds."
     return create_model("FilterSettings", __base__=_Options, __doc__=words, **fields)

@@ -329,5 +329,6 @@ def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor], ld_alpha: float | N
     if ld_alpha is not None:
         whole = chosen
         chosen, rejected = length_desensitized(token_logps, mask, ld_alpha).chunk(2)
-    lengths = mask.sum(dim=1).chunk(2)
-    return PairScores(chosen, rejected, inputs["ref_chosen_logps"], inputs["ref_rejected_logps"], *lengths, whole)
+    chosen_tokens, rejected_tokens = mask.sum(dim=1).chunk(2)
+    reference = (inputs["ref_chosen_logps"], inputs["ref_rejected_logps"])
+    return PairScores(chosen, rejected, *reference, chosen_tokens, rejected_tokens, whole)
