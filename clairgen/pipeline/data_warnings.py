@@ -14,7 +14,9 @@ MANY: Final = 0.1
 
 
 MOSTLY: Final = 0.75
-"""The same for the share of pairs whose winner is the longer answer: of a good revision most are somewhat longer."""
+"""The same for the share of pairs whose winner is clearly the longer answer: most good revisions are somewhat longer."""
+CLEARLY_LONGER: Final = 1.1
+"""A winner of more than so many times the loser's characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class PairSurvey:
     """Counts of a recipe's pairs, one `add` each: those with two answers, those whose answers are the same, and those kept.
 
     `target` is the model that is to be trained; `not_its_own` counts the kept pairs whose rejected answer another model wrote,
-    `longer` those whose chosen answer has more characters.
+    `longer` those whose chosen answer is clearly the longer one.
     """
 
     target: str
@@ -64,7 +66,8 @@ class PairSurvey:
             self.identical += is_identical(stored.outcome)
             self.kept += kept
             self.not_its_own += kept and stored.outcome.rejected.model != self.target
-            self.longer += kept and len(stored.outcome.chosen.text) > len(stored.outcome.rejected.text)
+            chosen, rejected = (len(answer.text) for answer in (stored.outcome.chosen, stored.outcome.rejected))
+            self.longer += kept and chosen > CLEARLY_LONGER * rejected
         return kept
 
     def warnings(self, rate: WinRate, run: str) -> list[DataWarning]:
@@ -100,7 +103,7 @@ class PairSurvey:
             yield DataWarning(
                 "longer",
                 *found,
-                "kept pairs whose winner is the longer answer",
+                "kept pairs whose winner is longer than the loser by more than a tenth",
                 "Training may teach length in place of quality. To leave pairs out until length tells nothing: clairgen export "
                 f"{run} OUT --balance-lengths; to train on all of them with less weight on length: --objective dpo-norm, or "
                 "--set ld_alpha=0.5 with apo-zero or dpo",

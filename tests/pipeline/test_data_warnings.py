@@ -79,3 +79,7 @@ def test_winners_that_are_mostly_the_longer_answer_are_named_with_what_helps() -
     assert "clairgen export runs/first OUT --balance-lengths" in found.sentence
     assert "--objective dpo-norm, or --set ld_alpha=0.5" in found.sentence
     assert "longer" not in longer(30, 40)
+    survey = PairSurvey("student", revises=True)
+    for number in range(40):
+        survey.add(stored_pair(number, chosen="It is 4, as I said.", rejected="It is 5, as I say."))
+    assert survey.warnings(NO_RATE, "runs/first") == []  # longer by a letter
