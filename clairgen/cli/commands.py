@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
+    "vote": "Vote on a pair: keep it, drop it, swap its answers, or call it a tie. The latest vote of each voter counts.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
     "filter": "Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.",
     "reparse": "Parse stored reviser answers again with this version's parser; no model is asked.",

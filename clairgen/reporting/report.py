@@ -27,6 +27,7 @@
                           "difference_interval_95": [102.6, 138.4], "chosen_longer": 290, "chosen_shorter": 110, "auc": 0.7,
                           "auc_interval_95": [0.65, 0.75]},
                  "kept": {...}, "balanced": {...}},
+     "votes": {"voters": 2, "keep": 8, "swap": 1, "disputed": 1},
      "imported_from": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
@@ -38,6 +39,7 @@ scorers gave the answers to all tasks, by criterion, with the means of all answe
 `unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
 `lengths` is by how much chosen is the longer answer, in the pairs that were made, in those that are kept, and in those that
 `export --balance-lengths` would select of them, over at most as many pairs as are audited; null without a pair.
+`votes` counts the pairs that people voted on by what most said, null without votes.
 `imported_from` is the source of imported pairs, null for others; `groups` has the pairs by the value of the column named with
 `--by`, with the contrast of the kept ones. Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
@@ -66,7 +68,7 @@ from clairgen.reporting.pair_metrics import (
 )
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.store import ScoreNumbers, Store
+from clairgen.store import ScoreNumbers, Store, VoteNumbers
 from clairgen.wording import one_line_repr
 
 
@@ -77,7 +79,8 @@ class RecipeReport:
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
-    `imported_from` is the source of imported pairs; `groups` are the pairs by the value of a column, where one was named.
+    `votes` counts people's votes, None without any. `imported_from` is the source of imported pairs; `groups` are the pairs by
+    the value of a column, where one was named.
     """
 
     run: str
@@ -98,6 +101,7 @@ class RecipeReport:
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
+    votes: VoteNumbers | None = None
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
     lengths: LengthFigures | None = None
@@ -164,6 +168,7 @@ class RecipeReport:
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
             "lengths": None if self.lengths is None else self.lengths.to_json(),
+            "votes": None if self.votes is None else self.votes.to_json(),
             "imported_from": self.imported_from,
             "groups": [group.to_json() for group in self.groups],
         }
@@ -224,6 +229,7 @@ class RecipeNumbers:
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
         metrics: Mapping[str, MetricEstimates] | None = None,
+        votes: VoteNumbers | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
         lengths: LengthFigures | None = None,
@@ -249,6 +255,7 @@ class RecipeNumbers:
             audit=audit,
             histograms=self._histograms.histograms(),
             metrics=metrics or {},
+            votes=votes,
             imported_from=imported_from,
             groups=tuple(groups),
             lengths=lengths,
@@ -340,6 +347,7 @@ async def recipe_report(
         )
         for judge in await store.judgements.numbers(recipe)
     ]
+    votes = await store.votes.numbers(recipe)
     return numbers.report(
         failed=counts.get("failed", 0),
         pending=counts.get("pending", 0),
@@ -347,6 +355,7 @@ async def recipe_report(
         judges=judges,
         audit=differences.audit(),
         metrics=metrics.estimates(),
+        votes=votes if votes.pairs else None,
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
         lengths=lengths.figures(),

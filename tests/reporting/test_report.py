@@ -139,6 +139,7 @@ def test_the_json_for_scripts_is_stable() -> None:
         "failed_checks": {},
         "audit": None,
         "lengths": None,
+        "votes": None,
         "imported_from": None,
         "groups": [],
         "tokeniser": "treebank",
