@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from clairgen.errors import InputError, RunError
+from clairgen.errors import ConfigError, InputError, RunError
+from clairgen.exporting.balanced_lengths import balanced_lengths
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
@@ -139,6 +140,7 @@ async def report(
     tokenizer: str | None = None,
     html: Path | str | None = None,
     by: str | None = None,
+    length_tokenizer: str | None = None,
     matched: bool = False,
     source: ImportOptions | None = None,
     keep: Path | str | None = None,
@@ -150,11 +152,12 @@ async def report(
     In place of a run there may be pairs from elsewhere, as `import_pairs` takes them: they are imported as `source` says into a
     temporary run, or into the run `keep`, and `tell` is given what was understood and what importing came to.
 
-    `by` names a column of the source of imported pairs, by whose values they are also reported. `matched` counts only the
-    tasks of which every recipe of a run has a pair that is kept, so that recipes can be compared. `html` names a file
-    to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if that needs packages that are not
-    installed, InputError for a column that no imported pair has, for `matched` with a run of one recipe, and for a source
-    that is not understood.
+    `by` names a column of the source of imported pairs, by whose values they are also reported. `matched` counts only the tasks
+    of which every recipe of a run has a pair that is kept, so that recipes can be compared. `length_tokenizer` names the
+    tokenizer in whose tokens lengths are counted (a folder, a tokenizer.json, or owner/name on the hub); left out, in
+    characters. `html` names a file to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if
+    that needs packages that are not installed, InputError for a column that no imported pair has, for `matched` with a run of
+    one recipe, and for a source that is not understood, ConfigError for a tokenizer that cannot be read.
     """
     if html is not None:
         require_report_extra()
@@ -166,7 +169,9 @@ async def report(
             async with reading(RunDirectory(run.path), snapshot=True) as store:
                 if by is not None:
                     await _require_column(store, run.name, by)
-                reports += await _run_report(store, run, tokenizer, by, matched, None if html is None else samples)
+                reports += await _run_report(
+                    store, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
+                )
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
 
@@ -205,6 +210,8 @@ async def export(
     overwrite: bool = False,
     matched: bool = False,
     keep_identical: bool = False,
+    balance_lengths: bool = False,
+    length_tokenizer: str | None = None,
     thinking: Thinking | None = None,
     thinking_field: ThinkingField = ThinkingField.REASONING_CONTENT,
     source: str | None = None,
@@ -213,17 +220,18 @@ async def export(
 
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
     can be compared on the same tasks. `keep_identical` exports the pairs of recipes that revise in which the reviser changed
-    nothing, unless another filter drops them, and marks them in a column. `thinking` says whether answers have their thoughts
-    beside them, in the field `thinking_field`; left out, the run's configuration does. `source` is what the card's examples load.
+    nothing, unless another filter drops them, and marks them in a column. `balance_lengths` leaves pairs out, so that the length
+    of an answer does not tell whether it is chosen (see `length_balance`), in characters or in the tokens of `length_tokenizer`
+    (a folder, a tokenizer.json, or owner/name on the hub). `thinking` says whether answers have their thoughts beside them, in
+    the field `thinking_field`; left out, the run's configuration does. `source` is what the card's examples load.
     Raises RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have
-    and for `keep_identical` where no recipe revises.
+    and for `keep_identical` where no recipe revises, ConfigError for options that do not go together.
     """
+    _require_balance_alone(export_format, matched=matched, balance=balance_lengths, tokenizer=length_tokenizer)
     directory = RunDirectory(Path(run))
     async with reading(directory, snapshot=True) as store:
         plans = await store.metadata.plans()
-        for recipe in recipes:
-            if recipe not in plans:
-                raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+        _require_recipes(run, plans, recipes)
         chosen = list(recipes) or list(plans)
         confirming = {recipe for recipe in chosen if plans[recipe].revises} if keep_identical else None
         if confirming is not None and not confirming:
@@ -256,12 +264,26 @@ async def export(
                 if matched
                 else None
             )
+            balanced = (
+                {
+                    recipe: await balanced_lengths(
+                        store,
+                        recipe,
+                        length_tokenizer,
+                        keep_identical=recipe in (confirming or ()),
+                        one_sided=not keeps_thoughts,
+                    )
+                    for recipe in chosen
+                }
+                if balance_lengths
+                else None
+            )
             for recipe in chosen:
+                left_out = balanced[recipe].left_out if balanced is not None else {}
                 async for stored in store.pairs.made(recipe):
                     thoughts = await thoughts_of_pair(store, stored.outcome) if keeps_thoughts else NO_THOUGHTS
-                    written = writer.add(
-                        with_score_columns(stored), wanted is None or stored.task.id in wanted, thoughts
-                    )
+                    is_wanted = wanted is None or stored.task.id in wanted
+                    written = writer.add(with_score_columns(stored), is_wanted, thoughts, left_out.get(stored.id))
                     if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
                         means[recipe].add(contrast)
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
@@ -272,7 +294,24 @@ async def export(
                 await _card_facts(store, rows, advice, source or "path/to/this/folder"),
                 pending,
                 None if read is None or read.complete else read.rows,
+                balanced,
             )
+
+
+def _require_balance_alone(export_format: ExportFormat, *, matched: bool, balance: bool, tokenizer: str | None) -> None:
+    """Raise ConfigError for a selection by length that is not one, or has no meaning beside the other options."""
+    if tokenizer is not None and not balance:
+        raise ConfigError("length_tokenizer is for balance_lengths (--balance-lengths); give both or neither")
+    if balance and matched:
+        raise ConfigError(
+            "balance_lengths leaves other tasks out in each recipe, and matched keeps the same tasks in all of them; use one of "
+            "them (--balance-lengths or --matched)"
+        )
+    if balance and export_format is ExportFormat.SFT:
+        raise ConfigError(
+            "an export for SFT has chosen answers alone, whose length is compared with nothing; leave balance_lengths "
+            "(--balance-lengths) out"
+        )
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
@@ -359,6 +398,14 @@ async def filters_in_force(run: Path | str) -> FilterSettings | None:
         return FilterSettings.from_record(in_force[1]) if in_force else None
 
 
+async def recipes_of(run: Path | str, names: Sequence[str]) -> tuple[str, ...]:
+    """`names`, if the run has a recipe (or imported pairs) of each; InputError otherwise."""
+    async with reading(RunDirectory(Path(run))) as store:
+        plans = await store.metadata.plans()
+    _require_recipes(run, plans, names)
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(frozen=True, slots=True)
 class FilterCounts:
     """Pairs by recipe: how many have which status, and how many the filters in force drop and mark for which reason."""
@@ -385,6 +432,7 @@ async def _run_report(
     store: Store,
     run: NamedRun,
     tokenizer: str | None,
+    length_tokenizer: str | None,
     by: str | None,
     matched: bool,
     samples: "list[pairs_page.PairSample] | None",
@@ -408,6 +456,7 @@ async def _run_report(
             imported_from=plan.imported_from,
             by=by if plan.imported_from is not None else None,
             only=only,
+            length_tokenizer=length_tokenizer,
         )
         reports.append(replace(report, keep_with=run.keep_with))
     return reports
@@ -417,6 +466,13 @@ def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
     from clairgen.reporting.html.pairs_page import PairSample
 
     return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
+
+
+def _require_recipes(run: Path | str, plans: Collection[str], names: Sequence[str]) -> None:
+    """Raise InputError for the name of a recipe that the run does not have."""
+    for name in names:
+        if name not in plans:
+            raise InputError(f"the run {run} has no recipe {name!r}; it has {', '.join(plans) or 'none yet'}")
 
 
 async def _further_columns(store: Store, recipes: Sequence[str]) -> dict[str, str]:

@@ -105,6 +105,32 @@ def wilson(count: float, total: float) -> tuple[float, float] | None:
     return centre - half, centre + half
 
 
+def mean_interval(estimate: Estimate) -> tuple[float, float] | None:
+    """The 95% interval of a mean (Student's t); None with fewer than two values."""
+    if estimate.mean is None or estimate.se is None:
+        return None
+    half = t_quantile(0.975, estimate.n - 1) * estimate.se
+    return estimate.mean - half, estimate.mean + half
+
+
+def auc_score_interval(auc: float, pairs: float) -> tuple[float, float]:
+    """The 95% score interval of an AUC (Newcombe 2006, method 5, after Hanley and McNeil), half of `pairs` on either side."""
+    return _auc_end(auc, 0.0, pairs), _auc_end(auc, 1.0, pairs)
+
+
+def _auc_end(found: float, outer: float, pairs: float) -> float:
+    """The end of the score interval on the side of `outer`, by bisection."""
+    inner, half = found, pairs / 2
+    for _ in range(60):
+        middle = (inner + outer) / 2
+        spread = 1 + (half - 1) * ((1 - middle) / (2 - middle) + middle / (1 + middle))
+        if abs(middle - found) < Z_95 * math.sqrt(middle * (1 - middle) * spread) / half:
+            inner = middle
+        else:
+            outer = middle
+    return inner
+
+
 def t_quantile(probability: float, degrees: int) -> float:
     """The value that Student's t stays below with this probability, from the normal's (Abramowitz and Stegun, 26.7.5).
 

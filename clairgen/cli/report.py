@@ -47,6 +47,13 @@ def report_command(
             "--matched", help="Count only the tasks of which every recipe of the run has a pair that is kept."
         ),
     ] = False,
+    length_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Count lengths in tokens of this tokenizer (a folder, a tokenizer.json, or owner/name on the hub), not in "
+            "characters.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(help="Also write it as a page, one file with charts and pairs to look through.")
     ] = None,
@@ -90,6 +97,8 @@ def report_command(
     if training:
         if by is not None:
             raise ConfigError("--by is for imported pairs; leave it out with --training")
+        if length_tokenizer is not None:
+            raise ConfigError("--length-tokenizer is for runs of pairs; leave it out with --training")
         if matched or column or any(one is not None for one in (subset, split, run)):
             raise ConfigError(
                 "--matched, --column, --subset, --split and --run are for pairs; leave them out with --training"
@@ -106,6 +115,7 @@ def report_command(
             tokenizer=tokenizer,
             html=html,
             by=by,
+            length_tokenizer=length_tokenizer,
             matched=matched,
             source=source,
             keep=run,

@@ -149,8 +149,10 @@ def configuration_schema(recipes: Sequence[str]) -> dict[str, Any]:
     _allow_names_of_recipes(properties["recipes"], recipes)
     _allow_lists_of_roles(properties["models"])
     filters = groups[resolved(properties["filters"]["$ref"], groups)]
-    for value in filters["properties"].values():
-        _allow_short_filters(value, groups)
+    for name, value in filters["properties"].items():
+        if name != "recipes":
+            _allow_short_filters(value, groups)
+    filters["properties"]["recipes"]["additionalProperties"] = {"$ref": properties["filters"]["$ref"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -224,6 +224,15 @@ class RunConfig(Strict):
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",
     )
 
+    @model_validator(mode="after")
+    def _filters_of_known_recipes(self) -> "RunConfig":
+        names = [*(one.name for one in self.imports or ()), *(recipe.called for recipe in self.recipes)]
+        if unknown := [name for name in self.filters.recipes if name not in names]:
+            raise ValueError(
+                f"filters.recipes names {unknown[0]!r}, which is not a recipe of this run; it has {', '.join(names)}"
+            )
+        return self
+
     def __repr__(self) -> str:
         recipes, roles = ([recipe.called for recipe in self.recipes], list(self.models))
         sources = [self.tasks.path or self.tasks.hub] if self.tasks is not None else []

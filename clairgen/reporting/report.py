@@ -22,6 +22,11 @@
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
+     "lengths": {"unit": "characters",
+                 "made": {"n": 406, "difference": {"mean": 120.5, "se": 9.1, "n": 406},
+                          "difference_interval_95": [102.6, 138.4], "chosen_longer": 290, "chosen_shorter": 110, "auc": 0.7,
+                          "auc_interval_95": [0.65, 0.75]},
+                 "kept": {...}, "balanced": {...}},
      "votes": {"voters": 2, "keep": 8, "swap": 1, "disputed": 1},
      "imported_from": null, "matched_tasks": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
@@ -32,6 +37,8 @@ made; `kept` and `dropped` add up to it. A pair without a chosen answer counts a
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `scores` has what
 scorers gave the answers to all tasks, by criterion, with the means of all answers, of the chosen and of the rejected ones;
 `unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
+`lengths` is by how much chosen is the longer answer, in the pairs that were made, in those that are kept, and in those that
+`export --balance-lengths` would select of them, over at most as many pairs as are audited; null without a pair.
 `votes` counts the pairs that people voted on by what most said, null without votes.
 `imported_from` is the source of imported pairs, null for others; `matched_tasks` is to how many tasks `--matched` limited the
 report, null without it. `groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones.
@@ -49,6 +56,7 @@ from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.groups import GroupFigures, Groups
+from clairgen.reporting.length_figures import LengthFigures, Lengths
 from clairgen.reporting.pair_metrics import (
     TABLE_1,
     ContrastEstimates,
@@ -102,6 +110,7 @@ class RecipeReport:
     groups: tuple[GroupFigures, ...] = ()
     matched_tasks: int | None = None
     keep_with: str | None = None
+    lengths: LengthFigures | None = None
     scores: tuple[ScoreNumbers, ...] = ()
 
     @property
@@ -166,6 +175,7 @@ class RecipeReport:
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
+            "lengths": None if self.lengths is None else self.lengths.to_json(),
             "votes": None if self.votes is None else self.votes.to_json(),
             "imported_from": self.imported_from,
             "matched_tasks": self.matched_tasks,
@@ -232,6 +242,7 @@ class RecipeNumbers:
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
         matched_tasks: int | None = None,
+        lengths: LengthFigures | None = None,
         scores: Sequence[ScoreNumbers] = (),
     ) -> RecipeReport:
         """The report so far; the caller adds which tasks have no pair, what the answers cost, and what judges and scorers say."""
@@ -258,6 +269,7 @@ class RecipeNumbers:
             imported_from=imported_from,
             groups=tuple(groups),
             matched_tasks=matched_tasks,
+            lengths=lengths,
             scores=tuple(scores),
         )
 
@@ -296,18 +308,21 @@ async def recipe_report(
     imported_from: str | None = None,
     by: str | None = None,
     only: Collection[str] | None = None,
+    length_tokenizer: str | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
     `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped. `only` has
     the ids of the tasks whose pairs count, and then verdicts of judges and the cost, which are of all tasks, are left out.
+    `length_tokenizer` is what answers' lengths are counted in, characters if None.
 
-    Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins, for
-    groups and for a contrast that is not stored.
+    Texts are read only where they are needed: of a sample for the audit and for lengths, of all pairs for `also`, for metrics of
+    plugins, for groups and for a contrast that is not stored.
     """
     numbers = RecipeNumbers(run, recipe, tokenizer)
     pairs = counts.get("made", 0) if only is None else len(only)
     differences = FeatureDifferences(MOST_PAIRS / max(pairs, MOST_PAIRS))
+    lengths = Lengths(length_tokenizer, differences.takes)
     metrics = PluginMetrics(METRICS.from_plugins)
     groups = None if by is None else Groups(by, tokenizer)
     if (
@@ -320,9 +335,10 @@ async def recipe_report(
         async for page in store.pairs.figures(recipe):
             for one in page:
                 numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
-            sample = [one.id for one in page if one.lost_by is None and differences.takes(one.task_id)]
+            sample = [one.id for one in page if differences.takes(one.task_id)]
             async for stored in store.pairs.made_with_ids(sample):
                 differences.add(stored)
+                lengths.add(stored)
         numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
     else:
         async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
@@ -330,6 +346,7 @@ async def recipe_report(
                 continue
             numbers.add(stored)
             differences.add(stored)
+            lengths.add(stored)
             metrics.add(stored, kept=_reason_for_dropping(stored) is None)
             if also is not None:
                 also(stored)
@@ -359,6 +376,7 @@ async def recipe_report(
         votes=votes if votes is not None and votes.pairs else None,
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
+        lengths=lengths.figures(),
         matched_tasks=None if only is None else len(only),
         scores=await store.scores.numbers(recipe) if only is None else (),
     )

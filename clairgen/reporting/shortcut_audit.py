@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from clairgen.config.renamed import deprecated
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.surface_features import FEATURES, surface_features
-from clairgen.stats import Estimate, mean_of
+from clairgen.stats import Estimate, auc_score_interval, mean_of
 from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ MOST_PAIRS = 10_000
 """At most so many pairs are audited, sampled by a hash of their task: enough to know an AUC to better than 0.01."""
 FEWEST_PAIRS = 10
 _FOLDS = 5
-_Z = 1.959963984540054  # of a two-sided 95% interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +164,7 @@ def auc(scores: "Floats") -> float:
 
 def auc_interval(found: float, pairs: int) -> tuple[float, float]:
     """The interval of an out-of-fold AUC over `pairs` differences, at 95%."""
-    independent = pairs / (1 + _FOLDS / (_FOLDS - 1))
-    return _end(found, 0.0, independent), _end(found, 1.0, independent)
-
-
-def _end(found: float, outer: float, pairs: float) -> float:
-    """The end of the score interval on the side of `outer`, by bisection."""
-    inner = found
-    for _ in range(60):
-        middle = (inner + outer) / 2
-        half = pairs / 2
-        spread = 1 + (half - 1) * ((1 - middle) / (2 - middle) + middle / (1 + middle))
-        if abs(middle - found) < _Z * math.sqrt(middle * (1 - middle) * spread) / half:
-            inner = middle
-        else:
-            outer = middle
-    return inner
+    return auc_score_interval(found, pairs / (1 + _FOLDS / (_FOLDS - 1)))
 
 
 def _scores(spread: "Floats", folds: "NDArray[np.int64]") -> "Floats":

@@ -24,6 +24,7 @@ from clairgen.reporting.comparison import (
     retried_words,
     runs_of,
 )
+from clairgen.reporting.length_figures import LengthFigures
 from clairgen.reporting.pair_metrics import TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import RecipeReport
@@ -139,6 +140,8 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
     if report.audit is not None:
         parts.append(audit_words(report.audit, _name(report, reports)))
         parts += [table] if (table := audit_table(report.audit)).row_count else []
+    if report.lengths is not None:
+        parts.append(length_table(report.lengths))
     for part in parts:
         console.print(part, crop=False)
         console.print()
@@ -339,4 +342,16 @@ def audit_table(audit: Audit) -> Table:
             f"{one.univariate_auc:.3f}",
             f"{one.importance:+.3f}",
         )
+    return table
+
+
+def length_table(lengths: LengthFigures) -> Table:
+    """By how much chosen is the longer answer: of all pairs, of the kept ones, and after a selection that balances lengths."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(safe_line(f"length in {lengths.unit}"), overflow="fold", min_width=10)
+    table.add_column("pairs", justify="right", no_wrap=True)
+    for title in ("chosen minus\nrejected", "chosen longer", "AUC of length\nalone"):
+        table.add_column(title, overflow="fold")
+    for name, shift in lengths.rows:
+        table.add_row(name, *shift.cells)
     return table
