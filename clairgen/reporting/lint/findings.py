@@ -123,7 +123,8 @@ class RowsLeftOut:
 class LintReport:
     """What lint found in `parts`: `findings`, errors first, and the names of rules that looked and found nothing (`passed`).
 
-    `not_looked` says by the name of a rule why it did not look. `left_out` counts the rows without a pair.
+    `not_looked` says by the name of a rule why it did not look. `left_out` counts the rows without a pair; `other_splits` names the
+    splits that were not read.
     """
 
     parts: tuple[LintedPart, ...]
@@ -131,6 +132,7 @@ class LintReport:
     passed: tuple[str, ...]
     not_looked: Mapping[str, str]
     left_out: tuple[RowsLeftOut, ...]
+    other_splits: tuple[str, ...] = ()
 
     @property
     def pairs(self) -> int:
@@ -173,4 +175,5 @@ class LintReport:
             "passed": list(self.passed),
             "not_looked": dict(self.not_looked),
             "left_out": [asdict(one) for one in self.left_out],
+            "other_splits": list(self.other_splits),
         }

@@ -40,6 +40,7 @@ _SMALL: Final = 0.05
 """A share or AUC closer to one half than this is a note."""
 _CHANCE: Final = 0.5
 _MOST_REASONS: Final = 100
+_NO_PAIR: Final = "rows-without-a-pair"
 _OTHERS: Final = "other reasons"
 _QUOTED: Final = 160
 _ROWS_BETWEEN_TURNS: Final = 500
@@ -88,7 +89,7 @@ async def lint(
     not_looked = linter.not_looked(len(parts), splits_left_out)
     found = {one.rule for one in findings}
     passed = tuple(name for name in RULES if name not in found and name not in not_looked)
-    return LintReport(tuple(linted), tuple(findings), passed, not_looked, linter.left_out)
+    return LintReport(tuple(linted), tuple(findings), passed, not_looked, linter.left_out, tuple(splits_left_out))
 
 
 class _Linter:
@@ -102,6 +103,7 @@ class _Linter:
         self._sketches = PromptSketches(self._hashes)
         self._cues = FeatureDifferences(most=MOST_PAIRS)
         self._lengths = {"chosen": Mean(), "rejected": Mean()}
+        self._rows = 0
         self._counts = Counter[str]()
         self._sides: dict[str, Counter[str]] = {}
         self._examples: dict[str, list[Example]] = {}
@@ -120,8 +122,11 @@ class _Linter:
             rows += row.rows
             if isinstance(row.found, str):
                 self._leave_out(row.found, row.where, row.rows)
+                if not part.is_run:
+                    self._count(Hit(_NO_PAIR, row.found), row.where, row.rows)
             else:
                 self._look(row.where, row.found)
+        self._rows += rows
         return LintedPart(part.name, part.understood, rows, len(self._hashes) - before)
 
     def _look(self, where: str, pair: RowPair) -> None:
@@ -143,8 +148,8 @@ class _Linter:
             for hit in self._template_check(pair):
                 self._count(hit, where)
 
-    def _count(self, hit: Hit, where: str) -> None:
-        self._counts[hit.rule] += 1
+    def _count(self, hit: Hit, where: str, rows: int = 1) -> None:
+        self._counts[hit.rule] += rows
         if hit.sides:
             self._sides.setdefault(hit.rule, Counter()).update(hit.sides)
         examples = self._examples.setdefault(hit.rule, [])
@@ -169,8 +174,11 @@ class _Linter:
         found = []
         for rule, count in self._counts.items():
             sides = {side: self._sides[rule][side] for side in ("chosen", "rejected")} if rule in self._sides else {}
+            severity = RULES[rule].severity
             n = min(len(self._hashes), MOST_RENDERED) if rule in _OF_TEMPLATE else len(self._hashes)
-            found.append(Finding(rule, RULES[rule].severity, count, n, sides, examples=tuple(self._examples[rule])))
+            if rule == _NO_PAIR:
+                severity, n = (severity if n else Severity.ERROR), self._rows
+            found.append(Finding(rule, severity, count, n, sides, examples=tuple(self._examples[rule])))
         return found + [
             Finding(rule, RULES[rule].severity, count, self._tens.rows, examples=tuple(self._tens.examples[rule]))
             for rule, count in self._tens.counts.items()

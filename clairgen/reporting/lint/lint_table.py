@@ -19,6 +19,8 @@ def print_lint(console: Console, report: LintReport) -> None:
     """Print what was looked at, the findings, and what was not found or not looked at."""
     for part in report.parts:
         console.print(safe_line(f"{part.name}: {counted(part.rows, 'row')}, {counted(part.pairs, 'pair')}", "bold"))
+    if report.other_splits:
+        _print_indented(console, safe_line(f"splits that are not read: {', '.join(report.other_splits)}"))
     for left in report.left_out:
         rows = f"{counted(left.count, 'row')} without a pair, the first at {plain_line(left.first)}: "
         _print_indented(console, Text(rows).append(shortened(left.why)))

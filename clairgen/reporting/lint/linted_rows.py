@@ -73,11 +73,15 @@ class Tens:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A split of a source: its name, how it is understood, and a function that reads its rows from the start."""
+    """A split of a source: its name, how it is understood, and a function that reads its rows from the start.
+
+    `is_run` is whether rows without a pair are what a run does not keep.
+    """
 
     name: str
     understood: str
     rows: Callable[[], AsyncIterator[ReadRow]]
+    is_run: bool = False
 
 
 @asynccontextmanager
@@ -105,9 +109,11 @@ async def opened(
 
 
 def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens) -> Part:
-    first = [row for _, row in islice(source.rows(), _FIRST_ROWS) if not isinstance(row, BadRow)]
+    beginning = [row for _, row in islice(source.rows(), _FIRST_ROWS)]
+    first = [row for row in beginning if not isinstance(row, BadRow)]
     if not first:
-        raise InputError(f"{source.name} has no rows that can be read, so there is nothing to look at")
+        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
+        raise InputError(f"{source.name} has no rows that can be read, so there is nothing to look at{why}")
     shape = find_shape(first, columns, source.name)
     return Part(source.name, shape.sentence, partial(_rows_of_source, source, shape, tens))
 
@@ -127,7 +133,7 @@ async def _part_of_run(run: str, store: Store, options: LintedSource) -> Part:
     if recipe not in recipes:
         raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(recipes) or 'none yet'}")
     understood = f"the kept pairs of {recipe}, as an export has them"
-    return Part(f"{run} {recipe}", understood, partial(_rows_of_run, store, recipe))
+    return Part(f"{run} {recipe}", understood, partial(_rows_of_run, store, recipe), is_run=True)
 
 
 async def _rows_of_run(store: Store, recipe: str) -> AsyncIterator[ReadRow]:

@@ -16,6 +16,8 @@ FINISH_REASONS: Final = {"chosen": "chosen_finish_reason", "rejected": "rejected
 """The further columns of a pair that may have the finish reason of each side."""
 _ALIKE: Final = 0.01
 """Answers differ little if at most this share of the longer one's characters is edited."""
+_LONGEST_COMPARED: Final = 100_000
+"""The share is of so many characters in longer answers, since the time grows with the number of edits looked for."""
 _SHORTEST_CUT: Final = 200
 _FEWEST_SENTENCES: Final = 3
 _FEWEST_WORDS: Final = 5
@@ -59,7 +61,7 @@ def _alike(chosen: str, rejected: str) -> Iterator[Hit]:
     elif _same_words(chosen, rejected):
         yield Hit("nearly-identical", f"{chosen[:_QUOTED]} / {rejected[:_QUOTED]}")
     else:
-        most = int(_ALIKE * max(len(chosen), len(rejected)))
+        most = int(_ALIKE * min(max(len(chosen), len(rejected)), _LONGEST_COMPARED))
         if abs(len(chosen) - len(rejected)) <= most > 0 and (
             Levenshtein.distance(chosen, rejected, score_cutoff=most) <= most
         ):

@@ -26,6 +26,13 @@ class Rule:
 
 _RULES: Final = (
     Rule(
+        "rows-without-a-pair",
+        Severity.WARNING,
+        "a row holds no pair, for one of the reasons listed; an error where no row holds one. The pairs that a run does not keep "
+        "are listed, but are no finding",
+        "Training stops at such rows, or leaves them out: fix or remove them.",
+    ),
+    Rule(
         "empty",
         Severity.ERROR,
         "an answer is blank",

@@ -39,7 +39,8 @@ async def test_warnings_are_exit_code_1_only_if_strict(tmp_path: Path) -> None:
 async def test_json_is_one_object_with_stable_keys(tmp_path: Path) -> None:
     done = await clairgen("lint", written(tmp_path / "data.jsonl", rows(40, more=2)), "--json")
     report = json.loads(done.out)
-    assert report.keys() == {"parts", "rows", "pairs", "counts", "findings", "passed", "not_looked", "left_out"}
+    of_all = {"parts", "rows", "pairs", "counts", "findings", "passed", "not_looked", "left_out", "other_splits"}
+    assert report.keys() == of_all
     [lengths] = [one for one in report["findings"] if one["rule"] == "length-bias"]
     keys = {"rule", "severity", "count", "n", "share", "sides", "measured", "counts", "advice", "examples"}
     assert lengths.keys() == keys

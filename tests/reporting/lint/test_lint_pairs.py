@@ -47,13 +47,16 @@ def text(draw: random.Random, sentences: int) -> str:
 
 
 def rows(count: int, *, more: int = 0, seed: int = 1) -> list[dict[str, str]]:
-    """Rows whose chosen answers have as many sentences as the rejected ones, and `more`."""
+    """Rows whose chosen answers have `more` sentences than the rejected ones; without, every second one is the longer."""
     draw = random.Random(seed)
-    lengths = [draw.randint(2, 6) for _ in range(count)]
-    return [
-        {"prompt": f"{number}: {text(draw, 1)}", "chosen": text(draw, length + more), "rejected": text(draw, length)}
-        for number, length in enumerate(lengths)
-    ]
+    made = []
+    for number in range(count):
+        length = draw.randint(2, 6)
+        answers = [text(draw, length + more), text(draw, length)]
+        if not more:
+            answers.sort(key=len, reverse=number % 2 == 0)
+        made.append({"prompt": f"{number}: {text(draw, 1)}", "chosen": answers[0], "rejected": answers[1]})
+    return made
 
 
 def rules(report: LintReport) -> set[str]:
@@ -136,6 +139,8 @@ async def test_rows_without_a_pair_are_counted_by_reason(tmp_path: Path) -> None
     assert [(one.count, one.first) for one in report.left_out] == [(2, "data.jsonl line 4"), (1, "data.jsonl line 6")]
     assert "has no `chosen`" in report.left_out[0].why
     assert "not valid JSON" in report.left_out[1].why
+    assert (report["rows-without-a-pair"].count, report["rows-without-a-pair"].n) == (3, 6)
+    assert report["rows-without-a-pair"].severity is Severity.WARNING
 
 
 async def test_prompts_that_two_files_share_leak(tmp_path: Path) -> None:
@@ -159,6 +164,7 @@ async def test_a_folder_is_linted_with_what_is_held_out_from_its_training_split(
     report = await lint(tmp_path / "saved")
     assert [part.name for part in report.parts] == ["saved train_prefs", "saved test_prefs"]
     assert report["prompt-in-several-splits"].count == 3
+    assert report.other_splits == ("test_sft",)
     alone = await lint(tmp_path / "saved", splits=["test_sft"])
     assert [part.name for part in alone.parts] == ["saved test_sft"]
     assert "others are train_prefs, test_prefs" in alone.not_looked["prompt-in-several-splits"]
@@ -240,6 +246,7 @@ async def test_pairs_that_a_run_drops_are_counted_by_the_filter(tmp_path: Path) 
     report = await lint(run)
     assert (report.rows, report.pairs) == (5, 4)
     assert [(one.count, one.why) for one in report.left_out] == [(1, "it is not kept: identical")]
+    assert "rows-without-a-pair" in report.passed
     assert (await lint(path))["identical"].count == 1
 
 
@@ -260,10 +267,15 @@ async def test_what_cannot_be_read_is_one_sentence(sources: Sequence[str], said:
 async def test_an_empty_file_and_a_recipe_of_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no rows that can be read"):
         await lint(written(tmp_path / "data.jsonl", []))
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b"caf\xe9\n")
+    with pytest.raises(InputError, match=r"nothing to look at \(data\.jsonl line 1: it is not UTF-8"):
+        await lint(path)
     with pytest.raises(InputError, match="is no run, so it has no recipe 'clair'"):
         await lint(written(tmp_path / "data.jsonl", rows(1)), recipe="clair")
 
 
 async def test_a_source_without_any_pair_has_a_report_of_its_reasons(tmp_path: Path) -> None:
     report = await lint(written(tmp_path / "data.jsonl", [{"prompt": "a", "chosen": None, "rejected": "b"}]))
-    assert (report.pairs, report.findings, report.left_out[0].count) == (0, (), 1)
+    assert (report.pairs, report.left_out[0].count) == (0, 1)
+    assert [(one.rule, one.severity) for one in report.findings] == [("rows-without-a-pair", Severity.ERROR)]
