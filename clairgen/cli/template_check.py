@@ -9,7 +9,7 @@ from clairgen.errors import InputError, MissingExtraError
 from clairgen.reporting.lint.pair_checks import Hit
 
 if TYPE_CHECKING:
-    from clairgen.reporting.lint.lint_pairs import TemplateCheck
+    from clairgen.reporting.lint.linter import TemplateCheck
     from clairgen.row_pairs import RowPair
     from clairgen_train.data.tokenize import PairTokenizer
 

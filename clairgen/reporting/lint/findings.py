@@ -123,8 +123,8 @@ class RowsLeftOut:
 class LintReport:
     """What lint found in `parts`: `findings`, errors first, and the names of rules that looked and found nothing (`passed`).
 
-    `not_looked` says by the name of a rule why it did not look. `left_out` counts the rows without a pair; `other_splits` names the
-    splits that were not read.
+    `not_looked` says by the name of a rule why it did not look. `left_out` counts the rows without a pair; `other_splits` are the
+    names of splits that were not read.
     """
 
     parts: tuple[LintedPart, ...]
