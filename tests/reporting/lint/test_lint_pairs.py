@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from clairgen import api
 from clairgen.errors import ConfigError, InputError
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.reporting.lint.findings import LintReport
 from clairgen.reporting.lint.lint_pairs import lint
 from clairgen.reporting.lint.rules import RULES, Severity
+from clairgen.reporting.shortcut_audit import auc_interval
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 from tests.test_pair_shapes import SHAPES
@@ -91,6 +93,23 @@ async def test_a_length_cue_is_named_with_its_interval_and_n(tmp_path: Path) -> 
     assert cues.measured.low > 0.8
     assert cues.measured.details[0].startswith(("characters, more in chosen: AUC alone", "words, more in chosen"))
     assert (cues.count, cues.share, cues.n) == (None, None, 60)
+
+
+async def test_the_cues_are_those_of_the_report_on_the_same_pairs_imported(tmp_path: Path) -> None:
+    path = written(tmp_path / "data.jsonl", rows(60, more=1))
+    await import_pairs(str(path), tmp_path / "run")
+    [report] = await api.report(tmp_path / "run")
+    cues = (await lint(path))["surface-cues"].measured
+    assert report.audit is not None
+    assert cues is not None
+    assert (cues.value, cues.low, cues.high) == (report.audit.auc, *report.audit.interval)
+
+
+async def test_pairs_of_one_prompt_count_as_one_for_the_interval_of_the_cues(tmp_path: Path) -> None:
+    content = [row | {"prompt": f"{number // 3}: Why?"} for number, row in enumerate(rows(60, more=1))]
+    cues = (await lint(written(tmp_path / "data.jsonl", content)))["surface-cues"].measured
+    assert cues is not None
+    assert (cues.low, cues.high) == auc_interval(cues.value, 20)
 
 
 async def test_a_small_bias_of_many_pairs_is_a_note(tmp_path: Path) -> None:
