@@ -21,6 +21,8 @@ from tests.training.on_ranks import join_run
 from tests.training.ranks import on_ranks
 from tests.training.small_run import pair, settings, trained, written
 
+pytestmark = pytest.mark.skipif(torch.cuda.device_count() == 1, reason="two ranks cannot share one GPU")
+
 PAIRS = 31  # of which 3 are held out, so that the rest divides by the batch size of 4
 
 

@@ -71,12 +71,12 @@ def test_a_cached_reference_that_does_not_match_the_model_is_computed_again(
 def test_another_adapter_or_seed_shares_the_references_and_another_template_or_forward_does_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    small: dict[str, object] = {"epochs": 1, "held_out_pairs": 0}
+    small: dict[str, object] = {"epochs": 1, "held_out_pairs": 0, "shared_prompt": True}
     trained(tmp_path, "first", lora={"rank": 2}, **small)
     assert COMPUTED in capsys.readouterr().err
     trained(tmp_path, "other-adapter", lora={"rank": 4, "alpha": 1}, seed=7, objective="dpo", **small)
     assert COMPUTED not in capsys.readouterr().err
-    trained(tmp_path, "plain", lora={"rank": 2}, shared_prompt=False, **small)
+    trained(tmp_path, "plain", lora={"rank": 2}, **(small | {"shared_prompt": False}))
     assert COMPUTED in capsys.readouterr().err
     template = tmp_path / "own.jinja"
     template.write_text("{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}")

@@ -65,7 +65,7 @@ def logits_of(reward: ClassifierReward, chat: list[dict[str, str]]) -> torch.Ten
     text = reward.tokenizer.apply_chat_template(chat, tokenize=False)
     ids = reward.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
-        logits: torch.Tensor = reward.model(input_ids=ids).logits[0]
+        logits: torch.Tensor = reward.model(input_ids=ids.to(reward.device)).logits[0]
     return logits
 
 
