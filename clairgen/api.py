@@ -15,6 +15,7 @@ from clairgen.errors import InputError, RunError
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
+from clairgen.exporting.score_columns import score_kinds, with_score_columns
 from clairgen.exporting.thoughts import NO_THOUGHTS, Thinking, ThinkingField, thoughts_of_pair
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
@@ -34,6 +35,7 @@ from clairgen.store import (
     PairChoice,
     RoleNumbers,
     RunDirectory,
+    ScoreReply,
     Spent,
     Store,
     Thoughts,
@@ -219,7 +221,6 @@ async def export(
                 "leave --keep-identical out (in Python, keep_identical)"
             )
         await require_coverage(store, directory)
-        states = await import_states(store)
         advice = [entry for entry in await store.advice.numbers() if entry.recipe in chosen]
         config = yaml.safe_load(await store.metadata.configuration() or "{}")
         keeps_thoughts = (thinking or config.get("thinking")) == Thinking.KEEP
@@ -232,7 +233,7 @@ async def export(
             advised=bool(advice),
             confirming=confirming,
             thinking=thinking_field if keeps_thoughts else None,
-            source_columns=merged_kinds(states[name].kinds for name in chosen if name in states),
+            source_columns=await _further_columns(store, chosen),
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
             means = {recipe: ContrastMeans() for recipe in chosen}
@@ -246,7 +247,9 @@ async def export(
             for recipe in chosen:
                 async for stored in store.pairs.made(recipe):
                     thoughts = await thoughts_of_pair(store, stored.outcome) if keeps_thoughts else NO_THOUGHTS
-                    written = writer.add(stored, wanted is None or stored.task.id in wanted, thoughts)
+                    written = writer.add(
+                        with_score_columns(stored), wanted is None or stored.task.id in wanted, thoughts
+                    )
                     if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
                         means[recipe].add(contrast)
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
@@ -318,6 +321,12 @@ async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]
         return await store.judgements.replies(stored.task.id, stored.outcome.recipe)
 
 
+async def score_replies(run: Path | str, stored: StoredPair) -> list[ScoreReply]:
+    """What scorers wrote about the answers to a pair's task in its recipe; empty where none was asked for a text."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.scores.replies(stored.id)
+
+
 async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:
     """What the models thought that a pair is from: those that answered, the reviser, the judges; empty where none did."""
     async with reading(RunDirectory(Path(run))) as store:
@@ -358,6 +367,13 @@ def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
     from clairgen.reporting.html.pairs_page import PairSample
 
     return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
+
+
+async def _further_columns(store: Store, recipes: Sequence[str]) -> dict[str, str]:
+    """The columns that exported pairs have besides, with what they hold: those of imports, and scores."""
+    states = await import_states(store)
+    scored = [score_kinds(await store.scores.criteria(recipe)) for recipe in recipes]
+    return merged_kinds([*(states[name].kinds for name in recipes if name in states), *scored])
 
 
 async def _require_column(store: Store, run: Path, column: str) -> None:

@@ -38,6 +38,8 @@ def sampling_facts(sampling: Sampling) -> dict[str, Any]:
         facts["stop"] = list(sampling.stop)
     if sampling.extra:
         facts["extra"] = dict(sampling.extra)
+    if sampling.api is not None:
+        facts["api"] = sampling.api
     return facts
 
 

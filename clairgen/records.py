@@ -6,6 +6,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from hashlib import sha256
+from statistics import fmean
 from typing import Any
 
 
@@ -47,7 +49,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn. None is "not sent", which the server fills in; it is not the same as any value."""
+    """How an answer is drawn. None is "not sent", which the server fills in; it is not the same as any value.
+
+    `api` is what a reward model, which draws nothing, is asked through; None for a chat.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
@@ -55,6 +60,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    api: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,14 @@ class ParseStatus(StrEnum):
     TIE_BETWEEN_ORDERS = "tie-between-orders"
     TIE_BETWEEN_JUDGES = "tie-between-judges"
     EQUAL_SCORES = "equal-scores"
+    BELOW_MARGIN = "below-margin"
     MISSING_SCORE = "missing-score"
+    NO_SCORES = "no-scores"
+    MISSING_CRITERION = "missing-criterion"
+    UNKNOWN_CRITERION = "unknown-criterion"
+    REPEATED_CRITERION = "repeated-criterion"
+    SCORE_NOT_A_NUMBER = "score-not-a-number"
+    SCORE_OUT_OF_RANGE = "score-out-of-range"
 
 
 SPACE = "space"
@@ -130,6 +143,11 @@ class Answer:
     key: str
     model: str = ""
     removed: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """The key of its completion; of an answer without one, which a data set recorded, the sha256 of its text."""
+        return self.key or sha256(self.text.strip().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class Variant(StrEnum):
@@ -164,11 +182,43 @@ class Judgement:
         return None if self.choice is None else (self.shown_first, self.shown_second)[self.choice - 1]
 
 
+OVERALL = "overall"
+"""The criterion of the score by which answers are compared: a rubric's weighted total, or the one number of a reward model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one scorer gave one answer to a task for one criterion; higher is better.
+
+    `answer` is the answer's `identity`. `criterion` is one of a rubric, or OVERALL. `scorer` is the role that gave the score and
+    `key` its completion, empty where a model gave a number and no text. `value` is None unless `status` is OK: a reply that
+    could not be read has such a score for every criterion. `parser_version` is None where nothing had to be parsed.
+    `reasoning` is that of the whole reply, which its overall score alone has.
+    """
+
+    answer: str
+    criterion: str
+    value: float | None
+    scorer: str
+    key: str = ""
+    status: ParseStatus = ParseStatus.OK
+    parser_version: int | None = None
+    reasoning: str | None = None
+
+
+def overall_score(answer: Answer, scores: tuple[Score, ...]) -> float | None:
+    """An answer's overall score, the mean over its scorers; None without a scorer, or where one gave none."""
+    values = [score.value for score in scores if score.criterion == OVERALL and score.answer == answer.identity]
+    given = [value for value in values if value is not None]
+    return fmean(given) if given and len(given) == len(values) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """Two answers to a task of which one is better, as a recipe made them.
 
-    `judgements` are what the choice rests on, where judges made it. `reasoning` is the reviser's or a judge's, where there
+    `judgements` and `scores` are what the choice rests on, where judges or scorers made it; there are scores of all answers that
+    were compared, which may be more than two. `reasoning` is the reviser's or a judge's, where there
     is one. `parser_version` is None where nothing had to be parsed. `retried` is whether a revision failed its check and was
     requested once more, `failed_check` names the check that the pair still fails.
     """
@@ -182,6 +232,7 @@ class Pair:
     judgements: tuple[Judgement, ...] = ()
     retried: bool = False
     failed_check: str | None = None
+    scores: tuple[Score, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +254,7 @@ class Undecided:
     judgements: tuple[Judgement, ...] = ()
     retried: bool = False
     failed_check: str | None = None
+    scores: tuple[Score, ...] = ()
 
     @property
     def replies(self) -> tuple[Answer, ...]:

@@ -29,6 +29,7 @@ from clairgen.long_texts import LONG_CHARACTERS
 from clairgen.metrics.contrast import TOKENIZERS, token_jaccard
 from clairgen.parsing.judge_language import is_verdict_line
 from clairgen.parsing.revision import parse_revision
+from clairgen.parsing.rubric_reply import Scale, parse_rubric_reply
 from clairgen.parsing.verdict import parse_verdict
 from clairgen.records import Answer, Message, Pair
 from clairgen.reporting.sanitize import plain_text
@@ -47,6 +48,8 @@ TICK = 0.004
 """Seconds in which the kernel counts processor time while a timer of it runs; less is counted as none."""
 SECONDS = 10.0
 """The processor time after which a long text is given up: linear functions take less than one second."""
+
+SCALES = (Scale("clear", 1, 5), Scale("correct", 1, 5))
 
 Read = Callable[[str], object]
 
@@ -123,6 +126,20 @@ READERS: dict[str, tuple[Read, tuple[str, ...], tuple[str, ...]]] = {
         lambda text: parse_verdict('{"verdict": "' + text.replace("\\", "").replace('"', "") + '"}'),
         ("", "answer: 1", "[1]"),
         ("solution ", "the "),
+    ),
+    "parse_rubric_reply": (
+        lambda text: (parse_rubric_reply(text, SCALES), parse_rubric_reply("{scores}:\n" + text, SCALES)),
+        ("", "{scores}:\n", "clear: "),
+        (
+            "clear: 3\n",
+            '{"clear": 3}\n',
+            '{"clear": {\n',
+            "clear (",
+            "clear - ",
+            "{scores}",
+            "3 / 5 ",
+            "| clear | 3 |\n",
+        ),
     ),
     "parse_grade": (lambda text: (parse_grade(text), parse_choice(text)), ("", "[["), ("[[1", "[[1.", "[A]", "[[A")),
     "is_verdict_line": (is_verdict_line, ("", "> ", "answer:"), ()),

@@ -20,8 +20,8 @@ from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.config.models import RunConfig
+    from clairgen.inference.local_rewards import RewardModel
     from clairgen.pipeline.advise import AdviseOptions, AdviseSummary, RecipeAdvice
-    from clairgen.pipeline.compare_pair import RewardModel
 
 
 _MANY = 0.1  # the share of comparisons left out from which a remark says so

@@ -85,12 +85,15 @@ def generate_command(
 
 def generate_with_progress(config: "RunConfig", run: Path, options: "Options") -> "Summary":
     """Generate with progress on stderr; Ctrl-C drains."""
+    from clairgen.inference.runtime import Runtime
     from clairgen.pipeline.generate import generate
+    from clairgen_train.reward_model import load_reward_model
 
     async def work(stop: asyncio.Event) -> "Summary":
         progress = Progress()
         async with showing(progress, Console(file=progress_stream()), stop):
-            return await generate(config, run, options, progress=progress, stop=stop)
+            runtime = Runtime(load_reward_model=load_reward_model)
+            return await generate(config, run, options, progress=progress, stop=stop, runtime=runtime)
 
     return run_drainable(work, options.drain_seconds)
 

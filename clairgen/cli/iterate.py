@@ -208,7 +208,7 @@ def _facts(
         steps.training_settings(2, "the model of round 1", weights)  # raises where the objective has no reference
     if settings.keep_identical and not recipe_named(config.recipes[0].name).revises:
         raise ConfigError(
-            f"keep_identical keeps what a reviser confirmed, and the recipe {config.recipes[0].name} has none; leave it out"
+            f"keep_identical keeps what a reviser confirmed, and the recipe {config.recipes[0].called} has none; leave it out"
         )
     of_training = settings.model_dump(mode="json", exclude_defaults=True)
     left_out = {*MACHINE_SETTINGS, *_DECIDED}

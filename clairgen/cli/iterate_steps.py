@@ -56,7 +56,7 @@ class CommandSteps:
 
     def __init__(self, config: RunConfig, options: IterateOptions) -> None:
         self._config, self._options = config, options
-        self._recipe = config.recipes[0].name
+        self._recipe = config.recipes[0].called
 
     @contextmanager
     def serving(self, number: int, model: Model) -> Iterator[Role]:

@@ -77,13 +77,15 @@ def _show_named(run: Path, pair: str, recipe: str | None, *, thinking: bool) -> 
 
 
 def _view(run: Path, stored: StoredPair, *, thinking: bool) -> "PairView":
-    """A pair as it is shown; where nothing was decided, with what the judges wrote."""
+    """A pair as it is shown; where nothing was decided, with what judges and scorers wrote."""
     from clairgen import api
     from clairgen.reporting.pair_view import PairView
 
     undecided = isinstance(stored.outcome, Undecided)
     replies = run_coroutine(api.judge_replies(run, stored)) if undecided else ()
-    return PairView(stored, replies, run_coroutine(api.thoughts(run, stored)), shows_thoughts=thinking)
+    of_scorers = run_coroutine(api.score_replies(run, stored)) if undecided and stored.outcome.scores else ()
+    thoughts = run_coroutine(api.thoughts(run, stored))
+    return PairView(stored, replies, thoughts, of_scorers, shows_thoughts=thinking)
 
 
 def _others(found: "api.ChosenPair", run: Path) -> str:

@@ -12,7 +12,9 @@ from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
 
 OPPONENT: Final = "opponent"
-EvaluatedRole = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|opponent|other-\d+)$")]
+EvaluatedRole = Annotated[
+    str, Field(pattern=r"^(target|reviser|critic|editor|judge(-\d+)?|stronger|opponent|other-\d+)$")
+]
 _OF_A_RUN: Final = frozenset(RunConfig.model_fields)
 
 

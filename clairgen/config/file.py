@@ -10,6 +10,7 @@ from clairgen.config.models import RunConfig
 from clairgen.config.renamed import with_new_names
 from clairgen.config.role import Role
 from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
+from clairgen.embedded.gguf import CLASSIFIER
 from clairgen.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -37,15 +38,20 @@ def config_yaml(config: RunConfig) -> str:
     """The resolved configuration as YAML, as saved with a run; secrets appear by name only."""
     content = config.model_dump(mode="json", exclude_none=True)
     # A recipe refuses options that it does not have, so only those that were given are written.
-    content["recipes"] = [choice.model_dump(mode="json", exclude_unset=True) for choice in config.recipes]
+    content["recipes"] = [
+        choice.model_dump(mode="json", exclude_unset=True, by_alias=True) for choice in config.recipes
+    ]
     text: str = yaml.dump(content, Dumper=DUMPER, sort_keys=False, allow_unicode=True)
     return text
 
 
 def with_absolute_endpoints(models: Mapping[str, Role], folder: Path) -> dict[str, Role]:
-    """Roles with the model files of their endpoints counted from a folder."""
+    """Roles with the model files of their endpoints counted from a folder; a classifier that is not there is the hub's."""
 
     def absolute(endpoint: str) -> str:
+        if endpoint.startswith(CLASSIFIER):
+            model = _absolute(Path(endpoint.removeprefix(CLASSIFIER)), folder)
+            return f"{CLASSIFIER}{model}" if model.is_dir() else endpoint
         if not endpoint.startswith("gguf:"):
             return endpoint
         path, mark, options = endpoint.removeprefix("gguf:").partition("?")

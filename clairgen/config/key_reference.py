@@ -25,8 +25,13 @@ _LIMITS = {
 ROLES: Mapping[str, str] = {
     "target": "The model to be aligned.",
     "reviser": "Revises an answer.",
+    "critic": "Gives feedback on an answer, for feedback-edit.",
+    "editor": "Edits an answer by that feedback.",
     "stronger": "Answers the prompt itself.",
-    "judge": "Prefers one of two answers; one role, or a list of judges.",
+    "strong": "The model whose answer `delta` prefers; it need not be stronger than the target.",
+    "weak": "The model whose answer `delta` rejects.",
+    "reward-model": "Scores the target's answers for `best-of-n`; served by vLLM.",
+    "judge": "Prefers one of two answers, or scores an answer; one role, or a list of judges.",
     "others": "The two models whose answers judge-off-policy compares.",
 }
 """The roles as a configuration names them, and what each does."""

@@ -5,18 +5,25 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from clairgen.config.criteria import Criterion, each_name_once
 from clairgen.config.role import Positive, Role, Strict
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.patterns import lazy_pattern
 from clairgen.wording import one_line_repr
 
+REWARD_MODEL: Final = "reward-model"
+_SINGLE_ROLES: Final = rf"target|reviser|critic|editor|judge-\d+|stronger|strong|weak|{REWARD_MODEL}|other-\d+"
 RANK = lazy_pattern(r"(?!.*score)(?:.*[^a-z])?rank(s|ing|ings)?(?![a-z])", re.IGNORECASE)
-RoleName = Annotated[str, Field(pattern=r"^(target|reviser|judge(-\d+)?|stronger|other-\d+)$")]
+RoleName = Annotated[
+    str,
+    Field(pattern=r"^(target|reviser|critic|editor|judge(-\d+)?|stronger|strong|weak|reward-model|other-\d+)$"),
+]
+VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # it names a subset of exports
 
 
 class RevisionCheck(Strict):
@@ -41,6 +48,12 @@ class RecipeChoice(Strict):
     """A recipe to make, with its options."""
 
     name: str = Field(description="The recipe's name, such as `clair`.")
+    as_name: VariantName | None = Field(
+        None,
+        alias="as",
+        description="What its pairs are called in the run, if not by the recipe's name; so that one recipe can be there several "
+        "times.",
+    )
     template: str | None = Field(None, description="A shipped prompt template, or the path of your own (.txt).")
     order: Literal["random", "both"] = Field(
         "random",
@@ -50,10 +63,32 @@ class RecipeChoice(Strict):
         None,
         description="What a revision must measure, else it is requested once more; the shipped variants have their own.",
     )
-    samples: int = Field(4, ge=2, le=16, description="How many revisions the best one is chosen from.")
-    by: Literal["judge", "scores"] = Field(
-        "judge", description="Whether a judge chooses between answers of the data set, or the scores recorded in it."
+    samples: int = Field(
+        4, ge=2, le=512, description="How many revisions, or answers of the target, the best one is chosen from."
     )
+    critiques: int = Field(
+        1, ge=1, le=16, description="How often the critic is asked; the editor is given all feedback."
+    )
+    answers: Literal["target", "others"] = Field(
+        "target", description="Whose answers are scored: samples of the target, or one of each of models.others."
+    )
+    by: Literal["judge", "scores", "reward-model"] = Field(
+        "judge",
+        description="Who chooses between answers: a judge, the scores that the data set has, or a reward model.",
+    )
+    margin_rule: Literal["best-worst", "mean-minus-two-sigma"] = Field(
+        "best-worst",
+        description="Which answer the best one is preferred to: the worst, or the one whose score is nearest to two standard "
+        "deviations below the mean.",
+    )
+    min_margin: float = Field(
+        0, ge=0, description="Smallest difference of the scores of two answers of which one is preferred."
+    )
+
+    @property
+    def called(self) -> str:
+        """What its pairs are called in the run."""
+        return self.as_name or self.name
 
 
 class TaskSource(Strict):
@@ -77,12 +112,22 @@ class TaskSource(Strict):
         description="Their scores, of which the higher is the better: the name of an object's field (`fine-grained_score` by "
         "default, `overall_score` in rows without it), a column with a list beside a list of texts, or a column for each answer.",
     )
+    assistant_turns: Literal["given", "own"] = Field(
+        "given",
+        description="What stands between the user's turns of a conversation: what the data set has there, or the target's own "
+        "answers, turn by turn. Only answers to the last turn are compared.",
+    )
     sample: Positive | None = Field(None, description="Take this many rows, drawn uniformly by the run's seed.")
 
     @model_validator(mode="after")
     def _one_source(self) -> "TaskSource":
         if (self.path is None) == (self.hub is None):
             raise ValueError("give exactly one of `path` (a file) and `hub` (a data set on the hub)")
+        if self.assistant_turns == "own" and self.answers is not None:
+            raise ValueError(
+                "the data set's `answers` belong to its own conversations, not to those that the target had; leave out `answers` "
+                "or `assistant_turns: own`"
+            )
         if isinstance(self.scores, list) and (
             not isinstance(self.answers, list) or len(self.scores) != len(self.answers)
         ):
@@ -111,6 +156,10 @@ class RunConfig(Strict):
         default_factory=FilterSettings,
         description="What takes a pair out of exports; change it later with `clairgen filter`.",
     )
+    rubric: list[Criterion] = Field(
+        default_factory=list,
+        description="What judges score in an answer, criterion by criterion, for the recipes that go by a rubric.",
+    )
     budget_usd: float | None = Field(
         None,
         gt=0,
@@ -128,13 +177,19 @@ class RunConfig(Strict):
     )
 
     def __repr__(self) -> str:
-        recipes, roles = ([recipe.name for recipe in self.recipes], list(self.models))
+        recipes, roles = ([recipe.called for recipe in self.recipes], list(self.models))
         return one_line_repr(self, self.tasks.path or self.tasks.hub, f"recipes {recipes}", f"models {roles}")
 
     @property
     def compares_by_scores(self) -> bool:
         """Whether a recipe chooses between recorded answers by their scores."""
         return any(choice.by == "scores" for choice in self.recipes)
+
+    @field_validator("rubric")
+    @classmethod
+    def _each_criterion_once(cls, rubric: list[Criterion]) -> list[Criterion]:
+        each_name_once(rubric)
+        return rubric
 
     @field_validator("models", mode="before")
     @classmethod
@@ -153,11 +208,23 @@ class RunConfig(Strict):
     @field_validator("recipes")
     @classmethod
     def _each_recipe_once(cls, recipes: list[RecipeChoice]) -> list[RecipeChoice]:
-        names = [recipe.name for recipe in recipes]
+        names = [recipe.called for recipe in recipes]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"the recipe {name!r} is listed twice; list it once")
+                raise ValueError(
+                    f"the recipe {name!r} is listed twice; list it once, or call one of them something else with `as: NAME`"
+                )
         return recipes
+
+    @field_validator("models")
+    @classmethod
+    def _only_reward_models_score(cls, models: dict[str, Role]) -> dict[str, Role]:
+        for name, role in models.items():
+            if name == REWARD_MODEL and role.api == "chat":
+                raise ValueError(f"{name}: a reward model gives scores; its api is classify, pooling or score")
+            if name != REWARD_MODEL and role.api != "chat":
+                raise ValueError(f"{name}: `api: {role.api}` gives scores, which only models.{REWARD_MODEL} may do")
+        return models
 
 
 def numbered_roles(models: object, further: str | None = None) -> object:
@@ -170,12 +237,13 @@ def numbered_roles(models: object, further: str | None = None) -> object:
     flat: dict[object, object] = {}
     for name, value in models.items():
         if name not in ("judge", "others"):
-            if name != further and not re.fullmatch(r"target|reviser|judge-\d+|stronger|other-\d+", str(name)):
+            if name != further and not re.fullmatch(_SINGLE_ROLES, str(name)):
                 more = f", {further}" if further is not None else ""
                 raise ValueError(
-                    f"there is no role {name!r}; there are target, reviser, judge, stronger{more} and others"
+                    f"there is no role {name!r}; there are target, reviser, critic, editor, judge, stronger, strong, weak, "
+                    f"{REWARD_MODEL}{more} and others"
                 )
-            flat[name] = value
+            flat[name] = {"api": "classify"} | value if name == REWARD_MODEL and isinstance(value, dict) else value
             continue
         for number, role in enumerate(value if isinstance(value, list) else [value], start=1):
             single = "judge" if number == 1 else f"judge-{number}"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from clairgen.config.role import Price, Role
-from clairgen.embedded.gguf import is_embedded
+from clairgen.embedded.gguf import is_on_this_machine
 from clairgen.errors import ConfigError
 from clairgen.records import Usage
 
@@ -124,7 +124,7 @@ def _per_token(dollars_per_million: float) -> int:
 
 
 def _quote(endpoint: str, model: str) -> PriceQuote | None:
-    if is_embedded(endpoint):
+    if is_on_this_machine(endpoint):
         return PriceQuote(Price(input=0, output=0), "served by clairgen itself")
     return _table().get((urlsplit(endpoint).hostname or "", model))
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -15,7 +15,7 @@ from clairgen.records import Sampling
 from clairgen.wording import counted
 
 Positive = Annotated[int, Field(gt=0)]
-_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:")
+_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:")
 _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -25,6 +25,22 @@ _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream_options", "n"}
 _TOOLS: Final = {"tools", "functions"}
 """Fields of a request after which the answer may be a call in place of a text."""
 _SENT_AS_THEY_ARE: Final = ("max_completion_tokens", "reasoning_effort", "chat_template_kwargs")
+_OF_TEXTS: Final = (
+    *(
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "stop",
+        "seed",
+        "stream",
+        "system",
+    ),
+)
+"""Keys that say how a text is written, of which a reward model writes none."""
+_RAW: Final = {"use_activation": False}  # the number before a sigmoid, which makes all good answers alike
+_FIELDS_OF_SCORES: Final = {"input", "text_1", "text_2"}
 
 
 class Strict(BaseModel):
@@ -60,6 +76,11 @@ class Role(Strict):
     endpoints: list[str] = Field(
         min_length=1,
         description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself.",
+    )
+    api: Literal["chat", "classify", "pooling", "score"] = Field(
+        "chat",
+        description="What is asked at the endpoints; a reward model has one of vLLM's `classify` (its default), `pooling` and "
+        "`score`.",
     )
     revision: str | None = Field(
         None,
@@ -177,6 +198,28 @@ class Role(Strict):
                 raise ValueError(f"{name} is given both beside `extra` and in it; give it once")
         return self
 
+    @model_validator(mode="after")
+    def _scores_are_no_texts(self) -> "Role":
+        of_classifiers = any(endpoint.startswith("classifier:") for endpoint in self.endpoints)
+        if of_classifiers and self.api != "classify":
+            raise ValueError(
+                "a `classifier:` endpoint gives scores, for models.reward-model with `api: classify` alone"
+            )
+        if self.api == "chat":
+            return self
+        for name in _OF_TEXTS:
+            if getattr(self, name) != Role.model_fields[name].get_default(call_default_factory=True):
+                raise ValueError(
+                    f"a reward model gives a number and writes no text, so it has no `{name}`; leave it out"
+                )
+        for name in sorted(_FIELDS_OF_SCORES & self.extra.keys()):
+            raise ValueError(f"{name!r} is set by clairgen; leave it out")
+        if any(endpoint.startswith(("gguf:", "classroom:")) for endpoint in self.endpoints):
+            raise ValueError(
+                "a model of llama.cpp gives no scores; give the URL of a vLLM server, or `classifier:` and a folder or hub id"
+            )
+        return self
+
     @field_validator("api_key_env")
     @classmethod
     def _key_is_named(cls, variable: str | None) -> str | None:
@@ -211,7 +254,7 @@ class Role(Strict):
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
         for endpoint in endpoints:
-            if not endpoint.startswith(("gguf:", "classroom:")) and has_user_info(endpoint):
+            if not endpoint.startswith(("gguf:", "classroom:", "classifier:")) and has_user_info(endpoint):
                 raise ValueError(
                     "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
                 )
@@ -249,7 +292,10 @@ class Role(Strict):
         return content
 
     def sampling(self, run_seed: int) -> Sampling:
-        """How this role's answers are drawn; the seed is part of their content key."""
+        """How this role's answers are drawn; the seed is part of their content key. A reward model draws nothing."""
+        if self.api != "chat":
+            kwargs = {} if self.chat_template_kwargs is None else {"chat_template_kwargs": self.chat_template_kwargs}
+            return Sampling(extra=_RAW | self.extra | kwargs, api=self.api)
         return Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -273,5 +319,7 @@ class Role(Strict):
     @property
     def longest_answer(self) -> int | None:
         """Most tokens of an answer, whichever name the limit is sent by; reasoning models take `max_completion_tokens`."""
+        if self.api != "chat":
+            return 0
         limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)

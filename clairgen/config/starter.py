@@ -34,6 +34,9 @@ _OTHER_ROLES = {
         '- {model: classroom-stronger, endpoints: ["classroom:stronger"], temperature: 0.7, max_tokens: 96}',
     ],
 }
+_CRITERION = (
+    "# A criterion is written as {name: correct, description: What it says is true., weight: 2, scale: [1, 5]}."
+)
 _COMMENTS_AT = 40
 _WIDTH = 120
 
@@ -48,7 +51,7 @@ def starter_configuration(recipes: Mapping[str, str], prompts: str) -> str:
     lines += _section(top["models"], _models(known["Role"]))
     filters = top["filters"].type.strip("[]")
     lines += _section(top["filters"], _rows(known[filters], {"length_ratio": [0.5, 2.0]}))
-    lines.append("")
+    lines += ["", *_row(top["rubric"], {}, indent=0), _CRITERION, ""]
     lines += [
         line for name in ("seed", "budget_usd", "thinking", "tokenizer") for line in _row(top[name], {}, indent=0)
     ]

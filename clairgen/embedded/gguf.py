@@ -21,6 +21,9 @@ _SHARD = lazy_pattern(r"-\d{5}-of-(\d{5})\.gguf$")
 _STRING, _ARRAY = 8, 9
 _LONGEST_STRING = 1 << 28
 _LAYOUTS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+CLASSIFIER = "classifier:"
+"""How the address begins of a reward model on this machine: the folder, or the hub's name, of a sequence classifier."""
+_OF_CLASSIFIERS = ("*.safetensors", "*.json", "*.jinja")
 CLASSROOM = ("student", "weaker", "stronger", "teacher")
 _OPTIONS = ("context", "slots", "threads")
 
@@ -35,6 +38,19 @@ def weights_revision(path: Path) -> str:
                     digest.update(block)
         except OSError as exc:
             raise ConfigError(f"The model file {shard} cannot be read: {exc.strerror}.") from exc
+    return f"sha256:{digest.hexdigest()}"
+
+
+def classifier_revision(folder: Path) -> str:
+    """The same for a sequence classifier: the hash of its weights, its configuration and its tokenizer."""
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(path for pattern in _OF_CLASSIFIERS for path in folder.glob(pattern)):
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as exc:
+        raise ConfigError(f"The reward model {folder} cannot be read: {exc.strerror}.") from exc
     return f"sha256:{digest.hexdigest()}"
 
 
@@ -77,6 +93,11 @@ class EmbeddedAddress:
     context: int | None = None
     slots: int | None = None
     threads: int | None = None
+
+
+def is_on_this_machine(endpoint: str) -> bool:
+    """Whether an endpoint string names a model that answers or scores at no cost, rather than a URL."""
+    return is_embedded(endpoint) or endpoint.startswith(CLASSIFIER)
 
 
 def is_embedded(endpoint: str) -> bool:

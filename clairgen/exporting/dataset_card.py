@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
+from clairgen.exporting.score_columns import SCORE_COLUMNS
 from clairgen.patterns import lazy_pattern
 from clairgen.wording import PAPER_BIBTEX, counted
 
@@ -188,7 +189,12 @@ def _columns(summary: ExportSummary, advice: tuple[AdviceRow, ...]) -> str:
         ("Column", "Holds"),
         [
             *((f"`{name}`", meaning) for name, meaning in described.items()),
-            *((escaped(name), "a column of the imported pairs' source") for name in summary.source_columns),
+            *(
+                (f"`{name}`", SCORE_COLUMNS[name])
+                if name in SCORE_COLUMNS
+                else (escaped(name), "a column of the imported pairs' source")
+                for name in summary.source_columns
+            ),
         ],
     )
 

@@ -1,8 +1,8 @@
 """The thoughts of a pair's answers, as an export with `thinking: keep` has them beside each answer.
 
-A revision has no thoughts of its own: those of the reviser are about the answer that it revises, and are never exported. It
-stands after the thoughts of that answer, so that the two sides differ in the answer alone. A pair of which only one side was
-thought about is left out, since the thoughts themselves would tell the better answer from the other.
+A revision has no thoughts of its own: those of the reviser or editor are about the answer that it revises, and are never
+exported. It stands after the thoughts of that answer, so that the two sides differ in the answer alone. A pair of which only
+one side was thought about is left out, since the thoughts themselves would tell the better answer from the other.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from clairgen.store import Store
 
 ONE_SIDED: Final = "thinking-on-one-side"
 """The reason for which a pair is left out that has thoughts on one side only."""
-_REVISER: Final = "reviser"
+_REVISERS: Final = frozenset({"reviser", "editor"})
 
 
 class Thinking(StrEnum):
@@ -58,8 +58,8 @@ async def thoughts_of_pair(store: Store, pair: Pair | Undecided) -> PairThoughts
     chosen, rejected = [
         await store.completions.thoughts(answer.key) if answer.key else None for answer in (pair.chosen, pair.rejected)
     ]
-    if chosen is not None and chosen.role == _REVISER:
+    if chosen is not None and chosen.role in _REVISERS:
         chosen = rejected
-    elif rejected is not None and rejected.role == _REVISER:
+    elif rejected is not None and rejected.role in _REVISERS:
         rejected = chosen
     return PairThoughts(*("" if found is None else found.text for found in (chosen, rejected)))

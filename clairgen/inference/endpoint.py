@@ -18,6 +18,7 @@ from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.redaction import Redaction
+from clairgen.inference.score_format import SCORING_PATHS
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.long_texts import off_loop
 
@@ -32,6 +33,7 @@ class EndpointAddress:
 
     `url` is a base URL; its query, such as `?api-version=...`, belongs to every request. `secrets` are values in
     `extra_headers` that must not be written anywhere. `stream_ends_with_done` is whether a stream without `[DONE]` is broken off.
+    `api` is what is asked there: `chat`, or how a reward model is asked for scores.
     """
 
     name: str
@@ -42,6 +44,13 @@ class EndpointAddress:
     extra_headers: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     stream_ends_with_done: bool = True
+    api: str = "chat"
+
+    @property
+    def asked_at(self) -> str:
+        """The URL that requests go to."""
+        scoring = SCORING_PATHS.get(self.api)
+        return self.page("/chat/completions") if scoring is None else self.page(scoring, above_v1=True)
 
     def page(self, path: str, *, above_v1: bool = False) -> str:
         """The URL of a page of the server, below the base URL or beside its /v1."""
@@ -77,7 +86,7 @@ class Endpoint:
         self.circuit_breaker = CircuitBreaker(clock)
         self.in_flight = 0
         self._address = address
-        self._chat_url = address.page("/chat/completions")
+        self._url = address.asked_at
         self._headers = address.headers()
         self._redaction = Redaction.of([address.key, *address.secrets])
         self._transport = transport
@@ -120,21 +129,21 @@ class Endpoint:
         """Give the slot back."""
         self.in_flight -= 1
 
-    async def chat(self, body: bytes, expected_tokens: int, *, adapts: bool = True) -> ChatAnswer:
+    async def ask(self, body: bytes, expected_tokens: int, *, adapts: bool = True) -> ChatAnswer:
         """Send one request. `adapts` is whether a 429 changes the limits that all requests share.
 
         Raises RetryableError, RequestFailedError, or UnusableEndpointError once nothing more is sent to this endpoint.
         """
         start = self._clock()
         try:
-            response = await self._transport.post(self._chat_url, self._headers, body, self._address.timeouts)
+            response = await self._transport.post(self._url, self._headers, body, self._address.timeouts)
             if not response.body.startswith(b"{"):
                 response = await with_events_read(response)
             now = self._wall_clock()
             if (limits := announced_limits(response.headers, now)) is not None:
                 self.rate_limiter.announced(limits)
             read = _read_at_once if len(response.body) <= _LONG_BYTES else _read_long
-            found = read(response, self._redaction, now, self._address.stream_ends_with_done)
+            found = read(response, self._redaction, now, self._address.stream_ends_with_done, self._address.api)
             answer = found if isinstance(found, ChatAnswer) else await found
         except RequestError as error:
             self._redaction.error(error)
@@ -193,21 +202,25 @@ class Endpoint:
             self.concurrency.rate_limited(needed=(limiter.requests_per_minute or 0.0) / 60 * self._answer_seconds)
 
 
-def _read_at_once(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+def _read_at_once(
+    response: Response, redaction: Redaction, now_seconds: float, needs_done: bool, api: str
+) -> ChatAnswer:
     """The answer in a response. Raises RequestError as `read_response` does.
 
     Keys are taken out of the body as it came, before a part of it is quoted, and once more of what was understood.
     """
     received = redaction.body(response.body)
     known = response if received is response.body else replace(response, body=received)
-    return _without_keys(read_response(known, now_seconds=now_seconds, needs_done=needs_done), redaction)
+    return _without_keys(read_response(known, now_seconds=now_seconds, needs_done=needs_done, api=api), redaction)
 
 
-async def _read_long(response: Response, redaction: Redaction, now_seconds: float, needs_done: bool) -> ChatAnswer:
+async def _read_long(
+    response: Response, redaction: Redaction, now_seconds: float, needs_done: bool, api: str
+) -> ChatAnswer:
     """The same of a long body, in another process, since a hostile one takes seconds."""
     try:
         found = await off_loop(
-            read_elsewhere, response.body, replace(response, body=b""), redaction, now_seconds, needs_done
+            read_elsewhere, response.body, replace(response, body=b""), redaction, now_seconds, needs_done, api
         )
     except RequestFailedError as error:
         error.status, error.billed = response.status, True
@@ -218,11 +231,11 @@ async def _read_long(response: Response, redaction: Redaction, now_seconds: floa
 
 
 def read_elsewhere(
-    body: bytes, response: Response, redaction: Redaction, now_seconds: float, needs_done: bool
+    body: bytes, response: Response, redaction: Redaction, now_seconds: float, needs_done: bool, api: str
 ) -> ChatAnswer | RequestError:
     """The answer in the body of a response, or the error that it is: as a value, which another process can send back."""
     try:
-        return _read_at_once(replace(response, body=body), redaction, now_seconds, needs_done)
+        return _read_at_once(replace(response, body=body), redaction, now_seconds, needs_done, api)
     except RequestError as error:
         return error
 

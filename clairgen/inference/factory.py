@@ -4,9 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import repeat
+from pathlib import Path
 
 from clairgen.config.role import Role
-from clairgen.embedded.gguf import embedded_address, is_embedded, weights_revision
+from clairgen.embedded.gguf import (
+    CLASSIFIER,
+    classifier_revision,
+    embedded_address,
+    is_embedded,
+    is_on_this_machine,
+    weights_revision,
+)
 from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import ConfigError
 from clairgen.inference.announced_limits import RateLimits
@@ -78,13 +86,15 @@ async def open_pools(
                 role.headers_with(variables),
                 tuple(variables.values()),
                 role.stream_ends_with_done,
+                role.api,
             )
             # The provider counts by account and model, whichever of our roles send.
             shared = (url, role.api_key_env, role.model)
             limits = RateLimits(role.requests_per_minute, role.tokens_per_minute)
             limiter = limiters.setdefault(shared, RateLimiter(limits, runtime.clock, role.burst))
             endpoints.append(_endpoint(role, here, transport, runtime, limiter, most))
-        tokens = min(role.max_tokens or _ASSUMED_ANSWER_TOKENS, _ASSUMED_ANSWER_TOKENS)
+        longest = role.longest_answer
+        tokens = _ASSUMED_ANSWER_TOKENS if longest is None else min(longest, _ASSUMED_ANSWER_TOKENS)
         pools[name] = Pool(
             name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
         )
@@ -106,7 +116,7 @@ def _endpoint(
 
 def _configured(role: Role, endpoint: str) -> int | None:
     """The concurrency of an endpoint, None where it is found by measuring."""
-    return role.concurrency or (_EMBEDDED_CONCURRENCY if is_embedded(endpoint) else None)
+    return role.concurrency or (_EMBEDDED_CONCURRENCY if is_on_this_machine(endpoint) else None)
 
 
 def _most_at_each(roles: Mapping[str, Role], note: Callable[[str], None]) -> int:
@@ -145,6 +155,9 @@ def _secret(variable: str, named_by: str, environment: Mapping[str, str]) -> str
 
 
 def _with_revision(name: str, role: Role) -> Role:
+    folders = [Path(address.removeprefix(CLASSIFIER)) for address in role.endpoints if address.startswith(CLASSIFIER)]
+    if len(folders) == 1 and folders[0].is_dir() and role.revision is None:
+        return role.model_copy(update={"revision": classifier_revision(folders[0])})
     embedded = [embedded_address(address).path for address in role.endpoints if is_embedded(address)]
     if not embedded or role.revision is not None:
         return role

@@ -5,7 +5,10 @@ from typing import Any
 
 import orjson
 
-_DECISIVE = (b'"choices"', b'"message"', b'"content"', b'"finish_reason"', b'"delta"', b'"error"', b'"index"')
+_DECISIVE = (
+    *(b'"choices"', b'"message"', b'"content"', b'"finish_reason"', b'"delta"', b'"error"', b'"index"'),
+    *(b'"data"', b'"probs"', b'"score"'),
+)
 _MOST_DECISIVE = _DECISIVE[:4]
 _SHORT_BYTES = 1000  # in a longer body each search takes a microsecond
 _TEXT_PARTS = frozenset({"text", "output_text"})

@@ -19,6 +19,7 @@ from clairgen.inference.chunk_texts import thoughts_of
 from clairgen.inference.json_bodies import parsed_json, repeated_key, text_of
 from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
+from clairgen.inference.score_format import score_in
 from clairgen.inference.transport import MAX_BODY_BYTES, Response
 from clairgen.records import Message, Sampling, Usage
 
@@ -88,8 +89,10 @@ def request_body(
     return orjson.dumps(body | dict(sampling.extra))
 
 
-def read_response(response: Response, *, now_seconds: float, needs_done: bool = True) -> ChatAnswer:
+def read_response(response: Response, *, now_seconds: float, needs_done: bool = True, api: str = "chat") -> ChatAnswer:
     """The answer in a response; `needs_done` is whether a stream must end with `[DONE]`.
+
+    The text of what a reward model answers through another `api` is its score, as Python writes a float.
 
     Raises RetryableError (429, 5xx, an answer that is broken off or empty), RequestFailedError (this request will always be
     rejected), UnusableEndpointError (every request will be) or UnclearRejectionError (one of the last two). An error inside
@@ -103,7 +106,8 @@ def read_response(response: Response, *, now_seconds: float, needs_done: bool = 
         )
         raise RequestFailedError("answer-too-large", detail, status=200, billed=True)
     content, repaired = parsed_json(response.body)
-    if isinstance(content, list) or (isinstance(content, dict) and (content.get("error") or "choices" not in content)):
+    answered = "choices" if api == "chat" else "data"
+    if isinstance(content, list) or (isinstance(content, dict) and (content.get("error") or answered not in content)):
         error = error_body(content)
         if error is not None:
             raise _after_text(_rejection_in_200(error, response, now_seconds), content)
@@ -118,6 +122,8 @@ def read_response(response: Response, *, now_seconds: float, needs_done: bool = 
             raise RetryableError("repeated-key", detail, status=200, billed=True)
         if needs_done and not response.is_whole:
             raise RetryableError("broken-off", _NO_DONE, status=200, billed=True)
+        if api != "chat":
+            return _scored(content, usage, api)
         return _answer(content, usage, response, now_seconds, repaired=repaired or response.repaired)
     except RequestError as error:
         raise _with_tokens(error, usage) from error.__cause__
@@ -178,6 +184,17 @@ def _answer(
         _name(content.get("model")),
         _name(content.get("system_fingerprint")),
         thinking.strip(),
+    )
+
+
+def _scored(content: Mapping[str, Any], usage: Usage, api: str) -> ChatAnswer:
+    """The answer of a reward model, which takes no tokens beside those of its prompt."""
+    return ChatAnswer(
+        repr(score_in(content, api)),
+        "stop",
+        Usage(usage.prompt_tokens, 0),
+        text_of(content.get("id"))[0] or None,
+        served_model=_name(content.get("model")),
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from clairgen.inference.local_rewards import RewardModel
 from clairgen.inference.transport import Transport
 
 _WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
@@ -39,7 +40,8 @@ class Runtime:
 
     `transport` opens a transport and is given a function that takes sentences for the user. `clock` measures durations in
     seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of
-    a folder still takes.
+    a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
+    one of `clairgen_train.reward_model`.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -49,6 +51,7 @@ class Runtime:
     random: Callable[[], float] = random.random
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+    load_reward_model: Callable[[str], RewardModel] | None = None
 
 
 def raise_open_file_limit() -> None:

@@ -17,19 +17,19 @@ def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
     """The configuration with the one recipe whose pairs are trained on. Raises ConfigError where it is not clear which, or asks
     no target.
     """
-    names = [choice.name for choice in config.recipes]
+    names = [choice.called for choice in config.recipes]
     if recipe is None and len(names) > 1:
         raise ConfigError(
             f"the configuration has the recipes {', '.join(names)}; name the one to train on with --recipe"
         )
     if recipe is not None and recipe not in names:
         raise ConfigError(f"the configuration has no recipe {recipe!r}; it has {', '.join(names)}")
-    one = config.model_copy(update={"recipes": [each for each in config.recipes if recipe in (None, each.name)]})
+    one = config.model_copy(update={"recipes": [each for each in config.recipes if recipe in (None, each.called)]})
     if "target" not in config.models:
         raise ConfigError("the configuration has no models.target, which is the model that rounds train; add it")
     if "target" not in roles_used(one):
         raise ConfigError(
-            f"the recipe {one.recipes[0].name} does not ask the target, so its pairs would be the same in every round; choose "
+            f"the recipe {one.recipes[0].called} does not ask the target, so its pairs would be the same in every round; choose "
             "one that does with --recipe"
         )
     return one

@@ -11,7 +11,9 @@ from clairgen.pipeline.estimate import RoleEstimate, estimate
 from clairgen.pipeline.generate import Options
 
 _ASKED_ONCE: Final = ("stronger", "other-")
-"""Roles that are only asked the tasks themselves, so that every later round reuses their answers."""
+"""Roles that are only asked the tasks themselves, so that every later round reuses their answers, unless a target has turns in
+them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,11 @@ async def forecast_rounds(
     soon = {} if next_config is None else _by_role((await estimate(next_config, run, options)).roles)
     new_run = run.with_name(f"{run.name}-of-a-later-round")
     fresh = _by_role((await estimate(fresh_config, new_run, Options(skip_bad_lines=options.skip_bad_lines))).roles)
-    return [_of_role(name, soon.get(name), of_later, later) for name, of_later in fresh.items()]
+    asked_once = () if fresh_config.tasks.assistant_turns == "own" else _ASKED_ONCE
+    return [
+        _of_role(name, soon.get(name), of_later, 0 if name.startswith(asked_once) and name in soon else later)
+        for name, of_later in fresh.items()
+    ]
 
 
 def rounds_left(lineage: Lineage | None, rounds: int) -> tuple[bool, int]:
@@ -53,8 +59,7 @@ def rounds_left(lineage: Lineage | None, rounds: int) -> tuple[bool, int]:
     return is_next, left - is_next
 
 
-def _of_role(name: str, soon: RoleEstimate | None, fresh: RoleEstimate, later: int) -> RoleForecast:
-    times = 0 if name.startswith(_ASKED_ONCE) and soon is not None else later
+def _of_role(name: str, soon: RoleEstimate | None, fresh: RoleEstimate, times: int) -> RoleForecast:
     is_trained = name == "target"  # and served here, which costs nothing
     return RoleForecast(
         name,

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import DrainedError, InputError, RunStoppedError, UserError
+from clairgen.inference.local_rewards import RewardModel, RewardScorer, truncated_sentence
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.advise_config import AdviseConfig, advise_config
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
-from clairgen.pipeline.compare_pair import CompareContext, Comparisons, RewardModel, RewardScorer, compare_pair
+from clairgen.pipeline.compare_pair import CompareContext, Comparisons, compare_pair
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.data_warnings import DataWarning, PairSurvey
 from clairgen.pipeline.failures import Stop
@@ -132,10 +133,8 @@ async def advise(
             context = CompareContext(held.store, client, compare, options.samples, progress, stopping)
             async with held.log.counting(progress):
                 await _run(held, context, results, selected)
-        if reward_model is not None and reward_model.truncated:
-            progress.note(
-                f"{reward_model.truncated:,} texts are longer than the reward model can read; their ends were left out"
-            )
+        if reward_model is not None and (sentence := truncated_sentence(reward_model)) is not None:
+            progress.note(sentence)
         progress.log_event("ended", stopped_by=type(stopping.error).__name__ if stopping.error else None)
         return await _summary(held, settings, results, stopping, selected, options)
 

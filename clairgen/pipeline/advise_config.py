@@ -9,7 +9,7 @@ from clairgen.config.prices import check_budget, with_prices
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.factory import check_keys, with_revisions
-from clairgen.pipeline.compare_pair import RewardModel
+from clairgen.inference.local_rewards import RewardModel
 from clairgen.pipeline.config_changes import differences, sentence
 from clairgen.pipeline.plans import role_facts
 from clairgen.recipes.judge import JUDGE_SLOTS

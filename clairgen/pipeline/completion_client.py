@@ -25,6 +25,7 @@ from clairgen.templates import Template
 
 _LONG_WAIT_SECONDS = 60
 _PROBE = (Message("user", "Answer with the word yes."),)
+_SCORED_PROBE = (*_PROBE, Message("assistant", "Yes."))
 
 
 class CompletionClient:
@@ -142,7 +143,7 @@ class CompletionClient:
                         await charge.commit()
                         self._progress.role(role.name).sent += 1
                         start = pool.clock()
-                        outcome = await endpoint.chat(body, tokens, adapts=retries.adapts)
+                        outcome = await endpoint.ask(body, tokens, adapts=retries.adapts)
                         charge.answered(outcome.usage)
                         seconds = pool.clock() - start
                     except RequestError as error:
@@ -182,7 +183,8 @@ class CompletionClient:
         begun, probe = self._probes.get(role.name, (-math.inf, None))
         if probe is None or begun <= after:
             number = SampleRange.PROBE + int(self._pools[role.name].clock())
-            request = replace(role.request(self.sent(role.name, _PROBE), number, None), is_probe=True)
+            harmless = _PROBE if role.sampling.api is None else _SCORED_PROBE
+            request = replace(role.request(self.sent(role.name, harmless), number, None), is_probe=True)
             probe = asyncio.create_task(self._answered(request), name=f"probe of {role.name}")
             self._probes[role.name] = self._pools[role.name].clock(), probe
         return await asyncio.shield(probe)

@@ -24,7 +24,7 @@ from clairgen.records import Sampling
 from clairgen.store import Plan, Store
 
 _LONGEST_SHOWN = 60
-_DECIDED_ELSEWHERE: Final = frozenset({"recipes", "seed", "tasks", "filters", "tokenizer"})
+_DECIDED_ELSEWHERE: Final = frozenset({"recipes", "rubric", "seed", "tasks", "filters", "tokenizer"})
 _SENT: Final = frozenset(
     {"model", "revision", "system", "max_completion_tokens", "reasoning_effort", "chat_template_kwargs"}
     | {field.name for field in fields(Sampling)}

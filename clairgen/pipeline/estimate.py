@@ -236,4 +236,5 @@ def _most(role: Role, calls: int, used: Usage, found: PriceQuote | None) -> floa
 
 def guessed_answer(role: Role) -> int:
     """Tokens of an answer, before there is one."""
-    return min(role.longest_answer or ASSUMED_ANSWER_TOKENS, ASSUMED_ANSWER_TOKENS)
+    longest = role.longest_answer
+    return ASSUMED_ANSWER_TOKENS if longest is None else min(longest, ASSUMED_ANSWER_TOKENS)

@@ -58,7 +58,7 @@ class RequestForecast:
         """Count the requests of the pairs of a task that are to be made."""
         if prompt_error(task):
             return
-        pattern = self._patterns[tuple(entry.recipe.name for entry in planned)]
+        pattern = self._patterns[(*(entry.recipe.name for entry in planned), *_turns(task, planned))]
         characters = sum(len(message.content) for message in task.messages)
         is_like_others = not any(entry.context.recorded for entry in planned)
         if is_like_others and pattern.tasks >= _PATTERN_TASKS and await self._has_no_answer(task, pattern.direct):
@@ -107,11 +107,14 @@ class RequestForecast:
                 characters += self._answer_characters[found[1]] - len(found[0])
         return characters
 
-    async def _has_no_answer(self, task: Task, direct: Collection[tuple[str, int]]) -> bool:
+    async def _has_no_answer(self, task: Task, direct: Collection[tuple[str, int, int]]) -> bool:
         """Whether none of the requests that need no other answer is answered."""
         if not self._stores:
             return True
-        found = [await self._stored(self.request(role, task.messages, sample, None)) for role, sample in direct]
+        found = [
+            await self._stored(self.request(role, task.messages[: len(task.messages) - later], sample, None))
+            for role, sample, later in direct
+        ]
         return not any(found)
 
     async def _stored(self, request: Request) -> Completion | None:
@@ -123,11 +126,14 @@ class RequestForecast:
 
 
 class _Pattern:
-    """What tasks without any answer request: sums over `tasks`, and by role and sample the requests of the task's own prompt."""
+    """What tasks without any answer request: sums over `tasks`, by role.
+
+    `direct` has the requests of the task's own messages alone: role, sample, and how many of the last messages it is without.
+    """
 
     def __init__(self) -> None:
         self.tasks = 0
-        self.direct = set[tuple[str, int]]()
+        self.direct = set[tuple[str, int, int]]()
         self._sums = defaultdict[str, ExpectedRequests](ExpectedRequests)
 
     def learn(self, ask: "_TaskForecast", task_characters: int) -> None:
@@ -150,7 +156,7 @@ class _TaskForecast:
     def __init__(self, forecast: RequestForecast, task: Task) -> None:
         self.expected = defaultdict[str, ExpectedRequests](ExpectedRequests)
         self.found = set[str]()
-        self.direct = set[tuple[str, int]]()
+        self.direct = set[tuple[str, int, int]]()
         self._forecast = forecast
         self._task = task
         self._of_pair = Counter[str]()
@@ -162,7 +168,7 @@ class _TaskForecast:
         self._has_stand_in = False
         readable = True
         try:
-            outcome = await planned.recipe.make(self._task, self, planned.context)
+            _, outcome = await planned.make(self._task, self)
             readable = not isinstance(outcome, Undecided)
         except RequestFailedError:
             return  # an answer that is there, or the task itself, fails the pair
@@ -179,8 +185,8 @@ class _TaskForecast:
         """See `clairgen.recipes.recipe.Ask`."""
         self._of_pair[role] += 1
         request = self._forecast.request(role, messages, sample, template)
-        if tuple(messages) == self._task.messages:
-            self.direct.add((role, sample))
+        if tuple(messages) == self._task.messages[: len(messages)]:
+            self.direct.add((role, sample, len(self._task.messages) - len(messages)))
         if (stored := await self._forecast.answer(request)) is not None:
             self.found.add(request.key)
             return stored
@@ -190,14 +196,22 @@ class _TaskForecast:
         return _stand_in(request)
 
 
+def _turns(task: Task, planned: Sequence[PlannedRecipe]) -> Iterator[str]:
+    """The roles of a conversation of which the target answers every turn, so that tasks of other turns request more or less."""
+    if any(entry.own_turns for entry in planned):
+        yield from (message.role for message in task.messages)
+
+
 def _stand_in(request: Request) -> Completion:
-    """An answer that every parser of a recipe can read."""
+    """An answer that every parser of a recipe can read; scores are all different."""
     role, settings = request.role.name, request.role.settings
     text = f"[[{role} {request.key[:32]}]]"
     if role == "reviser":
         text = _REVISION.format(text=text)
     elif role.startswith("judge"):
         text = _VERDICT.format(text=text)
+    elif settings.api != "chat":
+        text = repr(int(request.key[:8], 16) / 2**32)
     return Completion(
         key=request.key,
         role=role,

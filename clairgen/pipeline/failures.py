@@ -23,15 +23,19 @@ _NEEDED: Final = {
     "content-filter": _CONTENT,
     "content-policy": _CONTENT,
     "context-overflow": _CONTEXT,
+    "no-score": "an `api` that gives this reward model's scores",
     "nul-in-prompt": _DATA,
     "only-thinking": "another seed or model",
     "refusal": _CONTENT,
     "request-too-large": _CONTEXT,
+    "score-not-a-number": "a reward model that gives finite numbers",
+    "several-scores": "a reward model that gives one number",
     "surrogate-in-prompt": _DATA,
     "too-few-answers": _DATA,
     "too-long-to-measure": "a smaller max_tokens",
     "tool-call": "another seed or model",
     "truncated": _TOKENS,
+    "truncated-turn": _TOKENS,
 }
 _INTERNAL_ERRORS_AT_START = 10
 _INTERNAL_ERRORS_LATER = 50

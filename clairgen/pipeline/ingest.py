@@ -46,7 +46,7 @@ async def ingest_state(store: Store) -> IngestState | None:
 
 def source_facts(source: TaskSource, seed: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
     """What identifies the rows of a source; with the facts `known` of it before, a file that was not touched is not hashed."""
-    facts: dict[str, Any] = source.model_dump(mode="json", exclude_none=True, exclude={"path"})
+    facts: dict[str, Any] = source.model_dump(mode="json", exclude_none=True, exclude={"path", "assistant_turns"})
     if source.sample is not None:
         facts["seed"] = seed
     if source.path is not None:

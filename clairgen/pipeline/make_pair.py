@@ -128,7 +128,7 @@ async def _make(task: Task, planned: PlannedRecipe, context: MakeContext) -> Non
     if error := prompt_error(task):
         raise RequestFailedError(*error)
     ask = RecordingAsk(context.ask)
-    outcome = await planned.recipe.make(task, ask, planned.context)
+    task, outcome = await planned.make(task, ask)
     prompt = context.ask.sent("target", task.messages)
     await save_pair(context.store, context.filters, outcome, prompt, ask.keys, revises=planned.recipe.revises)
 

@@ -9,6 +9,7 @@ from clairgen.errors import (
 )
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.inference.openai_format import ChatAnswer, Streaming, request_body
+from clairgen.inference.score_format import score_request_body
 from clairgen.keys import ContentKeys, canonical_json, messages_json, sampling_facts, seed_for
 from clairgen.records import Completion, Message
 from clairgen.store import Sent
@@ -52,6 +53,8 @@ class Request:
     def body(self, redraws: int) -> bytes:
         """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
         sampling, settings = self.role.sampling, self.role.settings
+        if sampling.api is not None:
+            return score_request_body(settings.model, self.messages, sampling)
         seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
         streaming = Streaming(settings.stream_usage) if settings.stream else None
         return request_body(settings.model, self.messages, sampling, seed, streaming)

@@ -81,7 +81,7 @@ async def _made_again(
     task = await store.tasks.find(stored.task.id)
     recording = RecordingAsk(ask)
     try:
-        outcome = await entry.recipe.make(task, recording, entry.context)
+        _, outcome = await entry.make(task, recording)
     except DrainedError:
         return stored.outcome
     revises = entry.recipe.revises

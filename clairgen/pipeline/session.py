@@ -10,10 +10,13 @@ from typing import Any
 
 from clairgen.config.prices import unpriced_sentence
 from clairgen.config.role import Role
+from clairgen.embedded.gguf import CLASSIFIER
 from clairgen.embedded.server import EmbeddedServers
-from clairgen.errors import StoreError
+from clairgen.errors import ConfigError, StoreError
 from clairgen.inference.factory import open_pools
+from clairgen.inference.local_rewards import LocalRewards
 from clairgen.inference.runtime import Runtime, raise_open_file_limit
+from clairgen.inference.transport import Transport
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
 from clairgen.pipeline.budget import Budget
@@ -122,8 +125,7 @@ class Session:
         self, roles: Mapping[str, Role], budget: Budget, *, seed: int, reused: Mapping[str, Store] | None = None
     ) -> CompletionClient:
         """The session's `ask`: embedded servers are started, and a pool is opened for every role."""
-        transport = self.runtime.transport(self.progress.note)
-        self.stack.push_async_callback(transport.close)
+        transport = await self._transport(roles)
         servers = await self.stack.enter_async_context(EmbeddedServers(log=self.directory.log))
         pools = await open_pools(
             roles,
@@ -146,6 +148,23 @@ class Session:
             budget=budget,
             check_space=FreeSpace(self.directory.path, self.runtime).check,
         )
+
+    async def _transport(self, roles: Mapping[str, Role]) -> Transport:
+        """The session's transport, with the reward models of `classifier:` addresses. UserError for one that cannot be loaded."""
+        addresses = [address for role in roles.values() for address in role.endpoints if address.startswith(CLASSIFIER)]
+        names = list(dict.fromkeys(address.removeprefix(CLASSIFIER) for address in addresses))
+        load = self.runtime.load_reward_model
+        if names and load is None:
+            raise ConfigError(
+                f"{addresses[0]} is scored on this machine, which needs Runtime(load_reward_model=...), such as "
+                "clairgen_train.reward_model.load_reward_model"
+            )
+        models = {name: await asyncio.to_thread(load, name) for name in names if load is not None}
+        transport = self.runtime.transport(self.progress.note)
+        self.stack.push_async_callback(transport.close)
+        if not models:
+            return transport
+        return await self.stack.enter_async_context(LocalRewards(transport, models, self.progress.note))
 
     async def run_tasks(
         self,

@@ -1,19 +1,16 @@
 """CLAIR with several requests as the reviser: draft, critique, revise (future work of the paper)."""
 
 from clairgen.parsing.revision import PARSER_VERSION
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of, as_user, unparsed
-from clairgen.recipes.reviser import REVISER_SLOTS, revised
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, always, answer_of
+from clairgen.recipes.reviser import REVISER_SLOTS, criticism, revised
 from clairgen.records import Pair, Task, Undecided
-from clairgen.templates import transcript
 
 
 async def clair_by_critique(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_l = M(x); c = Reviser(criticize x, y_l); y_w = Reviser(x, y_l, c)."""
-    rejected = await ask("target", task.messages)
-    criticize = context.templates["critique"]
-    prompt = criticize.fill(task=transcript(task.messages), student_solution=rejected.text)
-    criticism = unparsed(await ask("reviser", as_user(prompt), template=criticize))
-    return await revised(task, CLAIR_BY_CRITIQUE.name, answer_of(rejected), ask, context, criticism=criticism.text)
+    rejected = answer_of(await ask("target", task.messages))
+    found = await criticism("reviser", task, rejected, ask, context, template="critique")
+    return await revised(task, CLAIR_BY_CRITIQUE.name, rejected, ask, context, criticism=found)
 
 
 CLAIR_BY_CRITIQUE = Recipe(

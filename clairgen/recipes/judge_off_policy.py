@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.config.models import REWARD_MODEL, RecipeChoice, RunConfig
 from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.keys import canonical_json, digest
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
@@ -64,6 +64,8 @@ def _as_answers(first: RecordedAnswer, second: RecordedAnswer) -> tuple[Answer, 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     others = sorted(role for role in config.models if role.startswith("other-"))
+    if choice.by == REWARD_MODEL:
+        raise ConfigError("the recipe 'judge-off-policy' compares `by: judge` or `by: scores`")
     if len(others) > 2:
         raise ConfigError(f"the recipe 'judge-off-policy' compares two other models; models.others has {len(others)}")
     if others and choice.by == "scores":

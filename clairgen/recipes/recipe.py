@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from clairgen.config.criteria import Criterion
 from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import RequestFailedError
 from clairgen.records import Answer, Completion, Message, Pair, Task, Undecided
@@ -30,7 +31,7 @@ class RecipeContext:
     """What a recipe works with besides task and ask: the user's choice, its templates by role, its roles, the run's seed.
 
     `recorded` is whether it takes the data set's own answers; `deterministic` are the roles whose samples are all the same,
-    at temperature 0.
+    at temperature 0. `rubric` has the criteria of the configuration, for a recipe that goes by them.
     """
 
     choice: RecipeChoice
@@ -39,6 +40,7 @@ class RecipeContext:
     seed: int
     recorded: bool = False
     deterministic: frozenset[str] = frozenset()
+    rubric: tuple[Criterion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ class Recipe:
     role's prompt template and `slots` the slots that it must have. `options` are the keys of a `RecipeChoice` that this
     recipe has besides its name. `revises` is whether the chosen answer is a revision of the rejected one, for which some
     filters have a stricter rule (A.2). `parser_version` is that of the parser that reads replies, `reads_answers` whether
-    the recipe may take the data set's own answers. `calls` gives the requests per task of a role, for estimates.
+    the recipe may take the data set's own answers. `calls` gives the requests per task of a role, for estimates. `by_rubric`
+    is whether it goes by the configuration's rubric under a choice.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Recipe:
     parser_version: int | None = None
     reads_answers: bool = False
     calls: Callable[[RecipeChoice, str], int] = lambda _choice, _role: 1
+    by_rubric: Callable[[RecipeChoice], bool] = lambda _choice: False
 
 
 def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:

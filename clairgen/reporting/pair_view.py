@@ -11,7 +11,8 @@ from clairgen.recipes.registry import RECIPES
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
-from clairgen.store import JudgeReply, Thoughts
+from clairgen.reporting.score_tables import table_of_pair
+from clairgen.store import JudgeReply, ScoreReply, Thoughts
 from clairgen.wording import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
@@ -21,7 +22,8 @@ _BRACKETS = {DiffOp.KEPT: ("", ""), DiffOp.REMOVED: ("[-", "-]"), DiffOp.ADDED: 
 class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
-    `replies` are those of judges, shown where they decided nothing. `thoughts` are counted, and shown with `shows_thoughts`.
+    `replies` are those of judges and `score_replies` those of scorers, for where they decided nothing. `thoughts` are counted,
+    and shown with `shows_thoughts`.
     """
 
     def __init__(
@@ -29,12 +31,14 @@ class PairView:
         stored: StoredPair,
         replies: Sequence[JudgeReply] = (),
         thoughts: Sequence[Thoughts] = (),
+        score_replies: Sequence[ScoreReply] = (),
         *,
         shows_thoughts: bool = False,
     ) -> None:
         self.stored = stored
         self.replies = replies
         self.thoughts = thoughts
+        self.score_replies = score_replies
         self.shows_thoughts = shows_thoughts
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -56,10 +60,16 @@ class PairView:
                 for reply in self.replies:
                     yield _rule(_whose_reply(reply))
                     yield safe(reply.text)
+                for scored in self.score_replies:
+                    yield _rule(_about_which_answer(scored, outcome))
+                    yield safe(scored.text)
             case Pair(chosen=chosen, rejected=rejected):
                 yield _rule("from rejected to chosen")
                 colored = console.color_system is not None and not console.no_color
                 yield diff_text(word_diff(rejected.text, chosen.text), colored=colored)
+        if outcome.scores:
+            yield _rule("scores")
+            yield table_of_pair(outcome)
         yield _rule("measured")
         facts = _measured(self.stored)
         if self.thoughts:
@@ -111,10 +121,18 @@ def _whose_reply(reply: JudgeReply) -> str:
     return f"reply of the {reply.role}, shown answer {first} first and answer {second} second: {read}"
 
 
+def _about_which_answer(reply: ScoreReply, undecided: Undecided) -> str:
+    answers = [answer.identity for answer in undecided.answers]
+    which = f"answer {answers.index(reply.answer) + 1}" if reply.answer in answers else "another answer"
+    return f"reply of the {reply.scorer} about {which}: {reply.status}"
+
+
 def _whose_reasoning(recipe: str) -> str:
     known = RECIPES.built_in.get(recipe)
     if known is None:
         return "reasoning"
+    if "critic" in known.templates:
+        return "feedback of the critic"
     return "reasoning of the reviser" if known.revises else "reasoning of a judge"
 
 

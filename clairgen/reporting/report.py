@@ -17,6 +17,8 @@
      "judges": [{"role": "judge", "verdicts": 400, "ties": 2, "unreadable": 3,
                  "first_position": {"mean": 0.5, "se": 0.025, "n": 400},
                  "interval_95": [0.45, 0.55], "leaning": "neither position", "flips": {...}}],
+     "scores": [{"scorer": "judge", "criterion": "overall", "n": 1500, "mean": 0.6, "chosen": 0.8, "rejected": 0.4,
+                 "unreadable": {"missing-criterion": 3}}],
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
@@ -26,10 +28,11 @@
 `assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
 `judges` the position that each judge leans to, and `next` what to do next, in a sentence. `n` counts the pairs that were
 made; `kept` and `dropped` add up to it. A pair without a chosen answer counts as dropped and has no contrast, so the `n` of an
-estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `audit` is
-null with too few pairs or without the `report` extra. `imported_from` is the source of imported pairs, null for others;
-`groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones. Keys of
-earlier versions are still there, and `deprecated` names their new ones.
+estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `scores` has what
+scorers gave the answers to all tasks, by criterion, with the means of all answers, of the chosen and of the rejected ones;
+`unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
+`imported_from` is the source of imported pairs, null for others; `groups` has the pairs by the value of the column named with
+`--by`, with the contrast of the kept ones. Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
 
 from collections import Counter
@@ -55,7 +58,7 @@ from clairgen.reporting.pair_metrics import (
 )
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.store import Store
+from clairgen.store import ScoreNumbers, Store
 from clairgen.wording import one_line_repr
 
 
@@ -89,6 +92,7 @@ class RecipeReport:
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
+    scores: tuple[ScoreNumbers, ...] = ()
 
     @property
     def published(self) -> PaperContrast | None:
@@ -146,6 +150,7 @@ class RecipeReport:
             "metrics": {name: metric.to_json() for name, metric in self.metrics.items()},
             "tokenizer": self.tokenizer,
             "judges": [judge.to_json() for judge in self.judges],
+            "scores": [_scores_json(numbers) for numbers in self.scores],
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
@@ -211,8 +216,9 @@ class RecipeNumbers:
         metrics: Mapping[str, MetricEstimates] | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
+        scores: Sequence[ScoreNumbers] = (),
     ) -> RecipeReport:
-        """The report so far; the caller adds which tasks have no pair, what the answers cost, and the judges' verdicts."""
+        """The report so far; the caller adds which tasks have no pair, what the answers cost, and what judges and scorers say."""
         return RecipeReport(
             run=self.run,
             recipe=self.recipe,
@@ -234,7 +240,20 @@ class RecipeNumbers:
             metrics=metrics or {},
             imported_from=imported_from,
             groups=tuple(groups),
+            scores=tuple(scores),
         )
+
+
+def _scores_json(numbers: ScoreNumbers) -> dict[str, Any]:
+    return {
+        "scorer": numbers.scorer,
+        "criterion": numbers.criterion,
+        "n": numbers.scores,
+        "mean": numbers.mean,
+        "chosen": numbers.chosen,
+        "rejected": numbers.rejected,
+        "unreadable": dict(numbers.unreadable),
+    }
 
 
 def _reason_for_dropping(stored: StoredPair) -> str | None:
@@ -313,4 +332,5 @@ async def recipe_report(
         metrics=metrics.estimates(),
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
+        scores=await store.scores.numbers(recipe),
     )

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from clairgen.records import OVERALL
 from clairgen.reporting.assessment import telling
 from clairgen.reporting.comparison import (
     Line,
@@ -26,6 +27,7 @@ from clairgen.reporting.pair_metrics import TABLE_1_SOURCE, ContrastEstimates, M
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_line, safe_line
+from clairgen.reporting.score_tables import table_of_recipe, unreadable_words
 from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, Audit
 from clairgen.stats import Estimate
 from clairgen.wording import counted
@@ -111,7 +113,7 @@ def _short_table(reports: Sequence[RecipeReport]) -> Table:
 
 
 def _print_details(console: Console, report: RecipeReport, reports: Sequence[RecipeReport]) -> None:
-    """What the tables do not have: metrics of plugins, revisions that failed their check, judges, and the audit."""
+    """What the tables do not have: metrics of plugins, revisions that failed their check, judges, scores, and the audit."""
     parts: list[Text | Table] = []
     if report.imported_from is not None:
         parts.append(
@@ -123,6 +125,8 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
     if report.retried or report.failed_checks:
         parts.append(_retry_words(report, reports))
     parts += [_judge_words(report, judge, reports) for judge in report.judges]
+    if report.scores:
+        parts += [_score_words(report, reports), table_of_recipe(report.scores)]
     if report.audit is not None:
         parts.append(audit_words(report.audit, _name(report, reports)))
         parts += [table] if (table := audit_table(report.audit)).row_count else []
@@ -206,6 +210,15 @@ def _judge_words(report: RecipeReport, judge: JudgeReport, reports: Sequence[Rec
     if judge.flips.mean is not None:
         words.append(f"; of {judge.flips.n:,} shown in both orders {judge.flips.mean:.1%} flipped")
     return words.append(".")
+
+
+def _score_words(report: RecipeReport, reports: Sequence[RecipeReport]) -> Text:
+    """Which scores decide, and why answers have none."""
+    words = (
+        Text("Scores of ").append_text(_name(report, reports)).append(f": {OVERALL} decides, a mean over its scorers")
+    )
+    unreadable = unreadable_words(report.scores)
+    return words.append(f"; answers without a score: {unreadable}." if unreadable else "; every answer has its scores.")
 
 
 def _cell(of_all: str, of_kept: str, published: str) -> Text:

@@ -9,6 +9,7 @@ from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure, PairChoice
+from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
@@ -34,6 +35,8 @@ __all__ = [
     "Plan",
     "RoleNumbers",
     "RunDirectory",
+    "ScoreNumbers",
+    "ScoreReply",
     "Sent",
     "Spending",
     "Spent",

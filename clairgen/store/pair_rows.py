@@ -18,6 +18,7 @@ from clairgen.records import (
     Message,
     Pair,
     ParseStatus,
+    Score,
     StoredPair,
     Task,
     Undecided,
@@ -60,7 +61,7 @@ _REASONS_OF_REVISIONS = frozenset(
         ParseStatus.ECHOED_PROMPT,
     }
 )
-"""Reasons why a reply holds no revision. Two of them are also reasons of judges, whose judgements are then stored."""
+"""Reasons why a reply holds no revision. Two of them are also reasons of judges, whose judgements or scores are then stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class PairFigures(NamedTuple):
         return Contrast(self.levenshtein, self.jaccard, self.length_ratio, self.tokenizer)
 
 
-def stored_pair(row: PairRow, findings: tuple[Finding, ...]) -> StoredPair:
+def stored_pair(row: PairRow, findings: tuple[Finding, ...], scores: tuple[Score, ...] = ()) -> StoredPair:
     """The pair of a row of SELECT_PAIRS."""
     contrast = None
     if row.levenshtein is not None and row.metrics_version == METRICS_VERSION:
@@ -144,7 +145,7 @@ def stored_pair(row: PairRow, findings: tuple[Finding, ...]) -> StoredPair:
     return StoredPair(
         row.id,
         Task(row.task_id, messages_of(row.prompt)),
-        _outcome(row),
+        _outcome(row, scores),
         contrast,
         findings,
         None if objective is None else Variant(objective),
@@ -217,7 +218,7 @@ def drop_reason(findings: Sequence[Finding]) -> str | None:
     return next((finding.reason for finding in findings if finding.action is FilterAction.DROP), None)
 
 
-def _outcome(row: PairRow) -> Pair | Undecided:
+def _outcome(row: PairRow, scores: tuple[Score, ...]) -> Pair | Undecided:
     task_id, recipe, reasoning, version = row.task_id, row.recipe, row.reasoning, row.parser_version
     retried, failed_check = bool(row.retried), row.failed_check
     first = Answer(
@@ -230,11 +231,11 @@ def _outcome(row: PairRow) -> Pair | Undecided:
     if row.chosen is not None:
         chosen = _last_reply(row, row.chosen)
         return Pair(
-            task_id, recipe, chosen, first, reasoning, version, retried=retried, failed_check=failed_check
+            task_id, recipe, chosen, first, reasoning, version, retried=retried, failed_check=failed_check, scores=scores
         )  # fmt: skip
     reason = ParseStatus(row.parse_status)
     last = None if row.last_reply is None else _last_reply(row, row.last_reply)
-    compared = bool(row.judged) or reason not in _REASONS_OF_REVISIONS
+    compared = bool(row.judged or scores) or reason not in _REASONS_OF_REVISIONS
     return Undecided(
         task_id,
         recipe,
@@ -245,6 +246,7 @@ def _outcome(row: PairRow) -> Pair | Undecided:
         version,
         retried=retried,
         failed_check=failed_check,
+        scores=scores,
     )
 
 

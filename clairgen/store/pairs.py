@@ -28,6 +28,7 @@ from clairgen.store.pair_rows import (
     update_row,
 )
 from clairgen.store.reader import Reader
+from clairgen.store.scores import score_rows, scores_of_pairs
 from clairgen.store.statements import Write, messages_row
 
 _PAGE = 512
@@ -80,6 +81,7 @@ class Pairs:
             prompt,
             *request_rows(identity, made),
             *judgement_rows(made.outcome),
+            *score_rows(identity, made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
             update_row(identity, made, prompt_hash, filter_set),
             no_findings_row(identity, filter_set),
@@ -234,7 +236,8 @@ class Pairs:
         """The pairs of rows of SELECT_PAIRS."""
         pairs = [PairRow._make(row) for row in rows]
         findings = await self._findings(pairs)
-        return [stored_pair(pair, findings.get(pair.id, ())) for pair in pairs]
+        scores = await scores_of_pairs(self._reader, [pair.id for pair in pairs])
+        return [stored_pair(pair, findings.get(pair.id, ()), scores.get(pair.id, ())) for pair in pairs]
 
     async def _findings(self, pairs: Sequence[PairRow]) -> Mapping[str, tuple[Finding, ...]]:
         """What each pair's own filter set found, by the pair's id."""

@@ -175,9 +175,18 @@ _THINKING = """
 ALTER TABLE completions ADD COLUMN thinking TEXT; -- thoughts that came apart from the text; empty where they are in it
 """
 
+_SCORES = """
+CREATE TABLE scores (                -- what a scorer gave an answer to a pair's task; answer is the key of its completion
+    pair_id TEXT NOT NULL, position INTEGER NOT NULL, answer TEXT NOT NULL,
+    side TEXT CHECK (side IN ('chosen', 'rejected')), -- null for an answer that the pair does not have
+    criterion TEXT NOT NULL, scorer TEXT NOT NULL, key TEXT NOT NULL,
+    value REAL, status TEXT NOT NULL, parser_version INTEGER, reasoning TEXT, PRIMARY KEY (pair_id, position)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING),
+    *(_IMPORTED, _THINKING, _SCORES),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

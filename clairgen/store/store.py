@@ -17,6 +17,7 @@ from clairgen.store.metadata import FilterSets, Metadata
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
 from clairgen.store.schema import VERSION
+from clairgen.store.scores import Scores
 from clairgen.store.spending import Spending
 from clairgen.store.statements import Statement
 from clairgen.store.tasks import Tasks
@@ -33,6 +34,7 @@ class Store:
     filter_sets: FilterSets
     metadata: Metadata
     judgements: Judgements
+    scores: Scores
     spending: Spending
     advice: Advice
     evaluations: StoredEvaluations
@@ -87,6 +89,7 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         FilterSets(reader, writer, metadata),
         metadata,
         Judgements(reader),
+        Scores(reader),
         Spending(reader, write),
         Advice(reader, write),
         StoredEvaluations(reader, write),

@@ -30,7 +30,7 @@ def test_the_reference_has_every_key_of_a_configuration() -> None:
     for group in groups(RunConfig).values():
         for key in group.keys:
             assert re.search(rf"^\| `{key.name}`\{{ #[\w-]+-{key.name} \}} \|", page, re.MULTILINE), key.name
-    for row in ("| number, at least 0 | not set |", "| whole number, at least 2, at most 16 | `4` |"):
+    for row in ("| number, at least 0 | not set |", "| whole number, at least 2, at most 512 | `4` |"):
         assert row in page
 
 

@@ -26,7 +26,7 @@ def endpoint_at(url: str, clock: FakeClock, transport: Transport) -> Endpoint:
 async def fail(endpoint: Endpoint, times: int) -> None:
     for _ in range(times):
         with pytest.raises(RetryableError):
-            await endpoint.chat(b"{}", 1)
+            await endpoint.ask(b"{}", 1)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ async def test_an_endpoint_that_failed_is_probed_before_one_trial_request(
             assert endpoint.available_at() == float("inf")  # one trial request is enough
             endpoint.release()
             server.script = lambda _: said("x")
-            await endpoint.chat(b"{}", 1)
+            await endpoint.ask(b"{}", 1)
             assert not endpoint.circuit_breaker.half_open
     await transport.close()
 
@@ -69,7 +69,7 @@ async def test_an_answer_that_arrives_while_the_breaker_is_open_closes_it() -> N
         endpoint = endpoint_at(server.url, clock, transport)
         await fail(endpoint, 5)
         server.script = lambda _: said("x")
-        await endpoint.chat(b"{}", 1)
+        await endpoint.ask(b"{}", 1)
         assert endpoint.available_at() <= clock()
     await transport.close()
 
@@ -79,7 +79,7 @@ async def test_announced_limits_are_kept_to() -> None:
     reply = Reply(said("x").body, headers={"X-RateLimit-Limit-Requests": "60", "x-ratelimit-limit-tokens": "1000"})
     async with ScriptedEndpoint(lambda _: reply) as server:
         endpoint = endpoint_at(server.url, clock, transport)
-        await endpoint.chat(b"{}", 1)
+        await endpoint.ask(b"{}", 1)
         assert endpoint.rate_limiter.requests_per_minute == 60
     await transport.close()
 
@@ -89,15 +89,15 @@ async def test_a_long_body_is_read_elsewhere_to_the_same_end() -> None:
     clock, transport = FakeClock(), open_transport()
     async with ScriptedEndpoint(lambda _: said("x" * 300_000 + " sk-secret")) as server:
         endpoint = endpoint_at(server.url, clock, transport)
-        found = await endpoint.chat(b"{}", 1)
+        found = await endpoint.ask(b"{}", 1)
         assert (len(found.text), found.text[-6:], found.finish_reason) == (300_006, " [key]", "stop")
         server.script = lambda _: refused(429, "x" * 300_000, retry_after="7")
         with pytest.raises(RetryableError) as caught:
-            await endpoint.chat(b"{}", 1)
+            await endpoint.ask(b"{}", 1)
         assert (caught.value.reason, caught.value.status, caught.value.retry_after_seconds) == ("rate-limited", 429, 7)
         server.script = lambda _: said("x" * 300_000, finish_reason="content_filter", tokens=(11, 7))
         with pytest.raises(RequestFailedError, match="content-filter") as failed:
-            await endpoint.chat(b"{}", 1)
+            await endpoint.ask(b"{}", 1)
         assert (failed.value.used, failed.value.billed, failed.value.endpoint) == ((11, 7), True, server.url)
     await close_workers()
     await transport.close()

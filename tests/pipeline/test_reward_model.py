@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import DrainedError, InputError
+from clairgen.inference.local_rewards import RewardScorer
 from clairgen.pipeline.advise import AdviseOptions, advise
-from clairgen.pipeline.compare_pair import RewardScorer
 from clairgen.pipeline.generate import generate
 from clairgen.recipes.compare import Outcome
 from clairgen.records import Message, Variant

@@ -40,7 +40,8 @@ def test_every_variant_keeps_the_papers_frame() -> None:
             "Mention the {teacher_reasoning} and {corrected_student_solution} identifiers to structure your answer.\n\n"
         )
         assert "{task}: {{task}}\n\n{student_solution}: {{student_solution}}\n\n-----------------\n\n" in text
-    assert {*CHECKS, "revise", "judge", "degrade", "critique", "revise-by-critique"} == set(shipped_templates())
+    others = {"judge", "rubric", "score", "degrade", "critique", "revise-by-critique", "feedback", "edit"}
+    assert {*CHECKS, "revise", *others} == set(shipped_templates())
 
 
 @pytest.mark.parametrize(
@@ -234,6 +235,7 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
 def test_registry_names_every_recipe_with_a_summary() -> None:
     assert set(RECIPES) == {
         *("clair", "judge-on-policy", "judge-off-policy", "stronger-preferred"),
-        *("clair-by-critique", "clair-best-of-n", "degraded"),
+        *("clair-by-critique", "clair-best-of-n", "feedback-edit", "degraded"),
+        *("delta", "best-of-n", "rubric"),
     }
     assert all(recipe.summary and name == recipe.name for name, recipe in RECIPES.items())

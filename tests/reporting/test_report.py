@@ -134,6 +134,7 @@ def test_the_json_for_scripts_is_stable() -> None:
         "metrics": {},
         "tokenizer": "treebank",
         "judges": [],
+        "scores": [],
         "retried": 0,
         "failed_checks": {},
         "audit": None,

@@ -10,18 +10,19 @@ import pytest
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification, set_seed
 
+from clairgen import api
 from clairgen.errors import InputError
 from clairgen.pipeline.advise import advise
 from clairgen.pipeline.generate import generate
 from clairgen.pipeline.progress import Progress
 from clairgen.recipes.compare import Outcome
-from clairgen.records import Pair
+from clairgen.records import Pair, overall_score
 from clairgen.store import RunDirectory, reading
 from clairgen_train.reward_model import ClassifierReward, load_reward_model
 from tests.cli.commands import clairgen
 from tests.judges import likes_winners, playing
 from tests.runs import TARGET, config, config_text, questions, write_tasks
-from tests.scripted import ScriptedEndpoint
+from tests.scripted import ScriptedEndpoint, said
 
 CLASSROOM = Path(__file__).parents[2] / "data" / "classroom" / "teacher"
 CHATS = [
@@ -205,3 +206,32 @@ async def test_the_command_takes_a_folder_and_stops_with_a_sentence(tmp_path: Pa
     assert "none cannot be loaded" in refused.err
     assert (stopped.code, "Traceback" in stopped.err) == (2, False)
     assert "refuses a conversation with the roles user, assistant: no" in stopped.err
+
+
+async def test_best_of_n_is_scored_by_a_classifier_on_this_machine(tmp_path: Path) -> None:
+    folder = tiny_reward(tmp_path / "rm")
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    async with ScriptedEndpoint(
+        lambda request: said(f"It is {request['seed'] % 1000}, said of {request['messages'][-1]['content']}")
+    ) as endpoint:
+        models = {
+            "target": {"model": TARGET, "endpoints": [endpoint.url], "temperature": 1, "max_tokens": 20},
+            "reward-model": {"model": "tiny", "endpoints": ["classifier:rm"]},
+        }
+        recipe = {"name": "best-of-n", "samples": 5, "by": "reward-model"}
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=[recipe], models=models))
+        done = await clairgen("generate", tmp_path / "config.yaml", "--run", tmp_path / "run")
+    assert done.code == 0, done.err
+    reward = load_reward_model(folder)
+    for stored in await api.made_pairs(tmp_path / "run", "best-of-n"):
+        assert isinstance(stored.outcome, Pair)
+        prompt = {"role": "user", "content": stored.task.messages[-1].content}
+        sides = [stored.outcome.chosen, stored.outcome.rejected]
+        chats = [[prompt, {"role": "assistant", "content": answer.text}] for answer in sides]
+        best, worst = reward.scores(chats)
+        assert overall_score(sides[0], stored.outcome.scores) == pytest.approx(best, abs=1e-4)
+        assert overall_score(sides[1], stored.outcome.scores) == pytest.approx(worst, abs=1e-4)
+        values = [score.value for score in stored.outcome.scores]
+        assert None not in values
+        assert best == pytest.approx(max(value for value in values if value is not None), abs=1e-4)
+        assert best > worst

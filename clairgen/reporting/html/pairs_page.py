@@ -29,6 +29,7 @@ from clairgen.reporting.html.frame import asset, rendered, write_html
 from clairgen.reporting.pair_metrics import TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
+from clairgen.reporting.score_tables import number_words, score_words
 from clairgen.reporting.shortcut_audit import MOST_PAIRS
 from clairgen.wording import counted
 
@@ -98,6 +99,7 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "ratio": None if contrast is None or contrast.length_ratio is None else round(contrast.length_ratio, 3),
         "findings": [
             *([f"failed check: {plain_text(outcome.failed_check)}"] if outcome.failed_check is not None else []),
+            *([f"scores: {scores}"] if (scores := score_words(outcome)) else []),
             *(_finding(found) for found in stored.findings),
             *(plain_text(f"{name}: {value}")[:_LONGEST_COLUMN] for name, value in stored.source_columns.items()),
         ],
@@ -129,6 +131,7 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
         "comparisons": comparisons(reports),
         "counted": counted,
         "retried_words": retried_words,
+        "score": number_words,
         "next_steps": list(next_steps(reports)),
         "table_1_source": TABLE_1_SOURCE,
         "charts": _charts(reports),

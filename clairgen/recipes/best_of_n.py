@@ -1,0 +1,62 @@
+"""Best of n: several answers of the target are scored, and the best is preferred to one that a margin rule names."""
+
+from collections.abc import Sequence
+
+from clairgen.config.models import REWARD_MODEL, RecipeChoice, RunConfig
+from clairgen.errors import ConfigError
+from clairgen.parsing.rating import RATING_PARSER_VERSION
+from clairgen.recipes.judge import judges_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.scoring import RATING_SLOTS, preferred, scored
+from clairgen.records import Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
+
+
+async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+    """y_i = M(x), s_i = r(x, y_i), i = 1..n; y_w has the highest s, y_l is the one that the margin rule names.
+
+    Without a reason to prefer one (`preferred`) the pair is undecided, and keeps all scores. An answer without a score, because
+    a judge's reply could not be read, is neither y_w nor y_l.
+    """
+    choice = context.choice
+    answers = [answer_of(await ask("target", task.messages, sample=number)) for number in range(choice.samples)]
+    scores = tuple([score for answer in answers for score in await scored(task, answer, ask, context)])
+    given = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
+    if len(given) < 2:
+        return _undecided(task, ParseStatus.MISSING_SCORE, (answers[0], answers[1]), scores)
+    best, other, status = preferred([value for _, value in given], choice.margin_rule, choice.min_margin)
+    chosen, rejected = given[best][0], given[other][0]
+    if status is not ParseStatus.OK:
+        return _undecided(task, status, (chosen, rejected), scores)
+    [why, *_] = [score.reasoning for score in scores if score.answer == chosen.identity]
+    return Pair(task.id, BEST_OF_N.name, chosen, rejected, why, scores[0].parser_version, scores=scores)
+
+
+def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], scores: tuple[Score, ...]) -> Undecided:
+    return Undecided(task.id, BEST_OF_N.name, reason, answers, parser_version=scores[0].parser_version, scores=scores)
+
+
+def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
+    if choice.by == "scores":
+        raise ConfigError("the recipe 'best-of-n' scores new answers, `by: judge` or `by: reward-model`")
+    if choice.by == REWARD_MODEL and choice.template is not None:
+        raise ConfigError("`template` is what a judge of the recipe 'best-of-n' is asked; a reward model takes none")
+    target = config.models.get("target")
+    if target is not None and target.temperature == 0:
+        raise ConfigError(
+            "the recipe 'best-of-n' needs different answers of the target, which at temperature 0 are the same; give "
+            "models.target.temperature a value above 0"
+        )
+    return ["target", REWARD_MODEL] if choice.by == REWARD_MODEL else ["target", *judges_of(config)]
+
+
+BEST_OF_N = Recipe(
+    name="best-of-n",
+    make=best_of_n,
+    roles=_roles,
+    summary="the target answers several times, a judge or a reward model scores each answer",
+    templates={"judge": "score"},
+    slots={"judge": RATING_SLOTS},
+    options=frozenset({"template", "samples", "by", "margin_rule", "min_margin"}),
+    parser_version=RATING_PARSER_VERSION,
+    calls=lambda choice, _role: choice.samples,
+)

@@ -1,0 +1,93 @@
+"""Rubric judging: every answer is scored criterion by criterion, and the best total is preferred to the worst.
+
+UltraFeedback (arXiv 2310.01377) has a judge score several aspects of each answer; the weighted mean over the criteria of a
+rubric is the explicit aggregation of Rubrics as Rewards (arXiv 2507.17746).
+"""
+
+from collections.abc import Sequence
+
+from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.errors import ConfigError
+from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
+from clairgen.recipes.judge import judges_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
+from clairgen.recipes.scoring import preferred
+from clairgen.records import OVERALL, Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
+
+
+async def rubric(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
+    """y_i = M(x), i = 1..n; s(y) = sum_c w_c s_c(y) / sum_c w_c; y_w has the highest s(y_i), y_l the lowest, unless
+    another `margin_rule` is given.
+
+    s_c(y) is the judge's score for criterion c, as a share of its scale; with several judges s(y) is the mean of theirs. With
+    `answers: others` y_i is M_i(x), the answer of another model.
+    """
+    if context.choice.answers == "others":
+        others = [role for role in context.roles if role.startswith("other-")]
+        answers = [answer_of(await ask(role, task.messages)) for role in others]
+    else:
+        samples = range(context.choice.samples)
+        answers = [answer_of(await ask("target", task.messages, sample=sample)) for sample in samples]
+    scores = [score for answer in answers for score in await rubric_scores(task, answer, ask, context)]
+    return best_and_worst_total(task, answers, tuple(scores), context.choice.min_margin, context.choice.margin_rule)
+
+
+def best_and_worst_total(
+    task: Task,
+    answers: Sequence[Answer],
+    scores: tuple[Score, ...],
+    min_margin: float,
+    margin_rule: str = "best-worst",
+) -> Pair | Undecided:
+    """The pair of the answer with the highest overall score and the one that the margin rule names; see `preferred`.
+
+    Answers without a score take no part. With fewer than two others the reason is why the first of them has none.
+    """
+    totals = [(total, answer) for answer in answers if (total := overall_score(answer, scores)) is not None]
+    if len(totals) < 2:
+        reason = next(one.status for one in scores if one.status is not ParseStatus.OK)
+        return _undecided(task, reason, (answers[0], answers[1]), scores)
+    best, other, status = preferred([total for total, _ in totals], margin_rule, min_margin)
+    chosen, rejected = totals[best][1], totals[other][1]
+    if status is not ParseStatus.OK:
+        return _undecided(task, status, (chosen, rejected), scores)
+    why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
+    return Pair(task.id, RUBRIC.name, chosen, rejected, why, RUBRIC_PARSER_VERSION, scores=scores)
+
+
+def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], scores: tuple[Score, ...]) -> Undecided:
+    return Undecided(task.id, RUBRIC.name, reason, answers, parser_version=RUBRIC_PARSER_VERSION, scores=scores)
+
+
+def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
+    if choice.answers == "others":
+        others = sorted(role for role in config.models if role.startswith("other-"))
+        if len(others) < 2:
+            raise ConfigError(
+                "the recipe 'rubric' with `answers: others` compares the answers of two other models or more; give models.others"
+            )
+        if "samples" in choice.model_fields_set:
+            raise ConfigError("`samples` counts answers of the target; with `answers: others` each model answers once")
+        return [*others, *judges_of(config)]
+    target = config.models.get("target")
+    if target is not None and target.temperature == 0:
+        raise ConfigError(
+            "the recipe 'rubric' needs different answers of the target, which at temperature 0 are the same; give "
+            "models.target.temperature a value above 0"
+        )
+    return ["target", *judges_of(config)]
+
+
+RUBRIC = Recipe(
+    name="rubric",
+    make=rubric,
+    roles=_roles,
+    summary="several answers are scored by the criteria of a rubric, the best one is preferred to the worst",
+    templates={"judge": "rubric"},
+    slots={"judge": RUBRIC_SLOTS},
+    options=frozenset({"template", "samples", "answers", "margin_rule", "min_margin"}),
+    parser_version=RUBRIC_PARSER_VERSION,
+    calls=lambda choice, _role: 1 if choice.answers == "others" else choice.samples,
+    by_rubric=lambda _choice: True,
+)

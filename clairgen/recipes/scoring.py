@@ -1,0 +1,67 @@
+"""How an answer to a task is scored by itself, by judges or a reward model, and which two answers a margin rule chooses."""
+
+from collections.abc import Sequence
+from statistics import fmean, pstdev
+
+from clairgen.config.models import REWARD_MODEL
+from clairgen.finish_reason import FinishKind, finish_kind
+from clairgen.long_texts import off_loop
+from clairgen.parsing.rating import RATING_PARSER_VERSION, Rating, parse_rating
+from clairgen.recipes.recipe import Ask, RecipeContext, as_user
+from clairgen.records import OVERALL, Answer, Message, ParseStatus, Score, Task
+from clairgen.templates import transcript
+
+RATING_SLOTS = frozenset({"task", "student_solution"})
+
+
+async def scored(task: Task, answer: Answer, ask: Ask, context: RecipeContext) -> tuple[Score, ...]:
+    """A score by each scorer among the roles: r(x, y). Answers with equal texts are scored once.
+
+    A judge sees the answer alone, so its ratings need no order, and there are as many requests as answers; ties are frequent,
+    and several judges, whose mean counts, make them rarer.
+    """
+    return tuple(
+        [
+            await (_reward if role == REWARD_MODEL else _rating)(task, role, answer, ask, context)
+            for role in context.roles
+            if role == REWARD_MODEL or role.startswith("judge")
+        ]
+    )
+
+
+def preferred(scores: Sequence[float], rule: str, min_margin: float = 0) -> tuple[int, int, ParseStatus]:
+    """The indices of the best answer and of the one it is preferred to; OK, or why it is not preferred.
+
+    `best-worst`: the one with the lowest score. `mean-minus-two-sigma`: of those that score lower than the best, the one whose
+    score is nearest to m - 2 s, with m the mean and s the standard deviation (divided by n) of all scores, which arXiv 2502.16825
+    found better for large n; with up to five scores this is always the worst, since none can be lower than m - 2 s. Of equal
+    scores the first counts, of equally near ones the lower. `equal-scores` if no score is lower than the best, `below-margin`
+    if the difference is smaller than `min_margin`.
+    """
+    best = max(range(len(scores)), key=scores.__getitem__)
+    lower = [index for index, score in enumerate(scores) if score < scores[best]]
+    if not lower:
+        return best, next(index for index in range(len(scores)) if index != best), ParseStatus.EQUAL_SCORES
+    other = min(lower, key=scores.__getitem__)
+    if rule == "mean-minus-two-sigma":
+        point = fmean(scores) - 2 * pstdev(scores)
+        other = min(lower, key=lambda index: (abs(scores[index] - point), scores[index]))
+    enough = round(scores[best] - scores[other], 9) >= min_margin
+    return best, other, ParseStatus.OK if enough else ParseStatus.BELOW_MARGIN
+
+
+async def _reward(task: Task, role: str, answer: Answer, ask: Ask, _context: RecipeContext) -> Score:
+    found = await ask(role, (*task.messages, Message("assistant", answer.text)))
+    return Score(answer.identity, OVERALL, float(found.text), role, found.key)
+
+
+async def _rating(task: Task, role: str, answer: Answer, ask: Ask, context: RecipeContext) -> Score:
+    template = context.templates["judge"]
+    prompt = template.fill(task=transcript(task.messages), student_solution=answer.text)
+    reply = await ask(role, as_user(prompt), template=template)
+    found = await off_loop(parse_rating, reply.text, answer.text)
+    if finish_kind(reply.finish_reason) is FinishKind.LENGTH:  # the rest might have changed the rating
+        found = Rating(None, ParseStatus.MISSING_SCORE)
+    return Score(
+        answer.identity, OVERALL, found.value, role, reply.key, found.status, RATING_PARSER_VERSION, found.reasoning
+    )
