@@ -53,7 +53,7 @@ _RULES: Final = (
     Rule(
         "small-difference",
         Severity.NOTE,
-        "the two answers differ in at most one character in a hundred (Levenshtein distance)",
+        "the two answers differ in at most one character in a hundred, and at most 1,000 (Levenshtein distance)",
         "All that can be learned is in those characters, which is right for minimal revisions: look at some.",
     ),
     Rule(
