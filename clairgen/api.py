@@ -31,6 +31,8 @@ from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, co
 from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import (
     AdviceNumbers,
+    CastVote,
+    EvaluationNumbers,
     JudgeReply,
     PairChoice,
     RoleNumbers,
@@ -55,7 +57,8 @@ _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 class Status:
     """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
 
-    `imports` has how far pairs were imported, by the name that they have in place of a recipe.
+    `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
+    evaluation in the directory is.
     """
 
     run: Path
@@ -69,6 +72,7 @@ class Status:
     spent: Spent
     filters: FilterSettings | None
     imports: dict[str, ImportState]
+    evaluations: list[EvaluationNumbers]
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -91,6 +95,7 @@ async def status(run: Path | str) -> Status:
             await store.spending.total(),
             FilterSettings.from_record(in_force[1]) if in_force else None,
             await import_states(store),
+            await store.evaluations.numbers(),
         )
 
 
@@ -233,6 +238,7 @@ async def export(
             advised=bool(advice),
             confirming=confirming,
             thinking=thinking_field if keeps_thoughts else None,
+            votes=await _votes_in_words(store),
             source_columns=await _further_columns(store, chosen),
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
@@ -334,6 +340,12 @@ async def thoughts(run: Path | str, stored: StoredPair) -> list[Thoughts]:
     return [one for one in found if one is not None and one.text]
 
 
+async def votes(run: Path | str, stored: StoredPair) -> list[CastVote]:
+    """What people said of a pair with `clairgen vote`, the latest vote of each."""
+    async with reading(RunDirectory(Path(run))) as store:
+        return await store.votes.of_pair(stored.id)
+
+
 async def filters_in_force(run: Path | str) -> FilterSettings | None:
     """The filters that the pairs of a run were last filtered by; None before the first."""
     async with reading(RunDirectory(Path(run))) as store:
@@ -382,6 +394,12 @@ async def _require_column(store: Store, run: Path, column: str) -> None:
     if column not in columns:
         has = f"they have {', '.join(columns)}" if columns else "it has no imported pairs with further columns"
         raise InputError(f"no imported pair of {run} has the column {column!r}; {has}")
+
+
+async def _votes_in_words(store: Store) -> dict[str, str] | None:
+    """What most people said of each pair that has votes, by its id; None in a run without any."""
+    majorities = await store.votes.majorities()
+    return {pair: vote.value if vote is not None else "disputed" for pair, vote in majorities.items()} or None
 
 
 def _refuse_training(out: Path) -> None:

@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "lint": "Look for what is wrong with preference data: duplicates, leaks, cut or empty answers, cues, length bias and more.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
+    "vote": "Vote on a pair: keep it, drop it, swap its answers, or call it a tie. The latest vote of each voter counts.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
     "filter": "Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.",
     "reparse": "Parse stored reviser answers again with this version's parser; no model is asked.",

@@ -52,6 +52,11 @@ ADVICE_COLUMNS: Mapping[str, str] = {
     "objective": "the variant of APO that fits the pair, `apo-zero` or `apo-down`; null without advice",
 }
 """Only for preference pairs, in runs that `clairgen advise --per-pair` has seen."""
+VOTE_COLUMNS: Mapping[str, str] = {
+    "vote": "what most people said of the pair: `keep`, `swap` (the rejected answer is better), `tie`, `drop`, or `disputed` "
+    "without a majority; null without votes",
+}
+"""Only in runs with votes of `clairgen vote`."""
 CONFIRMED_COLUMNS: Mapping[str, str] = {
     "confirmed": "true where the reviser changed nothing, so that chosen and rejected are the same answer",
 }
@@ -83,13 +88,15 @@ def rows_of(
     confirmed: bool | None = None,
     thinking: ThinkingField | None = None,
     thoughts: PairThoughts = NO_THOUGHTS,
+    votes: Mapping[str, str] | None = None,
     source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Row]:
     """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
 
     `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
     called it undesirable. `thinking` is the field of each answer's message that has its thoughts, null without any; None for no
-    such field. `source_columns` are the further columns of imported pairs, with what they hold.
+    such field. `votes` has what people said of pairs, by their ids; None for no such column. `source_columns` are the further
+    columns of imported pairs, with what they hold.
     """
     pair = stored.outcome
     if not isinstance(pair, Pair):
@@ -102,6 +109,8 @@ def rows_of(
         provenance["objective"] = None if stored.objective is None else stored.objective.value
     if confirmed is not None:
         provenance["confirmed"] = confirmed
+    if votes is not None:
+        provenance["vote"] = votes.get(stored.id)
     for name, kind in source_columns.items():
         provenance[exported_name(name)] = _exported(stored.source_columns.get(name), kind)
     match export_format:
@@ -117,20 +126,23 @@ def rows_of(
     return [{"prompt": prompt, **content, **provenance} for content in contents]
 
 
-def columns(export_format: ExportFormat, *, advised: bool = False, confirmed: bool = False) -> Mapping[str, str]:
+def columns(
+    export_format: ExportFormat, *, advised: bool = False, confirmed: bool = False, voted: bool = False
+) -> Mapping[str, str]:
     """The columns and what each contains."""
     return {
         **CONTENT_COLUMNS[export_format],
         **PROVENANCE_COLUMNS,
         **(ADVICE_COLUMNS if advised else {}),
         **(CONFIRMED_COLUMNS if confirmed else {}),
+        **(VOTE_COLUMNS if voted else {}),
     }
 
 
 def exported_name(column: str) -> str:
     """What a further column of imported pairs is called in an export: `source_` is put before a name that exports have."""
     own = {name for columns in CONTENT_COLUMNS.values() for name in columns}
-    own |= {*PROVENANCE_COLUMNS, *ADVICE_COLUMNS, *CONFIRMED_COLUMNS}
+    own |= {*PROVENANCE_COLUMNS, *ADVICE_COLUMNS, *CONFIRMED_COLUMNS, *VOTE_COLUMNS}
     return f"{_CLASH}{column}" if column in own else column
 
 
@@ -139,6 +151,7 @@ def features(
     *,
     advised: bool = False,
     confirmed: bool = False,
+    voted: bool = False,
     thinking: ThinkingField | None = None,
     source_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> "Features":
@@ -151,7 +164,7 @@ def features(
     types: dict[str, Any] = {column: List(answer) for column in ("chosen", "rejected", "completion")}
     types |= {"prompt": List(message), "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
-    named = columns(export_format, advised=advised, confirmed=confirmed)
+    named = columns(export_format, advised=advised, confirmed=confirmed, voted=voted)
     own = {column: types.get(column, text) for column in named}
     return Features(own | {exported_name(name): Value(_KINDS[kind]) for name, kind in source_columns.items()})
 
@@ -224,8 +237,8 @@ class ExportSummary:
     `replaced_characters` counts lone surrogates, which no file can encode and which became U+FFFD. `pending` counts the pairs
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
     tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
-    field `thinking` of their answers; both are None where the export leaves them out. `source_columns` are the
-    further columns of imported pairs.
+    field `thinking` of their answers; both are None where the export leaves them out. `voted` is whether there is a column with
+    what people said. `source_columns` are the further columns of imported pairs.
     """
 
     export_format: ExportFormat
@@ -240,6 +253,7 @@ class ExportSummary:
     confirmed: Mapping[str, int] | None = None
     with_thoughts: Mapping[str, int] | None = None
     thinking: ThinkingField | None = None
+    voted: bool = False
     source_columns: tuple[str, ...] = ()
 
     @property

@@ -114,7 +114,8 @@ class DatasetWriter:
     Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
     column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
     revise, and adds the column `confirmed`; None keeps none. `thinking` is the field of answers that holds their thoughts, None
-    without. `source_columns` are the further columns of imported pairs, with what they hold.
+    without. `votes` has what people said of pairs, by their ids, and adds the column `vote`; None for no such column.
+    `source_columns` are the further columns of imported pairs, with what they hold.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class DatasetWriter:
         advised: bool = False,
         confirming: Collection[str] | None = None,
         thinking: ThinkingField | None = None,
+        votes: Mapping[str, str] | None = None,
         source_columns: Mapping[str, str] = MappingProxyType({}),
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
@@ -143,11 +145,13 @@ class DatasetWriter:
         self._advised = advised and export_format is ExportFormat.PREFERENCE
         self._confirming = confirming
         self._thinking = thinking
+        self._votes = votes
         self._source_columns = source_columns
         self._schema = features(
             export_format,
             advised=self._advised,
             confirmed=confirming is not None,
+            voted=votes is not None,
             thinking=thinking,
             source_columns=source_columns,
         ).arrow_schema
@@ -196,6 +200,7 @@ class DatasetWriter:
             confirmed=column,
             thinking=self._thinking,
             thoughts=thoughts,
+            votes=self._votes,
             source_columns=self._source_columns,
         ):
             try:
@@ -241,6 +246,7 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
+            voted=self._votes is not None,
             source_columns=tuple(map(exported_name, self._source_columns)),
             confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
             with_thoughts=None if self._thinking is None else {recipe: self._with_thoughts[recipe] for recipe in rows},

@@ -184,7 +184,9 @@ def _usage(summary: ExportSummary, facts: CardFacts) -> str:
 
 def _columns(summary: ExportSummary, advice: tuple[AdviceRow, ...]) -> str:
     advised = bool(advice) and summary.export_format is ExportFormat.PREFERENCE
-    described = columns(summary.export_format, advised=advised, confirmed=summary.confirmed is not None)
+    described = columns(
+        summary.export_format, advised=advised, confirmed=summary.confirmed is not None, voted=summary.voted
+    )
     return "## Columns\n\n" + table(
         ("Column", "Holds"),
         [

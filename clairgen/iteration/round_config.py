@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from clairgen.config.models import RunConfig
-from clairgen.config.role import Price, Role
+from clairgen.config.role import Role
 from clairgen.embedded.gguf import embedded_address, is_embedded
 from clairgen.errors import ConfigError
 from clairgen.inference.factory import with_revisions
@@ -61,16 +61,7 @@ def as_target(target: Role, model: Model, endpoint: str) -> Role:
     """The configured target with a trained model in its place, which is served on this machine at no cost."""
     first = target.endpoints[0]
     _, mark, options = first.partition("?") if is_embedded(first) and is_embedded(endpoint) else ("", "", "")
-    return target.model_copy(
-        update={
-            "endpoints": [f"{endpoint}{mark}{options}"],
-            "revision": model.revision,
-            "weights": [],
-            "api_key_env": None,
-            "headers": {},
-            "price_per_million": Price(input=0, output=0),
-        }
-    )
+    return target.served_here(f"{endpoint}{mark}{options}", model.revision)
 
 
 def with_target(config: RunConfig, target: Role) -> RunConfig:

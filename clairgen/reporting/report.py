@@ -22,6 +22,7 @@
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
+     "votes": {"voters": 2, "keep": 8, "swap": 1, "disputed": 1},
      "imported_from": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
@@ -31,6 +32,7 @@ made; `kept` and `dropped` add up to it. A pair without a chosen answer counts a
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `scores` has what
 scorers gave the answers to all tasks, by criterion, with the means of all answers, of the chosen and of the rejected ones;
 `unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
+`votes` counts the pairs that people voted on by what most said, null without votes.
 `imported_from` is the source of imported pairs, null for others; `groups` has the pairs by the value of the column named with
 `--by`, with the contrast of the kept ones. Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
@@ -58,7 +60,7 @@ from clairgen.reporting.pair_metrics import (
 )
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.store import ScoreNumbers, Store
+from clairgen.store import ScoreNumbers, Store, VoteNumbers
 from clairgen.wording import one_line_repr
 
 
@@ -69,7 +71,8 @@ class RecipeReport:
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
-    `imported_from` is the source of imported pairs; `groups` are the pairs by the value of a column, where one was named.
+    `votes` counts people's votes, None without any. `imported_from` is the source of imported pairs; `groups` are the pairs by
+    the value of a column, where one was named.
     """
 
     run: str
@@ -90,6 +93,7 @@ class RecipeReport:
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
+    votes: VoteNumbers | None = None
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
     scores: tuple[ScoreNumbers, ...] = ()
@@ -154,6 +158,7 @@ class RecipeReport:
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
+            "votes": None if self.votes is None else self.votes.to_json(),
             "imported_from": self.imported_from,
             "groups": [group.to_json() for group in self.groups],
         }
@@ -214,6 +219,7 @@ class RecipeNumbers:
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
         metrics: Mapping[str, MetricEstimates] | None = None,
+        votes: VoteNumbers | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
         scores: Sequence[ScoreNumbers] = (),
@@ -238,6 +244,7 @@ class RecipeNumbers:
             audit=audit,
             histograms=self._histograms.histograms(),
             metrics=metrics or {},
+            votes=votes,
             imported_from=imported_from,
             groups=tuple(groups),
             scores=tuple(scores),
@@ -323,6 +330,7 @@ async def recipe_report(
         )
         for judge in await store.judgements.numbers(recipe)
     ]
+    votes = await store.votes.numbers(recipe)
     return numbers.report(
         failed=counts.get("failed", 0),
         pending=counts.get("pending", 0),
@@ -330,6 +338,7 @@ async def recipe_report(
         judges=judges,
         audit=differences.audit(),
         metrics=metrics.estimates(),
+        votes=votes if votes.pairs else None,
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
         scores=await store.scores.numbers(recipe),

@@ -119,6 +119,8 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
         parts.append(
             _name(report, reports).append(f" is imported from {plain_line(report.imported_from)}.", "not bold")
         )
+    if report.votes is not None:
+        parts.append(_name(report, reports).append(f": {report.votes.words}.", "not bold"))
     if report.groups:
         parts.append(_groups_table(report))
     parts += [_metric_words(report, name, one, reports) for name, one in report.metrics.items()]

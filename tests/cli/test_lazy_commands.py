@@ -21,6 +21,7 @@ NOT_COMMANDS = {
     "experiment_worker",
     "signals",
     "checkpoints",
+    "checkpoint_servers",
     "evaluation_options",
     "judging_options",
     "demo_training",

@@ -138,6 +138,7 @@ def test_the_json_for_scripts_is_stable() -> None:
         "retried": 0,
         "failed_checks": {},
         "audit": None,
+        "votes": None,
         "imported_from": None,
         "groups": [],
         "tokeniser": "treebank",

@@ -168,6 +168,11 @@ def require_peak(settings: TrainingSettings, rows: int) -> None:
             f"warmup_steps {settings.warmup_steps:,} is not less than the {counted(steps, 'step')} of the run, so the learning "
             "rate would never reach its peak; lower it, or use warmup_ratio=0.1"
         )
+    if settings.warmup_ratio is not None and math.ceil(steps * settings.warmup_ratio) >= steps:
+        raise ConfigError(
+            f"the warm-up of warmup_ratio {settings.warmup_ratio:g} takes all of the run, which has {counted(steps, 'step')}, so "
+            "the learning rate would never reach its peak; set warmup_ratio=null, or train on more pairs or for more epochs"
+        )
 
 
 def _checked_fields(given: Mapping[str, Any], kind: type[Any], ours: Mapping[str, object]) -> dict[str, Any]:

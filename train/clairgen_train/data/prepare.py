@@ -10,11 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError, RunError
+from clairgen.whole_files import write_whole
 from clairgen_train.data.load import data_hash, read_split
 from clairgen_train.data.mixture import DataSource, data_sources, is_mixture, rows_of_each
 from clairgen_train.data.rows import RowKind, pair_row, row_kind
 from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, TokenLimits, numbered_rows
-from clairgen_train.run_folder import damaged, read_record, write_atomically
+from clairgen_train.run_folder import damaged, read_record
 from clairgen_train.settings import Objective, TrainingSettings
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def prepare_pairs(
                     f"no pair of {data} can be trained on: {reasons or 'it is empty'}; look at the data, raise the limits, or "
                     "give another --chat-template"
                 )
-    write_atomically(out / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
+    write_whole(out / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
 
 
 def prepared_pairs(out: Path) -> PreparedPairs:

@@ -170,6 +170,9 @@ class PairTokenizer:
                 whole = replace(whole, rejected=whole.chosen)  # they may differ in white space around the text
             pair = self._limits.truncate(whole, self._tokenizer.bos_token_id)
             reason = _reason_to_drop(row, whole, pair, keep_identical=self._keep_identical)
+            answers = [answer for answer in (row.chosen, row.rejected) if answer is not None]
+            if reason == "empty" and prompt and not shared and all(map(str.strip, answers)):
+                reason = None  # the template moves the whole prompt, which is then not empty but changed
             if shared < len(prompt) and reason is None:
                 if shared < self._message_tokens(row, prompt):
                     reason = "prompt_changed_by_answer"
@@ -181,7 +184,6 @@ class PairTokenizer:
             self._require_room(pair, number)
             self._count(whole, pair)
             self.counts.identical_kept += row.is_identical
-            answers = [answer for answer in (row.chosen, row.rejected) if answer is not None]
             self.counts.answers_rendered_differently += any(
                 answer.strip() not in text for answer, text in zip(answers, rendered[1:], strict=True)
             )
