@@ -27,6 +27,7 @@ CODE = {
     "local": ["clairgen/embedded/"],
     "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
+    "tokens": ["clairgen/metrics/answer_lengths.py"],
     "qlora": [],
     "classroom": ["train/classroom_models/"],
     "docs": [],

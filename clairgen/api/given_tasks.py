@@ -35,7 +35,7 @@ def with_tasks(config: RunConfig, tasks: Iterable[Any], run: Path | str) -> RunC
             draft.replace(path)
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}; check the disk and the permissions") from error
-    kept = config.tasks.model_dump(include={"column", "answers", "scores", "sample"})
+    kept = {} if config.tasks is None else config.tasks.model_dump(include={"column", "answers", "scores", "sample"})
     return config.model_copy(update={"tasks": TaskSource(path=path.resolve(), **kept)})
 
 

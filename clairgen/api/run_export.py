@@ -1,13 +1,15 @@
 """The pairs of a run as a data set: what is written, and what its card says of it."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from clairgen.errors import InputError
+from clairgen.api.run_pairs import require_recipes
+from clairgen.errors import ConfigError, InputError
+from clairgen.exporting.balanced_lengths import BalancedLengths, balanced_lengths
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
@@ -18,7 +20,7 @@ from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, Thinking, Thi
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.pipeline.import_pairs import import_states, merged_kinds
+from clairgen.pipeline.import_state import import_states, merged_kinds
 from clairgen.pipeline.ingest import ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.records import OVERALL, StoredPair
@@ -37,6 +39,8 @@ async def export(
     overwrite: bool = False,
     matched: bool = False,
     keep_identical: bool = False,
+    balance_lengths: bool = False,
+    length_tokenizer: str | None = None,
     thinking: Thinking | None = None,
     thinking_field: ThinkingField = ThinkingField.REASONING_CONTENT,
     reference: str | None = None,
@@ -47,13 +51,16 @@ async def export(
 
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
     can be compared on the same tasks. `keep_identical` exports the pairs of recipes that revise in which the reviser changed
-    nothing, unless another filter drops them, and marks them in a column. `thinking` says whether answers have their thoughts
-    beside them, in the field `thinking_field`; left out, the run's configuration does. `reference` says where the format `tpo`
-    has its reference answers from: a recipe of the run, `recorded`, or a further column. `source` is what the card's examples
-    load. Raises RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does
-    not have and for options that do not go together.
+    nothing, unless another filter drops them, and marks them in a column. `balance_lengths` leaves pairs out, so that the length
+    of an answer does not tell whether it is chosen (see `length_balance`), in characters or in the tokens of `length_tokenizer`
+    (a folder, a tokenizer.json, or owner/name on the hub). `thinking` says whether answers have their thoughts beside them, in
+    the field `thinking_field`; left out, the run's configuration does. `reference` says where the format `tpo` has its reference
+    answers from: a recipe of the run, `recorded`, or a further column. `source` is what the card's examples load.
+    Raises RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have
+    and for a format that none of the recipes can fill, ConfigError for options that do not go together.
     """
     export_format, file_format = ExportFormat(export_format), FileFormat(file_format)
+    _require_balance_alone(export_format, matched=matched, balance=balance_lengths, tokenizer=length_tokenizer)
     directory = RunDirectory(Path(run))
     async with reading(directory, snapshot=True) as store:
         plans = await _chosen_plans(store, recipes, run)
@@ -83,7 +90,8 @@ async def export(
             file_format=file_format,
         ) as writer:
             tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
-            means = await _write(pairs, writer, tokenizer, matched=matched)
+            balanced = await _balanced(pairs, writer, length_tokenizer) if balance_lengths else None
+            means = await _write(pairs, writer, tokenizer, balanced, matched=matched)
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
             statuses = await store.pairs.statuses()
             read = await ingest_state(store)
@@ -91,6 +99,7 @@ async def export(
                 await _card_facts(store, rows, advice, source or "path/to/this/folder"),
                 {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in plans},
                 None if read is None or read.complete else read.rows,
+                balanced,
             )
 
 
@@ -125,15 +134,33 @@ class _ExportedPairs:
             )
 
 
+async def _balanced(pairs: _ExportedPairs, writer: DatasetWriter, tokenizer: str | None) -> dict[str, BalancedLengths]:
+    """The selection by length among the pairs that can be written, by recipe."""
+
+    async def writable(recipe: str) -> AsyncIterator[StoredPair]:
+        async for one in pairs.of_recipe(recipe):
+            if writer.reason_to_skip(*one) is None:
+                yield one.stored
+
+    return {recipe: await balanced_lengths(writable(recipe), tokenizer) for recipe in pairs.plans}
+
+
 async def _write(
-    pairs: _ExportedPairs, writer: DatasetWriter, tokenizer: str, *, matched: bool
+    pairs: _ExportedPairs,
+    writer: DatasetWriter,
+    tokenizer: str,
+    balanced: Mapping[str, BalancedLengths] | None,
+    *,
+    matched: bool,
 ) -> dict[str, ContrastMeans]:
     """Write all pairs, and return the contrasts of those whose answers differ, by recipe."""
     means = {recipe: ContrastMeans() for recipe in pairs.plans}
     wanted = await _matched(pairs, writer) if matched else None
     for recipe in pairs.plans:
+        left_out = balanced[recipe].left_out if balanced is not None else {}
         async for stored, thoughts, reference in pairs.of_recipe(recipe):
-            written = writer.add(stored, wanted is None or stored.task.id in wanted, thoughts, reference)
+            is_wanted = wanted is None or stored.task.id in wanted
+            written = writer.add(stored, is_wanted, thoughts, left_out.get(stored.id), reference)
             if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
                 means[recipe].add(contrast)
     return means
@@ -148,11 +175,9 @@ async def _matched(pairs: _ExportedPairs, writer: DatasetWriter) -> set[str]:
     return matched or set()
 
 
-async def _chosen_plans(store: Store, recipes: Iterable[str], run: Path | str) -> dict[str, Plan]:
+async def _chosen_plans(store: Store, recipes: Sequence[str], run: Path | str) -> dict[str, Plan]:
     plans = await store.metadata.plans()
-    for recipe in recipes:
-        if recipe not in plans:
-            raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+    require_recipes(run, plans, recipes)
     return {recipe: plans[recipe] for recipe in (list(recipes) or list(plans))}
 
 
@@ -172,6 +197,22 @@ def _confirming(plans: Mapping[str, Plan], export_format: ExportFormat, run: Pat
             f"no reviser confirmed an answer in {run}: none of its recipes ({', '.join(plans) or 'none yet'}) revises; {left_out}"
         )
     return revising
+
+
+def _require_balance_alone(export_format: ExportFormat, *, matched: bool, balance: bool, tokenizer: str | None) -> None:
+    """Raise ConfigError for a selection by length that is not one, or has no meaning beside the other options."""
+    if tokenizer is not None and not balance:
+        raise ConfigError("length_tokenizer is for balance_lengths (--balance-lengths); give both or neither")
+    if balance and matched:
+        raise ConfigError(
+            "balance_lengths leaves other tasks out in each recipe, and matched keeps the same tasks in all of them; use one of "
+            "them (--balance-lengths or --matched)"
+        )
+    if balance and not export_format.has_both_answers:
+        raise ConfigError(
+            f"an export for {export_format.upper()} has no rejected answers, so that length is compared with nothing; leave "
+            "balance_lengths (--balance-lengths) out"
+        )
 
 
 def _require_fitting(

@@ -1,7 +1,7 @@
 """The stored pairs of a run one by one, what models said of them, and what filters find in them."""
 
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +99,14 @@ async def filters_in_force(run: Path | str) -> FilterSettings | None:
         return FilterSettings.from_record(in_force[1]) if in_force else None
 
 
+async def recipes_of(run: Path | str, names: Sequence[str]) -> tuple[str, ...]:
+    """`names`, if the run has a recipe (or imported pairs) of each; InputError otherwise."""
+    async with reading(RunDirectory(Path(run))) as store:
+        plans = await store.metadata.plans()
+    require_recipes(run, plans, names)
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(frozen=True, slots=True)
 class FilterCounts:
     """Pairs by recipe: how many have which status, and how many the filters in force drop and mark for which reason."""
@@ -123,8 +131,7 @@ async def pairs(run: Path | str, recipe: str | None = None, *, kept: bool = True
     """
     async with reading(RunDirectory(Path(run)), snapshot=True) as store:
         plans = list(await store.metadata.plans())
-        if recipe is not None and recipe not in plans:
-            raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+        require_recipes(run, plans, [] if recipe is None else [recipe])
         for name in plans if recipe is None else [recipe]:
             async for stored in store.pairs.made(name):
                 if not kept or reason_to_skip(stored) is None:
@@ -135,3 +142,10 @@ async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
     """All made pairs of a recipe as a list in memory; for small runs."""
     async with reading(RunDirectory(Path(run)), snapshot=True) as store:
         return [stored async for stored in store.pairs.made(recipe)]
+
+
+def require_recipes(run: Path | str, plans: Collection[str], names: Sequence[str]) -> None:
+    """Raise InputError for the name of a recipe that the run does not have."""
+    for name in names:
+        if name not in plans:
+            raise InputError(f"the run {run} has no recipe {name!r}; it has {', '.join(plans) or 'none yet'}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
-from clairgen.pipeline.import_pairs import ImportState, import_states
+from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import ThinkingField
+from clairgen.metrics.length_balance import LengthShift
 from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
@@ -183,7 +184,8 @@ class ExportSummary:
     tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
     field `thinking` of their answers; both are None where the export leaves them out. `voted` is whether there is a column with
     what people said. `source_columns` are the further columns of pairs. `file_format` is that of the files; `reference` says
-    where the reference answers are from.
+    where the reference answers are from. `lengths` has how much longer chosen is by recipe, before and after pairs were left
+    out to balance it, where that was wanted, else it is None; `length_unit` is what lengths are counted in.
     """
 
     export_format: ExportFormat
@@ -202,6 +204,8 @@ class ExportSummary:
     source_columns: tuple[str, ...] = ()
     file_format: FileFormat = FileFormat.PARQUET
     reference: str | None = None
+    lengths: Mapping[str, tuple[LengthShift, LengthShift]] | None = None
+    length_unit: str = "characters"
 
     @property
     def row_count(self) -> int:
