@@ -149,12 +149,13 @@ def test_the_configuration_of_tasks_holds_for_rows_that_are_given(tmp_path: Path
     settings = settings_of(tmp_path, column="question", sample=1)
     data = datasets.Dataset.from_list([{"question": f"What is {n}?", "extra": n} for n in range(3)])
     given = clairgen.with_tasks(settings, data, tmp_path / "run")
-    assert (given.tasks.column, given.tasks.sample, given.recipes) == ("question", 1, settings.recipes)
-    assert given.tasks.path == clairgen.with_tasks(settings, list(data), tmp_path / "run").tasks.path
-    assert given.tasks.path != clairgen.with_tasks(settings, list(data)[:2], tmp_path / "run").tasks.path
+    assert given.tasks is not None
     assert given.tasks.path is not None
+    assert (given.tasks.column, given.tasks.sample, given.recipes) == ("question", 1, settings.recipes)
     assert given.tasks.path.parent == tmp_path / "run"
     assert given.tasks.path.read_text().splitlines()[0] == '{"question": "What is 0?", "extra": 0}'
+    assert clairgen.with_tasks(settings, list(data), tmp_path / "run") == given
+    assert clairgen.with_tasks(settings, list(data)[:2], tmp_path / "run") != given
 
 
 def test_what_holds_no_tasks_is_refused_in_a_sentence(tmp_path: Path) -> None:
