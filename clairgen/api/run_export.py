@@ -210,8 +210,8 @@ def _require_balance_alone(export_format: ExportFormat, *, matched: bool, balanc
         )
     if balance and not export_format.has_both_answers:
         raise ConfigError(
-            f"an export for {export_format.upper()} has chosen answers alone or none, whose length is compared with nothing; leave "
-            "balance_lengths (--balance-lengths) out"
+            f"an export for {export_format.upper()} has chosen answers alone or none, whose length is compared with nothing; "
+            "leave balance_lengths (--balance-lengths) out"
         )
 
 
