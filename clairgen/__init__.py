@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from clairgen.records import StoredPair as StoredPair
     from clairgen.records import Task as Task
     from clairgen.records import Undecided as Undecided
+    from clairgen.reporting.lint.findings import Finding as Finding
+    from clairgen.reporting.lint.findings import LintReport as LintReport
+    from clairgen.reporting.lint.lint_pairs import lint as lint
     from clairgen.sync import TrainedModel as TrainedModel
     from clairgen.sync import train as train
 
@@ -80,8 +83,10 @@ _MODULES = {
     "Fault": "filters.filter",
     "Filter": "filters.filter",
     "FilterSettings": "filters.filter_settings",
+    "Finding": "reporting.lint.findings",
     "ImportOptions": "pipeline.import_pairs",
     "ImportSummary": "pipeline.import_pairs",
+    "LintReport": "reporting.lint.findings",
     "METRICS": "metrics.contrast",
     "Message": "records",
     "Metric": "metrics.contrast",
@@ -107,6 +112,7 @@ _MODULES = {
     "filters_in_force": "api",
     "generate": "pipeline.generate",
     "import_pairs": "pipeline.import_pairs",
+    "lint": "reporting.lint.lint_pairs",
     "load_config": "config.file",
     "pairs": "api",
     "report": "api",

@@ -36,6 +36,7 @@ from clairgen.pipeline.import_pairs import import_pairs as _import_pairs
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_pairs as _filter_pairs
 from clairgen.records import StoredPair
+from clairgen.reporting.lint.lint_pairs import lint as _lint
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted, one_line_repr
 
@@ -49,6 +50,7 @@ __all__ = [
     "filters_in_force",
     "generate",
     "import_pairs",
+    "lint",
     "pairs",
     "report",
     "status",
@@ -167,6 +169,7 @@ evaluate_questions = waiting(_evaluate_questions)
 export = waiting(api.export)
 filter_pairs = waiting(_filter_pairs)
 filters_in_force = waiting(api.filters_in_force)
+lint = waiting(_lint)
 report = waiting(api.report)
 status = waiting(api.status)
 

@@ -20,7 +20,7 @@ PUBLIC = {
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
     *("estimate", "CostEstimate", "advise", "AdviseOptions", "AdviseSummary", "train", "TrainedModel", "sync"),
     *("import_pairs", "ImportOptions", "ImportSummary", "pairs", "StoredPair", "with_tasks"),
-    *("FilterSettings", "filters_in_force"),
+    *("FilterSettings", "filters_in_force", "lint", "LintReport", "Finding"),
 }
 
 

@@ -59,11 +59,23 @@ async def test_the_work_of_a_run_is_done_where_a_loop_runs_already(
     assert len(list(sync.pairs(run, kept=False))) == 8
     reports = sync.report(run)
     exported = sync.export(run, tmp_path / "data", recipes=["clair"])
+    linted = sync.lint(tmp_path / "data")
     imported = sync.import_pairs(tmp_path / "data", tmp_path / "again", clairgen.ImportOptions(name="clair"))
     assert "is better than" in capsys.readouterr().err
-    assert (exported.row_count, imported.state.pairs) == (4, 4)
+    assert (exported.row_count, linted.pairs, imported.state.pairs) == (4, 4, 4)
     status = sync.status(run)
-    for value in (expected, *expected.roles, summary, *pairs, *reports, exported, imported, imported.state, status):
+    for value in (
+        expected,
+        *expected.roles,
+        summary,
+        *pairs,
+        *reports,
+        exported,
+        linted,
+        imported,
+        imported.state,
+        status,
+    ):
         assert len(repr(value)) < 200, repr(value)
         assert repr(value).isprintable()
     assert repr(expected).startswith("<CostEstimate of 4 tasks: ")
@@ -75,11 +87,14 @@ def test_pairs_can_be_left_before_the_last(tmp_path: Path) -> None:
     with served(played) as endpoint:
         settings = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(3)))
         sync.generate(settings, tmp_path / "run", show_progress=False)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     for stored in sync.pairs(tmp_path / "run"):
         assert stored.outcome.recipe == "clair"
         break
-    assert threading.active_count() == before
+    begun = set(threading.enumerate()) - before
+    for thread in begun:
+        thread.join(10)  # a database's thread ends a moment after it is closed
+    assert not any(thread.is_alive() for thread in begun)
 
 
 async def test_coroutines_of_the_same_names_are_awaited(tmp_path: Path) -> None:
