@@ -3,8 +3,9 @@ r"""Numbers as answers write them: `1,234`, `$5`, `-3`, `1/2`, `1 1/2`, `½`, `\
 
 The last one of a text counts. A comma is read as a separator of thousands only where groups of three digits follow; points
 separate thousands where there are several (`1.234.567`). A percent sign is not counted: `50%` is 50. Exponents of units (`m^2`),
-times and ratios (`12:30`) are no numbers. What may be several numbers is unclear and read as none: `1.2.3`, `3,14`, `2,3,5`,
-`1.234,56`, `5M`, `300K` (thousands or kelvins), `3 hundredths`, `2 thousand 5 hundred`. Time is linear in the text.
+times and ratios (`12:30`) and subscripts (`x_1`) are no numbers. What may be several numbers, or part of another one, is unclear
+and read as none: `1.2.3`, `3,14`, `0,125`, `2,3,5`, `1.234,56`, `12 345`, `5M`, `300K` (thousands or kelvins), `3 hundredths`,
+`2 thousand 5 hundred`, `1.5/2`, `2^{-3}`, `\sqrt{2}`, `2\pi`, `0.(3)`, `0x1F`, `101_2`, `CO2`. Time is linear in the text.
 """
 
 import math
@@ -15,10 +16,15 @@ from typing import Final
 
 from clairgen.patterns import lazy_pattern
 
-_THOUSANDS_APART: Final = r"\d{1,3}(?:,\d{3}){1,10}(?!,?\d)"
+_THOUSANDS_APART: Final = r"(?!0)\d{1,3}(?:,\d{3}){1,10}(?!,?\d)"
 _DIGITS: Final = rf"(?:{_THOUSANDS_APART}|\d{{1,400}}(?!\d))"
-_PLAIN: Final = rf"(?:{_DIGITS}(?:\.\d{{1,400}})?|\.\d{{1,400}})(?:[eE][+-]?\d{{1,3}}(?!\d))?"
-_SIGN: Final = r"(?:(?<![\w.)\]}])[-−–])?[ ]?[$€£]?"
+_PLAIN: Final = rf"(?:{_DIGITS}(?:\.\d{{1,400}})?|(?<!\w)\.\d{{1,400}})(?:[eE][+-]?\d{{1,3}}(?!\d))?"
+_SIGN: Final = r"(?:(?<![\w.)\]}])[-−–])?[ ]?[$€£¥₹]?"
+_INSIDE: Final = r"\{(?:[^{}]|\{[^{}]{0,60}\}){1,60}\}"
+_OTHER_FRACTION: Final = (
+    rf"\\[dt]?frac[ ]?{_INSIDE}[ ]?{_INSIDE}"
+    r"|(?<![\d/.,])\d{1,15}(?:[.,]\d{1,15}){0,9}[ ]?/[ ]?\d{1,15}(?:[.,]\d{1,15}){0,9}(?![\d/])"
+)
 _SCALES: Final = {
     "hundred": 1e2,
     "thousand": 1e3,
@@ -30,29 +36,59 @@ _SCALES: Final = {
 }
 _SCALE: Final = (
     r"(?P<scale>k(?![A-Za-z0-9])|(?:[ -]?(?i:hundred|thousand|million|billion|trillion|dozen)s?(?![A-Za-z])){1,3})?"
-    r"(?P<unclear_scale>(?:[KMBT]|(?i:bn|mn|mio|mrd))(?![A-Za-z0-9])|[ -]?(?i:ten|hundred|thousand|million|billion)ths?\b)?"
+    r"(?P<unclear_scale>(?:[KMBT]|[ ]?(?i:bn|mn|mio|mln|mrd))(?![A-Za-z0-9])"
+    r"|[ -]?(?i:(?:ten|hundred|thousand|million|billion)ths?|lakhs?|crores?|quadrillion|quintillion|millón|millones|millionen"
+    r"|milliarden?|milliards?)(?![A-Za-z])|[ ]?(?:\\pi(?![A-Za-z])|π|[万億亿])|\)?[ ]?\^|[⁰¹²³⁴-⁹⁻₀-₉]|_\{?\d)?"
+    r"(?P<millions>[ ]?[mbMB](?![A-Za-z0-9]))?"
 )
 _NUMBER: Final = lazy_pattern(
+    r"(?P<root>(?:\\sqrt(?:\[\d{1,2}\])?|√)[ ]?[{(]?[ ]?\d{1,400})|"
     rf"(?P<sign>{_SIGN})(?:"
-    r"(?<![\d.])(?P<unclear>(?:\d{1,400}(?:\.\d{1,400}){2,10}(?:,\d{1,400})?|\d{1,3}(?:\.\d{3}){1,10},\d{1,400})(?![.,]?\d)"
+    r"(?<![\d.])(?P<unclear>(?<=[A-Za-z])\d{1,400}(?:\.\d{1,400})?"
+    r"|0[xXbBoO][0-9A-Fa-f]{1,64}(?!\w)|\d{4}-\d{2}-\d{2}(?!\d)|\d{1,400}\.\d{0,400}(?:\(\d{1,40}\)|\\overline\{?\d{1,40}\}?)"
+    r"|(?!0)\d{1,3}(?:[ ~]\d{3}){1,10}(?![\d/]|[ ]?/[ ]?\d)"
+    r"|(?:\d{1,400}(?:\.\d{1,400}){2,10}(?:,\d{1,400})?|\d{1,3}(?:\.\d{3}){1,10},\d{1,400})(?![.,]?\d)"
     rf"|(?<![\d,])(?!{_THOUSANDS_APART})\d{{1,400}}(?:,\d{{1,400}}){{1,400}}(?!\d)(?:[eE][+-]?\d{{1,3}})?)"
     r"|(?:"
     rf"(?:(?P<whole>\d{{1,9}})[ ]?)?\\[dt]?frac\{{(?P<over>[-−]?\d{{1,15}})\}}\{{(?P<under>\d{{1,15}})\}}"
     rf"|(?<![\d/.,])(?:(?P<mixed>\d{{1,9}})[ ])?(?P<top>\d{{1,15}})[ ]?/[ ]?(?P<bottom>\d{{1,15}})(?![\d/.,]\d|\d|/)"
+    rf"|(?P<other>{_OTHER_FRACTION})"
     rf"|(?<![\d.])(?P<plain>{_PLAIN})){_SCALE})",
     re.ASCII,
 )
 _SCALE_WORDS: Final = lazy_pattern(r"[A-Za-z]+")
-_POINTS: Final = lazy_pattern(r"(?<![\d.,])\d{1,3}(?:\.\d{3}){2,10}(?![.,]?\d)", re.ASCII)
+_POINTS: Final = lazy_pattern(r"(?<![\d.,])(?!0)\d{1,3}(?:\.\d{3}){2,10}(?![.,]?\d)", re.ASCII)
 _BETWEEN_PARTS: Final = lazy_pattern(r",?[ ]?(?:and)?[ ]?")
-_THOUSANDS: Final = lazy_pattern(r"(?<=\d)(?:['’_\u2009\u202f]|\\,|\{,\})(?=\d{3}(?!\d))", re.ASCII)
-_VULGAR: Final = lazy_pattern("[¼-¾⅐-⅞]")
+_THOUSANDS: Final = lazy_pattern(
+    r"(?<=\d)(?:['’_\u2009\u202f\u00a0]|,?\\[,!;: ]|\{(?:,|\\,)\}|,\{\}|\\text\{,\})(?=\d{3}(?!\d))", re.ASCII
+)
+_VULGAR: Final = lazy_pattern("[ ]?[¼-¾⅐-⅞]")
 _SHORT_FRACTION: Final = lazy_pattern(r"\\[dt]?frac ?(\d) ?(\d)", re.ASCII)
-_TEN: Final = r"(?<![\d.,])10(?:\^\{?(?P<power>[-−+]?\d{1,3})\}?|(?P<raised>[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))(?!\d)"
-_TIMES_TEN: Final = lazy_pattern(rf"(?<=\d)[ ]?(?:×|·|\*|x|\\times|\\cdot)[ ]?{_TEN}", re.ASCII)
+_TEN: Final = r"(?<![\d.,])10(?:\^\{(?P<power>[-+]?\d{1,3})\}|(?P<raised>[⁻⁺]?[⁰¹²³⁴-⁹]{1,3}))(?!\d)"
+_TIMES_TEN: Final = lazy_pattern(rf"(?<=\d)[ ]?(?:×|·|\*|x|\\times|\\cdot|times)[ ]?{_TEN}", re.ASCII)
 _TEN_ALONE: Final = lazy_pattern(_TEN, re.ASCII)
-_POWER: Final = lazy_pattern(r"(?<![\w.,])(\d{1,9})\^\{?(\d{1,2})\}?(?!\d)", re.ASCII)
-_NO_NUMBER: Final = lazy_pattern(r"\^\{?[-−+]?\d{1,9}\}?|(?<![\d.:])\d{1,4}(?::\d{1,4}){1,2}(?![\d:])", re.ASCII)
+_POWER: Final = lazy_pattern(r"(?<![\w.,])(\d{1,9})\^\{(\d{1,2})\}", re.ASCII)
+_NO_NUMBER: Final = lazy_pattern(
+    r"\^(?:\{[^{}]{0,40}\}|\([^()]{0,40}\)|[-+]?\d{1,9})|(?<=[A-Za-z)}])_(?:\{[^{}]{0,40}\}|\d{1,9})"
+    r"|(?<![A-Za-z])(?:[kcdm]?m|s|ft|yd)[23](?!\w)"
+    r"|(?<![\d.:])\d{1,9}(?:\.\d{1,9})?(?::\d{1,4}(?:\.\d{1,9})?){1,3}(?![\d:])",
+    re.ASCII,
+)
+_ALIKE: Final = str.maketrans("‐‑‒−﹣－⁄∕", "------//")
+_SAME: Final = (
+    (lazy_pattern(r"\\\$"), "$"),
+    (lazy_pattern(r"(?<![A-Za-z])(?:US|CA|AU|NZ)(?=\$)"), ""),
+    (lazy_pattern(r"(?<![A-Za-z])(?:USD|EUR|GBP|INR|Rs\.?)[ ]?(?=\d)"), " "),
+    (lazy_pattern(r"\{-\}|\\text\{-\}|-\\[,!;: ]"), "-"),
+    (lazy_pattern(r"(?<![A-Za-z])(?:(?i:negative)|(?<!\d )(?i:minus))[ ](?=[$€£]?\d)"), "-"),
+    (lazy_pattern(r"\^[ ]?\{?\\circ\}?"), " "),
+    (lazy_pattern(r"<sup>([-+]?\d{1,9})</sup>"), r"^\1"),
+    (lazy_pattern(r"(?<=\d)\*\*(?=[-+]?\d)"), "^"),
+    (lazy_pattern(r"(?<=\d)[ ]?\^[ ]?[{(][ ]?([-+]?\d{1,9})[ ]?[})]"), r"^{\1}"),
+    (lazy_pattern(r"(?<=\d)[ ]?\^[ ]?([-+]?\d{1,9})(?!\d|\.\d)"), r"^{\1}"),
+)
+"""What is written in several ways, and how it is read: dollars, minus signs, degrees and powers."""
+_COMMAND: Final = lazy_pattern(r"(\\[A-Za-z]{1,40})(?=\d)", re.ASCII)
 _RAISED: Final = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺−", "0123456789-+-")
 
 
@@ -87,14 +123,24 @@ def _is_sum(found: deque[re.Match[str]], text: str) -> bool:
 
 def _plainer(text: str) -> str:
     """A text with fractions and powers as `_NUMBER` reads them, and without digits that are no number."""
+    text = text.translate(_ALIKE)
+    for written, same in _SAME:
+        text = written.sub(same, text)
     text = _THOUSANDS.sub(",", text)
     text = _POINTS.sub(lambda found: found.group().replace(".", ""), text)
-    text = _VULGAR.sub(lambda found: f" {unicodedata.normalize('NFKC', found.group()).replace('⁄', '/')}", text)
+    text = _VULGAR.sub(lambda found: f" {unicodedata.normalize('NFKC', found.group().strip()).replace('⁄', '/')}", text)
     text = _SHORT_FRACTION.sub(r"\\frac{\1}{\2}", text)
     text = _TIMES_TEN.sub(lambda found: f"e{_exponent(found)}", text)
     text = _TEN_ALONE.sub(lambda found: f"1e{_exponent(found)}", text)
     text = _POWER.sub(lambda found: f"{int(found[1]) ** int(found[2])}", text)
-    return _NO_NUMBER.sub(" ", text)
+    text = _COMMAND.sub(r"\1 ", text)
+    return _NO_NUMBER.sub(lambda found: _left_of(found), text)
+
+
+def _left_of(found: re.Match[str]) -> str:
+    """What stays of digits that are no number: the sign of a power that was not worked out, if it is one of a number."""
+    before = found.string[: found.start()][-2:]
+    return "^" if found.group()[0] == "^" and before.rstrip(")")[-1:].isdigit() else " "
 
 
 def _exponent(found: re.Match[str]) -> str:
@@ -103,7 +149,9 @@ def _exponent(found: re.Match[str]) -> str:
 
 def _value(found: re.Match[str]) -> float | None:
     groups = found.groupdict()
-    if groups["unclear"] is not None or groups["unclear_scale"] is not None:
+    if any(groups[name] is not None for name in ("root", "unclear", "unclear_scale", "other")):
+        return None
+    if groups["millions"] is not None and any(currency in groups["sign"] for currency in "$€£¥₹"):
         return None
     negative = any(mark in groups["sign"] for mark in "-−–")
     if (plain := groups["plain"]) is not None:
