@@ -129,9 +129,9 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         )
     for recipe, (before, after) in (summary.lengths or {}).items():
         for state, shift in (("before", before), ("after", after)):
-            pairs, difference, longer, auc = shift.cells
+            _, difference, longer, auc = shift.cells
             typer.echo(
-                f"{plain_line(recipe)}: {state} lengths were balanced, {pairs} pairs: chosen minus rejected {difference} "
+                f"{plain_line(recipe)}: {state} lengths were balanced, {counted(shift.n, 'pair')}: chosen minus rejected {difference} "
                 f"{plain_line(summary.length_unit)}, chosen longer in {longer}, AUC of length alone {auc}"
             )
     for recipe, split in summary.missing_splits.items():

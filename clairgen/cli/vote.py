@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine
+from clairgen.conversations import is_encodable
 from clairgen.errors import ConfigError, InputError
 from clairgen.records import Pair
 from clairgen.reporting.sanitize import plain_line
@@ -50,13 +51,13 @@ def vote_command(
 
 async def _cast(run: Path, start: str, vote: Vote, voter: str, note: str | None) -> tuple[tuple[str, int], bool]:
     """The pair's id with how many others have voted on it, and whether the vote is a new one."""
-    if note is not None and (len(note) > _LONGEST_NOTE or "\0" in note):
-        raise ConfigError(f"--note is a text of at most {_LONGEST_NOTE:,} characters, without a NUL")
+    if note is not None and (len(note) > _LONGEST_NOTE or "\0" in note or not is_encodable(note)):
+        raise ConfigError(f"--note is a text of at most {_LONGEST_NOTE:,} characters, without a NUL, as UTF-8")
     directory = RunDirectory(run)
     directory.require()
     with directory.locked():
         async with writing(directory) as store:
-            found = await store.pairs.find(start[:_LONGEST_ID]) if start else []
+            found = await store.pairs.find(start[:_LONGEST_ID]) if start and is_encodable(start) else []
             if len(found) != 1:
                 ids = ", ".join(f"{one.id} ({one.outcome.recipe})" for one in found[:5])
                 raise InputError(

@@ -182,3 +182,15 @@ async def test_votes_of_an_earlier_version_are_kept(tmp_path: Path) -> None:
         database.executescript(migration)
     async with reading(RunDirectory(run)) as store:
         assert await store.votes.majorities() == {first: Vote.SWAP}
+
+
+async def test_a_note_that_is_no_text_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    """What a terminal gives for bytes that are no UTF-8."""
+    run, [first] = await made(tmp_path, 1)
+    noted = await vote(run, first, "keep", "ada", "--note", "\udcff")
+    named = await vote(run, "\udcff", "keep")
+    assert (noted.code, noted.err.count("\n")) == (2, 1)
+    assert "--note is a text of at most 10,000 characters, without a NUL, as UTF-8" in noted.err
+    assert (named.code, named.err.count("\n")) == (2, 1)
+    assert "has 0 made pairs of" in named.err
+    assert rows(run) == []

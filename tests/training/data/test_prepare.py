@@ -80,6 +80,15 @@ def test_weights_are_refused_where_single_answers_are_trained_on(tmp_path: Path)
     prepare(data, tmp_path / "out", settings(tmp_path, held_out_pairs=0, objective="sft"))
 
 
+def test_margins_are_refused_where_single_answers_are_trained_on(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{number}?", "completion": str(number), "label": True, "margin": 1.5} for number in range(8)]
+    data = str(written(tmp_path / "answers.jsonl", rows))
+    given = settings(tmp_path, held_out_pairs=0, objective="kto")
+    with pytest.raises(InputError, match="column `margin`, which kto has no use for"):
+        prepare(data, tmp_path / "out", given)
+    prepare(data, tmp_path / "unread", settings(tmp_path, held_out_pairs=0, objective="kto", margin_scale=0))
+
+
 def test_names_of_earlier_versions_are_read_as_the_present_ones(tmp_path: Path) -> None:
     data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(8)])
     folder = prepare(str(data), tmp_path / "out", settings(tmp_path, held_out_pairs=0))

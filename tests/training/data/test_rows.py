@@ -89,6 +89,8 @@ def test_an_objective_is_not_read_where_it_is_not_used() -> None:
         ({"margin": -0.5}, "`margin` in row 7 of the data set is -0.5; it must be a finite number of at least 0"),
         ({"margin": float("nan")}, "`margin` in row 7 of the data set is nan"),
         ({"margin": "2"}, "`margin` in row 7 of the data set is '2'"),
+        ({"margin": 1e39}, r"`margin` in row 7 of the data set is 1e\+39; it must be at most 1e\+30"),
+        ({"weight": 1e39}, r"`weight` in row 7 of the data set is 1e\+39; it must be at most 1e\+30"),
         ({"weight": float("nan")}, "is nan; it must be a finite number of at least 0"),
     ],
 )
@@ -123,6 +125,7 @@ def test_single_answers_are_read_in_trls_shapes(
         ({"prompt": [USER], "completion": [USER]}, "`completion` in row 7 .* does not end with an assistant's message"),
         ({"prompt": [USER], "completion": [RIGHT], "label": "good"}, "`label` in row 7 of the data set is 'good'"),
         ({"prompt": [USER], "completion": [RIGHT], "label": None}, "`label` in row 7 of the data set is None"),
+        ({"prompt": [USER], "completion": [RIGHT], "margin": "x"}, "`margin` in row 7 of the data set is 'x'"),
         ({"messages": [RIGHT]}, "has no user message"),
         ({"messages": []}, "has no `messages`"),
         ({"messages": "hello"}, "`messages` in row 7 .* is neither text nor a list"),

@@ -54,6 +54,9 @@ _FIXED_OPTIONS = frozenset(
 SINGLE_ANSWERS = frozenset({"labeled answers", "answers", "conversations"})
 """The shapes of rows with one answer."""
 
+_LARGEST = 1e30
+"""The largest weight or margin: beyond it a product of a few such numbers is infinite in fp32."""
+
 
 class RowKind(StrEnum):
     """What the rows of a data set hold, by their columns; the value names it for the user."""
@@ -155,7 +158,7 @@ def pair_row(
         shape=pair.shape,
         objective=_objective(row.get("objective"), where) if own_objective else None,
         weight=_weight(row, where),
-        margin=_number(row, "margin", where, "0 asks for none") if own_margin and "margin" in row else 0.0,
+        margin=_margin(row, where) if own_margin else 0.0,
         template_options=_template_options(row.get("chat_template_kwargs"), where),
         unused_fields=pair.unused_fields,
         chosen_thoughts=thoughts[0],
@@ -163,8 +166,17 @@ def pair_row(
     )
 
 
-def answer_row(row: Mapping[str, Any], number: int, *, thinking: ThinkingPolicy = ThinkingPolicy.REFUSE) -> TrainingRow:
-    """Read row `number` of a data set of single answers. Raises InputError, one sentence, for a row that is not one."""
+def answer_row(
+    row: Mapping[str, Any],
+    number: int,
+    *,
+    own_margin: bool = True,
+    thinking: ThinkingPolicy = ThinkingPolicy.REFUSE,
+) -> TrainingRow:
+    """Read row `number` of a data set of single answers, its column `margin` only with `own_margin`.
+
+    Raises InputError, one sentence, for a row that is not one.
+    """
     where = f"row {number:,} of the data set"
     lost = unsupported_column(row)
     if lost:
@@ -188,6 +200,7 @@ def answer_row(row: Mapping[str, Any], number: int, *, thinking: ThinkingPolicy 
         rejected=None,
         shape=shape,
         weight=_weight(row, where),
+        margin=_margin(row, where) if own_margin else 0.0,
         template_options=_template_options(row.get("chat_template_kwargs"), where),
         unused_fields=unused_fields(*given, thinking=thinking),
         chosen_thoughts=thoughts,
@@ -264,6 +277,10 @@ def _weight(row: Mapping[str, Any], where: str) -> float:
     return _number(row, "weight", where, "1 is that of an ordinary row") if "weight" in row else 1.0
 
 
+def _margin(row: Mapping[str, Any], where: str) -> float:
+    return _number(row, "margin", where, "0 asks for none") if "margin" in row else 0.0
+
+
 def _number(row: Mapping[str, Any], column: str, where: str, usual: str) -> float:
     """The number in a column that not all data sets have, but where it is there every row."""
     value = row[column]
@@ -271,4 +288,6 @@ def _number(row: Mapping[str, Any], column: str, where: str, usual: str) -> floa
         raise InputError(f"`{column}` in {where} is missing; every row needs one ({usual}), or none does")
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
         raise InputError(f"`{column}` in {where} is {value!r}; it must be a finite number of at least 0")
+    if value > _LARGEST:
+        raise InputError(f"`{column}` in {where} is {value!r}; it must be at most {_LARGEST:g}")
     return float(value)

@@ -150,7 +150,7 @@ class PairTokenizer:
 
     def _read(self, row: Mapping[str, Any], number: int, kind: RowKind) -> TrainingRow:
         if kind is not RowKind.PAIRS:
-            return answer_row(row, number, thinking=self._thinking)
+            return answer_row(row, number, own_margin=self._own_margins, thinking=self._thinking)
         return pair_row(
             row,
             number,
