@@ -1,16 +1,18 @@
-"""What can be done with a run, one function each: report on it, export it, look at a pair, see where it stands.
+"""What can be done with a run, one function each: report on it, export it, look at a pair, vote on it, see where it stands.
 
-All of them read, also while the run goes on, and write nothing into it. Optional packages are imported where they are needed.
+All of them but `cast_vote` read, also while the run goes on, and write nothing into it. Optional packages are imported where
+they are needed.
 """
 
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
+from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import InputError, RunError
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
@@ -26,7 +28,7 @@ from clairgen.pipeline.import_pairs import ImportState, import_states, merged_ki
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
-from clairgen.records import StoredPair
+from clairgen.records import Pair, StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.reporting.report import RecipeReport, recipe_report
 from clairgen.store import (
@@ -41,7 +43,11 @@ from clairgen.store import (
     Spent,
     Store,
     Thoughts,
+    Vote,
+    note_fault,
     reading,
+    voter_fault,
+    writing,
 )
 from clairgen.wording import counted, one_line_repr
 
@@ -76,6 +82,33 @@ class Status:
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
+
+    def to_json(self) -> dict[str, object]:
+        """The stable object of `status --json`."""
+        roles = {role.role: asdict(role) for role in self.roles}
+        return {
+            "run": str(self.run),
+            "run_id": self.run_id,
+            "tasks": self.tasks,
+            "duplicates": self.source.duplicates if self.source else 0,
+            "bad_rows": self.source.bad_rows if self.source else 0,
+            "doubtful_rows": self.source.doubts if self.source else 0,
+            "imports": {name: asdict(state) for name, state in self.imports.items()},
+            "evaluations": [asdict(one) for one in self.evaluations],
+            "pairs": self.statuses,
+            "dropped": self.dropped,
+            "failures": [
+                {"recipe": recipe, "reason": reason, "count": count, "detail": detail}
+                for recipe, reason, count, detail in self.failures
+            ],
+            "roles": {
+                name: {key: value for key, value in role.items() if key != "role"} for name, role in roles.items()
+            },
+            "spent_usd": self.spent.total / PICODOLLARS,
+            "unsettled_usd": self.spent.unsettled / PICODOLLARS,
+            "unsettled_calls": self.spent.open_calls,
+            "filters": self.filters.model_dump(mode="json") if self.filters else None,
+        }
 
 
 async def status(run: Path | str) -> Status:
@@ -309,14 +342,14 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
             raise InputError(
                 f"{run} has no pair that was made by {choice.recipe}; its recipes are {', '.join(plans) or 'none yet'}"
             )
-        count = await store.pairs.count(choice)
+        count = await store.chosen.count(choice)
         if not count and choice.dropped is not None:
             reasons = sorted({reason for counts in (await store.pairs.dropped()).values() for reason in counts})
             raise InputError(
                 f"no such pair of {run} is dropped for {choice.dropped!r}; reasons of this run: {', '.join(reasons) or 'none'}"
             )
         number = number or random.randint(1, max(count, 1))  # noqa: S311 - which pair a person looks at
-        pair = await store.pairs.nth(choice, number)
+        pair = await store.chosen.nth(choice, number)
         others = await store.pairs.of_task(pair.task.id, plans) - 1 if pair is not None else 0
         return ChosenPair(pair, number, count, others)
 
@@ -344,6 +377,43 @@ async def votes(run: Path | str, stored: StoredPair) -> list[CastVote]:
     """What people said of a pair with `clairgen vote`, the latest vote of each."""
     async with reading(RunDirectory(Path(run))) as store:
         return await store.votes.of_pair(stored.id)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteCast:
+    """A vote that was cast: on which pair, how many others have voted on it, and whether it says something new."""
+
+    pair_id: str
+    others: int
+    is_new: bool
+
+
+async def cast_vote(run: Path | str, start: str, vote: Vote, voter: str, note: str | None = None) -> VoteCast:
+    """Commit a person's vote on the one pair whose id begins with `start`; earlier votes are kept, the latest counts.
+
+    Raises InputError for a name or a note that cannot be kept, and where there is no such pair or nothing to vote on, RunError
+    while another process writes the run.
+    """
+    for what, fault in (("the voter", voter_fault(voter)), ("the note", note_fault(note))):
+        if fault is not None:
+            raise InputError(f"{what} {fault}")
+    directory = RunDirectory(Path(run))
+    directory.require()
+    with directory.locked():
+        async with writing(directory) as store:
+            found = await store.pairs.find(start[:_LONGEST_ID]) if start else []
+            if len(found) != 1:
+                ids = ", ".join(f"{one.id} ({one.outcome.recipe})" for one in found[:5])
+                raise InputError(
+                    f"{run} has {counted(len(found), 'made pair')} of {start[:100]!r}"
+                    + (f"; name one by its id: {ids}" if found else f"; see: clairgen show {run}")
+                )
+            if not isinstance(found[0].outcome, Pair):
+                raise InputError(f"pair {found[0].id} has no chosen answer, so there is nothing to vote on")
+            voter = voter.strip()
+            is_new = await store.votes.cast(found[0].id, voter, vote, note)
+            others = sum(one.voter != voter for one in await store.votes.of_pair(found[0].id))
+            return VoteCast(found[0].id, others, is_new)
 
 
 async def filters_in_force(run: Path | str) -> FilterSettings | None:

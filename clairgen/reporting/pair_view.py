@@ -54,16 +54,16 @@ class PairView:
             yield _rule(f"thoughts of the {thoughts.role}, {thoughts.model}")
             yield safe(thoughts.text, "italic")
         if outcome.reasoning is not None:
-            yield _rule(_whose_reasoning(outcome.recipe))
+            yield _rule(whose_reasoning(outcome.recipe))
             yield safe(outcome.reasoning, "italic")
         match outcome:
             case Undecided():
                 yield from _undecided(outcome)
                 for reply in self.replies:
-                    yield _rule(_whose_reply(reply))
+                    yield _rule(whose_reply(reply))
                     yield safe(reply.text)
                 for scored in self.score_replies:
-                    yield _rule(_about_which_answer(scored, outcome))
+                    yield _rule(about_which_answer(scored, outcome))
                     yield safe(scored.text)
             case Pair(chosen=chosen, rejected=rejected):
                 yield _rule("from rejected to chosen")
@@ -95,7 +95,7 @@ def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
     """A word diff: removed text red and struck through, added text green; without color `[-removed-]{+added+}`."""
     text = Text()
     for segment in segments:
-        shown = plain_text(_visible_space(segment))
+        shown = plain_text(visible_space(segment))
         if colored:
             text.append(shown, _STYLES[segment.change])
         else:
@@ -104,7 +104,7 @@ def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
     return text
 
 
-def _visible_space(segment: DiffSegment) -> str:
+def visible_space(segment: DiffSegment) -> str:
     """The text of a segment; whitespace is made visible where nothing else was removed or added."""
     if segment.change is DiffOp.KEPT or not segment.text.isspace():
         return segment.text
@@ -117,19 +117,22 @@ def _heading(stored: StoredPair) -> Text:
     return heading.append_text(safe_line(f"  {stored.outcome.recipe}  task {stored.task.id}", "not bold"))
 
 
-def _whose_reply(reply: JudgeReply) -> str:
+def whose_reply(reply: JudgeReply) -> str:
+    """What a judge's reply is about, and what was read in it."""
     first, second = reply.shown
     read = reply.status if reply.winner is None else f"answer {reply.winner} is better"
     return f"reply of the {reply.role}, shown answer {first} first and answer {second} second: {read}"
 
 
-def _about_which_answer(reply: ScoreReply, undecided: Undecided) -> str:
+def about_which_answer(reply: ScoreReply, outcome: Pair | Undecided) -> str:
+    """What a scorer's reply is about, and what was read in it."""
     answers = [answer.identity for answer in undecided.answers]
     which = f"answer {answers.index(reply.answer) + 1}" if reply.answer in answers else "another answer"
     return f"reply of the {reply.scorer} about {which}: {reply.status}"
 
 
-def _whose_reasoning(recipe: str) -> str:
+def whose_reasoning(recipe: str) -> str:
+    """Whose reasoning pairs of a recipe have."""
     known = RECIPES.built_in.get(recipe)
     if known is None:
         return "reasoning"

@@ -47,27 +47,6 @@ class Failure:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class PairChoice:
-    """Made pairs: of a recipe, that the filter set in force drops for a reason, or that it marks; all if nothing is named."""
-
-    recipe: str | None = None
-    dropped: str | None = None
-    marked: bool = False
-
-    @property
-    def condition(self) -> tuple[str, list[str]]:
-        """A condition on pairs `p` and its parameters."""
-        named = [("p.recipe = ?", self.recipe), ("p.drop_reason = ?", self.dropped)]
-        conditions = ["p.status = 'made'", *(sql for sql, value in named if value is not None)]
-        if self.marked:
-            conditions.append(
-                "EXISTS (SELECT 1 FROM filter_results f WHERE f.filter_set = p.filter_set AND f.pair_id = p.id "
-                f"AND f.action = '{FilterAction.MARK.value}')"
-            )
-        return " AND ".join(conditions), [value for _, value in named if value is not None]
-
-
 class Pairs:
     """The pairs of one run. A contrast that older metrics measured is read as None, to be measured again."""
 
@@ -191,19 +170,6 @@ class Pairs:
             rows = await self._reader.rows(sql, (json.dumps(page),))
             for stored in await self._stored(rows):
                 yield stored
-
-    async def count(self, choice: PairChoice) -> int:
-        """How many pairs are chosen."""
-        condition, parameters = choice.condition
-        return int(await self._reader.value(f"SELECT count(*) FROM pairs p WHERE {condition}", parameters))
-
-    async def nth(self, choice: PairChoice, number: int) -> StoredPair | None:
-        """One of the chosen pairs, counted from 1, by recipe and in the order of their tasks; None beyond the last."""
-        condition, parameters = choice.condition
-        sql = f"SELECT p.id FROM pairs p WHERE {condition} ORDER BY p.recipe, p.position LIMIT 1 OFFSET ?"
-        identity = await self._reader.value(sql, [*parameters, number - 1])
-        rows = await self._reader.rows(f"{SELECT_PAIRS} WHERE p.id = ?", (identity,))
-        return next(iter(await self._stored(rows)), None)
 
     async def of_task(self, task_id: str, recipes: Sequence[str]) -> int:
         """How many pairs of these recipes a task has."""

@@ -6,7 +6,7 @@ Pairs reach the page's script as JSON without `<`, and the script inserts them a
 import hashlib
 import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +64,11 @@ class PairSample:
     def rows(self) -> list[dict[str, Any]]:
         """The sampled pairs in the order of their tasks, as JSON objects for the page's script."""
         ordered = sorted(self._drawn, key=lambda entry: -entry[1])
-        return [_row(self.run, number, stored) for number, (_, _, stored) in enumerate(ordered)]
+        return [pair_row(self.run, number, stored) for number, (_, _, stored) in enumerate(ordered)]
 
 
-def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
+def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
+    """What a page shows of a pair: its texts, made plain and cut where they are too long, the diff, its figures and findings."""
     outcome, contrast, dropped = stored.outcome, stored.contrast, stored.dropped_by
     if isinstance(outcome, Pair):
         first, last, other, undecided = outcome.rejected, outcome.chosen, None, None
@@ -123,7 +124,19 @@ def write_page(path: Path, reports: Sequence[RecipeReport], drawn: Sequence[Pair
 def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     """The whole page for some reports and their sampled pairs."""
     rows = [row for one in drawn for row in one.rows()]
-    values = {
+    values = report_values(reports) | {
+        "shown": len(rows),
+        "made": sum(one.seen for one in drawn),
+        "pairs": _json(rows),
+    }
+    return rendered(
+        "page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters()
+    )
+
+
+def report_values(reports: Sequence[RecipeReport]) -> dict[str, Any]:
+    """What `page.html` shows of some reports, without their pairs."""
+    return {
         "reports": reports,
         "rows": {recipe: [one for one in row if one is not None] for recipe, row in by_recipe(reports).items()},
         "several_runs": len({report.run for report in reports}) > 1,
@@ -138,17 +151,12 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
-        "shown": len(rows),
-        "made": sum(one.seen for one in drawn),
-        "pairs": _json(rows),
     }
-    return rendered(
-        "page.html",
-        values,
-        style=asset("page.css"),
-        script=asset("page.js"),
-        filters={"number": _number, "dollars": _dollars, "percent": lambda share: f"{share:.1%}"},
-    )
+
+
+def report_filters() -> dict[str, Callable[..., object]]:
+    """The filters that `page.html` uses."""
+    return {"number": _number, "dollars": _dollars, "percent": lambda share: f"{share:.1%}"}
 
 
 def comparisons(reports: Sequence[RecipeReport]) -> dict[str, dict[str, list[Line]]]:
