@@ -95,7 +95,7 @@ def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
     """A word diff: removed text red and struck through, added text green; without color `[-removed-]{+added+}`."""
     text = Text()
     for segment in segments:
-        shown = plain_text(visible_space(segment))
+        shown = plain_text(visible_space(segment.text, segment.change))
         if colored:
             text.append(shown, _STYLES[segment.change])
         else:
@@ -104,12 +104,12 @@ def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
     return text
 
 
-def visible_space(segment: DiffSegment) -> str:
+def visible_space(text: str, change: DiffOp) -> str:
     """The text of a segment; whitespace is made visible where nothing else was removed or added."""
-    if segment.change is DiffOp.KEPT or not segment.text.isspace():
-        return segment.text
-    newline = "↵" if segment.change is DiffOp.REMOVED else "↵\n"
-    return segment.text.replace(" ", "·").replace("\n", newline)
+    if change is DiffOp.KEPT or not text.isspace():
+        return text
+    newline = "↵" if change is DiffOp.REMOVED else "↵\n"
+    return text.replace(" ", "·").replace("\n", newline)
 
 
 def _heading(stored: StoredPair) -> Text:
@@ -126,9 +126,11 @@ def whose_reply(reply: JudgeReply) -> str:
 
 def about_which_answer(reply: ScoreReply, outcome: Pair | Undecided) -> str:
     """What a scorer's reply is about, and what was read in it."""
-    answers = [answer.identity for answer in undecided.answers]
-    which = f"answer {answers.index(reply.answer) + 1}" if reply.answer in answers else "another answer"
-    return f"reply of the {reply.scorer} about {which}: {reply.status}"
+    if isinstance(outcome, Pair):
+        known = {outcome.chosen.identity: "the chosen answer", outcome.rejected.identity: "the rejected answer"}
+    else:
+        known = {answer.identity: f"answer {number}" for number, answer in enumerate(outcome.answers, start=1)}
+    return f"reply of the {reply.scorer} about {known.get(reply.answer, 'another answer')}: {reply.status}"
 
 
 def whose_reasoning(recipe: str) -> str:

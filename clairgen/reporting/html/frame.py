@@ -33,14 +33,18 @@ def rendered(
     """A rendered template of `package`, which may extend `frame.html`; `style` and `script` are clairgen's own."""
     sources = {"style": style, "script": script}
     allowed = "; ".join(f"{kind}-src '{_hash(text)}'" for kind, text in sources.items() if text)
-    return templates(package, filters).get_template(template).render(
-        {
-            **values,
-            "version": __version__,
-            "style": Markup(style),  # noqa: S704 - clairgen's own
-            "script": Markup(script),  # noqa: S704 - clairgen's own
-            "policy": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
-        }
+    return (
+        templates(package, filters)
+        .get_template(template)
+        .render(
+            {
+                **values,
+                "version": __version__,
+                "style": Markup(style),  # noqa: S704 - clairgen's own
+                "script": Markup(script),  # noqa: S704 - clairgen's own
+                "policy": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
+            }
+        )
     )
 
 

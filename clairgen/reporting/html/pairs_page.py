@@ -129,9 +129,7 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
         "made": sum(one.seen for one in drawn),
         "pairs": _json(rows),
     }
-    return rendered(
-        "page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters()
-    )
+    return rendered("page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters())
 
 
 def report_values(reports: Sequence[RecipeReport]) -> dict[str, Any]:
