@@ -108,7 +108,8 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
 
 
 def _finding(found: Finding) -> str:
-    return plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
+    value = f"{found.value:g}" if isinstance(found.value, float) else found.value
+    return plain_text(f"{found.action.value}: {found.reason}" + ("" if value is None else f" ({value})"))
 
 
 def _shown(text: str) -> str:
