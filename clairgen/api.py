@@ -4,16 +4,18 @@ All of them but `cast_vote` read, also while the run goes on, and write nothing 
 they are needed.
 """
 
+import asyncio
 import random
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from clairgen.config.prices import PICODOLLARS
-from clairgen.errors import InputError, RunError
+from clairgen.errors import ConfigError, InputError, RunError
+from clairgen.exporting.balanced_lengths import balanced_lengths
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
@@ -24,10 +26,12 @@ from clairgen.filters.pipeline import reason_to_skip
 from clairgen.installed import require_page_extra, require_report_extra, require_trajectory_extra
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.pipeline.generate import pairs_in_words
-from clairgen.pipeline.import_pairs import ImportState, import_states, merged_kinds
+from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary
+from clairgen.pipeline.import_state import ImportState, import_states, merged_kinds
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.pipeline.run_log import LastSession, last_session
+from clairgen.pipeline.source_runs import TRAJECTORIES, NamedRun, source_runs
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
 from clairgen.reporting.report import RecipeReport, recipe_report
@@ -165,34 +169,41 @@ async def snapshot(run: Path | str) -> Snapshot:
 
 
 async def report(
-    *runs: Path | str, tokenizer: str | None = None, html: Path | str | None = None, by: str | None = None
+    *runs: Path | str,
+    tokenizer: str | None = None,
+    html: Path | str | None = None,
+    by: str | None = None,
+    length_tokenizer: str | None = None,
+    matched: bool = False,
+    source: ImportOptions | None = None,
+    keep: Path | str | None = None,
+    tell: Callable[[ImportSummary | str], None] = lambda _: None,
+    stop: asyncio.Event | None = None,
 ) -> list[RecipeReport]:
     """Contrast, drops and audit of every recipe of `runs`; with each run's own tokenizer if none is named.
 
-    `by` names a column of the source of imported pairs, by whose values they are also reported. `html` names a file
-    to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if that needs packages that are not
-    installed, InputError for a column that no imported pair has.
+    In place of a run there may be pairs from elsewhere, as `import_pairs` takes them: they are imported as `source` says into a
+    temporary run, or into the run `keep`, and `tell` is given what was understood and what importing came to.
+
+    `by` names a column of the source of imported pairs, by whose values they are also reported. `matched` counts only the tasks
+    of which every recipe of a run has a pair that is kept, so that recipes can be compared. `length_tokenizer` names the
+    tokenizer in whose tokens lengths are counted (a folder, a tokenizer.json, or owner/name on the hub); left out, in
+    characters. `html` names a file to write the same into as a page, with a sample of the pairs. Raises MissingExtraError if
+    that needs packages that are not installed, InputError for a column that no imported pair has, for `matched` with a run of
+    one recipe, and for a source that is not understood, ConfigError for a tokenizer that cannot be read.
     """
     if html is not None:
         require_report_extra()
     reports: list[RecipeReport] = []
     samples: list[pairs_page.PairSample] = []
-    for run in dict.fromkeys(map(Path, runs)):
-        _refuse_training(run)
-        async with reading(RunDirectory(run), snapshot=True) as store:
-            named = tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
-            statuses = await store.pairs.statuses()
-            plans = await store.metadata.plans()
-            if by is not None:
-                await _require_column(store, run, by)
-            for recipe, plan in plans.items():
-                if html is not None:
-                    samples.append(_pair_sample(str(run), recipe))
-                also = samples[-1].add if samples else None
-                source, grouped = plan.imported_from, by if plan.imported_from is not None else None
-                counts = statuses.get(recipe, {})
-                reports.append(
-                    await recipe_report(store, str(run), recipe, named, counts, also, imported_from=source, by=grouped)
+    async with source_runs(runs, source or ImportOptions(), keep, tell=tell, stop=stop) as named_runs:
+        for run in named_runs:
+            _refuse_training(run.path)
+            async with reading(RunDirectory(run.path), snapshot=True) as store:
+                if by is not None:
+                    await _require_column(store, run.name, by)
+                reports += await _run_report(
+                    store, run, tokenizer, length_tokenizer, by, matched, None if html is None else samples
                 )
     if html is not None:
         from clairgen.reporting.html.pairs_page import write_page
@@ -232,6 +243,8 @@ async def export(
     overwrite: bool = False,
     matched: bool = False,
     keep_identical: bool = False,
+    balance_lengths: bool = False,
+    length_tokenizer: str | None = None,
     thinking: Thinking | None = None,
     thinking_field: ThinkingField = ThinkingField.REASONING_CONTENT,
     source: str | None = None,
@@ -240,17 +253,18 @@ async def export(
 
     `recipes` names those to export, all if empty. `matched` keeps the tasks whose pairs pass in all of them, so that recipes
     can be compared on the same tasks. `keep_identical` exports the pairs of recipes that revise in which the reviser changed
-    nothing, unless another filter drops them, and marks them in a column. `thinking` says whether answers have their thoughts
-    beside them, in the field `thinking_field`; left out, the run's configuration does. `source` is what the card's examples load.
+    nothing, unless another filter drops them, and marks them in a column. `balance_lengths` leaves pairs out, so that the length
+    of an answer does not tell whether it is chosen (see `length_balance`), in characters or in the tokens of `length_tokenizer`
+    (a folder, a tokenizer.json, or owner/name on the hub). `thinking` says whether answers have their thoughts beside them, in
+    the field `thinking_field`; left out, the run's configuration does. `source` is what the card's examples load.
     Raises RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have
-    and for `keep_identical` where no recipe revises.
+    and for `keep_identical` where no recipe revises, ConfigError for options that do not go together.
     """
+    _require_balance_alone(export_format, matched=matched, balance=balance_lengths, tokenizer=length_tokenizer)
     directory = RunDirectory(Path(run))
     async with reading(directory, snapshot=True) as store:
         plans = await store.metadata.plans()
-        for recipe in recipes:
-            if recipe not in plans:
-                raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(plans) or 'none yet'}")
+        _require_recipes(run, plans, recipes)
         chosen = list(recipes) or list(plans)
         confirming = {recipe for recipe in chosen if plans[recipe].revises} if keep_identical else None
         if confirming is not None and not confirming:
@@ -283,12 +297,26 @@ async def export(
                 if matched
                 else None
             )
+            balanced = (
+                {
+                    recipe: await balanced_lengths(
+                        store,
+                        recipe,
+                        length_tokenizer,
+                        keep_identical=recipe in (confirming or ()),
+                        one_sided=not keeps_thoughts,
+                    )
+                    for recipe in chosen
+                }
+                if balance_lengths
+                else None
+            )
             for recipe in chosen:
+                left_out = balanced[recipe].left_out if balanced is not None else {}
                 async for stored in store.pairs.made(recipe):
                     thoughts = await thoughts_of_pair(store, stored.outcome) if keeps_thoughts else NO_THOUGHTS
-                    written = writer.add(
-                        with_score_columns(stored), wanted is None or stored.task.id in wanted, thoughts
-                    )
+                    is_wanted = wanted is None or stored.task.id in wanted
+                    written = writer.add(with_score_columns(stored), is_wanted, thoughts, left_out.get(stored.id))
                     if written and reason_to_skip(stored) is None and (contrast := contrast_under(tokenizer, stored)):
                         means[recipe].add(contrast)
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
@@ -299,7 +327,24 @@ async def export(
                 await _card_facts(store, rows, advice, source or "path/to/this/folder"),
                 pending,
                 None if read is None or read.complete else read.rows,
+                balanced,
             )
+
+
+def _require_balance_alone(export_format: ExportFormat, *, matched: bool, balance: bool, tokenizer: str | None) -> None:
+    """Raise ConfigError for a selection by length that is not one, or has no meaning beside the other options."""
+    if tokenizer is not None and not balance:
+        raise ConfigError("length_tokenizer is for balance_lengths (--balance-lengths); give both or neither")
+    if balance and matched:
+        raise ConfigError(
+            "balance_lengths leaves other tasks out in each recipe, and matched keeps the same tasks in all of them; use one of "
+            "them (--balance-lengths or --matched)"
+        )
+    if balance and export_format is ExportFormat.SFT:
+        raise ConfigError(
+            "an export for SFT has chosen answers alone, whose length is compared with nothing; leave balance_lengths "
+            "(--balance-lengths) out"
+        )
 
 
 async def find_pairs(run: Path | str, start: str | None = None, recipe: str | None = None) -> list[StoredPair]:
@@ -423,6 +468,14 @@ async def filters_in_force(run: Path | str) -> FilterSettings | None:
         return FilterSettings.from_record(in_force[1]) if in_force else None
 
 
+async def recipes_of(run: Path | str, names: Sequence[str]) -> tuple[str, ...]:
+    """`names`, if the run has a recipe (or imported pairs) of each; InputError otherwise."""
+    async with reading(RunDirectory(Path(run))) as store:
+        plans = await store.metadata.plans()
+    _require_recipes(run, plans, names)
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(frozen=True, slots=True)
 class FilterCounts:
     """Pairs by recipe: how many have which status, and how many the filters in force drop and mark for which reason."""
@@ -445,10 +498,51 @@ async def made_pairs(run: Path | str, recipe: str) -> list[StoredPair]:
         return [stored async for stored in store.pairs.made(recipe)]
 
 
+async def _run_report(
+    store: Store,
+    run: NamedRun,
+    tokenizer: str | None,
+    length_tokenizer: str | None,
+    by: str | None,
+    matched: bool,
+    samples: "list[pairs_page.PairSample] | None",
+) -> list[RecipeReport]:
+    """The reports on the recipes of a run; a sample of their pairs is added to `samples`, if there are any."""
+    statuses, plans = await store.pairs.statuses(), await store.metadata.plans()
+    if matched and len(plans) < 2:
+        raise InputError(f"--matched compares the recipes of a run, and {run.name} has {len(plans)}; leave it out")
+    only = await _matched(store, list(plans), (), one_sided=True) if matched else None
+    reports = []
+    for recipe, plan in plans.items():
+        if samples is not None:
+            samples.append(_pair_sample(run.name, recipe))
+        report = await recipe_report(
+            store,
+            run.name,
+            recipe,
+            tokenizer or await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER,
+            statuses.get(recipe, {}),
+            samples[-1].add if samples is not None else None,
+            imported_from=plan.imported_from,
+            by=by if plan.imported_from is not None else None,
+            only=only,
+            length_tokenizer=length_tokenizer,
+        )
+        reports.append(replace(report, keep_with=run.keep_with))
+    return reports
+
+
 def _pair_sample(run: str, recipe: str) -> "pairs_page.PairSample":
     from clairgen.reporting.html.pairs_page import PairSample
 
     return PairSample(run, recipe, _PAIRS_ON_A_PAGE)
+
+
+def _require_recipes(run: Path | str, plans: Collection[str], names: Sequence[str]) -> None:
+    """Raise InputError for the name of a recipe that the run does not have."""
+    for name in names:
+        if name not in plans:
+            raise InputError(f"the run {run} has no recipe {name!r}; it has {', '.join(plans) or 'none yet'}")
 
 
 async def _further_columns(store: Store, recipes: Sequence[str]) -> dict[str, str]:
@@ -458,7 +552,7 @@ async def _further_columns(store: Store, recipes: Sequence[str]) -> dict[str, st
     return merged_kinds([*(states[name].kinds for name in recipes if name in states), *scored])
 
 
-async def _require_column(store: Store, run: Path, column: str) -> None:
+async def _require_column(store: Store, run: str, column: str) -> None:
     """Raise InputError unless imported pairs of a run have a further column of this name."""
     columns = dict.fromkeys(name for state in (await import_states(store)).values() for name in state.kinds)
     if column not in columns:
@@ -474,7 +568,7 @@ async def _votes_in_words(store: Store) -> dict[str, str] | None:
 
 def _refuse_training(out: Path) -> None:
     """Raise RunError for the output folder of a training run, which is not a run of pairs."""
-    if (out / "trajectories.parquet").is_file() and not RunDirectory(out).database.exists():
+    if (out / TRAJECTORIES).is_file() and not RunDirectory(out).database.exists():
         raise RunError(
             f"{out} is not a run of pairs but a training run's output; run: clairgen report --training {out}"
         )

@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
     "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
+    "lint": "Look for what is wrong with preference data: duplicates, leaks, cut or empty answers, cues, length bias and more.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
     "vote": "Vote on a pair: keep it, drop it, swap its answers, or call it a tie. The latest vote of each voter counts.",

@@ -33,6 +33,17 @@ def export_command(
         bool,
         typer.Option("--keep-identical", help="Also pairs in which the reviser changed nothing, marked `confirmed`."),
     ] = False,
+    balance_lengths: Annotated[
+        bool,
+        typer.Option("--balance-lengths", help="Leave pairs out, so that length does not tell which answer is chosen."),
+    ] = False,
+    length_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Count these lengths in tokens of this tokenizer (a folder, a tokenizer.json, or owner/name on the hub), not in "
+            "characters.",
+        ),
+    ] = None,
     thinking: Annotated[
         Thinking | None,
         typer.Option(
@@ -68,6 +79,8 @@ def export_command(
             overwrite=overwrite,
             matched=matched,
             keep_identical=keep_identical,
+            balance_lengths=balance_lengths,
+            length_tokenizer=length_tokenizer,
             thinking=thinking,
             thinking_field=thinking_field,
             source=push_to_hub,
@@ -96,6 +109,13 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         typer.echo(
             "left out: " + ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in summary.skipped.items())
         )
+    for recipe, (before, after) in (summary.lengths or {}).items():
+        for state, shift in (("before", before), ("after", after)):
+            pairs, difference, longer, auc = shift.cells
+            typer.echo(
+                f"{plain_line(recipe)}: {state} lengths were balanced, {pairs} pairs: chosen minus rejected {difference} "
+                f"{plain_line(summary.length_unit)}, chosen longer in {longer}, AUC of length alone {auc}"
+            )
     for recipe, split in summary.missing_splits.items():
         ways = "a larger --test-fraction" if split == "test" else "a smaller --test-fraction"
         typer.echo(

@@ -79,6 +79,8 @@ def _print_status(console: Console, found: "api.Status") -> None:
     if not is_of_evaluations:
         console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
         console.print(pairs_table(found.statuses, found.dropped))
+    if found.filters is not None:
+        console.print(safe_line(f"Filters: {found.filters.description}", "dim"), soft_wrap=True)
     if found.evaluations:
         _print_evaluations(console, found)
     for name, state in found.imports.items():

@@ -17,7 +17,7 @@ from clairgen.errors import InputError
 from clairgen.evaluation.stated_numbers import is_unclear, last_number, number_words
 from clairgen.patterns import lazy_pattern
 
-RULES_VERSION: Final = 3
+RULES_VERSION: Final = 4
 DEFAULT_TOLERANCE: Final = 1e-6
 """How far a number may be from its reference, as a share of the reference, where no tolerance is given."""
 _QUOTES: Final = "\"'`*“”‘’«» \t\n"

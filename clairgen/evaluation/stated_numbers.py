@@ -1,9 +1,9 @@
 r"""Numbers as answers write them: `1,234`, `$5`, `-3`, `1/2`, `1 1/2`, `½`, `\frac{1}{2}`, `50%`, `1.5e3`, `1.5 \times 10^3`,
 `1.5 million`, `5k`.
 
-The last one of a text counts. A comma is read as a separator of thousands only where three digits follow, and never as a decimal
-comma; points separate thousands where there are several (`1.234.567`). A percent sign is not counted: `50%` is 50. Exponents of
-units (`m^2`), times and ratios (`12:30`) are no numbers. What may be several numbers is unclear and read as none: `1.2.3`,
+The last one of a text counts. A comma is read as a separator of thousands only where groups of three digits follow; points
+separate thousands where there are several (`1.234.567`). A percent sign is not counted: `50%` is 50. Exponents of units (`m^2`),
+times and ratios (`12:30`) are no numbers. What may be several numbers is unclear and read as none: `1.2.3`, `3,14`, `2,3,5`,
 `1.234,56`, `5M`, `300K` (thousands or kelvins), `3 hundredths`, `2 thousand 5 hundred`. Time is linear in the text.
 """
 
@@ -15,7 +15,8 @@ from typing import Final
 
 from clairgen.patterns import lazy_pattern
 
-_DIGITS: Final = r"(?:\d{1,3}(?:,\d{3}){1,10}(?![\d,])|\d{1,400}(?!\d))"
+_THOUSANDS_APART: Final = r"\d{1,3}(?:,\d{3}){1,10}(?!,?\d)"
+_DIGITS: Final = rf"(?:{_THOUSANDS_APART}|\d{{1,400}}(?!\d))"
 _PLAIN: Final = rf"(?:{_DIGITS}(?:\.\d{{1,400}})?|\.\d{{1,400}})(?:[eE][+-]?\d{{1,3}}(?!\d))?"
 _SIGN: Final = r"(?:(?<![\w.)\]}])[-−–])?[ ]?[$€£]?"
 _SCALES: Final = {
@@ -33,7 +34,8 @@ _SCALE: Final = (
 )
 _NUMBER: Final = lazy_pattern(
     rf"(?P<sign>{_SIGN})(?:"
-    r"(?<![\d.])(?P<unclear>\d{1,400}(?:\.\d{1,400}){2,10}(?:,\d{1,400})?|\d{1,3}(?:\.\d{3}){1,10},\d{1,400})(?![.,]?\d)"
+    r"(?<![\d.])(?P<unclear>(?:\d{1,400}(?:\.\d{1,400}){2,10}(?:,\d{1,400})?|\d{1,3}(?:\.\d{3}){1,10},\d{1,400})(?![.,]?\d)"
+    rf"|(?<![\d,])(?!{_THOUSANDS_APART})\d{{1,400}}(?:,\d{{1,400}}){{1,400}}(?!\d)(?:[eE][+-]?\d{{1,3}})?)"
     r"|(?:"
     rf"(?:(?P<whole>\d{{1,9}})[ ]?)?\\[dt]?frac\{{(?P<over>[-−]?\d{{1,15}})\}}\{{(?P<under>\d{{1,15}})\}}"
     rf"|(?<![\d/.,])(?:(?P<mixed>\d{{1,9}})[ ])?(?P<top>\d{{1,15}})[ ]?/[ ]?(?P<bottom>\d{{1,15}})(?![\d/.,]\d|\d|/)"

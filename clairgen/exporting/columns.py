@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, ThinkingField
+from clairgen.metrics.length_balance import LengthShift
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 from clairgen.wording import counted, one_line_repr
@@ -238,7 +239,9 @@ class ExportSummary:
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
     tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
     field `thinking` of their answers; both are None where the export leaves them out. `voted` is whether there is a column with
-    what people said. `source_columns` are the further columns of imported pairs.
+    what people said. `source_columns` are the further columns of imported pairs. `lengths` has how much longer chosen is by
+    recipe, before and after pairs were left out to balance it, where that was wanted, else it is None; `length_unit` is what
+    lengths are counted in.
     """
 
     export_format: ExportFormat
@@ -255,6 +258,8 @@ class ExportSummary:
     thinking: ThinkingField | None = None
     voted: bool = False
     source_columns: tuple[str, ...] = ()
+    lengths: Mapping[str, tuple[LengthShift, LengthShift]] | None = None
+    length_unit: str = "characters"
 
     @property
     def row_count(self) -> int:

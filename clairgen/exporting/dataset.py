@@ -11,6 +11,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Self
 
 from clairgen.errors import ConfigError, InputError
+from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE, BalancedLengths, left_out_lines
 from clairgen.exporting.columns import (
     ExportFormat,
     ExportSummary,
@@ -175,16 +176,24 @@ class DatasetWriter:
                 split.abandon()
         shutil.rmtree(self._partial, ignore_errors=True)
 
-    def add(self, stored: StoredPair, matched: bool = True, thoughts: PairThoughts = NO_THOUGHTS) -> bool:
+    def add(
+        self,
+        stored: StoredPair,
+        matched: bool = True,
+        thoughts: PairThoughts = NO_THOUGHTS,
+        unbalanced: str | None = None,
+    ) -> bool:
         """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too.
 
-        With thoughts on one side only it is skipped as well, unless only chosen answers are written.
+        `unbalanced` is the reason to skip a pair that a selection by length leaves out. With thoughts on one side only it is
+        skipped as well, unless only chosen answers are written.
         """
         recipe = stored.outcome.recipe
         keep_identical = self._confirming is not None and recipe in self._confirming
         reason = reason_to_skip(stored, keep_identical=keep_identical) or (None if matched else "unmatched")
         if reason is None and thoughts.is_one_sided and self._format is not ExportFormat.SFT:
             reason = ONE_SIDED
+        reason = reason or unbalanced
         if reason is not None:
             self._skipped[reason] += 1
             return False
@@ -210,12 +219,16 @@ class DatasetWriter:
         return True
 
     def finish(
-        self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None, rows_read: int | None = None
+        self,
+        facts: CardFacts | None = None,
+        pending: Mapping[str, int] | None = None,
+        rows_read: int | None = None,
+        balanced: Mapping[str, BalancedLengths] | None = None,
     ) -> ExportSummary:
         """Close the files, write the card and rename the folder; InputError if there is no pair to export.
 
         `pending` counts the pairs of each recipe that are still to be made, `rows_read` the rows of the tasks' source that were
-        read, if not all were.
+        read, if not all were; `balanced` has the selection of pairs by length of each recipe, if there was one.
         """
         pending = {recipe: count for recipe, count in (pending or {}).items() if count}
         if not self._splits:
@@ -230,6 +243,10 @@ class DatasetWriter:
                 for split in splits.values():
                     split.close()
             summary = replace(self._summary(), pending=pending, rows_read=rows_read)
+            if balanced is not None:
+                shifts = {name: (one.before, one.after) for name, one in balanced.items()}
+                summary = replace(summary, lengths=shifts, length_unit=next(iter(balanced.values())).unit)
+                (self._partial / LEFT_OUT_FILE).write_text("".join(left_out_lines(balanced)), encoding="utf-8")
             (self._partial / "README.md").write_text(card(summary, facts or CardFacts()), encoding="utf-8")
             self._put_in_place()
         return summary

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
+from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE
 from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
 from clairgen.exporting.score_columns import SCORE_COLUMNS
 from clairgen.patterns import lazy_pattern
@@ -130,6 +131,7 @@ def card(summary: ExportSummary, facts: CardFacts) -> str:
         _thoughts(summary),
         _how_made(summary, facts),
         _contrast(facts.contrast),
+        _lengths(summary),
         _LICENCE,
         _CITATION,
     ]
@@ -283,4 +285,21 @@ def _contrast(rows: tuple[ContrastRow, ...]) -> str:
     return (
         "## Contrast\n\nMeans over the exported pairs whose answers differ; a higher Jaccard index and a lower Levenshtein\n"
         "distance mean that the two answers of a pair differ in little but quality.\n\n" + table(header, cells)
+    )
+
+
+def _lengths(summary: ExportSummary) -> str:
+    if summary.lengths is None:
+        return ""
+    cells = [
+        (escaped(recipe), state, *shift.cells)
+        for recipe, shifts in summary.lengths.items()
+        for state, shift in zip(("before", "after"), shifts, strict=True)
+    ]
+    header = ("Recipe", "", "Pairs", "Chosen minus rejected", "Chosen longer", "AUC of length alone")
+    return (
+        "## Length\n\nPairs were left out so that the length of an answer does not tell whether it was chosen: of each band of\n"
+        "the size of the difference, as many pairs are kept with a longer chosen answer as with a shorter one, by the hash\n"
+        f"of their ids (`{LEFT_OUT_FILE}` lists the others).\n"
+        f"Lengths in {escaped(summary.length_unit)}, with 95% intervals.\n\n" + table(header, cells)
     )

@@ -17,6 +17,8 @@ def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
     """The configuration with the one recipe whose pairs are trained on. Raises ConfigError where it is not clear which, or asks
     no target.
     """
+    if config.imports:
+        raise ConfigError("rounds make their own pairs, so a configuration for them has no `import`; leave it out")
     names = [choice.called for choice in config.recipes]
     if recipe is None and len(names) > 1:
         raise ConfigError(
@@ -76,7 +78,7 @@ def generation_facts(config: RunConfig) -> dict[str, Any]:
     """
     roles = with_revisions(roles_used(config))
     (planned,) = plan_recipes(config, roles)
-    tasks = {name: value for name, value in source_facts(config.tasks, config.seed).items() if name != "touched"}
+    tasks = {name: value for name, value in source_facts(config.task_source, config.seed).items() if name != "touched"}
     return {
         "recipe": planned.recipe.name,
         **planned.plan.facts,

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from clairgen.errors import InputError
-from clairgen.pipeline.import_pairs import import_states, merged_kinds
+from clairgen.pipeline.import_state import import_states, merged_kinds
 from clairgen.records import StoredPair
 from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading
 

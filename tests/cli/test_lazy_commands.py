@@ -33,6 +33,7 @@ NOT_COMMANDS = {
     "rounds_table",
     "harness_printing",
     "mixeval_printing",
+    "template_check",
 }
 
 

@@ -113,6 +113,8 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
     kind = DPOConfig if settings.objective.is_paired else KTOConfig
     _require_schedule(settings)
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
+    if settings.objective.is_paired:
+        common["ld_alpha"] = settings.ld_alpha
     common |= _checked_fields(settings.trl, kind, common)
     try:
         if settings.objective.is_paired:
