@@ -13,8 +13,9 @@ from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, Score
 PAGE: Final = 25
 MOST_ON_A_PAGE: Final = 200
 
-_Text = Annotated[str | None, BeforeValidator(lambda value: value or None), Field(max_length=1000)]
-_PairId = Annotated[str | None, BeforeValidator(lambda value: value or None), Field(pattern="^[0-9a-f]{32}$")]
+_EMPTY_IS_NONE = BeforeValidator(lambda value: value or None)  # as forms send what was left empty
+_Text = Annotated[Annotated[str, Field(max_length=1000)] | None, _EMPTY_IS_NONE]
+_PairId = Annotated[Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None, _EMPTY_IS_NONE]
 
 
 class PairQuery(BaseModel):
