@@ -433,11 +433,13 @@ class VoteCast:
     is_new: bool
 
 
-async def cast_vote(run: Path | str, start: str, vote: Vote, voter: str, note: str | None = None) -> VoteCast:
+async def cast_vote(
+    run: Path | str, start: str, vote: Vote, voter: str, note: str | None = None, *, version: str | None = None
+) -> VoteCast:
     """Commit a person's vote on the one pair whose id begins with `start`; earlier votes are kept, the latest counts.
 
-    Raises InputError for a name or a note that cannot be kept, and where there is no such pair or nothing to vote on, RunError
-    while another process writes the run.
+    `version` is that of the pair which the voter saw. Raises InputError for a name or a note that cannot be kept, and where there
+    is no such pair or nothing to vote on, RunError while another process writes the run and for a pair of another version.
     """
     for what, fault in (("the voter", voter_fault(voter)), ("the note", note_fault(note))):
         if fault is not None:
@@ -455,6 +457,8 @@ async def cast_vote(run: Path | str, start: str, vote: Vote, voter: str, note: s
                 )
             if not isinstance(found[0].outcome, Pair):
                 raise InputError(f"pair {found[0].id} has no chosen answer, so there is nothing to vote on")
+            if version not in (None, found[0].version):
+                raise RunError(f"pair {found[0].id} has other answers by now than those that you saw: look at it again")
             voter = voter.strip()
             is_new = await store.votes.cast(found[0].id, voter, vote, note)
             others = sum(one.voter != voter for one in await store.votes.of_pair(found[0].id))

@@ -312,6 +312,13 @@ class StoredPair:
     source_columns: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def version(self) -> str:
+        """A digest of its answers, which is another one once the pair gets other answers."""
+        outcome = self.outcome
+        answers = (outcome.chosen, outcome.rejected) if isinstance(outcome, Pair) else outcome.replies
+        return sha256(" ".join(answer.identity for answer in answers).encode()).hexdigest()[:16]
+
+    @property
     def dropped_by(self) -> Finding | None:
         """The finding that counts as the reason why this pair is dropped; None when no filter drops it."""
         for finding in self.findings:

@@ -70,10 +70,11 @@ class PairObject:
     """A pair whole. `chosen` and `rejected` are null where nothing was decided: `answers` and `unparsed` then have the texts.
 
     `findings` have what filters found, `judge_replies`, `score_replies` and `thoughts` what models wrote besides. `previous` and
-    `next` are the ids of the pairs beside it.
+    `next` are the ids of the pairs beside it. `version` is another one once the pair gets other answers; a vote may name it.
     """
 
     id: str
+    version: str
     recipe: str
     task_id: str
     prompt: list[Message]
@@ -104,6 +105,7 @@ class PairObject:
         undecided = None if isinstance(outcome, Pair) else outcome
         return cls(
             id=stored.id,
+            version=stored.version,
             recipe=outcome.recipe,
             task_id=stored.task.id,
             prompt=list(stored.task.messages),

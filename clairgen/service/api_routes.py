@@ -3,26 +3,15 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
 
 from clairgen.api import VoteCast
 from clairgen.service.answers import Answered, PairLine, PairLines, PairObject, RunLine
 from clairgen.service.pair_pages import PageQuery, PairQuery, pair_page, whole_pair
-from clairgen.service.runs import NotThereError, Runs
-from clairgen.store import CastVote, Vote
+from clairgen.service.runs import NotThereError, Runs, VoteRequest
+from clairgen.store import CastVote
 
 RunName = Annotated[str, Path(max_length=255, description="The name of the run's folder.")]
 PairId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The id of the pair.")]
-
-
-class VoteRequest(BaseModel):
-    """A vote. `voter` may be left out with a token that has a name."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    vote: Vote
-    voter: str | None = Field(None, max_length=1000)
-    note: str | None = Field(None, max_length=20_000)
 
 
 def api_routes(runs: Runs) -> APIRouter:
@@ -64,7 +53,7 @@ def api_routes(runs: Runs) -> APIRouter:
 
     @routes.post("/runs/{run}/pairs/{pair}/votes", response_model=VoteCast, status_code=201, summary="Vote on a pair")
     async def cast_vote(run: RunName, pair: PairId, vote: VoteRequest, request: Request) -> Answered:
-        cast = await runs.vote(run, pair, vote.vote, vote.voter, vote.note, request.state.grant)
+        cast = await runs.vote(run, pair, vote, request.state.grant)
         return Answered(cast, status_code=201)
 
     return routes

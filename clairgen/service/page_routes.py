@@ -12,14 +12,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from clairgen.records import FilterAction, Pair
 from clairgen.reporting.diff import DiffOp
-from clairgen.reporting.html.pairs_page import pair_row
+from clairgen.reporting.html.pairs_page import pair_row, shown_text
 from clairgen.reporting.pair_view import about_which_answer, visible_space, whose_reasoning, whose_reply
 from clairgen.reporting.report import reason_for_dropping
 from clairgen.service.answers import PairLine
 from clairgen.service.api_routes import PairId, RunName
 from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page, whole_pair
 from clairgen.service.rendering import form_fields, link, page
-from clairgen.service.runs import NotThereError, Runs
+from clairgen.service.runs import NotThereError, Runs, VoteRequest
 from clairgen.store import Vote
 
 VOTER_COOKIE: Final = "clairgen_voter"
@@ -38,6 +38,7 @@ class VoteForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    version: str
     vote: Vote
     voter: str = ""
     note: str = ""
@@ -88,7 +89,8 @@ def page_routes(runs: Runs) -> APIRouter:
         request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
     ) -> Response:
         form = VoteForm.model_validate(await form_fields(request))
-        cast = await runs.vote(run, pair, form.vote, form.voter, form.note.replace("\r\n", "\n"), request.state.grant)
+        vote = VoteRequest(vote=form.vote, voter=form.voter, note=form.note.replace("\r\n", "\n"), version=form.version)
+        cast = await runs.vote(run, pair, vote, request.state.grant)
         answer = RedirectResponse(f"{link(run, cast.pair_id, query)}#votes", status_code=303)
         answer.set_cookie(
             VOTER_COOKIE, quote(form.voter.strip(), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict"
@@ -107,9 +109,12 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
         "whose_reasoning": whose_reasoning(stored.outcome.recipe),
         "dropped": reason_for_dropping(stored),
         "marks": [found for found in stored.findings if found.action is FilterAction.MARK],
-        "judges": [(whose_reply(reply), reply.text) for reply in whole.judge_replies],
-        "scorers": [(about_which_answer(reply, stored.outcome), reply.text) for reply in whole.score_replies],
-        "thoughts": whole.thoughts,
+        "replies": [
+            *((whose_reply(reply), shown_text(reply.text)) for reply in whole.judge_replies),
+            *((about_which_answer(reply, stored.outcome), shown_text(reply.text)) for reply in whole.score_replies),
+            *((f"thoughts of the {one.role}, {one.model}", shown_text(one.text)) for one in whole.thoughts),
+        ],
+        "version_of_pair": stored.version,
         "is_decided": isinstance(stored.outcome, Pair),
         "cast": whole.votes,
         "previous": whole.previous,

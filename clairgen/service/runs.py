@@ -4,6 +4,8 @@ import asyncio
 from functools import cached_property
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from clairgen import api
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ClairgenError, InputError
@@ -25,6 +27,20 @@ class NotThereError(InputError):
 
 class NotAllowedError(InputError):
     """The token does not allow this."""
+
+
+class VoteRequest(BaseModel):
+    """A vote. `voter` may be left out with a token that has a name.
+
+    `version` is that of the pair which the voter saw: if the pair has other answers by now, the vote is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vote: Vote
+    voter: str | None = Field(None, max_length=1000)
+    note: str | None = Field(None, max_length=20_000)
+    version: str | None = Field(None, max_length=100)
 
 
 class RunReport:
@@ -72,18 +88,18 @@ class Runs:
         """How many pairs the filters drop and mark, as old as reports."""
         return await self._counts.of(self.directory(name))
 
-    async def vote(
-        self, name: str, pair_id: str, vote: Vote, voter: str | None, note: str | None, grant: Grant
-    ) -> api.VoteCast:
+    async def vote(self, name: str, pair_id: str, vote: VoteRequest, grant: Grant) -> api.VoteCast:
         """Cast a vote; with a token that has a name, in that name. Raises NotAllowedError for another one."""
-        if grant.name is not None and (voter or grant.name).strip() != grant.name:
-            raise NotAllowedError(f"this token is {grant.name!r}'s, so the vote is too; leave out the voter")
+        if grant.name is not None and (vote.voter or grant.name).strip() != grant.name:
+            raise NotAllowedError(f"this token is that of {grant.name}, so the vote is too; leave out the voter")
         run = self.directory(name)
         async with reading(run) as store:  # writing would migrate the run of an older version, which reading refuses
             if await store.chosen.place(pair_id) is None:
                 raise NotThereError("the run has no pair of this id")
         async with self._voting.setdefault(name, asyncio.Lock()):
-            return await api.cast_vote(run.path, pair_id, vote, grant.name or voter or "", note or None)
+            return await api.cast_vote(
+                run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
+            )
 
     async def _line(self, name: str) -> RunLine:
         async with self._reading:

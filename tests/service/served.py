@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -68,3 +69,10 @@ async def ids(client: httpx.AsyncClient, run: str = "first", **query: str) -> li
     answer = await client.get(f"/api/runs/{run}/pairs", params=query)
     assert answer.status_code == 200, answer.text
     return [pair["id"] for pair in answer.json()["pairs"]]
+
+
+async def ballot(client: httpx.AsyncClient, address: str, vote: str, voter: str, note: str = "") -> dict[str, str]:
+    """The fields of the form on a pair's page, filled in."""
+    page = (await client.get(address)).text
+    [version] = re.findall(r'name="version" value="(\w+)"', page)
+    return {"version": version, "vote": vote, "voter": voter, "note": note}

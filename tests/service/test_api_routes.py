@@ -12,7 +12,7 @@ import pytest
 from clairgen import api
 from clairgen.service.answers import Answered
 from clairgen.service.kept_figures import KeptFigures
-from clairgen.store import RunDirectory
+from clairgen.store import RunDirectory, Vote
 from tests.cli.commands import clairgen
 from tests.service.served import ids, made, rows, served
 from tests.store.test_migration import OLD
@@ -132,6 +132,7 @@ async def test_votes_that_come_at_once_are_all_kept(tmp_path: Path) -> None:
         ({"vote": "keep"}, 400, "the voter is a name"),
         ({"vote": "perhaps", "voter": "a"}, 422, "vote: Input should be 'keep'"),
         ({"vote": "keep", "voter": "a", "note": "x" * 10_001}, 400, "the note is a text of at most 10,000 characters"),
+        ({"vote": "keep", "voter": "a", "version": "0"}, 409, "has other answers by now than those that you saw"),
         ({"vote": "keep", "voter": "a", "weight": 3}, 422, "weight: Extra inputs"),
     ],
 )
@@ -208,7 +209,7 @@ async def test_the_report_is_computed_again_once_the_run_has_changed(tmp_path: P
 
     figures = KeptFigures(count, 30.0, lambda: now[0])
     assert [await figures.of(RunDirectory(run)) for _ in range(3)] == [3, 3, 3]
-    await api.cast_vote(run, (await api.made_pairs(run, "imported"))[1].id, api.Vote.KEEP, "ada")
+    await api.cast_vote(run, (await api.made_pairs(run, "imported"))[1].id, Vote.KEEP, "ada")
     await figures.of(RunDirectory(run))
     assert len(computed) == 1
     now[0] = 31.0

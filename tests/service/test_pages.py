@@ -14,7 +14,7 @@ from tests.judges import judge_role, likes_the_first_position, playing
 from tests.reporting.html.test_browser import ATTACKS
 from tests.runs import config_text, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
-from tests.service.served import ADDRESS, ids, made, rows, served
+from tests.service.served import ADDRESS, ballot, ids, made, rows, served
 
 PLAIN = [attack for attack in ATTACKS if attack.isprintable()]
 HOSTILE = "\n".join(ATTACKS[:-1])
@@ -54,7 +54,7 @@ async def test_hostile_text_stays_text_on_every_page(tmp_path: Path) -> None:
     run = f"/runs/{quote(NAME, safe='')}"
     async with served(tmp_path / "runs") as client:
         [pair] = await ids(client, quote(NAME, safe=""))
-        form = {"vote": "keep", "voter": "<b>ada</b>", "note": HOSTILE}
+        form = await ballot(client, f"{run}/pairs/{pair}", "keep", "<b>ada</b>", HOSTILE)
         voted = await client.post(f"{run}/pairs/{pair}", data=form)
         assert voted.status_code == 303
         for path in (
@@ -107,8 +107,9 @@ async def test_the_form_votes_without_a_script_and_knows_the_voter_again(tmp_pat
     await made(tmp_path / "runs", rows(3))
     async with served(tmp_path / "runs") as client:
         pair = (await ids(client))[1]
-        form = {"vote": "swap", "voter": "Ada Ü", "note": "one\r\ntwo"}
-        answer = await client.post(f"/runs/first/pairs/{pair}?kept=true", data=form)
+        page_of_pair = f"/runs/first/pairs/{pair}?kept=true"
+        form = await ballot(client, page_of_pair, "swap", "Ada Ü", "one\r\ntwo")
+        answer = await client.post(page_of_pair, data=form)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/runs/first/pairs/{pair}?kept=true#votes")
         assert "SameSite=strict" in answer.headers["set-cookie"]
         [vote] = (await client.get(f"/api/runs/first/pairs/{pair}/votes")).json()
@@ -120,10 +121,12 @@ async def test_the_form_votes_without_a_script_and_knows_the_voter_again(tmp_pat
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [
-        ("vote=keep&voter=a&voter=b", "application/x-www-form-urlencoded", 400),
-        ("vote=keep&voter=a&colour=red", "application/x-www-form-urlencoded", 422),
+        ("version=x&vote=keep&voter=a&voter=b", "application/x-www-form-urlencoded", 400),
+        ("version=x&vote=keep&voter=a&colour=red", "application/x-www-form-urlencoded", 422),
         ("voter=a", "application/x-www-form-urlencoded", 422),
-        ("vote=keep&voter=%ff", "application/x-www-form-urlencoded", 400),
+        ("version=x&vote=keep&voter=a", "application/x-www-form-urlencoded", 409),
+        ("vote=keep&voter=a", "application/x-www-form-urlencoded", 422),
+        ("version=x&vote=keep&voter=%ff", "application/x-www-form-urlencoded", 400),
         ("vote=keep&voter=a", "text/plain", 400),
         ("&".join(f"a{n}=1" for n in range(100)), "application/x-www-form-urlencoded", 400),
     ],

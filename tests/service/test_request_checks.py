@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.service.request_checks import HEADERS, MOST_BODY_BYTES
-from tests.service.served import ADAS, ADDRESS, OLD, READ, REVIEW, ids, made, rows, served, tokens_of
+from tests.service.served import ADAS, ADDRESS, OLD, READ, REVIEW, ballot, ids, made, rows, served, tokens_of
 
 VOTE = {"vote": "keep", "voter": "eve"}
 
@@ -55,7 +55,8 @@ async def test_a_form_of_another_site_is_refused(tmp_path: Path, headers: Mappin
         assert (by_form.status_code, by_api.status_code) == (403, 403)
         assert (await client.get(f"/api/runs/first/pairs/{pair}/votes")).json() == []
         own = {"Origin": ADDRESS, "Sec-Fetch-Site": "same-origin"}
-        assert (await client.post(f"/runs/first/pairs/{pair}", data=VOTE, headers=own)).status_code == 303
+        form = await ballot(client, f"/runs/first/pairs/{pair}", "keep", "ada")
+        assert (await client.post(f"/runs/first/pairs/{pair}", data=form, headers=own)).status_code == 303
 
 
 async def test_a_form_cannot_speak_for_the_api(tmp_path: Path) -> None:

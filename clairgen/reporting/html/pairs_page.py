@@ -78,9 +78,9 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         longest = max(len(last.text), len(first.text))
     else:
         first, last = outcome.replies[0], outcome.replies[-1]
-        other = None if last is first else _shown(last.text)
+        other = None if last is first else shown_text(last.text)
         undecided = outcome.reason.value
-        diff = [[0, _shown(first.text)]]
+        diff = [[0, shown_text(first.text)]]
         longest = len(first.text)
     return {
         "run": plain_text(run),
@@ -89,8 +89,8 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "task": plain_text(stored.task.id),
         "recipe": plain_text(outcome.recipe),
         "outcome": plain_text(dropped.reason if dropped else undecided or "kept"),
-        "prompt": [[plain_text(message.role), _shown(message.content)] for message in stored.task.messages],
-        "reasoning": None if outcome.reasoning is None else _shown(outcome.reasoning),
+        "prompt": [[plain_text(message.role), shown_text(message.content)] for message in stored.task.messages],
+        "reasoning": None if outcome.reasoning is None else shown_text(outcome.reasoning),
         "diff": diff,
         "other": other,
         "cut": longest > _LONGEST,
@@ -113,7 +113,7 @@ def _finding(found: Finding) -> str:
     return plain_text(f"{found.action.value}: {found.reason}" + ("" if value is None else f" ({value})"))
 
 
-def _shown(text: str) -> str:
+def shown_text(text: str) -> str:
     """The plain text, truncated if it is too long for a page."""
     return plain_text(text) if len(text) <= _LONGEST else f"{plain_text(text[:_LONGEST])} …"
 
