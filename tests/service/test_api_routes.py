@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ async def test_paging_gives_every_pair_once_in_both_directions(tmp_path: Path) -
     async with served(tmp_path / "runs") as client:
         everything = await ids(client)
         forward: list[str] = []
-        page = {"after": "", "before": ""}
+        page: dict[str, Any] = {"after": "", "before": ""}
         while page["after"] is not None:
             query = {"limit": "3", "after": page["after"]}
             page = (await client.get("/api/runs/first/pairs", params=query)).json()

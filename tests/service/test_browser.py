@@ -21,12 +21,14 @@ async def test_pairs_are_read_and_voted_on_by_keyboard_alone(tmp_path: Path, chr
     chromium.on("dialog", lambda dialog: wrong.append(dialog.message))
     async with serving(tmp_path / "runs") as (_, client, _):
         everything = await ids(client)
-        base = str(client.base_url)
+        base = str(client.base_url).rstrip("/")
         for dark, width in ((False, 1280), (True, 360)):
             await chromium.set_viewport_size({"width": width, "height": 800})
             await chromium.emulate_media(color_scheme="dark" if dark else "light")
             for path in ("/", "/runs/first", "/runs/first/pairs", f"/runs/first/pairs/{everything[4]}"):
-                await chromium.goto(base + path)
+                answer = await chromium.goto(base + path)
+                assert answer is not None
+                assert answer.ok, path
                 assert await chromium.evaluate("document.documentElement.scrollWidth") <= width, path
         assert ATTACK in await chromium.locator(".whole").inner_text()
         keyboard = chromium.keyboard
