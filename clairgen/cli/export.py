@@ -127,13 +127,7 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         typer.echo(
             "left out: " + ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in summary.skipped.items())
         )
-    for recipe, (before, after) in (summary.lengths or {}).items():
-        for state, shift in (("before", before), ("after", after)):
-            pairs, difference, longer, auc = shift.cells
-            typer.echo(
-                f"{plain_line(recipe)}: {state} lengths were balanced, {pairs} pairs: chosen minus rejected {difference} "
-                f"{plain_line(summary.length_unit)}, chosen longer in {longer}, AUC of length alone {auc}"
-            )
+    _print_lengths(summary)
     for recipe, split in summary.missing_splits.items():
         ways = "a larger --test-fraction" if split == "test" else "a smaller --test-fraction"
         typer.echo(
@@ -152,3 +146,16 @@ def print_export(summary: ExportSummary, out: Path) -> None:
             "when the run was stopped, so it lacks tasks. Run clairgen generate again, then export with --overwrite"
         )
     typer.echo(f"Load it with: datasets.load_dataset({str(out)!r}, {next(iter(summary.rows))!r})")
+
+
+def _print_lengths(summary: ExportSummary) -> None:
+    """Print the lengths of each recipe before and after they were balanced, and which recipes have no pair left."""
+    for recipe, (before, after) in (summary.lengths or {}).items():
+        for state, shift in (("before", before), ("after", after)):
+            pairs, difference, longer, auc = shift.cells
+            typer.echo(
+                f"{plain_line(recipe)}: {state} lengths were balanced, {pairs} pairs: chosen minus rejected {difference} "
+                f"{plain_line(summary.length_unit)}, chosen longer in {longer}, AUC of length alone {auc}"
+            )
+        if recipe not in summary.rows:
+            typer.echo(f"{plain_line(recipe)}: no pair is left, so the export has no such subset")

@@ -79,6 +79,9 @@ def filter_command(
         marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(name, {}).items())
         marked = f"; marked: {marked}" if marked else ""
         typer.echo(f"{name}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
+        for bounded in sorted(bounds.keys() - actions.keys()):
+            if any(reason.startswith(bounded.replace("_", "-")) for reason in after.marked.get(name, {})):
+                typer.echo(f"  {bounded} only marks pairs of {name}; to leave them out, add --drop {bounded}")
 
 
 def _changed(

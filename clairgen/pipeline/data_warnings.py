@@ -94,8 +94,8 @@ class PairSurvey:
                 "off_policy",
                 *found,
                 "kept pairs whose loser was not written by the target",
-                "To make less likely what it would not say teaches it little; prefer its own answers as losers, as clair and "
-                "judge-on-policy do",
+                "Making less likely what it would not say anyway teaches it little; prefer its own answers as losers, as clair "
+                "and judge-on-policy do",
             )
 
     def _of_lengths(self, run: str) -> Iterator[DataWarning]:

@@ -101,8 +101,12 @@ def next_step(
     audit: Audit | None,
     judges: Sequence[JudgeReport],
     length_ratio: float | None,
+    imported: bool = False,
 ) -> str:
-    """What to do next about a recipe's pairs: the first that applies, from what is missing to the export."""
+    """What to do next about a recipe's pairs: the first that applies, from what is missing to the export.
+
+    `imported` pairs cannot be made otherwise, only chosen among.
+    """
     run = shlex.quote(run)
     look = f"clairgen show {run} --recipe {shlex.quote(recipe)}"
     if pending:
@@ -122,9 +126,10 @@ def next_step(
         both = f"{{name: {recipe}, order: both}}"
         return f"The judge leans to a position: write the recipe as {both}, so that only agreement counts."
     if audit is not None and audit.tells_apart:
-        return f"Cues tell chosen from rejected: {_against_cues(run, look, audit, length_ratio)}"
+        return f"Cues tell chosen from rejected: {_against_cues(run, look, audit, length_ratio, imported=imported)}"
     if kept < FEWEST_PAIRS:
-        return f"These are few pairs to judge by: add tasks, or export them as they are: clairgen export {run} path/to/dataset."
+        more = "import more" if imported else "add tasks"
+        return f"These are few pairs to judge by: {more}, or export them as they are: clairgen export {run} path/to/dataset."
     if failed:
         return f"{counted(failed, 'task')} failed: see why with clairgen status {run}, then export."
     return f"Export the pairs: clairgen export {run} path/to/dataset."
@@ -134,14 +139,19 @@ def _is_unusable(reason: str) -> bool:
     return reason in _UNUSABLE or "truncated" in reason
 
 
-def _against_cues(run: str, look: str, audit: Audit, length_ratio: float | None) -> str:
+def _against_cues(run: str, look: str, audit: Audit, length_ratio: float | None, *, imported: bool) -> str:
     """What to do about cues; a filter by length helps only where pairs of like length are left."""
     if length_ratio is not None and not 1 / MOST_LENGTH_RATIO < length_ratio < MOST_LENGTH_RATIO:
-        return f"chosen answers are {length_ratio:.2g} times as long as rejected ones; the recipe clair keeps their length."
+        balance = (
+            f"select pairs that length does not give away with clairgen export {run} path/to/dataset --balance-lengths (the "
+            "table of lengths says how many are left), or train with --objective dpo-norm"
+        )
+        remedy = balance if imported else "the recipe clair keeps their length"
+        return f"chosen answers are {length_ratio:.2g} times as long as rejected ones; {remedy}."
     features = telling(audit)
     if features and features[0].feature in _LENGTHS:
         return (
-            f"keep pairs of like length with clairgen filter {run} --length-ratio 0.8:1.25, or as many longer as shorter winners "
-            f"with clairgen export {run} path/to/dataset --balance-lengths."
+            f"keep pairs of like length with clairgen filter {run} --length-ratio 0.8:1.25 --drop length_ratio, or as many "
+            f"longer as shorter winners with clairgen export {run} path/to/dataset --balance-lengths."
         )
     return f"look at some pairs with {look} --random."

@@ -7,6 +7,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from clairgen.finish_reason import RECORDED
 from clairgen.recipes.registry import RECIPES
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, StoredPair, Undecided
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
@@ -177,7 +178,11 @@ def _measured(stored: StoredPair, votes: Sequence[CastVote]) -> Table:
 
 def _answer(answer: Answer) -> Text:
     size = counted(len(answer.text), "character")
-    return safe_line(f"{size} by {answer.model or 'an unnamed model'}, finish reason {answer.finish_reason}")
+    if answer.finish_reason == RECORDED:
+        ending = "from the data set, finish reason not known"
+    else:
+        ending = f"finish reason {answer.finish_reason}"
+    return safe_line(f"{size} by {answer.model or 'an unnamed model'}, {ending}")
 
 
 def _thoughts(thoughts: Sequence[Thoughts], *, shown: bool) -> Text:

@@ -137,6 +137,7 @@ class RecipeReport:
             audit=self.audit,
             judges=self.judges,
             length_ratio=self.contrast_of_kept.length_ratio.mean,
+            imported=self.imported_from is not None,
         )
         if self.keep_with is not None:
             step = f"To go on, keep the pairs: {self.keep_with}. {step}"

@@ -48,7 +48,8 @@ async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connec
     A `snapshot` is one read transaction, which sees the database as it is now until the connection is closed.
     """
     if not is_file(path):
-        raise RunError(f"{path.parent} is not a run directory: it has no {path.name}; name the folder given to --run")
+        lacks = f"it has no {path.name}" if path.parent.exists() else "there is no such file or folder"
+        raise RunError(f"{path.parent} is not a run directory: {lacks}; name the folder given to --run")
     with store_errors(path):
         connection, version = await _opened_for_reading(path, snapshot=snapshot)
     if version != VERSION:

@@ -81,9 +81,8 @@ class RunDirectory:
     def require(self) -> None:
         """Raise RunError unless this is the directory of a run."""
         if not is_file(self.database):
-            raise RunError(
-                f"{self.path} is not a run directory: it has no run.db; name the folder that was given to --run"
-            )
+            lacks = "it has no run.db" if self.path.exists() else "there is no such file or folder"
+            raise RunError(f"{self.path} is not a run directory: {lacks}; name the folder that was given to --run")
 
     def refuse_emptied(self) -> None:
         """Raise RunError if run.db was emptied: taken for a new run, everything would be requested and paid for again."""

@@ -220,7 +220,11 @@ async def test_run_directories_that_are_none(tmp_path: Path) -> None:
     one_sentence(await clairgen("generate", config, "--run", tmp_path), 2, "is not a run directory and not empty")
     one_sentence(await clairgen("generate", config, "--run", "/proc/clairgen"), 2, "/proc/clairgen", "cannot be used")
     for command in (["status"], ["show"], ["report"], ["filter"], ["reparse"], ["migrate"], ["advise"]):
-        one_sentence(await clairgen(*command, tmp_path / "absent"), 2, "is not a run directory: it has no run.db")
+        one_sentence(
+            await clairgen(*command, tmp_path / "absent"), 2, "is not a run directory: there is no such file or folder"
+        )
+    (tmp_path / "empty").mkdir()
+    one_sentence(await clairgen("status", tmp_path / "empty"), 2, "is not a run directory: it has no run.db")
     one_sentence(await clairgen("export", tmp_path / "absent", tmp_path / "out"), 2, "is not a run directory")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "run.db").write_bytes(b"no database at all" * 100)

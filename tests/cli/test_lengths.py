@@ -59,6 +59,29 @@ async def test_a_band_drops_or_marks_and_the_report_shows_lengths_before_and_aft
     assert (unknown.code, "has no recipe 'third'; it has first, second" in unknown.err) == (2, True)
 
 
+async def test_bounds_that_only_mark_imported_pairs_say_how_to_drop_them(tmp_path: Path) -> None:
+    run = await imported(tmp_path)
+    bounds = ("filter", run, "--length-ratio", "0.9:1.1")
+    await clairgen("filter", run, "--mark", "length_ratio")
+    assert (
+        "length_ratio only marks pairs of first; to leave them out, add --drop length_ratio"
+        in (await clairgen(*bounds)).out
+    )
+    dropping = (await clairgen(*bounds, "--drop", "length_ratio")).out
+    assert "only marks" not in dropping
+    assert "120 of 120 pairs kept" not in dropping
+
+
+async def test_a_balanced_export_names_a_recipe_of_which_no_pair_is_left(tmp_path: Path) -> None:
+    run = await imported(tmp_path)
+    longer = tmp_path / "longer.jsonl"
+    longer.write_text('{"prompt": "Why?", "chosen": "Because it is so.", "rejected": "So."}\n', encoding="utf-8")
+    assert (await clairgen("import", longer, "--run", run, "--as", "longer")).code == 0
+    done = await clairgen("export", run, tmp_path / "out", "--balance-lengths")
+    assert "longer: no pair is left, so the export has no such subset" in done.out
+    assert "first: no pair is left" not in done.out
+
+
 async def test_a_balanced_export_lists_and_counts_what_it_leaves_out(tmp_path: Path) -> None:
     run = await imported(tmp_path)
     [first, _] = json.loads((await clairgen("report", run, "--json")).out)

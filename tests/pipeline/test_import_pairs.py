@@ -297,7 +297,7 @@ async def test_sources_and_runs_stand_side_by_side_and_a_kept_run_stays(tmp_path
         (["pairs.jsonl", "more.jsonl", "--run", "kept"], "--run keeps the pairs of one source, and 2 are named"),
         (["pairs.jsonl", "--matched"], "--matched compares the recipes of a run, and pairs.jsonl has 1"),
         (["pairs.jsonl", "--split", "dev"], "pairs.jsonl is a file and has no split 'dev'"),
-        (["absent.jsonl"], "absent.jsonl is not a run directory"),
+        (["absent.jsonl"], "absent.jsonl is not a run directory: there is no such file or folder"),
     ],
 )
 async def test_what_does_not_fit_a_source_is_refused(

@@ -37,9 +37,18 @@ def audit(feature: str, *, low: float = 0.8) -> Audit:
         ({"judges": (BOTH_ORDERS,)}, "Export the pairs"),
         (
             {"audit": audit("words")},
-            "keep pairs of like length with clairgen filter 'my runs/a' --length-ratio 0.8:1.25",
+            "keep pairs of like length with clairgen filter 'my runs/a' --length-ratio 0.8:1.25 --drop length_ratio",
         ),
         ({"audit": audit("words"), "length_ratio": 3.08}, "chosen answers are 3.1 times as long as rejected ones"),
+        (
+            {"audit": audit("words"), "length_ratio": 3.08},
+            "as long as rejected ones; the recipe clair keeps their length.",
+        ),
+        (
+            {"audit": audit("words"), "length_ratio": 3.08, "imported": True},
+            "as long as rejected ones; select pairs that length does not give away with clairgen export 'my runs/a'",
+        ),
+        ({"n": 9, "kept": 9, "imported": True}, "import more, or export them"),
         ({"audit": audit("bold")}, "look at some pairs with clairgen show 'my runs/a' --recipe clair --random"),
         ({"audit": audit("bold", low=0.45)}, "Export the pairs"),
         (

@@ -141,7 +141,9 @@ class Linter:
         if low > _CHANCE or high < _CHANCE:
             means = {side: (mean.mean or 0.0) for side, mean in self._lengths.items()}
             details = tuple(f"{side}: {mean:,.0f} characters on average" for side, mean in means.items())
-            measured = Measured("Share of pairs with the longer answer chosen", share, low, high, details)
+            measured = Measured(
+                "Share of pairs with the longer answer chosen, equal lengths counted half", share, low, high, details
+            )
             sides = {"chosen longer": longer, "rejected longer": shorter}
             count = longer if share > _CHANCE else shorter
             found.append(Finding("length-bias", _severity(share), count, len(self._hashes), sides, measured))

@@ -28,8 +28,8 @@ _RULES: Final = (
     Rule(
         "rows-without-a-pair",
         Severity.WARNING,
-        "a row holds no pair, for one of the reasons listed; an error where no row holds one. The pairs that a run does not keep "
-        "are listed, but are no finding",
+        "a row holds no pair, for one of the reasons listed; it is an error if no row of the source holds one. In a run, pairs "
+        "that its filters drop are listed as well, but do not count as a finding",
         "Training stops at such rows, or leaves them out: fix or remove them.",
     ),
     Rule(
@@ -141,7 +141,7 @@ _RULES: Final = (
         "near-duplicate-prompts",
         Severity.NOTE,
         "a prompt is nearly one of an earlier row of the split: by MinHash, four fifths of their three-word runs are the same",
-        "They teach less than as many different prompts: thin them out, or know that they are variants.",
+        "They teach less than as many different prompts: leave some out, unless you want variants of a prompt.",
     ),
     Rule(
         "near-duplicates-across-splits",
