@@ -23,7 +23,7 @@ class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
     `replies` are those of judges and `score_replies` those of scorers, for where they decided nothing. `thoughts` are counted,
-    and shown with `shows_thoughts`.
+    and shown with `shows_thoughts`. `made_by` is the recipe, where the pair's is another name for it.
     """
 
     def __init__(
@@ -34,12 +34,14 @@ class PairView:
         score_replies: Sequence[ScoreReply] = (),
         *,
         shows_thoughts: bool = False,
+        made_by: str | None = None,
     ) -> None:
         self.stored = stored
         self.replies = replies
         self.thoughts = thoughts
         self.score_replies = score_replies
         self.shows_thoughts = shows_thoughts
+        self.made_by = made_by or stored.outcome.recipe
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts in the order in which the pair was made."""
@@ -52,7 +54,7 @@ class PairView:
             yield _rule(f"thoughts of the {thoughts.role}, {thoughts.model}")
             yield safe(thoughts.text, "italic")
         if outcome.reasoning is not None:
-            yield _rule(_whose_reasoning(outcome.recipe))
+            yield _rule(_whose_reasoning(self.made_by))
             yield safe(outcome.reasoning, "italic")
         match outcome:
             case Undecided():
