@@ -139,7 +139,10 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
     if config.tasks.assistant_turns != "given":
         facts["tasks.assistant_turns"] = config.tasks.assistant_turns
     if context.rubric:
-        facts["rubric"] = [criterion.model_dump(mode="json") for criterion in context.rubric]
+        facts["rubric"] = [criterion.name for criterion in context.rubric]
+        for criterion in context.rubric:
+            fields = criterion.model_dump(mode="json", exclude={"name"})
+            facts |= {f"rubric.{criterion.name}.{key}": value for key, value in fields.items()}
     if recipe.name != context.choice.name:
         facts[f"recipes.{recipe.name}"] = context.choice.name
     options = context.choice.model_dump(mode="json", exclude={"name", "as_name", "template"}, exclude_defaults=True)

@@ -64,8 +64,9 @@ BEST_OF_N = Recipe(
     options=frozenset({"template", "samples", "by", "margin_rule", "min_margin"}),
     parser_version=RATING_PARSER_VERSION,
     calls=lambda choice, _role: choice.samples,
-    under=lambda choice: _BY_RUBRIC if choice.by == "rubric" else None,
+    under=lambda choice: {"rubric": _BY_RUBRIC, REWARD_MODEL: _BY_REWARD}.get(choice.by),
 )
+_BY_REWARD = replace(BEST_OF_N, templates={}, slots={}, parser_version=None)
 _BY_RUBRIC = replace(
     BEST_OF_N,
     templates={"judge": "rubric"},

@@ -1,7 +1,7 @@
 """How an answer to a task is scored by itself, by judges or a reward model, and which two answers a margin rule chooses."""
 
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import mean, pstdev
 from typing import Final
 
 from clairgen.config.models import REWARD_MODEL, RecipeChoice
@@ -48,7 +48,7 @@ def preferred(scores: Sequence[float], rule: str, min_margin: float = 0) -> tupl
         return best, next(index for index in range(len(scores)) if index != best), ParseStatus.EQUAL_SCORES
     other = min(lower, key=scores.__getitem__)
     if rule == "mean-minus-two-sigma":
-        point = fmean(scores) - 2 * pstdev(scores)
+        point = mean(scores) - 2 * pstdev(scores)
         other = min(lower, key=lambda index: (abs(scores[index] - point), scores[index]))
     enough = round(scores[best] - scores[other], 9) >= min_margin
     return best, other, ParseStatus.OK if enough else ParseStatus.BELOW_MARGIN
