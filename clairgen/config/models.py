@@ -92,8 +92,8 @@ class RecipeChoice(Strict):
     def _names_a_folder_of_exports(cls, name: str | None) -> str | None:
         if name is not None and not _VARIANT_NAME.fullmatch(name):
             raise ValueError(
-                f"{name!r} cannot name a subset of an export; use up to 64 of the letters a to z, digits, '.', '_' and '-', with a "
-                "letter or a digit first and last"
+                f"{name!r} cannot name a subset of an export; use up to 64 of the letters a to z, digits, '.', '_' and '-', with "
+                "a letter or a digit first and last"
             )
         if name is not None and name.lower() in _FILES_OF_EXPORTS:
             raise ValueError(f"{name!r} is the name of a file of every export; choose another name")

@@ -14,7 +14,8 @@ LOWEST, HIGHEST = 1, 10
 _BRACKETS: Final = lazy_pattern(r"\[\[([^\[\]]{0,40})\]\]")
 _NUMBER: Final = lazy_pattern(r"\s*(?:rating:?\s*)?([0-9]{1,4}(?:[.][0-9]{1,4})?)(?:\s*/\s*10)?\s*", re.IGNORECASE)
 _LABELS: Final = lazy_pattern(
-    r"\A\{{0,2}teacher_reasoning\}{0,2}:?\s*|(?:\A|\n)[ \t#*_`{]*(?:final |overall )?rating[}*_`]*:?\s*\Z", re.IGNORECASE
+    r"\A\{{0,2}teacher_reasoning\}{0,2}:?\s*|(?:\A|\n)[ \t#*_`{]*(?:final |overall )?rating[}*_`]*:?\s*\Z",
+    re.IGNORECASE,
 )
 _NOTHING_BETWEEN: Final = lazy_pattern(r"[\s.,;:|/*_`-]*")
 _NOTHING_MORE: Final = lazy_pattern(r"[\s.*_`]*\Z")

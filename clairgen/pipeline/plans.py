@@ -51,8 +51,8 @@ def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRe
     planned = [_planned(config, choice, roles) for choice in config.recipes]
     if config.rubric and not any(entry.recipe.by_rubric for entry in planned):
         raise ConfigError(
-            "`rubric` is there, and no recipe scores by it; add the recipe 'rubric' or, of 'best-of-n', `by: rubric`, or leave it "
-            "out"
+            "`rubric` is there, and no recipe scores by it; add the recipe 'rubric' or, of 'best-of-n', `by: rubric`, or leave "
+            "it out"
         )
     return planned
 

@@ -57,6 +57,10 @@ def _fault_of_turn(task: Task, answer: Completion) -> tuple[str, str] | None:
     """
     if finish_kind(answer.finish_reason) is FinishKind.LENGTH:
         return "truncated-turn", f"was cut off ({answer.finish_reason}); raise max_tokens"
-    found = list(separate(answer.text, "\n".join(one.content for one in task.messages if one.role != "assistant")).embedded)
+    found = list(
+        separate(answer.text, "\n".join(one.content for one in task.messages if one.role != "assistant")).embedded
+    )
     found += ["a NUL character"] if "\0" in answer.text else []
-    return ("unusable-turn", f"contains {', '.join(found)}, so no model would see it as it was meant") if found else None
+    return (
+        ("unusable-turn", f"contains {', '.join(found)}, so no model would see it as it was meant") if found else None
+    )

@@ -58,7 +58,8 @@ async def _of_judge(
 def _as_list(rubric: Sequence[Criterion]) -> str:
     """The rubric as the judge is shown it."""
     return "\n".join(
-        f"- {one.name} ({_written(one.scale[0])} to {_written(one.scale[1])}): {one.description.strip()}" for one in rubric
+        f"- {one.name} ({_written(one.scale[0])} to {_written(one.scale[1])}): {one.description.strip()}"
+        for one in rubric
     )
 
 

@@ -59,8 +59,8 @@ def require_possible_margin(choice: RecipeChoice, scored_by: str) -> None:
     largest = LARGEST_DIFFERENCE.get(scored_by)
     if largest is not None and choice.min_margin > largest:
         raise ConfigError(
-            f"no two scores of the recipe {choice.called!r} differ by more than {largest}, so `min_margin: {choice.min_margin:g}` "
-            "would drop every pair; give a smaller one"
+            f"no two scores of the recipe {choice.called!r} differ by more than {largest}, so "
+            f"`min_margin: {choice.min_margin:g}` would drop every pair; give a smaller one"
         )
 
 

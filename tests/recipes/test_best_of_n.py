@@ -279,7 +279,11 @@ async def test_the_budget_holds_for_scores_without_a_limit_of_their_tokens(tmp_p
         ({"by": "reward-model"}, {"endpoints": ["gguf:model.gguf"]}, "a model of llama.cpp gives no scores"),
         ({}, {}, "needs a 'judge'"),
         ({"by": "rubric"}, {}, "needs a 'judge'"),
-        ({"min_margin": 9.5}, {}, "no two scores of the recipe 'best-of-n' differ by more than 9, so `min_margin: 9.5`"),
+        (
+            {"min_margin": 9.5},
+            {},
+            "no two scores of the recipe 'best-of-n' differ by more than 9, so `min_margin: 9.5`",
+        ),
         ({"by": "rubric", "min_margin": 1.5}, {}, "differ by more than 1, so"),
     ],
 )
