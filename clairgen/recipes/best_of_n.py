@@ -54,6 +54,18 @@ def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     return ["target", REWARD_MODEL] if choice.by == REWARD_MODEL else ["target", *judges_of(config)]
 
 
+def _under(choice: RecipeChoice) -> Recipe | None:
+    """A reward model is asked by no prompt, and by a rubric another one is used and another parser reads the replies."""
+    if choice.by == REWARD_MODEL:
+        return replace(BEST_OF_N, templates={}, slots={}, parser_version=None)
+    if choice.by == "rubric":
+        templates, slots = {"judge": "rubric"}, {"judge": RUBRIC_SLOTS}
+        return replace(
+            BEST_OF_N, templates=templates, slots=slots, parser_version=RUBRIC_PARSER_VERSION, by_rubric=True
+        )
+    return None
+
+
 BEST_OF_N = Recipe(
     name="best-of-n",
     make=best_of_n,
@@ -64,13 +76,5 @@ BEST_OF_N = Recipe(
     options=frozenset({"template", "samples", "by", "margin_rule", "min_margin"}),
     parser_version=RATING_PARSER_VERSION,
     calls=lambda choice, _role: choice.samples,
-    under=lambda choice: {"rubric": _BY_RUBRIC, REWARD_MODEL: _BY_REWARD}.get(choice.by),
-)
-_BY_REWARD = replace(BEST_OF_N, templates={}, slots={}, parser_version=None)
-_BY_RUBRIC = replace(
-    BEST_OF_N,
-    templates={"judge": "rubric"},
-    slots={"judge": RUBRIC_SLOTS},
-    parser_version=RUBRIC_PARSER_VERSION,
-    by_rubric=True,
+    under=_under,
 )

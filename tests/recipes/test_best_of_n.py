@@ -403,7 +403,7 @@ async def test_answers_with_equal_texts_are_scored_once(tmp_path: Path) -> None:
         assert (outcome.reason, len(outcome.scores)) == (EQUAL, SAMPLES)
 
 
-RUBRIC = [
+RUBRIC: list[dict[str, Any]] = [
     {"name": "number", "description": "The higher the better.", "weight": 3, "scale": [0, 9]},
     {"name": "reasoning", "description": "It has a reason.", "scale": [0, 1000000]},
 ]
