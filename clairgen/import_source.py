@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 
 HUB: Final = "hub:"
 """How a source begins that is a data set on the hub, as `hub:owner/name`."""
+KEPT_RUN: Final = "runs/kept"
+"""The folder that suggested commands name for a run that keeps the pairs of a source."""
 _BATCH: Final = 1000
 _PREFERRED: Final = ("train", "train_prefs")
 """The splits that are taken if none is named."""
+_TRAINED_ON: Final = "train"
+_HELD_OUT: Final = ("test", "validation", "valid", "val", "eval", "dev")
+"""How the names of splits begin; the rest, as in `train_prefs`, is the same for those that belong together."""
 _HASHED: Final = frozenset({".arrow", ".parquet", ".jsonl", ".json", ".csv"})
 
 
@@ -38,15 +43,13 @@ def import_source(source: str, subset: str | None, split: str | None) -> ImportS
     """
     path = Path(source)
     if source.startswith(HUB):
-        name = source.removeprefix(HUB)
-        if name.count("/") > 1 or not name.strip("/"):
-            raise InputError(f"{source} is no data set of the hub; write hub:owner/name")
-        return _of_datasets(name, subset, split, {"hub": name})
+        name = _hub_name(source)
+        return _of_datasets(_loaded(name, subset), name, subset, split, {"hub": name})
     if not path.exists():
         hint = f"; for the data set of the hub write {HUB}{source}" if source.count("/") == 1 else ""
         raise InputError(f"there is no file or folder {source} to import from{hint}")
     if path.is_dir():
-        return _of_datasets(source, subset, split, {"sha256": _hash(path)})
+        return _of_datasets(_loaded(source, subset), source, subset, split, {"sha256": _hash(path)})
     for option, value in (("--subset", subset), ("--split", split)):
         if value is not None:
             raise InputError(f"{source} is a file and has no {option.strip('-')} {value!r}; leave {option} out")
@@ -54,18 +57,47 @@ def import_source(source: str, subset: str | None, split: str | None) -> ImportS
     return ImportSource(path.name, {"sha256": _hash(path)}, lambda: file_rows(path, "pairs"))
 
 
-def _of_datasets(name: str, subset: str | None, split: str | None, facts: dict[str, str]) -> ImportSource:
+def holds_rows(folder: Path) -> bool:
+    """Whether a folder has files with rows of a data set, in it or below."""
+    return _is_saved(str(folder)) or any(path.suffix in _HASHED for path in folder.rglob("*"))
+
+
+def import_splits(source: str, subset: str | None, splits: Sequence[str]) -> tuple[list[ImportSource], list[str]]:
+    """The sources of several splits, and the names of those that are left out.
+
+    Without `splits` it is the one that `import_source` takes and those held out from it: `test_prefs` beside `train_prefs`.
+    Raises InputError as `import_source` does.
+    """
+    if not source.startswith(HUB) and not Path(source).is_dir():
+        return [import_source(source, subset, next(iter(splits), None))], []
+    name = _hub_name(source) if source.startswith(HUB) else source
+    facts = {"hub": name} if source.startswith(HUB) else {"sha256": ""}
+    found = _loaded(name, subset)
+    if not _has_splits(found):
+        return [_of_datasets(found, name, subset, next(iter(splits), None), facts)], []
+    names = [str(one) for one in found]
+    first = _split(name, names, next(iter(splits), None))
+    wanted = list(dict.fromkeys(splits)) or [first, *_held_out_from(first, names)]
+    sources = [_of_datasets(found, name, subset, split, facts) for split in wanted]
+    return sources, [split for split in names if split not in wanted]
+
+
+def _hub_name(source: str) -> str:
+    name = source.removeprefix(HUB)
+    if name.count("/") > 1 or not name.strip("/"):
+        raise InputError(f"{source} is no data set of the hub; write hub:owner/name")
+    return name
+
+
+def _of_datasets(
+    found: Any,  # noqa: ANN401 - a Dataset or a DatasetDict
+    name: str,
+    subset: str | None,
+    split: str | None,
+    facts: dict[str, str],
+) -> ImportSource:
     """A folder or a data set on the hub, read with the library `datasets`, a batch in memory at a time."""
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingExtraError("Reading a folder or a data set of the hub", "data") from error
-    try:
-        found = datasets.load_from_disk(name) if _is_saved(name) else datasets.load_dataset(name, subset)
-    except Exception as error:  # the library raises anything, from OSError to its own tree
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"the data set {name} cannot be read: {reason}") from error
-    if isinstance(found, datasets.DatasetDict):
+    if _has_splits(found):
         split = _split(name, list(found), split)
         found = found[split]
     elif split is not None:
@@ -77,6 +109,29 @@ def _of_datasets(name: str, subset: str | None, split: str | None, facts: dict[s
     shown = Path(name).name if "sha256" in facts else name
     where = f"{shown}{f' {subset}' if subset else ''}{f' {split}' if split else ''}"
     return ImportSource(where, facts, lambda: _rows(where, found))
+
+
+def _loaded(name: str, subset: str | None) -> Any:  # noqa: ANN401 - a Dataset or a DatasetDict
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingExtraError("Reading a folder or a data set of the hub", "data") from error
+    try:
+        return datasets.load_from_disk(name) if _is_saved(name) else datasets.load_dataset(name, subset)
+    except Exception as error:  # the library raises anything, from OSError to its own tree
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"the data set {name} cannot be read: {reason}") from error
+
+
+def _has_splits(found: object) -> bool:
+    return isinstance(found, dict)  # as a DatasetDict is
+
+
+def _held_out_from(split: str, splits: Sequence[str]) -> list[str]:
+    if not split.startswith(_TRAINED_ON):
+        return []
+    rest = split.removeprefix(_TRAINED_ON)
+    return [held_out for name in _HELD_OUT if (held_out := f"{name}{rest}") in splits]
 
 
 def _rows(name: str, data: "Dataset") -> Iterator[SourceRow]:

@@ -31,6 +31,11 @@ def require_results_extra() -> None:
     _require("Writing evaluations as a page", "report", "jinja2")
 
 
+def require_tokens_extra() -> None:
+    """Raise MissingExtraError unless answers can be measured in tokens of a model's tokenizer."""
+    _require("Counting the tokens of a named tokenizer", "tokens", "tokenizers")
+
+
 def require_trajectory_extra() -> None:
     """Raise MissingExtraError unless trajectories can be read."""
     _require("Reading a training run's trajectories", "data", "numpy", "pyarrow")

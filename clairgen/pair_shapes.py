@@ -3,7 +3,7 @@
 Where that leaves a choice, nothing is guessed: the error names the choices, and the user names columns by their role.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from clairgen.config.models import RANK, TaskSource
-from clairgen.conversations import is_encodable
 from clairgen.errors import InputError
+from clairgen.first_rows import NO_COLUMN, FirstRows
 from clairgen.recorded_answers import answer_entries, recorded_answers, score_of
 from clairgen.row_pairs import (
     TOGETHER,
@@ -21,42 +21,16 @@ from clairgen.row_pairs import (
     as_cell,
     explicit_pair,
     form_of,
-    is_structure,
-    kept_value,
     pair_to_prompt,
 )
 
-ROLES: Final[Mapping[str, str]] = {
-    "prompt": "what was asked, as a text or a list of messages",
-    "system": "a system prompt, which becomes the first message",
-    "chosen": "the better answer, or the whole conversation that ends with it",
-    "rejected": "the other answer, or the whole conversation that ends with it",
-    "answers": "several answers of one row",
-    "scores": "their scores: a field of each answer, or a column beside them",
-    "first": "one of two answers that a preference compares",
-    "second": "the other of the two",
-    "preference": "a number, below 0 where the first answer is better, above 0 where the second is",
-    "response": "one answer a row, where the rows of a prompt follow one another",
-    "score": "the score of that answer",
-    "id": "the name of the prompt",
-}
-"""What `--column ROLE=NAME` can name a column as, and what such a column holds."""
-
-NO_COLUMN: Final = "-"
-"""In place of a column's name: no column has this role."""
-_PROMPTS: Final = ("question", "instruction", "input", "query", "context")
-_CONVERSATIONS: Final = ("conversations", "conversation", "messages", "history")
 _SYSTEMS: Final = ("system", "system_prompt")
-_IDS: Final = ("task_id", "prompt_id", "id")
 _ANSWERS: Final = ("completions", "generations", "responses", "answers", "candidates", "all_generated_responses")
 _SCORES: Final = ("score", "rating", "rank", "reward", "scores", "ratings", "ranks", "rewards", "all_rm_scores")
 _ULTRAFEEDBACK: Final = ("fine-grained_score", "overall_score")
 _TWO: Final = (("response_1", "response_2"), ("response1", "response2"))
 _PREFERENCES: Final = ("preference_strength", "overall_preference")
 _OVERALL: Final = "helpfulness"
-_MODELS: Final = (("chosen_model", "rejected_model"), ("chosen-model", "rejected-model"))
-_OWN_EXPORT: Final = frozenset({"task_id", "pair_id", "recipe", "levenshtein"})
-_MEASURED_AGAIN: Final = frozenset({"jaccard", "tokenizer", "length_ratio", "marks", "reasoning", *_OWN_EXPORT})
 _NEGATED: Final = "score_from_rank"
 _DECISIVE: Final = ("answers", "first", "response")
 """The role without which each shape but the first is none."""
@@ -68,7 +42,7 @@ def find_shape(first: Sequence[Mapping[str, Any]], columns: Mapping[str, str], w
 
     Raises InputError, with the choices, where the rows have no pairs that are understood or could be read in several ways.
     """
-    held = _Held(first, columns, what)
+    held = FirstRows(first, columns, what)
     if held.column("chosen", "chosen") and held.column("rejected", "rejected"):
         return _explicit(held)
     shapes = [shape for way in (_two_answers, _scored_answers, _row_by_row) if (shape := way(held)) is not None]
@@ -87,125 +61,11 @@ def find_shape(first: Sequence[Mapping[str, Any]], columns: Mapping[str, str], w
     )
 
 
-class _Held:
-    """The first rows of a data set: its columns, what they hold, and those that the user named."""
-
-    def __init__(self, first: Sequence[Mapping[str, Any]], named: Mapping[str, str], what: str) -> None:
-        self.first = first
-        self.what = what
-        self.named = named
-        self.names = list(dict.fromkeys(str(name) for row in first for name in row))
-        for role, name in named.items():
-            if role not in ROLES:
-                raise InputError(f"--column {role}={name}: there is no role {role!r}; roles are {', '.join(ROLES)}")
-            if name not in (NO_COLUMN, *self.names) and role != "scores":
-                raise InputError(f"--column {role}={name}: {what} has no column {name!r}; it has {self.listed}")
-
-    @property
-    def listed(self) -> str:
-        """The columns in words."""
-        return ", ".join(self.names) or "none"
-
-    def column(self, role: str, *usual: str) -> str | None:
-        """The column that was named for a role, or else the first of the usual ones that is there."""
-        name = self.named.get(role) or next((name for name in usual if name in self.names), None)
-        return None if name == NO_COLUMN else name
-
-    def only(self, role: str, found: Sequence[str]) -> str | None:
-        """The column that was named for a role, or else the only one found. Raises InputError where there are several."""
-        if role in self.named:
-            return self.column(role)
-        if len(found) > 1:
-            ways = " or ".join(f"--column {role}={name}" for name in found)
-            raise InputError(
-                f"{self.what} has several columns that may be the {role} ({ROLES[role]}); say which with {ways}"
-            )
-        return found[0] if found else None
-
-    def value(self, column: str | None) -> Any:  # noqa: ANN401 - a cell of a data set
-        """The first value of a column that is not empty; None if there is none."""
-        if column is None:
-            return None
-        return next((row[column] for row in self.first if row.get(column) not in (None, "", [], {})), None)
-
-    def is_number(self, column: str) -> bool:
-        """Whether the first value of a column is a number."""
-        return score_of(self.value(column)) is not None
-
-    def prompt(self) -> str:
-        """The column with the prompt. Raises InputError where there is none, or a choice."""
-        name = self.column("prompt", "prompt")
-        if name is None and "prompt" not in self.named:
-            for usual in (_PROMPTS, _CONVERSATIONS):
-                name = name or self.only("prompt", [one for one in usual if one in self.names])
-        if name is None:
-            raise InputError(
-                f"{self.what} has no column with the prompt; it has {self.listed}: name it with --column prompt=NAME"
-            )
-        return name
-
-    def shape(
-        self,
-        name: str,
-        sentence: str,
-        columns: Mapping[str, str],
-        pair: Callable[[Mapping[str, Any], Mapping[str, str]], RowPair],
-        *,
-        adds: Sequence[str] = (),
-        left_out: Sequence[str] = (),
-        row_by_row: bool = False,
-    ) -> PairShape:
-        """A shape that keeps the columns that have no role and are not `left_out`; `adds` names what `pair` adds to them."""
-        own = _MEASURED_AGAIN if set(self.names) >= _OWN_EXPORT else frozenset()
-        models = next((two for two in _MODELS if set(two) <= set(self.names)), None)
-        identity = self.column("id", *_IDS)
-        taken = {*columns.values(), *(models or ()), *left_out, *own}
-        others = [column for column in self.names if column not in taken]
-        further = [column for column in others if not is_structure(self.value(column))]
-        rest = partial(_with_the_rest, identity=identity, models=models, further=further, reasoning=bool(own))
-        behind = tuple(column for column in others if column not in further)
-        more = f"; kept besides: {', '.join(further)}" if further else ""
-        more += f"; not kept, since they hold objects: {', '.join(behind)}" if behind else ""
-        system = f", after the system prompt in `{columns['system']}`" if "system" in columns else ""
-        return PairShape(
-            name,
-            f"{name}: {sentence}{system}{more}",
-            columns,
-            (*further, *adds),
-            behind,
-            lambda row: rest(row, pair(row, columns)),
-            row_by_row,
-        )
-
-
-def _with_the_rest(
-    row: Mapping[str, Any],
-    pair: RowPair,
-    *,
-    identity: str | None,
-    models: tuple[str, str] | None,
-    further: Sequence[str],
-    reasoning: bool,
-) -> RowPair:
-    """The pair of a row with what other columns say of it."""
-    chosen_model, rejected_model = (str(row.get(name) or "") for name in models) if models else ("", "")
-    name = "" if identity is None or row.get(identity) is None else str(row[identity])
-    kept = {column: value for column in further if (value := kept_value(row.get(column))) is not None}
-    return replace(
-        pair,
-        chosen_model=pair.chosen_model or chosen_model,
-        rejected_model=pair.rejected_model or rejected_model,
-        reasoning=str(row["reasoning"]) if reasoning and row.get("reasoning") else None,
-        name=name if name and is_encodable(name) else None,
-        further=kept | dict(pair.further),
-    )
-
-
 def _roles(**columns: str | None) -> dict[str, str]:
     return {role: column for role, column in columns.items() if column is not None}
 
 
-def _explicit(held: _Held) -> PairShape:
+def _explicit(held: FirstRows) -> PairShape:
     """Columns with the better and the other answer."""
     chosen, rejected = str(held.column("chosen", "chosen")), str(held.column("rejected", "rejected"))
     first = _first_cell(held.value(chosen))
@@ -221,7 +81,7 @@ def _explicit(held: _Held) -> PairShape:
     return held.shape(name, sentence, columns, explicit_pair)
 
 
-def _two_answers(held: _Held) -> PairShape | None:
+def _two_answers(held: FirstRows) -> PairShape | None:
     """Two answers and a number that says which is better, as in HelpSteer2 and HelpSteer3."""
     usual = next((two for two in _TWO if set(two) <= set(held.names)), (None, None))
     first, second = held.named.get("first") or usual[0], held.named.get("second") or usual[1]
@@ -248,7 +108,7 @@ def _preferred(row: Mapping[str, Any], columns: Mapping[str, str]) -> RowPair:
     return replace(found, further={columns["preference"]: preference})
 
 
-def _scored_answers(held: _Held) -> PairShape | None:
+def _scored_answers(held: FirstRows) -> PairShape | None:
     """Several answers a row with scores, as in UltraFeedback and Nectar: the best is chosen, the worst rejected."""
     answers = held.only(
         "answers", [name for name in _ANSWERS if name in held.names and _entries(held.value(name), name)]
@@ -287,7 +147,7 @@ def _best_and_worst(
     )
 
 
-def _row_by_row(held: _Held) -> PairShape | None:
+def _row_by_row(held: FirstRows) -> PairShape | None:
     """One scored answer a row, where the rows of a prompt follow one another, as in HelpSteer."""
     response = held.column("response", "response")
     if response is None:
@@ -335,7 +195,7 @@ def _extremes(scored: Sequence[tuple[float, Any]], who: str) -> tuple[tuple[floa
     return best, worst
 
 
-def _score_of_answers(held: _Held, answers: str, entries: Sequence[Any]) -> str | None:
+def _score_of_answers(held: FirstRows, answers: str, entries: Sequence[Any]) -> str | None:
     """What has the scores of answers: a field of theirs, or a column beside them; None for UltraFeedback's own fields."""
     if "scores" in held.named:
         return held.column("scores")

@@ -86,6 +86,19 @@ def score_of(value: Any) -> float | None:  # noqa: ANN401 - a cell of a data set
     return score if math.isfinite(score) else None
 
 
+def false_ten(entry: Mapping[str, Any]) -> str | None:
+    """What contradicts an answer's `overall_score` of 10, which a critique's 1 was read as; None without a contradiction."""
+    ratings = _mean_rating(entry)
+    if not has_ten(entry) or ratings is None or ratings >= _LOWEST_FINE_GRAINED_OF_A_TEN:
+        return None
+    return f"{_OVERALL} 10 beside ratings of {ratings:g} of 5 on average"
+
+
+def has_ten(entry: Mapping[str, Any]) -> bool:
+    """Whether an answer has the `overall_score` that may be a false ten."""
+    return score_of(entry.get(_OVERALL)) == _BEST_OVERALL
+
+
 def check_answer_columns(first: Mapping[str, Any], source: TaskSource) -> None:
     """Raise InputError for answers or scores that the configuration names and the first row does not have in that form."""
     where, names = source.path or source.hub, ", ".join(map(str, first)) or "none"
@@ -204,9 +217,8 @@ def _answer(entry: Any, field: str) -> tuple[RecordedAnswer | None, str | None]:
         return None, None
     model = next((str(entry[name]) for name in _MODELS if entry.get(name)), "recorded")
     score = score_of(entry.get(field))
-    ratings = _mean_rating(entry)
-    if field == _OVERALL and score == _BEST_OVERALL and ratings is not None and ratings < _LOWEST_FINE_GRAINED_OF_A_TEN:
-        return RecordedAnswer(text, model, None), f"{_OVERALL} 10 beside ratings of {ratings:g} of 5 on average"
+    if field == _OVERALL and (doubt := false_ten(entry)) is not None:
+        return RecordedAnswer(text, model, None), doubt
     return RecordedAnswer(text, model, score), None
 
 

@@ -5,7 +5,7 @@ both, losers more, which is right when the model is better than the winners (sec
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -103,6 +103,67 @@ def wilson(count: float, total: float) -> tuple[float, float] | None:
     centre = (mean + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(mean * (1 - mean) / total + z * z / (4 * total * total)) / (1 + z * z / total)
     return centre - half, centre + half
+
+
+def mean_interval(estimate: Estimate) -> tuple[float, float] | None:
+    """The 95% interval of a mean (Student's t); None with fewer than two values."""
+    if estimate.mean is None or estimate.se is None:
+        return None
+    half = t_quantile(0.975, estimate.n - 1) * estimate.se
+    return estimate.mean - half, estimate.mean + half
+
+
+def auc_score_interval(auc: float, pairs: float) -> tuple[float, float]:
+    """The 95% score interval of an AUC (Newcombe 2006, method 5, after Hanley and McNeil), half of `pairs` on either side."""
+    return _auc_end(auc, 0.0, pairs), _auc_end(auc, 1.0, pairs)
+
+
+def _auc_end(found: float, outer: float, pairs: float) -> float:
+    """The end of the score interval on the side of `outer`, by bisection."""
+    inner, half = found, pairs / 2
+    for _ in range(60):
+        middle = (inner + outer) / 2
+        spread = 1 + (half - 1) * ((1 - middle) / (2 - middle) + middle / (1 + middle))
+        if abs(middle - found) < Z_95 * math.sqrt(middle * (1 - middle) * spread) / half:
+            inner = middle
+        else:
+            outer = middle
+    return inner
+
+
+def clustered_share(totals: Mapping[tuple[float, float], int]) -> tuple[float, float | None, float, float]:
+    """The mean of scores between 0 and 1 that depend on each other within clusters, its standard error and 95% interval.
+
+    `totals` counts the clusters with a number and a sum of scores, such as {(1, 0.5): 12}; there is at least one. The interval is
+    Wilson's, with as many independent trials as would give the variance of `cluster_variance`; where few clusters have several
+    scores, the trials are fewer by the quantiles of Student's t (Korn and Graubard 1998). The standard error is None for one
+    cluster.
+    """
+    clusters = sum(totals.values())
+    n = sum(size * count for (size, _), count in totals.items())
+    mean = sum(total * count for (_, total), count in totals.items()) / n
+    variance = cluster_variance(totals, mean)
+    trials = float(clusters)
+    if variance is not None and 0 < mean < 1:
+        trials = mean * (1 - mean) / variance if variance > 0 else n
+        # A variance between few clusters is itself uncertain; where scores are single or copies, the two quantiles are the same.
+        quantiles = t_quantile(0.975, max(1, round(trials))), t_quantile(0.975, clusters - 1)
+        trials *= min(1.0, quantiles[0] / quantiles[1]) ** 2
+    low, high = wilson(mean * trials, trials) or (0.0, 1.0)
+    return mean, None if variance is None else math.sqrt(variance), max(0.0, low), min(1.0, high)
+
+
+def cluster_variance(totals: Mapping[tuple[float, float], int], mean: float) -> float | None:
+    """The variance of a mean over clusters, as that of a ratio of their totals (Liang and Zeger's, with the factor G / (G - 1)).
+
+    None with one cluster, which does not show it.
+    """
+    clusters = sum(totals.values())
+    if clusters < 2:
+        return None
+    n = sum(size * count for (size, _), count in totals.items())
+    squares = math.fsum((total - mean * size) ** 2 * count for (size, total), count in totals.items())
+    return clusters / (clusters - 1) * squares / n**2
 
 
 def t_quantile(probability: float, degrees: int) -> float:

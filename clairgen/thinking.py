@@ -133,6 +133,11 @@ def separate(text: str, prompt: str = "") -> Separated:
     return Separated(answer, thinking, stripped=stripped, embedded=tuple(embedded))
 
 
+def is_control_token(token: str) -> bool:
+    """Whether what `separate` found, in lower case, is a control token rather than a tag of thinking."""
+    return token in _CONTROL_TOKENS
+
+
 def _is_plain(text: str) -> bool:
     """Whether nothing in a text can begin a tag, a control token or words that open thinking, as in most answers."""
     if any(map(text.__contains__, _SIGNS)) and any(map(text.lower().__contains__, _PARTS)):

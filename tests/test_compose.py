@@ -69,8 +69,8 @@ def test_its_configurations_are_there_and_whole(name: str) -> None:
     assert path is not None
     config = load_config(path)
     plan_recipes(config, config.models)
-    assert config.tasks.path is not None
-    assert config.tasks.path.is_file()
+    assert config.task_source.path is not None
+    assert config.task_source.path.is_file()
 
 
 def test_each_service_is_given_the_keys_that_it_reads_and_no_other() -> None:

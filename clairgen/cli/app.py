@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-_PRINTING = frozenset({"config", "evaluate compare", "evaluate show", "report", "show", "status"})
+_PRINTING = frozenset({"config", "evaluate compare", "evaluate show", "lint", "report", "show", "status"})
 """Commands that do nothing but print; the exit code of the others is about what they did, whatever became of its output."""
 
 

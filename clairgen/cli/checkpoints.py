@@ -1,25 +1,23 @@
-"""Checkpoints of a training run, evaluated one after the other: each is written as GGUF and served, and one table shows all.
+"""Checkpoints of a training run, evaluated one after the other: each is served in turn, and one table shows all.
 
-The weights of a checkpoint are named by their hash, so one that is evaluated already is neither converted nor asked again.
+The weights of a checkpoint are named by their hash, so one that is evaluated already is neither served nor asked again.
 """
 
-import asyncio
-import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from clairgen.cli.checkpoint_servers import CheckpointServer
 from clairgen.cli.evaluation_options import EvaluatedModels
 from clairgen.cli.evaluation_tables import print_results
 from clairgen.cli.output import FAILED
 from clairgen.cli.signals import run_coroutine
-from clairgen.errors import ConfigError, InputError, MissingExtraError, UserError
+from clairgen.errors import ConfigError, InputError
 from clairgen.reporting.sanitize import plain_line
 
 if TYPE_CHECKING:
@@ -43,7 +41,8 @@ class Checkpoint:
 def checkpoints_in(folder: Path, label: str | None = None) -> list[Checkpoint]:
     """The checkpoints of a training run in the order of their steps, then its final model, unless that is one of them.
 
-    Adapters are among them; they cannot be converted before they are merged. Raises InputError for a folder without any.
+    Adapters are among them, which vLLM serves and the embedded server does not before they are merged. Raises InputError for a
+    folder without any.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; name the output folder of `clairgen train` for --checkpoints")
@@ -70,37 +69,29 @@ def evaluate_checkpoints(
     run: Path,
     options: "EvaluateOptions",
     *,
+    server: CheckpointServer,
     evaluate: Callable[["Evaluation", Path, "EvaluateOptions"], "EvaluationSummary"],
 ) -> "list[EvaluationResult]":
     """Evaluate each checkpoint in the role target of `models`; `plan` makes the evaluation of a model under a label,
     which `evaluate` runs.
 
-    One that cannot be converted or served is one sentence on stderr, and the others go on. Raises what stops an evaluation, and
-    MissingExtraError without what converting and serving need.
+    One that cannot be served is one sentence on stderr, and the others go on. Raises what stops an evaluation.
     """
-    if any(find_spec(package) is None for package in ("torch", "transformers", "gguf")):
-        raise MissingExtraError("Evaluating checkpoints", "train")
-    if find_spec("xllamacpp") is None:
-        raise MissingExtraError("Serving checkpoints", "local")
     run_coroutine(_ready(run))
-    converter = _Converter(run / "converted")
     results = []
     for checkpoint in checkpoints:
-        file = converter.file(checkpoint)
-        served = models.with_target(endpoints=[f"gguf:{file}"], revision=checkpoint.revision)
-        evaluation = plan(served, checkpoint.label)
-        if (result := run_coroutine(_finished(evaluation, run, options))) is not None:
+        known = plan(models.with_target_at(f"gguf:{checkpoint.path}", checkpoint.revision), checkpoint.label)
+        if (result := run_coroutine(_finished(known, run, options))) is not None:
             typer.echo(f"{plain_line(checkpoint.label)} is evaluated already.", err=True)
             results.append(result)
             continue
         try:
-            converter.convert(checkpoint)
-            summary = evaluate(evaluation, run, options)
+            with server.serving(checkpoint.path, checkpoint.revision, models.roles["target"].model) as endpoint:
+                served = models.with_target_at(endpoint, checkpoint.revision)
+                summary = evaluate(plan(served, checkpoint.label), run, options)
         except (ConfigError, InputError) as error:
             typer.echo(f"{plain_line(checkpoint.label)} is left out: {plain_line(str(error))}", err=True)
             continue
-        finally:
-            converter.remove(file)
         if summary.stopped_by is not None:
             raise summary.stopped_by
         results.append(summary.result)
@@ -122,46 +113,6 @@ def require_complete(results: "Sequence[EvaluationResult]", count: int) -> None:
 
     if len(results) < count or any(result.count(ItemStatus.FAILED) for result in results):
         raise typer.Exit(FAILED)
-
-
-class _Converter:
-    """Writes checkpoints as GGUF into a folder; the first one that it writes is served once and compared with the model."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.absolute()
-        self._is_checked = False
-
-    def file(self, checkpoint: Checkpoint) -> Path:
-        """The file of a checkpoint, which is removed once it is evaluated."""
-        return self._folder / f"{checkpoint.revision.removeprefix('sha256:')[:16]}.gguf"
-
-    def remove(self, file: Path) -> None:
-        """Remove a file that is no longer needed, and the folder once it is empty."""
-        file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self._folder.rmdir()
-
-    def convert(self, checkpoint: Checkpoint) -> None:
-        """Raises UserError where the checkpoint cannot be converted, or is served with other results than its own."""
-        from clairgen.cli.to_gguf import served_difference
-        from clairgen_train import loading_libraries
-
-        with loading_libraries():  # torch, an optional package, takes seconds to load
-            from clairgen_train.gguf_export import export_gguf, probe
-
-        file = self.file(checkpoint)
-        try:
-            self._folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"the folder {self._folder} cannot be made: {error.strerror}") from error
-        file.unlink(missing_ok=True)  # of a process that was killed
-        export_gguf(checkpoint.path, file)
-        if not self._is_checked:
-            try:
-                asyncio.run(served_difference(file, probe(checkpoint.path)))
-            except UserError as error:
-                raise InputError(str(error)) from error
-            self._is_checked = True
 
 
 async def _ready(run: Path) -> None:

@@ -21,14 +21,16 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
     "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
+    "lint": "Look for what is wrong with preference data: duplicates, leaks, cut or empty answers, cues, length bias and more.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
+    "vote": "Vote on a pair: keep it, drop it, swap its answers, or call it a tie. The latest vote of each voter counts.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
     "filter": "Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.",
     "reparse": "Parse stored reviser answers again with this version's parser; no model is asked.",
     "advise": "Compare winners with fresh answers of the target: apo-zero fits where winners are better, apo-down where "
     "they are worse.",
-    "export": "Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the "
+    "export": "Write the kept pairs as a data set with a card, one subset a recipe; `datasets.load_dataset` reads the "
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
     "experiment": "Compare data sets and objectives as the paper's Table 2 does, on models small enough for a CPU.",

@@ -1,6 +1,7 @@
 """`clairgen demo`: the whole workflow, four recipes on small models that ship with clairgen, then training; no key, no GPU."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -34,6 +35,7 @@ models:
     - {model: classroom-stronger, endpoints: ["classroom:stronger"], temperature: 0.7, max_tokens: 96, concurrency: 16}
 """
 _SHOWN_PAIRS: Final = 3
+_TEST_QUESTIONS: Final = 1400
 
 
 def demo_command(
@@ -50,7 +52,7 @@ def demo_command(
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of the training.")] = 0,
     test_questions: Annotated[
         int, typer.Option(min=14, max=20_000, help="How many test questions the student is asked before and after.")
-    ] = 1400,
+    ] = _TEST_QUESTIONS,
 ) -> None:
     """Make the paper's four data sets with real, if tiny, language models on this machine; report, show, export; train.
 
@@ -67,20 +69,21 @@ def demo_command(
     console = Console()
     config, run, dataset = out / "config.yaml", out / "run", out / "dataset"
     _write_inputs(out, config, questions)
-    print_step(f"clairgen generate {config} --run {run}")
+    print_step("clairgen generate", config, "--run", run)
     summary = generate_with_progress(load_config(config), run, Options(accept_changes=True))
-    print_summary(summary, again=f"clairgen demo {out} --questions {questions}")
+    print_summary(summary, again=_again(out, questions, train, seed, test_questions))
     if summary.stopped_by is not None:
         raise summary.stopped_by
-    print_step(f"clairgen report {run}")
+    print_step("clairgen report", run)
     print_reports(console, run_coroutine(api.report(run)))
     pairs = {recipe: run_coroutine(api.made_pairs(run, recipe)) for recipe in summary.statuses}
-    print_step(f"clairgen show {run} --pair ...   ({_SHOWN_PAIRS} CLAIR pairs that correct a mistake)")
+    print_step("clairgen show", run, "--pair", "...")
+    typer.echo(f"({_SHOWN_PAIRS} CLAIR pairs that correct a mistake)")
     for stored in _corrected(pairs["clair"]):
         console.print(PairView(stored))
     print_step("How many answers are right? (the questions have answers that a program can check)")
     console.print(_accuracies(pairs))
-    print_step(f"clairgen export {run} {dataset} --test-fraction 0.1")
+    print_step("clairgen export", run, dataset, "--test-fraction", 0.1)
     print_export(run_coroutine(api.export(run, dataset, test_fraction=0.1, overwrite=True)), dataset)
     if train or (train is None and training_is_installed()):
         train_and_compare(out, run, dataset, f"trained-{questions}-{seed}", seed, test_questions)
@@ -90,6 +93,16 @@ def demo_command(
         )
     if summary.failed:
         raise typer.Exit(FAILED)
+
+
+def _again(out: Path, questions: int, train: bool | None, seed: int, test_questions: int) -> str:
+    """The command that continues this one."""
+    words = ["clairgen", "demo", str(out), "--questions", str(questions)]
+    words += [] if train is None else ["--train" if train else "--no-train"]
+    words += ["--seed", str(seed)] if seed else []
+    return shlex.join(
+        [*words, *(["--test-questions", str(test_questions)] if test_questions != _TEST_QUESTIONS else [])]
+    )
 
 
 def _write_inputs(out: Path, config: Path, count: int) -> None:

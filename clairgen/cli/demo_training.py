@@ -1,6 +1,7 @@
 """The second half of `clairgen demo`: the student is trained on its CLAIR pairs, and asked test questions before and after."""
 
 import json
+import shlex
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from clairgen.cli.advise import advise_with_progress, print_advised
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.role import Role
 from clairgen.data.classroom.questions import draw
+from clairgen.reporting.sanitize import plain_line
 
 if TYPE_CHECKING:
     from clairgen.pipeline.advise import AdviseSummary
@@ -42,22 +44,23 @@ def train_and_compare(out: Path, run: Path, dataset: Path, name: str, seed: int,
     if not gguf.exists():
         from clairgen.cli.to_gguf import MatrixType, to_gguf_command
 
-        print_step(f"clairgen to-gguf {model} {gguf}")
+        print_step("clairgen to-gguf", model, gguf)
         to_gguf_command(model, gguf, MatrixType.F16, check=True)
     _evaluate(out, evaluations, name, gguf, test_questions)
     _compare(evaluations, out / "evaluations.html", name)
 
 
-def print_step(title: str) -> None:
-    """Print what is done next, as the command that does it where there is one."""
-    typer.secho(f"\n$ {title}" if title.startswith("clairgen") else f"\n{title}", bold=True)
+def print_step(title: str, *arguments: object) -> None:
+    """Print what is done next, as the command that does it, with its arguments quoted for a shell, where there is one."""
+    words = " ".join([title, *(plain_line(shlex.quote(str(argument))) for argument in arguments)])
+    typer.secho(f"\n$ {words}" if title.startswith("clairgen") else f"\n{words}", bold=True)
 
 
 def _advised(run: Path) -> str:
     """The objective that fits the run's CLAIR pairs."""
     from clairgen.pipeline.advise import AdviseOptions
 
-    print_step(f"clairgen advise {run} --recipe {_RECIPE} --limit {_COMPARED_PAIRS}")
+    print_step("clairgen advise", run, "--recipe", _RECIPE, "--limit", _COMPARED_PAIRS)
     found: AdviseSummary = advise_with_progress(run, AdviseOptions((_RECIPE,), 1, _COMPARED_PAIRS), None, None)
     print_advised(found)
     if found.stopped_by is not None:
@@ -74,9 +77,9 @@ def _train(dataset: Path, model: Path, objective: str, seed: int) -> None:
 
     student = Path(str(resources.files("clairgen.data.classroom"))) / "student"
     print_step(
-        f"clairgen train {dataset} {model} --subset {_RECIPE} --model {student} --config classroom --objective {objective} "
-        f"--set seed={seed}"
-    )
+        "clairgen train", dataset, model, "--subset", _RECIPE, "--model", student,
+        "--config", "classroom", "--objective", objective, "--set", f"seed={seed}",
+    )  # fmt: skip
     given = {"model": str(student), "objective": objective, "subset": _RECIPE, "seed": seed}
     train(str(dataset), model, load_settings(Path("classroom"), given))
 
@@ -95,9 +98,9 @@ def _evaluate(out: Path, evaluations: Path, name: str, gguf: Path, count: int) -
     for label, endpoint in ((_BEFORE, "classroom:student"), (name, f"gguf:{gguf}")):
         role = Role(model=label, endpoints=[endpoint], temperature=0.7, max_tokens=96)
         print_step(
-            f"clairgen evaluate questions {file} --run {evaluations} --rule classroom --model {label} --endpoint {endpoint} "
-            f"--temperature {role.temperature} --max-tokens {role.max_tokens}"
-        )
+            "clairgen evaluate questions", file, "--run", evaluations, "--rule", "classroom", "--model", label,
+            "--endpoint", endpoint, "--temperature", role.temperature, "--max-tokens", role.max_tokens,
+        )  # fmt: skip
         evaluation = questions_evaluation(questions, role, label=label, data=file.name)
         print_summary(evaluate_with_progress(evaluation, evaluations, EvaluateOptions()), as_json=False)
 
@@ -107,11 +110,11 @@ def _compare(evaluations: Path, page: Path, name: str) -> None:
     from clairgen.evaluation.results import load_results
     from clairgen.evaluation.results_page import write_results_page
 
-    print_step(f"clairgen evaluate compare {evaluations} {_BEFORE} {name}")
+    print_step("clairgen evaluate compare", evaluations, _BEFORE, name)
     evaluate_compare_command(evaluations, _BEFORE, name, examples=_EXAMPLES)
     if find_spec("jinja2") is None or find_spec("vl_convert") is None:
         typer.echo("The page with all answers needs the extra report: pip install 'clairgen[report]'")
         return
-    print_step(f"clairgen evaluate show {evaluations} --html {page}")
+    print_step("clairgen evaluate show", evaluations, "--html", page)
     run_coroutine(write_results_page(page, evaluations, run_coroutine(load_results(evaluations))))
-    typer.echo(f"All answers, before and after, side by side: {page}")
+    typer.echo(f"All answers, before and after, side by side: {plain_line(str(page))}")

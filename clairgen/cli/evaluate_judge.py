@@ -25,11 +25,21 @@ from clairgen.cli.judging_options import (
     TemplateOption,
     named_judge,
 )
+from clairgen.cli.signals import run_coroutine
+from clairgen.errors import ConfigError
 
 
 def evaluate_judge_command(
-    file: Annotated[Path, typer.Argument(help="Labelled pairs (.jsonl, .csv, .parquet, .json).", show_default=False)],
     run: RunOption,
+    file: Annotated[
+        Path | None, typer.Argument(help="Labelled pairs (.jsonl, .csv, .parquet, .json).", show_default=False)
+    ] = None,
+    votes: Annotated[
+        Path | None,
+        typer.Option(
+            help="A run whose pairs people voted on with `clairgen vote`, in place of a file.", show_default=False
+        ),
+    ] = None,
     config: JudgingConfigOption = None,
     judge: JudgeOption = "judge",
     judge_model: JudgeModelOption = None,
@@ -47,22 +57,30 @@ def evaluate_judge_command(
     """Measure a judge on labelled pairs: accuracy, position bias and length bias, each with n and interval.
 
     Files: RewardBench 2 and pairs exported by clairgen (prompt, chosen, rejected), JudgeBench (question, response_A,
-    response_B, label), AlpacaEval's annotations (instruction, output_1, output_2, preference).
+    response_B, label), AlpacaEval's annotations (instruction, output_1, output_2, preference). With --votes, the pairs of a run
+    that people voted on.
 
     Example: clairgen evaluate judge labelled.jsonl --run evals/first --config pairwise.yaml
     """
     from clairgen.config.evaluated import load_evaluate_config
     from clairgen.evaluation.judged_pairs import judge_evaluation
-    from clairgen.evaluation.labelled_pairs import read_labelled_pairs
+    from clairgen.evaluation.labelled_pairs import read_labelled_pairs, voted_pairs
     from clairgen.evaluation.planned_evaluation import EvaluateOptions
 
+    if (file is None) == (votes is None):
+        raise ConfigError("name what the judge is measured on: a FILE with labelled pairs, or --votes RUN")
     loaded = load_evaluate_config(config) if config is not None else None
     role = named_judge(loaded, judge, judge_model, judge_endpoint, judge_api_key_env)
+    if votes is not None:
+        labelled, data = run_coroutine(voted_pairs(votes)), f"votes of {votes.resolve().name}"
+    else:
+        assert file is not None  # noqa: S101 - one of both is given
+        labelled, data = read_labelled_pairs(file), file.name
     evaluation = judge_evaluation(
-        read_labelled_pairs(file),
+        labelled,
         role,
         label=label or role.model,
-        data=file.name,
+        data=data,
         seed=loaded.seed if loaded is not None else 0,
         template=template,
     )

@@ -1,6 +1,7 @@
 """`clairgen evaluate mixeval-hard`: a model, or each checkpoint of a training run, on the user's files of MixEval-Hard."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 from clairgen.cli.evaluation_options import (
     BudgetOption,
     CheckpointsOption,
+    CheckpointSource,
     DryRunOption,
     EndpointOption,
     EvaluatedModels,
@@ -23,9 +25,11 @@ from clairgen.cli.evaluation_options import (
     RevisionOption,
     RunOption,
     TemperatureOption,
+    VllmOption,
+    VllmOptionsOption,
     evaluated_models,
 )
-from clairgen.cli.evaluation_runs import evaluate_with_progress, run_single
+from clairgen.cli.evaluation_runs import run_evaluations
 from clairgen.cli.judging_options import (
     JudgeEndpointOption,
     JudgeKeyOption,
@@ -54,6 +58,8 @@ def evaluate_mixeval_hard_command(
     revision: RevisionOption = None,
     api_key_env: KeyOption = None,
     checkpoints: CheckpointsOption = None,
+    vllm: VllmOption = None,
+    vllm_options: VllmOptionsOption = "",
     base: Annotated[
         str | None,
         typer.Option("--base", help="With --checkpoints: an evaluation of the directory, whose change is shown."),
@@ -92,6 +98,7 @@ def evaluate_mixeval_hard_command(
 
     if base is not None and checkpoints is None:
         raise ConfigError("--base is what the change of --checkpoints is from; name their folder as well")
+    source = CheckpointSource.named(checkpoints, vllm, vllm_options)
     loaded = load_evaluate_config(config) if config is not None else None
     of_judge = named_judge(loaded, judge, judge_model, judge_endpoint, judge_api_key_env)
     has_target = loaded is not None and "target" in loaded.models
@@ -119,21 +126,14 @@ def evaluate_mixeval_hard_command(
         )
 
     options = EvaluateOptions(limit, retry_failed, budget_usd, no_budget, models.configured_usd)
-    if checkpoints is None:
-        single = plan(models, label or models.roles["target"].model)
-        run_single(single, run, options, dry_run=dry_run, as_json=as_json)
-        return
-    if dry_run:
-        raise ConfigError("--dry-run prints a table of one model; leave --checkpoints out")
-    from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints
-
-    found = checkpoints_in(checkpoints, label)
-    results = evaluate_checkpoints(found, models, plan, run, options, evaluate=evaluate_with_progress)
-    _print_checkpoints(results, len(found), run, base, as_json=as_json)
+    run_evaluations(
+        plan, models, run, options, checkpoints=source, label=label, dry_run=dry_run, as_json=as_json,
+        print_all=lambda results, count: _print_checkpoints(results, count, run, base, as_json=as_json),
+    )  # fmt: skip
 
 
 def _print_checkpoints(
-    results: "list[EvaluationResult]", count: int, run: Path, base: str | None, *, as_json: bool
+    results: "Sequence[EvaluationResult]", count: int, run: Path, base: str | None, *, as_json: bool
 ) -> None:
     """Print a table of all checkpoints and the best one; leave with FAILED where one is not there, or an item failed."""
     from clairgen.cli.checkpoints import require_complete

@@ -8,6 +8,7 @@ import typer
 from clairgen.cli.evaluation_options import (
     BudgetOption,
     CheckpointsOption,
+    CheckpointSource,
     DryRunOption,
     EndpointOption,
     EvaluatedModels,
@@ -22,6 +23,8 @@ from clairgen.cli.evaluation_options import (
     RevisionOption,
     RunOption,
     TemperatureOption,
+    VllmOption,
+    VllmOptionsOption,
 )
 from clairgen.cli.evaluation_runs import run_evaluations, run_single
 from clairgen.cli.judging_options import (
@@ -56,6 +59,8 @@ def evaluate_pairwise_command(
     revision: RevisionOption = None,
     api_key_env: KeyOption = None,
     checkpoints: CheckpointsOption = None,
+    vllm: VllmOption = None,
+    vllm_options: VllmOptionsOption = "",
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
     answers: AnswersOption = None,
@@ -87,6 +92,7 @@ def evaluate_pairwise_command(
     from clairgen.evaluation.planned_evaluation import EvaluateOptions
     from clairgen.evaluation.recorded_outputs import read_prompts
 
+    source = CheckpointSource.named(checkpoints, vllm, vllm_options)
     models = compared_models(
         config, model, endpoint, answers, (judge, judge_model, judge_endpoint, judge_api_key_env),
         checkpoints=checkpoints, revision=revision, api_key_env=api_key_env, temperature=temperature, max_tokens=max_tokens,
@@ -113,9 +119,7 @@ def evaluate_pairwise_command(
         run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)
         return
     assert models.asked is not None  # noqa: S101 - without recorded answers
-    run_evaluations(
-        plan, models.asked, run, options, checkpoints=checkpoints, label=label, dry_run=dry_run, as_json=as_json
-    )
+    run_evaluations(plan, models.asked, run, options, checkpoints=source, label=label, dry_run=dry_run, as_json=as_json)
 
 
 def _opponent(recorded: Path | None, models: "ComparedModels", rows: "list[PromptRow]") -> "Opponent":

@@ -8,6 +8,7 @@ import typer
 from clairgen.cli.evaluation_options import (
     BudgetOption,
     CheckpointsOption,
+    CheckpointSource,
     ConfigOption,
     DryRunOption,
     EndpointOption,
@@ -23,6 +24,8 @@ from clairgen.cli.evaluation_options import (
     RevisionOption,
     RunOption,
     TemperatureOption,
+    VllmOption,
+    VllmOptionsOption,
     evaluated_models,
 )
 from clairgen.cli.evaluation_runs import run_evaluations
@@ -45,6 +48,8 @@ def evaluate_questions_command(
     revision: RevisionOption = None,
     api_key_env: KeyOption = None,
     checkpoints: CheckpointsOption = None,
+    vllm: VllmOption = None,
+    vllm_options: VllmOptionsOption = "",
     temperature: TemperatureOption = None,
     max_tokens: MaxTokensOption = None,
     label: LabelOption = None,
@@ -87,6 +92,7 @@ def evaluate_questions_command(
     from clairgen.evaluation.planned_evaluation import EvaluateOptions
     from clairgen.evaluation.question_file import QuestionColumns, read_questions
 
+    source = CheckpointSource.named(checkpoints, vllm, vllm_options)
     models = evaluated_models(
         config,
         model,
@@ -114,7 +120,7 @@ def evaluate_questions_command(
             found.questions, target, label=label, data=file.name, samples=samples, seed=models.seed
         )
 
-    run_evaluations(plan, models, run, options, checkpoints=checkpoints, label=label, dry_run=dry_run, as_json=as_json)
+    run_evaluations(plan, models, run, options, checkpoints=source, label=label, dry_run=dry_run, as_json=as_json)
 
 
 def _print_bad_rows(found: "QuestionFile") -> None:

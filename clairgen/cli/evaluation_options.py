@@ -43,6 +43,16 @@ CheckpointsOption = Annotated[
         "--checkpoints", help="The output folder of clairgen train: each checkpoint-N and the final model in turn."
     ),
 ]
+VllmOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vllm",
+        help="With --checkpoints: a python with vLLM, its program vllm, or `no`; left out, the one on PATH or beside clairgen.",
+    ),
+]
+VllmOptionsOption = Annotated[
+    str, typer.Option("--vllm-options", help="Further arguments of that vLLM, such as '--max-model-len 4096'.")
+]
 LabelOption = Annotated[str | None, typer.Option("--label", help="What tables call the model; its name if left out.")]
 LimitOption = Annotated[int | None, typer.Option("--limit", min=1, max=2**53, help="Only the first LIMIT questions.")]
 DryRunOption = Annotated[
@@ -55,6 +65,28 @@ BudgetOption = Annotated[
 ]
 NoBudgetOption = Annotated[bool, typer.Option("--no-budget", help="Lift the directory's budget.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="A JSON object, for scripts.")]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointSource:
+    """The output folder of a training run, and what serves the checkpoints in it.
+
+    `vllm` is a python with vLLM, the program vllm, or `no`; None takes the one that is found. `vllm_options` are further
+    arguments of it.
+    """
+
+    folder: Path
+    vllm: str | None = None
+    vllm_options: str = ""
+
+    @classmethod
+    def named(cls, folder: Path | None, vllm: str | None, vllm_options: str) -> "CheckpointSource | None":
+        """What the options name; None without a folder. Raises ConfigError for options of vLLM without one."""
+        if folder is not None:
+            return cls(folder, vllm, vllm_options)
+        if vllm is not None or vllm_options:
+            raise ConfigError("--vllm and --vllm-options say how --checkpoints are served; name their folder as well")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +107,10 @@ class EvaluatedModels:
 
         target = validated(self.roles["target"].model_dump() | changes, Role, "models.target")
         return replace(self, roles={**self.roles, "target": target})
+
+    def with_target_at(self, endpoint: str, revision: str) -> "EvaluatedModels":
+        """The same with other weights in the role of the target, which are served on this machine."""
+        return replace(self, roles={**self.roles, "target": self.roles["target"].served_here(endpoint, revision)})
 
 
 def evaluated_models(

@@ -4,7 +4,7 @@ import asyncio
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from clairgen.cli.display import showing, spent_line
 from clairgen.cli.estimate_table import print_requests
-from clairgen.cli.evaluation_options import EvaluatedModels
+from clairgen.cli.evaluation_options import CheckpointSource, EvaluatedModels
 from clairgen.cli.evaluation_tables import print_result
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import run_coroutine, run_drainable
@@ -25,6 +25,7 @@ from clairgen.wording import counted
 if TYPE_CHECKING:
     from clairgen.evaluation.evaluate import EvaluationSummary
     from clairgen.evaluation.planned_evaluation import EvaluateOptions, Evaluation
+    from clairgen.evaluation.results import EvaluationResult
 
 
 def run_evaluations(
@@ -33,27 +34,46 @@ def run_evaluations(
     run: Path,
     options: "EvaluateOptions",
     *,
-    checkpoints: Path | None,
+    checkpoints: CheckpointSource | None,
     label: str | None,
     dry_run: bool,
     as_json: bool,
+    evaluate: "Callable[[Evaluation, Path, EvaluateOptions], EvaluationSummary] | None" = None,
+    print_all: "Callable[[Sequence[EvaluationResult], int], None] | None" = None,
 ) -> None:
-    """Evaluate a model, or each checkpoint, by the evaluation that `plan` makes of models and a label; print what came of it."""
-    if dry_run and (as_json or checkpoints is not None):
-        raise ConfigError("--dry-run prints a table of one model; leave --json and --checkpoints out")
+    """Evaluate a model, or each checkpoint, by the evaluation that `plan` makes of models and a label; print what came of it.
+
+    `evaluate` does it, with progress if left out; `print_all` is given the results of checkpoints and how many there should be,
+    and prints one table if left out.
+    """
     if checkpoints is None:
         evaluation = plan(models, label or models.roles["target"].model)
-        run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json)
+        run_single(evaluation, run, options, dry_run=dry_run, as_json=as_json, evaluate=evaluate)
         return
+    if dry_run:
+        raise ConfigError("--dry-run prints a table of one model; leave --checkpoints out")
+    from clairgen.cli.checkpoint_servers import checkpoint_server
     from clairgen.cli.checkpoints import checkpoints_in, evaluate_checkpoints, print_checkpoints
 
-    found = checkpoints_in(checkpoints, label)
-    results = evaluate_checkpoints(found, models, plan, run, options, evaluate=evaluate_with_progress)
-    print_checkpoints(results, len(found), as_json=as_json)
+    found = checkpoints_in(checkpoints.folder, label)
+    server = checkpoint_server(checkpoints, run)
+    results = evaluate_checkpoints(
+        found, models, plan, run, options, server=server, evaluate=evaluate or evaluate_with_progress
+    )
+    if print_all is not None:
+        print_all(results, len(found))
+    else:
+        print_checkpoints(results, len(found), as_json=as_json)
 
 
 def run_single(
-    evaluation: "Evaluation", run: Path, options: "EvaluateOptions", *, dry_run: bool, as_json: bool
+    evaluation: "Evaluation",
+    run: Path,
+    options: "EvaluateOptions",
+    *,
+    dry_run: bool,
+    as_json: bool,
+    evaluate: "Callable[[Evaluation, Path, EvaluateOptions], EvaluationSummary] | None" = None,
 ) -> None:
     """Evaluate, or estimate with `dry_run`, and print what came of it."""
     if dry_run and as_json:
@@ -61,7 +81,7 @@ def run_single(
     if dry_run:
         print_dry_run(evaluation, run, options)
     else:
-        print_summary(evaluate_with_progress(evaluation, run, options), as_json=as_json)
+        print_summary((evaluate or evaluate_with_progress)(evaluation, run, options), as_json=as_json)
 
 
 def evaluate_with_progress(evaluation: "Evaluation", run: Path, options: "EvaluateOptions") -> "EvaluationSummary":

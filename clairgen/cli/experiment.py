@@ -60,6 +60,7 @@ def experiment_command(
     if dry_run:
         from clairgen.experiment.duration import duration_lines
 
+        folder.require_usable(loaded)
         for line in duration_lines(loaded, folder, jobs):
             typer.echo(line)
         return

@@ -8,6 +8,7 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.exporting.columns import ExportFormat, ExportSummary
+from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import Thinking, ThinkingField
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
@@ -17,7 +18,12 @@ def export_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="A new folder for the data set.", show_default=False)],
     export_format: Annotated[
-        ExportFormat, typer.Option("--format", help="For DPO and APO, KTO, or SFT.")
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="For DPO and APO, KTO, SFT, a reward model, TPO, or self-distillation with the chosen answer (sdft) or the "
+            "reviser's reasoning (sdpo).",
+        ),
     ] = ExportFormat.PREFERENCE,
     recipe: Annotated[
         list[str] | None, typer.Option(help="Only this recipe; may be repeated. All if left out.")
@@ -33,6 +39,17 @@ def export_command(
         bool,
         typer.Option("--keep-identical", help="Also pairs in which the reviser changed nothing, marked `confirmed`."),
     ] = False,
+    balance_lengths: Annotated[
+        bool,
+        typer.Option("--balance-lengths", help="Leave pairs out, so that length does not tell which answer is chosen."),
+    ] = False,
+    length_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Count these lengths in tokens of this tokenizer (a folder, a tokenizer.json, or owner/name on the hub), not in "
+            "characters.",
+        ),
+    ] = None,
     thinking: Annotated[
         Thinking | None,
         typer.Option(
@@ -43,22 +60,32 @@ def export_command(
     thinking_field: Annotated[
         ThinkingField, typer.Option(help="That field: the one that the chat template of the model reads.")
     ] = ThinkingField.REASONING_CONTENT,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="For tpo: whose answer to the same task is the reference: a recipe of the run, `recorded` (in the tasks' "
+            "source), or a column of imported pairs."
+        ),
+    ] = None,
+    files: Annotated[
+        FileFormat, typer.Option(help="What the files are; in csv, lists are JSON text.")
+    ] = FileFormat.PARQUET,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the data set on the hub private.")] = False,
 ) -> None:
-    """Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the folder.
+    """Write the kept pairs as a data set with a card, one subset a recipe; `datasets.load_dataset` reads the folder.
 
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
-    from clairgen import api
+    from clairgen.api.run_export import export
     from clairgen.config.renamed import current_recipe
     from clairgen.exporting.hub import push
 
     summary = run_coroutine(
-        api.export(
+        export(
             run,
             out,
             export_format=export_format,
@@ -68,8 +95,12 @@ def export_command(
             overwrite=overwrite,
             matched=matched,
             keep_identical=keep_identical,
+            balance_lengths=balance_lengths,
+            length_tokenizer=length_tokenizer,
             thinking=thinking,
             thinking_field=thinking_field,
+            reference=reference,
+            file_format=files,
             source=push_to_hub,
         )
     )
@@ -96,6 +127,13 @@ def print_export(summary: ExportSummary, out: Path) -> None:
         typer.echo(
             "left out: " + ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in summary.skipped.items())
         )
+    for recipe, (before, after) in (summary.lengths or {}).items():
+        for state, shift in (("before", before), ("after", after)):
+            pairs, difference, longer, auc = shift.cells
+            typer.echo(
+                f"{plain_line(recipe)}: {state} lengths were balanced, {pairs} pairs: chosen minus rejected {difference} "
+                f"{plain_line(summary.length_unit)}, chosen longer in {longer}, AUC of length alone {auc}"
+            )
     for recipe, split in summary.missing_splits.items():
         ways = "a larger --test-fraction" if split == "test" else "a smaller --test-fraction"
         typer.echo(

@@ -20,6 +20,14 @@ _BOUNDS = "Lowest and highest value that is kept, as LOW:HIGH; leave an end out 
 def filter_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     length_ratio: Annotated[str | None, typer.Option(help=f"Characters of chosen / rejected. {_BOUNDS}")] = None,
+    length_difference: Annotated[str | None, typer.Option(help=f"Length of chosen - rejected. {_BOUNDS}")] = None,
+    length_tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Count --length-difference in tokens of this tokenizer (a folder, a tokenizer.json, or owner/name on the hub), "
+            "not in characters.",
+        ),
+    ] = None,
     jaccard: Annotated[str | None, typer.Option(help=f"Token Jaccard x100. {_BOUNDS}")] = None,
     levenshtein: Annotated[str | None, typer.Option(help=f"Character edits. {_BOUNDS}")] = None,
     evaluation: Annotated[
@@ -29,12 +37,16 @@ def filter_command(
     drop: Annotated[list[str] | None, typer.Option(help="Let this filter drop pairs; may be repeated.")] = None,
     mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be repeated.")] = None,
     off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be repeated.")] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="Change the filters for the pairs of this recipe alone; may be repeated."),
+    ] = None,
 ) -> None:
     """Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.
 
-    Filters: truncated, format, cut_prompt, empty, identical, embedded_markup, length_ratio, jaccard, levenshtein,
-    revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason, contamination,
-    near_duplicate; and those of plugins.
+    Filters: truncated, format, cut_prompt, empty, identical, embedded_markup, length_ratio, length_difference,
+    jaccard, levenshtein, revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason,
+    contamination, near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
@@ -42,7 +54,12 @@ def filter_command(
     from clairgen.filters.filter_settings import FilterSettings
     from clairgen.pipeline.refilter import filter_pairs
 
-    ranges = {"length_ratio": length_ratio, "jaccard": jaccard, "levenshtein": levenshtein}
+    ranges = {
+        "length_ratio": length_ratio,
+        "length_difference": length_difference,
+        "jaccard": jaccard,
+        "levenshtein": levenshtein,
+    }
     bounds = {name: _bounds(name, text) for name, text in ranges.items() if text is not None}
     actions = {
         _filter_name(name): action
@@ -50,41 +67,50 @@ def filter_command(
         for name in names or ()
     }
     before = run_coroutine(api.filters_in_force(run))
-    settings = _changed(before or FilterSettings(), bounds, evaluation or [], actions)
+    alone = run_coroutine(api.recipes_of(run, recipe or ()))
+    settings = _changed(before or FilterSettings(), bounds, length_tokenizer, evaluation or [], actions, alone)
     run_coroutine(filter_pairs(run, settings))
     after = run_coroutine(api.filtered(run))
     typer.echo(f"In force: {settings.description}")
-    for recipe, counts in after.statuses.items():
-        dropped = after.dropped.get(recipe, {})
+    for name, counts in after.statuses.items():
+        dropped = after.dropped.get(name, {})
         lost, made = sum(dropped.values()), counts.get("made", 0)
         reasons = f" ({', '.join(f'{count:,} {reason}' for reason, count in dropped.items())})" if dropped else ""
-        marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(recipe, {}).items())
+        marked = ", ".join(f"{count:,} {reason}" for reason, count in after.marked.get(name, {}).items())
         marked = f"; marked: {marked}" if marked else ""
-        typer.echo(f"{recipe}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
+        typer.echo(f"{name}: {made - lost:,} of {counted(made, 'pair')} kept, {lost:,} dropped{reasons}{marked}")
 
 
 def _changed(
     before: "FilterSettings",
     bounds: Mapping[str, list[float | None]],
+    length_tokenizer: str | None,
     evaluations: Sequence[Path],
     actions: Mapping[str, str],
+    recipes: Sequence[str],
 ) -> "FilterSettings":
-    """The settings with other bounds (which switch a filter on), other evaluation files and other actions."""
+    """The settings with other bounds (which switch a filter on), another tokenizer, other evaluation files and other actions.
+
+    They are changed for `recipes` alone, if there are any.
+    """
     from pydantic import ValidationError
 
     from clairgen.config.strict_yaml import validation_sentence
     from clairgen.filters.filter_settings import FilterSettings
+    from clairgen.metrics.answer_lengths import absolute
 
+    off = {name for name in bounds if any(before.of(recipe)[name].action == "off" for recipe in recipes or ("",))}
     changes: dict[str, dict[str, Any]] = {
-        name: {"bounds": limits} | ({"action": None} if before[name].action == "off" else {})
-        for name, limits in bounds.items()
+        name: {"bounds": limits} | ({"action": None} if name in off else {}) for name, limits in bounds.items()
     }
+    if length_tokenizer is not None:
+        changes.setdefault("length_difference", {})["tokenizer"] = absolute(length_tokenizer, Path.cwd())
     if evaluations:
         changes["contamination"] = {"files": [str(file.resolve()) for file in evaluations]}
     for name, action in actions.items():
         changes.setdefault(name, {})["action"] = action
     try:
-        return before.changed(changes)
+        return before.changed(changes, recipes)
     except ValidationError as error:
         raise ConfigError(validation_sentence(error, FilterSettings)) from error
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from clairgen.cli.display import pairs_table, showing, spent_line
 from clairgen.cli.estimate_table import print_requests
+from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.errors import BudgetError
@@ -102,18 +103,7 @@ def print_summary(summary: "Summary", again: str) -> None:
     """Print how a session left its run; `again` is the command that continues it."""
     from clairgen.pipeline.failures import retry_sentences
 
-    tasks = summary.tasks
-    if tasks.duplicates:
-        typer.echo(f"{counted(tasks.duplicates, 'row')} that repeated a prompt of the run: merged with it.")
-    if tasks.bad_rows:
-        typer.echo(
-            f"{counted(tasks.bad_rows, 'row')} without a task: skipped, the first at {plain_line(tasks.first_bad or '')}."
-        )
-    if tasks.doubts:
-        typer.echo(
-            f"{counted(tasks.doubts, 'row')} with a recorded score that is not used, the first at "
-            f"{plain_line(tasks.first_doubt or '')}; name another with `scores` under `tasks` if the data set has one."
-        )
+    _print_rows(summary)
     Console().print(pairs_table(summary.statuses, summary.dropped))
     for recipe, dropped in summary.dropped.items():
         reasons = ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in dropped.items())
@@ -133,6 +123,25 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
 
+def _print_rows(summary: "Summary") -> None:
+    """Print which rows of sources hold no task, or no pair."""
+    tasks = summary.tasks
+    if tasks.duplicates:
+        typer.echo(f"{counted(tasks.duplicates, 'row')} that repeated a prompt of the run: merged with it.")
+    if tasks.bad_rows:
+        typer.echo(
+            f"{counted(tasks.bad_rows, 'row')} without a task: skipped, the first at {plain_line(tasks.first_bad or '')}."
+        )
+    if tasks.doubts:
+        typer.echo(
+            f"{counted(tasks.doubts, 'row')} with a recorded score that is not used, the first at "
+            f"{plain_line(tasks.first_doubt or '')}; name another with `scores` under `tasks` if the data set has one."
+        )
+    for name, state in summary.imports.items():
+        for line in left_out_lines(state):
+            typer.echo(f"{plain_line(name)}: {line}")
+
+
 def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     """Estimate a session and print it; nothing is requested and nothing is written."""
     from clairgen.pipeline.estimate import estimate
@@ -140,12 +149,22 @@ def print_estimate(config: "RunConfig", run: Path, options: "Options") -> None:
     found = run_coroutine(estimate(config, run, options))
     for note in found.notes:
         typer.echo(f"Note: {plain_text(note)}", err=True)
+    for planned in found.imports:
+        typer.echo(
+            f"To be imported as {plain_line(planned.name)}: at most {counted(planned.pairs, 'pair')}; "
+            f"{plain_line(planned.opened.sentence)}"
+        )
+        for line in left_out_lines(planned.state):
+            typer.echo(line)
     typer.echo(
         f"{counted(found.tasks, 'task')} ({counted(found.duplicates, 'repeated prompt')} merged, "
         f"{counted(found.bad_rows, 'bad row')}), {counted(found.pairs_made, 'pair')} made already. Still to be requested:"
     )
     if not found.roles:
-        typer.echo("Nothing: these recipes use the answers that the data set contains.")
+        recipes = (
+            "these recipes use the answers that the data set contains" if config.recipes else "there are no recipes"
+        )
+        typer.echo(f"Nothing: {recipes}.")
         return
     print_requests(found.roles, found.answers_found, found.spent, found.budget_usd, what="these pairs")
 

@@ -16,6 +16,7 @@ from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary
+    from clairgen.pipeline.import_state import ImportState
 
 
 def import_pairs_command(
@@ -41,6 +42,10 @@ def import_pairs_command(
     ] = None,
     subset: Annotated[str | None, typer.Option(help="The subset of a folder or a hub data set.")] = None,
     split: Annotated[str | None, typer.Option(help="The split; by default train, or the only one.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="How many processes measure pairs at once; by default one for each core."),
+    ] = None,
 ) -> None:
     """Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.
 
@@ -52,7 +57,7 @@ def import_pairs_command(
     """
     from clairgen.pipeline.import_pairs import ImportOptions
 
-    options = ImportOptions(name, subset, split, named_columns(column or ()))
+    options = ImportOptions(name, subset, split, named_columns(column or ()), jobs)
     summary = import_with_progress(source, run, options)
     print_import(summary)
     typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(run)))}")
@@ -92,11 +97,18 @@ def print_import(summary: "ImportSummary") -> None:
         )
     dropped = state.pairs - summary.kept
     Console().print(pairs_table({summary.name: {"made": state.pairs}}, {summary.name: {"by the filters": dropped}}))
-    for left in sorted(state.left_out.values(), key=lambda one: -one.count):
-        typer.echo(
-            f"{counted(left.count, 'row')} left out, the first at {plain_line(left.first)}: {shortened(left.why)}"
-        )
+    for line in left_out_lines(state):
+        typer.echo(line)
+
+
+def left_out_lines(state: "ImportState") -> list[str]:
+    """The rows that hold no pair by their reason, most frequent first, and those with a score that is not used, as sentences."""
+    lines = [
+        f"{counted(left.count, 'row')} left out, the first at {plain_line(left.first)}: {shortened(left.why)}"
+        for left in sorted(state.left_out.values(), key=lambda one: -one.count)
+    ]
     if state.doubts:
-        typer.echo(
+        lines.append(
             f"{counted(state.doubts, 'row')} with a score that is not used, the first at {plain_line(state.first_doubt or '')}."
         )
+    return lines

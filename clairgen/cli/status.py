@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -86,6 +87,7 @@ def _object(found: "api.Status") -> dict[str, object]:
         "bad_rows": found.source.bad_rows if found.source else 0,
         "doubtful_rows": found.source.doubts if found.source else 0,
         "imports": {name: asdict(state) for name, state in found.imports.items()},
+        "evaluations": [asdict(one) for one in found.evaluations],
         "pairs": found.statuses,
         "dropped": found.dropped,
         "failures": [
@@ -103,8 +105,14 @@ def _object(found: "api.Status") -> dict[str, object]:
 
 
 def _print_status(console: Console, found: "api.Status") -> None:
-    console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
-    console.print(pairs_table(found.statuses, found.dropped))
+    is_of_evaluations = bool(found.evaluations) and not found.tasks
+    if not is_of_evaluations:
+        console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
+        console.print(pairs_table(found.statuses, found.dropped))
+    if found.filters is not None:
+        console.print(safe_line(f"Filters: {found.filters.description}", "dim"), soft_wrap=True)
+    if found.evaluations:
+        _print_evaluations(console, found)
     for name, state in found.imports.items():
         so_far = "" if state.complete else " so far; run the same clairgen import again"
         left = f", {counted(state.rows_left_out, 'row')} left out" if state.left_out else ""
@@ -118,6 +126,15 @@ def _print_status(console: Console, found: "api.Status") -> None:
         typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:
         typer.echo(f"{count:,} of {recipe} failed: {plain_line(reason)}: {shortened(detail)}")
+
+
+def _print_evaluations(console: Console, found: "api.Status") -> None:
+    console.print(safe_line(f"{found.run}: {counted(len(found.evaluations), 'evaluation')}"))
+    for one in found.evaluations:
+        others = [f", {count:,} {status}" for status, count in one.statuses.items() if status != "scored"]
+        done = f"{sum(one.statuses.values()):,} of {counted(one.items, 'item')} done"
+        console.print(safe_line(f"{one.label}: {one.kind} on {one.data}, {done}{''.join(others)}"), soft_wrap=True)
+    typer.echo(f"Their results: clairgen evaluate show {plain_line(shlex.quote(str(found.run)))}")
 
 
 def _view(seen: "api.Snapshot") -> Group:

@@ -71,7 +71,9 @@ def train_command(
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="apo-zero, apo-down, dpo, kto-pair, sft, kto or apo-zero-unpaired.", show_default=False),
+        typer.Option(
+            help="apo-zero, apo-down, dpo, dpo-norm, kto-pair, sft, kto or apo-zero-unpaired.", show_default=False
+        ),
     ] = None,
     config: Annotated[
         Path | None,

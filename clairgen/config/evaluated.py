@@ -15,7 +15,7 @@ OPPONENT: Final = "opponent"
 EvaluatedRole = Annotated[
     str, Field(pattern=r"^(target|reviser|critic|editor|judge(-\d+)?|stronger|opponent|other-\d+)$")
 ]
-_OF_A_RUN: Final = frozenset(RunConfig.model_fields)
+_OF_A_RUN: Final = frozenset(field.alias or name for name, field in RunConfig.model_fields.items())
 
 
 class EvaluateConfig(Strict):

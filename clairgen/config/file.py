@@ -73,8 +73,12 @@ def _absolute(path: Path, folder: Path) -> Path:
 def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
     """Paths made absolute from the configuration's folder, so that a run can be continued from any working directory."""
     tasks = config.tasks
-    if tasks.path is not None:
+    if tasks is not None and tasks.path is not None:
         tasks = tasks.model_copy(update={"path": _absolute(tasks.path, folder)})
+    imports = [
+        one if one.path is None else one.model_copy(update={"path": _absolute(one.path, folder)})
+        for one in config.imports or ()
+    ]
     roles = with_absolute_endpoints(config.models, folder)
     recipes = [
         recipe.model_copy(update={"template": str(_absolute(Path(recipe.template), folder))})
@@ -83,4 +87,5 @@ def _with_absolute_paths(config: RunConfig, folder: Path) -> RunConfig:
         for recipe in config.recipes
     ]
     filters = config.filters.counted_from(folder)
-    return config.model_copy(update={"tasks": tasks, "models": roles, "recipes": recipes, "filters": filters})
+    changed = {"tasks": tasks, "imports": imports or None, "models": roles, "recipes": recipes, "filters": filters}
+    return config.model_copy(update=changed)

@@ -142,11 +142,17 @@ def configuration_schema(recipes: Sequence[str]) -> dict[str, Any]:
     groups["RecipeChoice"]["properties"]["name"]["enum"] = list(recipes)
     groups["TaskSource"]["oneOf"] = [{"required": ["path"]}, {"required": ["hub"]}]
     properties = schema["properties"]
+    groups["PairSource"]["oneOf"] = [{"required": ["path"]}, {"required": ["hub"]}]
+    schema["anyOf"] = [{"required": schema.pop("required")}, {"required": ["import"]}]
+    one = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/PairSource"}]}
+    properties["import"] |= {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]}
     _allow_names_of_recipes(properties["recipes"], recipes)
     _allow_lists_of_roles(properties["models"])
     filters = groups[resolved(properties["filters"]["$ref"], groups)]
-    for value in filters["properties"].values():
-        _allow_short_filters(value, groups)
+    for name, value in filters["properties"].items():
+        if name != "recipes":
+            _allow_short_filters(value, groups)
+    filters["properties"]["recipes"]["additionalProperties"] = {"$ref": properties["filters"]["$ref"]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from clairgen.config.criteria import Criterion, each_name_once
 from clairgen.config.role import Positive, Role, Strict
+from clairgen.errors import ConfigError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
 from clairgen.patterns import lazy_pattern
@@ -155,14 +156,61 @@ class TaskSource(Strict):
         return self
 
 
+class PairSource(Strict):
+    """Pairs from elsewhere: a file or folder (`path`) or a data set on the hub (`hub`), as `clairgen import` takes them."""
+
+    path: Path | None = Field(
+        None,
+        description="A .jsonl, .json, .csv or .parquet file, or a folder that `datasets` reads; a relative path counts from "
+        "this file.",
+    )
+    hub: str | None = Field(None, description="A data set on the Hugging Face hub, as owner/name.")
+    subset: str | None = Field(None, description="The subset of a folder or a hub data set, if it has several.")
+    split: str | None = Field(
+        None, description="The split of a folder or a hub data set; left out, `train`, `train_prefs`, or the only one."
+    )
+    name: str = Field(
+        "imported",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="What the pairs are called in the run, as if a recipe of that name had made them.",
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="Which column has which role, such as `{prompt: instruction}`; needed where it is not clear.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "PairSource":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("give exactly one of `path` (a file or folder) and `hub` (a data set on the hub)")
+        return self
+
+    @property
+    def source(self) -> str:
+        """The source as `clairgen import` takes it."""
+        return f"hub:{self.hub}" if self.path is None else str(self.path)
+
+
 class RunConfig(Strict):
     """Everything that a run is made from."""
 
+    model_config = ConfigDict(serialize_by_alias=True)
+
     recipes: list[RecipeChoice] = Field(
-        min_length=1, description="What to make of every task; recipes share the answers that they have in common."
+        description="What to make of every task; recipes share the answers that they have in common. Not needed beside "
+        "`import`.",
+        json_schema_extra={"minItems": 1},
     )
     seed: int = Field(0, description="Draws the sample of tasks and the seeds of all requests.")
-    tasks: TaskSource = Field(description="The prompts.")
+    tasks: TaskSource | None = Field(
+        description="The prompts. Not needed beside `import`, whose prompts are tasks too."
+    )
+    imports: list[PairSource] | None = Field(
+        None,
+        alias="import",
+        description="Pairs from elsewhere: a file, `hub:owner/name`, a mapping, or a list of such. Their prompts become "
+        "tasks of the run, of which `recipes`, if there are any, make pairs too.",
+    )
     models: dict[RoleName, Role] = Field(
         description="A model for each role that the recipes need; `others`, and `judge` if you like, are lists."
     )
@@ -190,14 +238,72 @@ class RunConfig(Strict):
         description="The tokenizer whose tokens the Jaccard index compares; numbers of different tokenizers are not comparable.",
     )
 
+    @model_validator(mode="after")
+    def _filters_of_known_recipes(self) -> "RunConfig":
+        names = [*(one.name for one in self.imports or ()), *(recipe.called for recipe in self.recipes)]
+        if unknown := [name for name in self.filters.recipes if name not in names]:
+            raise ValueError(
+                f"filters.recipes names {unknown[0]!r}, which is not a recipe of this run; it has {', '.join(names)}"
+            )
+        return self
+
     def __repr__(self) -> str:
         recipes, roles = ([recipe.called for recipe in self.recipes], list(self.models))
-        return one_line_repr(self, self.tasks.path or self.tasks.hub, f"recipes {recipes}", f"models {roles}")
+        sources = [self.tasks.path or self.tasks.hub] if self.tasks is not None else []
+        sources += [one.path or one.hub for one in self.imports or ()]
+        return one_line_repr(self, ", ".join(map(str, sources)), f"recipes {recipes}", f"models {roles}")
+
+    @property
+    def task_source(self) -> TaskSource:
+        """`tasks`. Raises ConfigError where only imported pairs bring prompts."""
+        if self.tasks is None:
+            raise ConfigError("the key 'tasks' is missing; name the prompts")
+        return self.tasks
+
+    @property
+    def assistant_turns(self) -> Literal["given", "own"]:
+        """Whose are the assistant's turns in prompts; those of imported pairs are given."""
+        return "given" if self.tasks is None else self.tasks.assistant_turns
 
     @property
     def compares_by_scores(self) -> bool:
         """Whether a recipe chooses between recorded answers by their scores."""
         return any(choice.by == "scores" for choice in self.recipes)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _imported_pairs_need_no_recipe(cls, content: object) -> object:
+        if not isinstance(content, dict) or not content.get("import"):
+            return content
+        return {"recipes": [], "tasks": None, "models": {}} | content
+
+    @field_validator("imports", mode="before")
+    @classmethod
+    def _one_may_stand_for_a_list(cls, given: object) -> object:
+        if given is None:
+            return None
+        several = [given] if isinstance(given, str | dict) else given
+        if not isinstance(several, list) or not all(isinstance(one, str | dict | PairSource) for one in several):
+            raise ValueError("give a file, hub:owner/name, a mapping with `path` or `hub`, or a list of such")
+        return [_pair_source(one) if isinstance(one, str) else one for one in several]
+
+    @model_validator(mode="after")
+    def _something_is_made(self) -> "RunConfig":
+        if not self.recipes and not self.imports:
+            raise ValueError("recipes: [] is given; it must be a list with at least one recipe")
+        if self.tasks is None and not self.imports:
+            raise ValueError("tasks: nothing is given; it must be a mapping with keys such as path, hub, subset")
+        if self.tasks is not None and not self.recipes:
+            raise ValueError(
+                "tasks: they are there for recipes, and there are none; leave `tasks` out or add `recipes`"
+            )
+        names = [one.name for one in self.imports or ()] + [recipe.called for recipe in self.recipes]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"import: {name!r} would be the name of two sorts of pairs; give imported ones a `name` of their own"
+                )
+        return self
 
     @field_validator("rubric")
     @classmethod
@@ -244,6 +350,11 @@ class RunConfig(Strict):
             if name != REWARD_MODEL and role.api != "chat":
                 raise ValueError(f"{name}: `api: {role.api}` gives scores, which only models.{REWARD_MODEL} may do")
         return models
+
+
+def _pair_source(given: str) -> dict[str, str]:
+    """The short form of a source of pairs, written out."""
+    return {"hub": given.removeprefix("hub:")} if given.startswith("hub:") else {"path": given}
 
 
 def numbered_roles(models: object, further: str | None = None) -> object:

@@ -306,6 +306,19 @@ class Role(Strict):
             | {name: value for name in _SENT_AS_THEY_ARE if (value := getattr(self, name)) is not None},
         )
 
+    def served_here(self, endpoint: str, revision: str | None) -> "Role":
+        """The same role for other weights at an endpoint of this machine, to which no key is sent and which costs nothing."""
+        return self.model_copy(
+            update={
+                "endpoints": [endpoint],
+                "revision": revision,
+                "weights": [],
+                "api_key_env": None,
+                "headers": {},
+                "price_per_million": Price(input=0, output=0),
+            }
+        )
+
     def header_variables(self) -> list[str]:
         """The environment variables that `headers` names."""
         return [name for value in self.headers.values() for name in _VARIABLE.findall(value)]

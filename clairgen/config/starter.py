@@ -53,7 +53,9 @@ def starter_configuration(recipes: Mapping[str, str], prompts: str) -> str:
     lines += _section(top["filters"], _rows(known[filters], {"length_ratio": [0.5, 2.0]}))
     lines += ["", *_row(top["rubric"], {}, indent=0), _CRITERION, ""]
     lines += [
-        line for name in ("seed", "budget_usd", "thinking", "tokenizer") for line in _row(top[name], {}, indent=0)
+        line
+        for name in ("import", "seed", "budget_usd", "thinking", "tokenizer")
+        for line in _row(top[name], {}, indent=0)
     ]
     return "\n".join(lines) + "\n"
 

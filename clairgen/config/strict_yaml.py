@@ -45,7 +45,7 @@ def mapping(text: str, model: type[BaseModel], source: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{source}: this is not valid YAML: {' '.join(str(error).split())[:200]}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{source}: a configuration is a mapping with the keys {', '.join(model.model_fields)}")
+        raise ConfigError(f"{source}: a configuration is a mapping with the keys {', '.join(_fields(model))}")
     return content
 
 
@@ -148,7 +148,10 @@ def _keys_at(model: type[BaseModel], parents: list[int | str]) -> Iterator[str]:
 
 def _fields(model: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any type form
     """The declared fields of a model; of one that reads its keys from a registry, those that it says it knows."""
-    return model.known_fields() if hasattr(model, "known_fields") else getattr(model, "model_fields", {})
+    if hasattr(model, "known_fields"):
+        known: Mapping[str, Any] = model.known_fields()
+        return known
+    return {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 - any type form

@@ -14,10 +14,10 @@ from typing import Any, Final
 from clairgen.data.classroom.questions import is_right, recognised
 from clairgen.data.classroom.styles import stated_result
 from clairgen.errors import InputError
-from clairgen.evaluation.stated_numbers import last_number, number_words
+from clairgen.evaluation.stated_numbers import is_unclear, last_number, number_words
 from clairgen.patterns import lazy_pattern
 
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 4
 DEFAULT_TOLERANCE: Final = 1e-6
 """How far a number may be from its reference, as a share of the reference, where no tolerance is given."""
 _QUOTES: Final = "\"'`*“”‘’«» \t\n"
@@ -29,11 +29,19 @@ _NO_WORD: Final = r"(?![A-Za-z'’])(?!(?<=[AI])\s{1,9}[a-z])"
 _SEVERAL: Final = (
     r"[)\]}*_`\"']{0,6}\s{0,9}(?:,|/|&|(?i:and|or)\b)\s{0,9}(?:(?i:and|or)\b\s{0,9})?[(\[{*_`\"']{0,6}[A-Z]" + _NO_WORD
 )
-_LETTER: Final = rf"(?P<letter>[A-Zb-hj-z]|[ai](?=[)\]}}.,;:*_`]|\s{{0,9}}\Z)){_NO_WORD}(?!{_SEVERAL})"
+# "A is wrong" does not choose A.
+_REJECTED: Final = (
+    r"[)\]}*_`\"']{0,6}:?\s{0,9}(?:(?:(?i:is|was|seems|looks|must\s{1,9}be|would\s{1,9}be)\s{1,9}(?:[a-z]{1,20}ly\s{1,9})?)?"
+    r"(?i:wrong|incorrect|false|invalid|eliminated|ruled\s{1,9}out)\b"
+    r"|(?i:is|was)\s{1,9}(?:[a-z]{1,20}ly\s{1,9})?(?i:not|out)\b|(?i:isn|wasn|can|doesn)['’](?i:t)\b|(?i:cannot|does\s{1,9}not)\b)"
+)
+_LETTER: Final = rf"(?P<letter>[A-Zb-hj-z]|[ai](?=[)\]}}.,;:*_`]|\s{{0,9}}\Z)){_NO_WORD}(?!{_SEVERAL}|{_REJECTED})"
 _ANSWER: Final = lazy_pattern(rf"(?:(?<!/)\b(?i:answer){_OPENING}|\\boxed\{{(?:\\text\{{)?\(?){_LETTER}")
 _OPTION: Final = lazy_pattern(rf"\b(?i:option|choice){_OPENING}{_LETTER}")
-_ALONE: Final = lazy_pattern(rf"[\s*_`\"'(\[{{]*([A-Za-z])(?!{_SEVERAL})(?:[)\]}}.:,*_`\"'}}]+(?:\s|$)|\s*$)")
-_IN_PARENTHESES: Final = lazy_pattern(r"\(([A-Z])\)")
+_ALONE: Final = lazy_pattern(
+    rf"[\s*_`\"'(\[{{]*([A-Za-z])(?!{_SEVERAL}|{_REJECTED})(?:[)\]}}.:,*_`\"'}}]+(?:\s|$)|\s*$)"
+)
+_IN_PARENTHESES: Final = lazy_pattern(rf"\(([A-Z])(?!{_REJECTED})\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def _exact(_prompt: str, answer: str, reference: Any, _tolerance: float | None) 
 def _numeric(_prompt: str, answer: str, reference: Any, tolerance: float | None) -> Checked:  # noqa: ANN401
     found = last_number(answer)
     if found is None:
-        return Checked(False, None, "no-number")
+        return Checked(False, None, "unclear-number" if is_unclear(answer) else "no-number")
     expected = [_number(one) for one in _accepted(reference)]
     right = any(
         abs(found - one) <= (tolerance if tolerance is not None else DEFAULT_TOLERANCE * max(1.0, abs(one)))
@@ -109,7 +117,8 @@ def stated_letter(answer: str) -> str | None:
     r"""The letter that an answer chooses, as a capital; None where it names none, or several without saying which.
 
     In order: the last one after "answer" or in `\boxed{}`; the last one after "option" or "choice"; one that begins the answer
-    and is followed by a mark or nothing; the only one that stands in parentheses. Listed ones ("B or C", "B, C") choose none.
+    and is followed by a mark or nothing; the only one that stands in parentheses. Listed ones ("B or C", "B, C") choose none,
+    nor does one that is called wrong.
     """
     for stated in (_ANSWER, _OPTION):
         if found := [match.group("letter") for match in stated.finditer(answer)]:
@@ -148,7 +157,11 @@ def _numeric_error(prompt: str, reference: Any) -> str | None:  # noqa: ANN401
     if error := _text_error(prompt, reference):
         return error
     return next(
-        (f"its reference {str(one)[:40]!r} holds no number" for one in _accepted(reference) if _number(one) is None),
+        (
+            f"its reference {str(one)[:40]!r} holds no number that is clear"
+            for one in _accepted(reference)
+            if _number(one) is None
+        ),
         None,
     )
 

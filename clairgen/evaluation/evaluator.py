@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from clairgen.recipes.recipe import Ask
-from clairgen.records import Message
+from clairgen.records import Completion, Message
+from clairgen.templates import Template
 
 
 class ItemStatus(StrEnum):
@@ -78,3 +79,21 @@ class Evaluator(Protocol):
 
         Raises RequestFailedError where a request failed, which is recorded as the item's failure, and RunStoppedError.
         """
+
+
+class NotingAsk:
+    """An `Ask` that notes what the servers called the models that answered: name and fingerprint, each two once."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self.served: list[list[str]] = []
+
+    async def __call__(
+        self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
+    ) -> Completion:
+        """See `clairgen.recipes.recipe.Ask`."""
+        completion = await self._ask(role, messages, sample=sample, template=template)
+        names = [completion.served_model or "", completion.system_fingerprint or ""]
+        if any(names) and names not in self.served:
+            self.served.append(names)
+        return completion

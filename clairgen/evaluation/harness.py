@@ -37,6 +37,7 @@ from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session, session
 from clairgen.store import EvaluationRecord, ItemRecord, RunDirectory
+from clairgen.whole_files import write_whole
 
 HARNESS: Final = "harness"
 """The kind of these evaluations."""
@@ -179,7 +180,7 @@ async def _outcome(call: _Call, task: HarnessTask, version: str) -> TaskOutcome:
         await call.held.store.evaluations.record(record)
         for item in items:
             await call.held.store.evaluations.save(record.id, item)
-    _write(ended, {"tool": task.tool, "version": version, "figures": len(figures)})
+    write_whole(ended, json.dumps({"tool": task.tool, "version": version, "figures": len(figures)}))
     return TaskOutcome(task, version, log, figures, reused=reused)
 
 
@@ -199,12 +200,6 @@ def _folder_name(call: _Call, task: HarnessTask, version: str) -> str:
 def _model_facts(role: Role) -> dict[str, Any]:
     """What shapes the answers of a model to a tool, which sends its own sampling."""
     return {"model": role.model, "revision": role.revision, "system": role.system}
-
-
-def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    draft = path.with_suffix(".tmp")
-    draft.write_text(json.dumps(facts))
-    draft.replace(path)
 
 
 def _reason(log: Path) -> str:

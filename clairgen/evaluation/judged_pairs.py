@@ -13,7 +13,7 @@ from typing import Any, Final
 from clairgen.config.models import RecipeChoice
 from clairgen.config.role import Role
 from clairgen.errors import InputError
-from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
+from clairgen.evaluation.evaluator import Item, ItemStatus, NotingAsk, Scored
 from clairgen.evaluation.labelled_pairs import LabelledPairs
 from clairgen.evaluation.planned_evaluation import Evaluation
 from clairgen.evaluation.recorded_outputs import PromptRow, RecordedOutputs
@@ -21,7 +21,7 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged
 from clairgen.recipes.recipe import Ask, RecipeContext, answer_of
-from clairgen.records import Answer, Completion, Judgement, Message, ParseStatus, Task
+from clairgen.records import Answer, Judgement, ParseStatus, Task
 from clairgen.tasks import task_id_of
 from clairgen.templates import Template, load_template, transcript
 
@@ -80,7 +80,7 @@ class PairsEvaluator:
         }
         if answer.text.strip() == opponent.text.strip():
             return Scored(0.5, reason=SAME_TEXT, detail=detail)
-        noting = _NotingAsk(ask)
+        noting = NotingAsk(ask)
         outcome = await judged(Task(item.id, item.messages), self.kind, (answer, opponent), noting, self._context)
         detail["served"] = noting.served
         detail["verdicts"] = [
@@ -97,24 +97,6 @@ class PairsEvaluator:
         if recorded is not None:
             return Answer(recorded, "stop", key="", model="recorded")
         return answer_of(await ask(role, item.messages, sample=item.sample))
-
-
-class _NotingAsk:
-    """An `Ask` that notes what the servers called the models that answered: name and fingerprint, each two once."""
-
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
-        self.served: list[list[str]] = []
-
-    async def __call__(
-        self, role: str, messages: Sequence[Message], *, sample: int = 0, template: Template | None = None
-    ) -> Completion:
-        """See `clairgen.recipes.recipe.Ask`."""
-        completion = await self._ask(role, messages, sample=sample, template=template)
-        names = [completion.served_model or "", completion.system_fingerprint or ""]
-        if any(names) and names not in self.served:
-            self.served.append(names)
-        return completion
 
 
 def comparison(

@@ -6,7 +6,7 @@
 | JudgeBench | `question`, `response_A`, `response_B`, `label` (`A>B` or `B>A`) |
 | AlpacaEval's annotations | `instruction`, `output_1`, `output_2`, `preference` (1 to 2) |
 
-What has no better answer is left out and counted by name.
+So are the pairs of a run on which people voted. What has no better answer is left out and counted by name.
 """
 
 from collections import Counter
@@ -19,8 +19,9 @@ from typing import Any
 from clairgen.config.models import TaskSource
 from clairgen.errors import InputError
 from clairgen.evaluation.recorded_outputs import part_of, prompt_column, text_fault
-from clairgen.records import Task
+from clairgen.records import Pair, StoredPair, Task
 from clairgen.sources import BadRow, file_rows
+from clairgen.store import RunDirectory, Vote, reading
 from clairgen.tasks import task_row
 
 
@@ -35,6 +36,10 @@ class LeftOut(StrEnum):
     """Several answers are right, which a judge of two cannot be measured on (the subset Ties of RewardBench 2)."""
     IDENTICAL = "identical-answers"
     """Both answers are the same."""
+    DROPPED = "dropped-by-voters"
+    """People say that the pair should not be used."""
+    DISPUTED = "disputed-by-voters"
+    """Not more than half of the people who voted say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,48 @@ def read_labelled_pairs(path: Path) -> LabelledPairs:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
         raise InputError(f"{path} has no labelled pair{f' ({reasons})' if reasons else ''}")
     return LabelledPairs(pairs, left_out)
+
+
+async def voted_pairs(run: Path) -> LabelledPairs:
+    """The pairs of a run that people have voted on, labelled by what most of them say; parts are recipes.
+
+    Raises InputError for a run without such pairs.
+    """
+    pairs: list[LabelledPair] = []
+    left_out: Counter[LeftOut] = Counter()
+    async with reading(RunDirectory(run), snapshot=True) as store:
+        majorities = await store.votes.majorities()
+        async for stored in store.pairs.made_with_ids(majorities):
+            one = _voted(stored, majorities[stored.id])
+            if isinstance(one, LeftOut):
+                left_out[one] += 1
+            else:
+                pairs.append(one)
+    if not pairs:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items()) or "nobody has voted yet"
+        raise InputError(
+            f"{run} has no pair of which votes say which answer is better ({reasons}); see: clairgen vote --help"
+        )
+    return LabelledPairs(pairs, left_out)
+
+
+def _voted(stored: StoredPair, vote: Vote | None) -> LabelledPair | LeftOut:
+    pair = stored.outcome
+    assert isinstance(pair, Pair)  # noqa: S101 - a vote on a pair without a chosen answer is refused, or outdated
+    match vote:
+        case Vote.KEEP:
+            better, worse = pair.chosen.text, pair.rejected.text
+        case Vote.SWAP:
+            better, worse = pair.rejected.text, pair.chosen.text
+        case Vote.TIE:
+            return LeftOut.TIED
+        case Vote.DROP:
+            return LeftOut.DROPPED
+        case None:
+            return LeftOut.DISPUTED
+    if better.strip() == worse.strip():
+        return LeftOut.IDENTICAL
+    return LabelledPair(stored.task, better, worse, pair.recipe, stored.id)
 
 
 def _pairs(cells: Mapping[str, Any], where: str, path: Path) -> Iterator[LabelledPair | LeftOut]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
-from clairgen.evaluation.evaluator import Item, ItemStatus, Scored
+from clairgen.evaluation.evaluator import Item, ItemStatus, NotingAsk, Scored
 from clairgen.evaluation.mixeval_judge import MIXEVAL_RULES_VERSION, Choice, Grade, parse_choice, parse_grade
 from clairgen.evaluation.mixeval_questions import MixEvalQuestion, Split, letter
 from clairgen.evaluation.planned_evaluation import Evaluation
@@ -140,7 +140,7 @@ class MixEvalHard:
         """See `Evaluator`.
 
         The detail says whether the answer was cut off, how often the judge was asked, the letter that it read, and whether its
-        reply has `several` values, of which the first counts, as upstream.
+        reply has `several` values, of which the first counts, as upstream; and what its server called it, as `served`.
         """
         split, reference = split_of(item.id), item.reference
         answer = await ask("target", item.messages)
@@ -149,12 +149,14 @@ class MixEvalHard:
         is_cut_off = finish_kind(answer.finish_reason) is FinishKind.LENGTH
         detail: dict[str, Any] = {"cut_off": is_cut_off, "reference": _right_answers(split, reference)}
         found: Grade | Choice
+        noting = NotingAsk(ask)
         for attempt in range(self.attempts):
-            reply = await ask("judge", as_user(prompt), sample=attempt, template=template)
+            reply = await noting("judge", as_user(prompt), sample=attempt, template=template)
             found = parse_grade(reply.text) if split is Split.FREE_FORM else parse_choice(reply.text)
             detail["attempts"] = attempt + 1
             if found.unreadable is None:
                 break
+        detail["served"] = noting.served
         return _scored(found, reference, detail)
 
 

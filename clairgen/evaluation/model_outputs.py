@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from clairgen.errors import InputError
-from clairgen.evaluation.evaluate import EvaluationSummary
 from clairgen.evaluation.recorded_outputs import PromptRow
+from clairgen.evaluation.results import EvaluationResult
 from clairgen.patterns import lazy_pattern
 from clairgen.store import ItemRecord, RunDirectory, Store, reading
 from clairgen.thinking import separate
+from clairgen.whole_files import write_whole
 
 _NOT_IN_A_NAME = lazy_pattern(r"[^\w.-]+")
 
@@ -20,14 +21,16 @@ def outputs_path(run: Path, label: str) -> Path:
     return run / name / "model_outputs.json"
 
 
-async def write_model_outputs(path: Path, summary: EvaluationSummary, prompts: Sequence[PromptRow], label: str) -> int:
+async def write_model_outputs(
+    path: Path, run: Path, result: EvaluationResult, prompts: Sequence[PromptRow], label: str
+) -> int:
     """Write the answers that there are, in the order of the instructions; returns how many.
 
     An answer counts although it could not be judged. Raises InputError where the file cannot be written.
     """
     rows = []
-    async with reading(RunDirectory(summary.run), snapshot=True) as store:
-        for item in summary.result.items:
+    async with reading(RunDirectory(run), snapshot=True) as store:
+        for item in result.items:
             prompt = prompts[item.position - 1]
             answer = await _answer(store, item)
             if answer is not None:
@@ -35,9 +38,7 @@ async def write_model_outputs(path: Path, summary: EvaluationSummary, prompts: S
                 rows.append({"dataset": prompt.part, "instruction": instruction, "output": answer, "generator": label})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_text(json.dumps(rows, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise InputError(
             f"the answers cannot be written to {path}: {error.strerror}; name a file with --outputs"

@@ -9,12 +9,12 @@ that went the other way are added.
 """
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.stats import Z_95, t_quantile, wilson
+from clairgen.stats import Z_95, cluster_variance, clustered_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,8 @@ def share_of(scores: Iterable[tuple[str, float]]) -> Share:
     n = round(sum(size for size, _ in totals))
     if not n:
         return Share(0, 0, None, None, None, None)
-    mean = sum(total for _, total in totals) / n
-    variance = _variance(totals, mean)
-    trials = float(len(totals))
-    if variance is not None and 0 < mean < 1:
-        trials = mean * (1 - mean) / variance if variance > 0 else n
-        # A variance between few clusters is itself uncertain; where scores are single or copies, the two quantiles are the same.
-        quantiles = t_quantile(0.975, max(1, round(trials))), t_quantile(0.975, len(totals) - 1)
-        trials *= min(1.0, quantiles[0] / quantiles[1]) ** 2
-    low, high = wilson(mean * trials, trials) or (0.0, 1.0)
-    se = None if variance is None else math.sqrt(variance)
-    return Share(n, len(totals), mean, se, max(0.0, low), min(1.0, high))
+    mean, se, low, high = clustered_share(Counter(totals))
+    return Share(n, len(totals), mean, se, low, high)
 
 
 def difference_of(pairs: Iterable[tuple[str, float, float]]) -> PairedDifference:
@@ -106,7 +97,7 @@ def difference_of(pairs: Iterable[tuple[str, float, float]]) -> PairedDifference
     size = n / len(totals)
     padded = [*totals, (size, size), (size, -size)]
     middle = sum(total for _, total in padded) / sum(of for of, _ in padded)
-    half = Z_95 * math.sqrt(_variance(padded, middle) or 0.0)
+    half = Z_95 * math.sqrt(cluster_variance(Counter(padded), middle) or 0.0)
     fell = sum(after < before for _, before, after in listed)
     rose = sum(after > before for _, before, after in listed)
     return PairedDifference(n, len(totals), mean, max(-1.0, middle - half), min(1.0, middle + half), fell, rose)
@@ -118,12 +109,3 @@ def _totals(scores: Iterable[tuple[str, float]]) -> list[tuple[float, float]]:
     for cluster, score in scores:
         by_cluster[cluster].append(score)
     return [(len(of_one), math.fsum(of_one)) for of_one in by_cluster.values()]
-
-
-def _variance(totals: Sequence[tuple[float, float]], mean: float) -> float | None:
-    """The variance of the mean; None with one cluster, which does not show it."""
-    clusters, n = len(totals), sum(size for size, _ in totals)
-    if clusters < 2:
-        return None
-    squares = math.fsum((total - mean * size) ** 2 for size, total in totals)
-    return clusters / (clusters - 1) * squares / n**2

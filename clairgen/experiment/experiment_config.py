@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from clairgen.config.strict_yaml import DUMPER, mapping, read_text, validated
 from clairgen.embedded.gguf import embedded_address
 from clairgen.errors import ConfigError
+from clairgen.wording import counted
 
 Count = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -110,6 +111,12 @@ class ExperimentConfig(_Strict):
             raise ValueError(f"{TWO_PART_SET} needs tasks of two parts; set tasks.two_part above 0")
         if set(self.data_sets) - {TWO_PART_SET} and not self.tasks.single:
             raise ValueError("these data sets need tasks of one part; set tasks.single above 0")
+        asked = {self.tasks.two_part if name == TWO_PART_SET else self.tasks.single for name in self.data_sets}
+        if self.pairs > min(asked):
+            raise ValueError(
+                f"{counted(min(asked), 'task')} cannot give {counted(self.pairs, 'pair')}, since a task gives one at most; raise "
+                "tasks, or lower pairs"
+            )
         return self
 
 

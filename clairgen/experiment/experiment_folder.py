@@ -22,6 +22,7 @@ from typing import Any
 from clairgen.errors import InputError, RunError
 from clairgen.experiment.cells import Cell, Combination
 from clairgen.experiment.experiment_config import ExperimentConfig, experiment_yaml, load_experiment
+from clairgen.whole_files import is_partial, write_whole
 
 _CONFIG = "experiment.yaml"
 _CHOICES = "choices.json"
@@ -36,25 +37,31 @@ class ExperimentFolder:
         self.path = path.expanduser().resolve()
         self.references = self.path / "references"
 
-    def open(self, config: ExperimentConfig) -> None:
-        """Create the folder, or check that it was begun with this configuration.
-
-        Raises InputError for a folder that holds something else, RunError for one that was begun with another configuration.
-        """
+    def require_usable(self, config: ExperimentConfig) -> None:
+        """Raise InputError for a folder that holds something else, RunError for one that was begun with another configuration."""
         file = self.path / _CONFIG
         if file.is_file():
             before = load_experiment(file)
             changed = [name for name in type(config).model_fields if getattr(before, name) != getattr(config, name)]
             if changed:
                 raise RunError(f"{self.path} was begun with another {changed[0]}; give that one, or another folder")
-            return
-        if self.path.exists() and (not self.path.is_dir() or {each.name for each in self.path.iterdir()} - {"lock"}):
+        elif self.path.exists() and not (self.path.is_dir() and all(map(self._is_ours, self.path.iterdir()))):
             raise InputError(f"{self.path} is not empty and is not an experiment; name another folder")
+
+    def open(self, config: ExperimentConfig) -> None:
+        """Create the folder, unless it is there. Raises what `require_usable` raises, and InputError if it cannot be written."""
+        self.require_usable(config)
+        file = self.path / _CONFIG
+        if file.is_file():
+            return
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             write_whole(file, experiment_yaml(config))
         except OSError as error:
             raise InputError(f"the folder {self.path} cannot be written: {error.strerror}; name another one") from error
+
+    def _is_ours(self, entry: Path) -> bool:
+        """Whether an entry is what a kill left before the configuration was written."""
+        return entry.name == "lock" or is_partial(entry, self.path / _CONFIG)
 
     def config(self) -> ExperimentConfig:
         """The configuration that the experiment was begun with."""
@@ -137,22 +144,6 @@ def read_record(file: Path) -> dict[str, Any] | None:
 def write_record(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object, on disk when this returns; a kill leaves the whole record or none."""
     write_whole(file, json.dumps(content, allow_nan=False) + "\n")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file, on disk when this returns; a kill leaves the whole file or none."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextlib.contextmanager

@@ -19,13 +19,14 @@ from clairgen.data.classroom.two_parts import draw_two_parts
 from clairgen.errors import InputError
 from clairgen.experiment.classroom_score import score
 from clairgen.experiment.experiment_config import TWO_PART_SET, ExperimentConfig
-from clairgen.experiment.experiment_folder import ExperimentFolder, write_record, write_whole
+from clairgen.experiment.experiment_folder import ExperimentFolder, write_record
 from clairgen.experiment.one_part import register
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.keys import digest
 from clairgen.metrics.contrast import character_levenshtein
 from clairgen.records import Pair, StoredPair
 from clairgen.stats import mean_of
+from clairgen.whole_files import write_whole
 
 _WORSE = "worse-winners"
 _RUN_CONFIG: Final = """\

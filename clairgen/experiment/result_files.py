@@ -7,9 +7,10 @@ from typing import Any
 from clairgen.experiment.cells import Combination
 from clairgen.experiment.claims import BEYOND, CLAIMS, JudgedClaim, judged
 from clairgen.experiment.crossed_interval import crossed_mean
-from clairgen.experiment.experiment_folder import ExperimentFolder, write_record, write_whole
+from clairgen.experiment.experiment_folder import ExperimentFolder, write_record
 from clairgen.experiment.findings import CombinationResult, Findings
 from clairgen.experiment.result_page import figure_file, result_page
+from clairgen.whole_files import write_whole
 
 READINGS: Mapping[str, str] = {
     "last": "the last checkpoint",

@@ -8,20 +8,21 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Final, Self
 
 from clairgen.errors import ConfigError, InputError
+from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE, BalancedLengths, left_out_lines
 from clairgen.exporting.columns import (
     ExportFormat,
     ExportSummary,
-    Row,
     exported_name,
     features,
     is_test,
-    rows_of,
-    without_surrogates,
 )
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
+from clairgen.exporting.exported_rows import rows_of
+from clairgen.exporting.reference_answers import NO_REFERENCE, ReferenceAnswer, References
+from clairgen.exporting.shards import ROWS_PER_SHARD, FileFormat, ShardedSplit
 from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField
 from clairgen.filters.identical import is_identical
 from clairgen.filters.pipeline import reason_to_skip
@@ -29,82 +30,9 @@ from clairgen.installed import require_data_extra
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Pair, StoredPair
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-
-ROWS_PER_SHARD = 100_000
+NO_FEEDBACK: Final = "no-feedback"
+"""The reason for which the format `sdpo` leaves a pair out of which no reviser said what is to be better."""
 _SUBSET_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-ROWS_PER_GROUP = 1000
-
-
-class ShardedSplit:
-    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names.
-
-    `replaced` counts the lone surrogates, which no file can encode, that became U+FFFD.
-    """
-
-    def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
-        self.rows = 0
-        self.replaced = 0
-        self._folder = folder
-        self._split = split
-        self._schema = schema
-        self._rows_per_shard = rows_per_shard
-        self._pending: list[Row] = []
-        self._shards: list[Path] = []
-        self._rows_in_shard = 0
-        self._writer: pq.ParquetWriter | None = None
-
-    def add(self, row: Row) -> None:
-        """Add a row; it is on disk after the next full row group."""
-        self.rows += 1
-        self._rows_in_shard += 1
-        self._pending.append(row)
-        if len(self._pending) >= ROWS_PER_GROUP or self._rows_in_shard >= self._rows_per_shard:
-            self._write_pending()
-        if self._rows_in_shard >= self._rows_per_shard:
-            self._end_shard()
-
-    def close(self) -> None:
-        """Write what is pending and give the shards their final names."""
-        self._write_pending()
-        self._end_shard()
-        for number, shard in enumerate(self._shards):
-            shard.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._shards):05d}.parquet")
-
-    def abandon(self) -> None:
-        """Close the open file; its folder is about to be removed."""
-        self._pending.clear()
-        self._end_shard()
-
-    def _write_pending(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if not self._pending:
-            return
-        if self._writer is None:
-            self._folder.mkdir(exist_ok=True)
-            self._shards.append(self._folder / f"{self._split}-{len(self._shards):05d}.part")
-            self._writer = pq.ParquetWriter(self._shards[-1], self._schema, compression="zstd")
-        try:
-            table = pa.Table.from_pylist(self._pending, schema=self._schema)
-        except UnicodeEncodeError:
-            clean, replaced = without_surrogates(self._pending)
-            self.replaced += replaced
-            table = pa.Table.from_pylist(clean, schema=self._schema)
-        self._writer.write_table(table)
-        self._pending.clear()
-
-    def _end_shard(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
-        self._rows_in_shard = 0
 
 
 class DatasetWriter:
@@ -114,7 +42,9 @@ class DatasetWriter:
     Raises InputError if `folder` is not empty, unless it is an export of clairgen and `overwrite` is set. `advised` adds the
     column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
     revise, and adds the column `confirmed`; None keeps none. `thinking` is the field of answers that holds their thoughts, None
-    without. `source_columns` are the further columns of imported pairs, with what they hold.
+    without. `votes` has what people said of pairs, by their ids, and adds the column `vote`; None for no such column.
+    `source_columns` are the further columns of pairs, with what they hold. `revising` names the recipes whose reasoning
+    is about the rejected answer, which `sdpo` has as feedback; `references` says where those of `tpo` are from.
     """
 
     def __init__(
@@ -128,7 +58,11 @@ class DatasetWriter:
         advised: bool = False,
         confirming: Collection[str] | None = None,
         thinking: ThinkingField | None = None,
+        votes: Mapping[str, str] | None = None,
         source_columns: Mapping[str, str] = MappingProxyType({}),
+        revising: Collection[str] = (),
+        references: References | None = None,
+        file_format: FileFormat = FileFormat.PARQUET,
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -137,17 +71,22 @@ class DatasetWriter:
         self._folder = folder.resolve()
         _require_free(self._folder, overwrite=overwrite)
         self._format = export_format
+        self._file_format = file_format
+        self._revising = revising
+        self._references = references
         self._test_fraction = test_fraction
         self._seed = seed
         self._rows_per_shard = rows_per_shard
         self._advised = advised and export_format is ExportFormat.PREFERENCE
         self._confirming = confirming
         self._thinking = thinking
+        self._votes = votes
         self._source_columns = source_columns
         self._schema = features(
             export_format,
             advised=self._advised,
             confirmed=confirming is not None,
+            voted=votes is not None,
             thinking=thinking,
             source_columns=source_columns,
         ).arrow_schema
@@ -171,20 +110,25 @@ class DatasetWriter:
                 split.abandon()
         shutil.rmtree(self._partial, ignore_errors=True)
 
-    def add(self, stored: StoredPair, matched: bool = True, thoughts: PairThoughts = NO_THOUGHTS) -> bool:
+    def add(
+        self,
+        stored: StoredPair,
+        matched: bool = True,
+        thoughts: PairThoughts = NO_THOUGHTS,
+        unbalanced: str | None = None,
+        reference: ReferenceAnswer | None = None,
+    ) -> bool:
         """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too.
 
-        With thoughts on one side only it is skipped as well, unless only chosen answers are written.
+        `unbalanced` is the reason to skip a pair that a selection by length leaves out. With thoughts before some of its
+        answers only it is skipped as well, unless only chosen answers are written.
         """
         recipe = stored.outcome.recipe
-        keep_identical = self._confirming is not None and recipe in self._confirming
-        reason = reason_to_skip(stored, keep_identical=keep_identical) or (None if matched else "unmatched")
-        if reason is None and thoughts.is_one_sided and self._format is not ExportFormat.SFT:
-            reason = ONE_SIDED
+        reason = self.reason_to_skip(stored, thoughts, reference) or (None if matched else "unmatched") or unbalanced
         if reason is not None:
             self._skipped[reason] += 1
             return False
-        confirmed = keep_identical and isinstance(stored.outcome, Pair) and is_identical(stored.outcome)
+        confirmed = self._keeps_identical(recipe) and isinstance(stored.outcome, Pair) and is_identical(stored.outcome)
         self._confirmed[recipe] += confirmed
         self._with_thoughts[recipe] += bool(thoughts.chosen)
         split = self._split_for(stored)
@@ -196,7 +140,9 @@ class DatasetWriter:
             confirmed=column,
             thinking=self._thinking,
             thoughts=thoughts,
+            votes=self._votes,
             source_columns=self._source_columns,
+            reference=reference,
         ):
             try:
                 split.add(row)
@@ -204,13 +150,37 @@ class DatasetWriter:
                 raise _not_written(self._folder, error) from error
         return True
 
+    def reason_to_skip(
+        self, stored: StoredPair, thoughts: PairThoughts = NO_THOUGHTS, reference: ReferenceAnswer | None = None
+    ) -> str | None:
+        """Why a pair is not written: filters drop it, or it lacks what the format needs; None if it is."""
+        reason = reason_to_skip(stored, keep_identical=self._keeps_identical(stored.outcome.recipe))
+        if reason is not None:
+            return reason
+        if self._format is ExportFormat.TPO:
+            if reference is None:
+                return NO_REFERENCE
+            if bool(reference.thoughts) != bool(thoughts.chosen):
+                return ONE_SIDED
+        if self._format is ExportFormat.SDPO:
+            reasoning = stored.outcome.reasoning or ""
+            return None if stored.outcome.recipe in self._revising and reasoning.strip() else NO_FEEDBACK
+        return ONE_SIDED if thoughts.is_one_sided and self._format.has_both_answers else None
+
+    def _keeps_identical(self, recipe: str) -> bool:
+        return self._confirming is not None and recipe in self._confirming
+
     def finish(
-        self, facts: CardFacts | None = None, pending: Mapping[str, int] | None = None, rows_read: int | None = None
+        self,
+        facts: CardFacts | None = None,
+        pending: Mapping[str, int] | None = None,
+        rows_read: int | None = None,
+        balanced: Mapping[str, BalancedLengths] | None = None,
     ) -> ExportSummary:
         """Close the files, write the card and rename the folder; InputError if there is no pair to export.
 
         `pending` counts the pairs of each recipe that are still to be made, `rows_read` the rows of the tasks' source that were
-        read, if not all were.
+        read, if not all were; `balanced` has the selection of pairs by length of each recipe, if there was one.
         """
         pending = {recipe: count for recipe, count in (pending or {}).items() if count}
         if not self._splits:
@@ -225,6 +195,10 @@ class DatasetWriter:
                 for split in splits.values():
                     split.close()
             summary = replace(self._summary(), pending=pending, rows_read=rows_read)
+            if balanced is not None:
+                shifts = {name: (one.before, one.after) for name, one in balanced.items()}
+                summary = replace(summary, lengths=shifts, length_unit=next(iter(balanced.values())).unit)
+                (self._partial / LEFT_OUT_FILE).write_text("".join(left_out_lines(balanced)), encoding="utf-8")
             (self._partial / "README.md").write_text(card(summary, facts or CardFacts()), encoding="utf-8")
             self._put_in_place()
         return summary
@@ -241,10 +215,13 @@ class DatasetWriter:
             content_hashes={recipe: _content_hash(self._partial / recipe) for recipe in rows},
             test_fraction=self._test_fraction,
             seed=self._seed,
+            voted=self._votes is not None,
             source_columns=tuple(map(exported_name, self._source_columns)),
             confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
             with_thoughts=None if self._thinking is None else {recipe: self._with_thoughts[recipe] for recipe in rows},
             thinking=self._thinking,
+            file_format=self._file_format,
+            reference=None if self._references is None else self._references.phrase,
             replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 
@@ -257,7 +234,7 @@ class DatasetWriter:
                     f"The recipe name {recipe!r} cannot name a subset; use letters, digits, dots and dashes."
                 )
             self._splits[recipe][name] = ShardedSplit(
-                self._partial / recipe, name, self._schema, rows_per_shard=self._rows_per_shard
+                self._partial / recipe, name, self._schema, self._file_format, rows_per_shard=self._rows_per_shard
             )
         return self._splits[recipe][name]
 

@@ -21,6 +21,7 @@ from clairgen.filters.text import prompt_text, shingles, words
 from clairgen.records import FilterAction
 from clairgen.row_files import require_regular_file, strict_json
 
+_KEY = "`files` under `contamination`"
 _FEWEST_WORDS = 4
 """Texts of fewer words, such as `yes` or the name of a subject, are not items of an evaluation."""
 
@@ -57,10 +58,13 @@ class Evaluations:
     hashes: Mapping[str, frozenset[int]]
 
     @classmethod
-    def read(cls, files: Sequence[Path], ngram: int) -> "Evaluations":
-        """All texts in .jsonl rows, .csv cells and .txt lines. Raises ConfigError for a file that cannot be read."""
+    def read(cls, files: Sequence[Path], ngram: int, named: str = _KEY) -> "Evaluations":
+        """All texts in .jsonl rows, .csv cells and .txt lines. Raises ConfigError for a file that cannot be read.
+
+        `named` says in its sentence where the file was named.
+        """
         known = {
-            name: frozenset(gram for text in _texts(path) for gram in _hashes(text, ngram))
+            name: frozenset(gram for text in _texts(path, named) for gram in _hashes(text, ngram))
             for name, path in _by_name(files).items()
         }
         return cls(ngram, known)
@@ -100,21 +104,19 @@ def _hashes(text: str, ngram: int) -> set[int]:
     return {hash(gram) for gram in shingles(tokens, ngram)}
 
 
-def _texts(path: Path) -> Iterator[str]:
+def _texts(path: Path, named: str) -> Iterator[str]:
     readers = {".jsonl": _jsonl_texts, ".csv": _csv_texts, ".txt": _txt_texts}
     if path.suffix not in readers:
-        raise ConfigError(
-            f"evaluations are read from {', '.join(readers)} files; {path} under `contamination` is none of them"
-        )
+        raise ConfigError(f"evaluations are read from {', '.join(readers)} files; {path} ({named}) is none of them")
     try:
         require_regular_file(path, "the evaluation file")
         yield from readers[path.suffix](path)
     except InputError as error:
-        raise ConfigError(f"{error} (`files` under `contamination`)") from error
+        raise ConfigError(f"{error} ({named})") from error
     except FileNotFoundError as error:
-        raise ConfigError(f"there is no evaluation file {path}; check `files` under `contamination`") from error
+        raise ConfigError(f"there is no evaluation file {path}; check {named}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"the evaluation file {path} under `contamination` cannot be read: {error}") from error
+        raise ConfigError(f"the evaluation file {path} ({named}) cannot be read: {error}") from error
 
 
 def _jsonl_texts(path: Path) -> Iterator[str]:
@@ -125,8 +127,8 @@ def _jsonl_texts(path: Path) -> Iterator[str]:
             try:
                 yield from _strings(strict_json(line))
             except (ValueError, RecursionError) as error:
-                raise ConfigError(
-                    f"{path} line {number} under `contamination` is not valid JSON ({error}); fix it"
+                raise InputError(
+                    f"line {number} of the evaluation file {path} is not valid JSON ({error}); fix it"
                 ) from error
 
 

@@ -64,9 +64,10 @@ class Filter(Generic[OptionsT]):
     depends_on_others: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name):
+        if not _NAME.fullmatch(self.name) or hasattr(BaseModel, self.name) or self.name == "recipes":
             raise ValueError(
-                f"{self.name!r} is not a name for a filter: use lower-case letters, digits and _, and no name of pydantic's"
+                f"{self.name!r} is not a name for a filter: use lower-case letters, digits and _, and no name of pydantic's, nor "
+                "`recipes`, which is a key of the configuration"
             )
 
     def action(self, options: OptionsT, *, revises: bool) -> FilterAction | None:

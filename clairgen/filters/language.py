@@ -93,8 +93,10 @@ _LANGUAGES_OF = {
 """By script, the codes of all languages that have a word, in one string."""
 _LETTERS = lazy_pattern(r"[^\W\d_]+")
 _NOT_ASCII = lazy_pattern(r"[^\x00-\x7f]+")
-_LOWER_LETTERS = "".join(chr(code).lower() if chr(code).isalpha() else " " for code in range(128))
-"""For `str.translate`: ASCII letters in lower case, and a space for everything else."""
+_LOWER_LETTERS = bytes(
+    ord(chr(code).lower()) if code < 128 and chr(code).isalpha() else ord(" ") for code in range(256)
+)
+"""For `bytes.translate`: ASCII letters in lower case, and a space for everything else."""
 _LINK = lazy_pattern(r"https?://\S+|www\.\S+")
 
 
@@ -130,8 +132,8 @@ def _words_and_letters(text: str) -> tuple[list[str], Counter[str]]:
     them, are Japanese.
     """
     if text.isascii() or not _LETTERS.search("".join(_NOT_ASCII.findall(text))):
-        words = text.encode("ascii", "replace").decode().translate(_LOWER_LETTERS).split()
-        return words, Counter(latin=sum(map(len, words)))
+        spaced = text.encode("ascii", "replace").translate(_LOWER_LETTERS)
+        return spaced.decode().split(), Counter(latin=len(spaced) - spaced.count(b" "))
     runs = _LETTERS.findall(text)
     letters = "".join(runs)
     others = "".join(_NOT_ASCII.findall(letters))
@@ -146,8 +148,8 @@ def _words_and_letters(text: str) -> tuple[list[str], Counter[str]]:
 def _commonest(script: str, tokens: list[str]) -> str:
     """The language whose common words are frequent in a text, else the script."""
     counts = dict.fromkeys(COMMON_WORDS[script], 0)
-    for codes, count in Counter(map(_LANGUAGES_OF[script].get, tokens)).items():
-        for code in codes.split(" ") if codes else ():
+    for codes, count in Counter(filter(None, map(_LANGUAGES_OF[script].get, tokens))).items():
+        for code in codes.split(" "):
             counts[code] += count
     shares = {code: count / len(tokens) for code, count in counts.items()}
     first, second = sorted(shares, key=lambda code: -shares[code])[:2]

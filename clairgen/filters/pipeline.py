@@ -24,6 +24,11 @@ class FilterPipeline:
 
     def __init__(self, settings: FilterSettings, before: FilterSettings | None = None) -> None:
         self.settings = settings
+        own = {*settings.recipes, *(before.recipes if before is not None else ())}
+        self._of_recipes = {
+            recipe: FilterPipeline(settings.of(recipe).alone, None if before is None else before.of(recipe).alone)
+            for recipe in sorted(own)
+        }
         checks = _prepared(settings, whole_run=False)
         self._in_force = {
             revises: [(one, action, checks.get(one.name)) for one, action in _in_force(settings, revises=revises)]
@@ -51,6 +56,16 @@ class FilterPipeline:
         `revises` is whether the recipe revises the rejected answer, `found` what was found in this pair under the settings
         `before`. Pairs may come in any order, so filters that compare pairs with each other are left to `RunFilters`.
         """
+        if (own := self._of_recipes.get(outcome.recipe)) is not None:
+            return own.apply(
+                outcome,
+                contrast,
+                revises=revises,
+                prompt=prompt,
+                cut_prompts=cut_prompts,
+                source_columns=source_columns,
+                found=found,
+            )
         known = self._known[revises]
         earlier = {finding.filter: finding for finding in found or () if finding.filter in known}
         candidate = (

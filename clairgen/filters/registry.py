@@ -10,6 +10,7 @@ from clairgen.filters.format import FORMAT
 from clairgen.filters.identical import IDENTICAL
 from clairgen.filters.jaccard import JACCARD
 from clairgen.filters.language import LANGUAGE
+from clairgen.filters.length_difference import LENGTH_DIFFERENCE
 from clairgen.filters.length_ratio import LENGTH_RATIO
 from clairgen.filters.levenshtein import LEVENSHTEIN
 from clairgen.filters.lost_answer import LOST_ANSWER
@@ -32,6 +33,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
         IDENTICAL,
         EMBEDDED_MARKUP,
         LENGTH_RATIO,
+        LENGTH_DIFFERENCE,
         JACCARD,
         LEVENSHTEIN,
         REVISION_MENTION,

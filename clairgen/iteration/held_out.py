@@ -124,7 +124,7 @@ def require_apart(config: RunConfig, held_out: HeldOut) -> None:
     Prompts that differ in case, spaces, or forms of a character alone are the same here.
     """
     asked = {_folded(messages): messages for messages in held_out.conversations}
-    rows = (row for row in read_tasks(config.tasks, config.seed) if isinstance(row, Row))
+    rows = (row for row in read_tasks(config.task_source, config.seed) if isinstance(row, Row))
     found = dict.fromkeys(name for row in rows if (name := _folded(row.task.messages)) in asked)
     if found:
         first = asked[next(iter(found))][-1].content

@@ -5,7 +5,6 @@ it says what was the case before or after one.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from clairgen.errors import RunError
 from clairgen.folder_lock import LOCK_FILE
+from clairgen.whole_files import is_partial, write_whole
 
 FILE: Final = "lineage.json"
 VERSION: Final = 1
@@ -185,7 +185,8 @@ def require_free(folder: Path) -> None:
     """Make the folder of rounds. Raises RunError for one that cannot be made or holds something else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        others = sorted({entry.name for entry in folder.iterdir()} - {LOCK_FILE, f".{FILE}.partial"})
+        entries = [entry for entry in folder.iterdir() if not is_partial(entry, folder / FILE)]
+        others = sorted({entry.name for entry in entries} - {LOCK_FILE})
     except OSError as error:
         raise RunError(f"the folder {folder} cannot be used: {error.strerror}; name another one with --out") from error
     if others and FILE not in others:
@@ -196,13 +197,9 @@ def require_free(folder: Path) -> None:
 
 def save_lineage(lineage: Lineage, folder: Path) -> None:
     """Write the lineage, completely or not at all. Raises RunError where that is not possible."""
-    file, partial = folder / FILE, folder / f".{FILE}.partial"
+    file = folder / FILE
     try:
-        with partial.open("wb") as content:
-            content.write(_ADAPTER.dump_json(lineage, indent=2) + b"\n")
-            content.flush()
-            os.fsync(content.fileno())
-        partial.replace(file)
+        write_whole(file, _ADAPTER.dump_json(lineage, indent=2) + b"\n")
     except OSError as error:
         raise RunError(f"{file} cannot be written: {error.strerror}; check the disk and the permissions") from error
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from clairgen.config.models import RunConfig
-from clairgen.config.role import Price, Role
+from clairgen.config.role import Role
 from clairgen.embedded.gguf import embedded_address, is_embedded
 from clairgen.errors import ConfigError
 from clairgen.inference.factory import with_revisions
@@ -17,6 +17,8 @@ def with_one_recipe(config: RunConfig, recipe: str | None) -> RunConfig:
     """The configuration with the one recipe whose pairs are trained on. Raises ConfigError where it is not clear which, or asks
     no target.
     """
+    if config.imports:
+        raise ConfigError("rounds make their own pairs, so a configuration for them has no `import`; leave it out")
     names = [choice.called for choice in config.recipes]
     if recipe is None and len(names) > 1:
         raise ConfigError(
@@ -61,16 +63,7 @@ def as_target(target: Role, model: Model, endpoint: str) -> Role:
     """The configured target with a trained model in its place, which is served on this machine at no cost."""
     first = target.endpoints[0]
     _, mark, options = first.partition("?") if is_embedded(first) and is_embedded(endpoint) else ("", "", "")
-    return target.model_copy(
-        update={
-            "endpoints": [f"{endpoint}{mark}{options}"],
-            "revision": model.revision,
-            "weights": [],
-            "api_key_env": None,
-            "headers": {},
-            "price_per_million": Price(input=0, output=0),
-        }
-    )
+    return target.served_here(f"{endpoint}{mark}{options}", model.revision)
 
 
 def with_target(config: RunConfig, target: Role) -> RunConfig:
@@ -85,7 +78,7 @@ def generation_facts(config: RunConfig) -> dict[str, Any]:
     """
     roles = with_revisions(roles_used(config))
     (planned,) = plan_recipes(config, roles)
-    tasks = {name: value for name, value in source_facts(config.tasks, config.seed).items() if name != "touched"}
+    tasks = {name: value for name, value in source_facts(config.task_source, config.seed).items() if name != "touched"}
     return {
         "recipe": planned.recipe.name,
         **planned.plan.facts,

@@ -42,7 +42,7 @@ async def forecast_rounds(
     soon = {} if next_config is None else _by_role((await estimate(next_config, run, options)).roles)
     new_run = run.with_name(f"{run.name}-of-a-later-round")
     fresh = _by_role((await estimate(fresh_config, new_run, Options(skip_bad_lines=options.skip_bad_lines))).roles)
-    asked_once = () if fresh_config.tasks.assistant_turns == "own" else _ASKED_ONCE
+    asked_once = () if fresh_config.assistant_turns == "own" else _ASKED_ONCE
     return [
         _of_role(name, soon.get(name), of_later, 0 if name.startswith(asked_once) and name in soon else later)
         for name, of_later in fresh.items()

@@ -14,19 +14,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import httpx
 
 from clairgen.errors import ConfigError
+from clairgen.patterns import lazy_pattern
 from clairgen.reporting.sanitize import plain_line
 
 _PLACEHOLDERS: Final = ("model", "port", "name")
 _GRACE_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.5
-_LOG_TAIL_BYTES: Final = 4000
+_LOG_TAIL_BYTES: Final = 1 << 17
+_EXCEPTION: Final = lazy_pattern(
+    r"(?:^|[\])] )(\w*(?:Error|Exception): .{1,300})"
+)  # after what a logger writes before it
 
 
 def check_command(command: str) -> None:
@@ -62,19 +66,39 @@ def served_by(
     does not answer in time.
     """
     check_command(command)
-    port = _free_port()
+    port = free_port()
     words = [word.format(model=model, port=port, name=name) for word in shlex.split(command)]
+    with running_server(words, port, "the command of --serve", log, start_timeout_seconds=start_timeout_seconds) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running_server(
+    words: Sequence[str],
+    port: int,
+    called: str,
+    log: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    start_timeout_seconds: float = 1800.0,
+) -> Iterator[str]:
+    """Start the program and arguments `words`, which serve on `port` of the loopback; see `served_by`.
+
+    Errors name the server as it is `called`. `environment` is that of the server, ours if left out.
+    """
     with log.open("ab") as output:
+        began_at = output.tell()
         process = subprocess.Popen(  # noqa: S603 - the user's own command
             [sys.executable, "-P", "-m", "clairgen.iteration.served_command", *words],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
+            env=environment,
             start_new_session=True,  # Ctrl-C in the terminal is for us, who finish what is in flight
         )
         try:
             url = f"http://127.0.0.1:{port}/v1"
-            _wait(process, url, log, start_timeout_seconds)
+            _wait(process, url, called, log, began_at, start_timeout_seconds)
             yield url
         finally:
             assert process.stdin is not None  # noqa: S101 - stdin=PIPE above
@@ -82,30 +106,40 @@ def served_by(
             process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path, timeout_seconds: float) -> None:
-    until = time.monotonic() + timeout_seconds
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            raise ConfigError(f"the command of --serve ended before it served the model: {_last_line(log)}")
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{url}/models", timeout=5).is_success:
-                return
-        time.sleep(_POLL_SECONDS)
-    raise ConfigError(f"the command of --serve did not answer at {url} within {timeout_seconds:g} seconds; see {log}")
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that was free a moment ago."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
 
 
-def _last_line(log: Path) -> str:
+def _wait(
+    process: "subprocess.Popen[bytes]", url: str, called: str, log: Path, began_at: int, timeout_seconds: float
+) -> None:
+    """Wait until the server lists its models."""
+    until = time.monotonic() + timeout_seconds
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            said = _reason(log, began_at)
+            raise ConfigError(f"{called} ended before it served the model: {said} ({log} has all that it printed)")
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{url}/models", timeout=5).is_success:
+                return
+        time.sleep(_POLL_SECONDS)
+    raise ConfigError(f"{called} did not answer at {url} within {timeout_seconds:g} seconds; see {log}")
+
+
+def _reason(log: Path, began_at: int) -> str:
+    """The first exception that was printed after the position in bytes at which the server began, else the last line.
+
+    What comes after an exception is often only what the end of other processes leads to.
+    """
     with log.open("rb") as content:
-        content.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
-        lines = content.read().decode(errors="replace").split("\n")
-    return next((plain_line(line.strip()) for line in reversed(lines) if line.strip()), "it printed nothing")
+        content.seek(max(began_at, log.stat().st_size - _LOG_TAIL_BYTES))
+        lines = [line.strip() for line in content.read().decode(errors="replace").split("\n") if line.strip()]
+    exception = next(filter(None, map(_EXCEPTION.search, lines)), None)
+    return plain_line(exception[1] if exception else lines[-1] if lines else "it printed nothing")
 
 
 def main() -> None:

@@ -99,10 +99,12 @@ def contrast(chosen: str, rejected: str, tokenizer: str = DEFAULT_TOKENIZER) -> 
     )
 
 
-def contrasts(chosen: Sequence[str], rejected: Sequence[str], tokenizer: str = DEFAULT_TOKENIZER) -> list[Contrast]:
-    """The same for many pairs: Levenshtein on all cores, since rapidfuzz releases the GIL, and Jaccard at the same time."""
+def contrasts(
+    chosen: Sequence[str], rejected: Sequence[str], tokenizer: str = DEFAULT_TOKENIZER, *, cores: int = -1
+) -> list[Contrast]:
+    """The same for many pairs: Levenshtein on `cores`, -1 for all, since rapidfuzz releases the GIL, and Jaccard meanwhile."""
     with ThreadPoolExecutor(1) as executor:
-        waiting = executor.submit(_distances, chosen, rejected)
+        waiting = executor.submit(_distances, chosen, rejected, cores)
         jaccards = [token_jaccard(ours, theirs, tokenizer) for ours, theirs in zip(chosen, rejected, strict=True)]
         distances = waiting.result()
     return [
@@ -137,11 +139,11 @@ def _tokens(name: str) -> Callable[[str], set[str]]:
     return TOKENIZERS[name]
 
 
-def _distances(chosen: Sequence[str], rejected: Sequence[str]) -> list[int]:
-    """Levenshtein distances; on all cores if numpy is installed, which every extra includes."""
+def _distances(chosen: Sequence[str], rejected: Sequence[str], cores: int) -> list[int]:
+    """Levenshtein distances; on one core unless numpy is installed, which every extra includes."""
     if find_spec("numpy") is None:
         return [character_levenshtein(ours, theirs) for ours, theirs in zip(chosen, rejected, strict=True)]
-    distances: list[int] = cpdist(chosen, rejected, scorer=Levenshtein.distance, workers=-1).tolist()
+    distances: list[int] = cpdist(chosen, rejected, scorer=Levenshtein.distance, workers=cores).tolist()
     return distances
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.installed import __version__
 from clairgen.keys import canonical_json
+from clairgen.pipeline.import_pairs import OpenedSource, begun_import, import_into
 from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, same_source, source_facts
 from clairgen.pipeline.plans import TEMPLATE_FACT, PlannedRecipe
 from clairgen.pipeline.progress import Progress
@@ -24,7 +25,7 @@ from clairgen.records import Sampling
 from clairgen.store import Plan, Store
 
 _LONGEST_SHOWN = 60
-_DECIDED_ELSEWHERE: Final = frozenset({"recipes", "rubric", "seed", "tasks", "filters", "tokenizer"})
+_DECIDED_ELSEWHERE: Final = frozenset({"recipes", "rubric", "seed", "tasks", "import", "filters", "tokenizer"})
 _SENT: Final = frozenset(
     {"model", "revision", "system", "max_completion_tokens", "reasoning_effort", "chat_template_kwargs"}
     | {field.name for field in fields(Sampling)}
@@ -133,9 +134,18 @@ async def accepted_changes(
     return {change.recipe for change in found}
 
 
-def has_other_tasks(state: IngestState | None, source: Mapping[str, Any]) -> bool:
+def task_facts(config: RunConfig, state: IngestState | None) -> dict[str, Any] | None:
+    """What identifies the tasks of a configuration, for a run that has read so far; None where it names no source of tasks."""
+    if config.tasks is None:
+        return None
+    return source_facts(config.tasks, config.seed, state.source if state else None)
+
+
+def has_other_tasks(state: IngestState | None, source: Mapping[str, Any] | None) -> bool:
     """Whether a run that has read all its tasks is given a source of other tasks."""
-    return state is not None and state.complete and not same_source(state.source, dict(source))
+    if state is None or source is None:
+        return False
+    return state.complete and not same_source(state.source, dict(source))
 
 
 async def prepare(
@@ -147,37 +157,43 @@ async def prepare(
     skip_bad_lines: bool,
     accept_changes: bool,
     stop: asyncio.Event,
+    imports: Sequence[OpenedSource] = (),
 ) -> PreparedRun:
-    """Update the store to a configuration: tasks, templates, plans, pending pairs and filters.
+    """Update the store to a configuration: tasks, templates, filters, imported pairs, plans and pending pairs.
 
     Raises RunError for a change of requests that was not accepted, and what `ingest` raises; a change takes effect only once
     all tasks are read.
     """
     await store.metadata.initialize(__version__)
+    for opened in imports:
+        await begun_import(store, opened)
     state = await ingest_state(store)
-    source = source_facts(config.tasks, config.seed, state.source if state else None)
+    source = task_facts(config, state)
     changed = await accepted_changes(
         store, planned, progress.note, other_tasks=has_other_tasks(state, source), accepted=accept_changes
     )
-    state = await ingest(
-        store,
-        config.tasks,
-        config.seed,
-        source,
-        skip_bad_lines=skip_bad_lines,
-        stop=stop,
-        compared_by=await _comparing_recorded(store, planned),
-        needs_scores=config.compares_by_scores,
-    )
+    if config.tasks is not None and source is not None:
+        state = await ingest(
+            store,
+            config.tasks,
+            config.seed,
+            source,
+            skip_bad_lines=skip_bad_lines,
+            stop=stop,
+            compared_by=await _comparing_recorded(store, planned),
+            needs_scores=config.compares_by_scores,
+        )
     await store.metadata.record_templates(
         template for entry in planned for template in entry.context.templates.values()
     )
+    filter_set, filters = await _filters_in_force(store, config, progress)
+    for opened in imports:
+        await import_into(store, opened, progress.note, stop)
     for entry in planned:
         await store.tasks.add_pending_pairs(entry.recipe.name)
         await store.metadata.record_plan(entry.plan, changed=entry.recipe.name in changed)
-    filter_set, filters = await _filters_in_force(store, config, progress)
     await _note_harmless_changes(store, config, progress)
-    return PreparedRun(state, filter_set, filters)
+    return PreparedRun(state or IngestState({}, complete=True), filter_set, filters)
 
 
 async def _comparing_recorded(store: Store, planned: list[PlannedRecipe]) -> list[str]:

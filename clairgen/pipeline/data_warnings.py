@@ -13,6 +13,12 @@ MANY: Final = 0.1
 """A share of pairs is worth a warning where the lower end of its 95% interval is above this."""
 
 
+MOSTLY: Final = 0.75
+"""The same for the share of pairs whose winner is clearly the longer answer: most good revisions are somewhat longer."""
+CLEARLY_LONGER: Final = 1.1
+"""A winner of more than so many times the loser's characters."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataWarning:
     """A `share` of `n` pairs or tasks with its 95% interval; `meaning` says what holds for them, and `advice` what to do."""
@@ -40,7 +46,8 @@ class DataWarning:
 class PairSurvey:
     """Counts of a recipe's pairs, one `add` each: those with two answers, those whose answers are the same, and those kept.
 
-    `target` is the model that is to be trained; `not_its_own` counts the kept pairs whose rejected answer another model wrote.
+    `target` is the model that is to be trained; `not_its_own` counts the kept pairs whose rejected answer another model wrote,
+    `longer` those whose chosen answer is clearly the longer one.
     """
 
     target: str
@@ -49,6 +56,7 @@ class PairSurvey:
     identical: int = 0
     kept: int = 0
     not_its_own: int = 0
+    longer: int = 0
 
     def add(self, stored: StoredPair) -> bool:
         """Count a pair; whether it is kept."""
@@ -58,6 +66,8 @@ class PairSurvey:
             self.identical += is_identical(stored.outcome)
             self.kept += kept
             self.not_its_own += kept and stored.outcome.rejected.model != self.target
+            chosen, rejected = (len(answer.text) for answer in (stored.outcome.chosen, stored.outcome.rejected))
+            self.longer += kept and chosen > CLEARLY_LONGER * rejected
         return kept
 
     def warnings(self, rate: WinRate, run: str) -> list[DataWarning]:
@@ -66,7 +76,7 @@ class PairSurvey:
         Where winners are worse, nothing is said of keeping identical pairs: their likelihood is trained with that of winners.
         """
         worse = list(_of_winners(rate))
-        return [*worse, *([] if worse else self._of_identical(run)), *self._of_losers()]
+        return [*worse, *([] if worse else self._of_identical(run)), *self._of_losers(), *self._of_lengths(run)]
 
     def _of_identical(self, run: str) -> Iterator[DataWarning]:
         if self.revises and (found := _many(self.identical, self.answered)):
@@ -86,6 +96,17 @@ class PairSurvey:
                 "kept pairs whose loser was not written by the target",
                 "To make less likely what it would not say teaches it little; prefer its own answers as losers, as clair and "
                 "judge-on-policy do",
+            )
+
+    def _of_lengths(self, run: str) -> Iterator[DataWarning]:
+        if found := _many(self.longer, self.kept, above=MOSTLY):
+            yield DataWarning(
+                "longer",
+                *found,
+                "kept pairs whose winner is longer than the loser by more than a tenth",
+                "Training may teach length in place of quality. To leave pairs out until length tells nothing: clairgen export "
+                f"{run} OUT --balance-lengths; to train on all of them with less weight on length: --objective dpo-norm, or "
+                "--set ld_alpha=0.5 with apo-zero or dpo",
             )
 
 
@@ -108,7 +129,7 @@ def _of_winners(rate: WinRate) -> Iterator[DataWarning]:
         )
 
 
-def _many(count: int, n: int) -> tuple[float, float, float, int] | None:
-    """Share, interval and n, where the share is worth a warning."""
+def _many(count: int, n: int, above: float = MANY) -> tuple[float, float, float, int] | None:
+    """Share, interval and n, where the share is worth a warning: where its interval is wholly `above` that."""
     interval = wilson(count, n)
-    return (count / n, *interval, n) if interval is not None and interval[0] > MANY else None
+    return (count / n, *interval, n) if interval is not None and interval[0] > above else None

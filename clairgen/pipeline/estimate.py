@@ -12,15 +12,17 @@ from clairgen.config.role import Price, Role
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import limit_of_run
-from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks
+from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks, task_facts
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
 from clairgen.pipeline.generate import Options, named_budget, other_run
-from clairgen.pipeline.ingest import ingest_state, same_source, source_facts
+from clairgen.pipeline.import_pairs import OpenedSource, open_imports
+from clairgen.pipeline.ingest import ingest_state, same_source
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
-from clairgen.pipeline.task_survey import TaskSurvey
+from clairgen.pipeline.task_survey import ImportSurvey, TaskSurvey
 from clairgen.records import Task, Usage
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Spent, Store, UsageSample, reading
+from clairgen.wording import counted, one_line_repr
 
 ENOUGH = 20
 """Completions of a role from which on their mean is a better estimate than a guess from characters."""
@@ -62,13 +64,18 @@ class RoleEstimate:
     measured: bool
     price_quote: PriceQuote | None
 
+    def __repr__(self) -> str:
+        dollars = [] if self.expected_usd is None else [f"about ${self.expected_usd:,.2f}"]
+        return one_line_repr(self, f"{self.role} {self.model}", counted(self.calls, "call"), *dollars)
+
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
     """What a session of `generate` would do and cost.
 
     `answers_found` counts answers that the pairs need and that the run or a reused one has; `spent` is what the run has cost so
-    far, `budget_usd` the limit that would hold. `notes` say what an accepted change of the configuration means.
+    far, `budget_usd` the limit that would hold. `notes` say what an accepted change of the configuration means,
+    `imports` what would be imported.
     """
 
     tasks: int
@@ -80,11 +87,18 @@ class CostEstimate:
     budget_usd: float | None
     roles: list[RoleEstimate]
     notes: list[str]
+    imports: list[ImportSurvey]
 
     @property
     def spent_usd(self) -> float:
         """What the run can have cost so far."""
         return self.spent.total / PICODOLLARS
+
+    def __repr__(self) -> str:
+        calls = [f"{role.role} {counted(role.calls, 'call')}" for role in self.roles]
+        prices = [role.expected_usd for role in self.roles]
+        dollars = [f"about ${sum(price or 0 for price in prices):,.2f}"] if None not in prices and prices else []
+        return one_line_repr(self, counted(self.tasks, "task"), *calls, *dollars)
 
 
 async def estimate(
@@ -101,7 +115,9 @@ async def estimate(
     check_keys(roles, runtime.environment)
     named = named_budget(config, options)
     named.check()
-    check_source(config.tasks)
+    if config.tasks is not None:
+        check_source(config.tasks)
+    imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(Path(run))
     async with AsyncExitStack() as stack:
         store = None
@@ -114,7 +130,7 @@ async def estimate(
             check_budget(with_prices(roles))
         reused = [await stack.enter_async_context(other_run(path, directory)) for path in options.reuse]
         notes: list[str] = []
-        survey = await _survey(store, config, planned, options, notes)
+        survey = await _survey(store, config, planned, options, notes, imports)
         stores = [*([store] if store is not None else []), *reused]
         answer_characters = {name: CHARACTERS_PER_TOKEN * guessed_answer(role) for name, role in roles.items()}
         forecast = RequestForecast(roles, config.seed, stores, answer_characters)
@@ -135,25 +151,35 @@ async def estimate(
             for name, role in roles.items()
         ],
         notes=notes,
+        imports=[one for one in survey.imports if not one.complete],
     )
 
 
 async def _survey(
-    store: Store | None, config: RunConfig, planned: list[PlannedRecipe], options: Options, notes: list[str]
+    store: Store | None,
+    config: RunConfig,
+    planned: list[PlannedRecipe],
+    options: Options,
+    notes: list[str],
+    imports: list[OpenedSource],
 ) -> TaskSurvey:
     """The tasks to estimate for, once changes of the configuration are accepted; `notes` says what they mean."""
     state = await ingest_state(store) if store is not None else None
-    facts = source_facts(config.tasks, config.seed, state.source if state else None)
+    facts = task_facts(config, state)
+    surveys = [await ImportSurvey.begun(store, opened) for opened in imports]
     changed: set[str] = set()
     if store is not None:
         other_tasks = has_other_tasks(state, facts)
         accepted = options.accept_changes
         changed = await accepted_changes(store, planned, notes.append, other_tasks=other_tasks, accepted=accepted)
-        if state is not None and not same_source(state.source, facts) and not await store.metadata.plans():
+        other = state is not None and facts is not None and not same_source(state.source, facts)
+        if other and not await store.metadata.plans():
             store = None  # `ingest` would read the tasks as new
     finished = ("made",) if options.retry_failed else ("made", "failed")
     done = {entry.recipe.name: () if entry.recipe.name in changed else finished for entry in planned}
-    return TaskSurvey(config, store, state, facts, done, limit=options.limit, skip_bad_lines=options.skip_bad_lines)
+    return TaskSurvey(
+        config, store, state, facts, done, surveys, limit=options.limit, skip_bad_lines=options.skip_bad_lines
+    )
 
 
 async def _forecast(forecast: RequestForecast, survey: TaskSurvey, planned: list[PlannedRecipe]) -> None:

@@ -16,6 +16,8 @@ from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
 from clairgen.pipeline.failures import Stop
+from clairgen.pipeline.import_pairs import open_imports
+from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
@@ -32,7 +34,8 @@ from clairgen.wording import one_line_repr
 class Summary:
     """How a session of `generate` left its run.
 
-    `statuses` counts the run's pairs by recipe and status, `stopped_by` is the error that stopped it before the end.
+    `statuses` counts the run's pairs by recipe and status, `imports` says how far pairs from elsewhere were imported, by their
+    name, and `stopped_by` is the error that stopped it before the end.
     """
 
     run: Path
@@ -40,6 +43,7 @@ class Summary:
     statuses: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, int]]
     failures: list[tuple[str, str, int, str]]
+    imports: dict[str, ImportState]
     progress: Progress
     stopped_by: RunStoppedError | UserError | None
 
@@ -97,7 +101,9 @@ async def generate(
     check_keys(roles, runtime.environment)
     named = named_budget(config, options)
     named.check()
-    check_source(config.tasks)
+    if config.tasks is not None:
+        check_source(config.tasks)
+    imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(Path(run))
     if named.names_one and not directory.database.exists():
         check_budget(roles)
@@ -118,6 +124,7 @@ async def generate(
             skip_bad_lines=options.skip_bad_lines,
             accept_changes=options.accept_changes,
             stop=stop,
+            imports=imports,
         )
         directory.save_config(config_yaml(config))
         if options.retry_failed:
@@ -213,6 +220,7 @@ async def _summary(
         statuses=await store.pairs.statuses(),
         dropped=await store.pairs.dropped(),
         failures=await store.pairs.failures(),
+        imports=await import_states(store),
         progress=progress,
         stopped_by=stopped_by,
     )

@@ -105,13 +105,13 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
         rubric=rubric,
     )
     plan = Plan(recipe.name, _facts(config, recipe, context, roles), recipe.revises)
-    return PlannedRecipe(recipe, context, plan, own_turns=config.tasks.assistant_turns == "own")
+    return PlannedRecipe(recipe, context, plan, own_turns=config.assistant_turns == "own")
 
 
 def _roles_of(config: RunConfig, choice: RecipeChoice) -> list[str]:
     """The roles that a recipe asks, and the target where it is to have the earlier turns of conversations."""
     used = list(recipe_named(choice.name).roles(config, choice))
-    return ["target", *used] if config.tasks.assistant_turns == "own" and "target" not in used else used
+    return ["target", *used] if config.assistant_turns == "own" and "target" not in used else used
 
 
 def _called(recipe: Recipe, name: str) -> Recipe:
@@ -133,11 +133,11 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
     for name, template in context.templates.items():
         facts[f"{TEMPLATE_FACT}{name}"] = template.content_hash
     if context.recorded:
-        facts["tasks"] = config.tasks.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
+        facts["tasks"] = config.task_source.model_dump(mode="json", include={"answers", "scores"}, exclude_none=True)
     if context.recorded or any(role.startswith("judge") for role in context.roles):
         facts["seed"] = config.seed  # it draws the order in which a judge is shown two answers, and which two
-    if config.tasks.assistant_turns != "given":
-        facts["tasks.assistant_turns"] = config.tasks.assistant_turns
+    if config.assistant_turns != "given":
+        facts["tasks.assistant_turns"] = config.assistant_turns
     if context.rubric:
         facts["rubric"] = [criterion.name for criterion in context.rubric]
         for criterion in context.rubric:

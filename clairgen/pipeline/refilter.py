@@ -42,7 +42,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
 
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
-            over_the_run = RunFilters(settings, revises=plan.revises)
+            over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
             async for stored, is_new in measured(store.pairs.made(plan.recipe), tokenizer):
                 prompt = stored.task.messages
                 findings = filters_in_force.apply(
@@ -80,7 +80,7 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
     if not settings.compares_pairs:
         return
     for plan in (await store.metadata.plans()).values():
-        over_the_run = RunFilters(settings, revises=plan.revises)
+        over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
         async for stored in store.pairs.made(plan.recipe):
             prompt = stored.task.messages
             findings = over_the_run.settle(stored.outcome, stored.contrast, stored.findings, prompt=prompt)
@@ -109,6 +109,10 @@ async def _unseen_cut_prompts(store: Store) -> AsyncIterator[tuple[StoredPair, S
             yield stored, cut[stored.id]
 
 
+def _looks_for_cut_prompts(settings: FilterSettings, stored: StoredPair) -> bool:
+    return settings.of(stored.outcome.recipe).action(CUT_PROMPT.name, revises=True) is not None
+
+
 def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
     return store.completions.cut_prompts(
         fewest_tokens=FEWEST_TOKENS, prompts=PROMPTS, characters_per_token=CHARACTERS_PER_TOKEN
@@ -130,8 +134,9 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
             f"{run.path} is being written or its last command was killed, and its pairs have not been compared with each other, "
             f"as a filter such as near_duplicate needs; wait for that command to end, or run: clairgen filter {run.path}"
         )
-    if in_force and FilterSettings.from_record(in_force[1]).action(CUT_PROMPT.name, revises=True) is not None:
-        uncovered += len([stored async for stored, _ in _unseen_cut_prompts(store)])
+    if in_force:
+        settings = FilterSettings.from_record(in_force[1])
+        uncovered += len([one async for one, _ in _unseen_cut_prompts(store) if _looks_for_cut_prompts(settings, one)])
     if uncovered:
         raise RunError(
             f"the filters in force have not seen {counted(uncovered, 'pair')} of {run.path}; run: clairgen filter {run.path}"

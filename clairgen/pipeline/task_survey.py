@@ -1,18 +1,59 @@
 """The tasks that a run would have once its source is read, and those whose pairs are to be made, without writing anything."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 from clairgen.config.models import RunConfig
 from clairgen.keys import digest, messages_json
+from clairgen.pipeline.import_pairs import OpenedSource, begun_import, new_state
+from clairgen.pipeline.import_state import ImportState, count_left_out
 from clairgen.pipeline.ingest import IngestState, bad_row_error, conflicting_row, no_tasks_error, same_source
-from clairgen.records import Task
+from clairgen.records import Message, Task
+from clairgen.row_pairs import RowPair
 from clairgen.sources import BadRow
 from clairgen.store import Store
-from clairgen.tasks import Row, read_tasks
+from clairgen.tasks import TASK_ID_DIGITS, Row, read_tasks
 
 _ALL = 2**62
+
+
+@dataclass(slots=True)
+class ImportSurvey:
+    """What is not imported yet of a source: so many `pairs` once `read` was read to its end; `state` says why rows hold none."""
+
+    opened: OpenedSource
+    state: ImportState
+    pairs: int = 0
+
+    @classmethod
+    async def begun(cls, store: Store | None, opened: OpenedSource) -> "ImportSurvey":
+        """The survey of a source. Raises RunError where the run, None for a new one, has other pairs of its name."""
+        return cls(opened, new_state(opened) if store is None else await begun_import(store, opened))
+
+    @property
+    def name(self) -> str:
+        """What the pairs are called."""
+        return self.opened.options.name
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was imported before."""
+        return self.state.complete
+
+    def read(self) -> Iterator[RowPair]:
+        """The pairs that are not imported yet; rows that repeat another are among them."""
+        if self.state.complete:
+            return
+        left_out = dict(self.state.left_out)
+        for row in self.opened.read(self.state.rows):
+            if isinstance(row.found, str):
+                count_left_out(left_out, row.found, row)
+            else:
+                self.pairs += 1
+                yield row.found
+        self.state = replace(self.state, left_out=left_out)
 
 
 class TaskSurvey:
@@ -27,15 +68,18 @@ class TaskSurvey:
         config: RunConfig,
         store: Store | None,
         state: IngestState | None,
-        facts: dict[str, Any],
+        facts: dict[str, Any] | None,
         done: Mapping[str, Sequence[str]],
+        imports: Sequence[ImportSurvey] = (),
         *,
         limit: int | None,
         skip_bad_lines: bool,
     ) -> None:
         self._config = config
         self._store = store
-        self._state = state if state is not None and same_source(state.source, facts) else IngestState(facts)
+        is_known = state is not None and facts is not None and same_source(state.source, facts)
+        self._state = state if state is not None and is_known else IngestState(facts or {}, complete=facts is None)
+        self.imports = imports
         self._done = done
         self._limit = limit if limit is not None else _ALL
         self._skip_bad_lines = skip_bad_lines
@@ -54,9 +98,12 @@ class TaskSurvey:
             self._positions = await self._store.tasks.last_position()
             async for pending in self._store.tasks.undone(self._done, self._limit):
                 yield pending.task, pending.recipes
-        if not self._state.complete:
-            for task in self._new_tasks(await self._stored()):
-                yield task, tuple(self._done)
+        if self._state.complete and all(one.complete for one in self.imports):
+            return
+        by_id = await self._stored()
+        known = set(by_id.values())
+        for task in self._within_limit(chain(self._new_tasks(by_id, known), self._imported_tasks(known))):
+            yield task, tuple(self._done)
 
     async def _stored(self) -> dict[str, bytes]:
         """Hashes of the messages of the tasks that the store has, by id."""
@@ -64,23 +111,37 @@ class TaskSurvey:
             return {}
         return {name: bytes.fromhex(messages) async for name, messages in self._store.tasks.identities()}
 
-    def _new_tasks(self, by_id: dict[str, bytes]) -> Iterator[Task]:
-        known = set(by_id.values())
-        rows = read_tasks(self._config.tasks, self._config.seed, needs_scores=self._config.compares_by_scores)
+    def _within_limit(self, tasks: Iterator[Task]) -> Iterator[Task]:
+        for task in tasks:
+            self._positions += 1
+            if self._positions <= self._limit:
+                yield task
+
+    def _new_tasks(self, by_id: dict[str, bytes], known: set[bytes]) -> Iterator[Task]:
+        if self._state.complete:
+            return
+        source = self._config.task_source
+        rows = read_tasks(source, self._config.seed, needs_scores=self._config.compares_by_scores)
         for row in islice(rows, self._state.rows):
             if isinstance(row, Row):  # the store has it, but not its id, if its prompt is that of another row
-                by_id.setdefault(row.task.id, _messages_hash(row.task))
+                by_id.setdefault(row.task.id, _messages_hash(row.task.messages))
         for row in rows:
             if self._is_new(row, by_id, known) and isinstance(row, Row):
-                self._positions += 1
-                if self._positions <= self._limit:
-                    yield row.task
+                yield row.task
         if not self._positions:
-            raise no_tasks_error(self._config.tasks)
+            raise no_tasks_error(source)
+
+    def _imported_tasks(self, known: set[bytes]) -> Iterator[Task]:
+        for one in self.imports:
+            for pair in one.read():
+                messages = _messages_hash(pair.messages)
+                if messages not in known:
+                    known.add(messages)
+                    yield Task(pair.name or messages.hex()[:TASK_ID_DIGITS], pair.messages)
 
     def _is_new(self, row: Row | BadRow, by_id: dict[str, bytes], known: set[bytes]) -> bool:
         if isinstance(row, Row):
-            messages = _messages_hash(row.task)
+            messages = _messages_hash(row.task.messages)
             if by_id.setdefault(row.task.id, messages) == messages:
                 self.duplicates += messages in known
                 is_new = messages not in known
@@ -93,5 +154,5 @@ class TaskSurvey:
         return False
 
 
-def _messages_hash(task: Task) -> bytes:
-    return bytes.fromhex(digest(messages_json(task.messages)))
+def _messages_hash(messages: Sequence[Message]) -> bytes:
+    return bytes.fromhex(digest(messages_json(messages)))

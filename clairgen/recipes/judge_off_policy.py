@@ -73,7 +73,7 @@ def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
         raise ConfigError(f"the recipe 'judge-off-policy' compares two other models; models.others has {len(others)}")
     if others and choice.by == "scores":
         raise ConfigError("`by: scores` compares the data set's own answers; leave out models.others or `by`")
-    if not others and config.tasks.answers is None:
+    if not others and (config.tasks is None or config.tasks.answers is None):
         raise ConfigError(
             "the recipe 'judge-off-policy' needs answers of other models: give models.others (two of them), or name the data "
             "set's own with `answers` under `tasks`"

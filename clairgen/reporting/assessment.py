@@ -132,5 +132,8 @@ def _against_cues(run: str, look: str, audit: Audit, length_ratio: float | None)
         return f"chosen answers are {length_ratio:.2g} times as long as rejected ones; the recipe clair keeps their length."
     features = telling(audit)
     if features and features[0].feature in _LENGTHS:
-        return f"keep pairs of like length with clairgen filter {run} --length-ratio 0.8:1.25."
+        return (
+            f"keep pairs of like length with clairgen filter {run} --length-ratio 0.8:1.25, or as many longer as shorter winners "
+            f"with clairgen export {run} path/to/dataset --balance-lengths."
+        )
     return f"look at some pairs with {look} --random."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from clairgen.reporting.pair_metrics import ContrastEstimates
 from clairgen.reporting.report import RecipeReport
 from clairgen.stats import Estimate
+from clairgen.wording import counted
 
 NONE = "–"
 Row = Sequence[RecipeReport | None]
@@ -84,6 +85,16 @@ def next_steps(reports: Sequence[RecipeReport]) -> Iterator[tuple[str, str]]:
         named.setdefault(report.assessment.next_step, []).append(report.recipe_in_run(several=several))
     for sentence, names in named.items():
         yield "" if len(named) == 1 and len(names) > 1 else ", ".join(names), sentence
+
+
+def matched_words(reports: Sequence[RecipeReport]) -> list[str]:
+    """To how many tasks the reports are limited, a sentence for each run of which that is so."""
+    several = len(runs_of(reports)) > 1
+    found = {report.run: report.matched_tasks for report in reports if report.matched_tasks is not None}
+    return [
+        f"{f'{run}: only' if several else 'Only'} the {counted(tasks, 'task')} of which every recipe has a pair that is kept."
+        for run, tasks in found.items()
+    ]
 
 
 def retried_words(report: RecipeReport) -> str:

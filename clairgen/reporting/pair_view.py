@@ -12,7 +12,7 @@ from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, Stor
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
 from clairgen.reporting.score_tables import table_of_pair
-from clairgen.store import JudgeReply, ScoreReply, Thoughts
+from clairgen.store import CastVote, JudgeReply, ScoreReply, Thoughts
 from clairgen.wording import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
@@ -23,7 +23,7 @@ class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
     `replies` are those of judges and `score_replies` those of scorers, for where they decided nothing. `thoughts` are counted,
-    and shown with `shows_thoughts`. `made_by` is the recipe, where the pair's is another name for it.
+    and shown with `shows_thoughts`; `votes` are those of people. `made_by` is the recipe, where the pair's is another name for it.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class PairView:
         replies: Sequence[JudgeReply] = (),
         thoughts: Sequence[Thoughts] = (),
         score_replies: Sequence[ScoreReply] = (),
+        votes: Sequence[CastVote] = (),
         *,
         shows_thoughts: bool = False,
         made_by: str | None = None,
@@ -40,6 +41,7 @@ class PairView:
         self.replies = replies
         self.thoughts = thoughts
         self.score_replies = score_replies
+        self.votes = votes
         self.shows_thoughts = shows_thoughts
         self.made_by = made_by or stored.outcome.recipe
 
@@ -73,7 +75,7 @@ class PairView:
             yield _rule("scores")
             yield table_of_pair(outcome)
         yield _rule("measured")
-        facts = _measured(self.stored)
+        facts = _measured(self.stored, self.votes)
         if self.thoughts:
             facts.add_row("thoughts", _thoughts(self.thoughts, shown=self.shows_thoughts))
         yield facts
@@ -142,7 +144,7 @@ def _rule(title: str) -> Rule:
     return Rule(safe_line(title, "dim"), align="left", style="dim")
 
 
-def _measured(stored: StoredPair) -> Table:
+def _measured(stored: StoredPair, votes: Sequence[CastVote]) -> Table:
     outcome, dropped_by = stored.outcome, stored.dropped_by
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", no_wrap=True)
@@ -165,6 +167,8 @@ def _measured(stored: StoredPair) -> Table:
         facts.add_row(safe_line(name), safe_line(str(value)))
     for finding in stored.findings:
         facts.add_row("dropped" if finding.action is FilterAction.DROP else "marked", _finding(finding))
+    for cast in votes:
+        facts.add_row("vote", _vote(cast))
     return facts
 
 
@@ -176,6 +180,11 @@ def _answer(answer: Answer) -> Text:
 def _thoughts(thoughts: Sequence[Thoughts], *, shown: bool) -> Text:
     sizes = ", ".join(f"{counted(len(one.text), 'character')} of the {one.role}" for one in thoughts)
     return safe_line(f"{sizes}, no part of the pair{'' if shown else ' (--thinking shows them)'}")
+
+
+def _vote(cast: CastVote) -> Text:
+    note = f": {cast.note}" if cast.note else ""
+    return safe_line(f"{cast.vote.value} by {cast.voter}, {cast.created_at[:10]}{note}")
 
 
 def _contrast(contrast: Contrast) -> Text:

@@ -22,7 +22,13 @@
      "audit": {"n": 395, "auc": 0.62, "interval_95": [0.55, 0.68],
                "features": [{"feature": "bold", "shift": {"mean": 1.3, "se": 0.2, "n": 395}, "clear": true,
                              "univariate_auc": 0.61, "importance": 0.04}]},
-     "imported_from": null,
+     "lengths": {"unit": "characters",
+                 "made": {"n": 406, "difference": {"mean": 120.5, "se": 9.1, "n": 406},
+                          "difference_interval_95": [102.6, 138.4], "chosen_longer": 290, "chosen_shorter": 110, "auc": 0.7,
+                          "auc_interval_95": [0.65, 0.75]},
+                 "kept": {...}, "balanced": {...}},
+     "votes": {"voters": 2, "keep": 8, "swap": 1, "disputed": 1},
+     "imported_from": null, "matched_tasks": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
 `assessment` is the report in short: `cues` is whether surface features tell chosen from rejected (null without an audit),
@@ -31,20 +37,26 @@ made; `kept` and `dropped` add up to it. A pair without a chosen answer counts a
 estimate can be smaller. Jaccard is x100, as in Table 1 of the paper. `metrics` are those of installed plugins. `scores` has what
 scorers gave the answers to all tasks, by criterion, with the means of all answers, of the chosen and of the rejected ones;
 `unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
-`imported_from` is the source of imported pairs, null for others; `groups` has the pairs by the value of the column named with
-`--by`, with the contrast of the kept ones. Keys of earlier versions are still there, and `deprecated` names their new ones.
+`lengths` is by how much chosen is the longer answer, in the pairs that were made, in those that are kept, and in those that
+`export --balance-lengths` would select of them, over at most as many pairs as are audited; null without a pair.
+`votes` counts the pairs that people voted on by what most said, null without votes.
+`imported_from` is the source of imported pairs, null for others; `matched_tasks` is to how many tasks `--matched` limited the
+report, null without it. `groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones.
+Keys of earlier versions are still there, and `deprecated` names their new ones.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from clairgen.config.renamed import with_former_names
+from clairgen.import_source import KEPT_RUN
 from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
 from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.groups import GroupFigures, Groups
+from clairgen.reporting.length_figures import LengthFigures, Lengths
 from clairgen.reporting.pair_metrics import (
     TABLE_1,
     ContrastEstimates,
@@ -58,7 +70,7 @@ from clairgen.reporting.pair_metrics import (
 )
 from clairgen.reporting.position_bias import JudgeReport, judge_report
 from clairgen.reporting.shortcut_audit import MOST_PAIRS, Audit, FeatureDifferences
-from clairgen.store import ScoreNumbers, Store
+from clairgen.store import ScoreNumbers, Store, VoteNumbers
 from clairgen.wording import one_line_repr
 
 
@@ -69,7 +81,10 @@ class RecipeReport:
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
-    `imported_from` is the source of imported pairs; `groups` are the pairs by the value of a column, where one was named.
+    `votes` counts people's votes, None without any. `imported_from` is the source of imported pairs; `groups` are the pairs by
+    the value of a column, where one was named.
+    `matched_tasks` is how many tasks it was limited to, without judges, votes and the cost, which are of all tasks;
+    None for no limit. `keep_with` is the command that keeps the pairs, where the run was a temporary one.
     """
 
     run: str
@@ -90,8 +105,12 @@ class RecipeReport:
     audit: Audit | None = None
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
+    votes: VoteNumbers | None = None
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
+    matched_tasks: int | None = None
+    keep_with: str | None = None
+    lengths: LengthFigures | None = None
     scores: tuple[ScoreNumbers, ...] = ()
 
     @property
@@ -108,7 +127,7 @@ class RecipeReport:
     def assessment(self) -> Assessment:
         """What the figures come to, and what to do next."""
         step = next_step(
-            self.run,
+            self.run if self.keep_with is None else KEPT_RUN,
             self.recipe,
             n=self.n,
             kept=self.kept,
@@ -119,6 +138,8 @@ class RecipeReport:
             judges=self.judges,
             length_ratio=self.contrast_of_kept.length_ratio.mean,
         )
+        if self.keep_with is not None:
+            step = f"To go on, keep the pairs: {self.keep_with}. {step}"
         return Assessment(self.kept, self.n, self.cost_usd, self.audit, self.judges, step)
 
     def recipe_in_run(self, *, several: bool) -> str:
@@ -154,7 +175,10 @@ class RecipeReport:
             "retried": self.retried,
             "failed_checks": dict(self.failed_checks),
             "audit": None if self.audit is None else self.audit.to_json(),
+            "lengths": None if self.lengths is None else self.lengths.to_json(),
+            "votes": None if self.votes is None else self.votes.to_json(),
             "imported_from": self.imported_from,
+            "matched_tasks": self.matched_tasks,
             "groups": [group.to_json() for group in self.groups],
         }
         return with_former_names(content, {"tokeniser": "tokenizer", "reasked": "retried", "missed": "failed_checks"})
@@ -214,8 +238,11 @@ class RecipeNumbers:
         judges: Sequence[JudgeReport] = (),
         audit: Audit | None = None,
         metrics: Mapping[str, MetricEstimates] | None = None,
+        votes: VoteNumbers | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
+        matched_tasks: int | None = None,
+        lengths: LengthFigures | None = None,
         scores: Sequence[ScoreNumbers] = (),
     ) -> RecipeReport:
         """The report so far; the caller adds which tasks have no pair, what the answers cost, and what judges and scorers say."""
@@ -238,8 +265,11 @@ class RecipeNumbers:
             audit=audit,
             histograms=self._histograms.histograms(),
             metrics=metrics or {},
+            votes=votes,
             imported_from=imported_from,
             groups=tuple(groups),
+            matched_tasks=matched_tasks,
+            lengths=lengths,
             scores=tuple(scores),
         )
 
@@ -277,35 +307,46 @@ async def recipe_report(
     *,
     imported_from: str | None = None,
     by: str | None = None,
+    only: Collection[str] | None = None,
+    length_tokenizer: str | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
-    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped.
+    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped. `only` has
+    the ids of the tasks whose pairs count, and then verdicts of judges and the cost, which are of all tasks, are left out.
+    `length_tokenizer` is what answers' lengths are counted in, characters if None.
 
-    Texts are read only where they are needed: of a sample for the audit, of all pairs for `also`, for metrics of plugins, for
-    groups and for a contrast that is not stored.
+    Texts are read only where they are needed: of a sample for the audit and for lengths, of all pairs for `also`, for metrics of
+    plugins, for groups and for a contrast that is not stored.
     """
     numbers = RecipeNumbers(run, recipe, tokenizer)
-    differences = FeatureDifferences(MOST_PAIRS / max(counts.get("made", 0), MOST_PAIRS))
+    pairs = counts.get("made", 0) if only is None else len(only)
+    differences = FeatureDifferences(MOST_PAIRS / max(pairs, MOST_PAIRS))
+    lengths = Lengths(length_tokenizer, differences.takes)
     metrics = PluginMetrics(METRICS.from_plugins)
     groups = None if by is None else Groups(by, tokenizer)
     if (
         also is None
         and groups is None
+        and only is None
         and not METRICS.from_plugins
         and not await store.pairs.unmeasured(recipe, tokenizer)
     ):
         async for page in store.pairs.figures(recipe):
             for one in page:
                 numbers.count(one.lost_by, one.contrast, retried=one.retried, failed_check=one.failed_check)
-            sample = [one.id for one in page if one.lost_by is None and differences.takes(one.task_id)]
+            sample = [one.id for one in page if differences.takes(one.task_id)]
             async for stored in store.pairs.made_with_ids(sample):
                 differences.add(stored)
+                lengths.add(stored)
         numbers.count_marks((await store.pairs.marked()).get(recipe, {}))
     else:
         async for stored, _ in measured(store.pairs.made(recipe), tokenizer):
+            if only is not None and stored.task.id not in only:
+                continue
             numbers.add(stored)
             differences.add(stored)
+            lengths.add(stored)
             metrics.add(stored, kept=_reason_for_dropping(stored) is None)
             if also is not None:
                 also(stored)
@@ -321,16 +362,21 @@ async def recipe_report(
             flipped=judge.flipped,
             in_both_orders=judge.in_both_orders,
         )
-        for judge in await store.judgements.numbers(recipe)
+        for judge in (await store.judgements.numbers(recipe) if only is None else ())
     ]
+    votes = await store.votes.numbers(recipe) if only is None else None
+    cost_usd = await store.pairs.cost_usd(recipe) if imported_from is None else 0.0
     return numbers.report(
-        failed=counts.get("failed", 0),
-        pending=counts.get("pending", 0),
-        cost_usd=await store.pairs.cost_usd(recipe) if imported_from is None else 0.0,
+        failed=counts.get("failed", 0) if only is None else 0,
+        pending=counts.get("pending", 0) if only is None else 0,
+        cost_usd=cost_usd if only is None else None,
         judges=judges,
         audit=differences.audit(),
         metrics=metrics.estimates(),
+        votes=votes if votes is not None and votes.pairs else None,
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
-        scores=await store.scores.numbers(recipe),
+        lengths=lengths.figures(),
+        matched_tasks=None if only is None else len(only),
+        scores=await store.scores.numbers(recipe) if only is None else (),
     )

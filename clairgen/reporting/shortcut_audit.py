@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from clairgen.config.renamed import deprecated
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.surface_features import FEATURES, surface_features
-from clairgen.stats import Estimate, mean_of
+from clairgen.stats import Estimate, auc_score_interval, mean_of
 from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ MOST_PAIRS = 10_000
 """At most so many pairs are audited, sampled by a hash of their task: enough to know an AUC to better than 0.01."""
 FEWEST_PAIRS = 10
 _FOLDS = 5
-_Z = 1.959963984540054  # of a two-sided 95% interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +96,17 @@ class Audit:
 class FeatureDifferences:
     """Accumulates the feature differences of a recipe's pairs, or of a sample of them.
 
-    `share` is the fraction of pairs to keep; the same tasks are kept in every recipe.
+    `share` is the fraction of pairs to keep; the same tasks are kept in every recipe. `most` is for a stream of unknown length:
+    whenever there are more pairs, the share is halved.
     """
 
-    def __init__(self, share: float = 1.0) -> None:
+    def __init__(self, share: float = 1.0, *, most: int | None = None) -> None:
         self._most = share * 2**32
+        self._most_pairs = most
         self._rows: list[tuple[float, ...]] = []
         self._spread: list[tuple[float, ...]] = []
         self._folds: list[int] = []
+        self._drawn: list[int] = []
 
     def takes(self, task_id: str) -> bool:
         """Whether pairs of this task are in the sample."""
@@ -116,6 +118,24 @@ class FeatureDifferences:
         drawn, fold = _drawn(stored.task.id)
         if isinstance(pair, Pair) and stored.dropped_by is None and drawn <= self._most:
             self.compare(pair.chosen.text, pair.rejected.text, fold)
+
+    def add_texts(self, task_id: str, chosen: str, rejected: str) -> None:
+        """Add two answers to a task, if they are in the sample."""
+        drawn, fold = _drawn(task_id)
+        if drawn > self._most:
+            return
+        self._drawn.append(drawn)
+        self.compare(chosen, rejected, fold)
+        while self._most_pairs is not None and len(self._rows) > self._most_pairs:
+            self._most /= 2
+            kept = [at for at, one in enumerate(self._drawn) if one <= self._most]
+            self._rows, self._spread = [self._rows[at] for at in kept], [self._spread[at] for at in kept]
+            self._folds, self._drawn = [self._folds[at] for at in kept], [self._drawn[at] for at in kept]
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks the pairs that `add_texts` keeps are of."""
+        return len(set(self._drawn))
 
     def compare(self, chosen: str, rejected: str, fold: int) -> None:
         """Add two answers; all pairs of one task must be in the same fold."""
@@ -165,22 +185,7 @@ def auc(scores: "Floats") -> float:
 
 def auc_interval(found: float, pairs: int) -> tuple[float, float]:
     """The interval of an out-of-fold AUC over `pairs` differences, at 95%."""
-    independent = pairs / (1 + _FOLDS / (_FOLDS - 1))
-    return _end(found, 0.0, independent), _end(found, 1.0, independent)
-
-
-def _end(found: float, outer: float, pairs: float) -> float:
-    """The end of the score interval on the side of `outer`, by bisection."""
-    inner = found
-    for _ in range(60):
-        middle = (inner + outer) / 2
-        half = pairs / 2
-        spread = 1 + (half - 1) * ((1 - middle) / (2 - middle) + middle / (1 + middle))
-        if abs(middle - found) < _Z * math.sqrt(middle * (1 - middle) * spread) / half:
-            inner = middle
-        else:
-            outer = middle
-    return inner
+    return auc_score_interval(found, pairs / (1 + _FOLDS / (_FOLDS - 1)))
 
 
 def _scores(spread: "Floats", folds: "NDArray[np.int64]") -> "Floats":

@@ -18,11 +18,13 @@ from clairgen.reporting.comparison import (
     assessment_lines,
     by_recipe,
     contrast_lines,
+    matched_words,
     next_steps,
     outcome_lines,
     retried_words,
     runs_of,
 )
+from clairgen.reporting.length_figures import LengthFigures
 from clairgen.reporting.pair_metrics import TABLE_1_SOURCE, ContrastEstimates, MetricEstimates
 from clairgen.reporting.position_bias import JudgeReport
 from clairgen.reporting.report import RecipeReport
@@ -54,11 +56,10 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
                 console.print(table, crop=False)
                 console.print()
 
+    for words in matched_words(reports):
+        console.print(safe_line(words))
     print_tables(_short_table(reports), assessment_lines)
-    for names, sentence in next_steps(reports):
-        words = safe_line(f"Next{f' for {names}' if names else ''}: ", "bold")
-        console.print(words.append(plain_line(sentence), "not bold"))
-    console.print()
+    _print_next_steps(console, reports)
     print_tables(_contrast_table(reports), contrast_lines)
     console.print(_how_to_compare(reports))
     console.print()
@@ -69,6 +70,13 @@ def print_reports(console: Console, reports: Sequence[RecipeReport]) -> None:
                 _print_details(console, report, reports)
     if any(report.kept >= FEWEST_PAIRS and report.audit is None for report in reports):
         console.print(Text(f"Surface features were not audited: {AUDIT_HINT}.", "dim"))
+
+
+def _print_next_steps(console: Console, reports: Sequence[RecipeReport]) -> None:
+    for names, sentence in next_steps(reports):
+        words = safe_line(f"Next{f' for {names}' if names else ''}: ", "bold")
+        console.print(words.append(plain_line(sentence), "not bold"))
+    console.print()
 
 
 def _side_by_side(reports: Sequence[RecipeReport], lines: Callable[[Row], list[Line]], width: int) -> list[Table]:
@@ -119,6 +127,8 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
         parts.append(
             _name(report, reports).append(f" is imported from {plain_line(report.imported_from)}.", "not bold")
         )
+    if report.votes is not None:
+        parts.append(_name(report, reports).append(f": {report.votes.words}.", "not bold"))
     if report.groups:
         parts.append(_groups_table(report))
     parts += [_metric_words(report, name, one, reports) for name, one in report.metrics.items()]
@@ -130,6 +140,8 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
     if report.audit is not None:
         parts.append(audit_words(report.audit, _name(report, reports)))
         parts += [table] if (table := audit_table(report.audit)).row_count else []
+    if report.lengths is not None:
+        parts.append(length_table(report.lengths))
     for part in parts:
         console.print(part, crop=False)
         console.print()
@@ -330,4 +342,16 @@ def audit_table(audit: Audit) -> Table:
             f"{one.univariate_auc:.3f}",
             f"{one.importance:+.3f}",
         )
+    return table
+
+
+def length_table(lengths: LengthFigures) -> Table:
+    """By how much chosen is the longer answer: of all pairs, of the kept ones, and after a selection that balances lengths."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(safe_line(f"length in {lengths.unit}"), overflow="fold", min_width=10)
+    table.add_column("pairs", justify="right", no_wrap=True)
+    for title in ("chosen minus\nrejected", "chosen longer", "AUC of length\nalone"):
+        table.add_column(title, overflow="fold")
+    for name, shift in lengths.rows:
+        table.add_row(name, *shift.cells)
     return table

@@ -3,7 +3,7 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory
-from clairgen.store.evaluations import EvaluationRecord, ItemRecord
+from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
@@ -14,12 +14,15 @@ from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
+from clairgen.store.votes import CastVote, Vote, VoteNumbers, majority
 
 __all__ = [
     "IMPORTED",
     "AdviceNumbers",
     "Attempt",
     "Call",
+    "CastVote",
+    "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
     "FilterResult",
@@ -44,6 +47,9 @@ __all__ = [
     "Store",
     "Thoughts",
     "UsageSample",
+    "Vote",
+    "VoteNumbers",
+    "majority",
     "metadata_row",
     "migrate",
     "now",

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,18 @@ class ItemRecord:
     requests: Sequence[tuple[str, str]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EvaluationNumbers:
+    """How far an evaluation is: how many `items` it has, and how many of them have which status (scored, unreadable, failed)."""
+
+    id: str
+    label: str
+    kind: str
+    data: str
+    items: int
+    statuses: Mapping[str, int]
+
+
 class StoredEvaluations:
     """The evaluations of one run directory."""
 
@@ -74,6 +87,17 @@ class StoredEvaluations:
         """Every evaluation, the first one first."""
         rows = await self._reader.rows(f"SELECT {_RECORD_COLUMNS} FROM evaluations ORDER BY created_at, id")
         return [_record(row) for row in rows]
+
+    async def numbers(self) -> list[EvaluationNumbers]:
+        """How far each evaluation is, the first one first."""
+        sql = "SELECT evaluation_id, status, count(*) AS count FROM evaluation_items GROUP BY 1, 2"
+        counts = defaultdict[str, dict[str, int]](dict)
+        for row in await self._reader.rows(sql):
+            counts[row["evaluation_id"]][row["status"]] = row["count"]
+        return [
+            EvaluationNumbers(one.id, one.label, one.kind, one.data, one.items, counts[one.id])
+            for one in await self.all()
+        ]
 
     async def save(self, evaluation_id: str, item: ItemRecord) -> None:
         """Commit what came of an item, in place of what came of it before."""

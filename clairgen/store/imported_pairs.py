@@ -25,11 +25,15 @@ class PairTexts:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The ids of a pair and of its task; `messages` is the hash of the prompt, `is_new_task` whether the run lacks the task."""
+    """The ids of a pair and of its task; `messages` is the hash of the prompt, which `stored` stores if it is new.
+
+    `is_new_task` is whether the run lacks the task.
+    """
 
     pair_id: str
     task_id: str
     messages: str
+    stored: Statement
     is_new_task: bool
 
 
@@ -55,7 +59,8 @@ class ImportedPairs:
         Pairs of a prompt that the run has belong to its task. A new task is named as its source names it, or after the hash
         of its messages where the source gives no name or has given it to another prompt.
         """
-        hashes = [messages_row(pair.messages)[0] for pair in pairs]
+        prompts = [messages_row(pair.messages) for pair in pairs]
+        hashes = [key for key, _ in prompts]
         tasks = await self._tasks("messages", hashes)
         owners = {name: key for key, name in (await self._tasks("id", [one.name for one in pairs if one.name])).items()}
         in_run = set(tasks)
@@ -68,12 +73,14 @@ class ImportedPairs:
         ]
         texts = await self._texts(wanted)
         identities: list[Identity | None] = []
-        for pair, key, task in zip(pairs, hashes, found, strict=True):
+        for pair, (key, stored), task in zip(pairs, prompts, found, strict=True):
             identity = _new_id(pair, task, recipe, texts)
-            if identity is not None:
-                texts[identity] = (pair.chosen, pair.rejected)
-            identities.append(None if identity is None else Identity(identity, task, key, key not in in_run))
-            in_run |= {key} if identity is not None else set()
+            if identity is None:
+                identities.append(None)
+                continue
+            texts[identity] = (pair.chosen, pair.rejected)
+            identities.append(Identity(identity, task, key, stored, key not in in_run))
+            in_run.add(key)
         return identities
 
     async def add(self, pairs: Sequence[ImportedPair], filter_set: int, before: int, state: Statement) -> None:
@@ -83,11 +90,10 @@ class ImportedPairs:
         new_task = "INSERT INTO tasks (position, id, messages) VALUES (?, ?, ?)"
         for number, pair in enumerate(pairs, start=before + 1):
             identity = pair.identity
-            key, prompt = messages_row(pair.made.prompt)
-            statements.append(prompt)
+            key = identity.messages
             if identity.is_new_task:
                 last += 1
-                statements.append((new_task, (last, identity.task_id, key)))
+                statements += [identity.stored, (new_task, (last, identity.task_id, key))]
             statements.append(imported_row(identity.pair_id, number, pair.made, key, filter_set, pair.source_columns))
             statements += finding_rows(identity.pair_id, filter_set, pair.made.findings)
         await self._write(*statements, state)

@@ -159,6 +159,11 @@ def chosen_text(outcome: Pair | Undecided) -> str | None:
     return outcome.chosen.text if isinstance(outcome, Pair) else None
 
 
+def rejected_text(outcome: Pair | Undecided) -> str:
+    """The text of the rejected answer; of the first answer where none was chosen."""
+    return _sides(outcome)[0].text
+
+
 def update_row(identity: str, made: MadePair, prompt_hash: str, filter_set: int) -> Statement:
     """The statement that turns a pending pair into a made one."""
     return _update(identity, _values(made, prompt_hash, filter_set))

@@ -23,6 +23,7 @@ from clairgen.store.pair_rows import (
     drop_reason,
     finding_rows,
     no_findings_row,
+    rejected_text,
     request_rows,
     stored_pair,
     update_row,
@@ -30,6 +31,7 @@ from clairgen.store.pair_rows import (
 from clairgen.store.reader import Reader
 from clairgen.store.scores import score_rows, scores_of_pairs
 from clairgen.store.statements import Write, messages_row
+from clairgen.store.votes import outdated_votes_row
 
 _PAGE = 512
 
@@ -83,6 +85,7 @@ class Pairs:
             *judgement_rows(made.outcome),
             *score_rows(identity, made.outcome),
             outdated_row(identity, chosen_text(made.outcome)),
+            outdated_votes_row(identity, chosen_text(made.outcome), rejected_text(made.outcome)),
             update_row(identity, made, prompt_hash, filter_set),
             no_findings_row(identity, filter_set),
             *finding_rows(identity, filter_set, made.findings),

@@ -184,9 +184,20 @@ CREATE TABLE scores (                -- what a scorer gave an answer to a pair's
 ) WITHOUT ROWID;
 """
 
+_VOTES = """
+CREATE TABLE cast_votes (            -- people's opinions of pairs, all of them; of each voter on a pair the latest counts
+    id INTEGER PRIMARY KEY, pair_id TEXT NOT NULL, voter TEXT NOT NULL, vote TEXT NOT NULL, note TEXT, created_at TEXT NOT NULL,
+    outdated_at TEXT                 -- when the pair got other answers than those that the vote is about
+);
+INSERT INTO cast_votes (pair_id, voter, vote, note, created_at) SELECT pair_id, voter, vote, note, created_at FROM votes;
+DROP TABLE votes;
+ALTER TABLE cast_votes RENAME TO votes;
+CREATE INDEX votes_by_pair ON votes (pair_id, voter);
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

@@ -21,6 +21,7 @@ from clairgen.store.scores import Scores
 from clairgen.store.spending import Spending
 from clairgen.store.statements import Statement
 from clairgen.store.tasks import Tasks
+from clairgen.store.votes import Votes
 from clairgen.store.writer import Writer
 
 
@@ -39,6 +40,7 @@ class Store:
     advice: Advice
     evaluations: StoredEvaluations
     imported: ImportedPairs
+    votes: Votes
 
 
 @asynccontextmanager
@@ -94,4 +96,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         Advice(reader, write),
         StoredEvaluations(reader, write),
         ImportedPairs(reader, write),
+        Votes(reader, write),
     )

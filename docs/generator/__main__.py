@@ -21,6 +21,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "experiment-keys": configuration.experiment_keys,
     "export-columns": stored.export_columns,
     "filters": configuration.filters,
+    "lint-rules": stored.lint_rules,
     "python": library.python,
     "report-json": stored.report_json,
     "tables": stored.tables,

@@ -11,6 +11,7 @@ import clairgen.errors
 import clairgen.reporting.report
 import clairgen.reporting.training.report
 from clairgen.exporting.columns import ADVICE_COLUMNS, CONFIRMED_COLUMNS, CONTENT_COLUMNS, PROVENANCE_COLUMNS
+from clairgen.reporting.lint.rules import RULES as LINT_RULES
 from clairgen.reporting.training.diagnostics.registry import RULES
 from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from docs.generator.markdown import code, fenced, table
@@ -98,6 +99,12 @@ def errors() -> str:
     """The tree at the top of errors.py."""
     words = inspect.cleandoc(clairgen.errors.__doc__ or "").split("\n\n")
     return fenced(textwrap.dedent(next(part for part in words if part.startswith("    "))), "text")
+
+
+def lint_rules() -> str:
+    """Every rule of lint with its severity, what it counts and what to do."""
+    rows = ((code(rule.name), rule.severity.value, rule.counts, rule.advice) for rule in LINT_RULES.values())
+    return table(("finding", "severity", "counted", "what to do"), rows)
 
 
 def diagnostics() -> str:

@@ -105,6 +105,12 @@ async def test_failed_requests_are_shown_and_tried_again_by_choice(tmp_path: Pat
         assert "Not counted: 1 failed: content-policy: " in done.out
         assert done.out.rstrip().endswith("--retry-failed")
         answers[0] = None
+        seen = await clairgen("status", run)
+        assert f"{run}: 1 evaluation\nsmall: questions on sums.jsonl, 4 of 4 items done, 1 failed\n" in seen.out
+        assert f"Their results: clairgen evaluate show {run}" in seen.out
+        assert "0 tasks" not in seen.out
+        [one] = json.loads((await clairgen("status", run, "--json")).out)["evaluations"]
+        assert (one["label"], one["items"], one["statuses"]) == ("small", 4, {"failed": 1, "scored": 3})
         again = await questions(file, run, endpoint.url, "--retry-failed")
         assert (again.code, len(endpoint.asked)) == (0, 5)
 

@@ -21,6 +21,7 @@ NOT_COMMANDS = {
     "experiment_worker",
     "signals",
     "checkpoints",
+    "checkpoint_servers",
     "evaluation_options",
     "judging_options",
     "demo_training",
@@ -32,6 +33,7 @@ NOT_COMMANDS = {
     "rounds_table",
     "harness_printing",
     "mixeval_printing",
+    "template_check",
 }
 
 

@@ -67,6 +67,8 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
     tasks = write_tasks(old_run / "tasks.jsonl", questions(1))
     parquet = old_run / "tasks.parquet"
     parquet.touch()
+    pairs = [{"prompt": f"What is {n} + 1?", "chosen": f"{n + 1}.", "rejected": f"{n}!"} for n in range(12)]
+    write_tasks(old_run / "pairs.jsonl", pairs)
     write_tasks(old_run / "q.jsonl", [{"prompt": "What is 1 + 1?", "reference": "2"}])
     (old_run / "models" / "checkpoint-1").mkdir(parents=True)
     texts = {
@@ -87,6 +89,10 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
         "report run --html page.html": "report",
         "report --training run": "data",
         "export run out": "data",
+        "lint pairs.jsonl": None,
+        "lint pairs.jsonl --html page.html": "report",
+        "lint pairs.jsonl --model owner/name": "train",
+        "lint hub:owner/name": "data",
         "advise run --reward-model owner/name": "train",
         "train out model --model owner/name": "train",
         "train --settings out model --model owner/name": None,

@@ -36,7 +36,7 @@ def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(GOOD)
     config = load_config(path)
-    assert config.tasks.path == tmp_path / "prompts.jsonl"
+    assert config.task_source.path == tmp_path / "prompts.jsonl"
     assert config.models["stronger"].endpoints == [f"gguf:{tmp_path}/model.gguf?context=512"]
 
 
@@ -93,6 +93,10 @@ def with_role(**values: object) -> str:
         (changed(tasks={}), "tasks: give exactly one of `path`"),
         (changed(recipes=[]), "recipes: "),
         (changed(recipes=["clair", "clair"]), "the recipe 'clair' is listed twice"),
+        (
+            changed(recipes=["clair"], filters={"recipes": {"degraded": {"refusal": "drop"}}}),
+            "filters.recipes names 'degraded', which is not a recipe of this run; it has clair",
+        ),
         (changed(models={"teacher": {}}), "models: there is no role 'teacher'; there are target"),
         (with_role(endpoints=[]), r"models\.target\.endpoints"),
         (with_role(endpoints=["https://a.example/v1?key=abc"]), r"no query but Azure's \?api-version"),

@@ -60,6 +60,42 @@ def checked(rule: str, answer: str, reference: Any, tolerance: float | None = No
         ("at 12:30", None),
         ("5 to 1, not 3:1", 1),
         ("Answer:5", 5),
+        ("about 1 million", 1e6),
+        ("$1.5 million dollars", 1.5e6),
+        ("1,234 thousand", 1_234_000),
+        ("half of it, 1/2 million", 5e5),
+        ("3 hundred thousand", 3e5),
+        ("two dozens are 2 dozen", 24),
+        ("5k", 5000),
+        ("it is -2.5k.", -2500),
+        ("5 kg", 5),
+        ("5km", 5),
+        ("5 m", 5),
+        ("1.234.567", 1_234_567),
+        ("it is 12.345.678.", 12_345_678),
+        ("1.234", 1.234),
+        ("in 2 millionaires", 2),
+        ("1 million, then 7", 7),
+        ("300 K", 300),
+        ("300K", None),
+        ("5M", None),
+        ("7B", None),
+        ("1.2.3", None),
+        ("version 1.2.3 has 4", 4),
+        ("it is 1,234, which", 1234),
+        ("3,14", None),
+        ("it is -3,5.", None),
+        ("1,23,456", None),
+        ("1234,567", None),
+        ("1,5e3", None),
+        ("2,3,5", None),
+        ("between 5,10 it is 7", 7),
+        ("1.234,56", None),
+        ("1.234.567,89", None),
+        ("3 hundredths", None),
+        ("2 thousand 5 hundred", None),
+        ("2 million and 5 thousand", None),
+        ("2 million people and 5 thousand", 5000),
     ],
 )
 def test_the_last_number_of_a_text(text: str, number: float | None) -> None:
@@ -130,6 +166,16 @@ def test_numbers_are_right_within_a_tolerance(
         ("B. A dog and a cat", "B"),
         ("The answer is B, A being wrong", "B"),
         ("The answer is B and I am sure", "B"),
+        ("(A) is wrong, (B) is right", "B"),
+        ("A is wrong.", None),
+        ("A) is clearly incorrect, so it must be (C).", "C"),
+        ("Option B is right, option A is wrong.", "B"),
+        ("Option A isn't it. Option D", "D"),
+        ("(A) cannot be; (B) was ruled out; (D) remains", "D"),
+        ("(A): false. (B): false.", None),
+        ("The answer is B, not A", "B"),
+        ("The answer is B not A", "B"),
+        ("(A) because (B) is wrong", "A"),
     ],
 )
 def test_the_letter_that_an_answer_chooses(answer: str, letter: str | None) -> None:
@@ -164,8 +210,18 @@ def test_an_answer_in_which_nothing_is_found_says_why() -> None:
     assert reasons == {"exact": "empty", "numeric": "no-number", "regex": "no-match", "choice": "no-letter"}
 
 
+def test_a_number_that_may_be_several_is_counted_by_a_name_of_its_own() -> None:
+    for answer in ("5M", "1.2.3", "2 thousand 5 hundred", "1/0"):
+        assert RULES["numeric"].check("a prompt", answer, 5, None).reason == "unclear-number"
+    assert RULES["numeric"].check("a prompt", "at 12:30", 5, None).reason == "no-number"
+    assert RULES["numeric"].reference_error("How many?", "5M") == "its reference '5M' holds no number that is clear"
+
+
 def test_a_time_is_no_reference_for_a_number() -> None:
-    assert RULES["numeric"].reference_error("When does it leave?", "12:30") == "its reference '12:30' holds no number"
+    assert (
+        RULES["numeric"].reference_error("When does it leave?", "12:30")
+        == "its reference '12:30' holds no number that is clear"
+    )
 
 
 @pytest.mark.parametrize("style", STYLES)

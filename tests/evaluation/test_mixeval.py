@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from clairgen.config.role import Role
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, InputError
 from clairgen.evaluation.evaluate import EvaluationSummary, evaluate
 from clairgen.evaluation.mixeval import mixeval_evaluation, mixeval_templates
 from clairgen.evaluation.mixeval_questions import MixEvalQuestion, Split
 from clairgen.evaluation.mixeval_table import mixeval_table
 from clairgen.evaluation.planned_evaluation import EvaluateOptions
+from clairgen.evaluation.results import compared
 from tests.scripted import Reply, ScriptedEndpoint, refused, said
 
 SPIDER = MixEvalQuestion(
@@ -71,6 +72,23 @@ async def test_answers_are_graded_or_their_option_is_read(tmp_path: Path) -> Non
     assert result.scores == {"free-form/0": 0.5, "free-form/2": 1.0, "multiple-choice/0": 1.0, "multiple-choice/1": 1.0}
     assert result.unscored == {("unreadable", "no-grade"): 1}
     assert again.scores == result.scores
+
+
+async def test_what_the_judge_s_server_calls_it_is_kept_and_other_snapshots_stand_apart(tmp_path: Path) -> None:
+    snapshot = "judge-2026-01"
+
+    def script(request: dict[str, Any]) -> Reply:
+        reply = replies(VERDICTS)(request)
+        served = snapshot if request["model"] == "judge" else "small-1"
+        return Reply(json.dumps(json.loads(reply.body) | {"model": served}).encode(), headers=reply.headers)
+
+    async with ScriptedEndpoint(script) as endpoint:
+        first = (await evaluated(endpoint.url, tmp_path / "first")).result
+        snapshot = "judge-2026-02"
+        second = (await evaluated(endpoint.url, tmp_path / "second")).result
+    assert (first.judge_snapshots, second.judge_snapshots) == (["judge-2026-01"], ["judge-2026-02"])
+    with pytest.raises(InputError, match="by other snapshots"):
+        compared(first, second)
 
 
 async def test_the_judge_sees_no_context_and_repeated_questions_are_asked_once(tmp_path: Path) -> None:

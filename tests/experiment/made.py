@@ -36,7 +36,7 @@ def findings(shares: Mapping[tuple[str, str], Sequence[float]], student: float =
     objectives = list(dict.fromkeys(objective for _, objective in shares))
     test = {"single": 150, "two_part": 50, "seed": 1}
     settings = config(
-        data_sets=sets, objectives=objectives, test=test, tasks={"single": 9, "two_part": 9, "seed": 1}, **changes
+        data_sets=sets, objectives=objectives, test=test, tasks={"single": 10, "two_part": 10, "seed": 1}, **changes
     )
     facts = {
         "made": 90,

@@ -10,6 +10,7 @@ from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.experiment.cells import Combination, chosen_cells, steps_between_checkpoints, steps_of, tuning_cells
 from clairgen.experiment.experiment_config import ExperimentConfig, experiment_yaml, load_experiment
 from clairgen.experiment.experiment_folder import ExperimentFolder, read_record, write_record
+from tests.cli.commands import clairgen
 
 SHIPPED = Path(__file__).parents[2] / "data" / "examples" / "experiment.yaml"
 
@@ -46,6 +47,8 @@ def test_the_shipped_one_has_the_papers_data_sets_and_objectives() -> None:
         ({"data_sets": ["clair-one-part"], "tasks": {"single": 0, "two_part": 5, "seed": 0}, "pair": 3}, "unknown key 'pair'"),
         ({"tasks": {"single": 0, "two_part": 5, "seed": 0}}, "these data sets need tasks of one part"),
         ({"dev": {"single": 0, "seed": 0}}, "no question is asked"),
+        ({"pairs": 101}, "100 tasks cannot give 101 pairs, since a task gives one at most; raise tasks, or lower pairs"),
+        ({"data_sets": ["clair-one-part"], "tasks": {"single": 50, "two_part": 9, "seed": 0}}, "9 tasks cannot give 10 pairs"),
         ({"student": "gguf:no/such.gguf"}, "There is no model file"),
     ],
 )  # fmt: skip
@@ -111,3 +114,25 @@ def test_a_record_is_whole_or_refused(tmp_path: Path) -> None:
     file.write_text('{"a": [1.')
     with pytest.raises(RunError, match="is damaged"):
         read_record(file)
+
+
+async def test_a_dry_run_refuses_the_folder_that_the_run_refuses(tmp_path: Path) -> None:
+    file = tmp_path / "experiment.yaml"
+    file.write_text(experiment_yaml(config()))
+    foreign, begun = tmp_path / "foreign", tmp_path / "begun"
+    foreign.mkdir()
+    (foreign / "thesis.tex").touch()
+    ExperimentFolder(begun).open(config(seeds=[5]))
+    for folder, sentence in ((foreign, "is not empty and is not an experiment"), (begun, "begun with another seeds")):
+        done = await clairgen("experiment", file, "--out", folder, "--dry-run")
+        assert (done.code, done.out) == (2, "")
+        assert sentence in done.err
+    new = await clairgen("experiment", file, "--out", tmp_path / "new", "--dry-run")
+    assert (new.code, (tmp_path / "new").exists()) == (0, False)
+
+
+def test_what_a_kill_left_before_the_configuration_was_written_is_no_other_thing(tmp_path: Path) -> None:
+    for name in ("lock", ".experiment.yaml.17.partial"):
+        (tmp_path / name).touch()
+    ExperimentFolder(tmp_path).open(config())
+    assert load_experiment(tmp_path / "experiment.yaml") == config()

@@ -86,14 +86,14 @@ def test_no_files_no_overlap() -> None:
         (
             "eval.parquet",
             b"",
-            r"read from \.jsonl, \.csv, \.txt files; .*eval\.parquet under `contamination` is none of them",
+            r"read from \.jsonl, \.csv, \.txt files; .*eval\.parquet \(`files` under `contamination`\) is none of them",
         ),
         (
             "bad.jsonl",
             b'{"question": "Why?"}\n{"question',
-            r"bad\.jsonl line 2 under `contamination` is not valid JSON",
+            r"line 2 of .*bad\.jsonl is not valid JSON .*\(`files` under `contamination`\)",
         ),
-        ("bad.txt", b"\xff\xfe\xff", r"bad\.txt under `contamination` cannot be read"),
+        ("bad.txt", b"\xff\xfe\xff", r"bad\.txt \(`files` under `contamination`\) cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_reported_in_a_sentence(

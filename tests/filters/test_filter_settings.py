@@ -40,7 +40,7 @@ def settings(written: Mapping[str, object] | str) -> FilterSettings:
 
 def test_every_filter_has_a_key_in_the_order_of_looking() -> None:
     assert [*FILTERS] == [*FilterSettings().model_dump()] == [one.name for one in FilterSettings().filters]
-    assert sorted(FILTERS) == sorted([*MEASURES, *SWITCHES, *MARKINGS])
+    assert sorted(FILTERS) == sorted([*MEASURES, "length_difference", *SWITCHES, *MARKINGS])
     assert [*FILTERS][:2] == ["truncated", "format"]
     assert [*FILTERS][-1] == "near_duplicate"
 
@@ -104,7 +104,7 @@ def test_new_length_ratio_bounds_leave_the_action_to_the_recipe() -> None:
     assert narrow.action("length_ratio", revises=False) is FilterAction.MARK
 
 
-@pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
+@pytest.mark.parametrize("name", ["jaccard", "levenshtein", "length_difference"])
 def test_jaccard_and_levenshtein_are_off_until_they_have_bounds(name: str) -> None:
     assert FilterSettings().action(name, revises=True) is None
     assert settings({name: [10, None]}).action(name, revises=False) is FilterAction.DROP
@@ -189,7 +189,7 @@ def test_a_filter_without_a_measure_has_no_bounds(name: str, written: object) ->
         settings({name: written})
 
 
-@pytest.mark.parametrize("name", ["jaccard", "levenshtein"])
+@pytest.mark.parametrize("name", ["jaccard", "levenshtein", "length_difference"])
 def test_an_action_without_bounds_is_refused_where_there_are_no_default_bounds(name: str) -> None:
     with pytest.raises(ValidationError, match="mark needs bounds") as refused:
         settings({name: "mark"})
@@ -237,6 +237,7 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
         '{"truncated":{"action":"drop"},"format":{"action":"drop"},"cut_prompt":{"action":"drop"},'
         '"empty":{"action":"drop"},"identical":{"action":"drop"},"embedded_markup":{"action":"drop"},'
         '"length_ratio":{"bounds":[0.5,2.0],"action":null},'
+        '"length_difference":{"bounds":null,"action":null,"tokenizer":null},'
         '"jaccard":{"bounds":null,"action":null},"levenshtein":{"bounds":null,"action":null},'
         '"revision_mention":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
         '"language":{"action":"mark"},"removed_markup":{"action":"mark"},"removed_space":{"action":"mark"},'
@@ -274,7 +275,7 @@ def test_every_key_is_explained() -> None:
 def test_the_schema_has_a_described_key_for_every_filter() -> None:
     schema = FilterSettings.model_json_schema()
     schema = schema.get("$defs", {}).get(schema.get("$ref", "").rpartition("/")[2], schema)
-    assert [*schema["properties"]] == [*FILTERS]
+    assert [*schema["properties"]] == [*FILTERS, "recipes"]
     assert schema["additionalProperties"] is False
     assert all(value["description"] for value in schema["properties"].values())
 
@@ -335,3 +336,80 @@ def test_changes_of_options_keep_the_others() -> None:
 def test_what_is_not_a_mapping_is_refused() -> None:
     with pytest.raises(ValidationError, match="`filters` is a mapping of names of filters"):
         FilterSettings.model_validate(["refusal"])
+
+
+OF_ONE_RECIPE = {
+    "length_ratio": [0.5, 2.0],
+    "recipes": {"degrade": {"length_ratio": "off", "near_duplicate": "drop"}, "clair": {"refusal": "drop"}},
+}
+
+
+def test_what_is_written_for_a_recipe_replaces_the_options_of_those_filters_alone() -> None:
+    written = settings(OF_ONE_RECIPE)
+    assert written.recipes == ("degrade", "clair")
+    assert written.of("degrade") == settings({"length_ratio": "off", "near_duplicate": "drop"})
+    assert written.of("clair") == settings({"refusal": "drop"})
+    assert written.of("stronger-preferred") == written
+    assert written.action("refusal", revises=False) is FilterAction.MARK
+    assert written.phrases[-3:] == (
+        "degrade alone: length_ratio off",
+        "degrade alone: near_duplicate at least 0.8: drop",
+        "clair alone: refusal: drop",
+    )
+    short = settings(
+        {"length_ratio": {"bounds": [0.9, 1.1], "action": "mark"}, "recipes": {"a": {"length_ratio": [0.5, 2]}}}
+    )
+    assert short.of("a")["length_ratio"].action is None  # whole options are replaced, not single ones
+
+
+def test_filters_of_recipes_are_recorded_and_compared_with_the_others() -> None:
+    written = settings(OF_ONE_RECIPE)
+    assert FilterSettings.from_record(written.model_dump_json()) == written != settings({"length_ratio": [0.5, 2.0]})
+    assert "recipes" not in FilterSettings().model_dump()
+    assert (written.compares_pairs, FilterSettings().compares_pairs) == (True, False)
+    assert settings({"recipes": {"degrade": {"allusion": "off"}}}).phrases[-1] == "degrade alone: revision_mention off"
+
+
+def test_filters_can_be_changed_for_single_recipes() -> None:
+    changed = settings(OF_ONE_RECIPE).changed({"refusal": {"action": "off"}}, ["degrade", "new"])
+    assert changed.action("refusal", revises=True) is FilterAction.MARK
+    for recipe in ("degrade", "new"):
+        assert changed.of(recipe).action("refusal", revises=True) is None
+    assert changed.of("degrade").action("near_duplicate", revises=True) is FilterAction.DROP
+    assert changed.of("clair").action("refusal", revises=True) is FilterAction.DROP
+
+
+@pytest.mark.parametrize(
+    ("written", "where", "message"),
+    [
+        ({"a": {"lenght_ratio": "off"}}, ("recipes", "a", "lenght_ratio"), "Extra inputs are not permitted"),
+        ({"a": {"jaccard": [30, 20]}}, ("recipes", "a", "jaccard", "bounds"), "the lowest value 30 is above"),
+        ({"a": "off"}, ("recipes", "a"), "Input should be a valid dictionary"),
+        ({"a": {"recipes": {}}}, ("recipes", "a", "recipes"), "Extra inputs are not permitted"),
+        (["a"], ("recipes",), "Input should be a valid dictionary"),
+    ],
+)
+def test_wrong_filters_of_a_recipe_are_refused_by_their_place(
+    written: object, where: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message) as refused:
+        settings({"recipes": written})
+    assert refused.value.errors()[0]["loc"] == where
+
+
+def test_paths_of_a_recipes_filters_are_counted_from_the_folder_too(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").touch()
+    written = settings(
+        {
+            "recipes": {
+                "a": {
+                    "contamination": {"files": ["eval.jsonl"]},
+                    "length_difference": {"bounds": [-9, 9], "tokenizer": "tokenizer.json"},
+                }
+            }
+        }
+    )
+    found = written.counted_from(tmp_path).of("a")
+    assert found["contamination"].files == (tmp_path / "eval.jsonl",)
+    assert found["length_difference"].tokenizer == str(tmp_path / "tokenizer.json")
+    assert settings(OF_ONE_RECIPE).counted_from(tmp_path) == settings(OF_ONE_RECIPE)

@@ -43,8 +43,22 @@ def test_findings_stand_in_the_order_of_the_filters() -> None:
     blank_and_cut = pair(answer("", finish_reason="length"), answer(" "))
     found = findings(blank_and_cut, FAR, ALL_BOUNDS)
     assert [finding.filter for finding in found] == [
-        name for name in list(FILTERS)[:9] if name not in ("format", "cut_prompt", "embedded_markup")
+        name
+        for name in list(FILTERS)[:10]
+        if name not in ("format", "cut_prompt", "embedded_markup", "length_difference")
     ]
+
+
+def test_a_pair_is_seen_by_the_filters_of_its_own_recipe() -> None:
+    written = {
+        "length_ratio": "drop",
+        "recipes": {"degrade": {"length_ratio": "mark"}, "other": {"length_ratio": "off"}},
+    }
+    by_recipe = {
+        recipe: [found.action for found in findings(replace(pair(), recipe=recipe), FAR, written)]
+        for recipe in ("clair", "degrade", "other")
+    }
+    assert by_recipe == {"clair": [DROP], "degrade": [MARK], "other": []}
 
 
 def test_a_truncated_reply_is_dropped_as_truncated_before_its_format_counts() -> None:
@@ -163,7 +177,9 @@ SWITCHES = [
 SETTINGS = st.builds(
     lambda actions, bounds: FilterSettings.model_validate(actions | bounds),
     st.dictionaries(st.sampled_from(SWITCHES), st.sampled_from(["drop", "mark", "off"])),
-    st.sampled_from([{}, ALL_BOUNDS, {"length_ratio": [0.5, 2.0]}]),
+    st.sampled_from(
+        [{}, ALL_BOUNDS, {"length_ratio": [0.5, 2.0]}, {"recipes": {"clair": {"refusal": "drop", "empty": "off"}}}]
+    ),
 )
 
 

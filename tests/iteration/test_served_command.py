@@ -82,6 +82,10 @@ def test_a_process_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> Non
     ("words", "said"),
     [
         ("sh -c 'echo no GPU; exit 1' {model} {port}", "no GPU"),
+        (
+            "sh -c 'echo \"ERROR [core.py:7] ValueError: no kernel\"; echo bye; exit 1' {model} {port}",
+            "ValueError: no kernel",
+        ),
         ("no-such-program {model} {port}", "no-such-program cannot be started: No such file or directory"),
     ],
 )

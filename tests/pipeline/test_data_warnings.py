@@ -65,3 +65,21 @@ def test_winners_that_are_worse_than_the_target_are_not_to_be_raised() -> None:
     assert "train with --objective apo-down and without chosen_nll" in found["winners_worse"].sentence
     assert list(warnings(same=30, different=30, rate=won)) == ["identical"]
     assert found["winners_worse"].to_json()["n"] == 24
+
+
+def test_winners_that_are_mostly_the_longer_answer_are_named_with_what_helps() -> None:
+    def longer(count: int, of: int) -> dict[str, DataWarning]:
+        survey = PairSurvey("student", revises=True)
+        for number in range(of):
+            survey.add(stored_pair(number, chosen="It is 4, as you see." if number < count else "It is 4."))
+        return {each.name: each for each in survey.warnings(NO_RATE, "runs/first")}
+
+    found = longer(37, 40)["longer"]
+    assert (found.share, found.n) == (0.925, 40)
+    assert "clairgen export runs/first OUT --balance-lengths" in found.sentence
+    assert "--objective dpo-norm, or --set ld_alpha=0.5" in found.sentence
+    assert "longer" not in longer(30, 40)
+    survey = PairSurvey("student", revises=True)
+    for number in range(40):
+        survey.add(stored_pair(number, chosen="It is 4, as I said.", rejected="It is 5, as I say."))
+    assert survey.warnings(NO_RATE, "runs/first") == []  # longer by a letter

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import signal
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
 from clairgen.records import Pair, StoredPair
 from tests.cli.commands import clairgen
+from tests.cli.forked import forked
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
 
@@ -51,6 +55,10 @@ def texts(pairs: Sequence[StoredPair]) -> list[tuple[str, str, str]]:
         for stored in pairs
         if isinstance(stored.outcome, Pair)
     ]
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 def models_and_reasoning(stored: StoredPair) -> tuple[str, str, str | None]:
@@ -249,3 +257,133 @@ async def test_the_command_says_what_it_understood_before_what_it_left_out(tmp_p
 def test_a_column_is_named_by_its_role_once(given: list[str]) -> None:
     with pytest.raises(ConfigError, match="ROLE=NAME"):
         named_columns(given)
+
+
+async def test_a_file_is_reported_on_in_one_go_with_nothing_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    (tmp_path / "tmp").mkdir()
+    path = written(tmp_path / "pairs.jsonl", [*rows(4), {"prompt": "Question", "chosen": None, "rejected": "b"}])
+    done = await clairgen("report", path, "--json", "--by", "source")
+    [report] = json.loads(done.out)
+    assert (report["run"], report["recipe"], report["imported_from"]) == (str(path), "imported", "pairs.jsonl")
+    assert [(group["value"], group["n"]) for group in report["groups"]] == [("a", 2), ("b", 2)]
+    assert report["assessment"]["next"].startswith(
+        f"To go on, keep the pairs: clairgen import {path} --run runs/kept. "
+    )
+    assert "pairs.jsonl: a chosen and a rejected answer" in done.err
+    assert "1 row left out, the first at pairs.jsonl line 5" in done.err
+    assert names_in(tmp_path) == ["pairs.jsonl", "tmp"]
+    assert names_in(tmp_path / "tmp") == []
+
+
+async def test_sources_and_runs_stand_side_by_side_and_a_kept_run_stays(tmp_path: Path) -> None:
+    path, run, page = written(tmp_path / "pairs.jsonl", rows(4)), tmp_path / "run", tmp_path / "page.html"
+    await api.report(path, keep=run)
+    assert len(await api.made_pairs(run, "imported")) == 4
+    [kept, again] = await api.report(run, path, html=page)
+    assert (kept.run, again.run) == (str(run), str(path))
+    assert again.contrast_of_all == kept.contrast_of_all
+    assert str(path) in page.read_text()
+    assert "clairgen-" not in page.read_text().partition("<script")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--split", "train"], "are for pairs from a file, a folder or hub:owner/name"),
+        (["pairs.jsonl", "more.jsonl", "--run", "kept"], "--run keeps the pairs of one source, and 2 are named"),
+        (["pairs.jsonl", "--matched"], "--matched compares the recipes of a run, and pairs.jsonl has 1"),
+        (["pairs.jsonl", "--split", "dev"], "pairs.jsonl is a file and has no split 'dev'"),
+        (["absent.jsonl"], "absent.jsonl is not a run directory"),
+    ],
+)
+async def test_what_does_not_fit_a_source_is_refused(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await imported(written(tmp_path / "pairs.jsonl", rows(2)), tmp_path / "run")
+    written(tmp_path / "more.jsonl", rows(3))
+    done = await clairgen("report", *arguments)
+    assert done.code != 0
+    assert said in " ".join(done.err.split())
+
+
+async def test_a_folder_with_rows_is_reported_on(tmp_path: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    DatasetDict({"a": Dataset.from_list(rows(3)), "b": Dataset.from_list(rows(2))}).save_to_disk(
+        str(tmp_path / "saved")
+    )
+    [report] = await api.report(tmp_path / "saved", source=ImportOptions(split="b"))
+    assert (report.run, report.n) == (str(tmp_path / "saved"), 2)
+
+
+async def test_the_texts_that_models_answered_give_the_figures_of_stronger_preferred_when_imported(
+    tmp_path: Path,
+) -> None:
+    endings = ["", ".", ":\n\n- one\n- two", "\n```\ncode\n```", " (I'm sorry, but I can't help with that.)"]
+    content = [
+        {
+            "prompt": prompt,
+            "chosen": f"Concerning number {n}, there are {'many ' * (n % 7)}things to say{endings[n % 5]}",
+            "rejected": f"{'Well, ' * (n % 3)}number {n} has things{endings[n % 4]}",
+        }
+        for n, prompt in enumerate(questions(60))
+    ]
+    by_prompt = {row["prompt"]: row for row in content}
+
+    def answered(request: dict[str, Any]) -> Reply:
+        row = by_prompt[request["messages"][-1]["content"]]
+        return said(row["rejected" if request["model"] == TARGET else "chosen"])
+
+    async with ScriptedEndpoint(answered) as endpoint:
+        tasks = write_tasks(tmp_path / "tasks.jsonl", by_prompt)
+        await generate(config(endpoint.url, tasks, recipes=["stronger-preferred"]), tmp_path / "made")
+    await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    [made], [read] = await api.report(tmp_path / "made"), await api.report(tmp_path / "run")
+    assert (read.n, read.kept, read.dropped, read.marked) == (made.n, made.kept, made.dropped, made.marked)
+    assert read.contrast_of_all == made.contrast_of_all
+    assert read.contrast_of_kept == made.contrast_of_kept
+    assert read.audit == made.audit
+    assert read.audit is not None
+    assert (made.published is None, read.published) == (False, None)
+
+
+@pytest.mark.process
+async def test_an_import_that_was_killed_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    path, run = written(tmp_path / "pairs.jsonl", rows(5000)), tmp_path / "run"
+    async with forked("import", path, "--run", run, "--jobs", "2") as running:
+        while committed_pairs(run) < 1000:  # noqa: ASYNC110 - another process sets it
+            await asyncio.sleep(0.01)
+        running.send_signal(signal.SIGKILL)
+        assert await running.wait() == -signal.SIGKILL
+    before = committed_pairs(run)
+    assert before % 1000 == 0
+    summary = await imported(path, run)
+    assert (summary.rows_read, summary.state.pairs) == (5000 - before, 5000)
+    undisturbed = await imported(path, tmp_path / "undisturbed", jobs=1)
+    assert undisturbed.state == summary.state
+    assert stored_rows(run) == stored_rows(tmp_path / "undisturbed")
+
+
+def committed_pairs(run: Path) -> int:
+    """How many pairs are on disk."""
+    if not (run / "run.db").exists():
+        return 0
+    with closing(sqlite3.connect(run / "run.db")) as database, suppress(sqlite3.OperationalError):
+        return int(database.execute("SELECT count(*) FROM pairs").fetchone()[0])
+    return 0  # the schema is not there yet
+
+
+def stored_rows(run: Path) -> list[list[tuple[Any, ...]]]:
+    """Everything that is stored of pairs."""
+    with closing(sqlite3.connect(run / "run.db")) as database:
+        queries = (
+            "SELECT id, position, prompt, chosen, rejected, levenshtein, jaccard, length_ratio FROM pairs ORDER BY position",
+            "SELECT position, id, messages FROM tasks ORDER BY position",
+            "SELECT pair_id, filter, action, reason, value FROM filter_results ORDER BY pair_id, position",
+        )
+        return [database.execute(query).fetchall() for query in queries]

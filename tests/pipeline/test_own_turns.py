@@ -17,6 +17,7 @@ from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.reparse import reparse
 from clairgen.recipes.own_turns import with_own_turns
+from clairgen.recipes.registry import RECIPES
 from clairgen.records import Completion, Message, Pair, Task, Usage
 from clairgen.templates import Template
 from tests.runs import REVISER, STRONGER, TARGET, config_text, write_tasks
@@ -88,6 +89,38 @@ async def test_the_target_answers_turn_by_turn_and_every_recipe_compares_the_las
             ]
             assert isinstance(stored.outcome, Pair)
             assert stored.outcome.rejected.text == f"target-model says 3 to {number}. Which is louder?"
+
+
+async def test_all_recipes_of_a_run_go_on_from_the_same_turns(tmp_path: Path) -> None:
+    def playing(request: dict[str, Any]) -> Reply:
+        text = request["messages"][-1]["content"]
+        if request["model"] == "judge-model":
+            rated = f"[[{1 + len(text) % 10}]]" if "{student_solution_1}" not in text else "[1]"
+            return said(f"clear: {1 + len(text) % 5}" if "{rubric}" in text else rated)
+        if request["model"] == REVISER and "{teacher_reasoning}" in text:
+            return script(request)
+        asked.append(request)
+        turn = 1 + sum(message["role"] == "assistant" for message in request["messages"])
+        return said(f"{request['model']} says {turn} to {text[-20:]} {'.' * len(asked)}")
+
+    asked: list[dict[str, Any]] = []
+    tasks = write_tasks(tmp_path / "tasks.jsonl", [numbered(0, with_answers=True)])
+    async with ScriptedEndpoint(playing) as endpoint:
+        role = {"endpoints": [endpoint.url], "temperature": 0.7, "max_tokens": 100}
+        names = {"target": TARGET, "reviser": REVISER, "stronger": STRONGER, "judge": "judge-model"}
+        names |= {"critic": "c", "editor": "e", "strong": "s", "weak": "w"}
+        models = {name: role | {"model": model} for name, model in names.items()}
+        models["others"] = [role | {"model": name} for name in ("m-a", "m-b")]  # type: ignore[assignment]
+        rubric = [{"name": "clear", "description": "It is clear."}]
+        given_all = given(endpoint.url, tasks, list(RECIPES), models=models, rubric=rubric)
+        summary = await generate(given_all, tmp_path / "run")
+    assert summary.statuses == {recipe: {"made": 1} for recipe in RECIPES}
+    turns = [request for request in asked if request["model"] == TARGET and len(request["messages"]) < 6]
+    assert [len(request["messages"]) for request in turns] == [2, 4]
+    conversations = {
+        stored.task.messages for recipe in RECIPES for stored in await api.made_pairs(tmp_path / "run", recipe)
+    }
+    assert [len(messages) for messages in conversations] == [6]
 
 
 async def test_exports_have_the_conversation_as_the_prompt(tmp_path: Path) -> None:

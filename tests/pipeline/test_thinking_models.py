@@ -198,3 +198,23 @@ async def test_thoughts_of_a_reply_that_no_parser_reads_are_sent_to_nobody(tmp_p
         ("clair-by-critique", "truncated"),
         ("degraded", "truncated"),
     ]
+
+
+async def test_thoughts_in_the_middle_of_an_answer_stay_and_the_pair_is_dropped_by_name(tmp_path: Path) -> None:
+    """Nobody can say what of it is the answer; so it is revised as it stands, and the pair reaches no data set."""
+    tasks = write_tasks(tmp_path / "tasks.jsonl", ["one", "two"])
+
+    def script(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        if request["model"] == REVISER:
+            return said("{teacher_reasoning}: weak\n\n{corrected_student_solution}: A better answer, in words.")
+        return said(f"It is 5. <think>{THOUGHT}</think> No, 4." if prompt == "one" else "It is 4, in words.")
+
+    async with ScriptedEndpoint(script) as endpoint:
+        await generate(config(endpoint.url, tasks, recipes=["clair"]), tmp_path / "run")
+        assert len([request for request in endpoint.asked if THOUGHT in json.dumps(request)]) == 1
+    assert (await api.status(tmp_path / "run")).dropped == {"clair": {"rejected-embedded-markup": 1}}
+    exported = await api.export(tmp_path / "run", tmp_path / "out", thinking=Thinking.KEEP)
+    assert (exported.row_count, exported.skipped) == (1, {"rejected-embedded-markup": 1})
+    rows = datasets.load_dataset(str(tmp_path / "out"), "clair", split="train").to_list()
+    assert THOUGHT not in json.dumps(rows)

@@ -215,6 +215,8 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
     choices = [
         *({"name": "clair", "template": name} for name in CHECKS),
         "clair-by-critique",
+        "feedback-edit",
+        {"name": "rubric", "samples": 2},
         {"name": "clair-best-of-n", "samples": 2},
         "degraded",
     ]
@@ -224,10 +226,14 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
     ):
         teacher = {"model": "teacher", "endpoints": [teacher_url], "temperature": 0.5, "max_tokens": 64}
         student = teacher | {"model": "student", "endpoints": [student_url]}
-        models = {"target": student, "reviser": teacher, "stronger": teacher, "judge": teacher}
+        roles = ("reviser", "stronger", "judge", "critic", "editor")
+        models = {"target": student} | dict.fromkeys(roles, teacher)
+        rubric = [{"name": "correct", "description": "It is right."}]
         for number, choice in enumerate(choices):
             run = tmp_path / f"run-{number}"
-            summary = await generate(config("http://127.0.0.1:9/v1", tasks, recipes=[choice], models=models), run)
+            summary = await generate(
+                config("http://127.0.0.1:9/v1", tasks, recipes=[choice], models=models, rubric=rubric), run
+            )
             [counts] = summary.statuses.values()
             assert counts == {"made": 2}, (choice, summary.failures)
 

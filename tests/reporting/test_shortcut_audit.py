@@ -172,3 +172,18 @@ def test_json_names_every_feature() -> None:
     for one in content["features"]:
         assert (one["auc_alone"], one["auc_lost_without"]) == (one["univariate_auc"], one["importance"])
     assert content["n"] == 20
+
+
+def test_a_stream_of_unknown_length_is_sampled_by_task_whatever_the_order() -> None:
+    draw = random.Random(1)
+    pairs = [(f"task {number // 2}", answer(draw), answer(draw)) for number in range(600)]
+    whole, there, back = FeatureDifferences(), FeatureDifferences(most=200), FeatureDifferences(most=200)
+    for differences, stream in ((whole, pairs), (there, pairs), (back, pairs[::-1])):
+        for task, chosen, rejected in stream:
+            differences.add_texts(task, chosen, rejected)
+    audits = [differences.audit() for differences in (whole, there, back)]
+    assert [audit is not None and audit.n for audit in audits] == [600, there.tasks * 2, there.tasks * 2]
+    assert 75 < there.tasks * 2 <= 200
+    assert audits[1] is not None
+    assert audits[2] is not None
+    assert audits[1].auc == pytest.approx(audits[2].auc, abs=1e-3)

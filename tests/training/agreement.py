@@ -45,6 +45,7 @@ class Numbers:
     rejected: list[float]
     chosen_logps: list[float]
     chosen_tokens: list[int]
+    rejected_tokens: list[int]
 
 
 def agreements(folder: Path) -> Iterator[Agreement]:
@@ -111,8 +112,8 @@ def compared(
 ) -> Agreement:
     sums = (log_probs.detach() * mask[:, 1:]).sum(dim=1)
     ratios = (sums - reference).tolist()
-    tokens = mask[:COUNT].sum(dim=1).tolist()
-    numbers = Numbers(ratios[:COUNT], ratios[COUNT:], sums[:COUNT].tolist(), tokens)
+    tokens = mask.sum(dim=1).tolist()
+    numbers = Numbers(ratios[:COUNT], ratios[COUNT:], sums[:COUNT].tolist(), tokens[:COUNT], tokens[COUNT:])
     value, slopes = by_hand(objective, numbers)
     found = torch.autograd.grad(loss, log_probs)[0]
     wanted = torch.tensor(slopes, dtype=torch.float64)[:, None] * mask[:, 1:]
@@ -124,10 +125,23 @@ def by_hand(objective: Objective, of: Numbers) -> tuple[float, list[float]]:
     if objective is Objective.SFT:
         total = sum(of.chosen_tokens)
         return -sum(of.chosen_logps) / total, [-1 / total] * COUNT + [0.0] * COUNT
+    if objective is Objective.DPO_NORM:
+        return by_hand_per_token(of)
     terms = [one_pair(objective, BETA * w, BETA * r) for w, r in zip(of.chosen, of.rejected, strict=True)]
     rows = COUNT if objective.is_paired else 2 * COUNT
     value = sum(term[0] for term in terms) / rows
     return value, [BETA * term[1] / rows for term in terms] + [BETA * term[2] / rows for term in terms]
+
+
+def by_hand_per_token(of: Numbers) -> tuple[float, list[float]]:
+    """The same of length-normalized DPO: a log-ratio counts as its mean over the answer's tokens."""
+    value, ups, downs = 0.0, [], []
+    for w, r, longs, others in zip(of.chosen, of.rejected, of.chosen_tokens, of.rejected_tokens, strict=True):
+        margin = BETA * w / longs - BETA * r / others
+        value -= math.log(s(margin)) / COUNT
+        ups.append(-BETA * s(-margin) / longs / COUNT)
+        downs.append(BETA * s(-margin) / others / COUNT)
+    return value, ups + downs
 
 
 def one_pair(objective: Objective, r_w: float, r_l: float) -> tuple[float, float, float]:

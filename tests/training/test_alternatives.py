@@ -3,6 +3,7 @@
 A test that fails here says that the piece may do by now.
 """
 
+import inspect
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trl
 from datasets import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_jit_checkpoint import JITCheckpointCallback
@@ -127,6 +129,13 @@ def test_trl_trains_on_a_prompt_that_the_template_moves() -> None:
     ours = PairTokenizer(moving, len(moving), TokenLimits(100, 100))
     assert list(ours.pairs([row])) == []
     assert ours.counts.dropped == {"prompt_changed_by_answer": 1}
+
+
+def test_orpo_and_simpo_are_no_part_of_trls_stable_interface() -> None:
+    for name in ("ORPOTrainer", "ORPOConfig", "CPOTrainer", "CPOConfig"):
+        assert not hasattr(trl, name), f"trl.{name} is back: look at it again"
+    source = inspect.getsource(DPOTrainer._compute_loss)
+    assert not any(f'loss_type == "{name}"' in source for name in ("orpo", "simpo"))
 
 
 class _PreparedDPO(DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy

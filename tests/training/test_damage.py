@@ -156,6 +156,27 @@ def test_a_checkpoint_with_other_weights_ends_the_run_and_is_not_trained_on_from
         run(out)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("optimizer.pt", {}),
+        ("optimizer.pt", [1, 2]),
+        ("optimizer.pt", {"state": {}, "param_groups": []}),
+        ("scheduler.pt", 7),
+    ],
+)
+def test_a_checkpoint_with_another_optimizer_is_one_sentence(
+    finished: Path, tmp_path: Path, name: str, content: object
+) -> None:
+    shutil.copytree(finished / "out", tmp_path / "out")
+    out = RunFolder(tmp_path / "out")
+    torch.save(content, out.path / "checkpoint-14" / name)
+    with pytest.raises(
+        RunError, match=r"checkpoint-14 does not hold the state of this run's optimizer and schedule .*; remove"
+    ):
+        run(out)
+
+
 def test_experts_that_are_saved_one_by_one_are_all_there_when_the_run_goes_on(tmp_path: Path) -> None:
     vocabulary = len(AutoTokenizer.from_pretrained(saved_model(tmp_path / "model")))
     shape = MixtralConfig(

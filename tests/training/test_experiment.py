@@ -11,9 +11,10 @@ from clairgen.data.classroom.styles import STUDENT
 from clairgen.errors import ConfigError, RunError
 from clairgen.experiment.cells import Cell, Combination, chosen_cells, tuning_cells
 from clairgen.experiment.experiment_config import ExperimentConfig
-from clairgen.experiment.experiment_folder import ExperimentFolder, read_record, write_record, write_whole
+from clairgen.experiment.experiment_folder import ExperimentFolder, read_record, write_record
 from clairgen.experiment.findings import findings_of
 from clairgen.experiment.learning_rates import chosen_rates
+from clairgen.whole_files import write_whole
 from clairgen_train.answers import model_answers
 from tests.cli.commands import clairgen
 from tests.experiment.test_configuration import config

@@ -64,7 +64,7 @@ def test_the_running_anchor_is_near_the_true_kl_and_the_paper_eras_is_not(tmp_pa
     with torch.no_grad():
         chosen, rejected = trainer.compute_ref_log_probs(trainer.model, batch)
         ref_chosen, ref_rejected = trainer.compute_ref_log_probs(trainer.ref_model, batch)
-    scores = PairScores(chosen, rejected, ref_chosen, ref_rejected, torch.ones(64))
+    scores = PairScores(chosen, rejected, ref_chosen, ref_rejected, torch.ones(64), torch.ones(64))
     of_era = PaperEraAnchor().kl(scores, torch.ones(64).bool())
     assert min(abs(one.item() - truth) for one in of_era) > 10 * error
 
@@ -75,6 +75,7 @@ def test_the_paper_eras_anchor_takes_each_halfs_mean_for_the_other_and_never_goe
         torch.tensor([-9.0, -8.0, 90.0]),
         torch.tensor([-3.0, -6.0, 0.0]),
         torch.tensor([-2.0, -1.0, 0.0]),
+        torch.ones(3),
         torch.ones(3),
     )
     of_chosen, of_rejected = PaperEraAnchor().kl(scores, torch.tensor([True, True, False]))
@@ -88,7 +89,7 @@ def test_kto_pair_with_the_paper_eras_anchor_is_twice_the_old_loss_in_value_and_
     generator = torch.Generator().manual_seed(2)
     policy = (-9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)).requires_grad_()
     reference = -9 * torch.rand(2, 8, generator=generator, dtype=torch.float64)
-    scores = PairScores(policy[0], policy[1], reference[0], reference[1], torch.ones(8))
+    scores = PairScores(policy[0], policy[1], reference[0], reference[1], torch.ones(8), torch.ones(8))
     objective = torch.full((8,), Objective.KTO_PAIR.code)
     kl = PaperEraAnchor().kl(scores, torch.ones(8).bool())
     loss = pair_losses(scores, objective, torch.ones(8), beta=0.1, kl=kl).mean()
@@ -102,7 +103,7 @@ def test_kto_pair_with_the_paper_eras_anchor_is_twice_the_old_loss_in_value_and_
 
 def test_the_running_mean_is_clamped_where_it_is_read_and_not_before() -> None:
     anchor = RunningAnchor(keep=0.5)
-    scores = PairScores(*torch.zeros(5, 1))
+    scores = PairScores(*torch.zeros(6, 1))
     anchor.add(-4.0, 16)
     assert anchor.kl(scores, scores.chosen_logps.bool())[0].item() == 0
     anchor.add(8.0, 32)

@@ -14,8 +14,10 @@ from clairgen_train.losses import (
     apo_zero,
     apo_zero_unpaired,
     dpo,
+    dpo_norm,
     kto,
     kto_pair,
+    length_desensitized,
     pair_losses,
     sft,
 )
@@ -82,6 +84,69 @@ def test_dpo_only_widens_the_difference() -> None:
     torch.testing.assert_close(-up, torch.sigmoid(rejected - chosen), rtol=0, atol=1e-15)
 
 
+def test_a_margin_of_log_3_asks_for_rewards_that_far_apart() -> None:
+    up, down = double(math.log(9)), double(0.0)
+    assert dpo(up, down, math.log(3)).item() == pytest.approx(math.log(4 / 3), abs=1e-15)  # s(log 3) = 3/4
+    assert dpo(up, down, double(math.log(9))).item() == pytest.approx(math.log(2), abs=1e-15)
+    chosen, rejected = grid()
+    shifted = gradients(lambda r_w, r_l: dpo(r_w, r_l, 1.5), chosen, rejected)
+    for one, other in zip(shifted, gradients(dpo, chosen - 1.5, rejected), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-15)
+    assert bool((shifted[0] < gradients(dpo, chosen, rejected)[0]).all())  # the wider margin pulls harder
+
+
+def test_length_normalized_dpo_has_values_and_slopes_worked_by_hand() -> None:
+    chosen, rejected, tokens = double(2 * math.log(3)), double(-3 * math.log(3)), torch.tensor([2])
+    # per token the rewards are log 3 and -log 3, whose difference is log 9
+    assert dpo_norm(chosen, rejected, tokens, torch.tensor([3])).item() == pytest.approx(math.log(10 / 9), abs=1e-15)
+    assert dpo_norm(chosen, rejected, tokens, torch.tensor([3]), math.log(3)).item() == pytest.approx(
+        math.log(4 / 3), abs=1e-15
+    )
+    up, down = gradients(lambda r_w, r_l: dpo_norm(r_w, r_l, tokens, torch.tensor([3])), chosen, rejected)
+    assert up.item() == pytest.approx(-1 / 10 / 2, abs=1e-15)  # raises chosen, in each of two tokens
+    assert down.item() == pytest.approx(1 / 10 / 3, abs=1e-15)  # lowers rejected
+    long = gradients(lambda r_w, r_l: dpo_norm(r_w, r_l, 10 * tokens, torch.tensor([30])), 10 * chosen, 10 * rejected)
+    torch.testing.assert_close(10 * long[0], up, rtol=0, atol=1e-15)  # ten times as long, the same in all
+
+
+def test_tokens_beyond_the_shorter_answer_count_alpha() -> None:
+    logps = torch.tensor([[0, -1, -2, -4, -8], [0, 0, -3, -5, 0]], dtype=torch.float64)  # one pair: 4 and 2 tokens
+    mask = torch.tensor([[0, 1, 1, 1, 1], [0, 0, 1, 1, 0]])
+    assert length_desensitized(logps, mask, 0.25).tolist() == [-1 - 2 - 0.25 * (4 + 8), -8]
+    assert length_desensitized(logps, mask, 0.0).tolist() == [-3, -8]
+    assert length_desensitized(logps, mask, 1.0).tolist() == logps.sum(dim=1).tolist()
+    exchanged = length_desensitized(logps.flip(0), mask.flip(0), 0.25)
+    assert exchanged.tolist() == [-8, -6]  # whichever of the two is the longer one
+    logps.requires_grad_()
+    slopes = torch.autograd.grad(length_desensitized(logps, mask, 0.25).sum(), logps)[0]
+    assert slopes.tolist() == [[0, 1, 1, 0.25, 0.25], [0, 0, 1, 1, 0]]
+
+
+def test_the_likelihood_term_is_of_whole_answers_where_rewards_are_not() -> None:
+    whole = PairScores(
+        double(-3), double(-8), double(-3), double(-8), torch.tensor([4]), torch.tensor([2]), double(-15)
+    )
+    zero = double(0.0)[0]
+    losses = pair_losses(
+        whole, torch.tensor([Objective.DPO.code]), double(1), beta=0.1, kl=(zero, zero), chosen_nll=2.0
+    )
+    assert losses.item() == pytest.approx(math.log(2) + 2 * 15 / 4, abs=1e-15)
+
+
+def test_each_pair_has_its_own_margin_under_the_two_forms_of_dpo_alone() -> None:
+    paired = [each for each in Objective if each.is_paired]
+    whole, kl = scores(len(paired)), (double(2.0)[0], double(3.0)[0])
+    codes, ones = torch.tensor([each.code for each in paired]), torch.ones(len(paired))
+    plain, with_margin = (
+        pair_losses(whole, codes, ones, beta=0.1, kl=kl, margin=margin) for margin in (None, 0.5 * ones)
+    )
+    assert [each for each, lower, higher in zip(paired, plain, with_margin, strict=True) if higher > lower] == [
+        Objective.DPO,
+        Objective.DPO_NORM,
+    ]
+    assert [each for each in Objective if each.takes_margin] == [Objective.DPO, Objective.DPO_NORM]
+
+
 def test_apo_zero_raises_chosen_and_lowers_rejected_and_each_saturates() -> None:
     chosen, rejected = grid()
     up, down = gradients(apo_zero, chosen, rejected)
@@ -142,11 +207,12 @@ def scores(count: int) -> PairScores:
     generator = torch.Generator().manual_seed(3)
     logps = -20 * torch.rand(4, count, generator=generator, dtype=torch.float64)
     one, two, three, four = logps.requires_grad_()
-    return PairScores(one, two, three, four, torch.randint(1, 9, (count,), generator=generator))
+    return PairScores(one, two, three, four, *torch.randint(1, 9, (2, count), generator=generator))
 
 
 def taken(whole: PairScores, rows: Tensor) -> PairScores:
-    return PairScores(**{name: getattr(whole, name)[rows] for name in PairScores.__dataclass_fields__})
+    given = {name: getattr(whole, name) for name in PairScores.__dataclass_fields__}
+    return PairScores(**{name: values[rows] for name, values in given.items() if values is not None})
 
 
 def test_a_mixed_batch_is_the_mean_of_its_parts_by_rows_in_value_and_gradient() -> None:
@@ -178,7 +244,9 @@ def test_a_weight_of_two_is_the_pair_given_twice_and_of_nothing_the_pair_left_ou
 
 def test_the_likelihood_term_has_values_and_slopes_worked_by_hand() -> None:
     logps = double(-6, -2, -4).requires_grad_()  # 10, 2 and 4 tokens: 16 in all
-    whole = PairScores(logps, double(-1, -1, -1), double(-6, -2, -4), double(-1, -1, -1), torch.tensor([10, 2, 4]))
+    whole = PairScores(
+        logps, double(-1, -1, -1), double(-6, -2, -4), double(-1, -1, -1), torch.tensor([10, 2, 4]), torch.ones(3)
+    )
     codes = torch.tensor([Objective.APO_ZERO.code, Objective.DPO.code, NO_OBJECTIVE])
     weight, zero = double(1, 3, 2), double(0.0)[0]
     losses = pair_losses(whole, codes, weight, beta=0.1, kl=(zero, zero), chosen_nll=0.5)
@@ -201,7 +269,9 @@ def test_the_mean_of_the_likelihood_terms_is_nats_per_chosen_token(objective: Ob
 
 
 def test_no_loss_has_a_nan_gradient_at_extreme_rewards() -> None:
-    for loss in (dpo, apo_zero, apo_down, lambda r_w, r_l: kto_pair(r_w, r_l, double(50.0)[0])):
+    ones = torch.ones(1)
+    of_tokens: Loss = lambda r_w, r_l: dpo_norm(r_w, r_l, ones, 7 * ones)  # noqa: E731
+    for loss in (dpo, of_tokens, apo_zero, apo_down, lambda r_w, r_l: kto_pair(r_w, r_l, double(50.0)[0])):
         for sign in (1, -1):
             for gradient in gradients(loss, double(1e4 * sign), double(-1e4 * sign)):
                 assert bool(gradient.isfinite().all())

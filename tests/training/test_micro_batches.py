@@ -36,7 +36,15 @@ def test_two_ranks_take_the_steps_of_one_process_under_every_objective(tmp_path:
         assert difference < 1e-5 * moved, (name, difference / moved)
 
 
-@pytest.mark.parametrize("objective", [Objective.APO_ZERO, Objective.KTO_PAIR])
+def test_a_step_of_length_desensitized_dpo_is_the_same_for_every_size_of_micro_batches(tmp_path: Path) -> None:
+    whole = trained(tmp_path, Objective.DPO, BATCH, ld_alpha=0.2)
+    moved = (whole - trained(tmp_path, Objective.DPO, BATCH)).abs().max()  # what alpha does
+    assert moved > 1e-3
+    for size in (1, 2, 4):
+        assert (trained(tmp_path, Objective.DPO, size, ld_alpha=0.2) - whole).abs().max() < 1e-5 * moved
+
+
+@pytest.mark.parametrize("objective", [Objective.APO_ZERO, Objective.DPO_NORM, Objective.KTO_PAIR])
 def test_a_step_with_a_likelihood_term_is_the_same_for_every_size_of_micro_batches(
     tmp_path: Path, objective: Objective
 ) -> None:
@@ -59,8 +67,9 @@ def test_a_run_that_goes_on_with_other_micro_batches_sees_the_same_rows(tmp_path
 
 @pytest.mark.parametrize("chosen_nll", [0.0, 2.0])
 def test_rows_of_several_objectives_weigh_the_same_in_every_micro_batch(tmp_path: Path, chosen_nll: float) -> None:
-    names = [each.value for each in (Objective.SFT, Objective.APO_ZERO, Objective.SFT, Objective.DPO)] * 2
-    rows = prepared_pairs(PAIRS, objective=names[:PAIRS], weight=[1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0])
+    names = [each.value for each in (Objective.SFT, Objective.APO_ZERO, Objective.DPO_NORM, Objective.DPO)] * 2
+    weight, margin = [1.0, 2.0, 0.5, 1.0, 1.0, 3.0, 1.0], [0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 2.0]
+    rows = prepared_pairs(PAIRS, objective=names[:PAIRS], weight=weight, margin=margin)
     found = []
     for size in (8, 4, 1):
         model = tiny_llama(0)

@@ -51,8 +51,8 @@ def test_every_objective_equals_its_equation_to_a_trillionth_in_value_and_gradie
 
 
 def test_a_mixed_batch_is_the_mean_of_trls_losses_over_its_parts(tmp_path: Path) -> None:
-    parts = (Objective.APO_ZERO, Objective.APO_DOWN, Objective.DPO, Objective.SFT)
-    rows = prepared_pairs(16, objective=[each.value for each in parts] * 4)
+    parts = (Objective.APO_ZERO, Objective.APO_DOWN, Objective.DPO, Objective.SFT, Objective.DPO_NORM)
+    rows = prepared_pairs(20, objective=[each.value for each in parts] * 4)
     mixed = loss_and_gradient(pair_trainer(tmp_path, rows, Objective.APO_ZERO), rows)
     of_trl = []
     for objective in parts:
@@ -70,16 +70,64 @@ def test_a_weight_of_two_pulls_as_the_pair_given_twice(tmp_path: Path) -> None:
     same(once, loss_and_gradient(pair_trainer(tmp_path, twice, Objective.APO_ZERO), twice))
 
 
-def test_chosen_nll_adds_that_many_times_sft_s_loss_and_gradient(tmp_path: Path) -> None:
-    rows = prepared_pairs(5)
-    zero, sft = (
-        loss_and_gradient(pair_trainer(tmp_path, rows, each), rows) for each in (Objective.APO_ZERO, Objective.SFT)
+@pytest.mark.parametrize(
+    ("objective", "alpha"), [(Objective.APO_ZERO, None), (Objective.DPO_NORM, None), (Objective.DPO, 0.3)]
+)
+def test_chosen_nll_adds_that_many_times_sft_s_loss_and_gradient(
+    tmp_path: Path, objective: Objective, alpha: float | None
+) -> None:
+    rows, settings = prepared_pairs(5), {"ld_alpha": alpha}
+    alone = loss_and_gradient(pair_trainer(tmp_path, rows, objective, settings=settings), rows)
+    sft = loss_and_gradient(pair_trainer(tmp_path, rows, Objective.SFT), rows)
+    both = loss_and_gradient(pair_trainer(tmp_path, rows, objective, chosen_nll=0.7, settings=settings), rows)
+    same(both, (alone[0] + 0.7 * sft[0], alone[1] + 0.7 * sft[1]), within=2e-6)
+
+
+@pytest.mark.parametrize("objective", [Objective.DPO, Objective.APO_ZERO, Objective.APO_DOWN])
+def test_ld_alpha_gives_trls_own_loss_and_gradient(tmp_path: Path, objective: Objective) -> None:
+    rows = prepared_pairs(8)
+    ours, of_trl = (
+        loss_and_gradient(pair_trainer(tmp_path, rows, objective, settings={"ld_alpha": 0.3}), rows, by_trl=by_trl)
+        for by_trl in (False, True)
     )
-    both = loss_and_gradient(pair_trainer(tmp_path, rows, Objective.APO_ZERO, chosen_nll=0.7), rows)
-    same(both, (zero[0] + 0.7 * sft[0], zero[1] + 0.7 * sft[1]), within=2e-6)
+    same(ours, of_trl)
+    whole = loss_and_gradient(pair_trainer(tmp_path, rows, objective), rows)
+    assert abs((whole[0] - ours[0]).item()) > 1e-3
+    same(whole, loss_and_gradient(pair_trainer(tmp_path, rows, objective, settings={"ld_alpha": 1.0}), rows))
 
 
-@pytest.mark.parametrize("objective", [ZERO, DOWN, Objective.DPO.value, Objective.KTO_PAIR.value])
+@pytest.mark.parametrize("objective", [Objective.DPO, Objective.DPO_NORM])
+def test_a_margin_is_taken_off_the_difference_of_rewards(tmp_path: Path, objective: Objective) -> None:
+    rows = prepared_pairs(4, ref_chosen_logps=[-20.0] * 4, ref_rejected_logps=[-30.0] * 4)
+    settings = {"precompute_ref_log_probs": True}
+    nats = [5 * len(ids) if objective is Objective.DPO_NORM else 5.0 for ids in rows["rejected_ids"]]
+    lower = rows.remove_columns("ref_rejected_logps").add_column("ref_rejected_logps", [-30 - each for each in nats])
+    # a reference that finds the rejected answers less likely by 5 nats (a token) lifts their rewards by beta times 5
+    with_margin = rows.add_column("margin", [0.5] * 4)
+    same(
+        loss_and_gradient(pair_trainer(tmp_path, with_margin, objective, settings=settings), with_margin),
+        loss_and_gradient(pair_trainer(tmp_path, lower, objective, settings=settings), lower),
+    )
+
+
+def test_rewards_are_logged_per_token_where_the_loss_has_them_so(tmp_path: Path) -> None:
+    rows = prepared_pairs(4)
+    trainer = pair_trainer(tmp_path, rows, Objective.DPO_NORM, settings={"max_steps": 1})
+    batch = batch_of(trainer, rows)
+    with torch.no_grad():
+        policy = torch.cat(trainer.compute_ref_log_probs(trainer.model, batch))
+        reference = torch.cat(trainer.compute_ref_log_probs(trainer.ref_model, batch))
+    chosen, rejected = (0.1 * (policy - reference) / batch["completion_mask"].sum(dim=1)).chunk(2)
+    trainer.train()
+    log = trainer.state.log_history[0]
+    assert log["rewards/chosen"] == pytest.approx(chosen.mean().item(), abs=1e-6)
+    assert log["rewards/margins"] == pytest.approx((chosen - rejected).mean().item(), abs=1e-6)
+    assert log["rewards/accuracies"] == (chosen > rejected).float().mean().item()
+
+
+@pytest.mark.parametrize(
+    "objective", [ZERO, DOWN, Objective.DPO.value, Objective.DPO_NORM.value, Objective.KTO_PAIR.value]
+)
 def test_two_equal_answers_are_trained_by_their_likelihood_alone(tmp_path: Path, objective: str) -> None:
     different = prepared_pairs(2)
     equal = prepared_pairs(3, seed=1).map(lambda row: {"rejected_ids": row["chosen_ids"]})
@@ -319,6 +367,36 @@ def test_an_objective_for_single_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_options_that_would_change_trls_losses_alone_are_refused(tmp_path: Path) -> None:
-    for settings in ({"loss_type": ["ipo"]}, {"label_smoothing": 0.1}, {"ld_alpha": 0.5}, {"use_weighting": True}):
+    for settings in ({"loss_type": ["ipo"]}, {"label_smoothing": 0.1}, {"use_weighting": True}):
         with pytest.raises(ConfigError, match=next(iter(settings))):
             pair_trainer(tmp_path, prepared_pairs(2), Objective.APO_ZERO, settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("objective", "alpha", "said"),
+    [
+        (Objective.DPO_NORM, 0.5, "dpo-norm, which corrects for length already"),
+        (Objective.KTO_PAIR, 0.5, "kto-pair, whose KL is of whole answers"),
+        (Objective.SFT, 0.5, "sft, which has no rewards"),
+        (Objective.DPO, 1.5, "it must be a number from 0 to 1"),
+    ],
+)
+def test_ld_alpha_is_refused_where_it_has_no_meaning(
+    tmp_path: Path, objective: Objective, alpha: float, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        pair_trainer(tmp_path, prepared_pairs(2), objective, anchor=PaperEraAnchor(), settings={"ld_alpha": alpha})
+
+
+@pytest.mark.parametrize("margin", [-1.0, math.nan, math.inf])
+def test_a_negative_or_non_finite_margin_is_refused(tmp_path: Path, margin: float) -> None:
+    with pytest.raises(InputError, match="a pair's margin must be a finite number of at least 0, in units of rewards"):
+        pair_trainer(tmp_path, prepared_pairs(2, margin=[1.0, margin]), Objective.DPO)
+
+
+def test_a_margin_under_an_objective_without_one_is_refused(tmp_path: Path) -> None:
+    rows = prepared_pairs(2, objective=[Objective.DPO.value, ZERO], margin=[1.0, 0.5])
+    with pytest.raises(InputError, match="`margin` has no use with apo-zero; use dpo or dpo-norm"):
+        pair_trainer(tmp_path, rows, Objective.DPO)
+    without = prepared_pairs(2, objective=[Objective.DPO.value, ZERO], margin=[1.0, 0.0])
+    pair_trainer(tmp_path, without, Objective.DPO)

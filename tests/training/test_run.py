@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from clairgen.errors import ClairgenError, ConfigError, DrainedError, RunError
+from clairgen.api import report_training
+from clairgen.errors import ClairgenError, ConfigError, DrainedError, InputError, RunError
 from clairgen_train import handled_signals
 from clairgen_train import run as training
 from clairgen_train.interruptions import resource_errors
@@ -89,7 +90,13 @@ class _Whole(NamedTuple):
 
 @pytest.fixture(
     scope="module",
-    params=[{"chosen_nll": 0.5}, {"objective": "kto-pair"}, {"objective": "kto"}, {"precision": "bf16"}],
+    params=[
+        {"chosen_nll": 0.5},
+        {"objective": "dpo", "ld_alpha": 0.3},
+        {"objective": "kto-pair"},
+        {"objective": "kto"},
+        {"precision": "bf16"},
+    ],
     ids=str,
 )
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> _Whole:
@@ -188,11 +195,14 @@ def test_a_run_warms_up_to_its_learning_rate_and_is_refused_where_it_never_would
     assert not (tmp_path / "long" / "training.yaml").exists()
 
 
-@pytest.mark.parametrize("chosen_nll", [0.0, 1.0])
-def test_sharing_changes_nothing_but_speed(tmp_path: Path, chosen_nll: float) -> None:
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"chosen_nll": 1.0}, {"objective": "dpo", "ld_alpha": 0.2}, {"objective": "dpo-norm", "beta": 5.0}],
+    ids=str,
+)
+def test_sharing_changes_nothing_but_speed(tmp_path: Path, given: dict[str, object]) -> None:
     shared, plain = (
-        trained(tmp_path, name, shared_prompt=share, chosen_nll=chosen_nll)
-        for name, share in (("shared", True), ("plain", False))
+        trained(tmp_path, name, shared_prompt=share, **given) for name, share in (("shared", True), ("plain", False))
     )
     first, second = weights(shared.path), weights(plain.path)
     assert max(float((first[name] - second[name]).abs().max()) for name in first) < 1e-4
@@ -208,6 +218,33 @@ def test_pairs_of_two_objectives_and_weights_train_together(tmp_path: Path) -> N
     assert counts == {"apo-zero": 19, "apo-down": 8}  # three are held out
     assert pq.read_schema(out.trajectories).metadata[b"clairgen_objective"] == b"mixed"
     assert not same(out.path, trained(tmp_path, "ignored", pair_objectives="ignore").path)
+
+
+def test_margins_of_the_data_are_scaled_trained_with_or_left_unread(tmp_path: Path) -> None:
+    written(tmp_path / "pairs.jsonl", [pair(number, margin=number / 10) for number in range(30)])
+    given = {"objective": "dpo", "epochs": 1}
+    once, unread = trained(tmp_path, "once", **given), trained(tmp_path, "unread", margin_scale=0, **given)
+    halves = written(tmp_path / "halves.jsonl", [pair(number, margin=number / 20) for number in range(30)])
+    twice = prepare(str(halves), tmp_path / "twice", settings(tmp_path, margin_scale=2, **given))
+    run(twice)
+    assert same(once.path, twice.path)
+    assert not same(once.path, unread.path)
+    with pytest.raises(InputError, match=r"which apo-zero has no use for; train with dpo .* --set margin_scale=0"):
+        trained(tmp_path, "zero", epochs=1)
+
+
+def test_held_out_margins_of_dpo_norm_are_of_rewards_per_token(tmp_path: Path) -> None:
+    out = trained(tmp_path, objective="dpo-norm", beta=5.0, epochs=1)
+    last = [row for row in pq.read_table(out.trajectories).to_pylist() if row["step"]]
+    rewards = {
+        side: [5 * (row[f"{side}_logps"] - row[f"ref_{side}_logps"]) / row[f"{side}_tokens"] for row in last]
+        for side in ("chosen", "rejected")
+    }
+    margins = [up - down for up, down in zip(rewards["chosen"], rewards["rejected"], strict=True)]
+    metrics = json.loads((out.path / "result.json").read_text())
+    assert metrics["reward_margin"]["mean"] == pytest.approx(sum(margins) / len(margins), rel=1e-12)
+    [report] = report_training(out.path)
+    assert report.measurements[-1].margin.mean == pytest.approx(sum(margins) / len(margins), rel=1e-9)
 
 
 @pytest.mark.parametrize(("objective", "chosen_nll"), [("apo-down", 1.0), ("sft", 0.0)])

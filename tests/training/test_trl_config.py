@@ -138,6 +138,12 @@ def test_a_warm_up_as_long_as_the_run_is_refused() -> None:
     with pytest.raises(ConfigError, match="the 7 steps of the run"):
         require_peak(chosen(warmup_steps=7, trl={"max_steps": 7}), 10_000)
     require_peak(chosen(epochs=1), 1)
+    one_step = chosen(warmup_ratio=0.1, epochs=1, batch_size=16, device_batch_size=16)
+    with pytest.raises(
+        ConfigError, match=r"the warm-up of warmup_ratio 0\.1 takes all of the run, which has 1 step, so the"
+    ):
+        require_peak(one_step, 16)
+    require_peak(one_step, 17)
 
 
 def test_fp16_is_refused_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from tests.exporting.test_trl import byte_tokenizer
 
 TRL_PAIR_LOSSES = {
     Objective.DPO: "sigmoid",
+    Objective.DPO_NORM: "sigmoid_norm",
     Objective.APO_ZERO: "apo_zero",
     Objective.APO_DOWN: "apo_down",
     Objective.SFT: "sft",
@@ -112,7 +113,7 @@ def pair_trainer(
 
 def trl_loss(trainer: PairTrainer, model: Callable[..., object], inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """TRL's own loss of a batch, under the trainer's objective."""
-    given = {name: values for name, values in inputs.items() if name not in ("objective", "weight")}
+    given = {name: values for name, values in inputs.items() if name not in ("objective", "weight", "margin")}
     before, trainer.loss_types = trainer.loss_types, [TRL_PAIR_LOSSES[trainer.objective]]
     loss: torch.Tensor = DPOTrainer._compute_loss(trainer, model, given, return_outputs=False)
     trainer.loss_types = before

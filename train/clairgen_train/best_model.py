@@ -69,7 +69,8 @@ class HeldOutWatch:
         if not (self._settings.keep_best or self._settings.early_stopping):
             return found[0]
         if self._is_main:
-            margins = mean_margins(self._folder.trajectories, self._settings.beta)
+            per_token = self._settings.objective is Objective.DPO_NORM
+            margins = mean_margins(self._folder.trajectories, self._settings.beta, per_token=per_token)
             steps = [each for each in sorted(margins) if each <= step]
             trained = [each for each in steps if each]
             highest = max(steps, key=lambda each: margins[each], default=0)

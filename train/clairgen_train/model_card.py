@@ -12,6 +12,7 @@ from clairgen_train.settings import Objective, TrainingSettings
 
 EQUATIONS = {
     Objective.DPO: "equation 6",
+    Objective.DPO_NORM: "equation 6, with rewards per token,",
     Objective.APO_ZERO: "equation 7",
     Objective.APO_DOWN: "equation 8",
     Objective.KTO_PAIR: "equation 9",

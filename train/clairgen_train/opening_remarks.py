@@ -70,8 +70,11 @@ def likelihoods(rows: "Dataset") -> Likelihoods | None:
 
 
 def likelihood_remarks(rows: "Dataset", settings: TrainingSettings) -> list[str]:
-    """Whether winners are likelier than losers before training, and what follows where the interval is wholly on one side."""
-    found = likelihoods(rows)
+    """Whether winners are likelier than losers before training, and what follows where the interval is wholly on one side.
+
+    Nothing with `ld_alpha`, under which the reference's log-probabilities are not of whole answers.
+    """
+    found = likelihoods(rows) if settings.ld_alpha is None else None
     interval = None if found is None else wilson(found.preferred, found.pairs)
     if found is None or interval is None:
         return []
@@ -87,9 +90,9 @@ def likelihood_remarks(rows: "Dataset", settings: TrainingSettings) -> list[str]
             "warning: the model prefers most winners already, so the contrast has less to teach than so many pairs of its own "
             "mistakes; check that the losers are answers of this model (clairgen advise RUN tells)"
         )
-    elif high < 0.5 and settings.objective is Objective.DPO and not settings.chosen_nll:
+    elif high < 0.5 and settings.objective in (Objective.DPO, Objective.DPO_NORM) and not settings.chosen_nll:
         remarks.append(
-            "note: the model prefers most losers, and dpo only widens the difference: winners may become less likely too. Watch "
-            "them (clairgen report --training OUT), or use --objective apo-zero or --set chosen_nll=1"
+            f"note: the model prefers most losers, and {settings.objective.value} only widens the difference: winners may become "
+            "less likely too. Watch them (clairgen report --training OUT), or use --objective apo-zero or --set chosen_nll=1"
         )
     return remarks

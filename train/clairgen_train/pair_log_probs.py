@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from clairgen_train.losses import length_desensitized
 from clairgen_train.settings import Objective
 
 if TYPE_CHECKING:
@@ -22,15 +23,16 @@ ReferencePass = Callable[[Any, "Dataset"], "Dataset"]
 
 
 class PairCollator(DataCollatorForPreference):  # type: ignore[misc]  # trl is Any to mypy
-    """TRL's batch (chosen rows, then rejected rows, right-padded), with `objective` [B] (codes) and `weight` [B] float32."""
+    """TRL's batch (chosen rows, then rejected ones, right-padded), with `objective` (codes), `weight`, `margin`, all [B]."""
 
     def torch_call(self, examples: list[dict[str, object]]) -> dict[str, torch.Tensor]:
-        """One batch of prepared rows; the two columns are left out where the rows have none."""
+        """One batch of prepared rows; these columns are left out where the rows have none."""
         batch: dict[str, torch.Tensor] = super().torch_call(examples)
         if "objective" in examples[0]:
             batch["objective"] = torch.tensor([Objective(str(example["objective"])).code for example in examples])
-        if "weight" in examples[0]:
-            batch["weight"] = torch.tensor([example["weight"] for example in examples], dtype=torch.float32)
+        for name in ("weight", "margin"):
+            if name in examples[0]:
+                batch[name] = torch.tensor([example[name] for example in examples], dtype=torch.float32)
         return batch
 
 
@@ -62,21 +64,24 @@ def pair_log_probs(
     return PairLogProbs(both[0].clone(), both[1].clone())
 
 
-def policy_score(model: nn.Module, accelerator: "Accelerator") -> Score:
-    """The score under `model` in its present state: no gradient, evaluation mode, no random number drawn."""
+def policy_score(model: nn.Module, accelerator: "Accelerator", ld_alpha: float | None = None) -> Score:
+    """The score under `model` in its present state: no gradient, evaluation mode, no random number drawn.
+
+    With `ld_alpha` it is LD-DPO's, in which the longer answer's further tokens count less.
+    """
 
     def score(batch: dict[str, Tensor]) -> Tensor:
         was_training = model.training
         model.eval()
         with torch.no_grad(), accelerator.autocast():
-            log_probs = response_log_probs(model, batch)
+            log_probs = response_log_probs(model, batch, ld_alpha)
         model.train(was_training)
         return log_probs
 
     return score
 
 
-def response_log_probs(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+def response_log_probs(model: nn.Module, batch: dict[str, Tensor], ld_alpha: float | None = None) -> Tensor:
     """Sums over response tokens for a batch of rows, [rows], nats; `batch` as TRL collates it."""
     labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
     outputs = model(
@@ -88,7 +93,10 @@ def response_log_probs(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     )
     log_probs: Tensor = outputs.log_probs
     # Prompt-learning adapters prepend virtual tokens; the real ones are at the end
-    return log_probs[:, 1 - labels.size(1) :].sum(dim=1)
+    log_probs = log_probs[:, 1 - labels.size(1) :]
+    if ld_alpha is None:
+        return log_probs.sum(dim=1)
+    return length_desensitized(log_probs, batch["completion_mask"][:, 1:], ld_alpha)
 
 
 class KeptOutputs:

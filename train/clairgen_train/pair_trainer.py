@@ -19,14 +19,19 @@ from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
 from clairgen_train.kl_anchor import Anchor, RunningAnchor
-from clairgen_train.losses import NO_OBJECTIVE, PairScores, pair_losses
+from clairgen_train.losses import NO_OBJECTIVE, PairScores, length_desensitized, pair_losses
 from clairgen_train.metrics_log import TokenMean
 from clairgen_train.micro_batches import MICRO_BATCH, MicroBatch, mean_chosen_tokens, with_micro_batches
 from clairgen_train.pair_log_probs import KeptOutputs, PairCollator, ReferencePass
 from clairgen_train.sampling import sampled_pairs
 from clairgen_train.saved_weights import LoadsWholeCheckpoints
 from clairgen_train.settings import Objective
-from clairgen_train.validation import validate_chosen_nll, validate_loss_options, validate_pairs
+from clairgen_train.validation import (
+    validate_chosen_nll,
+    validate_ld_alpha,
+    validate_loss_options,
+    validate_pairs,
+)
 
 _TRL_LOSS = "apo_zero"  # TRL evaluates a loss to log its metrics; its value is not used
 
@@ -36,12 +41,13 @@ _OF_BOTH = re.compile("/(rejected|margins|accuracies)$")
 class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # trl is Any to mypy
     """Trains a loaded model on prepared pairs, under `objective` or under each pair's own where the column `objective` has it.
 
-    `args.loss_type` is set to one that TRL can evaluate beside it. `anchor` estimates KTO-pair's KL and is required where the run
-    or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the reference: with an adapter that is the model with the
-    adapter off; in full fine-tuning a frozen copy of the initial model is kept in memory for it, even where the data's own
-    reference log-probs are precomputed. `reference_pass` adds the data's reference log-probs in place of TRL's pass.
-    `chosen_nll` is the weight of an added term, the mean negative log-likelihood of chosen in nats per token; with it, a pair
-    whose answers are the same is trained by that term alone.
+    `args.loss_type` is set to one that TRL can evaluate beside it; `args.ld_alpha` counts for every row. `anchor` estimates
+    KTO-pair's KL and is required where the run or a pair has `kto-pair`. A `RunningAnchor` scores its samples under the
+    reference: with an adapter that is the model with the adapter off; in full fine-tuning a frozen copy of the initial model is
+    kept in memory for it, even where the data's own reference log-probs are precomputed. `reference_pass` adds the data's
+    reference log-probs in place of TRL's pass. The columns `weight` and `margin` (in units of rewards, for `dpo` and `dpo-norm`)
+    are a pair's own. `chosen_nll` is the weight of an added term, the mean negative log-likelihood of chosen in nats per token;
+    with it, a pair whose answers are the same is trained by that term alone.
     Raises `ConfigError` for a TRL option that would change only TRL's losses, `InputError` for data that cannot be used here.
     """
 
@@ -66,14 +72,17 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
         self._reference_pass = reference_pass
         validate_loss_options(args)
         validate_pairs(train_dataset, objective, has_anchor=anchor is not None)
+        names = set(train_dataset.unique("objective")) if "objective" in train_dataset.column_names else set()
+        for each in {objective, *map(Objective, names)}:
+            validate_ld_alpha(args.ld_alpha, each)
         validate_chosen_nll(chosen_nll, objective)
         self.chosen_nll = chosen_nll
         self._chosen_likelihood = {mode: TokenMean() for mode in ("train", "eval")}
         self.objective, self.anchor = objective, anchor
         rejected = train_dataset["rejected_ids"] if "rejected_ids" in train_dataset.column_names else [[0]]
         self._has_rejected = any(len(ids) for ids in rejected)
-        names = set(train_dataset.unique("objective")) if "objective" in train_dataset.column_names else set()
         self._has_sft = objective is Objective.SFT or Objective.SFT.value in names
+        self._has_norm = objective is Objective.DPO_NORM or Objective.DPO_NORM.value in names
         self._only_sft = objective is Objective.SFT and names <= {Objective.SFT.value}
         args.loss_type = [_TRL_LOSS]
         adapted = peft_config is not None or isinstance(model, PeftModel)
@@ -130,7 +139,7 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
         self._signature_columns += [
-            column for column in ("objective", "weight") if column not in self._signature_columns
+            column for column in ("objective", "weight", "margin") if column not in self._signature_columns
         ]
 
     def training_step(self, model: nn.Module, inputs: dict[str, Tensor], *args: object, **kwargs: object) -> Tensor:
@@ -156,7 +165,7 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
         self, model: Callable[..., Any], inputs: Mapping[str, Any], return_outputs: bool
     ) -> Tensor | tuple[Tensor, object]:
         inputs = dict(inputs)
-        objective, weight = inputs.pop("objective", None), inputs.pop("weight", None)
+        objective, weight, margin = (inputs.pop(name, None) for name in ("objective", "weight", "margin"))
         part = inputs.pop(MICRO_BATCH, None)
         mean_tokens = {name: inputs.pop(name, None) for name in ("sft_tokens", "chosen_tokens")}
         has_reference = "ref_chosen_logps" in inputs or not self._only_sft
@@ -171,11 +180,15 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
             result = super()._compute_loss(forward, inputs, return_outputs)
         if not has_reference:
             self._drop_rewards()
-        scores = _scores(forward.outputs.log_probs, inputs)
+        scores = _scores(forward.outputs.log_probs, inputs, self.ld_alpha)
+        if objective is None:
+            objective = torch.full_like(scores.chosen_tokens, self.objective.code)
+        if self._has_norm:
+            self._log_rewards(*scores.rewards(objective, self.beta))
         if self.chosen_nll:
             objective = self._without_identical(objective, scores, inputs)
             self._log_likelihood(scores, part)
-        losses = self._pair_losses(scores, objective, weight, mean_tokens, part)
+        losses = self._pair_losses(scores, objective, weight, margin, mean_tokens, part)
         loss = losses.mean() if part is None else part.step_mean(losses)
         if self.aux_loss_enabled:
             fraction = 1.0 if part is None else part.fraction
@@ -196,13 +209,12 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
     def _pair_losses(
         self,
         scores: PairScores,
-        objective: Tensor | None,
+        objective: Tensor,
         weight: Tensor | None,
+        margin: Tensor | None,
         mean_tokens: Mapping[str, Tensor | None],
         part: MicroBatch | None,
     ) -> Tensor:
-        if objective is None:
-            objective = torch.full_like(scores.chosen_tokens, self.objective.code)
         if weight is None:
             weight = torch.ones_like(scores.ref_chosen_logps)
         kl = (torch.zeros(()).to(scores.chosen_logps),) * 2
@@ -213,18 +225,32 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
                 rows = rows & (torch.arange(len(rows), device=rows.device) < part.counted)
             kl = anchor.kl(scores, rows)
             self._metrics[self._mode]["kl_anchor"].append((kl[0] + kl[1]).item() / 2)
-        return pair_losses(scores, objective, weight, beta=self.beta, kl=kl, chosen_nll=self.chosen_nll, **mean_tokens)
+        return pair_losses(
+            scores, objective, weight, beta=self.beta, kl=kl, margin=margin, chosen_nll=self.chosen_nll, **mean_tokens
+        )
 
-    def _without_identical(self, objective: Tensor | None, scores: PairScores, inputs: Mapping[str, Tensor]) -> Tensor:
+    def _log_rewards(self, chosen: Tensor, rejected: Tensor) -> None:
+        """Log the rewards that the loss has, where TRL has logged those of whole answers. Two tensors [B]."""
+        found = self.accelerator.gather(torch.stack([chosen, rejected], dim=1).detach())
+        margins = found[:, 0] - found[:, 1]
+        values = {
+            "chosen": found[:, 0],
+            "rejected": found[:, 1],
+            "margins": margins,
+            "accuracies": (margins > 0).float(),
+        }
+        for name, each in values.items():
+            self._metrics[self._mode][f"rewards/{name}"][-1] = each.mean().item()
+
+    def _without_identical(self, objective: Tensor, scores: PairScores, inputs: Mapping[str, Tensor]) -> Tensor:
         """The rows' objectives, none for pairs whose answers are the same; TRL's margins become those of the other rows.
 
         Two equal answers hold no preference, yet APO-down would push them down, and they would shift KTO-pair's anchor.
         """
-        if objective is None:
-            objective = torch.full_like(scores.chosen_tokens, self.objective.code)
         halves = [inputs[name].chunk(2) for name in ("input_ids", "completion_mask")]
         same = torch.stack([(chosen == rejected).all(dim=1) for chosen, rejected in halves]).all(dim=0)
-        margins = self.beta * (scores.chosen_logratios - scores.rejected_logratios).detach()
+        chosen_rewards, rejected_rewards = scores.rewards(objective, self.beta)
+        margins = (chosen_rewards - rejected_rewards).detach()
         found = self.accelerator.gather(torch.stack([margins, (~same).to(margins)], dim=1))
         margins, differs = found[:, 0], found[:, 1] > 0
         metrics = self._metrics[self._mode]
@@ -239,7 +265,10 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
         """Add the chosen answers of a micro-batch, on all ranks, to the logged likelihood."""
         counted = len(scores.chosen_logps) if part is None else part.counted
         sums = torch.stack(
-            [values[:counted].sum().float() for values in (scores.chosen_logps.detach(), scores.chosen_tokens)]
+            [
+                values[:counted].sum().float()
+                for values in (scores.chosen_log_likelihoods.detach(), scores.chosen_tokens)
+            ]
         )
         nats, tokens = self.accelerator.reduce(sums, reduction="sum").tolist()
         self._chosen_likelihood[self._mode].add(-nats, tokens)
@@ -291,9 +320,15 @@ class PairTrainer(LoadsWholeCheckpoints, DPOTrainer):  # type: ignore[misc]  # t
         return [pairs[row]["prompt_ids"] for row in chosen]
 
 
-def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor]) -> PairScores:
+def _scores(log_probs: Tensor, inputs: Mapping[str, Tensor], ld_alpha: float | None) -> PairScores:
     """A batch's sums over response tokens, as TRL takes them; prompt-learning adapters prepend virtual tokens."""
     mask = inputs["completion_mask"][:, 1:]
-    chosen, rejected = log_probs[:, -mask.size(1) :].sum(dim=1).chunk(2)
-    tokens = mask.sum(dim=1).chunk(2)[0]
-    return PairScores(chosen, rejected, inputs["ref_chosen_logps"], inputs["ref_rejected_logps"], tokens)
+    token_logps = log_probs[:, -mask.size(1) :]
+    chosen, rejected = token_logps.sum(dim=1).chunk(2)
+    whole = None
+    if ld_alpha is not None:
+        whole = chosen
+        chosen, rejected = length_desensitized(token_logps, mask, ld_alpha).chunk(2)
+    chosen_tokens, rejected_tokens = mask.sum(dim=1).chunk(2)
+    reference = (inputs["ref_chosen_logps"], inputs["ref_rejected_logps"])
+    return PairScores(chosen, rejected, *reference, chosen_tokens, rejected_tokens, whole)

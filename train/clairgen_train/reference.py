@@ -109,7 +109,8 @@ class CachedReferences:
         """
         if trainer.is_deepspeed_enabled or any(parameter.is_meta for parameter in trainer.model.parameters()):
             return
-        found = self._difference(references, pairs, trainer, policy_score(trainer.model, trainer.accelerator))
+        alpha = getattr(trainer.args, "ld_alpha", None)  # which only the configuration for pairs has
+        found = self._difference(references, pairs, trainer, policy_score(trainer.model, trainer.accelerator, alpha))
         if found.is_too_large:
             what = (
                 "are not finite numbers, so it cannot be trained; check its weights, or use precision fp32"

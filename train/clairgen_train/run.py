@@ -166,7 +166,8 @@ def _finish(folder: RunFolder, settings: TrainingSettings, pairs: PreparedPairs,
     if settings.save_dtype == "bf16":
         round_to_bf16(folder.path)
     (folder.path / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.yaml says the same
-    metrics = final_metrics(folder.trajectories, settings.beta, best) | {"steps": steps}
+    per_token = settings.objective is Objective.DPO_NORM
+    metrics = final_metrics(folder.trajectories, settings.beta, best, per_token=per_token) | {"steps": steps}
     metrics |= {} if best is None else {"best_step": best}
     versions = {name: version(name) for name in _LIBRARIES}
     (folder.path / "README.md").write_text(card(settings, pairs.facts, metrics, versions), encoding="utf-8")
@@ -222,6 +223,8 @@ def _references(settings: TrainingSettings, ids_hash: str, pad_token_id: int) ->
         return NoReferences(share=share)
     if settings.objective is Objective.KTO:  # its KL answers depend on these
         ids_hash = f"{ids_hash}, {settings.seed}, {settings.batch_size}"
+    if settings.ld_alpha is not None:  # which shortens the reference's sums too
+        ids_hash = f"{ids_hash}, ld_alpha {settings.ld_alpha}"
     return CachedReferences(
         cache_folder(settings.reference_cache),
         ids_hash,

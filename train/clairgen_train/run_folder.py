@@ -9,6 +9,7 @@ from typing import Any
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import InputError, RunError
 from clairgen.folder_lock import LOCK_FILE, locked_folder
+from clairgen.whole_files import is_partial, write_whole
 from clairgen_train.saved_weights import is_whole
 from clairgen_train.settings import MACHINE_SETTINGS, TrainingSettings, settings_yaml
 
@@ -16,7 +17,7 @@ _SETTINGS = "training.yaml"
 _RESULT = "result.json"
 _MODEL = "model.json"
 _STATE = "trainer_state.json"
-_UNBEGUN = {LOCK_FILE, "pairs", "data.json", ".data.json.partial", f".{_SETTINGS}.partial"}
+_UNBEGUN = {LOCK_FILE, "pairs", "data.json"}
 
 
 class RunFolder:
@@ -31,11 +32,12 @@ class RunFolder:
         self.path = path.expanduser().resolve()
         self.trajectories = self.path / "trajectories.parquet"
         self.log = self.path / "log.jsonl"
+        self.result = self.path / _RESULT
 
     @property
     def is_finished(self) -> bool:
         """Whether the folder holds the run's final model."""
-        return (self.path / _RESULT).is_file()
+        return self.result.is_file()
 
     def locked(self) -> AbstractContextManager[tuple[int, ...]]:
         """Hold the folder's lock inside a `with`, which gives its file descriptors; creates the folder of a new run.
@@ -101,13 +103,13 @@ class RunFolder:
 
     def save(self, settings: TrainingSettings, data: str) -> None:
         """Write the resolved settings."""
-        write_atomically(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
+        write_whole(self.path / _SETTINGS, f"data: {json.dumps(data)}\n{settings_yaml(settings)}")
 
     def require_model(self, weights_sha256: str, model: str) -> None:
         """Record the weights that the run begins with. Raises RunError where it was begun with others, its reference's."""
         file = self.path / _MODEL
         if not file.is_file():
-            write_atomically(file, json.dumps({"model": model, "weights_sha256": weights_sha256}, indent=2) + "\n")
+            write_whole(file, json.dumps({"model": model, "weights_sha256": weights_sha256}, indent=2) + "\n")
         elif read_record(file).get("weights_sha256") != weights_sha256:
             raise RunError(
                 f"the model {model} has changed since {self.path} was begun, and with it the reference; train it in another "
@@ -116,7 +118,7 @@ class RunFolder:
 
     def finish(self, metrics: dict[str, object]) -> None:
         """Record that the run is finished, with its final metrics."""
-        write_atomically(self.path / _RESULT, json.dumps(metrics, indent=2) + "\n")
+        write_whole(self.result, json.dumps(metrics, indent=2) + "\n")
 
     def newest_checkpoint(self, ranks: int) -> Path | None:
         """The newest complete checkpoint; one that a kill left incomplete is skipped."""
@@ -128,7 +130,7 @@ class RunFolder:
 
     def _require_free(self) -> None:
         """Create the folder, unless it is there and empty but for what a run left that was killed before it began."""
-        if self.path.exists() and (not self.path.is_dir() or {path.name for path in self.path.iterdir()} - _UNBEGUN):
+        if self.path.exists() and not (self.path.is_dir() and all(map(_is_unbegun, self.path.iterdir()))):
             raise InputError(f"{self.path} is not empty and is not a training run; name another folder for the model")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -141,8 +143,13 @@ class RunFolder:
         (self.path / "data.json").unlink(missing_ok=True)
 
 
+def _is_unbegun(path: Path) -> bool:
+    """Whether an entry of the folder is what a run left that was killed before it began."""
+    return path.name in _UNBEGUN or any(is_partial(path, path.with_name(name)) for name in ("data.json", _SETTINGS))
+
+
 def read_record(file: Path) -> dict[str, Any]:
-    """A JSON object that `write_atomically` wrote. Raises RunError where something else has damaged it."""
+    """A JSON object that `write_whole` wrote. Raises RunError where something else has damaged it."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -158,13 +165,6 @@ def damaged(file: Path, reason: object) -> str:
         f"{file} is damaged, so the run cannot go on ({' '.join(str(reason).split())[:200]}); restore the file, or train in "
         "another folder"
     )
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Write a file completely or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.rename(file)
 
 
 def _text(settings: TrainingSettings, name: str) -> str:

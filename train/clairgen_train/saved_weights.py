@@ -1,11 +1,13 @@
 """Files of saved weights: whether they are whole, whether they are those of a model, and the trained model's in bfloat16."""
 
 import json
+import pickle
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clairgen.errors import RunError
+from clairgen.whole_files import write_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,6 +50,21 @@ class LoadsWholeCheckpoints:
             super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]  # the trainer's
         finally:
             self._resumed_from = None
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Raises RunError where the files can be read, but hold something else than this run's optimizer and schedule."""
+        import torch
+
+        try:
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]  # the trainer's
+        except torch.OutOfMemoryError:
+            raise
+        except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{checkpoint} does not hold the state of this run's optimizer and schedule "
+                f"({' '.join(str(error).split())[:200] or type(error).__name__}); remove that checkpoint to go on from the one "
+                "before, or train in a new folder"
+            ) from error
 
     def _issue_warnings_after_load(self, load_result: LoadResult) -> None:
         """Raises RunError for a checkpoint that does not hold all weights of the model."""
@@ -93,13 +110,7 @@ def round_to_bf16(folder: Path) -> None:
     if index.is_file():
         content = json.loads(index.read_text(encoding="utf-8"))
         content["metadata"]["total_size"] = size
-        _replace(index, content)
+        write_whole(index, json.dumps(content, indent=2) + "\n")
     if config.is_file():
         content = json.loads(config.read_text(encoding="utf-8")) | {"dtype": "bfloat16"}
-        _replace(config, content)
-
-
-def _replace(file: Path, content: object) -> None:
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+        write_whole(config, json.dumps(content, indent=2) + "\n")

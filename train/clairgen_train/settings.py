@@ -24,6 +24,7 @@ class Objective(enum.StrEnum):
     APO_ZERO = "apo-zero"
     APO_DOWN = "apo-down"
     DPO = "dpo"
+    DPO_NORM = "dpo-norm"
     KTO_PAIR = "kto-pair"
     SFT = "sft"
     KTO = "kto"
@@ -33,6 +34,22 @@ class Objective(enum.StrEnum):
     def is_paired(self) -> bool:
         """Whether it takes the chosen and the rejected answer to a prompt together."""
         return self not in (Objective.KTO, Objective.APO_ZERO_UNPAIRED)
+
+    @property
+    def takes_margin(self) -> bool:
+        """Whether its loss has a place for a pair's margin."""
+        return self in (Objective.DPO, Objective.DPO_NORM)
+
+    @property
+    def without_ld_alpha(self) -> str | None:
+        """Why `ld_alpha` cannot be used with it, as a clause; None where it can."""
+        if self in (Objective.DPO, Objective.APO_ZERO, Objective.APO_DOWN):
+            return None
+        if self is Objective.DPO_NORM:
+            return "which corrects for length already"
+        if self is Objective.KTO_PAIR:
+            return "whose KL is of whole answers"
+        return "which has no rewards" if self is Objective.SFT else "which trains on single answers"
 
     @property
     def without_likelihood_term(self) -> str | None:
@@ -114,6 +131,19 @@ class TrainingSettings(_Strict):
         description="Whether the data set's column `objective` overrides `objective` for the pairs that have it.",
     )
     beta: float = Field(0.1, gt=0, description="Scale of rewards: beta * log(policy / reference).")
+    ld_alpha: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="LD-DPO: what the tokens of a pair's longer answer count beyond the length of the shorter one, from 0 "
+        "(nothing) to 1 (as all others); for dpo, apo-zero and apo-down. Left out: 1.",
+    )
+    margin_scale: float = Field(
+        1.0,
+        ge=0,
+        description="What the data set's column `margin` is multiplied by to be a margin of rewards, under dpo and dpo-norm; 0 "
+        "leaves the column unread.",
+    )
     chosen_nll: float = Field(
         0.0,
         ge=0,
@@ -244,6 +274,11 @@ class TrainingSettings(_Strict):
             raise ValueError("early_stopping and keep_best go by the held-out margin; set held_out_pairs above 0")
         if self.reference_model is not None and self.objective is Objective.SFT:
             raise ValueError("sft has no reference; leave reference_model out")
+        if self.ld_alpha is not None and (reason := self.objective.without_ld_alpha) is not None:
+            raise ValueError(
+                f"ld_alpha cannot be used with {self.objective.value}, {reason}; leave ld_alpha out, or use dpo, apo-zero or "
+                "apo-down"
+            )
         if self.chosen_nll and (reason := self.objective.without_likelihood_term) is not None:
             raise ValueError(
                 f"chosen_nll cannot be added to {self.objective.value}, {reason}; leave chosen_nll out, or use an objective for "

@@ -144,24 +144,26 @@ def trajectory_schema(facts: Mapping[str, str]) -> "pa.Schema":
     return pa.schema(columns, metadata={f"clairgen_{name}": value for name, value in facts.items()})
 
 
-def mean_margins(trajectories: Path, beta: float) -> dict[int, float]:
+def mean_margins(trajectories: Path, beta: float, *, per_token: bool = False) -> dict[int, float]:
     """The mean reward margin at each step that was measured; a margin that is not a number counts as the lowest.
 
-    Raises RunError for a file that is damaged.
+    Rewards are of whole answers, or means over tokens with `per_token`, as dpo-norm has them. Raises RunError for a file that is
+    damaged.
     """
     table = _read(trajectories).to_pydict()
     margins: dict[int, list[float]] = {}
-    for row, step in enumerate(table["step"]):
-        up, down = (table[f"{side}_logps"][row] - table[f"ref_{side}_logps"][row] for side in ("chosen", "rejected"))
-        margins.setdefault(step, []).append(beta * (up - down))
+    for step, margin in zip(table["step"], _margins(table, beta, per_token=per_token), strict=True):
+        margins.setdefault(step, []).append(margin)
     means = {step: math.fsum(values) / len(values) for step, values in margins.items()}
     return {step: mean if math.isfinite(mean) else -math.inf for step, mean in means.items()}
 
 
-def final_metrics(trajectories: Path, beta: float, step: int | None = None) -> dict[str, object]:
+def final_metrics(
+    trajectories: Path, beta: float, step: int | None = None, *, per_token: bool = False
+) -> dict[str, object]:
     """Means and standard errors at `step`, the last one by default: reward margin, change of both log-likelihoods.
 
-    {} without a file.
+    `per_token` as in `mean_margins`. {} without a file.
     """
     if not trajectories.is_file():
         return {}
@@ -172,15 +174,30 @@ def final_metrics(trajectories: Path, beta: float, step: int | None = None) -> d
     table = pq.read_table(trajectories)
     at = pc.max(table["step"]) if step is None else pa.scalar(step)
     last = table.filter(pc.equal(table["step"], at)).to_pydict()
-    chosen = [now - before for now, before in zip(last["chosen_logps"], last["ref_chosen_logps"], strict=True)]
-    rejected = [now - before for now, before in zip(last["rejected_logps"], last["ref_rejected_logps"], strict=True)]
-    margins = [beta * (up - down) for up, down in zip(chosen, rejected, strict=True)]
+    chosen, rejected = (_changes(last, side) for side in ("chosen", "rejected"))
+    margins = _margins(last, beta, per_token=per_token)
     return {
         "held_out_pairs": len(margins),
         "reward_margin": _mean(margins),
         "chosen_change": _mean(chosen),
         "rejected_change": _mean(rejected),
     }
+
+
+def _changes(table: Mapping[str, Sequence[float]], side: str) -> list[float]:
+    """The log-ratio of each row's answer on that side, nats."""
+    return [now - before for now, before in zip(table[f"{side}_logps"], table[f"ref_{side}_logps"], strict=True)]
+
+
+def _margins(table: Mapping[str, Sequence[float]], beta: float, *, per_token: bool) -> list[float]:
+    """The reward margin of each row."""
+    chosen, rejected = (_changes(table, side) for side in ("chosen", "rejected"))
+    if per_token:
+        chosen, rejected = (
+            [change / max(tokens, 1) for change, tokens in zip(changes, table[f"{side}_tokens"], strict=True)]
+            for side, changes in (("chosen", chosen), ("rejected", rejected))
+        )
+    return [beta * (up - down) for up, down in zip(chosen, rejected, strict=True)]
 
 
 def _mean(values: Sequence[float]) -> dict[str, float | None]:

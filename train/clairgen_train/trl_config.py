@@ -113,6 +113,8 @@ def trl_config(settings: TrainingSettings, out: Path, ranks: int) -> DPOConfig |
     kind = DPOConfig if settings.objective.is_paired else KTOConfig
     _require_schedule(settings)
     common = _common(settings, out) | {"gradient_accumulation_steps": settings.batch_size // per_step}
+    if settings.objective.is_paired:
+        common["ld_alpha"] = settings.ld_alpha
     common |= _checked_fields(settings.trl, kind, common)
     try:
         if settings.objective.is_paired:
@@ -167,6 +169,11 @@ def require_peak(settings: TrainingSettings, rows: int) -> None:
         raise ConfigError(
             f"warmup_steps {settings.warmup_steps:,} is not less than the {counted(steps, 'step')} of the run, so the learning "
             "rate would never reach its peak; lower it, or use warmup_ratio=0.1"
+        )
+    if settings.warmup_ratio is not None and math.ceil(steps * settings.warmup_ratio) >= steps:
+        raise ConfigError(
+            f"the warm-up of warmup_ratio {settings.warmup_ratio:g} takes all of the run, which has {counted(steps, 'step')}, so "
+            "the learning rate would never reach its peak; set warmup_ratio=null, or train on more pairs or for more epochs"
         )
 
 

@@ -68,21 +68,25 @@ class Trajectory:
 
     @cached_property
     def chosen_rewards(self) -> Floats:
-        """Beta * (log pi - log pi_ref) of chosen answers (section 4), NaN where a pair is not finite."""
-        return self._rewards(self.chosen, self.ref_chosen)
+        """Beta * (log pi - log pi_ref) of chosen answers (section 4), NaN where a pair is not finite.
+
+        Under dpo-norm it is divided by the answer's tokens, as in that objective's loss.
+        """
+        return self._rewards(self.chosen, self.ref_chosen, self.chosen_tokens)
 
     @cached_property
     def rejected_rewards(self) -> Floats:
         """The same for rejected answers."""
-        return self._rewards(self.rejected, self.ref_rejected)
+        return self._rewards(self.rejected, self.ref_rejected, self.rejected_tokens)
 
     @cached_property
     def margins(self) -> Floats:
         """Reward of chosen minus reward of rejected."""
         return self.chosen_rewards - self.rejected_rewards
 
-    def _rewards(self, logps: Floats, reference: Floats) -> Floats:
-        return self.beta * (np.where(self.finite, logps, np.nan) - np.where(self.finite, reference, np.nan))
+    def _rewards(self, logps: Floats, reference: Floats, tokens: Floats) -> Floats:
+        rewards = self.beta * (np.where(self.finite, logps, np.nan) - np.where(self.finite, reference, np.nan))
+        return rewards / np.maximum(tokens, 1) if self.objective == "dpo-norm" else rewards
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def test_a_row_may_have_its_own_objective_and_weight() -> None:
     row = {"prompt": [USER], "chosen": [RIGHT], "rejected": [WRONG]}
     read = pair_row(row | {"objective": "apo-down", "weight": 0.5, "pair_id": "a"}, 1)
     assert (read.objective, read.weight, read.pair_id) == (Objective.APO_DOWN, 0.5, "a")
-    assert pair_row(row | {"objective": None, "weight": None}, 1).weight == 1.0
+    assert pair_row(row | {"objective": None}, 1).weight == 1.0
 
 
 def test_an_objective_is_not_read_where_it_is_not_used() -> None:
@@ -78,6 +78,17 @@ def test_an_objective_is_not_read_where_it_is_not_used() -> None:
         ({"objective": "ppo"}, "`objective` in row 7 of the data set is 'ppo'"),
         ({"objective": "sft"}, "cannot be set for single pairs"),
         ({"weight": -1}, "`weight` in row 7 of the data set is -1"),
+        (
+            {"weight": None},
+            r"`weight` in row 7 of the data set is missing; .* \(1 is that of an ordinary row\)",
+        ),
+        (
+            {"margin": None},
+            r"is missing; every row needs one \(0 asks for none\), or none does",
+        ),
+        ({"margin": -0.5}, "`margin` in row 7 of the data set is -0.5; it must be a finite number of at least 0"),
+        ({"margin": float("nan")}, "`margin` in row 7 of the data set is nan"),
+        ({"margin": "2"}, "`margin` in row 7 of the data set is '2'"),
         ({"weight": float("nan")}, "is nan; it must be a finite number of at least 0"),
     ],
 )

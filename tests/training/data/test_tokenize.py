@@ -115,6 +115,17 @@ def test_a_prompt_whose_messages_change_once_an_answer_follows_is_dropped_by_nam
     assert pair_tokenizer.counts.prompts_rendered_differently == 0
 
 
+def test_a_prompt_that_moves_behind_the_answer_is_dropped_as_changed_not_as_empty() -> None:
+    tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{% for message in messages | reverse %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    )
+    pair_tokenizer = PairTokenizer(tokenizer, len(tokenizer), TokenLimits(64, 64))
+    empty = [{"role": "assistant", "content": " "}]
+    assert list(pair_tokenizer.pairs([pair(1), pair(2, chosen=empty)])) == []
+    assert pair_tokenizer.counts.dropped == {"prompt_changed_by_answer": 1, "empty": 1}
+
+
 def test_ids_beyond_the_model_s_are_refused() -> None:
     tokenizer: PreTrainedTokenizerFast = byte_tokenizer()
     pair_tokenizer = PairTokenizer(tokenizer, 100, TokenLimits(64, 64))

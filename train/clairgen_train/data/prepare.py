@@ -10,11 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from clairgen.errors import InputError, RunError
+from clairgen.whole_files import write_whole
 from clairgen_train.data.load import data_hash, read_split
 from clairgen_train.data.mixture import DataSource, data_sources, is_mixture, rows_of_each
 from clairgen_train.data.rows import RowKind, pair_row, row_kind
 from clairgen_train.data.tokenize import DataCounts, PairTokenizer, TokenizedPair, TokenLimits, numbered_rows
-from clairgen_train.run_folder import damaged, read_record, write_atomically
+from clairgen_train.run_folder import damaged, read_record
 from clairgen_train.settings import Objective, TrainingSettings
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class PreparedPairs:
     """The pairs to train on and those held out; `facts` is what data.json holds, with the counts of both.
 
     The columns: `pair_id`; `prompt_ids`, `chosen_ids`, `rejected_ids` within the limits; `objective`, by name;
-    `weight`; for objectives that train on single answers `label`. A single answer has no `rejected_ids`, and
-    its own `label`, which is null for a pair.
+    `weight`; `margin`, in units of rewards; for objectives that train on single answers `label`. A single answer has no
+    `rejected_ids`, and its own `label`, which is null for a pair.
     """
 
     train: "Dataset"
@@ -92,6 +93,7 @@ def prepare_pairs(
                 context=model.context,
                 end_tokens=model.end_tokens,
                 own_objectives=settings.pair_objectives == "use",
+                own_margins=settings.margin_scale > 0,
                 keep_identical=settings.keep_identical and name == "train",  # held-out pairs are for their margin
                 thinking=settings.thinking,
             )
@@ -105,7 +107,7 @@ def prepare_pairs(
                     f"no pair of {data} can be trained on: {reasons or 'it is empty'}; look at the data, raise the limits, or "
                     "give another --chat-template"
                 )
-    write_atomically(out / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
+    write_whole(out / _FACTS_FILE, json.dumps(facts, indent=2) + "\n")
 
 
 def prepared_pairs(out: Path) -> PreparedPairs:
@@ -218,7 +220,9 @@ def _with_margin(rows: "Dataset", most: int, settings: TrainingSettings) -> list
     different = (
         number
         for number in chain(sorted(first), others)
-        if not pair_row(rows[number], number + 1, own_objective=own, thinking=settings.thinking).is_identical
+        if not pair_row(
+            rows[number], number + 1, own_objective=own, own_margin=False, thinking=settings.thinking
+        ).is_identical
     )
     return sorted(islice(different, most))
 
@@ -233,7 +237,8 @@ def _whole_prompts(rows: "Dataset", most: int, settings: TrainingSettings) -> se
     by_prompt: dict[str, list[int]] = {}
     has_margin: set[str] = set()
     for number, row in numbered_rows(rows):
-        pair = pair_row(row, number, own_objective=settings.pair_objectives == "use", thinking=settings.thinking)
+        own = settings.pair_objectives == "use"
+        pair = pair_row(row, number, own_objective=own, own_margin=False, thinking=settings.thinking)
         prompt = json.dumps(pair.prompt)
         by_prompt.setdefault(prompt, []).append(number - 1)
         if not pair.is_identical:
@@ -260,6 +265,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
             ("rejected_ids", ids),
             ("objective", pa.string()),
             ("weight", pa.float32()),
+            ("margin", pa.float32()),
         ]
     )
     labeled = not settings.objective.is_paired
@@ -277,6 +283,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
                 pair.row.objective not in (None, objective) for pair, objective in zip(batch, objectives, strict=True)
             )
             _require_usable_weights(batch, default)
+            _require_usable_margins(batch, objectives)
             record = pa.record_batch(
                 [
                     [pair.row.pair_id for pair in batch],
@@ -285,6 +292,7 @@ def _write(pairs: Iterator[TokenizedPair], counts: DataCounts, settings: Trainin
                     [pair.ids.rejected for pair in batch],
                     [objective.value for objective in objectives],
                     [pair.row.weight for pair in batch],
+                    [pair.row.margin * settings.margin_scale for pair in batch],
                     *([[pair.row.label for pair in batch]] if labeled else []),
                 ],
                 schema=schema,
@@ -301,6 +309,15 @@ def _require_usable_weights(batch: list[TokenizedPair], objective: Objective) ->
             f"the pairs have weights, which {objective.value} cannot use, since it trains on single answers; use an objective "
             "for pairs, or remove the column `weight`"
         )
+
+
+def _require_usable_margins(batch: list[TokenizedPair], objectives: Sequence[Objective]) -> None:
+    for pair, objective in zip(batch, objectives, strict=True):
+        if pair.row.margin and not objective.takes_margin:
+            raise InputError(
+                f"the pairs have a column `margin`, which {objective.value} has no use for; train with dpo or dpo-norm, or leave "
+                "the column unread with --set margin_scale=0"
+            )
 
 
 def _batches(pairs: Iterable[TokenizedPair]) -> Iterator[list[TokenizedPair]]:

@@ -94,10 +94,11 @@ def row_kind(columns: Collection[str], data: str) -> RowKind:
 class TrainingRow:
     """What one row trains on: the prompt's messages and the text of both answers.
 
-    A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective` and `weight` are
-    the row's own, where the data has those columns; `shape` is a key of SHAPES. `template_options` are for the chat template,
-    from the column `chat_template_kwargs`; `unused_fields` names what messages hold beside role and content. Thoughts are empty
-    where there are none, or where they are not kept; a message of the prompt has them under the key THOUGHTS.
+    A single answer has no `rejected`, and `label` says whether it is desirable, where the data does. `objective`, `weight` and
+    `margin` (as it stands there) are the row's own, where the data has those columns; `shape` is a key of SHAPES.
+    `template_options` are for the chat template, from the column `chat_template_kwargs`; `unused_fields` names what messages hold
+    beside role and content. Thoughts are empty where there are none, or where they are not kept; a message of the prompt has them
+    under the key THOUGHTS.
     """
 
     pair_id: str
@@ -107,6 +108,7 @@ class TrainingRow:
     shape: str
     objective: Objective | None = None
     weight: float = 1.0
+    margin: float = 0.0
     label: bool | None = None
     template_options: Mapping[str, Any] = field(default_factory=dict)
     unused_fields: frozenset[str] = frozenset()
@@ -128,9 +130,14 @@ class TrainingRow:
 
 
 def pair_row(
-    row: Mapping[str, Any], number: int, *, own_objective: bool = True, thinking: ThinkingPolicy = ThinkingPolicy.REFUSE
+    row: Mapping[str, Any],
+    number: int,
+    *,
+    own_objective: bool = True,
+    own_margin: bool = True,
+    thinking: ThinkingPolicy = ThinkingPolicy.REFUSE,
 ) -> TrainingRow:
-    """Read row `number` of a data set, its column `objective` only with `own_objective`.
+    """Read row `number` of a data set, its columns `objective` and `margin` only with `own_objective` and `own_margin`.
 
     Raises InputError, one sentence, for a row that is not a pair.
     """
@@ -147,7 +154,8 @@ def pair_row(
         rejected=pair.rejected,
         shape=pair.shape,
         objective=_objective(row.get("objective"), where) if own_objective else None,
-        weight=_weight(row.get("weight"), where),
+        weight=_weight(row, where),
+        margin=_number(row, "margin", where, "0 asks for none") if own_margin and "margin" in row else 0.0,
         template_options=_template_options(row.get("chat_template_kwargs"), where),
         unused_fields=pair.unused_fields,
         chosen_thoughts=thoughts[0],
@@ -179,7 +187,7 @@ def answer_row(row: Mapping[str, Any], number: int, *, thinking: ThinkingPolicy 
         chosen=answer,
         rejected=None,
         shape=shape,
-        weight=_weight(row.get("weight"), where),
+        weight=_weight(row, where),
         template_options=_template_options(row.get("chat_template_kwargs"), where),
         unused_fields=unused_fields(*given, thinking=thinking),
         chosen_thoughts=thoughts,
@@ -252,9 +260,15 @@ def _objective(value: object, where: str) -> Objective | None:
     return objective
 
 
-def _weight(value: object, where: str) -> float:
+def _weight(row: Mapping[str, Any], where: str) -> float:
+    return _number(row, "weight", where, "1 is that of an ordinary row") if "weight" in row else 1.0
+
+
+def _number(row: Mapping[str, Any], column: str, where: str, usual: str) -> float:
+    """The number in a column that not all data sets have, but where it is there every row."""
+    value = row[column]
     if value is None:
-        return 1.0
-    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise InputError(f"`weight` in {where} is {value!r}; it must be a finite number of at least 0")
+        raise InputError(f"`{column}` in {where} is missing; every row needs one ({usual}), or none does")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise InputError(f"`{column}` in {where} is {value!r}; it must be a finite number of at least 0")
     return float(value)

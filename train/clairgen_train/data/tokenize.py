@@ -110,7 +110,8 @@ class PairTokenizer:
 
     `vocabulary` is the model's number of embeddings: ids beyond it mean that tokenizer and model do not belong together.
     `context` is the most tokens that the model takes, if it has a limit. `end_tokens` are the ids at which the model stops, by
-    default the tokenizer's. Without `own_objectives` the column `objective` is not read. `keep_identical` keeps the pairs whose
+    default the tokenizer's. Without `own_objectives` the column `objective` is not read, without `own_margins` the column
+    `margin`. `keep_identical` keeps the pairs whose
     answers are the same, but not those that only the template or the limits make the same: nobody confirmed these answers.
     `thinking` is what becomes of thoughts beside the text; the template renders those that are kept.
     """
@@ -124,6 +125,7 @@ class PairTokenizer:
         context: int | None = None,
         end_tokens: Collection[int] | None = None,
         own_objectives: bool = True,
+        own_margins: bool = True,
         keep_identical: bool = False,
         thinking: ThinkingPolicy = ThinkingPolicy.REFUSE,
     ) -> None:
@@ -134,7 +136,7 @@ class PairTokenizer:
         self._limits = limits
         self._context = context
         self._end_tokens = {tokenizer.eos_token_id} if end_tokens is None else set(end_tokens)
-        self._own_objectives = own_objectives
+        self._own_objectives, self._own_margins = own_objectives, own_margins
         self._keep_identical = keep_identical
         special = (each.content for each in tokenizer.added_tokens_decoder.values() if each.special)
         self._control_tokens = re.compile("|".join(map(re.escape, special)) or r"(?!)")
@@ -149,7 +151,13 @@ class PairTokenizer:
     def _read(self, row: Mapping[str, Any], number: int, kind: RowKind) -> TrainingRow:
         if kind is not RowKind.PAIRS:
             return answer_row(row, number, thinking=self._thinking)
-        return pair_row(row, number, own_objective=self._own_objectives, thinking=self._thinking)
+        return pair_row(
+            row,
+            number,
+            own_objective=self._own_objectives,
+            own_margin=self._own_margins,
+            thinking=self._thinking,
+        )
 
     def _tokenized(self, batch: list[tuple[int, TrainingRow]]) -> Iterator[TokenizedPair]:
         texts = [list(self._rendered(row, number)) for number, row in batch]
@@ -170,6 +178,9 @@ class PairTokenizer:
                 whole = replace(whole, rejected=whole.chosen)  # they may differ in white space around the text
             pair = self._limits.truncate(whole, self._tokenizer.bos_token_id)
             reason = _reason_to_drop(row, whole, pair, keep_identical=self._keep_identical)
+            answers = [answer for answer in (row.chosen, row.rejected) if answer is not None]
+            if reason == "empty" and prompt and not shared and all(map(str.strip, answers)):
+                reason = None  # the template moves the whole prompt, which is then not empty but changed
             if shared < len(prompt) and reason is None:
                 if shared < self._message_tokens(row, prompt):
                     reason = "prompt_changed_by_answer"
@@ -181,7 +192,6 @@ class PairTokenizer:
             self._require_room(pair, number)
             self._count(whole, pair)
             self.counts.identical_kept += row.is_identical
-            answers = [answer for answer in (row.chosen, row.rejected) if answer is not None]
             self.counts.answers_rendered_differently += any(
                 answer.strip() not in text for answer, text in zip(answers, rendered[1:], strict=True)
             )

@@ -4,6 +4,7 @@ import numpy as np
 
 from clairgen.reporting.training.diagnostics.diagnostic import (
     CONFIDENCE,
+    WIDENING,
     Diagnostic,
     between,
     clear_change,
@@ -151,7 +152,7 @@ def _saturated_pairs(trajectory: Trajectory) -> Bools | None:
         left = np.maximum(_slope(chosen), _slope(rejected))
     elif trajectory.objective == "apo-down":
         left = np.maximum(_slope(chosen), _slope(chosen - rejected))
-    elif trajectory.objective == "dpo":
+    elif trajectory.objective in WIDENING:
         left = 2 / (1 + np.exp(np.clip(chosen - rejected, -500, 500)))
     else:
         return None

@@ -74,12 +74,15 @@ EXPECTED_DIRECTIONS: Mapping[str, ExpectedDirection] = MappingProxyType(
         "apo-zero": ExpectedDirection(Direction.UP, Direction.DOWN),  # eq. 7
         "apo-down": ExpectedDirection(Direction.DOWN, Direction.DOWN),  # eq. 8
         "dpo": ExpectedDirection(None, None),  # eq. 6: the difference alone
+        "dpo-norm": ExpectedDirection(None, None),  # the same per token
         "kto-pair": ExpectedDirection(Direction.UP, Direction.DOWN),  # eq. 9
         "kto": ExpectedDirection(Direction.UP, Direction.DOWN),
         "apo-zero-unpaired": ExpectedDirection(Direction.UP, Direction.DOWN),
         "sft": ExpectedDirection(Direction.UP, None),
     }
 )
+WIDENING = ("dpo", "dpo-norm")
+"""Objectives that widen the difference alone, whichever way the two sides go."""
 UNKNOWN_OBJECTIVE = ExpectedDirection(None, None)
 """What is expected of an objective that this version does not know, and of data sets with one objective for each pair."""
 

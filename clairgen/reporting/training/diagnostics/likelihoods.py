@@ -3,6 +3,7 @@
 from clairgen.reporting.training.diagnostics.diagnostic import (
     CONFIDENCE,
     LEAST_NATS,
+    WIDENING,
     Diagnostic,
     DiagnosticKind,
     Direction,
@@ -27,7 +28,7 @@ def chosen_falls(trajectory: Trajectory) -> Diagnostic | None:
     """
     said = expected_direction(trajectory).chosen
     change = clear_change(trajectory.chosen_logps)
-    if change is None or change.mean > 0 or not (said is Direction.UP or trajectory.objective == "dpo"):
+    if change is None or change.mean > 0 or not (said is Direction.UP or trajectory.objective in WIDENING):
         return None
     seen = _seen("chosen", "fell", change, trajectory)
     if said is None:
@@ -74,7 +75,7 @@ def rejected_rises(trajectory: Trajectory) -> Diagnostic | None:
     """The log-likelihood of rejected answers rose; a warning where the objective should lower it, a remark under DPO."""
     said = expected_direction(trajectory).rejected
     change = clear_change(trajectory.rejected_logps)
-    if change is None or change.mean < 0 or not (said is Direction.DOWN or trajectory.objective == "dpo"):
+    if change is None or change.mean < 0 or not (said is Direction.DOWN or trajectory.objective in WIDENING):
         return None
     means = (
         "The objective should lower it: the two answers of a pair may be so similar that raising one raises the other."

@@ -1,0 +1,126 @@
+"""Contrast and findings of imported pairs, a batch at a time, on as many cores as are given.
+
+Batches are measured ahead of their being committed, in processes that end with this one, and come back in their order.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
+
+from clairgen.errors import RequestFailedError
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.filters.pipeline import FilterPipeline
+from clairgen.filters.registry import FILTERS
+from clairgen.finish_reason import RECORDED
+from clairgen.long_texts import Workers
+from clairgen.metrics.contrast import check_length, contrasts
+from clairgen.records import Answer, Contrast, Finding, Pair
+from clairgen.row_pairs import ReadRow, RowPair
+
+Measures = tuple[Contrast, tuple[Finding, ...]]
+_BEFORE_PROCESSES: Final = 2
+"""Batches that are measured in this process first: most data sets are small, and a process takes a second to start."""
+_TIME_LIMIT_SECONDS: Final = 6 * 3600.0
+"""Of a batch in another process: a thousand of the longest pairs that are measured at all take as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredBatch:
+    """The rows of a batch, in order, and the measures of those that hold a pair."""
+
+    rows: Sequence[ReadRow]
+    measures: Sequence[Measures]
+
+    @property
+    def pairs(self) -> list[tuple[ReadRow, RowPair, Measures]]:
+        """The rows that hold a pair, with it and its measures."""
+        held = [(row, row.found) for row in self.rows if isinstance(row.found, RowPair)]
+        return [(row, pair, measures) for (row, pair), measures in zip(held, self.measures, strict=True)]
+
+
+async def measured_batches(
+    batches: Iterator[Sequence[ReadRow]], settings: FilterSettings, tokenizer: str, jobs: int
+) -> AsyncGenerator[MeasuredBatch, None]:
+    """Each batch with its measures, in order. With `jobs` above 1, that many other processes measure the later ones.
+
+    Filters of plugins are applied in this process, which has loaded them. Close the iterator, also after an error.
+    """
+    if any(one.name not in FILTERS.built_in for one in settings.filters):
+        jobs = 1
+    pipeline, record = FilterPipeline(settings), settings.model_dump_json()
+    workers = Workers(time_limit_seconds=_TIME_LIMIT_SECONDS, most=jobs)
+    ahead: deque[tuple[Sequence[ReadRow], asyncio.Task[list[Measures]]]] = deque()
+    try:
+        for number, batch in enumerate(batches):
+            rows = [_short_enough(row) for row in batch]
+            pairs = [(row.where, row.found) for row in rows if isinstance(row.found, RowPair)]
+            here = jobs == 1 or number < _BEFORE_PROCESSES
+            measuring = (
+                asyncio.to_thread(_measures, pairs, pipeline, tokenizer, cores=-1)
+                if here
+                else workers.run(measures, pairs, record, tokenizer)
+            )
+            ahead.append((rows, asyncio.create_task(measuring)))
+            if here or len(ahead) > jobs:
+                yield await _first(ahead)
+        while ahead:
+            yield await _first(ahead)
+    finally:
+        for _, task in ahead:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in ahead), return_exceptions=True)
+        await workers.close()
+
+
+def measures(pairs: Sequence[tuple[str, RowPair]], filters: str, tokenizer: str) -> list[Measures]:
+    """Contrast and findings of pairs, each with where it is, on one core; `filters` are settings as JSON."""
+    return _measures(pairs, _pipeline(filters), tokenizer, cores=1)
+
+
+def answers_of_row(pair: RowPair) -> tuple[Answer, Answer]:
+    """The chosen and the rejected answer as the run has them."""
+    return (
+        Answer(pair.chosen, RECORDED, "", pair.chosen_model),
+        Answer(pair.rejected, RECORDED, "", pair.rejected_model),
+    )
+
+
+def _measures(
+    pairs: Sequence[tuple[str, RowPair]], pipeline: FilterPipeline, tokenizer: str, *, cores: int
+) -> list[Measures]:
+    """A pair's text stays as it is, space around it included."""
+    texts = [pair.chosen for _, pair in pairs], [pair.rejected for _, pair in pairs]
+    return [
+        (contrast, _findings(where, pair, contrast, pipeline))
+        for (where, pair), contrast in zip(pairs, contrasts(*texts, tokenizer, cores=cores), strict=True)
+    ]
+
+
+def _findings(where: str, pair: RowPair, contrast: Contrast, pipeline: FilterPipeline) -> tuple[Finding, ...]:
+    outcome = Pair(where, "", *answers_of_row(pair), pair.reasoning)
+    return pipeline.apply(outcome, contrast, revises=False, prompt=pair.messages, source_columns=pair.further)
+
+
+def _short_enough(row: ReadRow) -> ReadRow:
+    """The row; without its pair, and with the reason, where that is too long to measure."""
+    if isinstance(row.found, RowPair):
+        try:
+            check_length(row.found.chosen, row.found.rejected)
+        except RequestFailedError as error:
+            return replace(row, found=error.detail)
+    return row
+
+
+@lru_cache(maxsize=1)
+def _pipeline(filters: str) -> FilterPipeline:
+    return FilterPipeline(FilterSettings.from_record(filters))
+
+
+async def _first(ahead: deque[tuple[Sequence[ReadRow], asyncio.Task[list[Measures]]]]) -> MeasuredBatch:
+    rows, task = ahead[0]
+    batch = MeasuredBatch(rows, await task)
+    ahead.popleft()
+    return batch

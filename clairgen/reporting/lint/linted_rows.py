@@ -1,0 +1,164 @@
+"""The rows that lint reads: of files, folders and hub data sets as import reads them, or the kept pairs of a run."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from clairgen.errors import InputError
+from clairgen.filters.pipeline import reason_to_skip
+from clairgen.import_source import ImportSource, import_splits
+from clairgen.pair_shapes import find_shape
+from clairgen.recorded_answers import answer_entries, false_ten, has_ten
+from clairgen.records import Pair, StoredPair
+from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
+from clairgen.reporting.lint.pair_checks import FINISH_REASONS
+from clairgen.row_pairs import PairShape, ReadRow, RowPair, read_pairs
+from clairgen.sources import BadRow, SourceRow
+from clairgen.store import RunDirectory, Store, reading
+
+_FIRST_ROWS: Final = 200
+_BINARIZED: Final = {"score_chosen", "score_rejected"}
+"""The columns in which UltraFeedback binarized has the overall scores of its two answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class LintedSource:
+    """What of a source is read: a `subset` and `splits` of folders and the hub, `columns` by their role, a `recipe` of a run."""
+
+    subset: str | None = None
+    splits: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    recipe: str | None = None
+
+
+class Tens:
+    """Scores of 10 among raw rows: false ones, and those that nothing beside them confirms or contradicts.
+
+    `rows` counts the rows that have such scores; `false` and `unchecked` those of them with a ten, and `examples` show where.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.counts = {"false-tens": 0, "unchecked-tens": 0}
+        self.examples: dict[str, list[Example]] = {rule: [] for rule in self.counts}
+        self.counting = True
+
+    def watch(self, rows: Iterator[SourceRow], shape: PairShape) -> Iterator[SourceRow]:
+        """The same rows, looked at on their way where they have scores that may be false."""
+        answers = shape.columns.get("answers")
+        looks = self.counting and (answers is not None or set(shape.further) >= _BINARIZED)
+        for where, content in rows:
+            if looks and not isinstance(content, BadRow):
+                self.rows += 1
+                self._look(where, content, answers)
+            yield where, content
+
+    def _look(self, where: str, row: Mapping[str, Any], answers: str | None) -> None:
+        entries = _entries(row, answers) if answers is not None else []
+        tens = [entry for entry in entries if has_ten(entry)]
+        if doubt := next((found for entry in tens if (found := false_ten(entry)) is not None), None):
+            self._add("false-tens", Example(where, doubt))
+        elif any(not _is_rated(entry) for entry in tens) or (answers is None and row.get("score_chosen") == 10):
+            self._add("unchecked-tens", Example(where, "a score of 10 without ratings"))
+
+    def _add(self, rule: str, example: Example) -> None:
+        self.counts[rule] += 1
+        if len(self.examples[rule]) < MOST_EXAMPLES:
+            self.examples[rule].append(example)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A split of a source: its name, how it is understood, and a function that reads its rows from the start.
+
+    `is_run` is whether rows without a pair are what a run does not keep.
+    """
+
+    name: str
+    understood: str
+    rows: Callable[[], AsyncIterator[ReadRow]]
+    is_run: bool = False
+
+
+@asynccontextmanager
+async def opened(
+    sources: Sequence[str], options: LintedSource, tens: Tens
+) -> AsyncIterator[tuple[list[Part], list[str]]]:
+    """The parts of all sources, and the names of splits that are left out.
+
+    Raises InputError, one sentence, for a source that cannot be read or is not understood.
+    """
+    parts: list[Part] = []
+    left_out: list[str] = []
+    async with AsyncExitStack() as stack:
+        for source in sources:
+            if RunDirectory(Path(source)).database.is_file():
+                store = await stack.enter_async_context(reading(RunDirectory(Path(source)), snapshot=True))
+                parts.append(await _part_of_run(source, store, options))
+                continue
+            if options.recipe is not None:
+                raise InputError(f"{source} is no run, so it has no recipe {options.recipe!r}; leave --recipe out")
+            splits, others = import_splits(source, options.subset, options.splits)
+            parts += [_part_of_source(split, options.columns, tens) for split in splits]
+            left_out += others
+        yield parts, left_out
+
+
+def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens) -> Part:
+    beginning = [row for _, row in islice(source.rows(), _FIRST_ROWS)]
+    first = [row for row in beginning if not isinstance(row, BadRow)]
+    if not first:
+        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
+        raise InputError(f"{source.name} has no rows that can be read, so there is nothing to look at{why}")
+    shape = find_shape(first, columns, source.name)
+    return Part(source.name, shape.sentence, partial(_rows_of_source, source, shape, tens))
+
+
+async def _rows_of_source(source: ImportSource, shape: PairShape, tens: Tens) -> AsyncIterator[ReadRow]:
+    for row in read_pairs(tens.watch(source.rows(), shape), shape):
+        yield row
+
+
+async def _part_of_run(run: str, store: Store, options: LintedSource) -> Part:
+    if options.splits or options.subset is not None or options.columns:
+        raise InputError(f"{run} is a run, which has no splits, subsets or columns to name; leave these options out")
+    recipes = list(await store.metadata.plans())
+    recipe = options.recipe or (recipes[0] if len(recipes) == 1 else None)
+    if recipe is None:
+        raise InputError(f"the run {run} has the recipes {', '.join(recipes) or '(none yet)'}; name one with --recipe")
+    if recipe not in recipes:
+        raise InputError(f"the run {run} has no recipe {recipe!r}; it has {', '.join(recipes) or 'none yet'}")
+    understood = f"the kept pairs of {recipe}, as an export has them"
+    return Part(f"{run} {recipe}", understood, partial(_rows_of_run, store, recipe), is_run=True)
+
+
+async def _rows_of_run(store: Store, recipe: str) -> AsyncIterator[ReadRow]:
+    async for stored in store.pairs.made(recipe):
+        yield ReadRow(f"pair {stored.id}", _kept(stored))
+
+
+def _kept(stored: StoredPair) -> RowPair | str:
+    """The pair as rows have it, with the finish reasons of its answers; or why it is not kept."""
+    pair = stored.outcome
+    if (reason := reason_to_skip(stored)) is not None or not isinstance(pair, Pair):
+        return f"it is not kept: {reason}"
+    finish = {FINISH_REASONS["chosen"]: pair.chosen, FINISH_REASONS["rejected"]: pair.rejected}
+    further: dict[str, Any] = {column: answer.finish_reason for column, answer in finish.items()}
+    further |= stored.source_columns
+    return RowPair(stored.task.messages, pair.chosen.text, pair.rejected.text, name=stored.task.id, further=further)
+
+
+def _entries(row: Mapping[str, Any], answers: str) -> list[Mapping[str, Any]]:
+    try:
+        entries = answer_entries(row.get(answers), answers)
+    except ValueError:
+        return []
+    return [entry for entry in entries if isinstance(entry, Mapping)]
+
+
+def _is_rated(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("annotations")) or entry.get("fine-grained_score") is not None

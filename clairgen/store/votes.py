@@ -1,0 +1,124 @@
+"""Votes in the store: what people think of pairs. Each vote is kept; the latest of a voter on a pair counts."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from clairgen.store.completions import now
+from clairgen.store.reader import Reader
+from clairgen.store.statements import Statement, Write
+from clairgen.wording import counted
+
+_COUNTED = (
+    "FROM votes v JOIN pairs p ON p.id = v.pair_id WHERE v.outdated_at IS NULL AND p.status = 'made' "
+    "AND v.vote IN ('keep', 'swap', 'tie', 'drop') AND NOT EXISTS "
+    "(SELECT 1 FROM votes w WHERE w.pair_id = v.pair_id AND w.voter = v.voter AND w.id > v.id)"
+)
+"""The latest vote of each voter on each pair, unless the pair has other answers by now."""
+
+
+class Vote(StrEnum):
+    """What a person says of a pair."""
+
+    KEEP = "keep"
+    """The chosen answer is better."""
+    SWAP = "swap"
+    """The rejected answer is better."""
+    TIE = "tie"
+    """Neither is better."""
+    DROP = "drop"
+    """The pair should not be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """A voter's vote on a pair, with the moment in UTC at which it was cast."""
+
+    voter: str
+    vote: Vote
+    note: str | None
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoteNumbers:
+    """The votes on a recipe's pairs: how many people voted, and how many pairs have which majority.
+
+    `disputed` counts pairs without a majority.
+    """
+
+    voters: int
+    majorities: Mapping[Vote, int]
+    disputed: int
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs have a vote."""
+        return sum(self.majorities.values()) + self.disputed
+
+    @property
+    def words(self) -> str:
+        """The counts as a sentence says them."""
+        counts = [f"{vote.value} {count:,}" for vote, count in self.majorities.items()]
+        counts += [f"disputed {self.disputed:,}"] if self.disputed else []
+        return f"{counted(self.voters, 'person', 'people')} voted on {counted(self.pairs, 'pair')}: {', '.join(counts)}"
+
+    def to_json(self) -> dict[str, int]:
+        """The counts by name."""
+        counts = {vote.value: count for vote, count in self.majorities.items()}
+        return {"voters": self.voters, **counts, **({"disputed": self.disputed} if self.disputed else {})}
+
+
+class Votes:
+    """The votes in one run."""
+
+    def __init__(self, reader: Reader, write: Write) -> None:
+        self._reader = reader
+        self._write = write
+
+    async def cast(self, pair_id: str, voter: str, vote: Vote, note: str | None = None) -> bool:
+        """Commit a vote, beside the earlier ones; false, and nothing is written, if it is what the voter says already."""
+        before = [one for one in await self.of_pair(pair_id) if one.voter == voter]
+        if before and (before[0].vote, before[0].note) == (vote, note):
+            return False
+        sql = "INSERT INTO votes (pair_id, voter, vote, note, created_at) VALUES (?, ?, ?, ?, ?)"
+        await self._write((sql, (pair_id, voter, vote.value, note, now())))
+        return True
+
+    async def of_pair(self, pair_id: str) -> list[CastVote]:
+        """The votes on a pair that count, one for each voter, in the order in which they were cast."""
+        sql = f"SELECT v.voter, v.vote, v.note, v.created_at {_COUNTED} AND v.pair_id = ? ORDER BY v.id"
+        return [
+            CastVote(row["voter"], Vote(row["vote"]), row["note"], row["created_at"])
+            for row in await self._reader.rows(sql, (pair_id,))
+        ]
+
+    async def majorities(self, recipe: str | None = None) -> dict[str, Vote | None]:
+        """What most voters say of each pair that has a vote, by its id; None where there is no majority."""
+        sql = f"SELECT v.pair_id, v.vote {_COUNTED} AND ? IN (p.recipe, '') ORDER BY p.recipe, p.position, p.id"
+        votes: dict[str, list[Vote]] = {}
+        for row in await self._reader.rows(sql, (recipe or "",)):
+            votes.setdefault(row["pair_id"], []).append(Vote(row["vote"]))
+        return {pair: majority(of_pair) for pair, of_pair in votes.items()}
+
+    async def numbers(self, recipe: str) -> VoteNumbers:
+        """Counts of the votes on a recipe's pairs."""
+        counts = Counter((await self.majorities(recipe)).values())
+        voters = await self._reader.value(f"SELECT count(DISTINCT v.voter) {_COUNTED} AND p.recipe = ?", (recipe,))
+        return VoteNumbers(voters, {vote: counts[vote] for vote in Vote if counts[vote]}, counts[None])
+
+
+def majority(votes: Iterable[Vote]) -> Vote | None:
+    """The vote that more than half of the voters cast; None without one."""
+    counts = Counter(votes)
+    return next((vote for vote, count in counts.items() if 2 * count > counts.total()), None)
+
+
+def outdated_votes_row(pair_id: str, chosen: str | None, rejected: str) -> Statement:
+    """The statement after which the votes on a pair no longer count, if it is about to get other answers."""
+    sql = (
+        "UPDATE votes SET outdated_at = ? WHERE pair_id = ? AND outdated_at IS NULL "
+        "AND NOT EXISTS (SELECT 1 FROM pairs WHERE id = ? AND chosen IS ? AND rejected IS ?)"
+    )
+    return sql, (now(), pair_id, pair_id, chosen, rejected)
