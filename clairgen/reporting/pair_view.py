@@ -23,7 +23,7 @@ class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
     `replies` are those of judges and `score_replies` those of scorers, for where they decided nothing. `thoughts` are counted,
-    and shown with `shows_thoughts`; `votes` are those of people. `made_by` is the recipe, where the pair's is another name for it.
+    and shown with `shows_thoughts`; `votes` are those of people. `made_by` is the recipe, where the pair has another name for it.
     """
 
     def __init__(
