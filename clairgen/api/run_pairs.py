@@ -67,6 +67,13 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
         return ChosenPair(pair, number, count, others)
 
 
+async def recipe_behind(run: Path | str, name: str) -> str:
+    """The recipe that a run has under this name, which is another one where its configuration says `as`."""
+    async with reading(RunDirectory(Path(run))) as store:
+        plan = (await store.metadata.plans()).get(name)
+    return name if plan is None else plan.made_by
+
+
 async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]:
     """What judges wrote about the answers to a pair's task in its recipe; empty where none was asked."""
     async with reading(RunDirectory(Path(run))) as store:

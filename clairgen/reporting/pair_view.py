@@ -24,7 +24,7 @@ class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
     `replies` are those of judges and `score_replies` those of scorers, for where they decided nothing. `thoughts` are counted,
-    and shown with `shows_thoughts`; `votes` are those of people.
+    and shown with `shows_thoughts`; `votes` are those of people. `made_by` is the recipe, where the pair has another name for it.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class PairView:
         votes: Sequence[CastVote] = (),
         *,
         shows_thoughts: bool = False,
+        made_by: str | None = None,
     ) -> None:
         self.stored = stored
         self.replies = replies
@@ -43,6 +44,7 @@ class PairView:
         self.score_replies = score_replies
         self.votes = votes
         self.shows_thoughts = shows_thoughts
+        self.made_by = made_by or stored.outcome.recipe
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts in the order in which the pair was made."""
@@ -55,7 +57,7 @@ class PairView:
             yield _rule(f"thoughts of the {thoughts.role}, {thoughts.model}")
             yield safe(thoughts.text, "italic")
         if outcome.reasoning is not None:
-            yield _rule(whose_reasoning(outcome.recipe))
+            yield _rule(whose_reasoning(self.made_by))
             yield safe(outcome.reasoning, "italic")
         match outcome:
             case Undecided():

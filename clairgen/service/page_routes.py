@@ -106,7 +106,7 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
     return {
         "row": row,
         "diff": [(_CHANGES[code].value, visible_space(text, _CHANGES[code])) for code, text in row["diff"]],
-        "whose_reasoning": whose_reasoning(stored.outcome.recipe),
+        "whose_reasoning": whose_reasoning(whole.made_by),
         "dropped": reason_for_dropping(stored),
         "marks": [found for found in stored.findings if found.action is FilterAction.MARK],
         "replies": [

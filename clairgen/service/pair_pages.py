@@ -75,9 +75,13 @@ class PairPage:
 
 @dataclass(frozen=True, slots=True)
 class WholePair:
-    """A pair with all that is known of it; `previous` and `next` are ids of chosen pairs beside it."""
+    """A pair with all that is known of it; `previous` and `next` are ids of chosen pairs beside it.
+
+    `made_by` is the recipe, which is not that of the pair where the configuration gives its pairs a name.
+    """
 
     stored: StoredPair
+    made_by: str
     judge_replies: list[JudgeReply]
     score_replies: list[ScoreReply]
     thoughts: list[Thoughts]
@@ -120,12 +124,15 @@ async def whole_pair(run: RunDirectory, identity: str, choice: PairChoice) -> Wh
         stored = await store.chosen.pair(identity)
         if stored is None:
             return None
-        recipes = list(await store.metadata.plans())
+        plans = await store.metadata.plans()
+        recipes = list(plans)
+        plan = plans.get(stored.outcome.recipe)
         place = await store.chosen.place(identity)
         beside = [await store.chosen.ids(choice, recipes, place, 1, backward=backward) for backward in (True, False)]
         thoughts = [await store.completions.thoughts(key) for key in await store.pairs.request_keys(identity)]
         return WholePair(
             stored,
+            stored.outcome.recipe if plan is None else plan.made_by,
             await store.judgements.replies(stored.task.id, stored.outcome.recipe),
             await store.scores.replies(identity),
             [one for one in thoughts if one is not None and one.text],
