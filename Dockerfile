@@ -8,7 +8,7 @@ WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY lock lock
 RUN mkdir clairgen && touch clairgen/__init__.py \
-    && /opt/clairgen/bin/pip install --constraint lock/requirements.txt '.[data,local,report,tokens]' \
+    && /opt/clairgen/bin/pip install --constraint lock/requirements.txt '.[data,local,report,serve,tokens]' \
     && /opt/clairgen/bin/pip uninstall --yes clairgen
 COPY clairgen clairgen
 COPY train/clairgen_train train/clairgen_train

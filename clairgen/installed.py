@@ -26,6 +26,11 @@ def require_page_extra() -> None:
     _require("Writing a report as a page", "report", "jinja2", "vl_convert")
 
 
+def require_serve_extra() -> None:
+    """Raise MissingExtraError unless runs can be served in a browser."""
+    _require("Serving runs in a browser", "serve", "fastapi", "uvicorn", "jinja2", "sklearn", "vl_convert")
+
+
 def require_results_extra() -> None:
     """Raise MissingExtraError unless a page of evaluations can be written."""
     _require("Writing evaluations as a page", "report", "jinja2")

@@ -319,6 +319,13 @@ class StoredPair:
         return one_line_repr(self, self.id, self.outcome.recipe, f"task {self.task.id}", *undecided, *found)
 
     @property
+    def version(self) -> str:
+        """A digest of its answers, which is another one once the pair gets other answers."""
+        outcome = self.outcome
+        answers = (outcome.chosen, outcome.rejected) if isinstance(outcome, Pair) else outcome.replies
+        return sha256(" ".join(answer.identity for answer in answers).encode()).hexdigest()[:16]
+
+    @property
     def dropped_by(self) -> Finding | None:
         """The finding that counts as the reason why this pair is dropped; None when no filter drops it."""
         for finding in self.findings:

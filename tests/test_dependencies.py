@@ -25,6 +25,7 @@ OWN = {"clairgen", "clairgen_train", "classroom_models", "docs", "tests"}
 CODE = {
     "data": ["clairgen/exporting/", "clairgen/import_source.py", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
+    "serve": ["clairgen/service/", "clairgen/cli/serve.py"],
     "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "tokens": ["clairgen/metrics/answer_lengths.py"],

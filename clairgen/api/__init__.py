@@ -1,6 +1,7 @@
-"""What can be done with a run, one function each: report on it, export it, look at a pair, see where it stands.
+"""What can be done with a run, one function each: report on it, export it, look at a pair, vote on it, see where it stands.
 
-They read, also while the run goes on, and write nothing into it; only `with_tasks` puts a file of tasks into its folder.
+They read, also while the run goes on, and write nothing into it; only `cast_vote` commits a vote, and `with_tasks` puts a file of
+tasks into its folder.
 """
 
 from clairgen.api.given_tasks import with_tasks
@@ -15,6 +16,7 @@ from clairgen.api.run_pairs import (
     judge_replies,
     made_pairs,
     pairs,
+    recipe_behind,
     recipes_of,
     score_replies,
     thoughts,
@@ -22,12 +24,15 @@ from clairgen.api.run_pairs import (
 )
 from clairgen.api.run_report import report, report_training
 from clairgen.api.run_status import Snapshot, Status, snapshot, status
+from clairgen.api.run_votes import VoteCast, cast_vote
 
 __all__ = [
     "ChosenPair",
     "FilterCounts",
     "Snapshot",
     "Status",
+    "VoteCast",
+    "cast_vote",
     "choose_pair",
     "export",
     "filtered",
@@ -36,6 +41,7 @@ __all__ = [
     "judge_replies",
     "made_pairs",
     "pairs",
+    "recipe_behind",
     "recipes_of",
     "report",
     "report_training",

@@ -55,16 +55,23 @@ async def choose_pair(run: Path | str, choice: PairChoice, number: int | None = 
             raise InputError(
                 f"{run} has no pair that was made by {choice.recipe}; its recipes are {', '.join(plans) or 'none yet'}"
             )
-        count = await store.pairs.count(choice)
+        count = await store.chosen.count(choice)
         if not count and choice.dropped is not None:
             reasons = sorted({reason for counts in (await store.pairs.dropped()).values() for reason in counts})
             raise InputError(
                 f"no such pair of {run} is dropped for {choice.dropped!r}; reasons of this run: {', '.join(reasons) or 'none'}"
             )
         number = number or random.randint(1, max(count, 1))  # noqa: S311 - which pair a person looks at
-        pair = await store.pairs.nth(choice, number)
+        pair = await store.chosen.nth(choice, number)
         others = await store.pairs.of_task(pair.task.id, plans) - 1 if pair is not None else 0
         return ChosenPair(pair, number, count, others)
+
+
+async def recipe_behind(run: Path | str, name: str) -> str:
+    """The recipe that a run has under this name, which is another one where its configuration says `as`."""
+    async with reading(RunDirectory(Path(run))) as store:
+        plan = (await store.metadata.plans()).get(name)
+    return name if plan is None else plan.made_by
 
 
 async def judge_replies(run: Path | str, stored: StoredPair) -> list[JudgeReply]:

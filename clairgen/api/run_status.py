@@ -1,8 +1,9 @@
 """Where a run stands: its counts, or what is cheap to read again and again. Reads, also while the run goes on."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clairgen.config.prices import PICODOLLARS
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -35,6 +36,33 @@ class Status:
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
+
+    def to_json(self) -> dict[str, object]:
+        """The stable object of `status --json`."""
+        roles = {role.role: asdict(role) for role in self.roles}
+        return {
+            "run": str(self.run),
+            "run_id": self.run_id,
+            "tasks": self.tasks,
+            "duplicates": self.source.duplicates if self.source else 0,
+            "bad_rows": self.source.bad_rows if self.source else 0,
+            "doubtful_rows": self.source.doubts if self.source else 0,
+            "imports": {name: asdict(state) for name, state in self.imports.items()},
+            "evaluations": [asdict(one) for one in self.evaluations],
+            "pairs": self.statuses,
+            "dropped": self.dropped,
+            "failures": [
+                {"recipe": recipe, "reason": reason, "count": count, "detail": detail}
+                for recipe, reason, count, detail in self.failures
+            ],
+            "roles": {
+                name: {key: value for key, value in role.items() if key != "role"} for name, role in roles.items()
+            },
+            "spent_usd": self.spent.total / PICODOLLARS,
+            "unsettled_usd": self.spent.unsettled / PICODOLLARS,
+            "unsettled_calls": self.spent.open_calls,
+            "filters": self.filters.model_dump(mode="json") if self.filters else None,
+        }
 
 
 async def status(run: Path | str) -> Status:

@@ -86,7 +86,8 @@ def _view(run: Path, stored: StoredPair, *, thinking: bool) -> "PairView":
     of_scorers = run_coroutine(api.score_replies(run, stored)) if undecided and stored.outcome.scores else ()
     thoughts = run_coroutine(api.thoughts(run, stored))
     votes = run_coroutine(api.votes(run, stored))
-    return PairView(stored, replies, thoughts, of_scorers, votes, shows_thoughts=thinking)
+    made_by = run_coroutine(api.recipe_behind(run, stored.outcome.recipe))
+    return PairView(stored, replies, thoughts, of_scorers, votes, shows_thoughts=thinking, made_by=made_by)
 
 
 def _others(found: "api.ChosenPair", run: Path) -> str:

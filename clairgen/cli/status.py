@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -17,12 +16,12 @@ from rich.text import Text
 from clairgen.cli.display import counters_line, counters_table, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
+from clairgen.pipeline.run_log import session_words
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
     from clairgen import api
-    from clairgen.pipeline.run_log import LastSession
     from clairgen.store import RoleNumbers
 
 
@@ -53,7 +52,7 @@ def status_command(
         return
     found = run_coroutine(api.status(run))
     if as_json:
-        typer.echo(json.dumps(_object(found), indent=2))
+        typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         _print_status(Console(), found)
 
@@ -73,35 +72,6 @@ async def watch_run(run: Path, console: Console) -> None:
             live.update(_view(seen), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
         live.update(_view(seen), refresh=True)
-
-
-def _object(found: "api.Status") -> dict[str, object]:
-    """The stable object of `status --json`."""
-    from clairgen.config.prices import PICODOLLARS
-
-    return {
-        "run": str(found.run),
-        "run_id": found.run_id,
-        "tasks": found.tasks,
-        "duplicates": found.source.duplicates if found.source else 0,
-        "bad_rows": found.source.bad_rows if found.source else 0,
-        "doubtful_rows": found.source.doubts if found.source else 0,
-        "imports": {name: asdict(state) for name, state in found.imports.items()},
-        "evaluations": [asdict(one) for one in found.evaluations],
-        "pairs": found.statuses,
-        "dropped": found.dropped,
-        "failures": [
-            {"recipe": recipe, "reason": reason, "count": count, "detail": detail}
-            for recipe, reason, count, detail in found.failures
-        ],
-        "roles": {
-            role.role: {key: value for key, value in asdict(role).items() if key != "role"} for role in found.roles
-        },
-        "spent_usd": found.spent.total / PICODOLLARS,
-        "unsettled_usd": found.spent.unsettled / PICODOLLARS,
-        "unsettled_calls": found.spent.open_calls,
-        "filters": found.filters.model_dump(mode="json") if found.filters else None,
-    }
 
 
 def _print_status(console: Console, found: "api.Status") -> None:
@@ -139,7 +109,7 @@ def _print_evaluations(console: Console, found: "api.Status") -> None:
 
 def _view(seen: "api.Snapshot") -> Group:
     """What a terminal shows of a run that is watched."""
-    parts: list[RenderableType] = [safe_line(f"{seen.run}: {_state(seen.session)}")]
+    parts: list[RenderableType] = [safe_line(f"{seen.run}: {session_words(seen.session)}")]
     parts += [Text(), pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
@@ -154,17 +124,7 @@ def _line(seen: "api.Snapshot") -> str:
     made = sum(counts.get("made", 0) for counts in seen.statuses.values())
     left = sum(counts.get("pending", 0) for counts in seen.statuses.values())
     session = f"; {counters_line(seen.session.counters)}" if seen.session and seen.session.counters else ""
-    return f"{_state(seen.session)}: {counted(made, 'pair')} made, {left:,} to be made{session if seen.running else ''}"
-
-
-def _state(session: "LastSession | None") -> str:
-    if session is None:
-        return "no log"
-    if session.running:
-        return "running"
-    if session.ended is None:
-        return "not running (its last session did not say how it ended: it was killed, or an error stopped it)"
-    return "ended" if session.ended == "done" else f"stopped ({session.ended})"
+    return f"{session_words(seen.session)}: {counted(made, 'pair')} made, {left:,} to be made{session if seen.running else ''}"
 
 
 def _roles_table(numbers: "list[RoleNumbers]") -> Table:

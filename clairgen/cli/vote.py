@@ -8,15 +8,10 @@ from typing import Annotated
 import typer
 
 from clairgen.cli.signals import run_coroutine
-from clairgen.conversations import is_encodable
-from clairgen.errors import ConfigError, InputError
-from clairgen.records import Pair
+from clairgen.errors import ConfigError
 from clairgen.reporting.sanitize import plain_line
-from clairgen.store import RunDirectory, Vote, writing
+from clairgen.store import Vote, note_fault, voter_fault
 from clairgen.wording import counted
-
-_LONGEST_NOTE = 10_000
-_LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
 
 
 def vote_command(
@@ -41,34 +36,15 @@ def vote_command(
 
     Example: clairgen vote runs/first 3f2a keep --note "the sum is right now"
     """
-    found, is_new = run_coroutine(_cast(run, pair, vote, _voter(voter), note))
-    identity, before = found
-    said = "" if is_new else ", as before"
-    others = f"; {counted(before, 'other voter')}" if before else ""
-    typer.echo(f"{identity}: {vote.value}{said}{others}")
-    typer.echo(f"See it: {plain_line(shlex.join(['clairgen', 'show', str(run), '--pair', identity]))}")
+    from clairgen import api
 
-
-async def _cast(run: Path, start: str, vote: Vote, voter: str, note: str | None) -> tuple[tuple[str, int], bool]:
-    """The pair's id with how many others have voted on it, and whether the vote is a new one."""
-    if note is not None and (len(note) > _LONGEST_NOTE or "\0" in note or not is_encodable(note)):
-        raise ConfigError(f"--note is a text of at most {_LONGEST_NOTE:,} characters, without a NUL, as UTF-8")
-    directory = RunDirectory(run)
-    directory.require()
-    with directory.locked():
-        async with writing(directory) as store:
-            found = await store.pairs.find(start[:_LONGEST_ID]) if start and is_encodable(start) else []
-            if len(found) != 1:
-                ids = ", ".join(f"{one.id} ({one.outcome.recipe})" for one in found[:5])
-                raise InputError(
-                    f"{run} has {counted(len(found), 'made pair')} of {start[:100]!r}"
-                    + (f"; name one by its id: {ids}" if found else f"; see: clairgen show {run}")
-                )
-            if not isinstance(found[0].outcome, Pair):
-                raise InputError(f"pair {found[0].id} has no chosen answer, so there is nothing to vote on")
-            is_new = await store.votes.cast(found[0].id, voter, vote, note)
-            others = sum(one.voter != voter for one in await store.votes.of_pair(found[0].id))
-            return (found[0].id, others), is_new
+    if (fault := note_fault(note)) is not None:
+        raise ConfigError(f"--note {fault}")
+    cast = run_coroutine(api.cast_vote(run, pair, vote, _voter(voter), note))
+    said = "" if cast.is_new else ", as before"
+    others = f"; {counted(cast.others, 'other voter')}" if cast.others else ""
+    typer.echo(f"{cast.pair_id}: {vote.value}{said}{others}")
+    typer.echo(f"See it: {plain_line(shlex.join(['clairgen', 'show', str(run), '--pair', cast.pair_id]))}")
 
 
 def _voter(name: str | None) -> str:
@@ -77,6 +53,6 @@ def _voter(name: str | None) -> str:
             name = getpass.getuser()
         except (OSError, KeyError):  # a container without a user; KeyError before Python 3.13
             raise ConfigError("this machine has no name for you; say whose vote it is with --voter") from None
-    if not name.strip() or not name.isprintable() or len(name) > 200:
-        raise ConfigError("--voter is a name of 1 to 200 printable characters")
+    if (fault := voter_fault(name)) is not None:
+        raise ConfigError(f"--voter {fault}")
     return name.strip()

@@ -24,7 +24,8 @@ RoleName = Annotated[
     str,
     Field(pattern=r"^(target|reviser|critic|editor|judge(-\d+)?|stronger|strong|weak|reward-model|other-\d+)$"),
 ]
-VariantName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # it names a subset of exports
+_VARIANT_NAME = lazy_pattern(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_FILES_OF_EXPORTS: Final = frozenset({"readme.md"})
 
 
 class RevisionCheck(Strict):
@@ -49,7 +50,7 @@ class RecipeChoice(Strict):
     """A recipe to make, with its options."""
 
     name: str = Field(description="The recipe's name, such as `clair`.")
-    as_name: VariantName | None = Field(
+    as_name: str | None = Field(
         None,
         alias="as",
         description="What its pairs are called in the run, if not by the recipe's name; so that one recipe can be there several "
@@ -73,9 +74,10 @@ class RecipeChoice(Strict):
     answers: Literal["target", "others"] = Field(
         "target", description="Whose answers are scored: samples of the target, or one of each of models.others."
     )
-    by: Literal["judge", "scores", "reward-model"] = Field(
+    by: Literal["judge", "scores", "reward-model", "rubric"] = Field(
         "judge",
-        description="Who chooses between answers: a judge, the scores that the data set has, or a reward model.",
+        description="Who chooses between answers: a judge, the scores that the data set has, a reward model, or a judge by the "
+        "rubric.",
     )
     margin_rule: Literal["best-worst", "mean-minus-two-sigma"] = Field(
         "best-worst",
@@ -85,6 +87,18 @@ class RecipeChoice(Strict):
     min_margin: float = Field(
         0, ge=0, description="Smallest difference of the scores of two answers of which one is preferred."
     )
+
+    @field_validator("as_name")
+    @classmethod
+    def _names_a_folder_of_exports(cls, name: str | None) -> str | None:
+        if name is not None and not _VARIANT_NAME.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot name a subset of an export; use up to 64 of the letters a to z, digits, '.', '_' and '-', with "
+                "a letter or a digit first and last"
+            )
+        if name is not None and name.lower() in _FILES_OF_EXPORTS:
+            raise ValueError(f"{name!r} is the name of a file of every export; choose another name")
+        return name
 
     @property
     def called(self) -> str:
@@ -314,9 +328,14 @@ class RunConfig(Strict):
     @field_validator("recipes")
     @classmethod
     def _each_recipe_once(cls, recipes: list[RecipeChoice]) -> list[RecipeChoice]:
-        names = [recipe.called for recipe in recipes]
-        for name in names:
-            if names.count(name) > 1:
+        before: dict[str, str] = {}
+        for name in (recipe.called for recipe in recipes):
+            if (other := before.setdefault(name.lower(), name)) != name:
+                raise ValueError(
+                    f"the recipes {other!r} and {name!r} differ in capitals alone, which not every disk tells apart; call one of "
+                    "them something else with `as: NAME`"
+                )
+            if sum(recipe.called == name for recipe in recipes) > 1:
                 raise ValueError(
                     f"the recipe {name!r} is listed twice; list it once, or call one of them something else with `as: NAME`"
                 )

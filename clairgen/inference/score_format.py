@@ -48,9 +48,17 @@ def score_in(content: Mapping[str, Any], api: str) -> float:
             why = f"`{name}` has {len(found)} numbers, and a reward model gives one (`num_labels` 1)"
             raise _failed("several-scores" if found else "no-score", why, found)
         [found] = found
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+    if isinstance(found, bool) or not isinstance(found, int | float) or not _is_finite(found):
         raise _failed("score-not-a-number", f"`{name}` is no finite number", found)
     return float(found)
+
+
+def _is_finite(number: float) -> bool:
+    """Whether it is a number that a float can hold; JSON has integers of any length."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def _failed(reason: str, why: str, found: Any) -> RequestFailedError:  # noqa: ANN401 - parsed JSON

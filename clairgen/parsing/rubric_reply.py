@@ -18,7 +18,7 @@ from clairgen.patterns import lazy_pattern
 from clairgen.records import ParseStatus
 from clairgen.thinking import without_thinking
 
-RUBRIC_PARSER_VERSION: int = 1
+RUBRIC_PARSER_VERSION: int = 2
 """Raised with every change that can give another result, so that stored replies can be parsed again."""
 
 _SCORES = Identifier("scores")
@@ -83,8 +83,8 @@ def parse_rubric_reply(reply: str, rubric: Sequence[Scale]) -> RubricReply:
         start, entries = _found(text, rubric)
         scores = _scores(entries, rubric)
     except _RefusedError as refusal:
-        return RubricReply(None, refusal.status, _reasoning(text[:start], entries))
-    return RubricReply(scores, ParseStatus.OK, _reasoning(text[:start], entries))
+        return RubricReply(None, refusal.status, _reasoning(text[:start], entries, rubric))
+    return RubricReply(scores, ParseStatus.OK, _reasoning(text[:start], entries, rubric))
 
 
 def criterion_key(name: str) -> str:
@@ -222,11 +222,16 @@ def _is_remark(rest: str) -> bool:
     return rest[0].isalpha() and not any(character.isdigit() for character in rest)
 
 
-def _reasoning(before: str, entries: Sequence[tuple[str, object]]) -> str | None:
+def _reasoning(before: str, entries: Sequence[tuple[str, object]], rubric: Sequence[Scale]) -> str | None:
     """The text before the scores without its own header; where there is none, the reasoning that stands among them."""
     text = before.strip().removesuffix("```json").removesuffix("```").strip()
     headers = _REASONING.headers(text)
     if headers and headers[0].start == 0:
         text = text[headers[0].end :].strip()
-    said = [value for name, value in entries if isinstance(value, str) and "reason" in name.casefold()]
+    scored = {criterion_key(scale.name) for scale in rubric}
+    said = [
+        value
+        for name, value in entries
+        if isinstance(value, str) and "reason" in name.casefold() and criterion_key(name) not in scored
+    ]
     return text or (encodable(said[0]).strip() if said else "") or None

@@ -36,6 +36,7 @@ _NEEDED: Final = {
     "tool-call": "another seed or model",
     "truncated": _TOKENS,
     "truncated-turn": _TOKENS,
+    "unusable-turn": "another seed or model",
 }
 _INTERNAL_ERRORS_AT_START = 10
 _INTERNAL_ERRORS_LATER = 50

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clairgen.config.models import RecipeChoice, RunConfig
+from clairgen.config.renamed import RENAMED
 from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.keys import sampling_facts
@@ -44,9 +45,16 @@ class PlannedRecipe:
 def plan_recipes(config: RunConfig, roles: Mapping[str, Role]) -> list[PlannedRecipe]:
     """The recipes of a configuration.
 
-    ConfigError for an unknown recipe, an option that it does not take, a missing role or a template that does not fit.
+    ConfigError for an unknown recipe, an option that it does not take, a missing role, a template that does not fit, or a rubric
+    that nobody uses.
     """
-    return [_planned(config, choice, roles) for choice in config.recipes]
+    planned = [_planned(config, choice, roles) for choice in config.recipes]
+    if config.rubric and not any(entry.recipe.by_rubric for entry in planned):
+        raise ConfigError(
+            "`rubric` is there, and no recipe scores by it; add the recipe 'rubric' or, of 'best-of-n', `by: rubric`, or leave "
+            "it out"
+        )
+    return planned
 
 
 def roles_used(config: RunConfig) -> dict[str, Role]:
@@ -70,6 +78,7 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     for option in sorted(choice.model_fields_set - {"name", "as_name"} - recipe.options):
         raise ConfigError(f"the recipe {recipe.name!r} has no option `{option}`; leave it out")
     used = _roles_of(config, choice)
+    recipe = recipe.under(choice) or recipe
     if choice.called != recipe.name:
         recipe = _called(recipe, choice.called)
     for role in used:
@@ -80,8 +89,8 @@ def _planned(config: RunConfig, choice: RecipeChoice, roles: Mapping[str, Role])
     templates = {
         role: load_template(choice.template or name, recipe.slots[role]) for role, name in recipe.templates.items()
     }
-    rubric = tuple(config.rubric) if recipe.by_rubric(choice) else ()
-    if recipe.by_rubric(choice) and not rubric:
+    rubric = tuple(config.rubric) if recipe.by_rubric else ()
+    if recipe.by_rubric and not rubric:
         raise ConfigError(
             f"the recipe {recipe.name!r} scores answers by a rubric, which the configuration does not have; give `rubric` a list "
             "of criteria, each with a name and a description"
@@ -106,8 +115,8 @@ def _roles_of(config: RunConfig, choice: RecipeChoice) -> list[str]:
 
 
 def _called(recipe: Recipe, name: str) -> Recipe:
-    """The recipe under another name, which its pairs have too. ConfigError for the name of another recipe."""
-    if name in RECIPES:
+    """The recipe under another name, which its pairs have too. ConfigError for the name that another recipe has or had."""
+    if name in RECIPES or name in RENAMED.recipes:
         raise ConfigError(f"`as: {name}` is the name of another recipe; choose another name")
 
     async def make(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
@@ -130,7 +139,10 @@ def _facts(config: RunConfig, recipe: Recipe, context: RecipeContext, roles: Map
     if config.assistant_turns != "given":
         facts["tasks.assistant_turns"] = config.assistant_turns
     if context.rubric:
-        facts["rubric"] = [criterion.model_dump(mode="json") for criterion in context.rubric]
+        facts["rubric"] = [criterion.name for criterion in context.rubric]
+        for criterion in context.rubric:
+            fields = criterion.model_dump(mode="json", exclude={"name"})
+            facts |= {f"rubric.{criterion.name}.{key}": value for key, value in fields.items()}
     if recipe.name != context.choice.name:
         facts[f"recipes.{recipe.name}"] = context.choice.name
     options = context.choice.model_dump(mode="json", exclude={"name", "as_name", "template"}, exclude_defaults=True)

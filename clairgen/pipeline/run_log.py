@@ -96,6 +96,17 @@ def last_session(path: Path, now: datetime.datetime | None = None) -> LastSessio
     return LastSession(age.total_seconds() < _SILENT_SECONDS, None, counters)
 
 
+def session_words(session: LastSession | None) -> str:
+    """Whether a run is running, or how its last session ended, as a sentence says it."""
+    if session is None:
+        return "no log"
+    if session.running:
+        return "running"
+    if session.ended is None:
+        return "not running (its last session did not say how it ended: it was killed, or an error stopped it)"
+    return "ended" if session.ended == "done" else f"stopped ({session.ended})"
+
+
 def _tail(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open("rb") as file:

@@ -1,25 +1,29 @@
 """Best of n: several answers of the target are scored, and the best is preferred to one that a margin rule names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from clairgen.config.models import REWARD_MODEL, RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.parsing.rating import RATING_PARSER_VERSION
+from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
-from clairgen.recipes.scoring import RATING_SLOTS, preferred, scored
-from clairgen.records import Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
+from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
+from clairgen.recipes.scoring import RATING_SLOTS, preferred, require_possible_margin, scored
+from clairgen.records import OVERALL, Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
 
 
 async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
     """y_i = M(x), s_i = r(x, y_i), i = 1..n; y_w has the highest s, y_l is the one that the margin rule names.
 
     Without a reason to prefer one (`preferred`) the pair is undecided, and keeps all scores. An answer without a score, because
-    a judge's reply could not be read, is neither y_w nor y_l.
+    a judge's reply could not be read, is neither y_w nor y_l. With `by: rubric` r is the weighted total of `rubric_scores`.
     """
     choice = context.choice
+    score = rubric_scores if choice.by == "rubric" else scored
     answers = [answer_of(await ask("target", task.messages, sample=number)) for number in range(choice.samples)]
-    scores = tuple([score for answer in answers for score in await scored(task, answer, ask, context)])
+    scores = tuple([one for answer in answers for one in await score(task, answer, ask, context)])
     given = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
     if len(given) < 2:
         return _undecided(task, ParseStatus.MISSING_SCORE, (answers[0], answers[1]), scores)
@@ -27,7 +31,7 @@ async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Unde
     chosen, rejected = given[best][0], given[other][0]
     if status is not ParseStatus.OK:
         return _undecided(task, status, (chosen, rejected), scores)
-    [why, *_] = [score.reasoning for score in scores if score.answer == chosen.identity]
+    why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
     return Pair(task.id, BEST_OF_N.name, chosen, rejected, why, scores[0].parser_version, scores=scores)
 
 
@@ -37,9 +41,10 @@ def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     if choice.by == "scores":
-        raise ConfigError("the recipe 'best-of-n' scores new answers, `by: judge` or `by: reward-model`")
+        raise ConfigError("the recipe 'best-of-n' scores new answers, `by: judge`, `by: rubric` or `by: reward-model`")
     if choice.by == REWARD_MODEL and choice.template is not None:
         raise ConfigError("`template` is what a judge of the recipe 'best-of-n' is asked; a reward model takes none")
+    require_possible_margin(choice, choice.by)
     target = config.models.get("target")
     if target is not None and target.temperature == 0:
         raise ConfigError(
@@ -47,6 +52,18 @@ def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
             "models.target.temperature a value above 0"
         )
     return ["target", REWARD_MODEL] if choice.by == REWARD_MODEL else ["target", *judges_of(config)]
+
+
+def _under(choice: RecipeChoice) -> Recipe | None:
+    """A reward model is asked by no prompt, and by a rubric another one is used and another parser reads the replies."""
+    if choice.by == REWARD_MODEL:
+        return replace(BEST_OF_N, templates={}, slots={}, parser_version=None)
+    if choice.by == "rubric":
+        templates, slots = {"judge": "rubric"}, {"judge": RUBRIC_SLOTS}
+        return replace(
+            BEST_OF_N, templates=templates, slots=slots, parser_version=RUBRIC_PARSER_VERSION, by_rubric=True
+        )
+    return None
 
 
 BEST_OF_N = Recipe(
@@ -59,4 +76,5 @@ BEST_OF_N = Recipe(
     options=frozenset({"template", "samples", "by", "margin_rule", "min_margin"}),
     parser_version=RATING_PARSER_VERSION,
     calls=lambda choice, _role: choice.samples,
+    under=_under,
 )

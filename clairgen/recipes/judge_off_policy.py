@@ -64,8 +64,11 @@ def _as_answers(first: RecordedAnswer, second: RecordedAnswer) -> tuple[Answer, 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     others = sorted(role for role in config.models if role.startswith("other-"))
-    if choice.by == REWARD_MODEL:
-        raise ConfigError("the recipe 'judge-off-policy' compares `by: judge` or `by: scores`")
+    if choice.by in (REWARD_MODEL, "rubric"):
+        raise ConfigError(
+            "the recipe 'judge-off-policy' compares `by: judge` or `by: scores`; the recipe 'rubric' with `answers: others` "
+            "scores other models' answers"
+        )
     if len(others) > 2:
         raise ConfigError(f"the recipe 'judge-off-policy' compares two other models; models.others has {len(others)}")
     if others and choice.by == "scores":

@@ -11,13 +11,15 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.recipes.recipe import Ask
 from clairgen.records import Completion, Message, Task
 from clairgen.tasks import prompt_error
+from clairgen.thinking import separate
 
 
 async def with_own_turns(task: Task, ask: Ask) -> Task:
     """The task with the target's answers after all of the user's turns but the last: a_t = M(u_1, a_1, ..., u_t).
 
     Assistant turns that stand there are left out; one before the user's first turn is no answer, and stays. Raises
-    RequestFailedError where a turn cannot be answered, or its answer was cut off and nobody would go on from it.
+    RequestFailedError where a turn cannot be answered, or nobody would go on from its answer, which was cut off or has control
+    tokens in it.
     """
     last = len(task.messages) - 1
     messages: list[Message] = []
@@ -38,9 +40,27 @@ async def _turn(task: Task, ask: Ask) -> Completion:
     if error := prompt_error(task):
         raise RequestFailedError(*error)
     answer = await ask("target", task.messages)
-    if finish_kind(answer.finish_reason) is FinishKind.LENGTH:
-        detail = f"an earlier answer of {answer.model} in its conversation was cut off ({answer.finish_reason}); raise max_tokens"
-        error_of_turn = RequestFailedError("truncated-turn", detail, status=200, billed=True)
+    if (fault := _fault_of_turn(task, answer)) is not None:
+        reason, what = fault
+        error_of_turn = RequestFailedError(
+            reason, f"an earlier answer of {answer.model} in its conversation {what}", status=200, billed=True
+        )
         error_of_turn.role = answer.role
         raise error_of_turn
     return answer
+
+
+def _fault_of_turn(task: Task, answer: Completion) -> tuple[str, str] | None:
+    """The reason and the words for an answer from which nobody would go on; None for any other.
+
+    Control tokens that the user or the system did not mention would be read as the end of a turn by the next chat template.
+    """
+    if finish_kind(answer.finish_reason) is FinishKind.LENGTH:
+        return "truncated-turn", f"was cut off ({answer.finish_reason}); raise max_tokens"
+    found = list(
+        separate(answer.text, "\n".join(one.content for one in task.messages if one.role != "assistant")).embedded
+    )
+    found += ["a NUL character"] if "\0" in answer.text else []
+    return (
+        ("unusable-turn", f"contains {', '.join(found)}, so no model would see it as it was meant") if found else None
+    )

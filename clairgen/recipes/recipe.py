@@ -52,7 +52,8 @@ class Recipe:
     recipe has besides its name. `revises` is whether the chosen answer is a revision of the rejected one, for which some
     filters have a stricter rule (A.2). `parser_version` is that of the parser that reads replies, `reads_answers` whether
     the recipe may take the data set's own answers. `calls` gives the requests per task of a role, for estimates. `by_rubric`
-    is whether it goes by the configuration's rubric under a choice.
+    is whether it goes by the configuration's rubric. `under` gives the recipe as it is under a choice that needs other
+    templates or another parser, None where it is as it stands.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Recipe:
     parser_version: int | None = None
     reads_answers: bool = False
     calls: Callable[[RecipeChoice, str], int] = lambda _choice, _role: 1
-    by_rubric: Callable[[RecipeChoice], bool] = lambda _choice: False
+    by_rubric: bool = False
+    under: Callable[[RecipeChoice], "Recipe | None"] = lambda _choice: None
 
 
 def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:

@@ -12,7 +12,7 @@ from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
 from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
-from clairgen.recipes.scoring import preferred
+from clairgen.recipes.scoring import preferred, require_possible_margin
 from clairgen.records import OVERALL, Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
 
 
@@ -61,6 +61,7 @@ def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], 
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
+    require_possible_margin(choice, "rubric")
     if choice.answers == "others":
         others = sorted(role for role in config.models if role.startswith("other-"))
         if len(others) < 2:
@@ -89,5 +90,5 @@ RUBRIC = Recipe(
     options=frozenset({"template", "samples", "answers", "margin_rule", "min_margin"}),
     parser_version=RUBRIC_PARSER_VERSION,
     calls=lambda choice, _role: 1 if choice.answers == "others" else choice.samples,
-    by_rubric=lambda _choice: True,
+    by_rubric=True,
 )

@@ -58,5 +58,11 @@ async def _of_judge(
 def _as_list(rubric: Sequence[Criterion]) -> str:
     """The rubric as the judge is shown it."""
     return "\n".join(
-        f"- {one.name} ({one.scale[0]:g} to {one.scale[1]:g}): {one.description.strip()}" for one in rubric
+        f"- {one.name} ({_written(one.scale[0])} to {_written(one.scale[1])}): {one.description.strip()}"
+        for one in rubric
     )
+
+
+def _written(bound: float) -> str:
+    """A bound of a scale as a judge writes it: no exponent, and nothing rounded."""
+    return f"{bound:.9f}".rstrip("0").rstrip(".")

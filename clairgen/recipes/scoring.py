@@ -1,17 +1,21 @@
 """How an answer to a task is scored by itself, by judges or a reward model, and which two answers a margin rule chooses."""
 
 from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import mean, pstdev
+from typing import Final
 
-from clairgen.config.models import REWARD_MODEL
+from clairgen.config.models import REWARD_MODEL, RecipeChoice
+from clairgen.errors import ConfigError
 from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.long_texts import off_loop
-from clairgen.parsing.rating import RATING_PARSER_VERSION, Rating, parse_rating
+from clairgen.parsing.rating import HIGHEST, LOWEST, RATING_PARSER_VERSION, Rating, parse_rating
 from clairgen.recipes.recipe import Ask, RecipeContext, as_user
 from clairgen.records import OVERALL, Answer, Message, ParseStatus, Score, Task
 from clairgen.templates import transcript
 
 RATING_SLOTS = frozenset({"task", "student_solution"})
+LARGEST_DIFFERENCE: Final = {"judge": HIGHEST - LOWEST, "rubric": 1}
+"""Of two scores of one scorer; a reward model's has no bound."""
 
 
 async def scored(task: Task, answer: Answer, ask: Ask, context: RecipeContext) -> tuple[Score, ...]:
@@ -44,10 +48,20 @@ def preferred(scores: Sequence[float], rule: str, min_margin: float = 0) -> tupl
         return best, next(index for index in range(len(scores)) if index != best), ParseStatus.EQUAL_SCORES
     other = min(lower, key=scores.__getitem__)
     if rule == "mean-minus-two-sigma":
-        point = fmean(scores) - 2 * pstdev(scores)
+        point = mean(scores) - 2 * pstdev(scores)
         other = min(lower, key=lambda index: (abs(scores[index] - point), scores[index]))
     enough = round(scores[best] - scores[other], 9) >= min_margin
     return best, other, ParseStatus.OK if enough else ParseStatus.BELOW_MARGIN
+
+
+def require_possible_margin(choice: RecipeChoice, scored_by: str) -> None:
+    """Raise ConfigError for a margin that no two scores can have; its pairs would all be paid for and dropped."""
+    largest = LARGEST_DIFFERENCE.get(scored_by)
+    if largest is not None and choice.min_margin > largest:
+        raise ConfigError(
+            f"no two scores of the recipe {choice.called!r} differ by more than {largest}, so "
+            f"`min_margin: {choice.min_margin:g}` would drop every pair; give a smaller one"
+        )
 
 
 async def _reward(task: Task, role: str, answer: Answer, ask: Ask, _context: RecipeContext) -> Score:

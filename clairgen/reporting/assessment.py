@@ -54,6 +54,14 @@ class Assessment:
         return f"{'yes' if self.audit.tells_apart else 'none seen'}, AUC {self.audit.auc:.3f}{found}"
 
     @property
+    def cue_interval_words(self) -> str:
+        """The 95% interval of the AUC, and over how many pairs; empty without an audit."""
+        if self.audit is None:
+            return ""
+        low, high = self.audit.interval
+        return f"95% interval {low:.3f} to {high:.3f}, n {self.audit.n:,}"
+
+    @property
     def judge_words(self) -> str:
         """To which position each judge leans, with its share of verdicts for the first one."""
         return "; ".join(

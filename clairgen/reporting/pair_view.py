@@ -24,7 +24,7 @@ class PairView:
     """A stored pair as a rich renderable: `console.print(PairView(stored))`. Without color the diff uses brackets.
 
     `replies` are those of judges and `score_replies` those of scorers, for where they decided nothing. `thoughts` are counted,
-    and shown with `shows_thoughts`; `votes` are those of people.
+    and shown with `shows_thoughts`; `votes` are those of people. `made_by` is the recipe, where the pair has another name for it.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class PairView:
         votes: Sequence[CastVote] = (),
         *,
         shows_thoughts: bool = False,
+        made_by: str | None = None,
     ) -> None:
         self.stored = stored
         self.replies = replies
@@ -43,6 +44,7 @@ class PairView:
         self.score_replies = score_replies
         self.votes = votes
         self.shows_thoughts = shows_thoughts
+        self.made_by = made_by or stored.outcome.recipe
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The parts in the order in which the pair was made."""
@@ -55,16 +57,16 @@ class PairView:
             yield _rule(f"thoughts of the {thoughts.role}, {thoughts.model}")
             yield safe(thoughts.text, "italic")
         if outcome.reasoning is not None:
-            yield _rule(_whose_reasoning(outcome.recipe))
+            yield _rule(whose_reasoning(self.made_by))
             yield safe(outcome.reasoning, "italic")
         match outcome:
             case Undecided():
                 yield from _undecided(outcome)
                 for reply in self.replies:
-                    yield _rule(_whose_reply(reply))
+                    yield _rule(whose_reply(reply))
                     yield safe(reply.text)
                 for scored in self.score_replies:
-                    yield _rule(_about_which_answer(scored, outcome))
+                    yield _rule(about_which_answer(scored, outcome))
                     yield safe(scored.text)
             case Pair(chosen=chosen, rejected=rejected):
                 yield _rule("from rejected to chosen")
@@ -96,7 +98,7 @@ def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
     """A word diff: removed text red and struck through, added text green; without color `[-removed-]{+added+}`."""
     text = Text()
     for segment in segments:
-        shown = plain_text(_visible_space(segment))
+        shown = plain_text(visible_space(segment.text, segment.change))
         if colored:
             text.append(shown, _STYLES[segment.change])
         else:
@@ -105,12 +107,12 @@ def diff_text(segments: Sequence[DiffSegment], *, colored: bool) -> Text:
     return text
 
 
-def _visible_space(segment: DiffSegment) -> str:
+def visible_space(text: str, change: DiffOp) -> str:
     """The text of a segment; whitespace is made visible where nothing else was removed or added."""
-    if segment.change is DiffOp.KEPT or not segment.text.isspace():
-        return segment.text
-    newline = "↵" if segment.change is DiffOp.REMOVED else "↵\n"
-    return segment.text.replace(" ", "·").replace("\n", newline)
+    if change is DiffOp.KEPT or not text.isspace():
+        return text
+    newline = "↵" if change is DiffOp.REMOVED else "↵\n"
+    return text.replace(" ", "·").replace("\n", newline)
 
 
 def _heading(stored: StoredPair) -> Text:
@@ -118,19 +120,24 @@ def _heading(stored: StoredPair) -> Text:
     return heading.append_text(safe_line(f"  {stored.outcome.recipe}  task {stored.task.id}", "not bold"))
 
 
-def _whose_reply(reply: JudgeReply) -> str:
+def whose_reply(reply: JudgeReply) -> str:
+    """What a judge's reply is about, and what was read in it."""
     first, second = reply.shown
     read = reply.status if reply.winner is None else f"answer {reply.winner} is better"
     return f"reply of the {reply.role}, shown answer {first} first and answer {second} second: {read}"
 
 
-def _about_which_answer(reply: ScoreReply, undecided: Undecided) -> str:
-    answers = [answer.identity for answer in undecided.answers]
-    which = f"answer {answers.index(reply.answer) + 1}" if reply.answer in answers else "another answer"
-    return f"reply of the {reply.scorer} about {which}: {reply.status}"
+def about_which_answer(reply: ScoreReply, outcome: Pair | Undecided) -> str:
+    """What a scorer's reply is about, and what was read in it."""
+    if isinstance(outcome, Pair):
+        known = {outcome.chosen.identity: "the chosen answer", outcome.rejected.identity: "the rejected answer"}
+    else:
+        known = {answer.identity: f"answer {number}" for number, answer in enumerate(outcome.answers, start=1)}
+    return f"reply of the {reply.scorer} about {known.get(reply.answer, 'another answer')}: {reply.status}"
 
 
-def _whose_reasoning(recipe: str) -> str:
+def whose_reasoning(recipe: str) -> str:
+    """Whose reasoning pairs of a recipe have."""
     known = RECIPES.built_in.get(recipe)
     if known is None:
         return "reasoning"

@@ -207,7 +207,7 @@ class RecipeNumbers:
         if stored.findings:
             self._marked.update({finding.reason for finding in stored.findings if finding.action is FilterAction.MARK})
         contrast = contrast_under(self.tokenizer, stored)
-        self.count(_reason_for_dropping(stored), contrast, retried=outcome.retried, failed_check=outcome.failed_check)
+        self.count(reason_for_dropping(stored), contrast, retried=outcome.retried, failed_check=outcome.failed_check)
 
     def count(
         self, lost_by: str | None, contrast: Contrast | None, *, retried: bool | int, failed_check: str | None
@@ -287,7 +287,7 @@ def _scores_json(numbers: ScoreNumbers) -> dict[str, Any]:
     }
 
 
-def _reason_for_dropping(stored: StoredPair) -> str | None:
+def reason_for_dropping(stored: StoredPair) -> str | None:
     """Why the pair is not kept; what was not decided never is, whatever the filters are set to."""
     if stored.dropped_by is not None:
         return stored.dropped_by.reason
@@ -348,11 +348,11 @@ async def recipe_report(
             numbers.add(stored)
             differences.add(stored)
             lengths.add(stored)
-            metrics.add(stored, kept=_reason_for_dropping(stored) is None)
+            metrics.add(stored, kept=reason_for_dropping(stored) is None)
             if also is not None:
                 also(stored)
             if groups is not None:
-                groups.add(stored, kept=_reason_for_dropping(stored) is None)
+                groups.add(stored, kept=reason_for_dropping(stored) is None)
     judges = [
         judge_report(
             judge.role,

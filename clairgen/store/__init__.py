@@ -1,6 +1,7 @@
 """The store: every completion, and what was made of them, in SQLite. All SQL is in this package."""
 
 from clairgen.store.advice import AdviceNumbers, PairAdvice
+from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
@@ -8,13 +9,13 @@ from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
-from clairgen.store.pairs import Failure, PairChoice
+from clairgen.store.pairs import Failure
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.votes import CastVote, Vote, VoteNumbers, majority
+from clairgen.store.votes import CastVote, Vote, VoteNumbers, majority, note_fault, voter_fault
 
 __all__ = [
     "IMPORTED",
@@ -52,7 +53,9 @@ __all__ = [
     "majority",
     "metadata_row",
     "migrate",
+    "note_fault",
     "now",
     "reading",
+    "voter_fault",
     "writing",
 ]

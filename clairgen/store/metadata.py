@@ -36,6 +36,11 @@ class Plan:
         found = self.facts.get(IMPORTED)
         return None if found is None else str(found)
 
+    @property
+    def made_by(self) -> str:
+        """The recipe that made the pairs, which is not `recipe` where the configuration gives that one's pairs a name (`as`)."""
+        return str(self.facts.get(f"recipes.{self.recipe}", self.recipe))
+
 
 class Metadata:
     """Single values of one run by key, and what its pairs were made with."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from clairgen.conversations import is_encodable
 from clairgen.keys import pair_id
 from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import FilterAction, Finding, StoredPair
@@ -45,27 +46,6 @@ class Failure:
     role: str | None
     reason: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class PairChoice:
-    """Made pairs: of a recipe, that the filter set in force drops for a reason, or that it marks; all if nothing is named."""
-
-    recipe: str | None = None
-    dropped: str | None = None
-    marked: bool = False
-
-    @property
-    def condition(self) -> tuple[str, list[str]]:
-        """A condition on pairs `p` and its parameters."""
-        named = [("p.recipe = ?", self.recipe), ("p.drop_reason = ?", self.dropped)]
-        conditions = ["p.status = 'made'", *(sql for sql, value in named if value is not None)]
-        if self.marked:
-            conditions.append(
-                "EXISTS (SELECT 1 FROM filter_results f WHERE f.filter_set = p.filter_set AND f.pair_id = p.id "
-                f"AND f.action = '{FilterAction.MARK.value}')"
-            )
-        return " AND ".join(conditions), [value for _, value in named if value is not None]
 
 
 class Pairs:
@@ -192,19 +172,6 @@ class Pairs:
             for stored in await self._stored(rows):
                 yield stored
 
-    async def count(self, choice: PairChoice) -> int:
-        """How many pairs are chosen."""
-        condition, parameters = choice.condition
-        return int(await self._reader.value(f"SELECT count(*) FROM pairs p WHERE {condition}", parameters))
-
-    async def nth(self, choice: PairChoice, number: int) -> StoredPair | None:
-        """One of the chosen pairs, counted from 1, by recipe and in the order of their tasks; None beyond the last."""
-        condition, parameters = choice.condition
-        sql = f"SELECT p.id FROM pairs p WHERE {condition} ORDER BY p.recipe, p.position LIMIT 1 OFFSET ?"
-        identity = await self._reader.value(sql, [*parameters, number - 1])
-        rows = await self._reader.rows(f"{SELECT_PAIRS} WHERE p.id = ?", (identity,))
-        return next(iter(await self._stored(rows)), None)
-
     async def of_task(self, task_id: str, recipes: Sequence[str]) -> int:
         """How many pairs of these recipes a task has."""
         marks = ", ".join("?" * len(recipes))
@@ -230,6 +197,8 @@ class Pairs:
 
     async def find(self, start: str) -> list[StoredPair]:
         """Made pairs whose id begins with `start`, or whose task has that id; at most ten."""
+        if not is_encodable(start):
+            return []
         escaped = start.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where = "WHERE p.status = 'made' AND (p.id LIKE ? ESCAPE '\\' OR p.task_id = ?)"
         sql = f"{SELECT_PAIRS} {where} ORDER BY p.position LIMIT 10"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clairgen.errors import StoreError
 from clairgen.store.advice import Advice
+from clairgen.store.chosen_pairs import ChosenPairs
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
 from clairgen.store.directory import RunDirectory
@@ -32,6 +33,7 @@ class Store:
     tasks: Tasks
     completions: Completions
     pairs: Pairs
+    chosen: ChosenPairs
     filter_sets: FilterSets
     metadata: Metadata
     judgements: Judgements
@@ -84,10 +86,12 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
 
     write = writer.write if writer is not None else refuse
     metadata = Metadata(reader, write)
+    pairs = Pairs(reader, write)
     return Store(
         Tasks(reader, write),
         Completions(reader, write),
-        Pairs(reader, write),
+        pairs,
+        ChosenPairs(reader, pairs),
         FilterSets(reader, writer, metadata),
         metadata,
         Judgements(reader),

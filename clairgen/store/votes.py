@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from clairgen.conversations import is_encodable
 from clairgen.store.completions import now
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write
@@ -16,6 +17,10 @@ _COUNTED = (
     "(SELECT 1 FROM votes w WHERE w.pair_id = v.pair_id AND w.voter = v.voter AND w.id > v.id)"
 )
 """The latest vote of each voter on each pair, unless the pair has other answers by now."""
+
+
+LONGEST_NOTE = 10_000
+"""Characters that a vote's note may have."""
 
 
 class Vote(StrEnum):
@@ -113,6 +118,20 @@ def majority(votes: Iterable[Vote]) -> Vote | None:
     """The vote that more than half of the voters cast; None without one."""
     counts = Counter(votes)
     return next((vote for vote, count in counts.items() if 2 * count > counts.total()), None)
+
+
+def voter_fault(name: str) -> str | None:
+    """What is wrong with a voter's name, to be said after what it was given as; None if nothing is."""
+    if name.strip() and name.isprintable() and len(name) <= 200:
+        return None
+    return "is a name of 1 to 200 printable characters"
+
+
+def note_fault(note: str | None) -> str | None:
+    """The same of a vote's note."""
+    if note is None or (len(note) <= LONGEST_NOTE and "\0" not in note and is_encodable(note)):
+        return None
+    return f"is a text of at most {LONGEST_NOTE:,} characters, without a NUL, as UTF-8"
 
 
 def outdated_votes_row(pair_id: str, chosen: str | None, rejected: str) -> Statement:

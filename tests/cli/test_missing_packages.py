@@ -82,6 +82,7 @@ def test_a_command_without_its_packages_says_what_to_install(old_run: Path) -> N
         "migrate run": None,
         "status run": None,
         "show run": None,
+        "serve .": "serve",
         "filter run": None,
         "reparse run --all": None,
         "report run": None,

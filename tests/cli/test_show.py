@@ -68,9 +68,15 @@ async def test_a_pair_can_be_drawn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "title"), [("clair", "reasoning of the reviser"), ("judge-on-policy", "reasoning of a judge")]
+    ("recipe", "title"),
+    [
+        ("clair", "reasoning of the reviser"),
+        ("judge-on-policy", "reasoning of a judge"),
+        ({"name": "clair", "as": "variant"}, "reasoning of the reviser"),
+        ({"name": "judge-on-policy", "as": "variant"}, "reasoning of a judge"),
+    ],
 )
-async def test_the_reasoning_is_called_after_who_wrote_it(recipe: str, title: str, tmp_path: Path) -> None:
+async def test_the_reasoning_is_called_after_who_wrote_it(recipe: object, title: str, tmp_path: Path) -> None:
     def judging(request: dict[str, Any]) -> Reply:
         if request["model"] == "judge-model":
             return said("{teacher_reasoning}: clear\n\n[1]")

@@ -52,6 +52,7 @@ def test_of_a_reward_model_over_tokens_the_last_one_counts() -> None:
         (body(result("classify", "3")), "classify", "score-not-a-number"),
         (body(result("score", True)), "score", "score-not-a-number"),
         (body(result("score", float("nan"))), "score", "score-not-a-number"),
+        (body(result("score", 10**400)), "score", "score-not-a-number"),
         (body(result("pooling", float("-inf"))), "pooling", "score-not-a-number"),
         (body({"index": 0, "data": "base64=="}), "pooling", "score-not-a-number"),
         (body({"index": 0, "probs": [0.1, 0.9], "num_classes": 2}), "classify", "several-scores"),

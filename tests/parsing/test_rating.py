@@ -19,6 +19,8 @@ from clairgen.records import ParseStatus
         ("[[6]] it is, I say [[6]] again, for the reasons above", 6),
         ("The student writes [[9]]; I give [[5]] for that", 5),
         ("<think>[[1]]?</think>[[3]]", 3),
+        ("I agree with the student: [[9]]", 9),
+        ("[[6]]\n\nRating: [[6.0]]", 6),
     ],
 )
 def test_a_rating_is_read(reply: str, value: float) -> None:
@@ -29,6 +31,9 @@ def test_a_rating_is_read(reply: str, value: float) -> None:
 def test_the_reasoning_is_what_stands_before_the_rating() -> None:
     assert parse_rating("{teacher_reasoning}: Clear, but long.\n\n**[[6]]**", "x").reasoning == "Clear, but long."
     assert parse_rating("[[6]]", "x").reasoning is None
+    assert parse_rating("Clear.\n\n**Rating:** [[6]]", "x").reasoning == "Clear."
+    assert parse_rating("Rating: [[6]]", "x").reasoning is None
+    assert parse_rating("It deserves a high rating: [[9]]", "x").reasoning == "It deserves a high rating:"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +43,9 @@ def test_the_reasoning_is_what_stands_before_the_rating() -> None:
         ("", ParseStatus.MISSING_SCORE),
         ("The student says [[10]] and nothing else", ParseStatus.MISSING_SCORE),  # it is only quoted
         ("[[3]] for its form and [[4]] for its content, says the teacher", ParseStatus.CONTRADICTORY_VERDICT),
+        ("[[7]] [[8]]", ParseStatus.CONTRADICTORY_VERDICT),
+        ("Form and content:\n[[7]],\n[[8]]", ParseStatus.CONTRADICTORY_VERDICT),
+        ("Rating: [[2]]. The student's own rating is [[10]].", ParseStatus.CONTRADICTORY_VERDICT),
         ("[[11]]", ParseStatus.SCORE_OUT_OF_RANGE),
         ("[[0]]", ParseStatus.SCORE_OUT_OF_RANGE),
         ("[[eight]]", ParseStatus.SCORE_NOT_A_NUMBER),

@@ -96,6 +96,8 @@ def test_reasoning_is_read_without_its_header_or_from_the_object() -> None:
     assert reply.reasoning == "It is right."
     reply = parsed('{"reasoning": "It is right.", "scores": {"correct": 4, "easy to read": 7.5}}')
     assert (reply.scores, reply.reasoning) == (READ, "It is right.")
+    reasoned = parse_rubric_reply('{"its reasoning": 4}', [Scale("its reasoning", 1, 5)])
+    assert (reasoned.scores, reasoned.reasoning) == ({"its reasoning": 4.0}, None)
 
 
 def test_numbers_of_other_scripts_and_beyond_any_scale_are_no_scores() -> None:

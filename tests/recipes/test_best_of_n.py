@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from clairgen import api
-from clairgen.config.file import config_yaml
+from clairgen.config.file import config_yaml, parse_config
 from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.inference.runtime import Runtime
 from clairgen.keys import digest, messages_json
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
+from clairgen.pipeline.plans import plan_recipes
 from clairgen.pipeline.reparse import reparse
 from clairgen.recipes.scoring import preferred
 from clairgen.records import OVERALL, Message, Pair, ParseStatus, Undecided
@@ -54,6 +56,7 @@ OK, EQUAL, BELOW = ParseStatus.OK, ParseStatus.EQUAL_SCORES, ParseStatus.BELOW_M
         # One outlier draws mean - 2 sigma so far up that the best would be nearest to it; what is rejected must score lower.
         ([5.0] * 99 + [-95.0], "mean-minus-two-sigma", 0, (0, 99, OK)),
         ([7, 7, 7], "mean-minus-two-sigma", 0, (0, 1, EQUAL)),
+        ([1e308, 1e308, 1e308, 0.0], "mean-minus-two-sigma", 0, (0, 3, OK)),
     ],
 )
 def test_margin_rules(scores: list[float], rule: str, min_margin: float, found: tuple[int, int, ParseStatus]) -> None:
@@ -275,6 +278,13 @@ async def test_the_budget_holds_for_scores_without_a_limit_of_their_tokens(tmp_p
         ({"by": "reward-model"}, {"extra": {"text_1": "x"}}, "'text_1' is set by clairgen"),
         ({"by": "reward-model"}, {"endpoints": ["gguf:model.gguf"]}, "a model of llama.cpp gives no scores"),
         ({}, {}, "needs a 'judge'"),
+        ({"by": "rubric"}, {}, "needs a 'judge'"),
+        (
+            {"min_margin": 9.5},
+            {},
+            "no two scores of the recipe 'best-of-n' differ by more than 9, so `min_margin: 9.5`",
+        ),
+        ({"by": "rubric", "min_margin": 1.5}, {}, "differ by more than 1, so"),
     ],
 )
 async def test_what_cannot_be_meant_is_refused(
@@ -391,3 +401,66 @@ async def test_answers_with_equal_texts_are_scored_once(tmp_path: Path) -> None:
     for outcome in await outcomes(tmp_path / "run"):
         assert isinstance(outcome, Undecided)
         assert (outcome.reason, len(outcome.scores)) == (EQUAL, SAMPLES)
+
+
+RUBRIC: list[dict[str, Any]] = [
+    {"name": "number", "description": "The higher the better.", "weight": 3, "scale": [0, 9]},
+    {"name": "reasoning", "description": "It has a reason.", "scale": [0, 1000000]},
+]
+
+
+def scored_by_rubric(request: dict[str, Any]) -> Reply:
+    if request["model"] == TARGET:
+        return target(request)
+    prompt = request["messages"][-1]["content"]
+    assert "- number (0 to 9): The higher the better.\n- reasoning (0 to 1000000): It has a reason.\n" in prompt
+    answer = prompt.split("{student_solution}: ")[1].split("\n\n{rubric}:")[0]
+    score = SCORES[number_of(answer)]
+    return said(f"Because.\n\n{{scores}}:\nnumber: {score:g}\nreasoning: 500000" if score != 5 else "I cannot say.")
+
+
+async def test_a_rubric_scores_answers_and_the_recipe_rubric_shares_them(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(scored_by_rubric) as endpoint:
+        settings = given(endpoint, tmp_path, {"judge": JUDGE}, by="rubric")
+        with pytest.raises(ConfigError, match="which the configuration does not have; give `rubric`"):
+            await generate(settings, tmp_path / "run")
+        content = yaml.safe_load(config_yaml(settings)) | {"rubric": RUBRIC}
+        await generate(parse_config(json.dumps(content)), tmp_path / "run")
+        each = TASKS * SAMPLES
+        assert Counter(request["model"] for request in endpoint.asked) == {TARGET: each, JUDGE: each}
+        content["recipes"].append({"name": "rubric", "samples": SAMPLES})
+        await generate(parse_config(json.dumps(content)), tmp_path / "run")
+        heavier = [RUBRIC[0] | {"weight": 1}, RUBRIC[1]]
+        changed = parse_config(json.dumps(content | {"rubric": heavier}))
+        with pytest.raises(RunError, match=r"rubric\.number\.weight: 3 -> 1 "):
+            await generate(changed, tmp_path / "run")
+        assert len(endpoint.asked) == 2 * each
+    for outcome in await outcomes(tmp_path / "run"):
+        assert isinstance(outcome, Pair)
+        assert (number_of(outcome.chosen.text), number_of(outcome.rejected.text)) == (5, 4)
+        assert outcome.reasoning == "Because."
+        assert [one.value for one in outcome.scores if one.criterion == OVERALL] == [
+            *[None] * 4,
+            pytest.approx((3 / 9 + 0.5) / 4),
+            pytest.approx((3 + 0.5) / 4),
+        ]
+    assert (await reparse(tmp_path / "run", every=True)).changed == 0
+
+
+async def test_a_rubric_that_nobody_scores_by_is_refused(tmp_path: Path) -> None:
+    endpoint = ScriptedEndpoint(rated)
+    settings = given(endpoint, tmp_path, {"judge": JUDGE})
+    content = yaml.safe_load(config_yaml(settings)) | {"rubric": RUBRIC}
+    with pytest.raises(ConfigError, match="`rubric` is there, and no recipe scores by it"):
+        await generate(parse_config(json.dumps(content)), tmp_path / "run")
+
+
+async def test_the_prompt_of_judges_is_no_part_of_what_a_reward_model_is_asked(tmp_path: Path) -> None:
+    settings = given(ScriptedEndpoint(rewarded), tmp_path, {"reward-model": REWARD}, by="reward-model")
+    [planned] = plan_recipes(settings, settings.models)
+    assert set(planned.plan.facts) == {
+        "models.target",
+        "models.reward-model",
+        "recipes.best-of-n.by",
+        "recipes.best-of-n.samples",
+    }

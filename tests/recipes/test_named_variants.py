@@ -40,6 +40,14 @@ async def test_delta_prefers_the_strong_model_s_answer_and_asks_nobody_else(tmp_
         assert (chosen.text, rejected.text) == ("Qwen3-32B answers at length", "Qwen3-0.6B answers at length")
 
 
+async def test_delta_of_one_model_with_itself_is_refused(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
+    role = {"endpoints": ["http://127.0.0.1:1/v1"], "model": "m", "max_tokens": 50}
+    same = config("http://127.0.0.1:1/v1", tasks, recipes=["delta"], models={"strong": role, "weak": dict(role)})
+    with pytest.raises(ConfigError, match=r"models\.strong and models\.weak are the same; give two models"):
+        await generate(same, tmp_path / "run")
+
+
 async def test_delta_has_no_target(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(TASKS))
     with pytest.raises(ConfigError, match="the recipe 'delta' needs a 'strong'"):
@@ -128,6 +136,12 @@ def test_a_saved_configuration_keeps_the_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("recipes", "said"),
     [
+        ([LIGHTLY | {"as": "two words"}], "'two words' cannot name a subset of an export; use up to 64 of the letters"),
+        ([LIGHTLY | {"as": "x" * 65}], "cannot name a subset of an export"),
+        ([LIGHTLY | {"as": "light."}], "a letter or a digit first and last"),
+        ([LIGHTLY | {"as": "../light"}], "cannot name a subset of an export"),
+        ([LIGHTLY | {"as": "README.md"}], "'README.md' is the name of a file of every export"),
+        ([LIGHTLY | {"as": "light"}, LIGHTLY | {"as": "Light"}], "'light' and 'Light' differ in capitals alone"),
         (["clair", "clair"], "the recipe 'clair' is listed twice; list it once, or call one of them .* `as: NAME`"),
         ([LIGHTLY, LIGHTLY], "the recipe 'clair-lightly' is listed twice"),
         (["stronger-preferred", LIGHTLY | {"as": "stronger-preferred"}], "'stronger-preferred' is listed twice"),
@@ -144,6 +158,9 @@ def test_names_are_checked(recipes: list[Any], said: str, tmp_path: Path) -> Non
 
 async def test_a_variant_cannot_have_the_name_of_another_recipe(tmp_path: Path) -> None:
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    former = config("http://127.0.0.1:1/v1", tasks, recipes=[LIGHTLY | {"as": "worsened"}])
+    with pytest.raises(ConfigError, match="`as: worsened` is the name of another recipe"):
+        await generate(former, tmp_path / "run")
     given = config("http://127.0.0.1:1/v1", tasks, recipes=[LIGHTLY | {"as": "judge-on-policy"}])
     with pytest.raises(ConfigError, match="`as: judge-on-policy` is the name of another recipe"):
         await generate(given, tmp_path / "run")

@@ -31,6 +31,25 @@ def rendered(
     filters: Mapping[str, Callable[..., object]] | None = None,
 ) -> str:
     """A rendered template of `package`, which may extend `frame.html`; `style` and `script` are clairgen's own."""
+    sources = {"style": style, "script": script}
+    allowed = "; ".join(f"{kind}-src '{_hash(text)}'" for kind, text in sources.items() if text)
+    return (
+        templates(package, filters)
+        .get_template(template)
+        .render(
+            {
+                **values,
+                "version": __version__,
+                "style": Markup(style),  # noqa: S704 - clairgen's own
+                "script": Markup(script),  # noqa: S704 - clairgen's own
+                "policy": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
+            }
+        )
+    )
+
+
+def templates(package: str = OWN_PACKAGE, filters: Mapping[str, Callable[..., object]] | None = None) -> Environment:
+    """The templates of `package`, before those here of the same name; every value that they show is escaped."""
     loaders = [FunctionLoader(partial(_source, where)) for where in dict.fromkeys((package, OWN_PACKAGE))]
     environment = Environment(
         loader=ChoiceLoader(loaders),
@@ -41,17 +60,7 @@ def rendered(
         lstrip_blocks=True,
     )
     environment.filters |= {"line": plain_line, **(filters or {})}
-    sources = {"style": style, "script": script}
-    allowed = "; ".join(f"{kind}-src '{_hash(text)}'" for kind, text in sources.items() if text)
-    return environment.get_template(template).render(
-        {
-            **values,
-            "version": __version__,
-            "style": Markup(style),  # noqa: S704 - clairgen's own
-            "script": Markup(script),  # noqa: S704 - clairgen's own
-            "policy": f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'",
-        }
-    )
+    return environment
 
 
 def write_html(path: Path, html: str) -> None:

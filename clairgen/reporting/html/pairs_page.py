@@ -6,7 +6,7 @@ Pairs reach the page's script as JSON without `<`, and the script inserts them a
 import hashlib
 import heapq
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,11 @@ class PairSample:
     def rows(self) -> list[dict[str, Any]]:
         """The sampled pairs in the order of their tasks, as JSON objects for the page's script."""
         ordered = sorted(self._drawn, key=lambda entry: -entry[1])
-        return [_row(self.run, number, stored) for number, (_, _, stored) in enumerate(ordered)]
+        return [pair_row(self.run, number, stored) for number, (_, _, stored) in enumerate(ordered)]
 
 
-def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
+def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
+    """What a page shows of a pair: its texts, made plain and cut where they are too long, the diff, its figures and findings."""
     outcome, contrast, dropped = stored.outcome, stored.contrast, stored.dropped_by
     if isinstance(outcome, Pair):
         first, last, other, undecided = outcome.rejected, outcome.chosen, None, None
@@ -77,9 +78,9 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         longest = max(len(last.text), len(first.text))
     else:
         first, last = outcome.replies[0], outcome.replies[-1]
-        other = None if last is first else _shown(last.text)
+        other = None if last is first else shown_text(last.text)
         undecided = outcome.reason.value
-        diff = [[0, _shown(first.text)]]
+        diff = [[0, shown_text(first.text)]]
         longest = len(first.text)
     return {
         "run": plain_text(run),
@@ -88,8 +89,8 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "task": plain_text(stored.task.id),
         "recipe": plain_text(outcome.recipe),
         "outcome": plain_text(dropped.reason if dropped else undecided or "kept"),
-        "prompt": [[plain_text(message.role), _shown(message.content)] for message in stored.task.messages],
-        "reasoning": None if outcome.reasoning is None else _shown(outcome.reasoning),
+        "prompt": [[plain_text(message.role), shown_text(message.content)] for message in stored.task.messages],
+        "reasoning": None if outcome.reasoning is None else shown_text(outcome.reasoning),
         "diff": diff,
         "other": other,
         "cut": longest > _LONGEST,
@@ -108,10 +109,11 @@ def _row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
 
 
 def _finding(found: Finding) -> str:
-    return plain_text(f"{found.action.value}: {found.reason}" + ("" if found.value is None else f" ({found.value})"))
+    value = f"{found.value:g}" if isinstance(found.value, float) else found.value
+    return plain_text(f"{found.action.value}: {found.reason}" + ("" if value is None else f" ({value})"))
 
 
-def _shown(text: str) -> str:
+def shown_text(text: str) -> str:
     """The plain text, truncated if it is too long for a page."""
     return plain_text(text) if len(text) <= _LONGEST else f"{plain_text(text[:_LONGEST])} …"
 
@@ -124,7 +126,17 @@ def write_page(path: Path, reports: Sequence[RecipeReport], drawn: Sequence[Pair
 def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     """The whole page for some reports and their sampled pairs."""
     rows = [row for one in drawn for row in one.rows()]
-    values = {
+    values = report_values(reports) | {
+        "shown": len(rows),
+        "made": sum(one.seen for one in drawn),
+        "pairs": _json(rows),
+    }
+    return rendered("page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters())
+
+
+def report_values(reports: Sequence[RecipeReport]) -> dict[str, Any]:
+    """What `page.html` shows of some reports, without their pairs."""
+    return {
         "reports": reports,
         "rows": {recipe: [one for one in row if one is not None] for recipe, row in by_recipe(reports).items()},
         "several_runs": len({report.run for report in reports}) > 1,
@@ -140,17 +152,12 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
-        "shown": len(rows),
-        "made": sum(one.seen for one in drawn),
-        "pairs": _json(rows),
     }
-    return rendered(
-        "page.html",
-        values,
-        style=asset("page.css"),
-        script=asset("page.js"),
-        filters={"number": _number, "dollars": _dollars, "percent": lambda share: f"{share:.1%}"},
-    )
+
+
+def report_filters() -> dict[str, Callable[..., object]]:
+    """The filters that `page.html` uses."""
+    return {"number": _number, "dollars": _dollars, "percent": lambda share: f"{share:.1%}"}
 
 
 def comparisons(reports: Sequence[RecipeReport]) -> dict[str, dict[str, list[Line]]]:

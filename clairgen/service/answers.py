@@ -1,0 +1,149 @@
+"""The objects that the HTTP API answers with, beside records of the store; their fields are a stable interface."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.responses import JSONResponse
+
+from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, Score, StoredPair, Variant
+from clairgen.reporting.report import reason_for_dropping
+from clairgen.service.pair_pages import WholePair
+from clairgen.store import CastVote, JudgeReply, ScoreReply, Thoughts
+
+_LONGEST_PROMPT: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """A run in the list: its state in words, its pairs by recipe and status, dollars spent; `problem` if it cannot be read."""
+
+    name: str
+    state: str
+    pairs: dict[str, dict[str, int]]
+    spent_usd: float
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairLine:
+    """A pair in a page: its prompt's last message, shortened; why it is dropped, null for a kept one; its marks and contrast."""
+
+    id: str
+    recipe: str
+    task_id: str
+    prompt: str
+    dropped: str | None
+    marks: list[str]
+    contrast: Contrast | None
+
+    @classmethod
+    def of(cls, stored: StoredPair) -> "PairLine":
+        """The line of a stored pair."""
+        last = stored.task.messages[-1].content if stored.task.messages else ""
+        marks = [found.reason for found in stored.findings if found.action is FilterAction.MARK]
+        return cls(
+            stored.id,
+            stored.outcome.recipe,
+            stored.task.id,
+            last if len(last) <= _LONGEST_PROMPT else f"{last[:_LONGEST_PROMPT]}…",
+            reason_for_dropping(stored),
+            list(dict.fromkeys(marks)),
+            stored.contrast,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PairLines:
+    """A page of pairs; `after` and `before` are the parameters that ask for the next and the previous page, null without one."""
+
+    pairs: list[PairLine]
+    after: str | None
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairObject:
+    """A pair whole. `chosen` and `rejected` are null where nothing was decided: `answers` and `unparsed` then have the texts.
+
+    `findings` have what filters found, `judge_replies`, `score_replies` and `thoughts` what models wrote besides. `previous` and
+    `next` are the ids of the pairs beside it. `version` is another one once the pair gets other answers; a vote may name it.
+    """
+
+    id: str
+    version: str
+    recipe: str
+    task_id: str
+    prompt: list[Message]
+    chosen: Answer | None
+    rejected: Answer | None
+    answers: list[Answer]
+    unparsed: Answer | None
+    dropped: str | None
+    reasoning: str | None
+    failed_check: str | None
+    contrast: Contrast | None
+    findings: list[Finding]
+    scores: list[Score]
+    judge_replies: list[JudgeReply]
+    score_replies: list[ScoreReply]
+    thoughts: list[Thoughts]
+    votes: list[CastVote]
+    objective: Variant | None
+    source_columns: dict[str, Any]
+    previous: str | None
+    next: str | None
+
+    @classmethod
+    def of(cls, whole: WholePair) -> "PairObject":
+        """The object of a pair that was read whole."""
+        stored, outcome = whole.stored, whole.stored.outcome
+        pair = outcome if isinstance(outcome, Pair) else None
+        undecided = None if isinstance(outcome, Pair) else outcome
+        return cls(
+            id=stored.id,
+            version=stored.version,
+            recipe=outcome.recipe,
+            task_id=stored.task.id,
+            prompt=list(stored.task.messages),
+            chosen=None if pair is None else pair.chosen,
+            rejected=None if pair is None else pair.rejected,
+            answers=[] if undecided is None else list(undecided.answers),
+            unparsed=None if undecided is None else undecided.unparsed,
+            dropped=reason_for_dropping(stored),
+            reasoning=outcome.reasoning,
+            failed_check=outcome.failed_check,
+            contrast=stored.contrast,
+            findings=list(stored.findings),
+            scores=list(outcome.scores),
+            judge_replies=whole.judge_replies,
+            score_replies=whole.score_replies,
+            thoughts=whole.thoughts,
+            votes=whole.votes,
+            objective=stored.objective,
+            source_columns=dict(stored.source_columns),
+            previous=whole.previous,
+            next=whole.next,
+        )
+
+
+class Answered(JSONResponse):
+    """JSON in ASCII, so that any text can be sent, also half of a surrogate pair that a data set had."""
+
+    def render(self, content: Any) -> bytes:  # noqa: ANN401 - whatever a route answers
+        """The body."""
+        return json.dumps(_plain(content), allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the answers
+    """A value as JSON can have it: records become objects, and numbers that are none become text."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

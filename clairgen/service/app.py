@@ -1,0 +1,80 @@
+"""The service as an ASGI application: routes behind the checks of each request, and errors as one sentence."""
+
+import datetime
+from collections.abc import Iterable, Sequence
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from clairgen.errors import ClairgenError, RunError, StoreError
+from clairgen.installed import __version__
+from clairgen.service.answers import Answered
+from clairgen.service.api_routes import api_routes
+from clairgen.service.page_routes import page_routes
+from clairgen.service.rendering import page, static_files
+from clairgen.service.request_checks import RequestChecks
+from clairgen.service.runs import NotAllowedError, NotThereError, Runs
+from clairgen.service.runs_root import RunsRoot
+from clairgen.service.sign_in import sign_in_routes
+from clairgen.service.tokens import Tokens
+
+_STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
+    (NotThereError, 404),
+    (NotAllowedError, 403),
+    (RunError, 409),
+    (StoreError, 503),
+)
+
+
+def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
+    """The service over the runs of a root; `hosts` are the names by which it may be reached."""
+    runs = Runs(root)
+    app = FastAPI(
+        title="clairgen",
+        version=__version__,
+        summary="Runs, pairs and votes, by the same verbs as the command line.",
+        docs_url=None,  # what it shows is loaded from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.include_router(api_routes(runs))
+    app.include_router(page_routes(runs))
+    app.include_router(sign_in_routes(tokens))
+    app.include_router(static_files())
+
+    def answer(request: Request, status: int, sentence: str) -> Response:
+        if request.url.path.startswith("/api/"):
+            return Answered({"detail": sentence}, status)
+        return page(request, "problem.html", {"sentence": sentence, "status": status}, status=status)
+
+    async def of_clairgen(request: Request, error: Exception) -> Response:
+        status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 400)
+        return answer(request, status, str(error))
+
+    async def of_input(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101 - it is registered for these
+        return answer(request, 422, "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+
+    async def of_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
+        return answer(request, error.status_code, error.detail)
+
+    app.add_exception_handler(ClairgenError, of_clairgen)
+    app.add_exception_handler(RequestValidationError, of_input)
+    app.add_exception_handler(ValidationError, of_input)
+    app.add_exception_handler(HTTPException, of_http)
+    return RequestChecks(app, tokens, frozenset(hosts))
+
+
+def today() -> datetime.date:
+    """The day, in UTC, by which tokens expire."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def _where(location: Sequence[int | str]) -> str:
+    return " ".join(str(part) for part in location if part not in ("query", "body", "path")) or "the request"

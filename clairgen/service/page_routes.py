@@ -1,0 +1,130 @@
+"""The pages: the list of runs, a run's report, its pairs one after another, and the form to vote. They work without a script."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import quote, unquote
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from clairgen.records import FilterAction, Pair
+from clairgen.reporting.diff import DiffOp
+from clairgen.reporting.html.pairs_page import pair_row, shown_text
+from clairgen.reporting.pair_view import about_which_answer, visible_space, whose_reasoning, whose_reply
+from clairgen.reporting.report import reason_for_dropping
+from clairgen.service.answers import PairLine
+from clairgen.service.api_routes import PairId, RunName
+from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page, whole_pair
+from clairgen.service.rendering import form_fields, link, page
+from clairgen.service.runs import NotThereError, Runs, VoteRequest
+from clairgen.store import Vote
+
+VOTER_COOKIE: Final = "clairgen_voter"
+_COOKIE_SECONDS: Final = 30 * 24 * 3600
+_VOTES: Final = {
+    Vote.KEEP: "the chosen answer is better",
+    Vote.SWAP: "the rejected answer is better",
+    Vote.TIE: "neither is better",
+    Vote.DROP: "do not use the pair",
+}
+_CHANGES: Final = {0: DiffOp.KEPT, 1: DiffOp.REMOVED, 2: DiffOp.ADDED}
+
+
+class VoteForm(BaseModel):
+    """The fields of the form to vote."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: str
+    vote: Vote
+    voter: str = ""
+    note: str = ""
+
+
+def page_routes(runs: Runs) -> APIRouter:
+    """The routes over some runs."""
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+    @routes.get("/")
+    async def list_page(request: Request) -> Response:
+        return page(request, "runs.html", {"runs": await runs.lines()})
+
+    @routes.get("/runs/{run}")
+    async def report_page(request: Request, run: RunName) -> Response:
+        report = await runs.report(run)
+        return await asyncio.to_thread(lambda: page(request, "report.html", {"run": run, **report.page_values}))
+
+    @routes.get("/runs/{run}/pairs")
+    async def pairs_page(request: Request, run: RunName, query: Annotated[PageQuery, Query()]) -> Response:
+        found, counts = await asyncio.gather(pair_page(runs.directory(run), query), runs.counts(run))
+        values = {
+            "run": run,
+            "query": query,
+            "pairs": [PairLine.of(stored) for stored in found.pairs],
+            "recipes": [(recipe, recipe) for recipe in found.recipes],
+            "columns": [(column, column) for column in found.columns],
+            "dropped": _options(counts.dropped),
+            "marked": _options(counts.marked),
+            "after": found.after,
+            "before": found.before,
+        }
+        return page(request, "pairs.html", values)
+
+    @routes.get("/runs/{run}/pairs/{pair}")
+    async def one_pair_page(
+        request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
+    ) -> Response:
+        whole = await whole_pair(runs.directory(run), pair, query.choice)
+        if whole is None:
+            raise NotThereError("the run has no pair of this id")
+        voter = unquote(request.cookies.get(VOTER_COOKIE, ""))[:200]
+        values = {"run": run, "query": query, "votes": _VOTES, "voter": request.state.grant.name or voter}
+        return await asyncio.to_thread(lambda: page(request, "pair.html", {**values, **_pair_values(run, whole)}))
+
+    @routes.post("/runs/{run}/pairs/{pair}")
+    async def vote_by_form(
+        request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
+    ) -> Response:
+        form = VoteForm.model_validate(await form_fields(request))
+        vote = VoteRequest(vote=form.vote, voter=form.voter, note=form.note.replace("\r\n", "\n"), version=form.version)
+        cast = await runs.vote(run, pair, vote, request.state.grant)
+        answer = RedirectResponse(f"{link(run, cast.pair_id, query)}#votes", status_code=303)
+        answer.set_cookie(
+            VOTER_COOKIE, quote(form.voter.strip(), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict"
+        )
+        return answer
+
+    return routes
+
+
+def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
+    stored = whole.stored
+    row = pair_row(run, 0, stored)
+    return {
+        "row": row,
+        "diff": [(_CHANGES[code].value, visible_space(text, _CHANGES[code])) for code, text in row["diff"]],
+        "whose_reasoning": whose_reasoning(whole.made_by),
+        "dropped": reason_for_dropping(stored),
+        "marks": [found for found in stored.findings if found.action is FilterAction.MARK],
+        "replies": [
+            *((whose_reply(reply), shown_text(reply.text)) for reply in whole.judge_replies),
+            *((about_which_answer(reply, stored.outcome), shown_text(reply.text)) for reply in whole.score_replies),
+            *((f"thoughts of the {one.role}, {one.model}", shown_text(one.text)) for one in whole.thoughts),
+        ],
+        "version_of_pair": stored.version,
+        "is_decided": isinstance(stored.outcome, Pair),
+        "cast": whole.votes,
+        "previous": whole.previous,
+        "following": whole.next,
+    }
+
+
+def _options(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+    """The reasons that a form offers, with their counts over all recipes, the most frequent first."""
+    totals = Counter[str]()
+    for of_recipe in counts.values():
+        totals.update(of_recipe)
+    return [(reason, f"{reason} ({count:,})") for reason, count in totals.most_common()]

@@ -1,0 +1,173 @@
+"""What is checked of every request before anything else: host, origin, size, token; and the headers of every response.
+
+A browser can be made to send requests by any page that it shows. A name that an attacker points at this machine is refused by
+the host header (DNS rebinding), a form on another site by `Sec-Fetch-Site` and `Origin`.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clairgen.service.tokens import Tokens
+
+TOKEN_COOKIE: Final = "clairgen_token"  # noqa: S105 - its name
+MOST_BODY_BYTES: Final = 256 * 1024
+"""A note of 10,000 characters, each percent-encoded as four bytes, fits."""
+_BODY_SECONDS: Final = 30.0
+_READING: Final = frozenset({"GET", "HEAD"})
+_PUBLIC: Final = frozenset({"/sign-in", "/openapi.json"})
+_STATIC: Final = "/static/"
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # without a referrer browsers would send no origin with forms either
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RequestChecks:
+    """The service `app` behind the checks; `hosts` are the names, without a port, by which it may be reached."""
+
+    app: ASGIApp
+    tokens: Tokens
+    hosts: frozenset[str]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check a request and pass it on."""
+        if scope["type"] != "http":
+            return  # neither websockets nor a lifespan
+        headers = Headers(scope=scope)
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    sent.setdefault(name, value)
+                if not scope["path"].startswith(_STATIC):
+                    sent["Cache-Control"] = "no-store"
+            await send(message)
+
+        body: bytes | Response = self._refusal(scope, headers) or b""
+        if body == b"" and scope["method"] not in _READING:
+            body = await _whole_body(scope, headers, receive)
+        if isinstance(body, Response):
+            await body(scope, receive, send_guarded)
+        else:
+            await self.app(scope, _replayed(body, receive), send_guarded)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        """Why a request is refused; None if it is not, and what its sender may do is then in its state."""
+        host = headers.get("host", "")
+        if len(headers.getlist("host")) != 1 or _name_of(host) not in self.hosts:
+            return _refused(scope, 421, "the service does not answer under this host name; see --allow-host")
+        method, path = scope["method"], scope["path"]
+        if method not in _READING and not _is_from_own_page(headers, host):
+            return _refused(scope, 403, "this request comes from a page of another site")
+        grant = self.tokens.grant(_token(headers))
+        if grant is not None:
+            scope.setdefault("state", {})["grant"] = grant
+        elif path not in _PUBLIC and not path.startswith(_STATIC):
+            return _without_token(scope)
+        if method not in _READING and path not in ("/sign-in", "/sign-out") and grant is not None and not grant.reviews:
+            return _refused(scope, 403, "this token allows to read; a vote needs one with the scope review")
+        return None
+
+
+def allowed_hosts(address: str, more: Iterable[str]) -> frozenset[str]:
+    """The host names that a service at an address may be reached by."""
+    return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(address), *(name.lower() for name in more)})
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _name_of(host: str) -> str:
+    """The name in a host header, without the port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower().removesuffix(".")
+
+
+def _is_from_own_page(headers: Headers, host: str) -> bool:
+    """Whether a request that changes something is from a page of this service, or from no browser."""
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None and site != "same-origin":
+        return False
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:
+        return False
+
+
+def _token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    try:
+        cookie = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
+    except CookieError:
+        return None
+    return None if cookie is None else cookie.value
+
+
+def _without_token(scope: Scope) -> Response:
+    if scope["path"].startswith("/api/") or scope["method"] not in _READING:
+        refused = _refused(scope, 401, "this needs a valid token: Authorization: Bearer TOKEN, or sign in at /sign-in")
+        refused.headers["WWW-Authenticate"] = "Bearer"
+        return refused
+    path, query = scope.get("raw_path") or b"/", scope["query_string"]
+    target = quote(path + (b"?" + query if query else b""), safe="")
+    return RedirectResponse(f"/sign-in?next={target}", status_code=303)
+
+
+def _refused(scope: Scope, status: int, sentence: str) -> Response:
+    if scope["path"].startswith("/api/"):
+        return JSONResponse({"detail": sentence}, status)
+    return PlainTextResponse(f"Refused: {sentence}.\n", status)
+
+
+async def _whole_body(scope: Scope, headers: Headers, receive: Receive) -> bytes | Response:
+    """The body of a request, or the refusal of one that is too large or does not arrive."""
+    too_large = _refused(scope, 413, f"a request has at most {MOST_BODY_BYTES:,} bytes")
+    announced = headers.get("content-length", "0")
+    if not announced.isdecimal() or len(announced) > 9 or int(announced) > MOST_BODY_BYTES:
+        return too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            while True:
+                message = await receive()
+                body += message.get("body", b"")
+                if len(body) > MOST_BODY_BYTES:
+                    return too_large
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        return _refused(scope, 408, "the request did not arrive in time")
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives the body that was read, and then what comes."""
+    waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay

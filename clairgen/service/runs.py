@@ -1,0 +1,118 @@
+"""What the service does with runs: list them, look into them, vote. Every verb is one of `clairgen.api`, over the same store."""
+
+import asyncio
+from functools import cached_property
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from clairgen import api
+from clairgen.config.prices import PICODOLLARS
+from clairgen.errors import ClairgenError, InputError
+from clairgen.pipeline.run_log import session_words
+from clairgen.reporting.html.pairs_page import report_values
+from clairgen.reporting.report import RecipeReport
+from clairgen.service.answers import RunLine
+from clairgen.service.kept_figures import KeptFigures
+from clairgen.service.runs_root import RunsRoot
+from clairgen.service.tokens import Grant
+from clairgen.store import RunDirectory, Vote, reading
+
+_AT_ONCE: Final = 4
+
+
+class NotThereError(InputError):
+    """The service has no run or pair of this name."""
+
+
+class NotAllowedError(InputError):
+    """The token does not allow this."""
+
+
+class VoteRequest(BaseModel):
+    """A vote. `voter` may be left out with a token that has a name.
+
+    `version` is that of the pair which the voter saw: if the pair has other answers by now, the vote is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vote: Vote
+    voter: str | None = Field(None, max_length=1000)
+    note: str | None = Field(None, max_length=20_000)
+    version: str | None = Field(None, max_length=100)
+
+
+class RunReport:
+    """The report on each recipe of a run, and what its page shows of them, whose charts are drawn once."""
+
+    def __init__(self, reports: list[RecipeReport]) -> None:
+        self.reports = reports
+
+    @cached_property
+    def page_values(self) -> dict[str, Any]:
+        """What the page of the report shows."""
+        return report_values(self.reports)
+
+
+class Runs:
+    """The runs of a root."""
+
+    def __init__(self, root: RunsRoot) -> None:
+        self._root = root
+        self._reports = KeptFigures(_report)
+        self._counts = KeptFigures(_counts)
+        self._reading = asyncio.Semaphore(_AT_ONCE)
+        self._voting: dict[str, asyncio.Lock] = {}
+
+    def directory(self, name: str) -> RunDirectory:
+        """The directory of a run. Raises NotThereError."""
+        found = self._root.run(name)
+        if found is None:
+            raise NotThereError("there is no run of this name; see the list of runs")
+        return found
+
+    async def lines(self) -> list[RunLine]:
+        """All runs, in the order of their names."""
+        return list(await asyncio.gather(*map(self._line, self._root.names())))
+
+    async def status(self, name: str) -> api.Status:
+        """Where a run stands."""
+        return await api.status(self.directory(name).path)
+
+    async def report(self, name: str) -> RunReport:
+        """The report on a run; of one that goes on up to half a minute old."""
+        return await self._reports.of(self.directory(name))
+
+    async def counts(self, name: str) -> api.FilterCounts:
+        """How many pairs the filters drop and mark, as old as reports."""
+        return await self._counts.of(self.directory(name))
+
+    async def vote(self, name: str, pair_id: str, vote: VoteRequest, grant: Grant) -> api.VoteCast:
+        """Cast a vote; with a token that has a name, in that name. Raises NotAllowedError for another one."""
+        if grant.name is not None and (vote.voter or grant.name).strip() != grant.name:
+            raise NotAllowedError(f"this token is that of {grant.name}, so the vote is too; leave out the voter")
+        run = self.directory(name)
+        async with reading(run) as store:  # writing would migrate the run of an older version, which reading refuses
+            if await store.chosen.place(pair_id) is None:
+                raise NotThereError("the run has no pair of this id")
+        async with self._voting.setdefault(name, asyncio.Lock()):
+            return await api.cast_vote(
+                run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
+            )
+
+    async def _line(self, name: str) -> RunLine:
+        async with self._reading:
+            try:
+                seen = await api.snapshot(self.directory(name).path)
+            except ClairgenError as error:
+                return RunLine(name, "cannot be read", {}, 0.0, str(error))
+        return RunLine(name, session_words(seen.session), seen.statuses, seen.spent.total / PICODOLLARS)
+
+
+async def _report(run: RunDirectory) -> RunReport:
+    return RunReport(await api.report(run.path))
+
+
+async def _counts(run: RunDirectory) -> api.FilterCounts:
+    return await api.filtered(run.path)

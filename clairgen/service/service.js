@@ -1,0 +1,36 @@
+"use strict";
+// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, u up to the list.
+const rows = [...document.querySelectorAll("#list a.row")];
+
+function follow(selector) {
+  const link = document.querySelector(selector);
+  if (link) link.click();
+}
+
+function step(by) {
+  if (!rows.length) {
+    follow(by > 0 ? "a[rel=next]" : "a[rel=prev]");
+    return;
+  }
+  const at = rows.indexOf(document.activeElement);
+  const to = at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by;
+  if (rows[to]) rows[to].focus();
+  else follow(by > 0 ? "a[rel=next]" : "a[rel=prev]");
+}
+
+const keys = {
+  j: () => step(1),
+  k: () => step(-1),
+  u: () => follow("#up"),
+  v: () => {
+    const vote = document.querySelector(".vote input[type=radio]:checked") || document.querySelector(".vote input[type=radio]");
+    if (vote) vote.focus();
+  },
+};
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target instanceof HTMLElement && event.target.matches("input:not([type=radio]), textarea, select");
+  if (typing || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
+  event.preventDefault();
+  keys[event.key]();
+});
