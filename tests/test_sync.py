@@ -196,3 +196,16 @@ def test_what_holds_no_tasks_is_refused_in_a_sentence(tmp_path: Path) -> None:
 def settings_of(folder: Path, **tasks: Any) -> clairgen.RunConfig:  # noqa: ANN401 - keys of `tasks`
     path = write_tasks(folder / "tasks.jsonl", questions(1))
     return config("http://localhost:1", path).model_copy(update={"tasks": TaskSource(path=path, **tasks)})
+
+
+@pytest.mark.process
+def test_the_http_client_is_not_first_imported_in_a_thread_that_ends() -> None:
+    """It would end the process when a later call uses it in another thread (pyreqwest 0.15)."""
+    code = (
+        "import sys\nfrom clairgen.api.waiting import waited\n"
+        "async def work(_stop):\n    from pyreqwest.http import Url\n"
+        "    for _ in range(20000):\n        Url('http://127.0.0.1:1/v1')\n"
+        "for _ in range(4):\n    waited(work)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -5,6 +5,7 @@ import contextvars
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -34,6 +35,9 @@ class LoopThread:
     """An event loop in a thread of its own, for as long as the block runs."""
 
     def __enter__(self) -> Self:
+        # pyreqwest 0.15 ends the process if it is first imported in a thread that has ended when another one uses it.
+        with suppress(ImportError):
+            import pyreqwest.http  # noqa: F401
         self._runner = asyncio.Runner()
         self._loop = self._runner.get_loop()
         # What is printed there belongs to the cell of a notebook that began it.
