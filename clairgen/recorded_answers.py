@@ -69,7 +69,10 @@ def answer_entries(cell: Any, column: str) -> list[Any]:  # noqa: ANN401 - a cel
     if cell is None:
         return []
     if isinstance(cell, Mapping) and cell and all(isinstance(values, list) for values in cell.values()):
-        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
+        if len(lengths := {name: len(values) for name, values in cell.items()}) and len(set(lengths.values())) > 1:
+            held = ", ".join(f"{length} `{name}`" for name, length in lengths.items())
+            raise ValueError(f"its `{column}` has lists of different lengths ({held})")
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
     if not isinstance(cell, list | tuple):
         raise ValueError(f"its `{column}` is not a list")
     return list(cell)

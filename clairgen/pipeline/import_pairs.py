@@ -25,6 +25,7 @@ from clairgen.pipeline.refilter import TOKENIZER, refilter, settle_run_filters, 
 from clairgen.pipeline.row_measures import MeasuredBatch, answers_of_row, measured_batches
 from clairgen.records import Pair
 from clairgen.row_pairs import PairShape, ReadRow, read_pairs
+from clairgen.sources import BadRow
 from clairgen.store import (
     IMPORTED,
     ImportedPair,
@@ -103,9 +104,11 @@ def open_source(source: str, options: ImportOptions) -> OpenedSource:
     if not NAME.fullmatch(options.name):
         raise InputError(f"{options.name!r} cannot name pairs; use letters, digits, dots and dashes")
     opened = import_source(source, options.subset, options.split)
-    first = [content for _, content in islice(opened.rows(), _FIRST_ROWS) if isinstance(content, Mapping)]
+    beginning = [content for _, content in islice(opened.rows(), _FIRST_ROWS)]
+    first = [content for content in beginning if not isinstance(content, BadRow)]
     if not first:
-        raise InputError(f"{opened.name} has no row that can be read; give it at least one with a pair")
+        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
+        raise InputError(f"{opened.name} has no row that can be read{why}; give it at least one with a pair")
     return OpenedSource(opened, find_shape(first, options.columns, opened.name), options)
 
 

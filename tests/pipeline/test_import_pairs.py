@@ -21,7 +21,8 @@ from clairgen.pipeline.generate import generate
 from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary, import_pairs
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
-from clairgen.records import Pair, StoredPair
+from clairgen.records import Message, Pair, StoredPair
+from clairgen.tasks import task_id_of
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.runs import TARGET, config, played, questions, write_tasks
@@ -150,6 +151,27 @@ async def test_a_name_that_two_prompts_have_is_that_of_the_first(tmp_path: Path)
     first, second = [stored.task.id for stored in await api.made_pairs(tmp_path / "run", "imported")]
     assert first == "same"
     assert len(second) == 20
+
+
+@pytest.mark.parametrize("between", [0, 1000], ids=["in a batch", "over batches"])
+@pytest.mark.parametrize("name", ["a\0b", task_id_of((Message("user", "Last"),))], ids=["NUL", "the hash of another"])
+async def test_no_name_keeps_another_prompt_from_being_imported(tmp_path: Path, name: str, between: int) -> None:
+    [row] = rows(1)
+    last = {**row, "prompt": "Last", "id": name if "\0" in name else None}
+    content = [{**row, "id": name}, *rows(between + 1)[1:], last]
+    summary = await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    assert summary.state.pairs == len(content)
+    assert len({stored.task.id for stored in await api.made_pairs(tmp_path / "run", "imported")}) == len(content)
+
+
+async def test_columns_that_no_export_can_have_as_they_are_become_text(tmp_path: Path) -> None:
+    content = [{**row, "n": 10**30, "x\ud800": n} for n, row in enumerate(rows(2))]
+    await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    await api.export(tmp_path / "run", tmp_path / "data")
+    from datasets import load_dataset
+
+    exported = load_dataset(str(tmp_path / "data"), "imported", split="train", cache_dir=str(tmp_path / "cache"))
+    assert (exported["n"], exported["x\ufffd"]) == ([str(10**30)] * 2, [0, 1])
 
 
 async def test_own_recipes_and_imported_pairs_of_the_same_prompts_are_exported_matched(tmp_path: Path) -> None:

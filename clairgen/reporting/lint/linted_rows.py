@@ -12,7 +12,7 @@ from clairgen.errors import InputError
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.import_source import ImportSource, import_splits
 from clairgen.pair_shapes import find_shape
-from clairgen.recorded_answers import answer_entries, false_ten, has_ten
+from clairgen.recorded_answers import answer_entries, false_ten, has_ten, score_of
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
 from clairgen.reporting.lint.pair_checks import FINISH_REASONS
@@ -62,7 +62,9 @@ class Tens:
         tens = [entry for entry in entries if has_ten(entry)]
         if doubt := next((found for entry in tens if (found := false_ten(entry)) is not None), None):
             self._add("false-tens", Example(where, doubt))
-        elif any(not _is_rated(entry) for entry in tens) or (answers is None and row.get("score_chosen") == 10):
+        elif any(not _is_rated(entry) for entry in tens) or (
+            answers is None and score_of(row.get("score_chosen")) == 10
+        ):
             self._add("unchecked-tens", Example(where, "a score of 10 without ratings"))
 
     def _add(self, rule: str, example: Example) -> None:
