@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from clairgen.errors import InputError
 from clairgen.filters.pipeline import reason_to_skip
-from clairgen.import_source import ImportSource, import_splits
+from clairgen.import_source import HUB, ImportSource, import_splits
 from clairgen.pair_shapes import find_shape
-from clairgen.recorded_answers import answer_entries, false_ten, has_ten, score_of
+from clairgen.recorded_answers import OVERALL, answer_entries, false_ten, has_ten, score_of
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
 from clairgen.reporting.lint.pair_checks import FINISH_REASONS
@@ -53,12 +53,12 @@ class Tens:
         looks = self.counting and (answers is not None or set(shape.further) >= _BINARIZED)
         for where, content in rows:
             if looks and not isinstance(content, BadRow):
-                self.rows += 1
                 self._look(where, content, answers)
             yield where, content
 
     def _look(self, where: str, row: Mapping[str, Any], answers: str | None) -> None:
         entries = _entries(row, answers) if answers is not None else []
+        self.rows += answers is None or any(OVERALL in entry for entry in entries)
         tens = [entry for entry in entries if has_ten(entry)]
         if doubt := next((found for entry in tens if (found := false_ten(entry)) is not None), None):
             self._add("false-tens", Example(where, doubt))
@@ -97,6 +97,7 @@ async def opened(
     parts: list[Part] = []
     left_out: list[str] = []
     async with AsyncExitStack() as stack:
+        names = [Path(source).name for source in sources]
         for source in sources:
             if RunDirectory(Path(source)).database.is_file():
                 store = await stack.enter_async_context(reading(RunDirectory(Path(source)), snapshot=True))
@@ -105,9 +106,25 @@ async def opened(
             if options.recipe is not None:
                 raise InputError(f"{source} is no run, so it has no recipe {options.recipe!r}; leave --recipe out")
             splits, others = import_splits(source, options.subset, options.splits)
+            if names.count(Path(source).name) > 1 and not source.startswith(HUB):
+                splits = [_in_folder(split, source) for split in splits]
             parts += [_part_of_source(split, options.columns, tens) for split in splits]
             left_out += others
         yield parts, left_out
+
+
+def _in_folder(split: ImportSource, source: str) -> ImportSource:
+    """A split of a source that has the name of another, with the folder in its name and before the place of each row."""
+    before = f"{Path(source).parent}/"
+
+    def rows() -> Iterator[SourceRow]:
+        for where, content in split.rows():
+            yield (
+                f"{before}{where}",
+                replace(content, where=f"{before}{where}") if isinstance(content, BadRow) else content,
+            )
+
+    return replace(split, name=f"{before}{split.name}", rows=rows)
 
 
 def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens) -> Part:
