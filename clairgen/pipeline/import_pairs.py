@@ -92,7 +92,7 @@ class OpenedSource:
     @property
     def sentence(self) -> str:
         """How the source is read."""
-        return f"{self.source.name}: {self.shape.sentence}."
+        return f"{self.source.name}: {self.shape.sentence}{self.source.unread_in_words}."
 
     def read(self, after: int = 0) -> Iterator[ReadRow]:
         """What the rows behind the first `after` hold."""

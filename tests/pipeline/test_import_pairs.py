@@ -1,6 +1,7 @@
 """Imported pairs are pairs of a run: every row once, whatever happens, and equal to what was exported."""
 
 import asyncio
+import gzip
 import json
 import signal
 import sqlite3
@@ -341,6 +342,27 @@ async def test_a_folder_with_rows_is_reported_on(tmp_path: Path) -> None:
     )
     [report] = await api.report(tmp_path / "saved", source=ImportOptions(split="b"))
     assert (report.run, report.n) == (str(tmp_path / "saved"), 2)
+
+
+async def test_files_of_a_folder_that_are_not_read_are_named_and_those_that_are_may_not_change(tmp_path: Path) -> None:
+    folder, run, said = tmp_path / "data", tmp_path / "run", list[str]()
+    folder.mkdir()
+    (folder / "train.jsonl.gz").write_bytes(gzip.compress(written(tmp_path / "a.jsonl", rows(2)).read_bytes()))
+    written(folder / "extra.jsonl", rows(3))
+    assert (await import_pairs(str(folder), run, tell=said.append)).state.pairs == 2
+    assert said[0].endswith("; files that are not read: extra.jsonl.")
+    written(folder / "extra.jsonl", rows(4))
+    assert (await imported(folder, run)).rows_read == 0
+    (folder / "train.jsonl.gz").write_bytes(gzip.compress(written(tmp_path / "a.jsonl", rows(2)[::-1]).read_bytes()))
+    with pytest.raises(RunError, match="has changed since"):
+        await imported(folder, run)
+
+
+async def test_a_folder_that_cannot_be_read_says_what_is_wrong_in_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/train.jsonl").write_text('{"prompt": oh}\n')
+    with pytest.raises(InputError, match="cannot be read: JSON parse error: Invalid value"):
+        await imported(tmp_path / "data", tmp_path / "run")
 
 
 async def test_the_texts_that_models_answered_give_the_figures_of_stronger_preferred_when_imported(

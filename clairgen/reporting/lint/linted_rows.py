@@ -134,7 +134,8 @@ def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens
         why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
         raise InputError(f"{source.name} has no rows that can be read, so there is nothing to look at{why}")
     shape = find_shape(first, columns, source.name)
-    return Part(source.name, shape.sentence, partial(_rows_of_source, source, shape, tens))
+    understood = f"{shape.sentence}{source.unread_in_words}"
+    return Part(source.name, understood, partial(_rows_of_source, source, shape, tens))
 
 
 async def _rows_of_source(source: ImportSource, shape: PairShape, tens: Tens) -> AsyncIterator[ReadRow]:
