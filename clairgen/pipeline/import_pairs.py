@@ -197,7 +197,7 @@ async def _read(
     jobs = opened.options.jobs or min(os.cpu_count() or 1, _MOST_JOBS)
     rows = opened.read(state.rows)
     batches = iter(lambda: list(islice(rows, _ROWS_PER_COMMIT)), [])
-    async with aclosing(measured_batches(batches, settings, tokenizer, jobs)) as measured:
+    async with aclosing(measured_batches(batches, opened.options.name, settings, tokenizer, jobs)) as measured:
         async for batch in measured:
             before, state = state, await _commit(store, batch, state, opened.options.name, number)
             if state.rows // 100_000 > before.rows // 100_000:
