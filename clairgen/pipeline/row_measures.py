@@ -46,8 +46,8 @@ async def measured_batches(
 ) -> AsyncGenerator[MeasuredBatch, None]:
     """Each batch of pairs that are called `name` with its measures, in order.
 
-    With `jobs` above 1, that many other processes measure the later ones. Filters of plugins are applied in this process, which has
-    loaded them. Close the iterator, also after an error.
+    With `jobs` above 1, that many other processes measure the later ones. Filters of plugins are applied in this process, which
+    has loaded them. Close the iterator, also after an error.
     """
     if any(one.name not in FILTERS.built_in for one in settings.filters):
         jobs = 1
