@@ -8,6 +8,7 @@ from typing import Any, Final
 from clairgen.conversations import encodable, is_encodable
 from clairgen.errors import InputError
 from clairgen.recorded_answers import score_of
+from clairgen.row_files import text_of_csv_cell
 from clairgen.row_pairs import TOGETHER, PairShape, RowPair, is_structure, kept_value
 
 ROLES: Final[Mapping[str, str]] = {
@@ -137,7 +138,12 @@ def _with_the_rest(
     not_kept: Collection[str],
     reasoning: bool,
 ) -> RowPair:
-    """The pair of a row with what other columns say of it, also those that the first rows do not have."""
+    """The pair of a row with what other columns say of it, also those that the first rows do not have.
+
+    `reasoning` is whether the row is one that clairgen exported.
+    """
+    if reasoning and isinstance(row.get("chosen"), str):  # as CSV
+        row = {column: text_of_csv_cell(value) if isinstance(value, str) else value for column, value in row.items()}
     chosen_model, rejected_model = (str(row.get(name) or "") for name in models) if models else ("", "")
     name = "" if identity is None or row.get(identity) is None else str(row[identity])
     kept = {

@@ -10,6 +10,8 @@ from hashlib import sha256
 from statistics import fmean
 from typing import Any
 
+from clairgen.wording import one_line_repr
+
 
 class SampleRange(IntEnum):
     """First sample index of each purpose, so that a new purpose never returns the answer of another."""
@@ -310,6 +312,11 @@ class StoredPair:
     objective: Variant | None = None
     filter_set: int | None = None
     source_columns: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        undecided = [self.outcome.reason.value] if isinstance(self.outcome, Undecided) else []
+        found = [f"{finding.reason} ({finding.action.value})" for finding in self.findings]
+        return one_line_repr(self, self.id, self.outcome.recipe, f"task {self.task.id}", *undecided, *found)
 
     @property
     def dropped_by(self) -> Finding | None:

@@ -1,4 +1,7 @@
-"""What a file of rows has to be before it is read, and its JSON lines: each fault in one sentence, in bounded time."""
+"""What a file of rows has to be before it is read, its JSON lines, and how a value stands in a cell of CSV.
+
+Each fault is one sentence, found in bounded time.
+"""
 
 import json
 import math
@@ -8,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clairgen.errors import InputError
+from clairgen.patterns import lazy_pattern
 
 _HEAD_BYTES: Final = 4096
 _PACKED: Final = {
@@ -24,6 +28,33 @@ _BYTE_ORDER_MARKS: Final = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+
+_MISREAD: Final = lazy_pattern(r"\s*[=+\-@＝＋－＠]|[\s\"]|(?i:nan|null|none|n/a|na|<na>|#n/a|#na)$")
+"""How a text begins that a spreadsheet may run as a formula, and one that readers take for JSON text or for a missing value."""
+
+
+def csv_cell(value: Any, *, written: bool = False) -> str | int | float | None:  # noqa: ANN401 - any JSON value
+    """A value as a cell of CSV that no spreadsheet runs as a formula and from which the value can be read again.
+
+    Lists are JSON text, and so are all texts that were `written` by a model. Another text is JSON text where it is empty,
+    begins like a formula, with white space or with a quotation mark, or where readers take it for a missing value.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, str) and value and not written and not _MISREAD.match(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def text_of_csv_cell(cell: str) -> str:
+    """The text of a cell that `csv_cell` wrote: what JSON text says where it begins with a quotation mark, else as it is."""
+    try:
+        text = json.loads(cell) if cell.startswith('"') else cell
+    except ValueError:
+        return cell
+    return text if isinstance(text, str) else cell
 
 
 def require_regular_file(path: Path, what: str) -> None:

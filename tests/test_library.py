@@ -18,6 +18,9 @@ PUBLIC = {
     *("Candidate", "Fault", "Filter", "FILTERS", "Metric", "METRICS"),
     *("CheckableQuestion", "EvaluationResult", "Role", "compared", "evaluate_questions"),
     *("generate", "Options", "Progress", "Summary", "filter_pairs", "report", "export", "status"),
+    *("estimate", "CostEstimate", "advise", "AdviseOptions", "AdviseSummary", "train", "TrainedModel", "sync"),
+    *("import_pairs", "ImportOptions", "ImportSummary", "pairs", "StoredPair", "with_tasks"),
+    *("FilterSettings", "filters_in_force", "lint", "LintReport", "Finding"),
 }
 
 

@@ -30,7 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "reparse": "Parse stored reviser answers again with this version's parser; no model is asked.",
     "advise": "Compare winners with fresh answers of the target: apo-zero fits where winners are better, apo-down where "
     "they are worse.",
-    "export": "Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the "
+    "export": "Write the kept pairs as a data set with a card, one subset a recipe; `datasets.load_dataset` reads the "
     "folder.",
     "train": "Train a model on preference pairs under an anchored objective. Run it again at any time: it continues.",
     "experiment": "Compare data sets and objectives as the paper's Table 2 does, on models small enough for a CPU.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _REFRESH_SECONDS = 0.25
+_NOTEBOOK_SECONDS = 1.0
 _LINE_SECONDS = 30.0
 _STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
 _TITLES = (
@@ -33,9 +35,11 @@ _TITLES = (
 async def showing(progress: Progress, console: Console, stop: asyncio.Event) -> AsyncIterator[None]:
     """Show `progress` on `console` while the block runs, and that it is coming to an end once `stop` is set."""
     start = time.monotonic()
-    display = asyncio.create_task(
-        _live(progress, console, start, stop) if console.is_terminal else _lines(progress, console, start)
-    )
+    if console.is_jupyter:
+        shown = _in_notebook(progress, console, start)
+    else:
+        shown = _live(progress, console, start, stop) if console.is_terminal else _lines(progress, console, start)
+    display = asyncio.create_task(shown)
     try:
         yield
     finally:
@@ -117,6 +121,23 @@ async def _live(progress: Progress, console: Console, start: float, stop: asynci
             view = counters_table(progress.counters(time.monotonic() - start))
             live.update(Group(view, Text(_STOPPING, style="yellow")) if stop.is_set() else view, refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
+
+
+async def _in_notebook(progress: Progress, console: Console, start: float) -> None:
+    """Show the counters in the cell's output, in one place that is written again, also a last time at the end."""
+    from IPython.display import display  # the notebook has it
+
+    def view() -> Padding:  # which notebooks can show, as they cannot a group
+        return Padding(counters_table(progress.counters(time.monotonic() - start)), 0)
+
+    place = display(view(), display_id=True)
+    try:
+        while True:
+            await asyncio.sleep(_NOTEBOOK_SECONDS)
+            _print_notes(progress, console)
+            place.update(view())
+    finally:
+        place.update(view())
 
 
 async def _lines(progress: Progress, console: Console, start: float) -> None:

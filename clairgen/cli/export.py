@@ -8,6 +8,7 @@ import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.exporting.columns import ExportFormat, ExportSummary
+from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import Thinking, ThinkingField
 from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
@@ -17,7 +18,12 @@ def export_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     out: Annotated[Path, typer.Argument(help="A new folder for the data set.", show_default=False)],
     export_format: Annotated[
-        ExportFormat, typer.Option("--format", help="For DPO and APO, KTO, or SFT.")
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="For DPO and APO, KTO, SFT, a reward model, TPO, or self-distillation with the chosen answer (sdft) or the "
+            "reviser's reasoning (sdpo).",
+        ),
     ] = ExportFormat.PREFERENCE,
     recipe: Annotated[
         list[str] | None, typer.Option(help="Only this recipe; may be repeated. All if left out.")
@@ -54,22 +60,32 @@ def export_command(
     thinking_field: Annotated[
         ThinkingField, typer.Option(help="That field: the one that the chat template of the model reads.")
     ] = ThinkingField.REASONING_CONTENT,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="For tpo: whose answer to the same task is the reference: a recipe of the run, `recorded` (in the tasks' "
+            "source), or a column of imported pairs."
+        ),
+    ] = None,
+    files: Annotated[
+        FileFormat, typer.Option(help="What the files are; in csv, lists are JSON text.")
+    ] = FileFormat.PARQUET,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
     ] = None,
     private: Annotated[bool, typer.Option("--private", help="Make the data set on the hub private.")] = False,
 ) -> None:
-    """Write the kept pairs as parquet files with a card, one subset a recipe; `datasets.load_dataset` reads the folder.
+    """Write the kept pairs as a data set with a card, one subset a recipe; `datasets.load_dataset` reads the folder.
 
     Example: clairgen export runs/first datasets/first --test-fraction 0.05
     """
-    from clairgen import api
+    from clairgen.api.run_export import export
     from clairgen.config.renamed import current_recipe
     from clairgen.exporting.hub import push
 
     summary = run_coroutine(
-        api.export(
+        export(
             run,
             out,
             export_format=export_format,
@@ -83,6 +99,8 @@ def export_command(
             length_tokenizer=length_tokenizer,
             thinking=thinking,
             thinking_field=thinking_field,
+            reference=reference,
+            file_format=files,
             source=push_to_hub,
         )
     )

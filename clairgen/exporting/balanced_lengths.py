@@ -1,16 +1,13 @@
 """The selection of a recipe's pairs in which the length of an answer does not tell whether it is chosen."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from clairgen.exporting.thoughts import thoughts_of_pair
-from clairgen.filters.pipeline import reason_to_skip
 from clairgen.metrics.answer_lengths import length_in, unit
 from clairgen.metrics.length_balance import LengthShift, PairLength, length_shift, unbalanced
-from clairgen.records import Pair
-from clairgen.store import Store
+from clairgen.records import Pair, StoredPair
 
 LEFT_OUT_FILE: Final = "left_out.jsonl"
 """Beside the card of an export: the pairs that the selection left out."""
@@ -26,19 +23,12 @@ class BalancedLengths:
     after: LengthShift
 
 
-async def balanced_lengths(
-    store: Store, recipe: str, tokenizer: str | None, *, keep_identical: bool, one_sided: bool
-) -> BalancedLengths:
-    """The selection among the pairs of a recipe that are exported; `tokenizer` is what lengths are counted in.
-
-    `keep_identical` is whether two equal answers are exported, `one_sided` whether pairs with thoughts on one side are.
-    """
+async def balanced_lengths(pairs: AsyncIterator[StoredPair], tokenizer: str | None) -> BalancedLengths:
+    """The selection among the pairs of a recipe that are exported; `tokenizer` is what lengths are counted in."""
     length, lengths = length_in(tokenizer), []
-    async for stored in store.pairs.made(recipe):
+    async for stored in pairs:
         pair = stored.outcome
-        if not isinstance(pair, Pair) or reason_to_skip(stored, keep_identical=keep_identical) is not None:
-            continue
-        if one_sided or not (await thoughts_of_pair(store, pair)).is_one_sided:
+        if isinstance(pair, Pair):
             lengths.append(PairLength(stored.id, length(pair.chosen.text) - length(pair.rejected.text)))
     left_out = unbalanced(lengths)
     kept = (one for one in lengths if one.pair_id not in left_out)

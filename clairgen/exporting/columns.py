@@ -1,6 +1,5 @@
-"""Pairs as rows in the three formats that TRL's trainers read, and what an export came to. The columns are a stable interface."""
+"""The shapes of exported rows, their columns, which are a stable interface, and what an export came to."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,32 +7,48 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from clairgen.exporting.thoughts import NO_THOUGHTS, PairThoughts, ThinkingField
+from clairgen.exporting.shards import FileFormat
+from clairgen.exporting.thoughts import ThinkingField
 from clairgen.metrics.length_balance import LengthShift
-from clairgen.patterns import lazy_pattern
-from clairgen.records import Answer, FilterAction, Message, Pair, StoredPair
 from clairgen.wording import counted, one_line_repr
 
 if TYPE_CHECKING:
     from datasets import Features
 
 
-Row = dict[str, Any]
-
+_PROMPT = "what was asked: messages with `role` and `content`, the last one from the user"
 CONTENT_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "preference": {
-        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "prompt": _PROMPT,
         "chosen": "the better answer, one assistant message",
         "rejected": "the other answer, one assistant message",
     },
     "kto": {
-        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "prompt": _PROMPT,
         "completion": "an answer, one assistant message",
         "label": "true if it is the chosen answer of its pair, false if it is the rejected one",
     },
     "sft": {
-        "prompt": "what was asked: messages with `role` and `content`, the last one from the user",
+        "prompt": _PROMPT,
         "completion": "the chosen answer, one assistant message",
+    },
+    "reward": {
+        "chosen": "the conversation that ends with the better answer: messages with `role` and `content`",
+        "rejected": "the same conversation with the other answer at its end",
+    },
+    "tpo": {
+        "prompt": _PROMPT,
+        "chosen": "the better answer, one assistant message",
+        "rejected": "the other answer, one assistant message",
+        "reference": "the answer whose likelihood is raised beside the contrast, one assistant message",
+    },
+    "sdft": {
+        "prompt": _PROMPT,
+        "privileged_context": "the chosen answer as a text: the demonstration that only the teacher sees",
+    },
+    "sdpo": {
+        "prompt": _PROMPT,
+        "privileged_context": "what the reviser says of the rejected answer, as a text: feedback that only the teacher sees",
     },
 }
 PROVENANCE_COLUMNS: Mapping[str, str] = {
@@ -70,61 +85,38 @@ _KINDS: Mapping[str, str] = {
     "json": "string",
 }
 _CLASH = "source_"
-_SURROGATE = lazy_pattern("[\ud800-\udfff]")
 
 
 class ExportFormat(StrEnum):
-    """The shape of the rows: pairs for DPO, single labelled answers for KTO, chosen answers alone for SFT."""
+    """The shape of the rows, by what is trained on them.
+
+    Pairs for DPO and APO, single labelled answers for KTO, chosen answers alone for SFT, whole conversations for reward models;
+    and for TRL's experimental trainers pairs with a reference answer (TPO, arXiv 2405.16681), and prompts with what only the
+    teacher of self-distillation sees: a demonstration (SDFT, arXiv 2601.19897) or feedback (SDPO, arXiv 2601.20802).
+    """
 
     PREFERENCE = "preference"
     KTO = "kto"
     SFT = "sft"
+    REWARD = "reward"
+    TPO = "tpo"
+    SDFT = "sdft"
+    SDPO = "sdpo"
 
+    @property
+    def has_both_answers(self) -> bool:
+        """Whether both answers of a pair are written, so that one alone must not have thoughts."""
+        return self in (self.PREFERENCE, self.KTO, self.REWARD, self.TPO)
 
-def rows_of(
-    stored: StoredPair,
-    export_format: ExportFormat,
-    *,
-    advised: bool = False,
-    confirmed: bool | None = None,
-    thinking: ThinkingField | None = None,
-    thoughts: PairThoughts = NO_THOUGHTS,
-    votes: Mapping[str, str] | None = None,
-    source_columns: Mapping[str, str] = MappingProxyType({}),
-) -> list[Row]:
-    """The rows of a pair that has a chosen answer: two for KTO, else one; `advised` adds the pair's objective.
+    @property
+    def has_contrast(self) -> bool:
+        """Whether a row is a pair, from which nothing is learned if its two answers are the same."""
+        return self in (self.PREFERENCE, self.REWARD, self.TPO)
 
-    `confirmed` is what the column of that name says, None for no such column; for KTO a confirmed answer is one row, as nobody
-    called it undesirable. `thinking` is the field of each answer's message that has its thoughts, null without any; None for no
-    such field. `votes` has what people said of pairs, by their ids; None for no such column. `source_columns` are the further
-    columns of imported pairs, with what they hold.
-    """
-    pair = stored.outcome
-    if not isinstance(pair, Pair):
-        raise ValueError(f"pair {stored.id} has no chosen answer to export")
-    chosen, rejected = pair.chosen, pair.rejected
-    prompt = [_message(message) for message in stored.task.messages]
-    better, worse = _assistant(chosen, thinking, thoughts.chosen), _assistant(rejected, thinking, thoughts.rejected)
-    provenance = _provenance(stored, pair)
-    if advised:
-        provenance["objective"] = None if stored.objective is None else stored.objective.value
-    if confirmed is not None:
-        provenance["confirmed"] = confirmed
-    if votes is not None:
-        provenance["vote"] = votes.get(stored.id)
-    for name, kind in source_columns.items():
-        provenance[exported_name(name)] = _exported(stored.source_columns.get(name), kind)
-    match export_format:
-        case ExportFormat.PREFERENCE:
-            contents: list[Row] = [{"chosen": better, "rejected": worse}]
-        case ExportFormat.KTO:
-            contents = [
-                {"completion": better, "label": True},
-                {"completion": worse, "label": False},
-            ][: 1 if confirmed else 2]
-        case ExportFormat.SFT:
-            contents = [{"completion": better}]
-    return [{"prompt": prompt, **content, **provenance} for content in contents]
+    @property
+    def has_answer_messages(self) -> bool:
+        """Whether answers are messages, which may have their thoughts in a field."""
+        return self not in (self.SDFT, self.SDPO)
 
 
 def columns(
@@ -162,60 +154,12 @@ def features(
     text = Value("string")
     message = {"role": text, "content": text}
     answer = message | ({} if thinking is None else {thinking.value: text})
-    types: dict[str, Any] = {column: List(answer) for column in ("chosen", "rejected", "completion")}
+    types: dict[str, Any] = {column: List(answer) for column in ("chosen", "rejected", "completion", "reference")}
     types |= {"prompt": List(message), "label": Value("bool"), "marks": List(text), "levenshtein": Value("int64")}
     types |= {"jaccard": Value("float64"), "length_ratio": Value("float64"), "confirmed": Value("bool")}
     named = columns(export_format, advised=advised, confirmed=confirmed, voted=voted)
     own = {column: types.get(column, text) for column in named}
     return Features(own | {exported_name(name): Value(_KINDS[kind]) for name, kind in source_columns.items()})
-
-
-def without_surrogates(value: Any) -> tuple[Any, int]:  # noqa: ANN401 - any value of a row
-    """`value` with U+FFFD for each surrogate in its texts, which UTF-8 cannot encode, and how many there were."""
-    if isinstance(value, str):
-        return (value, 0) if value.isascii() else _SURROGATE.subn("\ufffd", value)
-    if isinstance(value, list):
-        items = [without_surrogates(item) for item in value]
-        return [item for item, _ in items], sum(count for _, count in items)
-    if isinstance(value, dict):
-        entries = {key: without_surrogates(item) for key, item in value.items()}
-        return {key: item for key, (item, _) in entries.items()}, sum(count for _, count in entries.values())
-    return value, 0
-
-
-def _exported(value: Any, kind: str) -> Any:  # noqa: ANN401 - any JSON value
-    """A further column's value as its type takes it; JSON text in a column whose values are of several kinds."""
-    if value is None or kind == "text":
-        return value
-    if kind == "json":
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return float(value) if kind == "number" else value
-
-
-def _message(message: Message) -> Row:
-    return {"role": message.role, "content": message.content}
-
-
-def _assistant(answer: Answer, thinking: ThinkingField | None, thoughts: str) -> list[Row]:
-    message = {"role": "assistant", "content": answer.text}
-    return [message if thinking is None else message | {thinking.value: thoughts or None}]
-
-
-def _provenance(stored: StoredPair, pair: Pair) -> Row:
-    contrast = stored.contrast
-    return {
-        "task_id": stored.task.id,
-        "pair_id": stored.id,
-        "recipe": pair.recipe,
-        "chosen_model": pair.chosen.model,
-        "rejected_model": pair.rejected.model,
-        "jaccard": None if contrast is None else 100 * contrast.jaccard,
-        "tokenizer": None if contrast is None else contrast.tokenizer,
-        "levenshtein": None if contrast is None else contrast.levenshtein,
-        "length_ratio": None if contrast is None else contrast.length_ratio,
-        "reasoning": pair.reasoning,
-        "marks": [finding.reason for finding in stored.findings if finding.action is FilterAction.MARK],
-    }
 
 
 def is_test(task_id: str, fraction: float, seed: int = 0) -> bool:
@@ -239,9 +183,9 @@ class ExportSummary:
     of each recipe that were still to be made, which makes it the export of an unfinished run; `rows_read` is how many rows of the
     tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
     field `thinking` of their answers; both are None where the export leaves them out. `voted` is whether there is a column with
-    what people said. `source_columns` are the further columns of imported pairs. `lengths` has how much longer chosen is by
-    recipe, before and after pairs were left out to balance it, where that was wanted, else it is None; `length_unit` is what
-    lengths are counted in.
+    what people said. `source_columns` are the further columns of pairs. `file_format` is that of the files; `reference` says
+    where the reference answers are from. `lengths` has how much longer chosen is by recipe, before and after pairs were left
+    out to balance it, where that was wanted, else it is None; `length_unit` is what lengths are counted in.
     """
 
     export_format: ExportFormat
@@ -258,6 +202,8 @@ class ExportSummary:
     thinking: ThinkingField | None = None
     voted: bool = False
     source_columns: tuple[str, ...] = ()
+    file_format: FileFormat = FileFormat.PARQUET
+    reference: str | None = None
     lengths: Mapping[str, tuple[LengthShift, LengthShift]] | None = None
     length_unit: str = "characters"
 

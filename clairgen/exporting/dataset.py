@@ -8,21 +8,21 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Final, Self
 
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE, BalancedLengths, left_out_lines
 from clairgen.exporting.columns import (
     ExportFormat,
     ExportSummary,
-    Row,
     exported_name,
     features,
     is_test,
-    rows_of,
-    without_surrogates,
 )
 from clairgen.exporting.dataset_card import CARD_MARK, CardFacts, card
+from clairgen.exporting.exported_rows import rows_of
+from clairgen.exporting.reference_answers import NO_REFERENCE, ReferenceAnswer, References
+from clairgen.exporting.shards import ROWS_PER_SHARD, FileFormat, ShardedSplit
 from clairgen.exporting.thoughts import NO_THOUGHTS, ONE_SIDED, PairThoughts, ThinkingField
 from clairgen.filters.identical import is_identical
 from clairgen.filters.pipeline import reason_to_skip
@@ -30,82 +30,9 @@ from clairgen.installed import require_data_extra
 from clairgen.patterns import lazy_pattern
 from clairgen.records import Pair, StoredPair
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-
-ROWS_PER_SHARD = 100_000
+NO_FEEDBACK: Final = "no-feedback"
+"""The reason for which the format `sdpo` leaves a pair out of which no reviser said what is to be better."""
 _SUBSET_NAME = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-ROWS_PER_GROUP = 1000
-
-
-class ShardedSplit:
-    """Writes `FOLDER/SPLIT-00000-of-00001.parquet` and so on, row group by row group; `close` gives the final names.
-
-    `replaced` counts the lone surrogates, which no file can encode, that became U+FFFD.
-    """
-
-    def __init__(self, folder: Path, split: str, schema: "pa.Schema", *, rows_per_shard: int) -> None:
-        self.rows = 0
-        self.replaced = 0
-        self._folder = folder
-        self._split = split
-        self._schema = schema
-        self._rows_per_shard = rows_per_shard
-        self._pending: list[Row] = []
-        self._shards: list[Path] = []
-        self._rows_in_shard = 0
-        self._writer: pq.ParquetWriter | None = None
-
-    def add(self, row: Row) -> None:
-        """Add a row; it is on disk after the next full row group."""
-        self.rows += 1
-        self._rows_in_shard += 1
-        self._pending.append(row)
-        if len(self._pending) >= ROWS_PER_GROUP or self._rows_in_shard >= self._rows_per_shard:
-            self._write_pending()
-        if self._rows_in_shard >= self._rows_per_shard:
-            self._end_shard()
-
-    def close(self) -> None:
-        """Write what is pending and give the shards their final names."""
-        self._write_pending()
-        self._end_shard()
-        for number, shard in enumerate(self._shards):
-            shard.rename(self._folder / f"{self._split}-{number:05d}-of-{len(self._shards):05d}.parquet")
-
-    def abandon(self) -> None:
-        """Close the open file; its folder is about to be removed."""
-        self._pending.clear()
-        self._end_shard()
-
-    def _write_pending(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if not self._pending:
-            return
-        if self._writer is None:
-            self._folder.mkdir(exist_ok=True)
-            self._shards.append(self._folder / f"{self._split}-{len(self._shards):05d}.part")
-            self._writer = pq.ParquetWriter(self._shards[-1], self._schema, compression="zstd")
-        try:
-            table = pa.Table.from_pylist(self._pending, schema=self._schema)
-        except UnicodeEncodeError:
-            clean, replaced = without_surrogates(self._pending)
-            self.replaced += replaced
-            table = pa.Table.from_pylist(clean, schema=self._schema)
-        self._writer.write_table(table)
-        self._pending.clear()
-
-    def _end_shard(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
-        self._rows_in_shard = 0
 
 
 class DatasetWriter:
@@ -116,7 +43,8 @@ class DatasetWriter:
     column `objective` to pairs. `confirming` names the recipes whose pairs with two equal answers are kept, since they
     revise, and adds the column `confirmed`; None keeps none. `thinking` is the field of answers that holds their thoughts, None
     without. `votes` has what people said of pairs, by their ids, and adds the column `vote`; None for no such column.
-    `source_columns` are the further columns of imported pairs, with what they hold.
+    `source_columns` are the further columns of pairs, with what they hold. `revising` names the recipes whose reasoning
+    is about the rejected answer, which `sdpo` has as feedback; `references` says where those of `tpo` are from.
     """
 
     def __init__(
@@ -132,6 +60,9 @@ class DatasetWriter:
         thinking: ThinkingField | None = None,
         votes: Mapping[str, str] | None = None,
         source_columns: Mapping[str, str] = MappingProxyType({}),
+        revising: Collection[str] = (),
+        references: References | None = None,
+        file_format: FileFormat = FileFormat.PARQUET,
         rows_per_shard: int = ROWS_PER_SHARD,
     ) -> None:
         require_data_extra()
@@ -140,6 +71,9 @@ class DatasetWriter:
         self._folder = folder.resolve()
         _require_free(self._folder, overwrite=overwrite)
         self._format = export_format
+        self._file_format = file_format
+        self._revising = revising
+        self._references = references
         self._test_fraction = test_fraction
         self._seed = seed
         self._rows_per_shard = rows_per_shard
@@ -182,22 +116,19 @@ class DatasetWriter:
         matched: bool = True,
         thoughts: PairThoughts = NO_THOUGHTS,
         unbalanced: str | None = None,
+        reference: ReferenceAnswer | None = None,
     ) -> bool:
         """Write a pair and return True, or count the reason why it is skipped; an unmatched pair is skipped too.
 
-        `unbalanced` is the reason to skip a pair that a selection by length leaves out. With thoughts on one side only it is
-        skipped as well, unless only chosen answers are written.
+        `unbalanced` is the reason to skip a pair that a selection by length leaves out. With thoughts before some of its
+        answers only it is skipped as well, unless only chosen answers are written.
         """
         recipe = stored.outcome.recipe
-        keep_identical = self._confirming is not None and recipe in self._confirming
-        reason = reason_to_skip(stored, keep_identical=keep_identical) or (None if matched else "unmatched")
-        if reason is None and thoughts.is_one_sided and self._format is not ExportFormat.SFT:
-            reason = ONE_SIDED
-        reason = reason or unbalanced
+        reason = self.reason_to_skip(stored, thoughts, reference) or (None if matched else "unmatched") or unbalanced
         if reason is not None:
             self._skipped[reason] += 1
             return False
-        confirmed = keep_identical and isinstance(stored.outcome, Pair) and is_identical(stored.outcome)
+        confirmed = self._keeps_identical(recipe) and isinstance(stored.outcome, Pair) and is_identical(stored.outcome)
         self._confirmed[recipe] += confirmed
         self._with_thoughts[recipe] += bool(thoughts.chosen)
         split = self._split_for(stored)
@@ -211,12 +142,33 @@ class DatasetWriter:
             thoughts=thoughts,
             votes=self._votes,
             source_columns=self._source_columns,
+            reference=reference,
         ):
             try:
                 split.add(row)
             except OSError as error:
                 raise _not_written(self._folder, error) from error
         return True
+
+    def reason_to_skip(
+        self, stored: StoredPair, thoughts: PairThoughts = NO_THOUGHTS, reference: ReferenceAnswer | None = None
+    ) -> str | None:
+        """Why a pair is not written: filters drop it, or it lacks what the format needs; None if it is."""
+        reason = reason_to_skip(stored, keep_identical=self._keeps_identical(stored.outcome.recipe))
+        if reason is not None:
+            return reason
+        if self._format is ExportFormat.TPO:
+            if reference is None:
+                return NO_REFERENCE
+            if bool(reference.thoughts) != bool(thoughts.chosen):
+                return ONE_SIDED
+        if self._format is ExportFormat.SDPO:
+            reasoning = stored.outcome.reasoning or ""
+            return None if stored.outcome.recipe in self._revising and reasoning.strip() else NO_FEEDBACK
+        return ONE_SIDED if thoughts.is_one_sided and self._format.has_both_answers else None
+
+    def _keeps_identical(self, recipe: str) -> bool:
+        return self._confirming is not None and recipe in self._confirming
 
     def finish(
         self,
@@ -268,6 +220,8 @@ class DatasetWriter:
             confirmed=None if self._confirming is None else {recipe: self._confirmed[recipe] for recipe in rows},
             with_thoughts=None if self._thinking is None else {recipe: self._with_thoughts[recipe] for recipe in rows},
             thinking=self._thinking,
+            file_format=self._file_format,
+            reference=None if self._references is None else self._references.phrase,
             replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 
@@ -280,7 +234,7 @@ class DatasetWriter:
                     f"The recipe name {recipe!r} cannot name a subset; use letters, digits, dots and dashes."
                 )
             self._splits[recipe][name] = ShardedSplit(
-                self._partial / recipe, name, self._schema, rows_per_shard=self._rows_per_shard
+                self._partial / recipe, name, self._schema, self._file_format, rows_per_shard=self._rows_per_shard
             )
         return self._splits[recipe][name]
 

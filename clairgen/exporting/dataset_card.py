@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import yaml
 
 from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE
-from clairgen.exporting.columns import ExportFormat, ExportSummary, columns
+from clairgen.exporting.columns import CONTENT_COLUMNS, ExportFormat, ExportSummary, columns
 from clairgen.exporting.score_columns import SCORE_COLUMNS
+from clairgen.exporting.shards import FileFormat
 from clairgen.patterns import lazy_pattern
 from clairgen.wording import PAPER_BIBTEX, counted
 
@@ -31,20 +32,47 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 CARD_MARK = "<!-- made by clairgen export -->"
 _TRAINING = {
     ExportFormat.PREFERENCE: (
+        "trl",
         "DPOConfig, DPOTrainer",
         'DPOConfig("out", loss_type="apo_zero", beta=0.1)',
         "DPOTrainer",
     ),
     ExportFormat.KTO: (
+        "trl",
         "KTOConfig, KTOTrainer",
         'KTOConfig("out", loss_type="apo_zero_unpaired", beta=0.1)',
         "KTOTrainer",
     ),
-    ExportFormat.SFT: ("SFTConfig, SFTTrainer", 'SFTConfig("out")', "SFTTrainer"),
+    ExportFormat.SFT: ("trl", "SFTConfig, SFTTrainer", 'SFTConfig("out")', "SFTTrainer"),
+    ExportFormat.REWARD: ("trl", "RewardConfig, RewardTrainer", 'RewardConfig("out")', "RewardTrainer"),
+    ExportFormat.TPO: ("trl.experimental.tpo", "TPOConfig, TPOTrainer", 'TPOConfig("out")', "TPOTrainer"),
+    ExportFormat.SDFT: ("trl.experimental.sdft", "SDFTConfig, SDFTTrainer", 'SDFTConfig("out")', "SDFTTrainer"),
+    ExportFormat.SDPO: (
+        "trl.experimental.sdpo",
+        "SDPOConfig, SDPOTrainer",
+        'SDPOConfig("out", include_environment_feedback=True), reward_funcs=your_reward',
+        "SDPOTrainer",
+    ),
 }
-_KTO_NOTE = """
+"""The module, the names imported from it, the arguments and the trainer of each format's example."""
+_NOTES = {
+    ExportFormat.KTO: """
 The two rows of a pair stand next to each other. Shuffle them, as above: KTO estimates its KL term from the answers of
 neighbouring rows, which must not be answers to the same prompt.
+""",
+    ExportFormat.SDFT: """
+The model answers the prompt itself and is taught by itself, with the demonstration in `privileged_context` after the prompt.
+""",
+    ExportFormat.SDPO: """
+The model answers the prompt itself, `your_reward` scores the answers, and it is taught by itself with the feedback in
+`privileged_context`. That was said of the answer of the model that the pairs were made for, which the answer in training
+resembles less the longer it is trained.
+""",
+}
+_CSV = """
+In the CSV files lists, `reasoning` and `privileged_context` are JSON text. So is another text that is empty, that begins with
+white space, a quotation mark or like a formula (`=`, `+`, `-`, `@`), or that readers take for a missing value (`None`): a cell
+that begins with a quotation mark is JSON text. No cell begins like a formula, so that no spreadsheet runs what a model wrote.
 """
 _ADVICE = """\
 ## Objective
@@ -56,14 +84,11 @@ whose comparison gave no result, have none.
 
 """
 _UNCHANGED = "## Confirmed answers\n\nWhere `confirmed` is true, the reviser saw the answer and changed nothing.\n"
-_CONFIRMED = {
-    ExportFormat.PREFERENCE: _UNCHANGED
-    + "Chosen and rejected are then the same: a contrast learns nothing from such a pair, so the example above leaves it out.\n"
-    "Train on it by the likelihood of its answer: in clairgen with `keep_identical` and `chosen_nll`, or with `sft`.\n\n",
-    ExportFormat.KTO: _UNCHANGED
-    + "Such an answer is one row, as a desirable answer: nobody called it undesirable.\n\n",
-    ExportFormat.SFT: _UNCHANGED + "\n",
-}
+_SAME = (
+    "Chosen and rejected are then the same: a contrast learns nothing from such a pair, so the example above leaves it out.\n"
+    "Train on it by the likelihood of its answer: in clairgen with `keep_identical` and `chosen_nll`, or with `sft`.\n\n"
+)
+_CONFIRMED_ALONE = "Such an answer is one row, as a desirable answer: nobody called it undesirable.\n\n"
 _LICENCE = """\
 ## Licence
 
@@ -147,7 +172,7 @@ def _front_matter(summary: ExportSummary, facts: CardFacts) -> str:
             # into a folder of the same name would be read as the first.
             "description": summary.content_hashes[recipe],
             **({"default": True} if recipe == _default_subset(summary) else {}),
-            "data_files": [{"split": split, "path": f"{recipe}/{split}-*.parquet"} for split in splits],
+            "data_files": [{"split": split, "path": f"{recipe}/{split}-*.{summary.file_format}"} for split in splits],
         }
         for recipe, splits in summary.rows.items()
     ]
@@ -171,16 +196,22 @@ def _default_subset(summary: ExportSummary) -> str:
 def _usage(summary: ExportSummary, facts: CardFacts) -> str:
     recipe = _default_subset(summary)
     split = next(iter(summary.rows[recipe]))
-    imports, arguments, trainer = _TRAINING[summary.export_format]
-    shuffled = ".shuffle(seed=0)" if summary.export_format is ExportFormat.KTO else ""
-    if summary.confirmed and summary.export_format is ExportFormat.PREFERENCE:
-        shuffled = '.filter(lambda row: not row["confirmed"])'
+    module, imports, arguments, trainer = _TRAINING[summary.export_format]
+    chosen_rows = ".shuffle(seed=0)" if summary.export_format is ExportFormat.KTO else ""
+    if summary.confirmed and summary.export_format.has_contrast:
+        chosen_rows = '.filter(lambda row: not row["confirmed"])'
+    is_csv = summary.file_format is FileFormat.CSV
+    names = [name for name in CONTENT_COLUMNS[summary.export_format] if name != "label"]
+    decoded = (
+        f"\n\ndef decoded(row):\n    return row | {{name: json.loads(row[name]) for name in {json.dumps(names)}}}\n\n\n"
+    )
     return (
-        "## Use\n\n```python\nfrom datasets import load_dataset\n"
-        f"from trl import {imports}\n\n"
-        f'pairs = load_dataset({json.dumps(facts.source)}, "{recipe}", split="{split}"){shuffled}\n'
+        f"## Use\n\n```python\n{'import json' + chr(10) * 2 if is_csv else ''}from datasets import load_dataset\n"
+        f"from {module} import {imports}\n{decoded if is_csv else chr(10)}"
+        f'pairs = load_dataset({json.dumps(facts.source)}, "{recipe}", split="{split}"){chosen_rows}'
+        f"{'.map(decoded)' if is_csv else ''}\n"
         f'trainer = {trainer}("your/model", args={arguments}, train_dataset=pairs)\n'
-        "trainer.train()\n```\n" + (_KTO_NOTE if summary.export_format is ExportFormat.KTO else "")
+        f"trainer.train()\n```\n{_NOTES.get(summary.export_format, '')}{_CSV if is_csv else ''}"
     )
 
 
@@ -214,7 +245,9 @@ def _confirmed(summary: ExportSummary) -> str:
     if summary.confirmed is None:
         return ""
     cells = [(escaped(recipe), f"{count:,}") for recipe, count in summary.confirmed.items()]
-    return _CONFIRMED[summary.export_format] + table(("Recipe", "Confirmed pairs"), cells)
+    more = _SAME if summary.export_format.has_contrast else "\n"
+    more = _CONFIRMED_ALONE if summary.export_format is ExportFormat.KTO else more
+    return _UNCHANGED + more + table(("Recipe", "Confirmed pairs"), cells)
 
 
 def _thoughts(summary: ExportSummary) -> str:
@@ -241,11 +274,9 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
             f"Held out in `test`: each task with a chance of {summary.test_fraction:.1%}, drawn by the hash of its id (seed"
             f" {summary.seed}), the same for every recipe.\n"
         )
-    if summary.pending:
-        counts = ", ".join(f"{count:,} of {escaped(recipe)}" for recipe, count in summary.pending.items())
-        parts.append(f"The run was not finished: pairs still to be made, {counts}.\n")
-    if summary.rows_read is not None:
-        parts.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
+    if summary.reference is not None:
+        parts.append(f"Reference answers: {escaped(summary.reference)}.\n")
+    parts += _incomplete(summary)
     sources = [(escaped(name), escaped(source)) for name, source in facts.imported.items() if name in summary.rows]
     if sources:
         parts.append("Imported pairs, which their sources' own licences cover:\n")
@@ -265,6 +296,17 @@ def _how_made(summary: ExportSummary, facts: CardFacts) -> str:
             f"Characters that were not valid Unicode and were replaced by U+FFFD: {summary.replaced_characters:,}.\n"
         )
     return "\n".join(parts)
+
+
+def _incomplete(summary: ExportSummary) -> list[str]:
+    """What the run of the export lacks."""
+    said = []
+    if summary.pending:
+        counts = ", ".join(f"{count:,} of {escaped(recipe)}" for recipe, count in summary.pending.items())
+        said.append(f"The run was not finished: pairs still to be made, {counts}.\n")
+    if summary.rows_read is not None:
+        said.append(f"The tasks' source was read only in part; rows that were read: {summary.rows_read:,}.\n")
+    return said
 
 
 def _contrast(rows: tuple[ContrastRow, ...]) -> str:

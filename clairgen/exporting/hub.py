@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clairgen.errors import UserError
+from clairgen.exporting.shards import FileFormat
 from clairgen.installed import require_data_extra
 
 TOKEN_ENV = "HF_TOKEN"  # noqa: S105 - the name of the variable
@@ -21,10 +22,10 @@ _MODEL_FILES = re.compile(
 def push(folder: Path, repo_id: str, *, private: bool, endpoint: str | None = None) -> str:
     """Upload `folder` as the data set `repo_id`, creating it if necessary, and return its URL.
 
-    Parquet files of an earlier push into the same subsets are removed in the same commit. The token is read
+    Files of rows of an earlier push into the same subsets are removed in the same commit. The token is read
     from HF_TOKEN only; `endpoint` is the Hub's URL, by default that of `huggingface_hub`. Raises UserError.
     """
-    old = [f"{child.name}/*.parquet" for child in folder.iterdir() if child.is_dir()]
+    old = [f"{child.name}/*.{ending}" for child in folder.iterdir() if child.is_dir() for ending in FileFormat]
     upload = {"commit_message": "Add pairs exported by clairgen", "delete_patterns": old}
     return _pushed(folder, repo_id, "dataset", upload, private=private, endpoint=endpoint)
 

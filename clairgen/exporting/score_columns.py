@@ -6,9 +6,10 @@ from statistics import fmean
 from typing import Any, Final
 
 from clairgen.records import OVERALL, Answer, Pair, Score, StoredPair, overall_score
+from clairgen.store import Store
 
 SCORE_COLUMNS: Final[Mapping[str, str]] = {
-    "chosen_score": "the overall score of the chosen answer, the mean over its scorers",
+    "chosen_score": "the overall score of the chosen answer: the mean over its scorers, or the one that the source has",
     "rejected_score": "that of the rejected answer",
     "chosen_criteria": "the chosen answer's score for each criterion of the rubric, as a JSON object",
     "rejected_criteria": "those of the rejected answer",
@@ -33,6 +34,22 @@ def with_score_columns(stored: StoredPair) -> StoredPair:
         "rejected_criteria": _criteria(pair.rejected, pair.scores),
     }
     return replace(stored, source_columns={**stored.source_columns, **columns})
+
+
+async def with_recorded_scores(store: Store, stored: StoredPair) -> StoredPair:
+    """A pair of answers that the tasks' source has, with their recorded scores as further columns, None where they have none."""
+    if not isinstance(stored.outcome, Pair):
+        return stored
+    recorded = (await store.tasks.find(stored.task.id)).answers
+
+    def score(answer: Answer) -> float | None:
+        found = [one.score for one in recorded if (one.text, one.model) == (answer.text, answer.model)]
+        return found[0] if len(set(found)) == 1 else None
+
+    sides = {"chosen_score": stored.outcome.chosen, "rejected_score": stored.outcome.rejected}
+    return replace(
+        stored, source_columns={**stored.source_columns, **{name: score(one) for name, one in sides.items()}}
+    )
 
 
 def _criteria(answer: Answer, scores: tuple[Score, ...]) -> dict[str, float] | None:

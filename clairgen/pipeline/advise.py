@@ -29,6 +29,7 @@ from clairgen.recipes.compare import Compare, Outcome, by_judges, by_scores, tal
 from clairgen.records import StoredPair, Variant
 from clairgen.stats import Tally, WinRate, win_rate
 from clairgen.store import PairAdvice, RunDirectory, Store
+from clairgen.wording import counted, one_line_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class RecipeAdvice:
     advised: Mapping[Variant | None, int] | None = None
     warnings: Sequence[DataWarning] = ()
 
+    def __repr__(self) -> str:
+        rate = self.rate
+        won = (
+            "nothing compared" if rate.mean is None else f"win rate {rate.mean:.3f} ({rate.low:.3f} to {rate.high:.3f})"
+        )
+        objective = rate.recommendation.value if rate.recommendation is not None else "not clear"
+        return one_line_repr(self, self.recipe, objective, won, f"{self.pairs:,} of {counted(self.kept, 'kept pair')}")
+
 
 @dataclass(frozen=True, slots=True)
 class AdviseSummary:
@@ -79,6 +88,11 @@ class AdviseSummary:
     def failed(self) -> int:
         """Comparisons that failed."""
         return sum(count for entry in self.recipes for _, count, _ in entry.failed)
+
+    def __repr__(self) -> str:
+        stopped = [f"stopped by {type(self.stopped_by).__name__}"] if self.stopped_by is not None else []
+        found = [f"{one.recipe} {one.rate.recommendation or 'not clear'}" for one in self.recipes]
+        return one_line_repr(self, self.run, *found, *stopped)
 
 
 @dataclass(frozen=True, slots=True)

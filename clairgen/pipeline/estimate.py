@@ -22,6 +22,7 @@ from clairgen.pipeline.task_survey import ImportSurvey, TaskSurvey
 from clairgen.records import Task, Usage
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Spent, Store, UsageSample, reading
+from clairgen.wording import counted, one_line_repr
 
 ENOUGH = 20
 """Completions of a role from which on their mean is a better estimate than a guess from characters."""
@@ -63,6 +64,10 @@ class RoleEstimate:
     measured: bool
     price_quote: PriceQuote | None
 
+    def __repr__(self) -> str:
+        dollars = [] if self.expected_usd is None else [f"about ${self.expected_usd:,.2f}"]
+        return one_line_repr(self, f"{self.role} {self.model}", counted(self.calls, "call"), *dollars)
+
 
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
@@ -88,6 +93,12 @@ class CostEstimate:
     def spent_usd(self) -> float:
         """What the run can have cost so far."""
         return self.spent.total / PICODOLLARS
+
+    def __repr__(self) -> str:
+        calls = [f"{role.role} {counted(role.calls, 'call')}" for role in self.roles]
+        prices = [role.expected_usd for role in self.roles]
+        dollars = [f"about ${sum(price or 0 for price in prices):,.2f}"] if None not in prices and prices else []
+        return one_line_repr(self, counted(self.tasks, "task"), *calls, *dollars)
 
 
 async def estimate(

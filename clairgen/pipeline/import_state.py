@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from clairgen.row_pairs import ReadRow
 from clairgen.store import Statement, Store, metadata_row
+from clairgen.wording import counted, one_line_repr
 
 _KEY: Final = "import:"  # in the run's metadata, with the name of the pairs
 _MOST_REASONS: Final = 100
@@ -48,6 +49,9 @@ class ImportState:
     def rows_left_out(self) -> int:
         """Rows without a pair."""
         return sum(one.count for one in self.left_out.values())
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.source, counted(self.rows, "row"), counted(self.pairs, "pair"))
 
 
 async def import_state(store: Store, name: str) -> ImportState | None:

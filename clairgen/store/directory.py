@@ -9,6 +9,9 @@ from clairgen.errors import RunError
 from clairgen.folder_lock import LOCK_FILE, locked_folder
 from clairgen.store.connection import is_file
 
+_GIVEN_TASKS = "tasks-"
+"""How a file of tasks begins that a program gave, perhaps before the run has a database."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunDirectory:
@@ -36,6 +39,10 @@ class RunDirectory:
         """The events of the run, as JSON lines."""
         return self.path / "run.log"
 
+    def given_tasks(self, digest: str) -> Path:
+        """The file of tasks that a program gave, by the hash of its content."""
+        return self.path / f"{_GIVEN_TASKS}{digest}.jsonl"
+
     def create(self) -> None:
         """Make the folder for a new run. Raises RunError for one that contains something else."""
         with self._usable():
@@ -46,7 +53,13 @@ class RunDirectory:
         """Raise RunError for a folder that contains something other than a run; one that does not exist is fine."""
         with self._usable():
             others = (
-                [entry.name for entry in self.path.iterdir() if entry.name != LOCK_FILE] if self.path.exists() else []
+                [
+                    entry.name
+                    for entry in self.path.iterdir()
+                    if entry.name != LOCK_FILE and not entry.name.startswith(_GIVEN_TASKS)
+                ]
+                if self.path.exists()
+                else []
             )
         if others and not self.database.exists():
             raise RunError(

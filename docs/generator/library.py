@@ -22,11 +22,14 @@ def python() -> str:
 def _kind(value: object) -> int:
     if isinstance(value, type):
         return 3 if issubclass(value, Exception) else 1
-    return 0 if callable(value) else 2
+    return 0 if callable(value) or inspect.ismodule(value) else 2
 
 
 def _entry(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is exported
     heading = f"## clairgen.{name} {{ #{name} }}"
+    if inspect.ismodule(value):
+        calls = ((code(each), _first_sentence(getattr(value, each))) for each in value.__all__)
+        return f"{heading}\n\n{_words(value)}\n\n{table(('name', 'what it is'), calls)}"
     if isinstance(value, Mapping):
         kind = name.lower().removesuffix("s")
         words = f"Every {kind} by its name. [Plugins](../guides/plugins.md) add theirs."
@@ -48,6 +51,10 @@ def _entry(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is exported
 
 def _words(value: object) -> str:
     return inspect.cleandoc(inspect.getdoc(value) or "")
+
+
+def _first_sentence(value: object) -> str:
+    return _words(value).partition("\n\n")[0].partition(". ")[0].replace("\n", " ").removesuffix(".")
 
 
 def _signature(name: str, value: Any) -> str:  # noqa: ANN401 - whatever is exported

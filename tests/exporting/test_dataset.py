@@ -13,6 +13,7 @@ import pytest
 from clairgen.errors import ConfigError, InputError, MissingExtraError
 from clairgen.exporting.columns import ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
+from clairgen.exporting.reference_answers import ReferenceAnswer
 from clairgen.records import FilterAction, Finding, StoredPair
 from tests.exporting.stored_pairs import stored_pair, with_task_text
 
@@ -84,7 +85,7 @@ def test_each_recipe_is_a_subset_and_clair_the_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize("export_format", list(ExportFormat))
 def test_no_task_is_in_both_splits_of_any_format_or_recipe(export_format: ExportFormat, tmp_path: Path) -> None:
     pairs = [stored_pair(number, recipe=recipe) for number in range(60) for recipe in ("clair", "best-of-2")]
-    export(tmp_path / "out", pairs, export_format, test_fraction=0.3)
+    export(tmp_path / "out", pairs, export_format, test_fraction=0.3, revising={"clair", "best-of-2"})
     splits = [load(tmp_path, recipe) for recipe in ("clair", "best-of-2")]
     train, test = (set().union(*(split[name]["task_id"] for split in splits)) for name in ("train", "test"))
     assert not train & test
@@ -293,7 +294,7 @@ def export(
 ) -> ExportSummary:
     with DatasetWriter(folder, export_format, test_fraction, **options) as writer:
         for pair in pairs:
-            writer.add(pair)
+            writer.add(pair, reference=ReferenceAnswer("It is four."))
         return writer.finish()
 
 

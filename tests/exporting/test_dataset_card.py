@@ -98,7 +98,7 @@ def test_confirmed_answers_are_explained_and_left_out_of_the_example_for_pairs()
         assert "| clair | 1,234 |" in text
         code = text.partition("```python\n")[2].partition("```")[0]
         compile(code, "card", "exec")
-        assert ('not row["confirmed"]' in code) is (export_format is ExportFormat.PREFERENCE)
+        assert ('not row["confirmed"]' in code) is export_format.has_contrast
         assert ("neighbouring rows" in text) is (export_format is ExportFormat.KTO)
     assert "onfirmed" not in card(SUMMARY, FACTS)
 

@@ -72,4 +72,4 @@ async def test_an_export_of_a_rubric_has_the_columns_and_its_card_says_what_they
         assert chosen["correct"] > rejected["correct"]
         assert row["chosen_score"] == pytest.approx((3 * (chosen["correct"] - 1) / 4 + 0.5) / 4)
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "| `chosen_score` | the overall score of the chosen answer, the mean over its scorers |" in card
+    assert "| `chosen_score` | the overall score of the chosen answer: the mean over its scorers, or the one " in card

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from clairgen import sync
 from clairgen.cli import train as command
 from clairgen.cli.train import print_data
-from clairgen.errors import UserError
+from clairgen.errors import ConfigError, UserError
 from clairgen.wording import counted
 from clairgen_train.run import prepare
 from tests.cli.commands import Done, clairgen, process
@@ -59,6 +60,22 @@ async def test_the_published_shape_is_converted_and_the_user_is_informed(tmp_pat
     )
     again = await train(folder, data)
     assert (again.code, "is trained already" in again.out) == (0, True)
+
+
+def test_training_from_python_gives_the_model_and_goes_on_where_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = written(tmp_path / "pairs.jsonl", [pair(number) for number in range(12)])
+    given: dict[str, Any] = {"batch_size": 4, "precision": "fp32", "held_out_pairs": 2, "epochs": 1}
+    cache: dict[str, Any] = {"model": saved_model(tmp_path / "model"), "reference_cache": str(tmp_path / "cache")}
+    model = sync.train(data, tmp_path / "out", objective="dpo", **given, **cache)
+    assert "is trained already" not in capsys.readouterr().out
+    assert repr(model) == f"<TrainedModel of {tmp_path / 'out'}: dpo, 3 steps>"
+    assert (model.path / "model.safetensors").is_file()
+    assert sync.train(data, tmp_path / "out", objective="dpo", **given, **cache) == model
+    assert "is trained already" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="learning_rat"):
+        sync.train(data, tmp_path / "other", learning_rat=1, **cache)
 
 
 async def test_what_the_reviser_confirmed_goes_from_generate_through_export_into_training(tmp_path: Path) -> None:

@@ -32,11 +32,12 @@ class RunFolder:
         self.path = path.expanduser().resolve()
         self.trajectories = self.path / "trajectories.parquet"
         self.log = self.path / "log.jsonl"
+        self.result = self.path / _RESULT
 
     @property
     def is_finished(self) -> bool:
         """Whether the folder holds the run's final model."""
-        return (self.path / _RESULT).is_file()
+        return self.result.is_file()
 
     def locked(self) -> AbstractContextManager[tuple[int, ...]]:
         """Hold the folder's lock inside a `with`, which gives its file descriptors; creates the folder of a new run.
@@ -117,7 +118,7 @@ class RunFolder:
 
     def finish(self, metrics: dict[str, object]) -> None:
         """Record that the run is finished, with its final metrics."""
-        write_whole(self.path / _RESULT, json.dumps(metrics, indent=2) + "\n")
+        write_whole(self.result, json.dumps(metrics, indent=2) + "\n")
 
     def newest_checkpoint(self, ranks: int) -> Path | None:
         """The newest complete checkpoint; one that a kill left incomplete is skipped."""

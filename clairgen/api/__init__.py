@@ -1,0 +1,48 @@
+"""What can be done with a run, one function each: report on it, export it, look at a pair, see where it stands.
+
+They read, also while the run goes on, and write nothing into it; only `with_tasks` puts a file of tasks into its folder.
+"""
+
+from clairgen.api.given_tasks import with_tasks
+from clairgen.api.run_export import export
+from clairgen.api.run_pairs import (
+    ChosenPair,
+    FilterCounts,
+    choose_pair,
+    filtered,
+    filters_in_force,
+    find_pairs,
+    judge_replies,
+    made_pairs,
+    pairs,
+    recipes_of,
+    score_replies,
+    thoughts,
+    votes,
+)
+from clairgen.api.run_report import report, report_training
+from clairgen.api.run_status import Snapshot, Status, snapshot, status
+
+__all__ = [
+    "ChosenPair",
+    "FilterCounts",
+    "Snapshot",
+    "Status",
+    "choose_pair",
+    "export",
+    "filtered",
+    "filters_in_force",
+    "find_pairs",
+    "judge_replies",
+    "made_pairs",
+    "pairs",
+    "recipes_of",
+    "report",
+    "report_training",
+    "score_replies",
+    "snapshot",
+    "status",
+    "thoughts",
+    "votes",
+    "with_tasks",
+]

@@ -1,0 +1,90 @@
+"""Where a run stands: its counts, or what is cheap to read again and again. Reads, also while the run goes on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from clairgen.filters.filter_settings import FilterSettings
+from clairgen.pipeline.generate import pairs_in_words
+from clairgen.pipeline.import_state import ImportState, import_states
+from clairgen.pipeline.ingest import IngestState, ingest_state
+from clairgen.pipeline.run_log import LastSession, last_session
+from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading
+from clairgen.wording import counted, one_line_repr
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
+
+    `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
+    evaluation in the directory is.
+    """
+
+    run: Path
+    run_id: str | None
+    tasks: int
+    source: IngestState | None
+    statuses: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, int]]
+    failures: list[tuple[str, str, int, str]]
+    roles: list[RoleNumbers]
+    spent: Spent
+    filters: FilterSettings | None
+    imports: dict[str, ImportState]
+    evaluations: list[EvaluationNumbers]
+
+    def __repr__(self) -> str:
+        return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
+
+
+async def status(run: Path | str) -> Status:
+    """Where a run stands now."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory, snapshot=True) as store:
+        in_force = await store.filter_sets.in_force()
+        return Status(
+            directory.path,
+            await store.metadata.get("run_id"),
+            await store.tasks.count(),
+            await ingest_state(store),
+            await store.pairs.statuses(),
+            await store.pairs.dropped(),
+            await store.pairs.failures(),
+            await store.completions.numbers(),
+            await store.spending.total(),
+            FilterSettings.from_record(in_force[1]) if in_force else None,
+            await import_states(store),
+            await store.evaluations.numbers(),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at a glance: what is cheap to read repeatedly. `session` is what its log says of the last session."""
+
+    run: Path
+    statuses: dict[str, dict[str, int]]
+    spent: Spent
+    session: LastSession | None
+
+    @property
+    def running(self) -> bool:
+        """Whether a session is in progress."""
+        return self.session is not None and self.session.running
+
+    def __repr__(self) -> str:
+        return one_line_repr(
+            self, self.run, *pairs_in_words(self.statuses, {}), "running" if self.running else "not running"
+        )
+
+
+async def snapshot(run: Path | str) -> Snapshot:
+    """Where a run stands now, from its indexes and its log alone."""
+    directory = RunDirectory(Path(run))
+    async with reading(directory, snapshot=True) as store:
+        return Snapshot(
+            directory.path,
+            await store.pairs.statuses(),
+            await store.spending.total(),
+            last_session(directory.events),
+        )
