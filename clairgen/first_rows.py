@@ -1,15 +1,15 @@
 """The first rows of a data set of pairs: which columns it has, what they hold, and which role the user gave them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from clairgen.conversations import is_encodable
+from clairgen.conversations import encodable, is_encodable
 from clairgen.errors import InputError
 from clairgen.recorded_answers import score_of
 from clairgen.row_files import text_of_csv_cell
-from clairgen.row_pairs import PairShape, RowPair, is_structure, kept_value
+from clairgen.row_pairs import TOGETHER, PairShape, RowPair, is_structure, kept_value
 
 ROLES: Final[Mapping[str, str]] = {
     "prompt": "what was asked, as a text or a list of messages",
@@ -112,8 +112,9 @@ class FirstRows:
         taken = {*columns.values(), *(models or ()), *left_out, *own}
         others = [column for column in self.names if column not in taken]
         further = [column for column in others if not is_structure(self.value(column))]
-        rest = partial(_with_the_rest, identity=identity, models=models, further=further, reasoning=bool(own))
         behind = tuple(column for column in others if column not in further)
+        not_kept = frozenset((*taken, *behind, TOGETHER))
+        rest = partial(_with_the_rest, identity=identity, models=models, not_kept=not_kept, reasoning=bool(own))
         more = f"; kept besides: {', '.join(further)}" if further else ""
         more += f"; not kept, since they hold objects: {', '.join(behind)}" if behind else ""
         system = f", after the system prompt in `{columns['system']}`" if "system" in columns else ""
@@ -134,20 +135,27 @@ def _with_the_rest(
     *,
     identity: str | None,
     models: tuple[str, str] | None,
-    further: Sequence[str],
+    not_kept: Collection[str],
     reasoning: bool,
 ) -> RowPair:
-    """The pair of a row with what other columns say of it; `reasoning` is whether the row is one that clairgen exported."""
+    """The pair of a row with what other columns say of it, also those that the first rows do not have.
+
+    `reasoning` is whether the row is one that clairgen exported.
+    """
     if reasoning and isinstance(row.get("chosen"), str):  # as CSV
         row = {column: text_of_csv_cell(value) if isinstance(value, str) else value for column, value in row.items()}
     chosen_model, rejected_model = (str(row.get(name) or "") for name in models) if models else ("", "")
     name = "" if identity is None or row.get(identity) is None else str(row[identity])
-    kept = {column: value for column in further if (value := kept_value(row.get(column))) is not None}
+    kept = {
+        encodable(column): value
+        for column, cell in row.items()
+        if column not in not_kept and (value := kept_value(cell)) is not None
+    }
     return replace(
         pair,
         chosen_model=pair.chosen_model or chosen_model,
         rejected_model=pair.rejected_model or rejected_model,
         reasoning=str(row["reasoning"]) if reasoning and row.get("reasoning") else None,
-        name=name if name and is_encodable(name) else None,
+        name=name if name and is_encodable(name) and "\0" not in name else None,  # SQLite's JSON ends a text at NUL
         further=kept | dict(pair.further),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ HUB: Final = "hub:"
 KEPT_RUN: Final = "runs/kept"
 """The folder that suggested commands name for a run that keeps the pairs of a source."""
 _BATCH: Final = 1000
+_MOST_NAMED: Final = 5
 _PREFERRED: Final = ("train", "train_prefs")
 """The splits that are taken if none is named."""
 _TRAINED_ON: Final = "train"
@@ -28,11 +30,32 @@ _HASHED: Final = frozenset({".arrow", ".parquet", ".jsonl", ".json", ".csv"})
 
 @dataclass(frozen=True, slots=True)
 class ImportSource:
-    """A source of rows: `name` for people, `facts` that are equal for equal rows, and `rows`, which reads from the start."""
+    """A source of rows: `name` for people, `facts` that are equal for equal rows, and `rows`, which reads from the start.
+
+    `unread` names the files of a folder that have rows and are not read.
+    """
 
     name: str
     facts: dict[str, str]
     rows: Callable[[], Iterator[SourceRow]]
+    unread: tuple[str, ...] = ()
+
+    @property
+    def unread_in_words(self) -> str:
+        """The files that are not read, as the end of a sentence; empty without any."""
+        if not self.unread:
+            return ""
+        more = f" and {len(self.unread) - _MOST_NAMED:,} more" if len(self.unread) > _MOST_NAMED else ""
+        return f"; files that are not read: {', '.join(self.unread[:_MOST_NAMED])}{more}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What the library `datasets` loaded, `data`, and the `files` that it reads of a folder; of a folder of its own, all."""
+
+    data: Any
+    files: tuple[Path, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def import_source(source: str, subset: str | None, split: str | None) -> ImportSource:
@@ -49,7 +72,8 @@ def import_source(source: str, subset: str | None, split: str | None) -> ImportS
         hint = f"; for the data set of the hub write {HUB}{source}" if source.count("/") == 1 else ""
         raise InputError(f"there is no file or folder {source} to import from{hint}")
     if path.is_dir():
-        return _of_datasets(_loaded(source, subset), source, subset, split, {"sha256": _hash(path)})
+        loaded = _loaded(source, subset)
+        return _of_datasets(loaded, source, subset, split, {"sha256": _hash(path, loaded.files)})
     for option, value in (("--subset", subset), ("--split", split)):
         if value is not None:
             raise InputError(f"{source} is a file and has no {option.strip('-')} {value!r}; leave {option} out")
@@ -72,13 +96,13 @@ def import_splits(source: str, subset: str | None, splits: Sequence[str]) -> tup
         return [import_source(source, subset, next(iter(splits), None))], []
     name = _hub_name(source) if source.startswith(HUB) else source
     facts = {"hub": name} if source.startswith(HUB) else {"sha256": ""}
-    found = _loaded(name, subset)
-    if not _has_splits(found):
-        return [_of_datasets(found, name, subset, next(iter(splits), None), facts)], []
-    names = [str(one) for one in found]
+    loaded = _loaded(name, subset)
+    if not _has_splits(loaded.data):
+        return [_of_datasets(loaded, name, subset, next(iter(splits), None), facts)], []
+    names = [str(one) for one in loaded.data]
     first = _split(name, names, next(iter(splits), None))
     wanted = list(dict.fromkeys(splits)) or [first, *_held_out_from(first, names)]
-    sources = [_of_datasets(found, name, subset, split, facts) for split in wanted]
+    sources = [_of_datasets(loaded, name, subset, split, facts) for split in wanted]
     return sources, [split for split in names if split not in wanted]
 
 
@@ -90,13 +114,14 @@ def _hub_name(source: str) -> str:
 
 
 def _of_datasets(
-    found: Any,  # noqa: ANN401 - a Dataset or a DatasetDict
+    loaded: _Loaded,
     name: str,
     subset: str | None,
     split: str | None,
     facts: dict[str, str],
 ) -> ImportSource:
     """A folder or a data set on the hub, read with the library `datasets`, a batch in memory at a time."""
+    found = loaded.data
     if _has_splits(found):
         split = _split(name, list(found), split)
         found = found[split]
@@ -108,19 +133,38 @@ def _of_datasets(
         facts |= {"files": hashlib.sha256(json.dumps(checksums).encode()).hexdigest()}
     shown = Path(name).name if "sha256" in facts else name
     where = f"{shown}{f' {subset}' if subset else ''}{f' {split}' if split else ''}"
-    return ImportSource(where, facts, lambda: _rows(where, found))
+    return ImportSource(where, facts, lambda: _rows(where, found), loaded.unread)
 
 
-def _loaded(name: str, subset: str | None) -> Any:  # noqa: ANN401 - a Dataset or a DatasetDict
+def _loaded(name: str, subset: str | None) -> _Loaded:
     try:
         import datasets
     except ImportError as error:
         raise MissingExtraError("Reading a folder or a data set of the hub", "data") from error
     try:
-        return datasets.load_from_disk(name) if _is_saved(name) else datasets.load_dataset(name, subset)
+        if _is_saved(name):
+            return _Loaded(datasets.load_from_disk(name))
+        builder = datasets.load_dataset_builder(name, subset)
+        builder.download_and_prepare()
+        found = builder.as_dataset()
     except Exception as error:  # the library raises anything, from OSError to its own tree
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(_first_cause(error)).split())[:300]
         raise InputError(f"the data set {name} cannot be read: {reason}") from error
+
+    if not Path(name).is_dir():
+        return _Loaded(found)
+    files = [Path(file) for of_split in (builder.config.data_files or {}).values() for file in of_split]
+    folder = Path(name).resolve()
+    read = {file.resolve() for file in files}
+    others = [file.relative_to(folder) for file in _with_rows(folder) if subset is None and file.resolve() not in read]
+    return _Loaded(found, tuple(sorted(files)), tuple(map(str, others)))
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error that the library met, in place of its own that says only that there was one."""
+    while (cause := error.__cause__) is not None:
+        error = cause
+    return error
 
 
 def _has_splits(found: object) -> bool:
@@ -160,17 +204,22 @@ def _is_saved(folder: str) -> bool:
     return any((Path(folder) / name).is_file() for name in ("dataset_dict.json", "state.json"))
 
 
-def _hash(path: Path) -> str:
-    """The hash of a file, or of the names and contents of the files with rows in a folder."""
+def _with_rows(folder: Path) -> list[Path]:
+    """The files with rows in a folder and below it."""
+    return sorted(one for one in folder.rglob("*") if one.suffix in _HASHED and one.is_file())
+
+
+def _hash(path: Path, files: Sequence[Path] = ()) -> str:
+    """The hash of a file, or of the names and contents of `files` of a folder, by default of those with rows."""
     found = hashlib.sha256()
     try:
         if not path.is_dir():
             with path.open("rb") as content:
                 return hashlib.file_digest(content, "sha256").hexdigest()
-        for file in sorted(one for one in path.rglob("*") if one.suffix in _HASHED and one.is_file()):
+        for file in files or _with_rows(path):
             with file.open("rb") as content:
                 found.update(
-                    f"{file.relative_to(path)} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
+                    f"{os.path.relpath(file, path)} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode()
                 )
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

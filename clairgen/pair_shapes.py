@@ -23,6 +23,7 @@ from clairgen.row_pairs import (
     form_of,
     pair_to_prompt,
 )
+from clairgen.wording import counted
 
 _SYSTEMS: Final = ("system", "system_prompt")
 _ANSWERS: Final = ("completions", "generations", "responses", "answers", "candidates", "all_generated_responses")
@@ -120,7 +121,7 @@ def _scored_answers(held: FirstRows) -> PairShape | None:
     columns = _roles(prompt=held.prompt(), answers=answers, scores=score, system=held.column("system", *_SYSTEMS))
     is_rank = score is not None and RANK.match(score) is not None
     by = f"`{score}`" if score else " or ".join(f"`{name}`" for name in _ULTRAFEEDBACK)
-    best, worst = ("lowest", "highest") if is_rank else ("highest", "lowest")
+    best, worst = _best_is(is_rank=is_rank)
     sentence = (
         f"of the answers in `{answers}` the one with the {best} {by} is chosen and the one with the {worst} rejected; the prompt "
         f"is `{columns['prompt']}`{form_of(held.value(columns['prompt']))}"
@@ -135,6 +136,7 @@ def _best_and_worst(
 ) -> RowPair:
     recorded = recorded_answers(_with_ranks_as_scores(row, columns) if is_rank else row, source)
     scored = [(answer.score, answer) for answer in recorded.answers if answer.score is not None]
+    given = len(answer_entries(row.get(columns["answers"]), columns["answers"]))
     best, worst = _extremes(scored, "it has")
     found = pair_to_prompt(row, columns, best[1].text, worst[1].text)
     sign = -1 if is_rank else 1
@@ -143,7 +145,7 @@ def _best_and_worst(
         chosen_model=best[1].model,
         rejected_model=worst[1].model,
         further=dict(zip(_OF_BOTH, (sign * best[0], sign * worst[0]), strict=True)),
-        doubt=recorded.doubt,
+        doubt=recorded.doubt or _unused(given - len(scored), given),
     )
 
 
@@ -161,28 +163,47 @@ def _row_by_row(held: FirstRows) -> PairShape | None:
     if not any(one == other for one, other in pairwise(prompts)):
         return None
     columns = _roles(prompt=prompt, response=response, score=score, system=held.column("system", *_SYSTEMS))
+    is_rank = RANK.match(score) is not None
+    best, worst = _best_is(is_rank=is_rank)
     sentence = (
-        f"of the rows with the same `{prompt}`, which follow one another, the `{response}` with the highest `{score}` is chosen "
-        "and the one with the lowest rejected"
+        f"of the rows with the same `{prompt}`, which follow one another, the `{response}` with the {best} `{score}` is chosen "
+        f"and the one with the {worst} rejected"
     )
     of_one = [name for name in held.names if name not in columns.values() and held.is_number(name)]
     return held.shape(
         "one scored answer a row",
         sentence,
         columns,
-        _best_row_and_worst,
+        partial(_best_row_and_worst, is_rank=is_rank),
         adds=_OF_BOTH,
         left_out=of_one,
         row_by_row=True,
     )
 
 
-def _best_row_and_worst(row: Mapping[str, Any], columns: Mapping[str, str]) -> RowPair:
-    scored = [(number, one) for one in row[TOGETHER] if (number := score_of(one.get(columns["score"]))) is not None]
+def _best_row_and_worst(row: Mapping[str, Any], columns: Mapping[str, str], *, is_rank: bool) -> RowPair:
+    sign = -1 if is_rank else 1
+    scored = [
+        (sign * number, one) for one in row[TOGETHER] if (number := score_of(one.get(columns["score"]))) is not None
+    ]
     best, worst = _extremes(scored, "its prompt has")
     response = columns["response"]
     found = pair_to_prompt(row, columns, best[1].get(response), worst[1].get(response))
-    return replace(found, further=dict(zip(_OF_BOTH, (best[0], worst[0]), strict=True)))
+    return replace(
+        found,
+        further=dict(zip(_OF_BOTH, (sign * best[0], sign * worst[0]), strict=True)),
+        doubt=_unused(len(row[TOGETHER]) - len(scored), len(row[TOGETHER])),
+    )
+
+
+def _best_is(*, is_rank: bool) -> tuple[str, str]:
+    """Which score or rank the best answer has, and which the worst."""
+    return ("lowest", "highest") if is_rank else ("highest", "lowest")
+
+
+def _unused(count: int, of: int) -> str | None:
+    """That so many of a prompt's answers cannot be compared; None if all can."""
+    return f"{count:,} of its {counted(of, 'answer')} without a text or a score" if count else None
 
 
 def _extremes(scored: Sequence[tuple[float, Any]], who: str) -> tuple[tuple[float, Any], tuple[float, Any]]:
@@ -208,9 +229,15 @@ def _score_of_answers(held: FirstRows, answers: str, entries: Sequence[Any]) -> 
         if any(isinstance(entry, Mapping) and score_of(entry.get(name)) is not None for entry in entries)
     ]
     beside = [name for name in held.names if name != answers and _is_list_of_numbers(held.value(name), len(entries))]
-    candidates = [name for name in numeric or beside if name in _SCORES] or numeric or beside
-    score = held.only("scores", candidates)
+    usual = [name for name in numeric or beside if name in _SCORES or RANK.match(name)]
+    score = held.only("scores", usual)
     if score is None:
+        if others := numeric or beside:
+            ways = " or ".join(f"--column scores={name}" for name in others)
+            raise InputError(
+                f"the answers in the column {answers!r} of {held.what} have no score under a usual name; say what it is, "
+                f"the higher the better, with {ways}"
+            )
         seen = f"fields {', '.join(dict.fromkeys(map(str, fields)))}" if fields else f"columns {held.listed}"
         raise InputError(
             f"the answers in the column {answers!r} of {held.what} have no score among the {seen}; name it "

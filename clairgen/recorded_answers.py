@@ -17,7 +17,8 @@ _TEXTS: Final = ("response", "text", "content", "answer", "output")
 _MODELS: Final = ("model", "generator")
 _LOST: Final = ("tool_calls", "function_call", "reasoning_content")
 """Parts of an answer that nothing here can hold; other fields describe it."""
-_OVERALL: Final = "overall_score"
+OVERALL: Final = "overall_score"
+"""UltraFeedback's field of which the first version has false tens."""
 _FINE_GRAINED: Final = "fine-grained_score"
 _BEST_OVERALL: Final = 10.0
 _LOWEST_FINE_GRAINED_OF_A_TEN: Final = 4.0
@@ -69,7 +70,10 @@ def answer_entries(cell: Any, column: str) -> list[Any]:  # noqa: ANN401 - a cel
     if cell is None:
         return []
     if isinstance(cell, Mapping) and cell and all(isinstance(values, list) for values in cell.values()):
-        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=False)]
+        if len(lengths := {name: len(values) for name, values in cell.items()}) and len(set(lengths.values())) > 1:
+            held = ", ".join(f"{length} `{name}`" for name, length in lengths.items())
+            raise ValueError(f"its `{column}` has lists of different lengths ({held})")
+        return [dict(zip(cell, values, strict=True)) for values in zip(*cell.values(), strict=True)]
     if not isinstance(cell, list | tuple):
         raise ValueError(f"its `{column}` is not a list")
     return list(cell)
@@ -91,12 +95,12 @@ def false_ten(entry: Mapping[str, Any]) -> str | None:
     ratings = _mean_rating(entry)
     if not has_ten(entry) or ratings is None or ratings >= _LOWEST_FINE_GRAINED_OF_A_TEN:
         return None
-    return f"{_OVERALL} 10 beside ratings of {ratings:g} of 5 on average"
+    return f"{OVERALL} 10 beside ratings of {ratings:g} of 5 on average"
 
 
 def has_ten(entry: Mapping[str, Any]) -> bool:
     """Whether an answer has the `overall_score` that may be a false ten."""
-    return score_of(entry.get(_OVERALL)) == _BEST_OVERALL
+    return score_of(entry.get(OVERALL)) == _BEST_OVERALL
 
 
 def check_answer_columns(first: Mapping[str, Any], source: TaskSource) -> None:
@@ -143,7 +147,7 @@ def no_scores_error(rows: int, where: str, first: Mapping[str, Any], source: Tas
         seen = f"they are texts, beside the columns {', '.join(first)}"
     else:
         seen = f"the row has the columns {', '.join(first)}"
-    looked_for = source.scores or f"{_FINE_GRAINED} or {_OVERALL}"
+    looked_for = source.scores or f"{_FINE_GRAINED} or {OVERALL}"
     way = "name what holds the score, the higher the better, with `scores` under `tasks`"
     if likely:
         given = f"[{', '.join(likely)}]" if isinstance(source.answers, list) else likely[0]
@@ -199,7 +203,7 @@ def _parallel(texts: list[str], scores: Any, source: TaskSource) -> tuple[Record
 def _default_field(entries: list[Any]) -> str:
     """One field for all answers of a row: scores of different scales do not compare."""
     fine = any(isinstance(entry, Mapping) and score_of(entry.get(_FINE_GRAINED)) is not None for entry in entries)
-    return _FINE_GRAINED if fine else _OVERALL
+    return _FINE_GRAINED if fine else OVERALL
 
 
 def _answer(entry: Any, field: str) -> tuple[RecordedAnswer | None, str | None]:  # noqa: ANN401 - a cell of a data set
@@ -217,7 +221,7 @@ def _answer(entry: Any, field: str) -> tuple[RecordedAnswer | None, str | None]:
         return None, None
     model = next((str(entry[name]) for name in _MODELS if entry.get(name)), "recorded")
     score = score_of(entry.get(field))
-    if field == _OVERALL and (doubt := false_ten(entry)) is not None:
+    if field == OVERALL and (doubt := false_ten(entry)) is not None:
         return RecordedAnswer(text, model, None), doubt
     return RecordedAnswer(text, model, score), None
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from clairgen.conversations import (
     dialogue_messages,
+    encodable,
     is_encodable,
     messages_in,
     messages_of_sharegpt,
@@ -27,7 +28,7 @@ _ADVICE: Final = "; fix or remove that row"
 class RowPair:
     """A pair that a row holds: prompt, two answers with the models that gave them, and the row's further columns.
 
-    `name` is what the source calls the prompt. `doubt` says which score of the row was not used.
+    `name` is what the source calls the prompt. `doubt` says which score or answer of the row was not used.
     """
 
     messages: tuple[Message, ...]
@@ -74,10 +75,10 @@ def read_pairs(rows: Iterable[SourceRow], shape: PairShape) -> Iterator[ReadRow]
         for where, content in rows:
             yield ReadRow(where, content.why if isinstance(content, BadRow) else _pair_or_reason(content, shape))
         return
-    prompt = shape.columns["prompt"]
+    asked_in = [shape.columns[role] for role in ("prompt", "system") if role in shape.columns]
 
     def asked(row: SourceRow) -> object:
-        return row[0] if isinstance(row[1], BadRow) else repr(row[1].get(prompt))
+        return row[0] if isinstance(row[1], BadRow) else [repr(row[1].get(column)) for column in asked_in]
 
     for _, together in groupby(rows, asked):
         group = list(together)
@@ -137,14 +138,16 @@ def pair_to_prompt(row: Mapping[str, Any], columns: Mapping[str, str], chosen: o
 
 
 def kept_value(value: Any) -> Any:  # noqa: ANN401 - a cell of a data set
-    """A further column's value as it is kept: text, number, truth value or a list of such; None for what is empty or no JSON."""
-    if isinstance(value, bool | int) or (isinstance(value, str) and is_encodable(value)):
+    """A further column's value as it is kept: what JSON can hold, times and exact decimals as text; None for NaN and infinity."""
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, list | tuple):
         return [kept_value(one) for one in value]
-    return value.isoformat() if hasattr(value, "isoformat") else None
+    if isinstance(value, Mapping):
+        return {encodable(str(name)): kept_value(one) for name, one in value.items()}
+    return encodable(value.isoformat() if hasattr(value, "isoformat") else str(value))
 
 
 def is_structure(value: object) -> bool:
@@ -182,6 +185,10 @@ def _require_nothing_lost(row: Mapping[str, Any], columns: Mapping[str, str]) ->
     lost = unsupported_column({name: value for name, value in row.items() if name not in used})
     if lost:
         raise ValueError(lost)
+    if "history" not in used and row.get("history"):
+        raise ValueError(
+            "it has a `history` of earlier turns, which would be lost; write the whole conversation as messages"
+        )
     more = row.get("input")
     if columns.get("prompt") == "instruction" and isinstance(more, str) and more.strip():
         raise ValueError("it has an `input` beside `instruction`, which would be lost; join both in one column")

@@ -98,8 +98,7 @@ def _csv_rows(path: Path) -> Iterator[SourceRow]:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.reader(lines, strict=True)
             columns = next(reader, [])
-            if double := [name for name in columns if name and columns.count(name) > 1]:
-                raise InputError(f"the file {path} has two columns {double[0]!r}; rename one")
+            _require_different([name for name in columns if name], path)
             begin = reader.line_num + 1
             for cells in reader:
                 where = f"{path.name} line {begin}"
@@ -121,6 +120,11 @@ def _csv_rows(path: Path) -> Iterator[SourceRow]:
         ) from error
 
 
+def _require_different(columns: Sequence[str], path: Path) -> None:
+    if double := [name for name in columns if columns.count(name) > 1]:
+        raise InputError(f"the file {path} has two columns {double[0]!r}; rename one")
+
+
 def _parquet_rows(path: Path) -> Iterator[SourceRow]:
     try:
         import pyarrow.parquet
@@ -128,7 +132,9 @@ def _parquet_rows(path: Path) -> Iterator[SourceRow]:
         raise MissingExtraError("Reading parquet", "data") from error
     number = 0
     try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1000):
+        file = pyarrow.parquet.ParquetFile(path)
+        _require_different([one.name for one in file.schema_arrow], path)
+        for batch in file.iter_batches(batch_size=1000):
             yield from table_rows(path.name, number, batch)
             number += batch.num_rows
     except (pyarrow.ArrowException, OSError) as error:
@@ -146,7 +152,7 @@ def _rows_of_batch(batch: "pyarrow.RecordBatch") -> Sequence[Mapping[str, Any] |
     """The rows of a batch, or why one of them is none."""
     try:
         return batch.to_pylist()
-    except UnicodeDecodeError:
+    except (ValueError, OverflowError):  # by one of its rows
         return [_row_of(batch.slice(row, 1)) for row in range(batch.num_rows)]
 
 
@@ -155,6 +161,8 @@ def _row_of(single: "pyarrow.RecordBatch") -> Mapping[str, Any] | str:
         row: Mapping[str, Any] = single.to_pylist()[0]
     except UnicodeDecodeError as error:
         return not_utf8(error)
+    except (ValueError, OverflowError) as error:
+        return f"it has a value that cannot be read ({error})"
     return row
 
 

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -137,6 +139,69 @@ def test_what_can_be_read_in_two_ways_is_refused_with_the_choices(row: Row, choi
     assert all(choice in str(refused.value) for choice in choices)
 
 
+@pytest.mark.parametrize(
+    ("answers", "named"),
+    [
+        ({"answers": [{"text": BETTER, "toxicity": 0.1}, {"text": WORSE, "toxicity": 0.9}]}, "scores=toxicity"),
+        ({"answers": [{"text": BETTER, "id": 1, "length": 9}, {"text": WORSE, "id": 2, "length": 8}]}, "scores=id"),
+        ({"responses": [BETTER, WORSE], "lengths": [9, 8]}, "scores=lengths"),
+    ],
+)
+def test_a_number_beside_answers_is_no_score_unless_it_is_called_one(answers: Row, named: str) -> None:
+    row = {"prompt": ASKED, **answers}
+    with pytest.raises(InputError, match=f"--column {named}"):
+        find_shape([row], {}, "data.jsonl")
+    role, _, name = named.partition("=")
+    assert isinstance(one([row], **{role: name}), RowPair)
+
+
+def test_of_ranks_the_lowest_is_the_best_in_rows_of_one_answer_too() -> None:
+    rows = [{"prompt": ASKED, "response": BETTER, "rank": 1}, {"prompt": ASKED, "response": WORSE, "rank": 2}]
+    shape, [read] = found(rows)
+    assert "with the lowest `rank` is chosen" in shape.sentence
+    assert isinstance(read.found, RowPair)
+    assert (read.found.chosen, read.found.rejected) == (BETTER, WORSE)
+    assert read.found.further == {"chosen_score": 1, "rejected_score": 2}
+
+
+def test_answers_to_different_system_prompts_are_not_compared() -> None:
+    rows = [
+        {"system": system, "prompt": ASKED, "response": text, "score": score}
+        for system, text, score in [("A", BETTER, 2), ("A", WORSE, 1), ("B", BETTER, 3), ("B", WORSE, 4)]
+    ]
+    _, reads = found(rows)
+    pairs = [read.found for read in reads if isinstance(read.found, RowPair)]
+    assert [(pair.messages[0].content, pair.chosen) for pair in pairs] == [("A", BETTER), ("B", WORSE)]
+
+
+@pytest.mark.parametrize("more", [{"text": "", "score": 1}, {"text": "c", "score": "N/A"}, {"text": 4, "score": 9}])
+def test_an_answer_that_is_not_compared_is_counted(more: Row) -> None:
+    pair = one([{"prompt": ASKED, "answers": [{"text": BETTER, "score": 5}, {"text": WORSE, "score": 3}, more]}])
+    assert (pair.chosen, pair.rejected) == (BETTER, WORSE)
+    assert pair.doubt == "1 of its 3 answers without a text or a score"
+
+
+def test_values_are_kept_in_columns_and_kinds_that_the_first_rows_do_not_have() -> None:
+    row = {"prompt": ASKED, "chosen": BETTER, "rejected": WORSE}
+    later = {
+        "source": {"of": ["a"]},
+        "late": 1,
+        "price": Decimal("1.10"),
+        "takes": timedelta(hours=1),
+        "x\ud800": "y\ud800",
+    }
+    shape = find_shape([{**row, "source": "s"}], {}, "data.jsonl")
+    [read] = read_pairs([("row 2", {**row, **later})], shape)
+    assert isinstance(read.found, RowPair)
+    assert read.found.further == {
+        "source": {"of": ["a"]},
+        "late": 1,
+        "price": "1.10",
+        "takes": "1:00:00",
+        "x\ufffd": "y\ufffd",
+    }
+
+
 def test_a_named_column_decides() -> None:
     rows = [{"question": ASKED, "query": "Another?", "chosen": BETTER, "rejected": WORSE}]
     pair = one(rows, prompt="query")
@@ -165,6 +230,7 @@ def test_rows_without_pairs_are_refused_with_what_columns_there_are() -> None:
         ({"prompt": ASKED, "chosen": None, "rejected": "b"}, "has no `chosen`"),
         ({"prompt": ASKED, "chosen": "a\ud800", "rejected": "b"}, "half a surrogate pair"),
         ({"prompt": ASKED, "chosen": "a", "rejected": "b", "tools": "[{}]"}, "`tools`"),
+        ({"prompt": ASKED, "chosen": "a", "rejected": "b", "history": [["Hi", "Hello"]]}, "`history` of earlier turns"),
         ({"prompt": [USER, GOOD], "chosen": "a", "rejected": "b"}, "ends with a message of the role `assistant`"),
         ({"prompt": "Another?", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, "is not that of the conversations"),
         ({"prompt": ASKED, "chosen": [{**USER, "content": "x"}, GOOD], "rejected": [USER, BAD]}, "the same prompt"),
@@ -182,6 +248,7 @@ def test_a_row_that_holds_no_pair_says_why(row: Row, reason: str) -> None:
         ({"prompt": ASKED, "generations": ["a", "b"], "ratings": [3, 3]}, "all equal"),
         ({"prompt": ASKED, "generations": ["a", "b"], "ratings": [3, None]}, "fewer than two"),
         ({"prompt": ASKED, "generations": ["a", "b"], "ratings": [3]}, "2 answers in `generations` and 1 in"),
+        ({"prompt": ASKED, "generations": {"text": ["a", "b"], "score": [3]}, "ratings": []}, "of different lengths"),
     ],
 )
 def test_answers_that_scores_do_not_tell_apart_are_no_pair(row: Row, reason: str) -> None:

@@ -174,6 +174,27 @@ def test_bytes_that_are_no_text_are_a_bad_row(tmp_path: Path) -> None:
     assert isinstance(good, Row)
 
 
+def test_a_parquet_row_that_python_cannot_hold_is_a_bad_row(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    times = pyarrow.array([0, 2**62], pyarrow.timestamp("us"))
+    pyarrow.parquet.write_table(pyarrow.table({"prompt": ["a", "b"], "at": times}), tmp_path / "t.parquet")
+    one, two = rows(tmp_path / "t.parquet")
+    assert isinstance(one, Row)
+    assert two == BadRow("t.parquet row 2", "it has a value that cannot be read (date value out of range)")
+
+
+def test_a_parquet_file_with_two_columns_of_a_name_is_refused(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["prompt", "prompt"])
+    pyarrow.parquet.write_table(twice, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="two columns 'prompt'; rename one"):
+        rows(tmp_path / "t.parquet")
+
+
 def test_csv_and_parquet_give_the_same_tasks(tmp_path: Path) -> None:
     import pyarrow
     import pyarrow.parquet

@@ -108,7 +108,6 @@ def left_out_lines(state: "ImportState") -> list[str]:
         for left in sorted(state.left_out.values(), key=lambda one: -one.count)
     ]
     if state.doubts:
-        lines.append(
-            f"{counted(state.doubts, 'row')} with a score that is not used, the first at {plain_line(state.first_doubt or '')}."
-        )
+        unused = f"{counted(state.doubts, 'row')} with an answer or a score that is not used"
+        lines.append(f"{unused}, the first at {plain_line(state.first_doubt or '')}.")
     return lines

@@ -89,16 +89,16 @@ def lint_command(
             tell=lambda line: typer.echo(plain_line(line), err=True),
         )
     )
+    console = Console()
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        print_lint(console, report)
     if html is not None:
         from clairgen.reporting.lint.lint_page import write_lint_page
 
         write_lint_page(html, report)
-    if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2))
-    else:
-        console = Console()
-        print_lint(console, report)
-        if html is not None:
+        if not as_json:
             console.print(safe_line(f"Page: {html}"), soft_wrap=True)
     if report.count(Severity.ERROR) or (strict and report.count(Severity.WARNING)):
         raise typer.Exit(FAILED)

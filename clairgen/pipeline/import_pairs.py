@@ -25,6 +25,7 @@ from clairgen.pipeline.refilter import TOKENIZER, refilter, settle_run_filters, 
 from clairgen.pipeline.row_measures import MeasuredBatch, answers_of_row, measured_batches
 from clairgen.records import Pair
 from clairgen.row_pairs import PairShape, ReadRow, read_pairs
+from clairgen.sources import BadRow
 from clairgen.store import (
     IMPORTED,
     ImportedPair,
@@ -91,7 +92,7 @@ class OpenedSource:
     @property
     def sentence(self) -> str:
         """How the source is read."""
-        return f"{self.source.name}: {self.shape.sentence}."
+        return f"{self.source.name}: {self.shape.sentence}{self.source.unread_in_words}."
 
     def read(self, after: int = 0) -> Iterator[ReadRow]:
         """What the rows behind the first `after` hold."""
@@ -103,9 +104,11 @@ def open_source(source: str, options: ImportOptions) -> OpenedSource:
     if not NAME.fullmatch(options.name):
         raise InputError(f"{options.name!r} cannot name pairs; use letters, digits, dots and dashes")
     opened = import_source(source, options.subset, options.split)
-    first = [content for _, content in islice(opened.rows(), _FIRST_ROWS) if isinstance(content, Mapping)]
+    beginning = [content for _, content in islice(opened.rows(), _FIRST_ROWS)]
+    first = [content for content in beginning if not isinstance(content, BadRow)]
     if not first:
-        raise InputError(f"{opened.name} has no row that can be read; give it at least one with a pair")
+        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
+        raise InputError(f"{opened.name} has no row that can be read{why}; give it at least one with a pair")
     return OpenedSource(opened, find_shape(first, options.columns, opened.name), options)
 
 
@@ -194,7 +197,7 @@ async def _read(
     jobs = opened.options.jobs or min(os.cpu_count() or 1, _MOST_JOBS)
     rows = opened.read(state.rows)
     batches = iter(lambda: list(islice(rows, _ROWS_PER_COMMIT)), [])
-    async with aclosing(measured_batches(batches, settings, tokenizer, jobs)) as measured:
+    async with aclosing(measured_batches(batches, opened.options.name, settings, tokenizer, jobs)) as measured:
         async for batch in measured:
             before, state = state, await _commit(store, batch, state, opened.options.name, number)
             if state.rows // 100_000 > before.rows // 100_000:

@@ -12,6 +12,8 @@ from clairgen.wording import counted, one_line_repr
 _KEY: Final = "import:"  # in the run's metadata, with the name of the pairs
 _MOST_REASONS: Final = 100
 _OTHERS: Final = "other reasons"
+_INTEGERS_BELOW: Final = 2**63
+"""Of larger numbers no column of an export can be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,4 +104,6 @@ def _kind(value: object) -> str:
         return "boolean"
     if isinstance(value, str):
         return "text"
-    return "integer" if isinstance(value, int) else "number" if isinstance(value, float) else "json"
+    if isinstance(value, int):
+        return "integer" if abs(value) < _INTEGERS_BELOW else "json"
+    return "number" if isinstance(value, float) else "json"

@@ -42,11 +42,12 @@ class MeasuredBatch:
 
 
 async def measured_batches(
-    batches: Iterator[Sequence[ReadRow]], settings: FilterSettings, tokenizer: str, jobs: int
+    batches: Iterator[Sequence[ReadRow]], name: str, settings: FilterSettings, tokenizer: str, jobs: int
 ) -> AsyncGenerator[MeasuredBatch, None]:
-    """Each batch with its measures, in order. With `jobs` above 1, that many other processes measure the later ones.
+    """Each batch of pairs that are called `name` with its measures, in order.
 
-    Filters of plugins are applied in this process, which has loaded them. Close the iterator, also after an error.
+    With `jobs` above 1, that many other processes measure the later ones. Filters of plugins are applied in this process, which
+    has loaded them. Close the iterator, also after an error.
     """
     if any(one.name not in FILTERS.built_in for one in settings.filters):
         jobs = 1
@@ -59,9 +60,9 @@ async def measured_batches(
             pairs = [(row.where, row.found) for row in rows if isinstance(row.found, RowPair)]
             here = jobs == 1 or number < _BEFORE_PROCESSES
             measuring = (
-                asyncio.to_thread(_measures, pairs, pipeline, tokenizer, cores=-1)
+                asyncio.to_thread(_measures, pairs, name, pipeline, tokenizer, cores=-1)
                 if here
-                else workers.run(measures, pairs, record, tokenizer)
+                else workers.run(measures, pairs, name, record, tokenizer)
             )
             ahead.append((rows, asyncio.create_task(measuring)))
             if here or len(ahead) > jobs:
@@ -75,9 +76,9 @@ async def measured_batches(
         await workers.close()
 
 
-def measures(pairs: Sequence[tuple[str, RowPair]], filters: str, tokenizer: str) -> list[Measures]:
-    """Contrast and findings of pairs, each with where it is, on one core; `filters` are settings as JSON."""
-    return _measures(pairs, _pipeline(filters), tokenizer, cores=1)
+def measures(pairs: Sequence[tuple[str, RowPair]], name: str, filters: str, tokenizer: str) -> list[Measures]:
+    """Contrast and findings of pairs called `name`, each with where it is, on one core; `filters` are settings as JSON."""
+    return _measures(pairs, name, _pipeline(filters), tokenizer, cores=1)
 
 
 def answers_of_row(pair: RowPair) -> tuple[Answer, Answer]:
@@ -89,18 +90,17 @@ def answers_of_row(pair: RowPair) -> tuple[Answer, Answer]:
 
 
 def _measures(
-    pairs: Sequence[tuple[str, RowPair]], pipeline: FilterPipeline, tokenizer: str, *, cores: int
+    pairs: Sequence[tuple[str, RowPair]], name: str, pipeline: FilterPipeline, tokenizer: str, *, cores: int
 ) -> list[Measures]:
     """A pair's text stays as it is, space around it included."""
     texts = [pair.chosen for _, pair in pairs], [pair.rejected for _, pair in pairs]
     return [
-        (contrast, _findings(where, pair, contrast, pipeline))
+        (contrast, _findings(Pair(where, name, *answers_of_row(pair), pair.reasoning), pair, contrast, pipeline))
         for (where, pair), contrast in zip(pairs, contrasts(*texts, tokenizer, cores=cores), strict=True)
     ]
 
 
-def _findings(where: str, pair: RowPair, contrast: Contrast, pipeline: FilterPipeline) -> tuple[Finding, ...]:
-    outcome = Pair(where, "", *answers_of_row(pair), pair.reasoning)
+def _findings(outcome: Pair, pair: RowPair, contrast: Contrast, pipeline: FilterPipeline) -> tuple[Finding, ...]:
     return pipeline.apply(outcome, contrast, revises=False, prompt=pair.messages, source_columns=pair.further)
 
 

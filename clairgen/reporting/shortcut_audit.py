@@ -9,7 +9,8 @@ that the features carry no information.
 The interval is the score interval of an AUC (Newcombe 2006, method 5, after Hanley and McNeil), with half of the pairs on
 either side. Unlike DeLong's it never shrinks to a point where all pairs are separated. The folds' models share most of their
 training pairs, so their AUCs are not independent: the correction of Nadeau and Bengio (2003) counts n pairs in K folds as
-n / (1 + K / (K - 1)); without it, shuffled labels fall outside the interval in one audit of five.
+n / (1 + K / (K - 1)); without it, shuffled labels fall outside the interval in one audit of five. Pairs of one task depend
+on each other, so n is the number of tasks.
 """
 
 import hashlib
@@ -117,6 +118,7 @@ class FeatureDifferences:
         pair = stored.outcome
         drawn, fold = _drawn(stored.task.id)
         if isinstance(pair, Pair) and stored.dropped_by is None and drawn <= self._most:
+            self._drawn.append(drawn)
             self.compare(pair.chosen.text, pair.rejected.text, fold)
 
     def add_texts(self, task_id: str, chosen: str, rejected: str) -> None:
@@ -134,8 +136,8 @@ class FeatureDifferences:
 
     @property
     def tasks(self) -> int:
-        """How many tasks the pairs that `add_texts` keeps are of."""
-        return len(set(self._drawn))
+        """How many tasks the pairs are of."""
+        return len(set(self._drawn)) if self._drawn else len(self._rows)
 
     def compare(self, chosen: str, rejected: str, fold: int) -> None:
         """Add two answers; all pairs of one task must be in the same fold."""
@@ -164,7 +166,7 @@ class FeatureDifferences:
             clear = abs(shift.mean or 0.0) > threshold * (shift.se or 0.0)
             shifts.append(FeatureShift(name, shift, auc(spread[:, at]), whole - without, clear))
         shifts.sort(key=lambda one: (-round(one.importance, 4), -abs(one.univariate_auc - 0.5)))
-        return Audit(n, whole, auc_interval(whole, n), tuple(shifts))
+        return Audit(n, whole, auc_interval(whole, self.tasks), tuple(shifts))
 
 
 def _drawn(task_id: str) -> tuple[int, int]:

@@ -57,12 +57,13 @@ class ImportedPairs:
         """The ids of pairs that are new, in order; None for a pair that the run, or an earlier one of these, has already.
 
         Pairs of a prompt that the run has belong to its task. A new task is named as its source names it, or after the hash
-        of its messages where the source gives no name or has given it to another prompt.
+        of its messages where the source gives no name, or the name is another prompt's.
         """
         prompts = [messages_row(pair.messages) for pair in pairs]
         hashes = [key for key, _ in prompts]
         tasks = await self._tasks("messages", hashes)
-        owners = {name: key for key, name in (await self._tasks("id", [one.name for one in pairs if one.name])).items()}
+        names = [name for pair, key in zip(pairs, hashes, strict=True) for name in _names(pair.name, key)]
+        owners = {name: key for key, name in (await self._tasks("id", names)).items()}
         in_run = set(tasks)
         found = [self._task(pair.name, key, tasks, owners) for pair, key in zip(pairs, hashes, strict=True)]
         wanted = [
@@ -102,8 +103,9 @@ class ImportedPairs:
     def _task(name: str | None, messages: str, tasks: dict[str, str], owners: dict[str, str]) -> str:
         """The id of the task with these messages; `tasks` by messages and `owners` of names are brought up to date."""
         if messages not in tasks:
-            named = name is not None and owners.setdefault(name, messages) == messages
-            tasks[messages] = str(name) if named else messages[:TASK_ID_DIGITS]
+            tasks[messages] = next(
+                one for one in _names(name, messages) if owners.setdefault(one, messages) == messages
+            )
         return tasks[messages]
 
     async def _tasks(self, column: str, values: Sequence[str | None]) -> dict[str, str]:
@@ -118,6 +120,11 @@ class ImportedPairs:
         sql = "SELECT id, chosen, rejected FROM pairs WHERE id IN (SELECT value FROM json_each(?))"
         rows = await self._reader.rows(sql, (json.dumps(ids),))
         return {row["id"]: (row["chosen"], row["rejected"]) for row in rows}
+
+
+def _names(name: str | None, messages: str) -> list[str]:
+    """What a task may be called, the first that is free counts: another may have the hash of its messages as its name."""
+    return [*([name] if name else []), messages[:TASK_ID_DIGITS], messages]
 
 
 def _id_by_text(pair: PairTexts, task_id: str, recipe: str) -> str:

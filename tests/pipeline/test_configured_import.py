@@ -95,6 +95,19 @@ async def test_the_filters_of_the_configuration_are_applied_to_imported_pairs(tm
     assert [note.partition(":")[0] for note in summary.progress.notes] == ["pairs.jsonl"]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+async def test_filters_of_one_recipe_are_those_of_imported_pairs_of_that_name(
+    tmp_path: Path, jobs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clairgen.pipeline.row_measures._BEFORE_PROCESSES", 0)
+    written(tmp_path / "pairs.jsonl", rows(3))
+    limits = {"length_ratio": {"bounds": [0.5, 2], "action": "drop"}}
+    both = [{"path": "pairs.jsonl", "name": name} for name in ("mine", "theirs")]
+    monkeypatch.setattr("os.cpu_count", lambda: jobs)
+    config = load_config(saved(tmp_path, {"import": both, "filters": {"recipes": {"theirs": limits}}}))
+    assert (await generate(config, tmp_path / "run")).dropped == {"theirs": {"length-ratio-above": 3}}
+
+
 async def test_a_changed_source_and_a_name_that_is_taken_are_refused_before_any_request(tmp_path: Path) -> None:
     path = written(tmp_path / "pairs.jsonl", rows(2))
     async with ScriptedEndpoint(played) as endpoint:

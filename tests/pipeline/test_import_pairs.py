@@ -1,6 +1,7 @@
 """Imported pairs are pairs of a run: every row once, whatever happens, and equal to what was exported."""
 
 import asyncio
+import gzip
 import json
 import signal
 import sqlite3
@@ -21,7 +22,8 @@ from clairgen.pipeline.generate import generate
 from clairgen.pipeline.import_pairs import ImportOptions, ImportSummary, import_pairs
 from clairgen.pipeline.refilter import filter_pairs
 from clairgen.pipeline.reparse import reparse
-from clairgen.records import Pair, StoredPair
+from clairgen.records import Message, Pair, StoredPair
+from clairgen.tasks import task_id_of
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.runs import TARGET, config, played, questions, write_tasks
@@ -150,6 +152,27 @@ async def test_a_name_that_two_prompts_have_is_that_of_the_first(tmp_path: Path)
     first, second = [stored.task.id for stored in await api.made_pairs(tmp_path / "run", "imported")]
     assert first == "same"
     assert len(second) == 20
+
+
+@pytest.mark.parametrize("between", [0, 1000], ids=["in a batch", "over batches"])
+@pytest.mark.parametrize("name", ["a\0b", task_id_of((Message("user", "Last"),))], ids=["NUL", "the hash of another"])
+async def test_no_name_keeps_another_prompt_from_being_imported(tmp_path: Path, name: str, between: int) -> None:
+    [row] = rows(1)
+    last = {**row, "prompt": "Last", "id": name if "\0" in name else None}
+    content = [{**row, "id": name}, *rows(between + 1)[1:], last]
+    summary = await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    assert summary.state.pairs == len(content)
+    assert len({stored.task.id for stored in await api.made_pairs(tmp_path / "run", "imported")}) == len(content)
+
+
+async def test_columns_that_no_export_can_have_as_they_are_become_text(tmp_path: Path) -> None:
+    content = [{**row, "n": 10**30, "x\ud800": n} for n, row in enumerate(rows(2))]
+    await imported(written(tmp_path / "pairs.jsonl", content), tmp_path / "run")
+    await api.export(tmp_path / "run", tmp_path / "data")
+    from datasets import load_dataset
+
+    exported = load_dataset(str(tmp_path / "data"), "imported", split="train", cache_dir=str(tmp_path / "cache"))
+    assert (exported["n"], exported["x\ufffd"]) == ([str(10**30)] * 2, [0, 1])
 
 
 async def test_own_recipes_and_imported_pairs_of_the_same_prompts_are_exported_matched(tmp_path: Path) -> None:
@@ -319,6 +342,27 @@ async def test_a_folder_with_rows_is_reported_on(tmp_path: Path) -> None:
     )
     [report] = await api.report(tmp_path / "saved", source=ImportOptions(split="b"))
     assert (report.run, report.n) == (str(tmp_path / "saved"), 2)
+
+
+async def test_files_of_a_folder_that_are_not_read_are_named_and_those_that_are_may_not_change(tmp_path: Path) -> None:
+    folder, run, said = tmp_path / "data", tmp_path / "run", list[str]()
+    folder.mkdir()
+    (folder / "train.jsonl.gz").write_bytes(gzip.compress(written(tmp_path / "a.jsonl", rows(2)).read_bytes()))
+    written(folder / "extra.jsonl", rows(3))
+    assert (await import_pairs(str(folder), run, tell=said.append)).state.pairs == 2
+    assert said[0].endswith("; files that are not read: extra.jsonl.")
+    written(folder / "extra.jsonl", rows(4))
+    assert (await imported(folder, run)).rows_read == 0
+    (folder / "train.jsonl.gz").write_bytes(gzip.compress(written(tmp_path / "a.jsonl", rows(2)[::-1]).read_bytes()))
+    with pytest.raises(RunError, match="has changed since"):
+        await imported(folder, run)
+
+
+async def test_a_folder_that_cannot_be_read_says_what_is_wrong_in_it(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/train.jsonl").write_text('{"prompt": oh}\n')
+    with pytest.raises(InputError, match="cannot be read: JSON parse error: Invalid value"):
+        await imported(tmp_path / "data", tmp_path / "run")
 
 
 async def test_the_texts_that_models_answered_give_the_figures_of_stronger_preferred_when_imported(

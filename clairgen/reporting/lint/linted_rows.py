@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from clairgen.errors import InputError
 from clairgen.filters.pipeline import reason_to_skip
-from clairgen.import_source import ImportSource, import_splits
+from clairgen.import_source import HUB, ImportSource, import_splits
 from clairgen.pair_shapes import find_shape
-from clairgen.recorded_answers import answer_entries, false_ten, has_ten
+from clairgen.recorded_answers import OVERALL, answer_entries, false_ten, has_ten, score_of
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
 from clairgen.reporting.lint.pair_checks import FINISH_REASONS
@@ -53,16 +53,18 @@ class Tens:
         looks = self.counting and (answers is not None or set(shape.further) >= _BINARIZED)
         for where, content in rows:
             if looks and not isinstance(content, BadRow):
-                self.rows += 1
                 self._look(where, content, answers)
             yield where, content
 
     def _look(self, where: str, row: Mapping[str, Any], answers: str | None) -> None:
         entries = _entries(row, answers) if answers is not None else []
+        self.rows += answers is None or any(OVERALL in entry for entry in entries)
         tens = [entry for entry in entries if has_ten(entry)]
         if doubt := next((found for entry in tens if (found := false_ten(entry)) is not None), None):
             self._add("false-tens", Example(where, doubt))
-        elif any(not _is_rated(entry) for entry in tens) or (answers is None and row.get("score_chosen") == 10):
+        elif any(not _is_rated(entry) for entry in tens) or (
+            answers is None and score_of(row.get("score_chosen")) == 10
+        ):
             self._add("unchecked-tens", Example(where, "a score of 10 without ratings"))
 
     def _add(self, rule: str, example: Example) -> None:
@@ -95,6 +97,7 @@ async def opened(
     parts: list[Part] = []
     left_out: list[str] = []
     async with AsyncExitStack() as stack:
+        names = [Path(source).name for source in sources]
         for source in sources:
             if RunDirectory(Path(source)).database.is_file():
                 store = await stack.enter_async_context(reading(RunDirectory(Path(source)), snapshot=True))
@@ -103,9 +106,25 @@ async def opened(
             if options.recipe is not None:
                 raise InputError(f"{source} is no run, so it has no recipe {options.recipe!r}; leave --recipe out")
             splits, others = import_splits(source, options.subset, options.splits)
+            if names.count(Path(source).name) > 1 and not source.startswith(HUB):
+                splits = [_in_folder(split, source) for split in splits]
             parts += [_part_of_source(split, options.columns, tens) for split in splits]
             left_out += others
         yield parts, left_out
+
+
+def _in_folder(split: ImportSource, source: str) -> ImportSource:
+    """A split of a source that has the name of another, with the folder in its name and before the place of each row."""
+    before = f"{Path(source).parent}/"
+
+    def rows() -> Iterator[SourceRow]:
+        for where, content in split.rows():
+            yield (
+                f"{before}{where}",
+                replace(content, where=f"{before}{where}") if isinstance(content, BadRow) else content,
+            )
+
+    return replace(split, name=f"{before}{split.name}", rows=rows)
 
 
 def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens) -> Part:
@@ -115,7 +134,8 @@ def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens
         why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
         raise InputError(f"{source.name} has no rows that can be read, so there is nothing to look at{why}")
     shape = find_shape(first, columns, source.name)
-    return Part(source.name, shape.sentence, partial(_rows_of_source, source, shape, tens))
+    understood = f"{shape.sentence}{source.unread_in_words}"
+    return Part(source.name, understood, partial(_rows_of_source, source, shape, tens))
 
 
 async def _rows_of_source(source: ImportSource, shape: PairShape, tens: Tens) -> AsyncIterator[ReadRow]:

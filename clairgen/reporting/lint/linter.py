@@ -82,7 +82,7 @@ class Linter:
         self._sketches.add(number, pair.messages)
         for mean, answer in zip(self._lengths.values(), (pair.chosen, pair.rejected), strict=True):
             mean.add(len(answer))
-        self._cues.add_texts(pair.name or task_id_of(pair.messages), pair.chosen, pair.rejected)
+        self._cues.add_texts(task_id_of(pair.messages), pair.chosen, pair.rejected)
         for hit in pair_hits(pair):
             self._count(hit, where)
         if self._evaluations is not None:
@@ -147,9 +147,9 @@ class Linter:
             sides = {"chosen longer": longer, "rejected longer": shorter}
             count = longer if share > _CHANCE else shorter
             found.append(Finding("length-bias", _severity(share), count, len(self._hashes), sides, measured))
-        audit = self._cues.audit()
+        audit = self._cues.audit() if self._cues.tasks >= FEWEST_PAIRS else None
         if audit is not None:
-            low, high = auc_interval(audit.auc, min(audit.n, self._cues.tasks))
+            low, high = audit.interval
             if low > _CHANCE:
                 measured = Measured("AUC of surface features", audit.auc, low, high, _cues(audit, self._cues.tasks))
                 found.append(Finding("surface-cues", _severity(audit.auc), None, audit.n, measured=measured))
@@ -194,8 +194,8 @@ class Linter:
             reasons |= dict.fromkeys(_OF_TEMPLATE, "no model is named with --model")
         if find_spec("sklearn") is None:
             reasons["surface-cues"] = "scikit-learn is not installed: pip install 'clairgen[report]'"
-        elif len(self._hashes) < FEWEST_PAIRS:
-            reasons["surface-cues"] = f"there are fewer than {FEWEST_PAIRS} pairs"
+        elif self._cues.tasks < FEWEST_PAIRS:
+            reasons["surface-cues"] = f"the pairs are of fewer than {FEWEST_PAIRS} prompts"
         return reasons
 
 
@@ -210,7 +210,7 @@ def _cues(audit: Audit, tasks: int) -> tuple[str, ...]:
     clear.sort(key=lambda one: -abs(one.univariate_auc - _CHANCE))
     words = []
     for one in clear[:MOST_EXAMPLES]:
-        low, high = auc_interval(one.univariate_auc, min(audit.n, tasks))
+        low, high = auc_interval(one.univariate_auc, tasks)
         more = "more" if one.univariate_auc > _CHANCE else "less"
         words.append(f"{one.feature}, {more} in chosen: AUC alone {one.univariate_auc:.3f} ({low:.3f} to {high:.3f})")
     return tuple(words)

@@ -107,9 +107,32 @@ async def test_the_cues_are_those_of_the_report_on_the_same_pairs_imported(tmp_p
 
 async def test_pairs_of_one_prompt_count_as_one_for_the_interval_of_the_cues(tmp_path: Path) -> None:
     content = [row | {"prompt": f"{number // 3}: Why?"} for number, row in enumerate(rows(60, more=1))]
-    cues = (await lint(written(tmp_path / "data.jsonl", content)))["surface-cues"].measured
+    path = written(tmp_path / "data.jsonl", content)
+    cues = (await lint(path))["surface-cues"].measured
     assert cues is not None
     assert (cues.low, cues.high) == auc_interval(cues.value, 20)
+    [report] = await api.report(path)
+    assert report.audit is not None
+    assert (report.audit.n, report.audit.interval) == (60, (cues.low, cues.high))
+
+
+async def test_the_cues_go_by_prompts_whatever_the_source_calls_them(tmp_path: Path) -> None:
+    same = [{**row, "prompt": "Where?", "id": str(number)} for number, row in enumerate(rows(40, more=3))]
+    report = await lint(written(tmp_path / "same.jsonl", same))
+    assert "surface-cues" not in rules(report) | set(report.passed)
+    assert report.not_looked["surface-cues"] == "the pairs are of fewer than 10 prompts"
+    different = [{**row, "id": "one"} for row in rows(40, more=3)]
+    assert "surface-cues" in rules(await lint(written(tmp_path / "different.jsonl", different)))
+
+
+async def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        written(tmp_path / folder / "pairs.jsonl", [*rows(1), {"prompt": "q", "chosen": None, "rejected": ""}])
+    report = await lint(tmp_path / "a/pairs.jsonl", tmp_path / "b/pairs.jsonl")
+    [example] = report["prompt-in-several-splits"].examples
+    assert (example.where, example.other) == (f"{tmp_path}/b/pairs.jsonl line 1", f"{tmp_path}/a/pairs.jsonl line 1")
+    assert [part.name for part in report.parts] == [f"{tmp_path}/a/pairs.jsonl", f"{tmp_path}/b/pairs.jsonl"]
 
 
 async def test_a_small_bias_of_many_pairs_is_a_note(tmp_path: Path) -> None:
@@ -239,6 +262,14 @@ async def test_tens_of_the_binarized_form_cannot_be_checked(tmp_path: Path) -> N
     ]
     report = await lint(written(tmp_path / "data.jsonl", content))
     assert (report["unchecked-tens"].count, report["unchecked-tens"].severity) == (2, Severity.NOTE)
+    (tmp_path / "data.csv").write_text("prompt,chosen,rejected,score_chosen,score_rejected\nq,a,b,10,3\n")
+    assert (await lint(tmp_path / "data.csv"))["unchecked-tens"].count == 1
+
+
+async def test_answers_with_other_scores_have_no_tens_to_check(tmp_path: Path) -> None:
+    ranked = {"prompt": "q", "answers": [{"answer": "a", "rank": 1}, {"answer": "b", "rank": 2}]}
+    report = await lint(written(tmp_path / "data.jsonl", [ranked]))
+    assert report.not_looked["false-tens"] == "the rows have no such scores"
 
 
 async def test_the_kept_pairs_of_a_run_are_linted_as_what_is_exported(tmp_path: Path) -> None:
