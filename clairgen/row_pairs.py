@@ -14,12 +14,15 @@ from clairgen.conversations import (
     unsupported_column,
 )
 from clairgen.errors import InputError
+from clairgen.finish_reason import RECORDED
 from clairgen.pair_cells import Messages, conversation, read_pair
 from clairgen.records import Message
 from clairgen.sources import BadRow, SourceRow
 
 TOGETHER: Final = "\0rows"
 """The key of a row that stands for several: those rows."""
+FINISH_REASONS: Final = {"chosen": "chosen_finish_reason", "rejected": "rejected_finish_reason"}
+"""The further columns of a pair that may have the finish reason of each side."""
 _ROLES: Final = ("system", "user", "assistant")
 _ADVICE: Final = "; fix or remove that row"
 
@@ -28,7 +31,8 @@ _ADVICE: Final = "; fix or remove that row"
 class RowPair:
     """A pair that a row holds: prompt, two answers with the models that gave them, and the row's further columns.
 
-    `name` is what the source calls the prompt. `doubt` says which score or answer of the row was not used.
+    `name` is what the source calls the prompt. `doubt` says which score or answer of the row was not used. How an answer ended is
+    known where the further columns have FINISH_REASONS.
     """
 
     messages: tuple[Message, ...]
@@ -40,6 +44,11 @@ class RowPair:
     name: str | None = None
     further: Mapping[str, Any] = field(default_factory=dict)
     doubt: str | None = None
+
+    def finish_reason(self, side: str) -> str:
+        """Why the answer of a side, chosen or rejected, ended; RECORDED where the row does not say."""
+        found = self.further.get(FINISH_REASONS[side])
+        return found if isinstance(found, str) and found.strip() else RECORDED
 
 
 @dataclass(frozen=True, slots=True)

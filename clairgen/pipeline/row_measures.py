@@ -14,7 +14,6 @@ from clairgen.errors import RequestFailedError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.filters.registry import FILTERS
-from clairgen.finish_reason import RECORDED
 from clairgen.long_texts import Workers
 from clairgen.metrics.contrast import check_length, contrasts
 from clairgen.records import Answer, Contrast, Finding, Pair
@@ -84,8 +83,8 @@ def measures(pairs: Sequence[tuple[str, RowPair]], name: str, filters: str, toke
 def answers_of_row(pair: RowPair) -> tuple[Answer, Answer]:
     """The chosen and the rejected answer as the run has them."""
     return (
-        Answer(pair.chosen, RECORDED, "", pair.chosen_model),
-        Answer(pair.rejected, RECORDED, "", pair.rejected_model),
+        Answer(pair.chosen, pair.finish_reason("chosen"), "", pair.chosen_model),
+        Answer(pair.rejected, pair.finish_reason("rejected"), "", pair.rejected_model),
     )
 
 

@@ -431,3 +431,16 @@ def stored_rows(run: Path) -> list[list[tuple[Any, ...]]]:
             "SELECT pair_id, filter, action, reason, value FROM filter_results ORDER BY pair_id, position",
         )
         return [database.execute(query).fetchall() for query in queries]
+
+
+async def test_a_sources_finish_reasons_are_those_of_the_answers(tmp_path: Path) -> None:
+    given = rows(3)
+    given[0] |= {"chosen_finish_reason": "length", "rejected_finish_reason": "stop"}
+    given[1] |= {"chosen_finish_reason": "stop", "rejected_finish_reason": None}
+    given[2] |= {"chosen_finish_reason": "", "rejected_finish_reason": "stop"}
+    await imported(written(tmp_path / "pairs.jsonl", given), tmp_path / "run")
+    outcomes = [stored.outcome async for stored in api.pairs(tmp_path / "run", kept=False)]
+    ends = {(pair.chosen.finish_reason, pair.rejected.finish_reason) for pair in outcomes if isinstance(pair, Pair)}
+    assert ends == {("length", "stop"), ("stop", "recorded"), ("recorded", "stop")}
+    [report] = await api.report(tmp_path / "run")
+    assert (report.kept, dict(report.dropped)) == (2, {"chosen-truncated": 1})

@@ -15,8 +15,7 @@ from clairgen.pair_shapes import find_shape
 from clairgen.recorded_answers import OVERALL, answer_entries, false_ten, has_ten, score_of
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
-from clairgen.reporting.lint.pair_checks import FINISH_REASONS
-from clairgen.row_pairs import PairShape, ReadRow, RowPair, read_pairs
+from clairgen.row_pairs import FINISH_REASONS, PairShape, ReadRow, RowPair, read_pairs
 from clairgen.sources import BadRow, SourceRow
 from clairgen.store import RunDirectory, Store, reading
 

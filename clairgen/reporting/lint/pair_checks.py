@@ -12,8 +12,6 @@ from clairgen.patterns import lazy_pattern
 from clairgen.row_pairs import RowPair
 from clairgen.thinking import is_control_token, separate
 
-FINISH_REASONS: Final = {"chosen": "chosen_finish_reason", "rejected": "rejected_finish_reason"}
-"""The further columns of a pair that may have the finish reason of each side."""
 _ALIKE: Final = 0.01
 """Answers differ little if at most this share of the longer one's characters is edited."""
 _LONGEST_COMPARED: Final = 100_000
@@ -46,7 +44,7 @@ def pair_hits(pair: RowPair) -> Iterator[Hit]:
         yield Hit("empty", prompt, blank)
     yield from _alike(pair.chosen.strip(), pair.rejected.strip())
     yield from _markup(answers, prompt)
-    yield from _cut_off(answers, pair.further)
+    yield from _cut_off(answers, {side: pair.finish_reason(side) for side in answers})
     yield from _of_sides("refusal", {side: refusal_in(answer) for side, answer in answers.items()})
     spaced = {side: _has_outer_space(answer) for side, answer in answers.items() if side not in blank}
     if len(spaced) == 2 and sum(spaced.values()) == 1:
@@ -115,10 +113,9 @@ def _markup(answers: Mapping[str, str], prompt: str) -> Iterator[Hit]:
         yield Hit("control-tokens-in-prompt", f"{', '.join(dict.fromkeys(signs))}: {_around(prompt, signs[0])}")
 
 
-def _cut_off(answers: Mapping[str, str], further: Mapping[str, object]) -> Iterator[Hit]:
+def _cut_off(answers: Mapping[str, str], reasons: Mapping[str, str]) -> Iterator[Hit]:
     """Answers cut off at a limit: by their finish reasons where these are known, else by how the text ends."""
-    reasons = {side: further.get(column) for side, column in FINISH_REASONS.items()}
-    known = {side: finish_kind(word) for side, word in reasons.items() if isinstance(word, str) and word != RECORDED}
+    known = {side: finish_kind(word) for side, word in reasons.items() if word != RECORDED}
     cut = {side: _end(answers[side]) if kind is FinishKind.LENGTH else None for side, kind in known.items()}
     yield from _of_sides("cut-off", cut)
     unknown = {
