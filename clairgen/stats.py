@@ -102,7 +102,8 @@ def wilson(count: float, total: float) -> tuple[float, float] | None:
     mean, z = count / total, Z_95
     centre = (mean + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(mean * (1 - mean) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return centre - half, centre + half
+    # At the ends the formula is exact, and rounding is not.
+    return 0.0 if count <= 0 else centre - half, 1.0 if count >= total else centre + half
 
 
 def mean_interval(estimate: Estimate) -> tuple[float, float] | None:

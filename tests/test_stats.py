@@ -74,3 +74,9 @@ def test_share_has_its_error() -> None:
     estimate = share(25, 100)
     assert (estimate.mean, estimate.n) == (0.25, 100)
     assert estimate.se == pytest.approx(0.0433, abs=1e-4)
+
+
+@pytest.mark.parametrize("total", [1, 7, 20, 400, 1000])
+def test_wilsons_interval_reaches_the_ends(total: int) -> None:
+    assert (wilson(total, total) or (0, 0))[1] == 1
+    assert (wilson(0, total) or (1, 1))[0] == 0
