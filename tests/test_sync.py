@@ -119,7 +119,11 @@ def test_an_interrupt_lets_what_is_in_flight_finish(tmp_path: Path, capsys: pyte
         target = {"concurrency": 2}
         tasks = write_tasks(tmp_path / "tasks.jsonl", questions(50))
         settings = config(endpoint.url, tasks, target=target, stronger=target, reviser=target)
-        summary = sync.generate(settings, tmp_path / "run", show_progress=False)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        try:
+            summary = sync.generate(settings, tmp_path / "run", show_progress=False)
+        finally:
+            signal.signal(signal.SIGINT, before)
     assert isinstance(summary.stopped_by, DrainedError)
     assert "Finishing what is in flight" in capsys.readouterr().err
     assert sum(role.answered for role in summary.progress.roles.values()) == len(endpoint.asked) < 50

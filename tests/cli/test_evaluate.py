@@ -193,7 +193,7 @@ async def test_files_that_hold_no_questions_are_refused(tmp_path: Path) -> None:
 
 async def test_csv_with_named_columns_is_read(tmp_path: Path) -> None:
     file = tmp_path / "sums.csv"
-    file.write_text('question,gold,topic\n"What is 3 + 1?",4,sums\n"What is 9 + 1?","1,0",sums\n')
+    file.write_text('question,gold,topic\n"What is 3 + 1?",4,sums\n"What is 1009 + 1?","1,010",sums\n')
     async with ScriptedEndpoint(adds) as endpoint:
         named = ("--column", "question", "--reference-column", "gold", "--part-column", "topic", "--json")
         done = await questions(file, tmp_path / "run", endpoint.url, *named)

@@ -122,13 +122,16 @@ async def test_only_answers_reach_reviser_judge_and_export(tmp_path: Path, strea
     for stored in [stored for name in ("clair", "judge-on-policy") for stored in await api.made_pairs(run, name)]:
         assert THOUGHT not in repr(stored.outcome)
     for export_format in ExportFormat:
-        await api.export(run, tmp_path / export_format, export_format=export_format)
-        for recipe in ("clair", "judge-on-policy"):
+        reference = "judge-on-policy" if export_format is ExportFormat.TPO else None
+        await api.export(run, tmp_path / export_format, export_format=export_format, reference=reference)
+        for recipe in ("clair",) if export_format is ExportFormat.SDPO else ("clair", "judge-on-policy"):
             exported = datasets.load_dataset(str(tmp_path / export_format), recipe, split="train").to_list()
             assert exported
             assert THOUGHT not in json.dumps(exported)
-            columns = {"chosen", "rejected", "completion"} & exported[0].keys()
-            assert {name for row in exported for column in columns for name in row[column][0]} == {"role", "content"}
+            answers = {"chosen", "rejected", "completion", "reference"} & exported[0].keys()
+            assert bool(answers) == (export_format not in {ExportFormat.SDFT, ExportFormat.SDPO})
+            parts = {name for row in exported for column in answers or ["prompt"] for name in row[column][0]}
+            assert parts == {"role", "content"}
     thought = {role.role: role.thought for role in (await api.status(run)).roles}
     forms = len(FORMS) - streams  # there is no stream with `reasoning_details` here
     assert thought["target"] == 2 * forms + len(NO_ANSWER)  # a second answer is not wanted where the first one is none

@@ -231,9 +231,10 @@ async def test_all_variants_run_on_real_models(tmp_path: Path) -> None:
         rubric = [{"name": "correct", "description": "It is right."}]
         for number, choice in enumerate(choices):
             run = tmp_path / f"run-{number}"
-            summary = await generate(
-                config("http://127.0.0.1:9/v1", tasks, recipes=[choice], models=models, rubric=rubric), run
-            )
+            given = {"recipes": [choice], "models": models}
+            if isinstance(choice, dict) and choice["name"] == "rubric":
+                given["rubric"] = rubric
+            summary = await generate(config("http://127.0.0.1:9/v1", tasks, **given), run)
             [counts] = summary.statuses.values()
             assert counts == {"made": 2}, (choice, summary.failures)
 

@@ -330,8 +330,12 @@ def test_signals_that_the_process_was_started_to_ignore_stay_ignored() -> None:
     finally:
         signal.signal(signal.SIGHUP, before)
     assert received == [signal.SIGTERM]
-    with handled_signals(lambda number, _: received.append(number)):
-        signal.raise_signal(signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup themselves
+    try:
+        with handled_signals(lambda number, _: received.append(number)):
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     assert received == [signal.SIGTERM, signal.SIGHUP]
 
 
