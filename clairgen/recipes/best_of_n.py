@@ -8,10 +8,10 @@ from clairgen.errors import ConfigError
 from clairgen.parsing.rating import RATING_PARSER_VERSION
 from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
 from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
-from clairgen.recipes.scoring import RATING_SLOTS, preferred, require_possible_margin, scored
-from clairgen.records import OVERALL, Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
+from clairgen.recipes.scoring import RATING_SLOTS, paired_by_scores, require_possible_margin, scored
+from clairgen.records import Pair, ParseStatus, Task, Undecided
 
 
 async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
@@ -24,19 +24,15 @@ async def best_of_n(task: Task, ask: Ask, context: RecipeContext) -> Pair | Unde
     score = rubric_scores if choice.by == "rubric" else scored
     answers = [answer_of(await ask("target", task.messages, sample=number)) for number in range(choice.samples)]
     scores = tuple([one for answer in answers for one in await score(task, answer, ask, context)])
-    given = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
-    if len(given) < 2:
-        return _undecided(task, ParseStatus.MISSING_SCORE, (answers[0], answers[1]), scores)
-    best, other, status = preferred([value for _, value in given], choice.margin_rule, choice.min_margin)
-    chosen, rejected = given[best][0], given[other][0]
-    if status is not ParseStatus.OK:
-        return _undecided(task, status, (chosen, rejected), scores)
-    why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
-    return Pair(task.id, BEST_OF_N.name, chosen, rejected, why, scores[0].parser_version, scores=scores)
-
-
-def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], scores: tuple[Score, ...]) -> Undecided:
-    return Undecided(task.id, BEST_OF_N.name, reason, answers, parser_version=scores[0].parser_version, scores=scores)
+    return paired_by_scores(
+        task,
+        BEST_OF_N.name,
+        answers,
+        scores,
+        choice.min_margin,
+        choice.margin_rule,
+        unscored=ParseStatus.MISSING_SCORE,
+    )
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
@@ -45,12 +41,7 @@ def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
     if choice.by == REWARD_MODEL and choice.template is not None:
         raise ConfigError("`template` is what a judge of the recipe 'best-of-n' is asked; a reward model takes none")
     require_possible_margin(choice, choice.by)
-    target = config.models.get("target")
-    if target is not None and target.temperature == 0:
-        raise ConfigError(
-            "the recipe 'best-of-n' needs different answers of the target, which at temperature 0 are the same; give "
-            "models.target.temperature a value above 0"
-        )
+    require_sampling(config, "target", "best-of-n", "different answers of the target")
     return ["target", REWARD_MODEL] if choice.by == REWARD_MODEL else ["target", *judges_of(config)]
 
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from clairgen.config.models import RecipeChoice, RunConfig
-from clairgen.errors import ConfigError
 from clairgen.parsing.revision import PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
 from clairgen.recipes.reviser import REVISER_SLOTS, revised
 from clairgen.records import Pair, Task, Undecided
 
@@ -40,12 +39,7 @@ async def _better(
 
 
 def _roles(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
-    reviser = config.models.get("reviser")
-    if reviser is not None and reviser.temperature == 0:
-        raise ConfigError(
-            "the recipe 'clair-best-of-n' needs different revisions, which at temperature 0 are the same; give "
-            "models.reviser.temperature a value above 0"
-        )
+    require_sampling(config, "reviser", "clair-best-of-n", "different revisions")
     return ["target", "reviser", *judges_of(config)]
 
 

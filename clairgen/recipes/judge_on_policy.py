@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from clairgen.config.models import RecipeChoice, RunConfig
-from clairgen.errors import ConfigError
 from clairgen.parsing.verdict import VERDICT_PARSER_VERSION
 from clairgen.recipes.judge import JUDGE_SLOTS, judged, judges_of, orders_shown
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
 from clairgen.records import Pair, Task, Undecided
 
 
@@ -18,12 +17,7 @@ async def judge_on_policy(task: Task, ask: Ask, context: RecipeContext) -> Pair 
 
 
 def _roles(config: RunConfig, _choice: RecipeChoice) -> Sequence[str]:
-    target = config.models.get("target")
-    if target is not None and target.temperature == 0:
-        raise ConfigError(
-            "the recipe 'judge-on-policy' needs two different answers of the target, which at temperature 0 are the same; "
-            "give models.target.temperature a value above 0"
-        )
+    require_sampling(config, "target", "judge-on-policy", "two different answers of the target")
     return ["target", *judges_of(config)]
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from clairgen.config.criteria import Criterion
 from clairgen.config.models import RecipeChoice, RunConfig
-from clairgen.errors import RequestFailedError
+from clairgen.errors import ConfigError, RequestFailedError
 from clairgen.records import Answer, Completion, Message, Pair, Task, Undecided
 from clairgen.templates import Template
 from clairgen.thinking import separate
@@ -74,6 +74,16 @@ class Recipe:
 def always(*roles: str) -> Callable[[RunConfig, RecipeChoice], Sequence[str]]:
     """For a recipe that has the same roles under every configuration."""
     return lambda _config, _choice: roles
+
+
+def require_sampling(config: RunConfig, role: str, recipe: str, needed: str) -> None:
+    """Raise ConfigError where a recipe needs different answers of a role (`needed` in words) whose temperature is 0."""
+    model = config.models.get(role)
+    if model is not None and model.temperature == 0:
+        raise ConfigError(
+            f"the recipe {recipe!r} needs {needed}, which at temperature 0 are the same; give "
+            f"models.{role}.temperature a value above 0"
+        )
 
 
 def answer_of(completion: Completion) -> Answer:

@@ -10,10 +10,10 @@ from clairgen.config.models import RecipeChoice, RunConfig
 from clairgen.errors import ConfigError
 from clairgen.parsing.rubric_reply import RUBRIC_PARSER_VERSION
 from clairgen.recipes.judge import judges_of
-from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of
+from clairgen.recipes.recipe import Ask, Recipe, RecipeContext, answer_of, require_sampling
 from clairgen.recipes.rubric_scores import RUBRIC_SLOTS, rubric_scores
-from clairgen.recipes.scoring import preferred, require_possible_margin
-from clairgen.records import OVERALL, Answer, Pair, ParseStatus, Score, Task, Undecided, overall_score
+from clairgen.recipes.scoring import paired_by_scores, require_possible_margin
+from clairgen.records import Pair, Task, Undecided
 
 
 async def rubric(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:
@@ -30,34 +30,9 @@ async def rubric(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecid
         samples = range(context.choice.samples)
         answers = [answer_of(await ask("target", task.messages, sample=sample)) for sample in samples]
     scores = [score for answer in answers for score in await rubric_scores(task, answer, ask, context)]
-    return best_and_worst_total(task, answers, tuple(scores), context.choice.min_margin, context.choice.margin_rule)
-
-
-def best_and_worst_total(
-    task: Task,
-    answers: Sequence[Answer],
-    scores: tuple[Score, ...],
-    min_margin: float,
-    margin_rule: str = "best-worst",
-) -> Pair | Undecided:
-    """The pair of the answer with the highest overall score and the one that the margin rule names; see `preferred`.
-
-    Answers without a score take no part. With fewer than two others the reason is why the first of them has none.
-    """
-    totals = [(total, answer) for answer in answers if (total := overall_score(answer, scores)) is not None]
-    if len(totals) < 2:
-        reason = next(one.status for one in scores if one.status is not ParseStatus.OK)
-        return _undecided(task, reason, (answers[0], answers[1]), scores)
-    best, other, status = preferred([total for total, _ in totals], margin_rule, min_margin)
-    chosen, rejected = totals[best][1], totals[other][1]
-    if status is not ParseStatus.OK:
-        return _undecided(task, status, (chosen, rejected), scores)
-    why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
-    return Pair(task.id, RUBRIC.name, chosen, rejected, why, RUBRIC_PARSER_VERSION, scores=scores)
-
-
-def _undecided(task: Task, reason: ParseStatus, answers: tuple[Answer, Answer], scores: tuple[Score, ...]) -> Undecided:
-    return Undecided(task.id, RUBRIC.name, reason, answers, parser_version=RUBRIC_PARSER_VERSION, scores=scores)
+    return paired_by_scores(
+        task, RUBRIC.name, answers, tuple(scores), context.choice.min_margin, context.choice.margin_rule
+    )
 
 
 def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
@@ -71,12 +46,7 @@ def _roles(config: RunConfig, choice: RecipeChoice) -> Sequence[str]:
         if "samples" in choice.model_fields_set:
             raise ConfigError("`samples` counts answers of the target; with `answers: others` each model answers once")
         return [*others, *judges_of(config)]
-    target = config.models.get("target")
-    if target is not None and target.temperature == 0:
-        raise ConfigError(
-            "the recipe 'rubric' needs different answers of the target, which at temperature 0 are the same; give "
-            "models.target.temperature a value above 0"
-        )
+    require_sampling(config, "target", "rubric", "different answers of the target")
     return ["target", *judges_of(config)]
 
 

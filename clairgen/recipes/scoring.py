@@ -10,7 +10,7 @@ from clairgen.finish_reason import FinishKind, finish_kind
 from clairgen.long_texts import off_loop
 from clairgen.parsing.rating import HIGHEST, LOWEST, RATING_PARSER_VERSION, Rating, parse_rating
 from clairgen.recipes.recipe import Ask, RecipeContext, as_user
-from clairgen.records import OVERALL, Answer, Message, ParseStatus, Score, Task
+from clairgen.records import OVERALL, Answer, Message, Pair, ParseStatus, Score, Task, Undecided, overall_score
 from clairgen.templates import transcript
 
 RATING_SLOTS = frozenset({"task", "student_solution"})
@@ -52,6 +52,37 @@ def preferred(scores: Sequence[float], rule: str, min_margin: float = 0) -> tupl
         other = min(lower, key=lambda index: (abs(scores[index] - point), scores[index]))
     enough = round(scores[best] - scores[other], 9) >= min_margin
     return best, other, ParseStatus.OK if enough else ParseStatus.BELOW_MARGIN
+
+
+def paired_by_scores(
+    task: Task,
+    recipe: str,
+    answers: Sequence[Answer],
+    scores: tuple[Score, ...],
+    min_margin: float = 0,
+    rule: str = "best-worst",
+    *,
+    unscored: ParseStatus | None = None,
+) -> Pair | Undecided:
+    """The pair of the answer with the highest overall score and the one that the margin rule names; see `preferred`.
+
+    Answers without a score take no part. With fewer than two others the pair is undecided for the reason `unscored`, or if there
+    is none, for why the first of them has no score. Whoever scored the chosen answer overall gives the pair its reasoning.
+    """
+
+    def undecided(reason: ParseStatus, shown: tuple[Answer, Answer]) -> Undecided:
+        return Undecided(task.id, recipe, reason, shown, parser_version=scores[0].parser_version, scores=scores)
+
+    given = [(answer, value) for answer in answers if (value := overall_score(answer, scores)) is not None]
+    if len(given) < 2:
+        reason = unscored or next(one.status for one in scores if one.status is not ParseStatus.OK)
+        return undecided(reason, (answers[0], answers[1]))
+    best, other, status = preferred([value for _, value in given], rule, min_margin)
+    chosen, rejected = given[best][0], given[other][0]
+    if status is not ParseStatus.OK:
+        return undecided(status, (chosen, rejected))
+    why = next(one.reasoning for one in scores if one.criterion == OVERALL and one.answer == chosen.identity)
+    return Pair(task.id, recipe, chosen, rejected, why, scores[0].parser_version, scores=scores)
 
 
 def require_possible_margin(choice: RecipeChoice, scored_by: str) -> None:

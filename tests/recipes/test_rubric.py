@@ -16,8 +16,8 @@ from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, generate
 from clairgen.pipeline.plans import plan_recipes
 from clairgen.pipeline.reparse import reparse
-from clairgen.recipes.rubric import best_and_worst_total
 from clairgen.recipes.rubric_scores import weighted_total
+from clairgen.recipes.scoring import paired_by_scores
 from clairgen.records import OVERALL, Answer, Message, Pair, ParseStatus, Score, Task, Undecided, overall_score
 from tests.runs import TARGET, config, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -56,7 +56,7 @@ def test_the_total_is_the_weighted_mean_of_shares_of_the_scales() -> None:
 
 def test_the_best_total_is_preferred_to_the_worst_whatever_the_order() -> None:
     made, scores = answers(0.5, 0.9, 0.1, 0.9, None)
-    outcome = best_and_worst_total(TASK, made, scores, 0)
+    outcome = paired_by_scores(TASK, "rubric", made, scores, 0)
     assert isinstance(outcome, Pair)
     assert (outcome.chosen, outcome.rejected, outcome.scores) == (made[1], made[2], scores)
 
@@ -74,7 +74,7 @@ def test_equal_close_and_missing_totals_are_undecided_with_their_scores(
     totals: tuple[float | None, ...], margin: float, reason: ParseStatus, shown: tuple[int, int]
 ) -> None:
     made, scores = answers(*totals)
-    outcome = best_and_worst_total(TASK, made, scores, margin)
+    outcome = paired_by_scores(TASK, "rubric", made, scores, margin)
     assert isinstance(outcome, Undecided)
     assert (outcome.reason, outcome.scores) == (reason, scores)
     assert outcome.answers == tuple(made[number] for number in shown)
@@ -82,7 +82,7 @@ def test_equal_close_and_missing_totals_are_undecided_with_their_scores(
 
 def test_a_difference_that_is_the_margin_is_enough() -> None:
     made, scores = answers(0.6, 0.7, 0.3)
-    assert isinstance(best_and_worst_total(TASK, made, scores, 0.4), Pair)
+    assert isinstance(paired_by_scores(TASK, "rubric", made, scores, 0.4), Pair)
 
 
 def target_says(drawn: Counter[str], request: Mapping[str, Any]) -> Reply:
@@ -266,6 +266,6 @@ def test_another_margin_rule_rejects_another_answer() -> None:
     made = [Answer(f"answer {number}", "stop", f"key-{number}") for number in range(len(totals))]
     scores = tuple(Score(answer.identity, OVERALL, total, "judge") for answer, total in zip(made, totals, strict=True))
     for rule, rejected in (("best-worst", 0), ("mean-minus-two-sigma", 1)):
-        outcome = best_and_worst_total(TASK, made, scores, 0, rule)
+        outcome = paired_by_scores(TASK, "rubric", made, scores, 0, rule)
         assert isinstance(outcome, Pair)
         assert (outcome.chosen, outcome.rejected) == (made[-1], made[rejected])
