@@ -6,13 +6,14 @@ Where that leaves a choice, nothing is guessed: the error names the choices, and
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from clairgen.config.models import RANK, TaskSource
 from clairgen.errors import InputError
 from clairgen.first_rows import NO_COLUMN, FirstRows
+from clairgen.import_source import ImportSource
 from clairgen.recorded_answers import answer_entries, recorded_answers, score_of
 from clairgen.row_pairs import (
     TOGETHER,
@@ -23,8 +24,10 @@ from clairgen.row_pairs import (
     form_of,
     pair_to_prompt,
 )
+from clairgen.sources import BadRow
 from clairgen.wording import counted
 
+_FIRST_ROWS: Final = 200
 _SYSTEMS: Final = ("system", "system_prompt")
 _ANSWERS: Final = ("completions", "generations", "responses", "answers", "candidates", "all_generated_responses")
 _SCORES: Final = ("score", "rating", "rank", "reward", "scores", "ratings", "ranks", "rewards", "all_rm_scores")
@@ -36,6 +39,21 @@ _NEGATED: Final = "score_from_rank"
 _DECISIVE: Final = ("answers", "first", "response")
 """The role without which each shape but the first is none."""
 _OF_BOTH: Final = ("chosen_score", "rejected_score")
+
+
+def shape_of(source: ImportSource, columns: Mapping[str, str]) -> PairShape:
+    """How the first rows of a source are understood, where `columns` names some columns by their role.
+
+    Raises InputError where none of them can be read, or they are not understood.
+    """
+    beginning = [content for _, content in islice(source.rows(), _FIRST_ROWS)]
+    first = [content for content in beginning if not isinstance(content, BadRow)]
+    if not first:
+        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
+        raise InputError(
+            f"{source.name} has no rows that can be read, so there is nothing to look at{why}; give it at least one with a pair"
+        )
+    return find_shape(first, columns, source.name)
 
 
 def find_shape(first: Sequence[Mapping[str, Any]], columns: Mapping[str, str], what: str) -> PairShape:

@@ -1,7 +1,7 @@
 """A row of any data set as a pair: its cells as messages, what of it is kept, and the reason where it holds none."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ TOGETHER: Final = "\0rows"
 FINISH_REASONS: Final = {"chosen": "chosen_finish_reason", "rejected": "rejected_finish_reason"}
 """The further columns of a pair that may have the finish reason of each side."""
 _ROLES: Final = ("system", "user", "assistant")
+_MOST_REASONS: Final = 100
+_OTHERS: Final = "other reasons"
 _ADVICE: Final = "; fix or remove that row"
 
 
@@ -76,6 +78,24 @@ class ReadRow:
     where: str
     found: RowPair | str
     rows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RowsLeftOut:
+    """How many rows hold no pair for one reason: where the first of them is, and the reason with its details."""
+
+    count: int
+    first: str
+    why: str
+
+
+def count_left_out(left_out: dict[str, RowsLeftOut], reason: str, row: ReadRow) -> None:
+    """Count a row that holds no pair under its reason, without what that says in brackets, which differs from row to row."""
+    kind = reason.partition(" (")[0].partition("; ")[0]
+    if kind not in left_out and len(left_out) >= _MOST_REASONS:
+        kind = _OTHERS
+    before = left_out.get(kind, RowsLeftOut(0, row.where, reason))
+    left_out[kind] = replace(before, count=before.count + row.rows)
 
 
 def read_pairs(rows: Iterable[SourceRow], shape: PairShape) -> Iterator[ReadRow]:

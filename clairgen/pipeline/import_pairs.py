@@ -18,14 +18,13 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.import_source import ImportSource, import_source
 from clairgen.installed import __version__
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER
-from clairgen.pair_shapes import find_shape
+from clairgen.pair_shapes import shape_of
 from clairgen.patterns import lazy_pattern
-from clairgen.pipeline.import_state import ImportState, count_left_out, import_state, kinds_with, state_row
+from clairgen.pipeline.import_state import ImportState, import_state, kinds_with, state_row
 from clairgen.pipeline.refilter import TOKENIZER, refilter, settle_run_filters, unsettle_run_filters
 from clairgen.pipeline.row_measures import MeasuredBatch, answers_of_row, measured_batches
 from clairgen.records import Pair
-from clairgen.row_pairs import PairShape, ReadRow, read_pairs
-from clairgen.sources import BadRow
+from clairgen.row_pairs import PairShape, ReadRow, count_left_out, read_pairs
 from clairgen.store import (
     IMPORTED,
     ImportedPair,
@@ -40,7 +39,6 @@ from clairgen.wording import counted, one_line_repr
 
 DEFAULT_NAME: Final = "imported"
 """What imported pairs are called in place of a recipe."""
-_FIRST_ROWS: Final = 200
 _ROWS_PER_COMMIT: Final = 1000
 _MOST_JOBS: Final = 8
 NAME: Final = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -104,12 +102,7 @@ def open_source(source: str, options: ImportOptions) -> OpenedSource:
     if not NAME.fullmatch(options.name):
         raise InputError(f"{options.name!r} cannot name pairs; use letters, digits, dots and dashes")
     opened = import_source(source, options.subset, options.split)
-    beginning = [content for _, content in islice(opened.rows(), _FIRST_ROWS)]
-    first = [content for content in beginning if not isinstance(content, BadRow)]
-    if not first:
-        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
-        raise InputError(f"{opened.name} has no row that can be read{why}; give it at least one with a pair")
-    return OpenedSource(opened, find_shape(first, options.columns, opened.name), options)
+    return OpenedSource(opened, shape_of(opened, options.columns), options)
 
 
 def open_imports(config: RunConfig) -> list[OpenedSource]:

@@ -2,27 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from clairgen.row_pairs import ReadRow
+from clairgen.row_pairs import RowsLeftOut
 from clairgen.store import Statement, Store, metadata_row
 from clairgen.wording import counted, one_line_repr
 
 _KEY: Final = "import:"  # in the run's metadata, with the name of the pairs
-_MOST_REASONS: Final = 100
-_OTHERS: Final = "other reasons"
 _INTEGERS_BELOW: Final = 2**63
 """Of larger numbers no column of an export can be made."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """How many rows hold no pair for one reason: where the first of them is, and the reason with its details."""
-
-    count: int
-    first: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +28,7 @@ class ImportState:
     sentence: str
     rows: int = 0
     pairs: int = 0
-    left_out: dict[str, LeftOut] = field(default_factory=dict)
+    left_out: dict[str, RowsLeftOut] = field(default_factory=dict)
     doubts: int = 0
     first_doubt: str | None = None
     kinds: dict[str, str] = field(default_factory=dict)
@@ -60,7 +49,7 @@ async def import_state(store: Store, name: str) -> ImportState | None:
     if record is None:
         return None
     content = json.loads(record)
-    return ImportState(**content | {"left_out": {why: LeftOut(**one) for why, one in content["left_out"].items()}})
+    return ImportState(**content | {"left_out": {why: RowsLeftOut(**one) for why, one in content["left_out"].items()}})
 
 
 async def import_states(store: Store) -> dict[str, ImportState]:
@@ -73,15 +62,6 @@ async def import_states(store: Store) -> dict[str, ImportState]:
 def state_row(name: str, state: ImportState) -> Statement:
     """The statement that stores how far the pairs called `name` were imported."""
     return metadata_row(f"{_KEY}{name}", json.dumps(asdict(state)))
-
-
-def count_left_out(left_out: dict[str, LeftOut], reason: str, row: ReadRow) -> None:
-    """Count a row that holds no pair under its reason, without what that says in brackets, which differs from row to row."""
-    kind = reason.partition(" (")[0].partition("; ")[0]
-    if kind not in left_out and len(left_out) >= _MOST_REASONS:
-        kind = _OTHERS
-    before = left_out.get(kind, LeftOut(0, row.where, reason))
-    left_out[kind] = replace(before, count=before.count + row.rows)
 
 
 def kinds_with(before: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Query, Request
 
 from clairgen.api import VoteCast
 from clairgen.service.answers import Answered, PairLine, PairLines, PairObject, RunLine
-from clairgen.service.pair_pages import PageQuery, PairQuery, pair_page, whole_pair
-from clairgen.service.runs import NotThereError, Runs, VoteRequest
+from clairgen.service.pair_pages import PageQuery, PairQuery, pair_page
+from clairgen.service.runs import Runs, VoteRequest
 from clairgen.store import CastVote
 
 RunName = Annotated[str, Path(max_length=255, description="The name of the run's folder.")]
@@ -37,19 +37,13 @@ def api_routes(runs: Runs) -> APIRouter:
 
     @routes.get("/runs/{run}/pairs/{pair}", response_model=PairObject, summary="A pair whole")
     async def one_pair(run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]) -> Answered:
-        whole = await whole_pair(runs.directory(run), pair, query.choice)
-        if whole is None:
-            raise NotThereError("the run has no pair of this id")
-        return Answered(PairObject.of(whole))
+        return Answered(PairObject.of(await runs.pair(run, pair, query.choice)))
 
     @routes.get(
         "/runs/{run}/pairs/{pair}/votes", response_model=list[CastVote], summary="The votes on a pair that count"
     )
     async def pair_votes(run: RunName, pair: PairId) -> Answered:
-        whole = await whole_pair(runs.directory(run), pair, PairQuery().choice)
-        if whole is None:
-            raise NotThereError("the run has no pair of this id")
-        return Answered(whole.votes)
+        return Answered(await runs.votes(run, pair))
 
     @routes.post("/runs/{run}/pairs/{pair}/votes", response_model=VoteCast, status_code=201, summary="Vote on a pair")
     async def cast_vote(run: RunName, pair: PairId, vote: VoteRequest, request: Request) -> Answered:

@@ -17,9 +17,9 @@ from clairgen.reporting.pair_view import about_which_answer, visible_space, whos
 from clairgen.reporting.report import reason_for_dropping
 from clairgen.service.answers import PairLine
 from clairgen.service.api_routes import PairId, RunName
-from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page, whole_pair
+from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page
 from clairgen.service.rendering import form_fields, link, page
-from clairgen.service.runs import NotThereError, Runs, VoteRequest
+from clairgen.service.runs import Runs, VoteRequest
 from clairgen.store import Vote
 
 VOTER_COOKIE: Final = "clairgen_voter"
@@ -77,9 +77,7 @@ def page_routes(runs: Runs) -> APIRouter:
     async def one_pair_page(
         request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
     ) -> Response:
-        whole = await whole_pair(runs.directory(run), pair, query.choice)
-        if whole is None:
-            raise NotThereError("the run has no pair of this id")
+        whole = await runs.pair(run, pair, query.choice)
         voter = unquote(request.cookies.get(VOTER_COOKIE, ""))[:200]
         values = {"run": run, "query": query, "votes": _VOTES, "voter": request.state.grant.name or voter}
         return await asyncio.to_thread(lambda: page(request, "pair.html", {**values, **_pair_values(run, whole)}))

@@ -14,9 +14,10 @@ from clairgen.reporting.html.pairs_page import report_values
 from clairgen.reporting.report import RecipeReport
 from clairgen.service.answers import RunLine
 from clairgen.service.kept_figures import KeptFigures
+from clairgen.service.pair_pages import WholePair, whole_pair
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Grant
-from clairgen.store import RunDirectory, Vote, reading
+from clairgen.store import CastVote, PairChoice, RunDirectory, Vote, reading
 
 _AT_ONCE: Final = 4
 
@@ -84,6 +85,20 @@ class Runs:
         """The report on a run; of one that goes on up to half a minute old."""
         return await self._reports.of(self.directory(name))
 
+    async def pair(self, name: str, pair_id: str, choice: PairChoice) -> WholePair:
+        """A pair of a run whole, with its neighbors among the chosen ones. Raises NotThereError."""
+        whole = await whole_pair(self.directory(name), pair_id, choice)
+        if whole is None:
+            raise _no_pair()
+        return whole
+
+    async def votes(self, name: str, pair_id: str) -> list[CastVote]:
+        """The votes on a pair that count. Raises NotThereError."""
+        async with reading(self.directory(name)) as store:
+            if await store.chosen.place(pair_id) is None:
+                raise _no_pair()
+            return await store.votes.of_pair(pair_id)
+
     async def counts(self, name: str) -> api.FilterCounts:
         """How many pairs the filters drop and mark, as old as reports."""
         return await self._counts.of(self.directory(name))
@@ -95,7 +110,7 @@ class Runs:
         run = self.directory(name)
         async with reading(run) as store:  # writing would migrate the run of an older version, which reading refuses
             if await store.chosen.place(pair_id) is None:
-                raise NotThereError("the run has no pair of this id")
+                raise _no_pair()
         async with self._voting.setdefault(name, asyncio.Lock()):
             return await api.cast_vote(
                 run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
@@ -108,6 +123,10 @@ class Runs:
             except ClairgenError as error:
                 return RunLine(name, "cannot be read", {}, 0.0, str(error))
         return RunLine(name, session_words(seen.session), seen.statuses, seen.spent.total / PICODOLLARS)
+
+
+def _no_pair() -> NotThereError:
+    return NotThereError("the run has no pair of this id")
 
 
 async def _report(run: RunDirectory) -> RunReport:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clairgen.reporting.lint.rules import RULES, Severity
+from clairgen.row_pairs import RowsLeftOut
 from clairgen.wording import counted, one_line_repr
 
 MOST_EXAMPLES = 3
@@ -108,15 +109,6 @@ class LintedPart:
     understood: str
     rows: int
     pairs: int
-
-
-@dataclass(frozen=True, slots=True)
-class RowsLeftOut:
-    """Rows that hold no pair, for one reason: how many, where the first is, and what the reason is there."""
-
-    count: int
-    first: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from clairgen.errors import InputError
 from clairgen.filters.pipeline import reason_to_skip
 from clairgen.import_source import HUB, ImportSource, import_splits
-from clairgen.pair_shapes import find_shape
+from clairgen.pair_shapes import shape_of
 from clairgen.recorded_answers import OVERALL, answer_entries, false_ten, has_ten, score_of
 from clairgen.records import Pair, StoredPair
 from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example
@@ -19,7 +18,6 @@ from clairgen.row_pairs import FINISH_REASONS, PairShape, ReadRow, RowPair, read
 from clairgen.sources import BadRow, SourceRow
 from clairgen.store import RunDirectory, Store, reading
 
-_FIRST_ROWS: Final = 200
 _BINARIZED: Final = {"score_chosen", "score_rejected"}
 """The columns in which UltraFeedback binarized has the overall scores of its two answers."""
 
@@ -127,12 +125,7 @@ def _in_folder(split: ImportSource, source: str) -> ImportSource:
 
 
 def _part_of_source(source: ImportSource, columns: Mapping[str, str], tens: Tens) -> Part:
-    beginning = [row for _, row in islice(source.rows(), _FIRST_ROWS)]
-    first = [row for row in beginning if not isinstance(row, BadRow)]
-    if not first:
-        why = next((f" ({row.where}: {row.why})" for row in beginning if isinstance(row, BadRow)), "")
-        raise InputError(f"{source.name} has no rows that can be read, so there is nothing to look at{why}")
-    shape = find_shape(first, columns, source.name)
+    shape = shape_of(source, columns)
     understood = f"{shape.sentence}{source.unread_in_words}"
     return Part(source.name, understood, partial(_rows_of_source, source, shape, tens))
 

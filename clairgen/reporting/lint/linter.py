@@ -3,19 +3,18 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import Final
 
 from clairgen.filters.contamination import Evaluations
 from clairgen.filters.text import prompt_text
-from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example, Finding, LintedPart, Measured, RowsLeftOut
+from clairgen.reporting.lint.findings import MOST_EXAMPLES, Example, Finding, LintedPart, Measured
 from clairgen.reporting.lint.linted_rows import Part, Tens
 from clairgen.reporting.lint.pair_checks import Hit, pair_hits
 from clairgen.reporting.lint.repeats import PairHashes, PromptSketches, Repeat
 from clairgen.reporting.lint.rules import RULES, Severity
 from clairgen.reporting.shortcut_audit import FEWEST_PAIRS, MOST_PAIRS, Audit, FeatureDifferences, auc_interval
-from clairgen.row_pairs import RowPair
+from clairgen.row_pairs import RowPair, RowsLeftOut, count_left_out
 from clairgen.stats import Mean
 from clairgen.tasks import task_id_of
 from clairgen.wording import counted
@@ -30,9 +29,7 @@ TemplateCheck = Callable[[RowPair], Iterable[Hit]]
 _SMALL: Final = 0.05
 """A share or AUC closer to one half than this is a note."""
 _CHANCE: Final = 0.5
-_MOST_REASONS: Final = 100
 _NO_PAIR: Final = "rows-without-a-pair"
-_OTHERS: Final = "other reasons"
 _ROWS_BETWEEN_LINES: Final = 100_000
 _OF_PAIRS: Final = ("repeated-pairs", "swapped-pairs", "repeated-prompts")
 _OF_SPLITS: Final = ("prompt-in-several-splits", "near-duplicates-across-splits")
@@ -68,7 +65,7 @@ class Linter:
                 tell(f"{counted(rows + row.rows, 'row')} read")
             rows += row.rows
             if isinstance(row.found, str):
-                self._leave_out(row.found, row.where, row.rows)
+                count_left_out(self._left_out, row.found, row)
                 if not part.is_run:
                     self._count(Hit(_NO_PAIR, row.found), row.where, row.rows)
             else:
@@ -102,14 +99,6 @@ class Linter:
         examples = self._examples.setdefault(hit.rule, [])
         if len(examples) < MOST_EXAMPLES:
             examples.append(Example(where, hit.shown[:QUOTED]))
-
-    def _leave_out(self, why: str, where: str, rows: int) -> None:
-        """Count rows without a pair by the reason, without what it says in brackets, which differs from row to row."""
-        kind = why.partition(" (")[0].partition("; ")[0]
-        if kind not in self._left_out and len(self._left_out) >= _MOST_REASONS:
-            kind = _OTHERS
-        before = self._left_out.get(kind, RowsLeftOut(0, where, why))
-        self._left_out[kind] = replace(before, count=before.count + rows)
 
     @property
     def left_out(self) -> tuple[RowsLeftOut, ...]:
