@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cache
 from importlib import resources
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -41,6 +42,20 @@ def price_quote(role: Role) -> PriceQuote | None:
         return None
     highest = Price(input=max(entry.price.input for entry in found), output=max(entry.price.output for entry in found))
     return PriceQuote(highest, "; ".join(dict.fromkeys(entry.source for entry in found)))
+
+
+def batch_price(role: Role) -> Price | None:
+    """What a role's model costs in a batch, None without a price; `with_prices` has filled in the direct one, if it is known."""
+    price, factor = role.price_per_million, batch_factor(role)
+    return None if price is None else Price(input=price.input * factor, output=price.output * factor)
+
+
+def batch_factor(role: Role) -> float:
+    """What a batch costs as a share of the direct price: the role's own factor, the provider's, or 1 where none is known."""
+    if role.batch.price_factor is not None:
+        return role.batch.price_factor
+    known = [_batch_factors().get(urlsplit(endpoint).hostname or "", 1.0) for endpoint in role.endpoints]
+    return max(known)
 
 
 def with_prices(roles: Mapping[str, Role]) -> dict[str, Role]:
@@ -134,8 +149,21 @@ def _table() -> dict[tuple[str, str], PriceQuote]:
     return dict(_listed())
 
 
+@cache
+def _batch_factors() -> dict[str, float]:
+    return {provider["host"]: float(provider["batch"]) for provider in _providers() if "batch" in provider}
+
+
+@cache
+def _providers() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(
+        (resources.files("clairgen.data") / "prices.yaml").read_text(encoding="utf-8")
+    )
+    return found
+
+
 def _listed() -> Iterator[tuple[tuple[str, str], PriceQuote]]:
-    for provider in yaml.safe_load((resources.files("clairgen.data") / "prices.yaml").read_text(encoding="utf-8")):
+    for provider in _providers():
         source = f"{provider['source']}, {provider['seen']}"
         for model, price in provider["models"].items():
             yield (provider["host"], str(model)), PriceQuote(Price.model_validate(price), source)

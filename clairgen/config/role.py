@@ -69,6 +69,47 @@ class Price(Strict):
     output: float = Field(ge=0, description="US dollars per million answer tokens.")
 
 
+class BatchSettings(Strict):
+    """How the requests of a role are put into batches."""
+
+    requests: Positive = Field(50_000, le=50_000, description="Most requests of one batch.")
+    megabytes: float = Field(200, gt=0, le=200, description="Most megabytes of one batch's file.")
+    enqueued_tokens: Positive | None = Field(
+        None,
+        description="Most tokens of prompts that may wait at the provider at once, as your account allows for the model; a batch "
+        "has at most as many.",
+    )
+    quiet_seconds: float = Field(
+        20, ge=0, le=86_400, description="A batch is submitted once no further request came for as long."
+    )
+    collect_seconds: float = Field(
+        600, ge=0, le=86_400, description="A batch is submitted at the latest as long after its first request."
+    )
+    auto_from: Positive = Field(
+        200, description="With `delivery: auto`: fewer requests than these are sent directly instead."
+    )
+    waiting: Positive = Field(
+        50_000,
+        le=10**6,
+        description="Most tasks that are begun while requests wait for their batches; each takes memory.",
+    )
+    poll_seconds: float = Field(
+        10, gt=0, le=3600, description="How soon a batch is looked at again; in time only every sixth of these times."
+    )
+    search_seconds: float = Field(
+        120,
+        ge=0,
+        le=86_400,
+        description="How long a batch is looked for at the provider, when its creation got no answer, before it is created again.",
+    )
+    price_factor: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="What a batch costs as a share of the direct price; left out, that of data/prices.yaml for the provider, or 1.",
+    )
+
+
 class Role(Strict):
     """A model in a role, and where it is served."""
 
@@ -166,6 +207,27 @@ class Role(Strict):
     price_per_million: Price | None = Field(
         None, description="Prices in US dollars; left out, those of data/prices.yaml where it lists the model."
     )
+
+    delivery: Literal["direct", "batch", "auto"] = Field(
+        "direct",
+        description="How answers are fetched: one by one, through the provider's batches (cheaper, within a day), or `auto`: in "
+        "batches while many wait, the rest directly. Changing it requests nothing again.",
+    )
+    batch: BatchSettings = Field(
+        default_factory=lambda: BatchSettings.model_validate({}), description="How requests are put into batches."
+    )
+
+    @model_validator(mode="after")
+    def _batches_go_to_one_provider(self) -> "Role":
+        if self.delivery == "direct":
+            return self
+        if self.api != "chat":
+            raise ValueError(f"`delivery: {self.delivery}` is for models that write texts; leave it out")
+        if len(self.endpoints) != 1 or not self.endpoints[0].startswith(("http://", "https://")):
+            raise ValueError(
+                f"`delivery: {self.delivery}` needs exactly one endpoint, the URL of a provider that takes batches (up to /v1)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _a_weight_for_each_endpoint(self) -> "Role":

@@ -73,21 +73,7 @@ async def open_pools(
             if is_embedded(address):
                 embedded = embedded_address(address)
                 url = await servers.url_for(embedded, slots[embedded.path])
-            timeouts = Timeouts(
-                role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds
-            )
-            variables = _header_variables(name, role, runtime.environment)
-            here = EndpointAddress(
-                address,
-                url,
-                _key(name, role, runtime.environment),
-                timeouts,
-                weight,
-                role.headers_with(variables),
-                tuple(variables.values()),
-                role.stream_ends_with_done,
-                role.api,
-            )
+            here = endpoint_address(name, role, address, url, runtime.environment, weight)
             # The provider counts by account and model, whichever of our roles send.
             shared = (url, role.api_key_env, role.model)
             limits = RateLimits(role.requests_per_minute, role.tokens_per_minute)
@@ -99,6 +85,24 @@ async def open_pools(
             name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
         )
     return pools
+
+
+def endpoint_address(
+    name: str, role: Role, address: str, url: str, environment: Mapping[str, str], weight: float | None = None
+) -> EndpointAddress:
+    """Where a role's endpoint is, with its key. ConfigError for a key that is not in the environment."""
+    variables = _header_variables(name, role, environment)
+    return EndpointAddress(
+        address,
+        url,
+        _key(name, role, environment),
+        Timeouts(role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds),
+        weight,
+        role.headers_with(variables),
+        tuple(variables.values()),
+        role.stream_ends_with_done,
+        role.api,
+    )
 
 
 def _endpoint(

@@ -10,7 +10,7 @@ their role's scheduler, which is called again, one role after the other, when mo
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from clairgen.config.prices import (
     plain_figure,
     rounded_up,
 )
-from clairgen.config.role import Role
+from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
@@ -96,6 +96,27 @@ class Budget:
             self._close(call, None)
         else:
             self._write_later(self._settle_on_disk(call, cost))
+
+    def resume(self, calls: Iterable[Call]) -> None:
+        """Count calls of an earlier session, whose outcome comes yet, as reserved and no longer as unknown."""
+        for call in calls:
+            self._unknown -= call.max_cost or 0
+            self._unknown_calls -= 1
+            self._uncounted_calls -= call.max_cost is None
+            self._reserved += call.max_cost or 0
+        self._show()
+
+    def close(self, call: Call, cost: int | None) -> None:
+        """Count a call whose cost is on disk already; None is not known, and counts as the most that it can be."""
+        self._close(call, cost)
+
+    def billed(self, role: str, cost: int) -> Call:
+        """Count what was billed without a reservation; the call is still to be committed."""
+        self._last_id += 1
+        self._settled += cost
+        self._progress.role(role).cost_usd += cost / PICODOLLARS
+        self._show()
+        return Call(self._last_id, role, cost)
 
     def serve(self) -> None:
         """Let those who wait for room try again, until the first of them finds that there is still none."""
@@ -236,16 +257,26 @@ class Charge:
 
     def failed(self, error: RequestError) -> None:
         """The attempt failed: a rejection costs nothing; after a server's fault, or silence, what was done before is unknown."""
-        status = error.status
-        rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
-        unsent = status is None and not error.billed
-        self._cost = 0 if rejected or unsent else self._cost_of(*(error.used or (None, None)))
+        self._cost = cost_of_failure(error, self._role.price_per_million)
 
     def _cost_of(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
         price = self._role.price_per_million
         if self._call is None or price is None or prompt_tokens is None or answer_tokens is None:
             return None
         return picodollars(price, prompt_tokens, answer_tokens)
+
+
+def cost_of_failure(error: RequestError, price: Price | None) -> int | None:
+    """What a failed attempt cost, in picodollars: nothing if it was rejected or not sent, else what the server counted.
+
+    None is not known.
+    """
+    status = error.status
+    rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
+    unsent = status is None and not error.billed
+    if rejected or unsent:
+        return 0
+    return None if price is None or error.used is None else picodollars(price, *error.used)
 
 
 def _usd(amount: int) -> str:

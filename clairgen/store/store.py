@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clairgen.errors import StoreError
 from clairgen.store.advice import Advice
+from clairgen.store.batches import Batches
 from clairgen.store.chosen_pairs import ChosenPairs
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_reader, open_writer, schema_version
@@ -43,6 +44,7 @@ class Store:
     evaluations: StoredEvaluations
     imported: ImportedPairs
     votes: Votes
+    batches: Batches
 
 
 @asynccontextmanager
@@ -101,4 +103,5 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         StoredEvaluations(reader, write),
         ImportedPairs(reader, write),
         Votes(reader, write),
+        Batches(reader, write),
     )

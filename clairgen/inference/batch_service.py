@@ -1,0 +1,95 @@
+"""A provider's service for batches, as the lane sees it: files up, batches created, looked at and listed, results down.
+
+Every call raises RequestError: RetryableError where nothing is known of what became of it, or the server is at fault;
+UnusableEndpointError where it would never be accepted.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+RUNNING: Final = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+"""States after which others follow."""
+ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
+"""States that stay. Whatever is in neither set is not understood, and nothing is concluded from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a batch failed its validation, in the provider's words; `line` of the file, from 1, where it names one."""
+
+    code: str
+    message: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBatch:
+    """A batch as the provider describes it; times are its own, in seconds. `completed` and `failed` are what it counts."""
+
+    id: str
+    status: str
+    tag: str | None
+    input_file_id: str | None = None
+    output_file_id: str | None = None
+    error_file_id: str | None = None
+    refusals: Sequence[Refusal] = ()
+    created_at: float | None = None
+    expires_at: float | None = None
+    completed: int | None = None
+    failed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file at the provider; `bytes` is None where it does not say."""
+
+    id: str
+    name: str
+    bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """What a batch is found by again: `batch` in its metadata under `KEY`, and in its file's name; `others` are for people."""
+
+    KEY = "clairgen_batch"
+    batch: str
+    others: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """The name of the batch's file."""
+        return f"clairgen-{self.batch}.jsonl"
+
+
+class BatchService(Protocol):
+    """Batches at one base URL under one key."""
+
+    async def upload(self, path: Path, tags: Tags) -> RemoteFile:
+        """Upload a file of requests."""
+
+    async def create(self, file_id: str, tags: Tags) -> RemoteBatch:
+        """Create a batch of an uploaded file."""
+
+    async def retrieve(self, batch_id: str) -> RemoteBatch:
+        """A batch as it is now."""
+
+    async def cancel(self, batch_id: str) -> RemoteBatch:
+        """Ask for a batch to be cancelled; what it has finished stays."""
+
+    def batches(self) -> AsyncIterator[RemoteBatch]:
+        """All batches of the account, the newest first."""
+
+    def files(self) -> AsyncIterator[RemoteFile]:
+        """All files of the account that were uploaded for batches, the newest first."""
+
+    async def size(self, file_id: str) -> int | None:
+        """How many bytes a file has, None where the provider does not say."""
+
+    def content(self, file_id: str) -> AsyncIterator[bytes]:
+        """The bytes of a file, in pieces."""
+
+    async def close(self) -> None:
+        """Close all connections."""

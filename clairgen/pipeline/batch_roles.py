@@ -1,0 +1,82 @@
+"""From a configuration's roles to what carries their batches: one connection for each account, one limit for each model of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from clairgen.config.role import Role
+from clairgen.errors import ConfigError
+from clairgen.inference.batch_service import BatchService
+from clairgen.inference.factory import endpoint_address
+from clairgen.inference.openai_batches import OpenAIBatches
+from clairgen.inference.pool import Pool
+from clairgen.inference.redaction import Redaction
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_carrier import Carrying, TokenRoom
+from clairgen.pipeline.open_batches import BatchRole
+from clairgen.store import BatchRecord, RunDirectory, Store
+from clairgen.wording import counted
+
+_LONGEST_CALL_SECONDS = 60.0  # of a call about a batch, other than its files
+
+
+def batch_roles(
+    roles: Mapping[str, Role],
+    pools: Mapping[str, Pool],
+    records: Sequence[BatchRecord],
+    directory: RunDirectory,
+    store: Store,
+    runtime: Runtime,
+    note: Callable[..., None],
+) -> dict[str, BatchRole]:
+    """What carries the batches of each role that makes some, or has one of the open `records`.
+
+    ConfigError for an open batch at an endpoint that its role does not name: without its key it cannot be collected.
+    """
+    wanted = {name: role for name, role in roles.items() if role.delivery != "direct"}
+    for record in records:
+        wanted.setdefault(record.role, _role_of(record, roles, directory))
+        if record.endpoint not in wanted[record.role].endpoints:
+            raise _no_endpoint(record, directory)
+    services, rooms = dict[object, BatchService](), dict[object, TokenRoom]()
+    found = {}
+    for name, role in wanted.items():
+        address = endpoint_address(name, role, role.endpoints[0], role.endpoints[0], runtime.environment)
+        account = (address.url, role.api_key_env)
+        if account not in services:
+            services[account] = OpenAIBatches(
+                address,
+                timeout_seconds=min(role.timeout_seconds, _LONGEST_CALL_SECONDS),
+                file_seconds=role.timeout_seconds,
+                wall_clock=runtime.wall_clock,
+            )
+        carrying = Carrying(
+            services[account],
+            role.batch,
+            role.patience_seconds,
+            store,
+            directory.batches,
+            runtime.clock,
+            runtime.wall_clock,
+            runtime.sleep,
+            lambda sentence: note(sentence, quotes=True),
+            rooms.setdefault((*account, role.model), TokenRoom(role.batch.enqueued_tokens)),
+        )
+        redaction = Redaction.of([address.key, *address.secrets])
+        found[name] = BatchRole(name, role, carrying, redaction, pools.get(name))
+    return found
+
+
+def _role_of(record: BatchRecord, roles: Mapping[str, Role], directory: RunDirectory) -> Role:
+    """A role with the key for an open batch, which makes no further ones. Raises ConfigError."""
+    candidates = [roles[record.role], *roles.values()] if record.role in roles else list(roles.values())
+    for role in candidates:
+        if record.endpoint in role.endpoints:
+            return role.model_copy(update={"delivery": "direct", "endpoints": [record.endpoint]})
+    raise _no_endpoint(record, directory)
+
+
+def _no_endpoint(record: BatchRecord, directory: RunDirectory) -> ConfigError:
+    return ConfigError(
+        f"a batch of {counted(record.requests, 'request')} of {record.role!r} is open at {record.endpoint}, which this configuration "
+        "does not name for it; keep that endpoint until the batch is collected, or cancel it with: "
+        f"clairgen batches {directory.path} --cancel"
+    )
