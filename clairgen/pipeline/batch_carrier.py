@@ -158,13 +158,14 @@ class BatchCarrier:
         lost = False
         if remote is not None:
             remote = await self._with_files(remote)
-            lost = not await self._take_files(remote, results)
+            has_none = remote.output_file_id is None and remote.error_file_id is None
+            lost = not await self._take_files(remote, results) or (has_none and remote.status == "completed")
         for duplicate in self._duplicates:
             lost = not await self._take_duplicate(duplicate, results) or lost
         if remote is None:
             await results.fail_rest(lambda: _lost("the provider does not know this batch any more"), cost=None)
         elif lost:
-            await results.fail_rest(lambda: _lost("the provider has lost the file of results"), cost=None)
+            await results.fail_rest(lambda: _lost("the provider does not have the results"), cost=None)
         elif remote.status in _UNFINISHED:
             await results.fail_rest(never_processed(*_UNFINISHED[remote.status]), cost=0)
         else:
@@ -391,7 +392,10 @@ class BatchCarrier:
         wait = self._carrying.settings.poll_seconds
         while (remote := await self._looked_at(self._duplicates[identity])) is not None and remote.status not in ENDED:
             await self._carrying.sleep(wait)
-        return remote is None or await self._take_files(remote, results)
+        results.from_duplicate = identity
+        taken = remote is None or await self._take_files(remote, results)
+        results.from_duplicate = None
+        return taken
 
     async def _take_files(self, remote: RemoteBatch, results: BatchResults) -> bool:
         """Take in the files of answers and of errors; False if one is gone for good."""

@@ -20,7 +20,7 @@ from clairgen.pipeline.budget import Budget, cost_of_failure
 from clairgen.pipeline.model_requests import thinking_to_store
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Completion, Usage
-from clairgen.store import Attempt, BatchRecord, Store, WaitingLine, now
+from clairgen.store import ANSWERED, Attempt, BatchRecord, Store, WaitingLine, now
 from clairgen.thinking import separate
 
 _AT_ONCE: Final = 256  # lines whose commits are waited for together: the writer puts them into one transaction
@@ -36,7 +36,10 @@ class LineEnd:
 
 
 class BatchResults:
-    """Commits what comes back of one batch. `settled` is called with each line once it is on disk."""
+    """Commits what comes back of one batch. `settled` is called with each line once it is on disk.
+
+    `from_duplicate` is the id of a second batch of the same requests while its results are taken: they are extra.
+    """
 
     def __init__(
         self,
@@ -53,6 +56,7 @@ class BatchResults:
     ) -> None:
         self.waiting = lines
         self.new_lines = 0
+        self.from_duplicate: str | None = None
         self.unusable: UnusableEndpointError | None = None
         self._batch = batch
         self._store = store
@@ -65,6 +69,7 @@ class BatchResults:
         self._busy = asyncio.Semaphore(_AT_ONCE)
         self._running = set[asyncio.Task[None]]()
         self._error: BaseException | None = None
+        self._taken: dict[str, int] = {}
         self._price = (
             None
             if batch.input_price is None or batch.output_price is None
@@ -77,9 +82,11 @@ class BatchResults:
         if isinstance(found, UnreadableLine):
             await self._keep_stray(found.custom_id, found.why, line, None)
         elif (waiting := self.waiting.pop(found.custom_id, None)) is None:
-            await self._keep_stray(found.custom_id, "no request of this batch waits for it", line, found)
+            if not await self._is_read_again(found, line):
+                await self._keep_stray(found.custom_id, "no request of this batch waits for it", line, found)
         else:
             self.new_lines += 1
+            self._taken[found.custom_id] = hash(line)
             await self._start(waiting, found.outcome)
 
     async def fail_rest(self, error: Callable[[], RequestError], *, cost: int | None) -> None:
@@ -184,15 +191,29 @@ class BatchResults:
             latency_seconds=self._seconds,
         )
 
+    async def _is_read_again(self, found: LineResult, line: bytes) -> bool:
+        """Whether a line was taken before, in a download that broke off: by now, or by an earlier session."""
+        if self.from_duplicate is not None:
+            return False
+        if found.custom_id in self._taken:
+            return self._taken[found.custom_id] == hash(line)
+        outcome = await self._store.batches.outcome(self._batch.id, found.custom_id)
+        if outcome is None or not isinstance(found.outcome, ChatAnswer):
+            return outcome not in (None, ANSWERED)
+        stored = await self._store.completions.find(found.custom_id) if outcome == ANSWERED else None
+        sent = (found.outcome.text, found.outcome.response_id, found.outcome.usage)
+        return stored is not None and (stored.text, stored.response_id, stored.usage) == sent
+
     async def _keep_stray(self, custom_id: str | None, why: str, line: bytes, found: LineResult | None) -> None:
         """Keep what fits no line; what the server counted for it is counted as spent."""
         call = None
         usage = found.outcome.usage if found is not None and isinstance(found.outcome, ChatAnswer) else Usage()
-        if await self._store.batches.has_stray(self._batch.id, line):
+        batch = self.from_duplicate or self._batch.id
+        if await self._store.batches.has_stray(batch, line):
             return
         if self._budget is not None and (cost := self._cost(usage)):
             call = self._budget.billed(self._batch.role, cost)
-        await self._store.batches.keep_stray(self._batch.id, why, custom_id, line, call)
+        await self._store.batches.keep_stray(batch, why, custom_id, line, call)
 
     def _cost(self, usage: Usage) -> int | None:
         if self._price is None or usage.prompt_tokens is None or usage.completion_tokens is None:

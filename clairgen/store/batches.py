@@ -147,6 +147,12 @@ class Batches:
         row = (batch, _content(body), custom_id, reason, zlib.compress(body[:_MOST_KEPT_BYTES]), now())
         await self._write((insert, row), *([settlement(call, call.max_cost or 0)] if call is not None else []))
 
+    async def outcome(self, batch: str, key: str) -> str | None:
+        """The outcome of a line; None for one that waits, or that the batch does not have."""
+        sql = "SELECT outcome FROM batch_lines WHERE batch = ? AND key = ?"
+        found: str | None = await self._reader.value(sql, (batch, key))
+        return found
+
     async def prompt(self, messages_hash: str) -> str:
         """The text of all messages with this hash."""
         row = await self._reader.row("SELECT body FROM messages WHERE hash = ?", (messages_hash,))
