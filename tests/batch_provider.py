@@ -83,10 +83,10 @@ class StoredBatch:
 class BatchProvider:
     """Serves files, batches and `script` for what is asked directly.
 
-    `bill` counts how often each request was answered in a batch, by custom_id, `creates` are the batches. The other attributes are
-    the faults: `states` and `ends` say how a batch goes, `processed` how many of its lines it gets to, `result` what stands in
-    the line of a request, `refusals` why a batch fails its validation, `output` what becomes of the file's lines, `call` is asked
-    before each call is served and `sent` after it was; either may give another reply, or None for a connection that is reset.
+    `bill` counts how often each request was answered in a batch, by custom_id. The other attributes are the faults: `states` and
+    `ends` say how a batch goes, `processed` how many of its lines it gets to, `result` what stands in the line of a request,
+    `refusals` why a batch fails its validation, `output` what becomes of the file's lines; `call` is asked before each call is
+    served and may give another reply, `sent` after it was, and may give None for a connection that is reset.
     """
 
     def __init__(self, script: Script) -> None:
@@ -124,6 +124,12 @@ class BatchProvider:
     def paid_twice(self) -> dict[str, int]:
         """Requests that were answered more than once."""
         return {key: times for key, times in self.bill.items() if times > 1}
+
+    def go_on(self) -> None:
+        """Let all batches end the next time they are looked at."""
+        self.states = []
+        for batch in self.batches.values():
+            batch.states = []
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port, backlog=512)
@@ -184,7 +190,9 @@ class BatchProvider:
         await reader.readline()
         return b"".join(parts)
 
-    def _answer(self, method: str, path: str, query: dict[str, list[str]], headers: dict[str, str], body: bytes) -> Reply:
+    def _answer(
+        self, method: str, path: str, query: dict[str, list[str]], headers: dict[str, str], body: bytes
+    ) -> Reply:
         match (method, *path.strip("/").split("/")):
             case ("POST", "chat", "completions"):
                 request = json.loads(body)

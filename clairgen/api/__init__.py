@@ -5,6 +5,7 @@ tasks into its folder.
 """
 
 from clairgen.api.given_tasks import with_tasks
+from clairgen.api.run_batches import BatchStatus, batches
 from clairgen.api.run_export import export
 from clairgen.api.run_pairs import (
     ChosenPair,
@@ -27,11 +28,13 @@ from clairgen.api.run_status import Snapshot, Status, snapshot, status
 from clairgen.api.run_votes import VoteCast, cast_vote
 
 __all__ = [
+    "BatchStatus",
     "ChosenPair",
     "FilterCounts",
     "Snapshot",
     "Status",
     "VoteCast",
+    "batches",
     "cast_vote",
     "choose_pair",
     "export",

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clairgen.api.run_batches import BatchStatus, batches_of
 from clairgen.config.prices import PICODOLLARS
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
@@ -18,7 +19,7 @@ class Status:
     """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
 
     `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
-    evaluation in the directory is.
+    evaluation in the directory is; `batches` the open ones.
     """
 
     run: Path
@@ -33,6 +34,7 @@ class Status:
     filters: FilterSettings | None
     imports: dict[str, ImportState]
     evaluations: list[EvaluationNumbers]
+    batches: list[BatchStatus]
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -61,6 +63,7 @@ class Status:
             "spent_usd": self.spent.total / PICODOLLARS,
             "unsettled_usd": self.spent.unsettled / PICODOLLARS,
             "unsettled_calls": self.spent.open_calls,
+            "batches": [one.to_json() for one in self.batches],
             "filters": self.filters.model_dump(mode="json") if self.filters else None,
         }
 
@@ -83,6 +86,7 @@ async def status(run: Path | str) -> Status:
             FilterSettings.from_record(in_force[1]) if in_force else None,
             await import_states(store),
             await store.evaluations.numbers(),
+            [one for one in await batches_of(store) if one.is_open],
         )
 
 

@@ -32,6 +32,7 @@ def print_requests(
             "(max_tokens if lower). Run a few with --limit 50 first, and they are measured, with low and high ends."
         )
     _print_prices(roles)
+    _print_deliveries(roles)
     _print_sum(roles, spent, budget_usd)
 
 
@@ -66,6 +67,18 @@ def _print_prices(roles: "Sequence[RoleEstimate]") -> None:
             by_price[quoted].append(f"{role.role} ({plain_line(role.model)})")
     for quoted, named in by_price.items():
         typer.echo(f"Price of {', '.join(named)}: {quoted}")
+
+
+def _print_deliveries(roles: "Sequence[RoleEstimate]") -> None:
+    """Print what is expected by the other delivery, for roles of which that is known."""
+    for role in roles:
+        if not role.calls or role.other_usd is None:
+            continue
+        expected, other = _cents(role.expected_usd), _cents(role.other_usd)
+        if role.delivery == "direct":
+            typer.echo(f"In batches (delivery: batch) {role.role} would cost {other} in place of {expected}")
+        else:
+            typer.echo(f"{role.role} goes in batches, for {expected} in place of {other} directly")
 
 
 def _print_sum(roles: "Sequence[RoleEstimate]", spent: "Spent", budget_usd: float | None) -> None:

@@ -52,8 +52,8 @@ def batch_price(role: Role) -> Price | None:
 
 def batch_factor(role: Role) -> float:
     """What a batch costs as a share of the direct price: the role's own factor, the provider's, or 1 where none is known."""
-    if role.batch.price_factor is not None:
-        return role.batch.price_factor
+    if role.batches.price_factor is not None:
+        return role.batches.price_factor
     known = [_batch_factors().get(urlsplit(endpoint).hostname or "", 1.0) for endpoint in role.endpoints]
     return max(known)
 

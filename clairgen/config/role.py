@@ -100,13 +100,13 @@ class BatchSettings(Strict):
         120,
         ge=0,
         le=86_400,
-        description="How long a batch is looked for at the provider, when its creation got no answer, before it is created again.",
+        description="How long a batch whose creation got no answer is looked for at the provider before it is created again.",
     )
     price_factor: float | None = Field(
         None,
         gt=0,
         le=1,
-        description="What a batch costs as a share of the direct price; left out, that of data/prices.yaml for the provider, or 1.",
+        description="What a batch costs as a share of the direct price; left out, the provider's in data/prices.yaml, or 1.",
     )
 
 
@@ -213,9 +213,7 @@ class Role(Strict):
         description="How answers are fetched: one by one, through the provider's batches (cheaper, within a day), or `auto`: in "
         "batches while many wait, the rest directly. Changing it requests nothing again.",
     )
-    batch: BatchSettings = Field(
-        default_factory=lambda: BatchSettings.model_validate({}), description="How requests are put into batches."
-    )
+    batch: BatchSettings | None = Field(None, description="How requests are put into batches.")
 
     @model_validator(mode="after")
     def _batches_go_to_one_provider(self) -> "Role":
@@ -390,6 +388,11 @@ class Role(Strict):
         return {
             name: _VARIABLE.sub(lambda found: variables[found.group(1)], value) for name, value in self.headers.items()
         }
+
+    @property
+    def batches(self) -> BatchSettings:
+        """How requests are put into batches, as given or by default."""
+        return self.batch or BatchSettings.model_validate({})
 
     @property
     def longest_answer(self) -> int | None:

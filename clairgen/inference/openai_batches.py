@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PER_PAGE: Final = 100
-_SDK_SENDS: Final = {"content-type", "accept", "authorization"}  # an `Authorization` of the user's own replaces the last
+_SDK_SENDS: Final = {
+    "content-type",
+    "accept",
+    "authorization",
+}  # an `Authorization` of the user's own replaces the last
 
 
 class OpenAIBatches:
@@ -66,11 +70,15 @@ class OpenAIBatches:
 
     async def retrieve(self, batch_id: str) -> RemoteBatch:
         """See `BatchService`."""
-        return _batch(await self._asked(self._client.batches.retrieve(batch_id, extra_headers=self._unsent), "look at a batch"))
+        return _batch(
+            await self._asked(self._client.batches.retrieve(batch_id, extra_headers=self._unsent), "look at a batch")
+        )
 
     async def cancel(self, batch_id: str) -> RemoteBatch:
         """See `BatchService`."""
-        return _batch(await self._asked(self._client.batches.cancel(batch_id, extra_headers=self._unsent), "cancel a batch"))
+        return _batch(
+            await self._asked(self._client.batches.cancel(batch_id, extra_headers=self._unsent), "cancel a batch")
+        )
 
     async def batches(self) -> AsyncIterator[RemoteBatch]:
         """See `BatchService`."""
@@ -88,7 +96,9 @@ class OpenAIBatches:
 
     async def size(self, file_id: str) -> int | None:
         """See `BatchService`."""
-        return _file(await self._asked(self._client.files.retrieve(file_id, extra_headers=self._unsent), "look at a file")).bytes
+        return _file(
+            await self._asked(self._client.files.retrieve(file_id, extra_headers=self._unsent), "look at a file")
+        ).bytes
 
     async def content(self, file_id: str) -> AsyncIterator[bytes]:
         """See `BatchService`."""

@@ -74,8 +74,8 @@ class Carrying:
             except RetryableError as error:
                 if self.clock() - since > self.patience_seconds:
                     raise EndpointsError(
-                        f"batches cannot be carried on ({error.detail}); those that were created go on at the provider, so run the "
-                        "same command again later"
+                        f"batches cannot be carried on ({error.detail}); those that were created go on at the provider: run "
+                        "the same command again later"
                     ) from error
                 await self.sleep(max(error.retry_after_seconds or 0.0, delay))
                 delay = min(2 * delay, _LONGEST_RETRY_SECONDS)
@@ -114,9 +114,12 @@ class TokenRoom:
 
 
 class BatchCarrier:
-    """Takes one batch from where its record says it is to its end; `resumed` is whether an earlier session left it there."""
+    """Takes one batch from where its record says it is to its end.
 
-    def __init__(self, batch: BatchRecord, carrying: Carrying, *, resumed: bool = False) -> None:
+    `resumed` is whether an earlier session left it there; if it `cancels`, nothing is created, and what is finished is taken in.
+    """
+
+    def __init__(self, batch: BatchRecord, carrying: Carrying, *, resumed: bool = False, cancels: bool = False) -> None:
         self.batch = batch
         self.polled = False
         self.submitted_clock: float | None = None
@@ -126,6 +129,7 @@ class BatchCarrier:
         self._duplicates: dict[str, str] = {}
         self._refused = set[str]()
         self._resumed = resumed
+        self._cancels = cancels
 
     async def submit(self) -> None:
         """Upload and create it, as far as that is not done.
@@ -133,6 +137,8 @@ class BatchCarrier:
         Raises EndpointsError, or BatchAbandonedError where nothing of it is left anywhere.
         """
         while self.batch.state in ("collected", "uploaded"):
+            if self._cancels and not self.batch.create_sent:
+                raise BatchAbandonedError
             if self.batch.state == "collected":
                 await self._upload()
             else:
@@ -145,6 +151,8 @@ class BatchCarrier:
         """
         settings, wait = self._carrying.settings, self._carrying.settings.poll_seconds
         await self._find_duplicates()
+        if self._cancels:
+            await self._cancel(self.batch.batch_id or "")
         while (remote := await self._looked_at(self.batch.batch_id or "")) is not None and remote.status not in ENDED:
             await self._carrying.sleep(wait)
             wait = min(_GROWTH * wait, _LONGEST_POLL * settings.poll_seconds)
@@ -187,12 +195,6 @@ class BatchCarrier:
         self._refused.add(self.batch.batch_id or "")
         await self._update(state="uploaded", batch_id=None, create_sent=False)
 
-    async def cancel(self) -> None:
-        """Ask the provider to cancel it, whatever it answers: its state says what became of that."""
-        for batch_id in (self.batch.batch_id, *self._duplicates.values()):
-            if batch_id is not None:
-                await self._cancel(batch_id)
-
     @property
     def _file(self) -> Path:
         return batch_file(self._carrying.folder, self.batch.id)
@@ -234,6 +236,8 @@ class BatchCarrier:
     async def _create(self) -> None:
         await self._carrying.room.take(self.batch)
         remote = await self._found_again() if self.batch.create_sent else None
+        if remote is None and self._cancels:
+            raise BatchAbandonedError
         if remote is None:
             if not self.batch.create_sent:
                 await self._update(create_sent=True)
@@ -311,7 +315,7 @@ class BatchCarrier:
             if not needed:
                 return []
             raise EndpointsError(
-                f"it cannot be found out whether a batch was created, since the provider does not list them ({error.detail}); look "
+                f"it cannot be found out whether a batch was created, since the provider lists none ({error.detail}); look "
                 f"there for one with {Tags.KEY} {self.batch.id}, and cancel it or run the same command again once it is listed"
             ) from error
 
@@ -327,7 +331,7 @@ class BatchCarrier:
             await self._carrying.store.batches.add_duplicate(record)
             self._duplicates[identity] = other.id
             self._carrying.note(
-                f"the provider made a second batch ({other.id}) of the requests of {self.batch.batch_id}; it is cancelled, and what "
+                f"the provider made a second batch ({other.id}) of the requests of {self.batch.batch_id}; it is cancelled; what "
                 "it has answered already may be billed in addition"
             )
         for other_id in self._duplicates.values():
@@ -363,8 +367,8 @@ class BatchCarrier:
                 delay = min(2 * delay, _LONGEST_RETRY_SECONDS)
         if remote.status not in RUNNING | ENDED:
             raise EndpointsError(
-                f"the batch {remote.id} is in a state that clairgen does not know, {remote.status!r}, so nothing is concluded from "
-                "it; it goes on at the provider: run the same command again later"
+                f"the batch {remote.id} is in a state that clairgen does not know, {remote.status!r}, so nothing is made of it; "
+                "it goes on at the provider: run the same command again later"
             )
         if batch_id == self.batch.batch_id:
             await self._record(remote)

@@ -1,7 +1,7 @@
 """The batch lane: a second way by which an answer that is not stored is fetched, through a provider's batches.
 
-Requests wait here under their content keys: for money, in a collection, then in a batch. A batch outlives the session, so a request
-whose key is in an open one waits for it, whatever the configuration says by now, and is never sent a second time.
+Requests wait here under their content keys: for money, in a collection, then in a batch. A batch outlives the session, so a
+request whose key is in an open one waits for it, whatever the configuration says by now, and is never sent a second time.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ class BatchLane:
     @property
     def most_waiting(self) -> int:
         """Tasks that may be begun beyond those in flight, to wait for batches."""
-        return sum(intake.one.role.batch.waiting for intake in self._intakes.values())
+        return sum(intake.one.role.batches.waiting for intake in self._intakes.values())
 
     @property
     def waits_for_batches_alone(self) -> bool:
@@ -176,7 +176,7 @@ class BatchLane:
             carrying = intake.one.carrying
             intake.collectors[part] = Collector(
                 self._folder,
-                intake.one.role.batch,
+                intake.one.role.batches,
                 lambda collection: self._hand_over(intake, collection),
                 clock=carrying.clock,
                 sleep=carrying.sleep,
@@ -186,7 +186,7 @@ class BatchLane:
     def _hand_over(self, intake: _Intake, collection: Collection) -> None:
         """Submit a collection; of `auto` one that is too small goes directly."""
         wanted = [collected for collected in collection.requests if not collected.waiting.done()]
-        too_few = intake.one.role.delivery == "auto" and len(wanted) < intake.one.role.batch.auto_from
+        too_few = intake.one.role.delivery == "auto" and len(wanted) < intake.one.role.batches.auto_from
         if wanted and not too_few:
             self.batches.submit(intake.one, collection)
             return

@@ -50,7 +50,7 @@ def batch_roles(
             )
         carrying = Carrying(
             services[account],
-            role.batch,
+            role.batches,
             role.patience_seconds,
             store,
             directory.batches,
@@ -58,7 +58,7 @@ def batch_roles(
             runtime.wall_clock,
             runtime.sleep,
             lambda sentence: note(sentence, quotes=True),
-            rooms.setdefault((*account, role.model), TokenRoom(role.batch.enqueued_tokens)),
+            rooms.setdefault((*account, role.model), TokenRoom(role.batches.enqueued_tokens)),
         )
         redaction = Redaction.of([address.key, *address.secrets])
         found[name] = BatchRole(name, role, carrying, redaction, pools.get(name))
@@ -76,7 +76,7 @@ def _role_of(record: BatchRecord, roles: Mapping[str, Role], directory: RunDirec
 
 def _no_endpoint(record: BatchRecord, directory: RunDirectory) -> ConfigError:
     return ConfigError(
-        f"a batch of {counted(record.requests, 'request')} of {record.role!r} is open at {record.endpoint}, which this configuration "
-        "does not name for it; keep that endpoint until the batch is collected, or cancel it with: "
+        f"a batch of {counted(record.requests, 'request')} of {record.role!r} is open at {record.endpoint}, which this "
+        "configuration does not name for it; keep that endpoint until the batch is collected, or cancel it with: "
         f"clairgen batches {directory.path} --cancel"
     )

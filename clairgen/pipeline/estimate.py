@@ -3,11 +3,19 @@
 import asyncio
 import math
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clairgen.config.models import RunConfig
-from clairgen.config.prices import PICODOLLARS, PriceQuote, check_budget, cost_usd, price_quote, with_prices
+from clairgen.config.prices import (
+    PICODOLLARS,
+    PriceQuote,
+    batch_factor,
+    check_budget,
+    cost_usd,
+    price_quote,
+    with_prices,
+)
 from clairgen.config.role import Price, Role
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
@@ -49,7 +57,8 @@ class RoleEstimate:
 
     `measured` is whether the tokens are means of stored completions; otherwise they are guessed from characters. Dollars are
     None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured; `most_usd`, the cost if
-    every answer takes its max_tokens, also without that limit.
+    every answer takes its max_tokens, also without that limit. Dollars are those of the role's `delivery`; `other_usd` is what is
+    expected by the other one, None where they cost the same.
     """
 
     role: str
@@ -63,6 +72,8 @@ class RoleEstimate:
     most_usd: float | None
     measured: bool
     price_quote: PriceQuote | None
+    delivery: str = "direct"
+    other_usd: float | None = None
 
     def __repr__(self) -> str:
         dollars = [] if self.expected_usd is None else [f"about ${self.expected_usd:,.2f}"]
@@ -198,8 +209,8 @@ def role_estimate(name: str, role: Role, expected: ExpectedRequests, sample: Usa
     """What the expected requests of a role take: measured where the role's model has answered often enough, else guessed."""
     calls = round(expected.calls)
     if sample is not None and sample.answers >= ENOUGH:
-        return _measured(name, role, calls, sample)
-    return _guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN)
+        return _by_delivery(_measured(name, role, calls, sample), role)
+    return _by_delivery(_guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN), role)
 
 
 def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
@@ -215,6 +226,30 @@ def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval
     variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
     error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
     return CostInterval(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
+
+
+def _by_delivery(directly: RoleEstimate, role: Role) -> RoleEstimate:
+    """An estimate at the direct price as one at that of the role's delivery; of `auto` the upper ends stay."""
+    factor = batch_factor(role)
+    if directly.expected_usd is None or factor == 1:
+        return replace(directly, delivery=role.delivery)
+    in_batches = directly.expected_usd * factor
+    if role.delivery == "direct":
+        return replace(directly, other_usd=in_batches)
+
+    def cheaper(amount: float | None) -> float | None:
+        return None if amount is None else amount * factor
+
+    upper = cheaper if role.delivery == "batch" else lambda amount: amount
+    return replace(
+        directly,
+        low_usd=cheaper(directly.low_usd),
+        expected_usd=in_batches,
+        high_usd=upper(directly.high_usd),
+        most_usd=upper(directly.most_usd),
+        delivery=role.delivery,
+        other_usd=directly.expected_usd,
+    )
 
 
 def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:

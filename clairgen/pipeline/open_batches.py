@@ -119,8 +119,8 @@ class OpenBatches:
         """The part of a refused batch that a request belongs to, once; empty for most."""
         return self._parts.pop(key, "")
 
-    async def resume(self) -> None:
-        """Go on with all batches that earlier sessions left; their lines count as reserved. Raises StoreError."""
+    async def resume(self, *, cancels: bool = False) -> None:
+        """Go on with all batches that earlier sessions left, or cancel them; their lines count as reserved. Raises StoreError."""
         self._failures = await self._store.batches.failures()
         records = await self._store.batches.all(open_only=True)
         for record in records:
@@ -130,7 +130,7 @@ class OpenBatches:
             if self._budget is not None:
                 self._budget.resume(line.call for line in lines.values() if line.call is not None)
             self._open |= dict.fromkeys(lines, record.id)
-            carrier = BatchCarrier(record, self._roles[record.role].carrying, resumed=True)
+            carrier = BatchCarrier(record, self._roles[record.role].carrying, resumed=True, cancels=cancels)
             carrier.adopt_duplicates([one for one in records if one.duplicate_of == record.id])
             self._carriers[record.id] = carrier
             self._start(self._carried(carrier), record.id)

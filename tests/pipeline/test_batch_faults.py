@@ -1,65 +1,18 @@
 """Faults of a provider of batches: whatever it does, no answer is lost, paid for twice or given to another request."""
 
-import asyncio
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clairgen import api
 from clairgen.errors import EndpointsError
-from clairgen.pipeline.generate import Options, Summary, generate
-from clairgen.pipeline.progress import Progress
-from clairgen.records import Pair
+from clairgen.pipeline.generate import Options
 from tests.batch_provider import BatchProvider, Line, StoredBatch, rejected, shuffled
-from tests.runs import config, played, questions, write_tasks
+from tests.batch_trials import TASKS, Trial
+from tests.runs import played
 from tests.scripted import Reply, refused
-
-QUICK = {"quiet_seconds": 0.03, "collect_seconds": 1.0, "poll_seconds": 0.01, "search_seconds": 0.2}
-TASKS = 6
-
-
-@dataclass
-class Trial:
-    """A run whose reviser goes by batch, and what it left."""
-
-    folder: Path
-    provider: BatchProvider
-    progress: Progress
-
-    async def generate(self, *, retry_failed: bool = False, **reviser: Any) -> Summary:  # noqa: ANN401 - keys of a role
-        tasks = write_tasks(self.folder / "tasks.jsonl", questions(TASKS))
-        batch = QUICK | reviser.pop("batch", {})
-        role = {"delivery": "batch", "batch": batch, "timeout_seconds": 5, "patience_seconds": 0.5} | reviser
-        given = config(self.provider.url, tasks, recipes=["clair"], reviser=role)
-        self.progress = Progress()
-        options = Options(retry_failed=retry_failed)
-        return await asyncio.wait_for(generate(given, self.folder / "run", options, progress=self.progress), 30)
-
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.folder / "run" / "run.db")) as database:
-            return database.execute(sql).fetchall()
-
-    async def check_pairs(self, count: int = TASKS) -> None:
-        """Each pair is there and has the answers to its own prompt."""
-        made = await api.made_pairs(self.folder / "run", "clair")
-        assert len(made) == count
-        for stored in made:
-            assert isinstance(stored.outcome, Pair)
-            prompt = stored.task.messages[-1].content
-            assert stored.outcome.chosen.text == f"{prompt} is a question and this is an answer to it, now better"
-
-    def check_account(self) -> None:
-        """No reservation is left open, and what is settled is what the provider's bill says."""
-        [(open_calls, spent)] = self.rows("SELECT count(*) - count(cost), sum(cost) FROM spending")
-        each = 200 * 10 * 10**6 + 30 * 30 * 10**6
-        assert (open_calls, spent) == (0, sum(self.provider.bill.values()) * each)
-
 
 Fault = Callable[[BatchProvider], None]
 
@@ -190,10 +143,27 @@ def too_many_tokens_wait(provider: BatchProvider) -> None:
 
 
 FAULTS: list[Fault] = [
-    *(a_create_without_an_answer, an_upload_without_an_answer, lines_in_another_order, no_answer_to_a_look, too_many_calls),
-    *(once_status_0, once_overloaded, expired_with_a_part, cancelled_by_others_with_late_answers, a_clock_that_is_wrong),
+    *(
+        a_create_without_an_answer,
+        an_upload_without_an_answer,
+        lines_in_another_order,
+        no_answer_to_a_look,
+        too_many_calls,
+    ),
+    *(
+        once_status_0,
+        once_overloaded,
+        expired_with_a_part,
+        cancelled_by_others_with_late_answers,
+        a_clock_that_is_wrong,
+    ),
     *(downloads_that_break_off, a_download_that_ends_short, an_input_file_that_vanishes),
-    *(results_that_are_away_for_a_while, results_that_are_named_late, too_many_requests_in_a_file, too_many_tokens_wait),
+    *(
+        results_that_are_away_for_a_while,
+        results_that_are_named_late,
+        too_many_requests_in_a_file,
+        too_many_tokens_wait,
+    ),
 ]
 
 
@@ -201,7 +171,7 @@ FAULTS: list[Fault] = [
 async def test_nothing_is_lost_paid_twice_or_mixed_up(fault: Fault, tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         fault(provider)
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         assert summary.stopped_by is None, summary.stopped_by
         await trial.check_pairs()
@@ -215,11 +185,14 @@ async def test_nothing_is_lost_paid_twice_or_mixed_up(fault: Fault, tmp_path: Pa
 async def test_a_second_batch_of_one_request_is_cancelled_and_what_it_cost_is_counted(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         provider.twice, provider.late = True, 2
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         assert summary.stopped_by is None
         await trial.check_pairs()
-        assert Counter(provider.bill.values()) == {2: 2, 1: TASKS - 2}  # what the provider had answered of its own second batch
+        assert Counter(provider.bill.values()) == {
+            2: 2,
+            1: TASKS - 2,
+        }  # what the provider had answered of its own second batch
         assert {batch.status for batch in provider.batches.values()} == {"completed", "cancelled"}
         trial.check_account()
         assert trial.rows("SELECT count(*) FROM batch_strays WHERE reason LIKE 'no request%'")[0][0] >= 2
@@ -230,7 +203,7 @@ async def test_what_names_no_request_or_cannot_be_read_is_kept_and_counted(tmp_p
     async with BatchProvider(played) as provider:
         other = b'{"custom_id": "another", "response": {"status_code": 200, "body": {}}, "error": null}\n'
         provider.output = lambda lines: [b"\xff\xfe not JSON\n", *lines, other, b'{"response": 1}\n']
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         await trial.generate()
         await trial.check_pairs()
         kept = trial.rows("SELECT custom_id, reason FROM batch_strays ORDER BY reason")
@@ -241,10 +214,12 @@ async def test_what_names_no_request_or_cannot_be_read_is_kept_and_counted(tmp_p
         ]
 
 
-async def test_an_unknown_state_is_refused_by_its_name_and_the_batch_is_collected_once_it_is_known(tmp_path: Path) -> None:
+async def test_an_unknown_state_is_refused_by_its_name_and_the_batch_is_collected_once_it_is_known(
+    tmp_path: Path,
+) -> None:
     async with BatchProvider(played) as provider:
         provider.states = ["in_progress", "warming_up"]
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         assert isinstance(summary.stopped_by, EndpointsError)
         assert "'warming_up'" in str(summary.stopped_by)
@@ -266,7 +241,7 @@ async def test_one_line_that_fails_validation_is_found_and_fails_alone(tmp_path:
             return [says | {"line": number if len(provider.batches) % 2 else None} for number in found]
 
         provider.refusals = refusals
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         assert summary.stopped_by is None
         assert summary.failures == [
@@ -277,17 +252,19 @@ async def test_one_line_that_fails_validation_is_found_and_fails_alone(tmp_path:
         trial.check_account()
 
 
-@pytest.mark.parametrize("code", ["duplicate_custom_id", "model_mismatch", "invalid_model", "billing_hard_limit_reached"])
+@pytest.mark.parametrize(
+    "code", ["duplicate_custom_id", "model_mismatch", "invalid_model", "billing_hard_limit_reached"]
+)
 async def test_a_provider_that_takes_no_batch_stops_the_run_with_its_words(code: str, tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         provider.refusals = lambda _: [{"code": code, "message": "This is not allowed.", "line": None}]
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate(batch={"quiet_seconds": 0.01})
         assert isinstance(summary.stopped_by, EndpointsError) or summary.failed == TASKS
         assert f"{code}: This is not allowed." in f"{summary.stopped_by} {summary.failures}"
         assert provider.bill == {}
         provider.refusals = lambda _: []
-        await trial.generate(retry_failed=True)
+        await trial.generate(Options(retry_failed=True))
         await trial.check_pairs()
         trial.check_account()
 
@@ -301,7 +278,7 @@ async def test_rejected_lines_are_named_as_they_are_directly(status: int, tmp_pa
     }
     async with BatchProvider(played) as provider:
         provider.result = lambda line, _: rejected(line, status, *words[status])
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         if status == 400:
             [(_, reason, count, _)] = summary.failures
@@ -316,21 +293,23 @@ async def test_results_that_the_provider_lost_fail_by_name_and_are_paid_again_on
     async with BatchProvider(played) as provider:
         gone = refused(404, "No such File object", "not_found")
         provider.call = lambda _, path: gone if path.endswith("/content") else None
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         assert [(reason, count) for _, reason, count, _ in summary.failures] == [("result-lost", TASKS)]
         await trial.generate()
         assert provider.paid_twice == {}
-        assert trial.rows("SELECT count(*), count(cost) FROM spending") == [(TASKS, 0)]  # counted at the most they can cost
+        assert trial.rows("SELECT count(*), count(cost) FROM spending") == [
+            (TASKS, 0)
+        ]  # counted at the most they can cost
         provider.call = lambda _method, _path: None
-        await trial.generate(retry_failed=True)
+        await trial.generate(Options(retry_failed=True))
         await trial.check_pairs()
 
 
 async def test_a_batch_that_always_expires_gives_its_requests_up_after_three(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         provider.ends, provider.processed = lambda _: "expired", lambda _: 0
-        trial = Trial(tmp_path, provider, Progress())
+        trial = Trial(tmp_path, provider)
         summary = await trial.generate()
         assert len(provider.batches) == 3
         assert [(reason, count) for _, reason, count, _ in summary.failures] == [("batch-expired", TASKS)]
