@@ -215,7 +215,7 @@ class BatchCarrier:
         file = await self._service.upload(self._file, self._tags)
         if file.bytes is not None and file.bytes != self.batch.bytes:
             raise RetryableError(
-                "upload-cut", f"the provider has {file.bytes:,} bytes of a file of {self.batch.bytes:,}"
+                "torn-connection", f"the provider has {file.bytes:,} bytes of a file of {self.batch.bytes:,}"
             )
         return file
 

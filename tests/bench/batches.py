@@ -7,6 +7,7 @@ Two requests a task, target and reviser both by batch, from a provider in this p
 
 import asyncio
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -51,24 +52,36 @@ async def measured(place: Path, tasks: int, waiting: int, batch: int) -> str:
             "tasks": {"path": str(write_tasks(place / "tasks.jsonl", tasks))},
             "models": {"target": {"model": TARGET, **role}, "reviser": {"model": REVISER, **role}},
         }
-        (place / "config.yaml").write_text(json.dumps(content))
-        command = (sys.executable, "-m", "clairgen", "generate", str(place / "config.yaml"), "--run", str(place / "run"))
-        output = (place / "output").open("wb")
-        process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
-        ended, most_kilobytes, seconds = asyncio.create_task(process.wait()), 0, 0.0
-        while not (await asyncio.wait((ended,), timeout=0.5))[0]:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            most_kilobytes = max(most_kilobytes, int(status.split("VmHWM:")[1].split()[0]))
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            seconds = (int(fields[11]) + int(fields[12])) / 100
-        output.close()
-        code = process.returncode
-        twice = len(provider.paid_twice)
-        said = "" if code == 0 else (place / "output").read_text()[-2000:]
-        return (
-            f"{2 * tasks:,} requests in {len(provider.batches)} batches: exit code {code}, {seconds:.0f} s of processor time "
-            f"({1000 * seconds / (2 * tasks):.2f} ms a request), {most_kilobytes / 1000:,.0f} MB at most, {twice} paid twice{said}"
+        config = place / "config.yaml"
+        await asyncio.to_thread(config.write_text, json.dumps(content))
+        command = (
+            sys.executable,
+            "-m",
+            "clairgen",
+            "generate",
+            str(config),
+            "--run",
+            str(place / "run"),
         )
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        ended, kilobytes, seconds = asyncio.create_task(process.communicate()), 0, 0.0
+        while not (await asyncio.wait((ended,), timeout=0.5))[0]:
+            kilobytes, seconds = looked_at(process.pid)
+        each = 1000 * seconds / (2 * tasks)
+        said = "" if process.returncode == 0 else (await ended)[1].decode()[-2000:]
+        return (
+            f"{2 * tasks:,} requests in {len(provider.batches)} batches: exit code {process.returncode}, {seconds:.0f} s of "
+            f"processor time ({each:.2f} ms a request), {kilobytes / 1000:,.0f} MB at most, {len(provider.paid_twice)} paid "
+            f"twice{said}"
+        )
+
+
+def looked_at(pid: int) -> tuple[int, float]:
+    """The most memory that a process had, in kilobytes, and the seconds of processor time that it took so far."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(status.split("VmHWM:")[1].split()[0]), (int(fields[11]) + int(fields[12])) / 100
 
 
 if __name__ == "__main__":

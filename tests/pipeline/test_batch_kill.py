@@ -1,4 +1,4 @@
-"""`kill -9` of a session with batches, before and after each call to the provider and in between: nothing is lost or paid twice."""
+"""`kill -9` of a session with batches, before, after and between calls to the provider: nothing is lost or paid twice."""
 
 import asyncio
 import os

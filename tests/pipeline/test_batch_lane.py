@@ -40,7 +40,8 @@ async def test_an_answer_by_batch_is_the_answer_over_http(tmp_path: Path) -> Non
         await by_batch.generate()
         await directly.generate(delivery="direct")
     columns = "key, role, model, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, parameters, messages"
-    stored = [trial.rows(f"SELECT {columns} FROM completions ORDER BY key") for trial in (by_batch, directly)]
+    query = f"SELECT {columns} FROM completions ORDER BY key"  # noqa: S608 - of constants
+    stored = [trial.rows(query) for trial in (by_batch, directly)]
     assert len(stored[0]) == 2 * TASKS
     assert stored[0] == stored[1]
     seeds = {request["seed"] for request in provider.asked if request["model"] == REVISER}
