@@ -5,6 +5,7 @@ answer, the provider's own lists say what became of it: a batch is found again b
 """
 
 import asyncio
+import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -261,8 +262,7 @@ class BatchCarrier:
                 await self._update(create_sent=False)
                 raise EndpointsError(f"no batch can be created: {error.detail}") from error
             except RetryableError as error:
-                was_refused = error.status is not None and error.status < 500
-                if not was_refused and (found := await self._found_again()) is not None:
+                if error.reason != "rate-limited" and (found := await self._found_again()) is not None:
                     return found
                 if carrying.clock() - since > carrying.patience_seconds + carrying.settings.search_seconds:
                     raise EndpointsError(f"no batch can be created: {error.detail}") from error
@@ -300,7 +300,8 @@ class BatchCarrier:
 
         async def find() -> list[RemoteBatch]:
             found = []
-            oldest = self._carrying.wall_clock() - _CLOCK_SKEW_SECONDS
+            since = datetime.datetime.fromisoformat(self.batch.created_at)
+            oldest = since.timestamp() - _CLOCK_SKEW_SECONDS
             async for one in self._service.batches():
                 by_file = one.tag is None and one.input_file_id is not None and one.input_file_id == self.batch.file_id
                 if (one.tag == self.batch.id or by_file) and one.id not in self._refused and one.status != "failed":

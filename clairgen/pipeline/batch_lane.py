@@ -67,7 +67,7 @@ class BatchLane:
     @property
     def most_waiting(self) -> int:
         """Tasks that may be begun beyond those in flight, to wait for batches."""
-        return sum(intake.one.role.batches.waiting for intake in self._intakes.values())
+        return max((intake.one.role.batches.waiting for intake in self._intakes.values()), default=0)
 
     @property
     def waits_for_batches_alone(self) -> bool:
@@ -102,6 +102,8 @@ class BatchLane:
             return None
         if self._error is not None:
             raise self._error
+        for reason, count in self.batches.failures(request.key).items():
+            retries.failed[reason] = max(count, retries.failed.get(reason, 0))
         collected = self._waiting[request.key] = Collected(request, asyncio.get_running_loop().create_future())
         try:
             if not self.batches.holds(request.key):
@@ -110,7 +112,6 @@ class BatchLane:
                     return stored
                 if intake is None:
                     return None
-                retries.failed |= self.batches.failures(request.key)
                 self._pools[request.role.name].check()
                 intake.unfunded.append(collected)
                 self._take_in(intake)

@@ -5,7 +5,9 @@ import os
 import random
 import signal
 import sqlite3
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,17 +20,24 @@ from tests.scripted import Reply
 
 KILLS = int(os.environ.get("CLAIRGEN_BATCH_KILLS", "4"))
 TASKS = 9
-MOMENTS = ("before", "after", "between")
+CALLS = (
+    "POST /chat/completions",
+    "POST /files",
+    "POST /batches",
+    "GET /batches",
+    "GET /batches/ID",
+    "GET /files/ID/content",
+)
 
 
 async def killed(trial: Trial, rng: random.Random, config: Path) -> bool:
     """Go on with the run and kill it at a random moment; whether it had ended before."""
-    provider, moment = trial.provider, rng.choice(MOMENTS)
-    at, begun = rng.randrange(1, 26), provider.calls.total()
+    provider, moment = trial.provider, rng.choice(("before", "after", "between"))
+    call, at, begun = rng.choice(CALLS), rng.randrange(1, 4), Counter(provider.calls)
     running: list[Forked] = []
 
     def kill_if(which: str) -> None:
-        if running and which == moment and provider.calls.total() - begun == at:
+        if running and which == moment and provider.calls[call] - begun[call] == at:
             running[0].send_signal(signal.SIGKILL)
 
     def before(_method: str, _path: str) -> None:
@@ -78,7 +87,7 @@ async def test_a_killed_session_pays_nothing_twice_and_loses_nothing(tmp_path: P
             provider.states = ["in_progress"]
             trial = Trial(folder, provider, Progress())
             config = folder / "config.yaml"
-            keys = {"batch": {"requests": 4, "quiet_seconds": 0.1, "search_seconds": 0.1}}
+            keys: dict[str, Any] = {"batch": {"requests": 4, "quiet_seconds": 0.1, "search_seconds": 0.1}}
             config.write_text(trial.config(TASKS, **keys))
             while kills < KILLS and not await killed(trial, rng, config):
                 kills += 1

@@ -173,7 +173,7 @@ async def test_a_session_that_is_stopped_leaves_its_batches_and_says_so(tmp_path
     async with BatchProvider(played) as provider:
         stop = asyncio.Event()
         provider.states = ["in_progress"] * 999
-        provider.call = lambda _method, path: stop.set() if "/batches/batch" in path else None  # type: ignore[func-returns-value]
+        provider.call = lambda _method, path: stop.set() if "/batches/batch" in path else None
         trial = Trial(tmp_path, provider)
         summary = await trial.generate(stop=stop)
         assert isinstance(summary.stopped_by, DrainedError)
@@ -238,6 +238,21 @@ async def test_settings_that_no_provider_takes_are_refused(keys: dict[str, Any],
     async with BatchProvider(played) as provider:
         with pytest.raises(ConfigError, match=said):
             await Trial(tmp_path, provider).generate(**keys)
+
+
+async def test_a_dry_run_shows_what_both_ways_cost(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        trial, outputs = Trial(tmp_path, provider), []
+        for delivery in ("direct", "batch"):
+            config = tmp_path / f"{delivery}.yaml"
+            config.write_text(trial.config(1000, delivery=delivery, batch={"price_factor": 0.5}))
+            command = ["generate", str(config), "--run", str(trial.run), "--dry-run"]
+            outputs.append((await asyncio.to_thread(CliRunner().invoke, app, command)).output)
+        [directly] = [line for line in outputs[0].splitlines() if "would cost" in line]
+        [in_batches] = [line for line in outputs[1].splitlines() if "goes in batches" in line]
+        half, whole = (amount.removesuffix(".") for amount in directly.split() if amount.startswith("$"))
+        assert in_batches == f"reviser goes in batches, for {half} in place of {whole} directly"
+        assert f"Expected of the roles with a price: {half}" in outputs[1]
 
 
 async def test_an_empty_answer_is_requested_with_another_seed(tmp_path: Path) -> None:
