@@ -18,22 +18,24 @@ from clairgen.service.api_routes import api_routes
 from clairgen.service.page_routes import page_routes
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
+from clairgen.service.request_rates import Clients, Limits
 from clairgen.service.runs import NotAllowedError, NotThereError, Runs
-from clairgen.service.runs_root import RunsRoot
+from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotThereError, 404),
     (NotAllowedError, 403),
+    (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
+def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, limits: Limits | None = None) -> ASGIApp:
     """The service over the runs of a root; `hosts` are the names by which it may be reached."""
-    runs = Runs(root)
+    runs, clients = Runs(root), Clients(limits or Limits())
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -44,7 +46,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
     )
     app.include_router(api_routes(runs))
     app.include_router(page_routes(runs))
-    app.include_router(sign_in_routes(tokens))
+    app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
 
     def answer(request: Request, status: int, sentence: str) -> Response:
@@ -68,7 +70,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    return RequestChecks(app, tokens, frozenset(hosts))
+    return RequestChecks(app, tokens, frozenset(hosts), clients)
 
 
 def today() -> datetime.date:
