@@ -42,6 +42,10 @@ class Policy:
         """Whether something may be named that is neither in the folder nor ships: what may cost money or leave the machine."""
         return bool(self.environment or self.endpoints or self.hub)
 
+    def surroundings(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a process that does what was submitted: libraries load nothing from the hub if it is not allowed."""
+        return {**variables, **({} if self.hub else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"})}
+
     def check_variable(self, name: str, what: str) -> None:
         """Refuse an environment variable that is not listed, whether it is set or not."""
         if name not in self.environment:

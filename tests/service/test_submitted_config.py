@@ -312,6 +312,9 @@ def test_the_hub_is_closed_unless_it_is_allowed(root: Path, monkeypatch: pytest.
     for part in ({"split": "../x"}, {"subset": "a/b"}):
         with pytest.raises(NotPermittedError, match="is not a name"):
             checked(with_changes(tasks={"hub": "owner/name"} | part), Policy(RunsRoot(root), hub=True))
+    offline = Policy(RunsRoot(root)).surroundings({"A": "b", "HF_HUB_OFFLINE": "0"})
+    assert offline == {"A": "b", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    assert Policy(RunsRoot(root), hub=True).surroundings({"A": "b"}) == {"A": "b"}
     (root / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(root)  # `datasets` would read that folder
     with pytest.raises(NotPermittedError, match="is not the name of something on the hub"):
