@@ -37,13 +37,13 @@ class Trial:
         options: Options | None = None,
         *,
         tasks: int = TASKS,
-        stop: asyncio.Event | None = None,
+        stopped: asyncio.Event | None = None,
         **reviser: Any,  # noqa: ANN401 - keys of a role
     ) -> Summary:
         """Run it with these keys of the reviser."""
         self.progress = Progress()
         given = parse_config(self.config(tasks, **reviser))
-        return await asyncio.wait_for(generate(given, self.run, options, progress=self.progress, stop=stop), 60)
+        return await asyncio.wait_for(generate(given, self.run, options, progress=self.progress, stop=stopped), 60)
 
     def config(self, tasks: int = TASKS, **reviser: Any) -> str:  # noqa: ANN401 - keys of a role
         """Its configuration."""

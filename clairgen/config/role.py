@@ -15,7 +15,9 @@ from clairgen.records import Sampling
 from clairgen.wording import counted
 
 Positive = Annotated[int, Field(gt=0)]
-_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:")
+FILE_SCHEME: Final = "file:"
+"""How the address of a folder begins in which batches are files that somebody else answers."""
+_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:", FILE_SCHEME)
 _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -101,6 +103,10 @@ class BatchSettings(Strict):
         ge=0,
         le=86_400,
         description="How long a batch whose creation got no answer is looked for at the provider before it is created again.",
+    )
+    api: Literal["openai", "anthropic"] | None = Field(
+        None,
+        description="Whose batches the endpoint has; left out, Anthropic's at api.anthropic.com and OpenAI's elsewhere.",
     )
     price_factor: float | None = Field(
         None,
@@ -217,14 +223,20 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _batches_go_to_one_provider(self) -> "Role":
+        in_files = any(endpoint.startswith(FILE_SCHEME) for endpoint in self.endpoints)
+        if in_files and self.delivery != "batch":
+            raise ValueError("a `file:` endpoint answers only batches; give it `delivery: batch`")
         if self.delivery == "direct":
             return self
         if self.api != "chat":
             raise ValueError(f"`delivery: {self.delivery}` is for models that write texts; leave it out")
-        if len(self.endpoints) != 1 or not self.endpoints[0].startswith(("http://", "https://")):
+        if len(self.endpoints) != 1 or not self.endpoints[0].startswith(("http://", "https://", FILE_SCHEME)):
             raise ValueError(
-                f"`delivery: {self.delivery}` needs exactly one endpoint, the URL of a provider that takes batches (up to /v1)"
+                f"`delivery: {self.delivery}` needs exactly one endpoint: the URL of a provider that takes batches (up to /v1), "
+                "or `file:` and a folder"
             )
+        if self.batches.api == "anthropic" and self.longest_answer is None:
+            raise ValueError("Anthropic's batches need max_tokens; give it")
         return self
 
     @model_validator(mode="after")
@@ -314,7 +326,7 @@ class Role(Strict):
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
         for endpoint in endpoints:
-            if not endpoint.startswith(("gguf:", "classroom:", "classifier:")) and has_user_info(endpoint):
+            if not endpoint.startswith(("gguf:", "classroom:", "classifier:", FILE_SCHEME)) and has_user_info(endpoint):
                 raise ValueError(
                     "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
                 )

@@ -7,7 +7,12 @@ UnusableEndpointError where it would never be accepted.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+
+from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
+from clairgen.inference.announced_limits import retry_after_seconds
+from clairgen.inference.rejection_rules import AtFault
+from clairgen.inference.rejections import ErrorBody, classified, error_body
 
 RUNNING: Final = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 """States after which others follow."""
@@ -26,7 +31,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RemoteBatch:
-    """A batch as the provider describes it; times are its own, in seconds. `completed` and `failed` are what it counts."""
+    """A batch as the provider describes it; times are its own, in seconds. `completed` and `failed` are what it counts.
+
+    Where the provider keeps nothing by which a batch could be known, `anonymous_requests` is how many requests it has.
+    """
 
     id: str
     status: str
@@ -39,6 +47,7 @@ class RemoteBatch:
     expires_at: float | None = None
     completed: int | None = None
     failed: int | None = None
+    anonymous_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,25 @@ class Tags:
     def file_name(self) -> str:
         """The name of the batch's file."""
         return f"clairgen-{self.batch}.jsonl"
+
+
+def rejected_call(
+    status: int,
+    body: Mapping[str, Any],
+    headers: Mapping[str, str],
+    what: str,
+    now_seconds: float,
+) -> RequestError:
+    """A rejection as one of the service: what it says of one prompt it says of a whole file, so it is never a prompt's fault."""
+    found = error_body(body) or ErrorBody("no explanation", frozenset(), None)
+    rejection = classified(status, found)
+    said = f"HTTP {status}: {rejection.said}"
+    if rejection.fault in (AtFault.SERVER, AtFault.RATE):
+        lower = {name.lower(): value for name, value in headers.items()}
+        wait = retry_after_seconds(lower, now_seconds)
+        return RetryableError(rejection.reason, said, status=status, retry_after_seconds=wait)
+    hint = f"; {rejection.hint}" if rejection.hint else ""
+    return UnusableEndpointError(f"it does not {what}: {said}{hint}", status, rejection.reason)
 
 
 class BatchService(Protocol):

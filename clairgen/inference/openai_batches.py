@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
-from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
-from clairgen.inference.announced_limits import retry_after_seconds
-from clairgen.inference.batch_service import Refusal, RemoteBatch, RemoteFile, Tags
+from clairgen.errors import RequestError, RetryableError
+from clairgen.inference.batch_service import Refusal, RemoteBatch, RemoteFile, Tags, rejected_call
 from clairgen.inference.endpoint import EndpointAddress
 from clairgen.inference.redaction import Redaction
-from clairgen.inference.rejection_rules import AtFault
-from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
+from clairgen.inference.rejections import shortened
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -153,7 +151,9 @@ class OpenAIBatches:
         try:
             yield
         except openai.APIStatusError as error:
-            raise self._known(_rejection(error, what, self._wall_clock())) from None
+            body = {"error": error.body or shortened(str(error.message))}
+            rejection = rejected_call(error.status_code, body, error.response.headers, what, self._wall_clock())
+            raise self._known(rejection) from None
         except openai.APITimeoutError:
             raise self._known(self._unknown("timed-out", what, "no answer in time")) from None
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
@@ -170,25 +170,6 @@ class OpenAIBatches:
         self._redaction.error(error)
         error.endpoint = self._address.name
         return error
-
-
-def _rejection(error: Any, what: str, now_seconds: float) -> RequestError:  # noqa: ANN401 - openai.APIStatusError
-    """A rejection as one of the service: what it says of one prompt it says of a whole file, so it is never a prompt's fault."""
-    found = error_body({"error": error.body} if error.body else None) or ErrorBody(
-        shortened(str(error.message)), frozenset(), None
-    )
-    rejection = classified(error.status_code, found)
-    said = f"HTTP {error.status_code}: {rejection.said}"
-    if rejection.fault in (AtFault.SERVER, AtFault.RATE):
-        headers = {name.lower(): value for name, value in error.response.headers.items()}
-        return RetryableError(
-            rejection.reason,
-            said,
-            status=error.status_code,
-            retry_after_seconds=retry_after_seconds(headers, now_seconds),
-        )
-    hint = f"; {rejection.hint}" if rejection.hint else ""
-    return UnusableEndpointError(f"it does not {what}: {said}{hint}", error.status_code, rejection.reason)
 
 
 def _batch(batch: Any) -> RemoteBatch:  # noqa: ANN401 - openai.types.Batch, of whatever JSON

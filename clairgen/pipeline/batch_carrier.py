@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 
 from clairgen.config.role import BatchSettings
 from clairgen.errors import EndpointsError, RequestError, RequestFailedError, RetryableError, UnusableEndpointError
-from clairgen.inference.batch_lines import split_lines
+from clairgen.inference.batch_lines import read_line, split_lines
 from clairgen.inference.batch_service import ENDED, RUNNING, BatchService, Refusal, RemoteBatch, RemoteFile, Tags
+from clairgen.inference.redaction import Redaction
 from clairgen.pipeline.batch_collection import batch_file
 from clairgen.pipeline.batch_results import BatchResults, never_processed
 from clairgen.store import BatchRecord, Store, now
@@ -26,6 +27,7 @@ _FIRST_RETRY_SECONDS: Final = 0.5
 _LONGEST_RETRY_SECONDS: Final = 30.0
 _SHORT_DOWNLOADS: Final = 5  # in a row that brought no new line
 _CLOCK_SKEW_SECONDS: Final = 7 * 86_400  # a provider's clock, or this machine's, may be as wrong
+_ANONYMOUS_SKEW_SECONDS: Final = 2 * 86_400
 _DUPLICATE: Final = "{0}-again-{1}"
 _UNFINISHED: Final = {
     "expired": ("batch-expired", "the batch expired before this request was processed"),
@@ -129,6 +131,8 @@ class BatchCarrier:
         self._tags = Tags(batch.id, {"clairgen_role": batch.role[:64]})
         self._duplicates: dict[str, str] = {}
         self._refused = set[str]()
+        self._others = set[str]()
+        self._recognized: RemoteBatch | None = None
         self._resumed = resumed
         self._cancels = cancels
 
@@ -287,6 +291,10 @@ class BatchCarrier:
             found = await self._mine(needed=True)
             if found:
                 return found[0]
+            while not found and await self._may_be_among_anonymous():
+                await carrying.sleep(_LONGEST_POLL * carrying.settings.poll_seconds)
+            if (anonymous := self._recognized) is not None:
+                return anonymous
             if (left := until - carrying.clock()) <= 0:
                 return None
             await carrying.sleep(min(delay, left))
@@ -319,6 +327,49 @@ class BatchCarrier:
                 f"it cannot be found out whether a batch was created, since the provider lists none ({error.detail}); look "
                 f"there for one with {Tags.KEY} {self.batch.id}, and cancel it or run the same command again once it is listed"
             ) from error
+
+    async def _may_be_among_anonymous(self) -> bool:
+        """Whether a batch of as many requests runs that may be this one, at a provider that does not say so before its end.
+
+        One that has ended is known by the custom_ids of its results, and is then `_recognized`.
+        """
+        known = {one.batch_id for one in await self._carrying.store.batches.all()}
+
+        async def candidates() -> list[RemoteBatch]:
+            since = datetime.datetime.fromisoformat(self.batch.created_at).timestamp() - _ANONYMOUS_SKEW_SECONDS
+            found = []
+            async for one in self._service.batches():
+                if one.created_at is not None and one.created_at < since:
+                    break
+                if one.anonymous_requests == self.batch.requests and one.id not in known | self._others:
+                    found.append(one)
+            return found
+
+        runs = False
+        for one in await self._carrying.persistently(candidates):
+            if one.status not in ENDED:
+                runs = True
+            elif await self._has_my_requests(one):
+                self._recognized = one
+                return False
+            else:
+                self._others.add(one.id)
+        return runs
+
+    async def _has_my_requests(self, remote: RemoteBatch) -> bool:
+        """Whether the results of a batch are of this one's requests, by the first of them."""
+        mine = await self._carrying.store.batches.waiting(self.batch.id)
+
+        async def first() -> str | None:
+            async for line in split_lines(self._service.content(remote.output_file_id or remote.id)):
+                found = await read_line(line, Redaction.of([]), self._carrying.wall_clock())
+                return found.custom_id
+            return None
+
+        try:
+            return await self._carrying.persistently(first) in mine
+        except UnusableEndpointError:
+            return False
 
     async def _find_duplicates(self) -> None:
         """Record and cancel further batches that the provider made of one request: they would cost the same again."""

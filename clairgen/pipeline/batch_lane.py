@@ -11,8 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clairgen.config.prices import batch_price, costs, max_cost
-from clairgen.config.role import Role
-from clairgen.errors import DrainedError, RunStoppedError, StoreError, UserError
+from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.errors import (
+    DrainedError,
+    RequestFailedError,
+    RunStoppedError,
+    StoreError,
+    UnclearRejectionError,
+    UserError,
+)
 from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
 from clairgen.pipeline.batch_collection import Collected, Collection, Collector, Outcome
@@ -115,7 +122,7 @@ class BatchLane:
                 self._pools[request.role.name].check()
                 intake.unfunded.append(collected)
                 self._take_in(intake)
-            return await collected.waiting
+            return _final(await collected.waiting)
         finally:
             self._waiting.pop(request.key, None)
 
@@ -209,3 +216,10 @@ class BatchLane:
     async def _drain_when_stopped(self) -> None:
         await self._stop.wait()
         self.dismiss(DrainedError())
+
+
+def _final(outcome: Outcome) -> Outcome:
+    """The outcome, where a file is all that could be asked whether a rejection is of every request: then it is of this one."""
+    if isinstance(outcome, UnclearRejectionError) and (outcome.endpoint or "").startswith(FILE_SCHEME):
+        return RequestFailedError(outcome.reason, outcome.detail, status=outcome.status)
+    return outcome

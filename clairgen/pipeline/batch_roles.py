@@ -1,11 +1,15 @@
 """From a configuration's roles to what carries their batches: one connection for each account, one limit for each model of it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from clairgen.config.role import Role
+from clairgen.config.role import FILE_SCHEME, Role
 from clairgen.errors import ConfigError
 from clairgen.inference.batch_service import BatchService
+from clairgen.inference.endpoint import EndpointAddress
 from clairgen.inference.factory import endpoint_address
+from clairgen.inference.file_batches import FileBatches
 from clairgen.inference.openai_batches import OpenAIBatches
 from clairgen.inference.pool import Pool
 from clairgen.inference.redaction import Redaction
@@ -15,6 +19,7 @@ from clairgen.pipeline.open_batches import BatchRole
 from clairgen.store import BatchRecord, RunDirectory, Store
 from clairgen.wording import counted
 
+_ANTHROPIC = "api.anthropic.com"
 _LONGEST_CALL_SECONDS = 60.0  # of a call about a batch, other than its files
 
 
@@ -42,12 +47,7 @@ def batch_roles(
         address = endpoint_address(name, role, role.endpoints[0], role.endpoints[0], runtime.environment)
         account = (address.url, role.api_key_env)
         if account not in services:
-            services[account] = OpenAIBatches(
-                address,
-                timeout_seconds=min(role.timeout_seconds, _LONGEST_CALL_SECONDS),
-                file_seconds=role.timeout_seconds,
-                wall_clock=runtime.wall_clock,
-            )
+            services[account] = _service(role, address, directory, runtime)
         carrying = Carrying(
             services[account],
             role.batches,
@@ -63,6 +63,22 @@ def batch_roles(
         redaction = Redaction.of([address.key, *address.secrets])
         found[name] = BatchRole(name, role, carrying, redaction, pools.get(name))
     return found
+
+
+def _service(role: Role, address: EndpointAddress, directory: RunDirectory, runtime: Runtime) -> BatchService:
+    """The service at a role's endpoint: files in a folder, Anthropic's, or OpenAI's and those that imitate it."""
+    if address.url.startswith(FILE_SCHEME):
+        return FileBatches(Path(address.url.removeprefix(FILE_SCHEME)))
+    short, long = min(role.timeout_seconds, _LONGEST_CALL_SECONDS), role.timeout_seconds
+    host = urlsplit(address.url).hostname
+    api = role.batches.api or ("anthropic" if host == _ANTHROPIC else "openai")
+    if api == "anthropic":
+        from clairgen.inference.anthropic_batches import AnthropicBatches  # which brings an HTTP client along
+
+        return AnthropicBatches(
+            address, directory.batches, timeout_seconds=short, file_seconds=long, wall_clock=runtime.wall_clock
+        )
+    return OpenAIBatches(address, timeout_seconds=short, file_seconds=long, wall_clock=runtime.wall_clock)
 
 
 def _role_of(record: BatchRecord, roles: Mapping[str, Role], directory: RunDirectory) -> Role:

@@ -175,7 +175,7 @@ async def test_a_session_that_is_stopped_leaves_its_batches_and_says_so(tmp_path
         provider.states = ["in_progress"] * 999
         provider.call = lambda _method, path: stop.set() if "/batches/batch" in path else None
         trial = Trial(tmp_path, provider)
-        summary = await trial.generate(stop=stop)
+        summary = await trial.generate(stopped=stop)
         assert isinstance(summary.stopped_by, DrainedError)
         assert any("1 batch with 6 requests goes on at the provider" in note for note in trial.progress.notes)
         provider.call = lambda _method, _path: None
