@@ -13,11 +13,9 @@ from clairgen.errors import (
 )
 from clairgen.inference.announced_limits import announced_limits
 from clairgen.inference.circuit_breaker import CircuitBreaker
-from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint_limits import Contender, EndpointLimits, Share
 from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
-from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.score_format import SCORING_PATHS
 from clairgen.inference.transport import Response, Timeouts, Transport
@@ -92,6 +90,8 @@ class Endpoint:
         self.is_shared = share is not None
         self.circuit_breaker = CircuitBreaker(clock)
         self.in_flight = 0
+        self.concurrency = limits.concurrency
+        self.rate_limiter = limits.rate_limiter
         self._limits = limits
         self._contender = Contender(share or Share())
         self._most = math.inf if most is None else most
@@ -108,17 +108,8 @@ class Endpoint:
     @property
     def has_slot(self) -> bool:
         """Whether one more request may be in flight; of a half-open breaker's requests there is one at a time."""
-        return self._limits.has_slot and self._has_own_slot
-
-    @property
-    def concurrency(self) -> ConcurrencyLimit:
-        """The limit of its slots."""
-        return self._limits.concurrency
-
-    @property
-    def rate_limiter(self) -> RateLimiter:
-        """The limiter of its rate."""
-        return self._limits.rate_limiter
+        most = 1 if self.circuit_breaker.half_open else self._most
+        return self.in_flight < most and self._limits.in_flight < self.concurrency.limit
 
     @property
     def weight(self) -> float | None:
@@ -144,7 +135,8 @@ class Endpoint:
     def contend(self, wake: Callable[[], None]) -> None:
         """Wait for its turn among all that share its limits, unless something of its own keeps it from sending."""
         breaker = self.circuit_breaker
-        if self._has_own_slot and breaker.usable and not breaker.open and not breaker.needs_probe:
+        most = 1 if breaker.half_open else self._most
+        if self.in_flight < most and breaker.usable and not breaker.open and not breaker.needs_probe:
             self._limits.wait(self._contender, wake)
         else:
             self._limits.leave(self._contender)
@@ -179,16 +171,16 @@ class Endpoint:
     def acquire(self, expected_tokens: int) -> None:
         """Take a slot, and the permit that was waited for."""
         self.in_flight += 1
-        self._limits.acquire(self._contender, expected_tokens)
+        self._limits.acquire(expected_tokens)
+        if self.is_shared:
+            self._limits.count_turn(self._contender, expected_tokens)
 
     def release(self) -> None:
         """Give the slot back."""
         self.in_flight -= 1
-        self._limits.release(self._contender)
-
-    @property
-    def _has_own_slot(self) -> bool:
-        return self.in_flight < (1 if self.circuit_breaker.half_open else self._most)
+        self._limits.in_flight -= 1
+        if self.is_shared:
+            self._limits.gave_back(self._contender)
 
     async def ask(self, body: bytes, expected_tokens: int, *, adapts: bool = True) -> ChatAnswer:
         """Send one request. `adapts` is whether a 429 changes the limits that all requests share.
@@ -239,7 +231,7 @@ class Endpoint:
 
     def _note_answer(self, answer: ChatAnswer, sent_at: float, expected_tokens: int) -> None:
         self.circuit_breaker.succeeded()
-        self.concurrency.answered(saturated=not self._limits.has_slot)
+        self.concurrency.answered(saturated=self._limits.in_flight >= self.concurrency.limit)
         self.rate_limiter.answered()
         seconds = self._clock() - sent_at
         self._answer_seconds += (_NEWEST if self._answer_seconds else 1.0) * (seconds - self._answer_seconds)

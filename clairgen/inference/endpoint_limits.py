@@ -2,9 +2,9 @@
 
 Without shared limits each role of a session has such an object to itself, and it is always its turn. Sessions that share one
 take turns by start-time fair queueing (Goyal, Vin and Cheng, 1996): the next is the session that has taken least of the rate
-limit, counted from when it last began to wait, and among equals the one with fewest requests in flight. So where the rate is
-short each has about the same part of it, and where the slots are short the same number of them; the roles of one session take
-turns too. Whoever cannot send for a reason of its own does not wait here, and keeps nobody waiting.
+limit, and among equals the one with fewest requests in flight. So where the rate is short each has about the same part of it,
+and where the slots are short the same number of them; the roles of one session take turns too. Whoever had nothing to send is
+owed nothing for that time. Whoever cannot send for a reason of its own does not wait here, and keeps nobody waiting.
 """
 
 import asyncio
@@ -17,7 +17,10 @@ from clairgen.inference.rate_limit import RateLimiter
 
 @dataclass(slots=True, eq=False)
 class Share:
-    """What one session has of an endpoint's limits: requests `in_flight`, and `taken_seconds` of what the rate limit refills."""
+    """What one session has of an endpoint's limits: requests `in_flight`, and where its latest one ends in the order of all.
+
+    The order is in seconds in which the rate limit refills what was taken; without a rate limit they are all 0.
+    """
 
     in_flight: int = 0
     taken_seconds: float = 0.0
@@ -40,14 +43,10 @@ class EndpointLimits:
         self.in_flight = 0
         self._permit_at: float | None = None
         self._waiting: dict[Contender, Callable[[], None]] = {}
-        self._virtual_seconds = 0.0  # where the latest request stands in the order of start-time fair queueing
+        self._virtual_seconds = 0.0  # where the latest request begins in that order
+        self._first: Contender | None = None  # once it is known who comes first
         self._turns = 0
         self._waking = False
-
-    @property
-    def has_slot(self) -> bool:
-        """Whether one more request may be in flight."""
-        return self.in_flight < self.concurrency.limit
 
     def permit_at(self) -> float:
         """When the next request may be sent by the rate limit; whoever's turn it is then takes the permit."""
@@ -56,8 +55,14 @@ class EndpointLimits:
             self._permit_at = limiter.next_permit()  # permits from before a pause would all become valid at its end
         return max(self._permit_at, limiter.paused_until)
 
-    def acquire(self, contender: Contender, tokens: int) -> None:
+    def acquire(self, tokens: int) -> None:
         """Take a slot, and the permit that was waited for."""
+        self.in_flight += 1
+        self._permit_at = None
+        self.rate_limiter.sent(tokens)
+
+    def count_turn(self, contender: Contender, tokens: int) -> None:
+        """What was acquired was shared, and this one took it."""
         share = contender.share
         start = max(share.taken_seconds, self._virtual_seconds)
         self._virtual_seconds = start
@@ -65,38 +70,37 @@ class EndpointLimits:
         share.in_flight += 1
         self._turns += 1
         contender.last_turn = self._turns
-        self.in_flight += 1
-        self._permit_at = None
-        self.rate_limiter.sent(tokens)
         self._wake_next()
 
-    def release(self, contender: Contender) -> None:
-        """Give the slot back."""
-        self.in_flight -= 1
+    def gave_back(self, contender: Contender) -> None:
+        """A slot that this one had is free."""
         contender.share.in_flight -= 1
         self._wake_next()
 
     def is_turn_of(self, contender: Contender) -> bool:
         """Whether nobody who waits comes before it."""
-        return not self._waiting or self._first() is contender
+        return not self._waiting or self._next() is contender
 
     def wait(self, contender: Contender, wake: Callable[[], None]) -> None:
         """It could send but for these limits: `wake` is called whenever it is its turn and something has changed."""
         if contender not in self._waiting:
-            share = contender.share
-            share.taken_seconds = max(share.taken_seconds, self._virtual_seconds)
-            self._waiting[contender] = wake
+            self._waiting[contender], self._first = wake, None
 
     def leave(self, contender: Contender) -> None:
         """It no longer waits: it has nothing to send, or something else keeps it from sending."""
         if self._waiting.pop(contender, None) is not None:
             self._wake_next()
 
-    def _first(self) -> Contender:
-        return min(self._waiting, key=lambda one: (one.share.taken_seconds, one.share.in_flight, one.last_turn))
+    def _next(self) -> Contender:
+        if self._first is None:
+            self._first = min(
+                self._waiting, key=lambda one: (one.share.taken_seconds, one.share.in_flight, one.last_turn)
+            )
+        return self._first
 
     def _wake_next(self) -> None:
         """Have the first in the order look whether it can send; not at once, since it may be the one that calls this."""
+        self._first = None
         if self._waiting and not self._waking:
             self._waking = True
             asyncio.get_running_loop().call_soon(self._wake_first)
@@ -104,4 +108,4 @@ class EndpointLimits:
     def _wake_first(self) -> None:
         self._waking = False
         if self._waiting:
-            self._waiting[self._first()]()
+            self._waiting[self._next()]()
