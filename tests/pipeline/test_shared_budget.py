@@ -141,7 +141,8 @@ async def test_the_bill_of_all_sessions_stays_within_their_budget_also_when_they
         ended, moment = asyncio.create_task(child.wait()), asyncio.create_task(sent.wait())
         await asyncio.wait([ended, moment], return_when=asyncio.FIRST_COMPLETED)
         moment.cancel()
-        child.kill()
+        if not ended.done():
+            child.kill()
         await ended
         await endpoint.clients_gone()
         assert 0 < provider.picodollars / PICODOLLARS <= await spent_usd(runs) <= budget
