@@ -66,7 +66,7 @@ class Server:
 async def measured(case: str, sessions: int, requests: int, *, shared: bool) -> str:
     """What the server saw of these sessions; none may lose a pair."""
     server = Server(limited=case != "16 slots")
-    runtime = Runtime(shared_limits=SharedLimits(time.monotonic) if shared else None)
+    runtime = Runtime(shared_limits=SharedLimits() if shared else None)
     async with ScriptedEndpoint(server.reply) as endpoint:
         with folder() as place:
             start = time.monotonic()
