@@ -78,7 +78,7 @@ async def measured(case: str, sessions: int, requests: int, *, shared: bool) -> 
     began = max(min(at for at, name in server.accepted if name == one) for one in names)
     ended = min(max(at for at, name in server.accepted if name == one) for one in names)
     parts = Counter(name for at, name in server.accepted if began <= at <= ended)
-    shares = ", ".join(f"{parts[name] / parts.total():.1%}" for name in sorted(names))
+    shares = ", ".join(f"{parts[name] / max(1, parts.total()):.1%}" for name in sorted(names))
     assert len(server.accepted) == sessions * requests
     return f"{seconds:.1f} | {server.refused} | {endpoint.most_in_flight} | {shares}"
 
