@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
+from clairgen.pipeline.progress_words import money_words, pairs_words, time_left_words
 from clairgen.reporting.sanitize import plain_text, safe_line
 from clairgen.wording import counted
 
@@ -54,7 +55,7 @@ def counters_line(counters: Counters) -> str:
     roles = ", ".join(
         f"{name} {role.answered} answered and {role.in_flight} in flight" for name, role in counters.roles.items()
     )
-    return f"{_pairs(counters)}; {f'{roles}; ' if roles else ''}{_money(counters)}{_time_left(counters)}"
+    return f"{pairs_words(counters)}; {f'{roles}; ' if roles else ''}{_money_and_time(counters)}"
 
 
 def counters_table(counters: Counters) -> Group:
@@ -62,8 +63,8 @@ def counters_table(counters: Counters) -> Group:
     head = Table.grid(padding=(0, 1))
     head.add_row(
         ProgressBar(total=max(counters.pairs_to_make, 1), completed=counters.done, width=30),
-        Text(_pairs(counters)),
-        Text(f"{_money(counters)}{_time_left(counters)}"),
+        Text(pairs_words(counters)),
+        Text(f"{_money_and_time(counters)}"),
     )
     roles = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
     roles.add_column("role")
@@ -162,22 +163,5 @@ def _figures(role: RoleCounters, seconds: float) -> list[str]:
     ]
 
 
-def _pairs(counters: Counters) -> str:
-    return f"{counters.done:,} of {counted(counters.pairs_to_make, counters.noun)}, {sum(counters.failed.values()):,} failed"
-
-
-def _money(counters: Counters) -> str:
-    from clairgen.config.prices import dollars
-
-    money = counters.money
-    if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
-        return ""
-    budget = f" of {dollars(money.budget_usd)}, {dollars(money.reserved_usd)} reserved" if money.budget_usd else ""
-    return f"{dollars(money.spent_usd)} spent{budget}; "
-
-
-def _time_left(counters: Counters) -> str:
-    if not counters.done:
-        return "no time estimate yet"
-    left = int((counters.pairs_to_make - counters.done) * counters.seconds / counters.done)
-    return f"about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+def _money_and_time(counters: Counters) -> str:
+    return "; ".join(filter(None, (money_words(counters), time_left_words(counters))))

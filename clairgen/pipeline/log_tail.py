@@ -1,7 +1,7 @@
-"""`run.log` read on while it is written: its new lines, whatever became of the file meanwhile, and the counters of earlier ones.
+"""`run.log` read on while it is written: its new lines, whatever became of the file meanwhile, and its earlier counters.
 
-Its writer may be killed in the middle of a line, moves it to run.log.1 when it is full, and somebody may cut or delete it. What is
-no line of a log is counted and passed over.
+Its writer may be killed in the middle of a line, moves it to run.log.1 when it is full, and somebody may cut or delete it. What
+is no line of a log is counted and passed over.
 """
 
 import datetime
@@ -144,8 +144,9 @@ class LogTail:
         if found is None:
             return []
         with found as file:
-            generation = _generation(file)
+            generation, size = _generation(file), os.fstat(file.fileno()).st_size
         if generation is None or generation == self._generation:
+            self._offset = min(self._offset, size)
             return self._lines_of(self._path)
         if self._generation is not None and (rest := self._lines_of(self._former)):
             return rest
@@ -187,7 +188,7 @@ def _lines(path: Path, after: tuple[str | None, int] | None) -> Iterator[tuple[s
         size = os.fstat(file.fileno()).st_size
         if generation is None or (after is not None and after[0] != generation):
             return
-        start = max(0, size - 2 * MAX_BYTES) if after is None else min(after[1], size)
+        start = max(0, size - 2 * MAX_BYTES) if after is None else after[1]
         file.seek(start)
         at, most = start, size if after is None else min(size, start + _MOST_BYTES)
         while at < most:

@@ -31,6 +31,7 @@ _STALE_SECONDS: Final = 60.0
 _SHOWN_EVENTS: Final = 20
 _OF_SINGLE_REQUESTS: Final = ("answered", "attempt_failed")  # too many; they are in the counters
 _NAMES: Final = frozenset({"started", "note", "failed", "counters", "ended"})
+Version = tuple[int, str]
 
 
 class TooManyReadersError(ClairgenError):
@@ -58,7 +59,7 @@ class Glance:
     history: History
     events: list[LoggedLine]
     unreadable: int
-    version: tuple[int, str]
+    version: Version
 
     @property
     def running(self) -> bool:
@@ -95,6 +96,7 @@ class _Seen:
 
     tail: LogTail
     looked_at: float | None = None
+    glance: Glance | None = None
     history: History = field(default_factory=History)
     lines: deque[LiveLine] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     count: int = 0
@@ -149,7 +151,7 @@ class LiveRuns:
 
     async def glance(self, run: RunDirectory) -> Glance:
         """How a run stands now. Raises RunError for a log that cannot be read."""
-        return self._glance(await self._looked(run))
+        return (await self._looked(run))[1]
 
     @contextmanager
     def following(self, run: RunDirectory, position: str | None = None) -> Iterator[AsyncIterator[News]]:
@@ -169,18 +171,17 @@ class LiveRuns:
 
     async def _news(self, run: RunDirectory, position: str | None) -> AsyncIterator[News]:
         end = self._clock() + _LONGEST_SECONDS
-        seen = await self._looked(run)
+        seen, glance = await self._looked(run)
         number = seen.number_after(position)
         is_resumed = number is not None
         while True:
             lines, missed = seen.since(seen.count if number is None else number)
             number = seen.count
-            glance = self._glance(seen)
             yield News(lines, missed, glance, is_resumed)
             if not glance.running or self._stopping.is_set() or self._clock() >= end:
                 return
             await self._a_moment()
-            seen = await self._looked(run, seen)
+            seen, glance = await self._looked(run, seen)
 
     async def _a_moment(self) -> None:
         try:
@@ -188,7 +189,7 @@ class LiveRuns:
         except TimeoutError:
             return
 
-    async def _looked(self, run: RunDirectory, seen: _Seen | None = None) -> _Seen:
+    async def _looked(self, run: RunDirectory, seen: _Seen | None = None) -> tuple[_Seen, Glance]:
         """What is known of a run, read again if that was not done within a second."""
         if seen is None:
             seen = self._seen.pop(run, None)
@@ -198,13 +199,13 @@ class LiveRuns:
             while len(self._seen) > _MOST_RUNS:
                 self._seen.popitem(last=False)
         async with seen.reading:
-            if seen.looked_at is None or self._clock() - seen.looked_at >= _LOOK_SECONDS / 2:
+            if seen.glance is None or seen.looked_at is None or self._clock() - seen.looked_at >= _LOOK_SECONDS / 2:
                 try:
                     await asyncio.to_thread(seen.read)
                 except OSError as error:
                     raise RunError(f"the log of the run cannot be read: {error.strerror}") from error
-                seen.looked_at = self._clock()
-        return seen
+                seen.looked_at, seen.glance = self._clock(), self._glance(seen)
+            return seen, seen.glance
 
     def _glance(self, seen: _Seen) -> Glance:
         latest = seen.tail.latest

@@ -1,6 +1,7 @@
 """The pages: the list of runs, a run's report, its pairs one after another, and the form to vote. They work without a script."""
 
 import asyncio
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -50,7 +51,7 @@ def page_routes(runs: Runs) -> APIRouter:
 
     @routes.get("/")
     async def list_page(request: Request) -> Response:
-        return page(request, "runs.html", {"runs": await runs.lines()})
+        return page(request, "runs.html", {"runs": await runs.lines(), "folder": shlex.quote(f"{runs.folder}/first")})
 
     @routes.get("/runs/{run}")
     async def report_page(request: Request, run: RunName) -> Response:
