@@ -6,14 +6,14 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
+from clairgen.cli.counters_view import CountersView
+from clairgen.pipeline.progress import Counters, Money, Progress
 from clairgen.pipeline.progress_words import money_words, pairs_words, time_left_words
 from clairgen.reporting.sanitize import plain_text, safe_line
 from clairgen.wording import counted
@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 0.25
 _NOTEBOOK_SECONDS = 1.0
 _LINE_SECONDS = 30.0
-_STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
-_TITLES = (
-    *("answers", "stored", "in\nflight", "waiting", "failed\ntries", "given\nup"),
-    *("tokens\nin", "tokens\nout", "dollars", "per s"),
-)
 
 
 @contextlib.asynccontextmanager
@@ -56,28 +51,6 @@ def counters_line(counters: Counters) -> str:
         f"{name} {role.answered} answered and {role.in_flight} in flight" for name, role in counters.roles.items()
     )
     return f"{pairs_words(counters)}; {f'{roles}; ' if roles else ''}{_money_and_time(counters)}"
-
-
-def counters_table(counters: Counters) -> Group:
-    """The counters as a bar and a table with a row for each role."""
-    head = Table.grid(padding=(0, 1))
-    head.add_row(
-        ProgressBar(total=max(counters.pairs_to_make, 1), completed=counters.done, width=30),
-        Text(pairs_words(counters)),
-        Text(f"{_money_and_time(counters)}"),
-    )
-    roles = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-    roles.add_column("role")
-    for title in _TITLES:
-        roles.add_column(title, justify="right", no_wrap=True)
-    for name, role in counters.roles.items():
-        roles.add_row(safe_line(name), *_figures(role, counters.seconds))
-    failed = ", ".join(
-        f"{count:,} {reason} ({name})"
-        for name, role in counters.roles.items()
-        for reason, count in sorted(role.failed_attempts.items(), key=lambda entry: -entry[1])
-    )
-    return Group(head, roles, safe_line(f"Failed attempts: {failed}", style="dim")) if failed else Group(head, roles)
 
 
 def pairs_table(
@@ -119,8 +92,8 @@ async def _live(progress: Progress, console: Console, start: float, stop: asynci
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             _print_notes(progress, live.console)
-            view = counters_table(progress.counters(time.monotonic() - start))
-            live.update(Group(view, Text(_STOPPING, style="yellow")) if stop.is_set() else view, refresh=True)
+            counters = progress.counters(time.monotonic() - start)
+            live.update(CountersView(counters, is_stopping=stop.is_set()), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
 
 
@@ -129,7 +102,7 @@ async def _in_notebook(progress: Progress, console: Console, start: float) -> No
     from IPython.display import display  # the notebook has it
 
     def view() -> Padding:  # which notebooks can show, as they cannot a group
-        return Padding(counters_table(progress.counters(time.monotonic() - start)), 0)
+        return Padding(CountersView(progress.counters(time.monotonic() - start)), 0)
 
     place = display(view(), display_id=True)
     try:
@@ -152,15 +125,6 @@ def _print_notes(progress: Progress, console: Console) -> None:
     """Print the notes that were not printed yet."""
     while progress.notes:
         console.print(Text(f"Note: {plain_text(progress.notes.pop(0))}", style="yellow"), soft_wrap=True)
-
-
-def _figures(role: RoleCounters, seconds: float) -> list[str]:
-    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.failed_attempts.values()), role.failed)
-    return [
-        *(f"{count:,}" for count in (*counts, role.prompt_tokens, role.completion_tokens)),
-        "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}",
-        f"{role.answered / max(seconds, 1e-9):,.1f}",
-    ]
 
 
 def _money_and_time(counters: Counters) -> str:

@@ -135,8 +135,12 @@ class LogTail:
                         history.keep(found)
         if counters is not None:
             history.last = _counters(counters) or history.last
-        self.latest = None if latest is None else self._line(*latest)
-        return [line for position, text in last if (line := self._line(position, text)) is not None], history
+        lines = [line for position, text in last if (line := self._line(position, text)) is not None]
+        facts = None if latest is None else line_of(latest[1])
+        self.latest = lines[-1] if facts is None and lines else None
+        if latest is not None and facts is not None:
+            self.latest = LoggedLine(latest[0], facts)
+        return lines, history
 
     def read(self) -> list[LoggedLine]:
         """The lines since the last call, at most a few MiB of them."""

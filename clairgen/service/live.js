@@ -28,7 +28,7 @@ function color(name) {
 }
 
 function chart(place, at) {
-  const size = () => ({ width: Math.max(place.clientWidth, 120), height: 170 });
+  const size = () => ({ width: Math.max(place.clientWidth, 120), height: 150 });
   const axis = { stroke: color("--soft"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false } };
   const shown = (values) => values.map((value) => (value === null ? "" : figures[at](value)));
   const drawn = new uPlot({
@@ -36,7 +36,7 @@ function chart(place, at) {
     legend: { show: false },
     cursor: { show: false },
     scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-    axes: [{ ...axis, space: 70, values: times }, { ...axis, size: 62, values: (_, values) => shown(values) }],
+    axes: [{ ...axis, space: 70, size: 30, values: times }, { ...axis, size: 62, values: (_, values) => shown(values) }],
     series: [{}, { stroke: color("--accent"), width: 1.5, points: { show: false }, spanGaps: false }],
   }, [columns[0], columns[at + 1]], place);
   new ResizeObserver(() => drawn.setSize(size())).observe(place);
