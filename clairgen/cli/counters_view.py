@@ -1,12 +1,14 @@
 """The counters of a session in a terminal of any size: what does not fit is left out whole, never cut."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -53,21 +55,25 @@ class CountersView:
         counters, width = self.counters, options.max_width
         room = console.height - self.lines_besides - 1  # the cursor has a line
 
-        def shown(part: RenderableType) -> RenderableType:
+        def lines(part: RenderableType) -> list[list[Segment]]:
+            return console.render_lines(part, options, pad=False, new_lines=True)
+
+        def shown(found: list[list[Segment]]) -> Iterator[Segment]:
             nonlocal room
-            room -= len(console.render_lines(part, options, pad=False))
-            return part
+            room -= len(found)
+            return chain.from_iterable(found)
 
         if self.is_stopping:
-            yield shown(Text(STOPPING, style="yellow"))
-        yield shown(_head(counters, width))
-        yield shown(Text("; ".join(filter(None, (money_words(counters), time_left_words(counters))))))
+            yield from shown(lines(Text(STOPPING, style="yellow")))
+        yield from shown(lines(_head(counters, width)))
+        words = filter(None, (money_words(counters), time_left_words(counters)))
+        yield from shown(lines(Text("; ".join(words))))
         if counters.roles:
-            yield shown(_roles(counters, width, room))
+            yield from shown(lines(_roles(counters, width, room)))
         if failed := _failed_words(counters.roles):
-            line = safe_line(f"Failed attempts: {failed}", style="dim")
-            if len(console.render_lines(line, options, pad=False)) <= room:
-                yield shown(line)
+            found = lines(safe_line(f"Failed attempts: {failed}", style="dim"))
+            if len(found) <= room:
+                yield from shown(found)
         if any(role.endpoints for role in counters.roles.values()) and room > _LINES_OF_A_TABLE:
             yield _endpoints(counters.roles, width, room)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +60,15 @@ class RunReport:
         return report_values(self.reports)
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: the report on a recipe of a run."""
+
+    title: str
+    run: str
+    report: RecipeReport
+
+
 class Runs:
     """The runs of a root."""
 
@@ -97,6 +107,16 @@ class Runs:
     async def report(self, name: str) -> RunReport:
         """The report on a run; of one that goes on up to half a minute old."""
         return await self._reports.of(self.directory(name))
+
+    async def side(self, text: str) -> Side:
+        """A recipe of a run, written `RUN:RECIPE`. Raises NotThereError."""
+        for at in (number for number, sign in enumerate(text) if sign == ":"):
+            if self._root.run(text[:at]) is None:
+                continue
+            for report in (await self.report(text[:at])).reports:
+                if report.recipe == text[at + 1 :]:
+                    return Side(text, text[:at], report)
+        raise NotThereError(f"there is no run and recipe {text!r}; write RUN:RECIPE, as in the list of runs")
 
     async def pair(self, name: str, pair_id: str, choice: PairChoice) -> WholePair:
         """A pair of a run whole, with its neighbors among the chosen ones. Raises NotThereError."""

@@ -84,7 +84,15 @@ def test_half_a_line_of_a_killed_writer_is_counted_and_passed_over(log: Path) ->
     add(log, line(0, text="a"))
     tail = LogTail(log)
     tail.first(9)
-    add(log, line(1, text="b")[:25], line(2, text="lost with it"), line(3, text="c"), "x" * (1 << 20), "\n", line(4, text="d"))
+    add(
+        log,
+        line(1, text="b")[:25],
+        line(2, text="lost with it"),
+        line(3, text="c"),
+        "x" * (1 << 20),
+        "\n",
+        line(4, text="d"),
+    )
     assert texts(tail.read()) == ["c", "d"]
     assert tail.unreadable == 3  # the line that is too long comes in two pieces
 

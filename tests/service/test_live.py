@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clairgen.pipeline.log_tail import LogTail
 from clairgen.service import live_runs
 from clairgen.service.live_routes import EventStream
 from clairgen.service.live_runs import LiveRuns, News, TooManyReadersError
@@ -51,7 +52,9 @@ async def test_a_run_that_has_ended_is_a_state_and_an_end(tmp_path: Path) -> Non
 
 
 async def test_a_stream_goes_on_after_the_last_event_that_was_received(tmp_path: Path) -> None:
-    run = await ended(tmp_path / "runs", line(6, text="one"), line(7, "attempt_failed"), line(8, "surprise", text=HOSTILE))
+    run = await ended(
+        tmp_path / "runs", line(6, text="one"), line(7, "attempt_failed"), line(8, "surprise", text=HOSTILE)
+    )
     async with served(tmp_path / "runs") as client:
         progress = (await client.get("/api/runs/first/progress")).json()
         assert [one["event"] for one in progress["events"]] == ["started", "note", "surprise", "ended"]
@@ -78,7 +81,7 @@ async def test_the_page_shows_the_state_at_load_as_text_and_without_a_script(tmp
         assert "hx-sse:connect" not in page  # nothing more will come
         assert "&lt;script&gt;alert(1)" in page
         assert "<script>alert" not in page
-        assert 'href="?refresh=10"' in page
+        assert 'href="/runs/first/live?refresh=10"' in page
         assert '<meta http-equiv="refresh" content="10">' in (await client.get("/runs/first/live?refresh=10")).text
         (run / "run.log").unlink()
         (run / "run.log").write_text("no log\n" * 3)
@@ -124,14 +127,14 @@ async def test_fifty_readers_share_one_reading_of_the_log(
 ) -> None:
     live, _, wait = looking
     reads = 0
-    real = live_runs.LogTail.read
+    real = LogTail.read
 
-    def counting(tail: live_runs.LogTail) -> Any:  # noqa: ANN401 - as it returns
+    def counting(tail: LogTail) -> Any:  # noqa: ANN401 - as it returns
         nonlocal reads
         reads += 1
         return real(tail)
 
-    monkeypatch.setattr(live_runs.LogTail, "read", counting)
+    monkeypatch.setattr(LogTail, "read", counting)
     run = RunDirectory(tmp_path)
     add(run.events, line(28, "started"))
     readers = [asyncio.ensure_future(followed(live, run)) for _ in range(50)]
