@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,25 @@ from playwright.async_api import Page
 from clairgen.pipeline.generate import generate
 from tests.reporting.html.browser import needs_browser
 from tests.runs import config, played, questions, write_tasks
-from tests.scripted import ScriptedEndpoint
+from tests.scripted import Reply, Script, ScriptedEndpoint
 from tests.service.served import ids, made, rows
 from tests.service.test_serving import serving
 
 pytestmark = needs_browser
 
 ATTACK = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+class Held(ScriptedEndpoint):
+    """An endpoint that replies to nothing until its gate is open."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(script)
+        self.gate = asyncio.Event()
+
+    async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:
+        await self.gate.wait()
+        await super()._send(writer, reply)
 
 
 @contextmanager
@@ -49,24 +60,22 @@ async def test_a_run_is_watched_while_it_goes_on(tmp_path: Path, chromium: Page)
     root = tmp_path / "runs"
     root.mkdir()
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(4))
-    async with ScriptedEndpoint(lambda request: replace(played(request), delay_seconds=4)) as endpoint:
-        async with serving(root) as (_, client, _):
-            with watched(chromium) as wrong:
-                await chromium.goto(str(client.base_url))
-                assert "There is no run in this folder yet" in await chromium.locator("main").inner_text()
-                running = asyncio.create_task(generate(config(endpoint.url, tasks, recipes=["clair"]), root / "first"))
-                await chromium.get_by_role("link", name="running").click()
-                lead = chromium.locator("#progress .lead")
-                assert await lead.inner_text() == "running 0 of 4 pairs, 0 failed"
-                await chromium.evaluate("document.querySelector('#charts').dataset.kept = 'yes'")
-                await running
-                await chromium.get_by_text("ended 4 of 4 pairs, 0 failed").wait_for(timeout=10_000)
-                assert (
-                    await chromium.locator("#charts[data-kept=yes] canvas").count() == 3
-                )  # what moves is not drawn anew
-                assert await chromium.locator(".chart").nth(1).get_attribute("data-last") == "$0.0116"
-                await chromium.goto("about:blank")
-            assert wrong == []
+    async with Held(played) as endpoint, serving(root) as (_, client, _):
+        with watched(chromium) as wrong:
+            await chromium.goto(str(client.base_url))
+            assert "There is no run in this folder yet" in await chromium.locator("main").inner_text()
+            running = asyncio.create_task(generate(config(endpoint.url, tasks, recipes=["clair"]), root / "first"))
+            await chromium.get_by_role("link", name="running").click()
+            assert await chromium.locator("#progress .lead").inner_text() == "running 0 of 4 pairs, 0 failed"
+            await chromium.evaluate("document.querySelector('#charts').dataset.same = 'yes'")
+            endpoint.gate.set()
+            await running
+            await chromium.get_by_text("ended 4 of 4 pairs, 0 failed").wait_for(timeout=10_000)
+            charts = chromium.locator("#charts[data-same=yes]")
+            assert await charts.locator("canvas").count() == 3
+            assert await charts.locator(".chart").nth(1).get_attribute("data-last") == "$0.0116"
+            await chromium.goto("about:blank")
+        assert wrong == []
 
 
 async def _read_and_vote(root: Path, chromium: Page) -> None:

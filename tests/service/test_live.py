@@ -99,13 +99,17 @@ async def followed(live: LiveRuns, run: RunDirectory, position: str | None = Non
 
 
 class Clock:
+    """A clock that is set by hand: seconds, and the time of day by them."""
+
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def __call__(self) -> float:
+        """The seconds."""
         return self.seconds
 
     def now(self) -> datetime.datetime:
+        """The time of day."""
         return NOW + datetime.timedelta(seconds=self.seconds)
 
 

@@ -1,9 +1,11 @@
 """The pages show what the API has, as text and nothing else, and work without a script."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -206,3 +208,11 @@ async def test_a_folder_without_runs_says_what_to_type(tmp_path: Path) -> None:
         shown = unescape((await client.get("/")).text)
         assert f"clairgen generate first.yaml --run '{tmp_path}/my runs/first'" in shown
         assert "There is none in this folder yet." in (await client.get("/compare")).text
+
+
+def test_files_of_others_are_the_ones_that_are_named_with_their_licences() -> None:
+    folder = Path(str(files("clairgen.service"))) / "vendored"
+    named = dict(re.findall(r"^\| `([\w.-]+)` .* `([0-9a-f]{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE))
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix != ".txt"}
+    assert found == {**named, "README.md": found["README.md"]}
+    assert sorted(path.name for path in folder.glob("*.txt")) == ["htmx.LICENSE.txt", "uPlot.LICENSE.txt"]
