@@ -18,6 +18,7 @@ from clairgen.reporting.sanitize import plain_line
 
 _SECONDS_TO_DRAIN: Final = 10
 _MOST_CONNECTIONS: Final = 256
+_SECONDS_WITHOUT_READING: Final = 60
 
 
 def serve_command(
@@ -125,4 +126,6 @@ def _listening(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int
             f"nothing can listen at {address} port {port}: {error.strerror}; choose another --host or --port"
         ) from error
     with listener:
+        if (user_timeout := getattr(socket, "TCP_USER_TIMEOUT", None)) is not None:  # Linux has it; connections inherit it
+            listener.setsockopt(socket.IPPROTO_TCP, user_timeout, 1000 * _SECONDS_WITHOUT_READING)
         yield listener

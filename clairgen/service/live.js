@@ -18,9 +18,13 @@ function add(points) {
   for (const column of columns) column.splice(0, column.length - MOST_POINTS);
 }
 
-function times(_, moments) {
+function moments(_, __, from, to) {
+  return [1, 3, 5].map((sixth) => Math.round(from + (to - from) * sixth / 6));
+}
+
+function times(_, shown) {
   const long = columns[0].at(-1) - columns[0][0] > 600;
-  return moments.map((moment) => new Date(1000 * moment).toISOString().slice(11, long ? 16 : 19));
+  return shown.map((moment) => new Date(1000 * moment).toISOString().slice(11, long ? 16 : 19));
 }
 
 function color(name) {
@@ -36,7 +40,7 @@ function chart(place, at) {
     legend: { show: false },
     cursor: { show: false },
     scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-    axes: [{ ...axis, space: 70, size: 30, values: times }, { ...axis, size: 62, values: (_, values) => shown(values) }],
+    axes: [{ ...axis, size: 26, splits: moments, values: times }, { ...axis, size: 62, values: (_, values) => shown(values) }],
     series: [{}, { stroke: color("--accent"), width: 1.5, points: { show: false }, spanGaps: false }],
   }, [columns[0], columns[at + 1]], place);
   new ResizeObserver(() => drawn.setSize(size())).observe(place);
