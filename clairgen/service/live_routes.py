@@ -1,6 +1,5 @@
 """Runs that go on, over HTTP: their progress, their events as a stream, and the page that shows them."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack
@@ -9,9 +8,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from clairgen.pipeline.log_tail import LoggedLine, Point
 from clairgen.pipeline.progress import Counters
@@ -43,32 +41,18 @@ LastEventId = Annotated[str | None, Header(max_length=100, description="The id o
 
 
 class EventStream(StreamingResponse):
-    """A stream of events of a run that goes on; somebody who does not read for `send_seconds` is left.
-
-    `close` is called at its end, however it ends.
-    """
+    """A stream of events of a run that goes on; `close` is called at its end, however it ends."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncIterator[bytes], close: Callable[[], None], send_seconds: float = 30.0) -> None:
+    def __init__(self, content: AsyncIterator[bytes], close: Callable[[], None]) -> None:
         super().__init__(content, headers={"X-Accel-Buffering": "no"})  # proxies pass each event on at once
         self._close = close
-        self._send_seconds = send_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events."""
-
-        async def send_in_time(message: Message) -> None:
-            try:
-                async with asyncio.timeout(self._send_seconds):
-                    await send(message)
-            except TimeoutError as error:
-                raise OSError("the reader of a stream does not read") from error  # Starlette's sign of one that is gone
-
         try:
-            await super().__call__(scope, receive, send_in_time)
-        except ClientDisconnect:
-            return
+            await super().__call__(scope, receive, send)
         finally:
             self._close()
 
@@ -118,7 +102,7 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
         values = {"run": run, "refresh": refresh, "position": glance.position, "points": _rows(glance.history.points())}
         return page(request, "live.html", {**values, **_values(glance)})
 
-    @routes.get("/runs/{run}/live/stream", include_in_schema=False)
+    @routes.get("/runs/{run}/live/events", include_in_schema=False)
     async def live_stream(
         run: RunName, after: Annotated[str | None, Query(max_length=100)] = None, last_event_id: LastEventId = None
     ) -> Response:

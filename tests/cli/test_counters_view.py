@@ -82,7 +82,7 @@ def test_endpoints_are_shown_where_there_is_room_those_that_fail_first() -> None
         "16",
         "42/min",
         "learned",
-        *"circuit breaker open, tries again in 7 s".split(),
+        *["circuit", "breaker", "open,", "tries", "again", "in", "7", "s"],
     ]
     assert "available" in shown[at + 2]
     assert not any("endpoint" in line for line in screen(wide, 100, 10))

@@ -13,8 +13,9 @@ def test_the_interval_of_two_shares_is_newcombes() -> None:
     # Newcombe 1998, table II, method 10: 56/70 less 48/80 is 0.2, 0.0524 to 0.3339.
     left, right = report_of("clair"), report_of("clair", "runs/b")
     found = differences(replace(left, n=80, kept=48), replace(right, n=70, kept=56))[0]
-    assert (found.name, found.value, found.is_clear) == ("kept", pytest.approx(0.2), True)
-    assert found.interval == (pytest.approx(0.0524, abs=1e-4), pytest.approx(0.3339, abs=1e-4))
+    assert (found.name, found.is_clear) == ("kept", True)
+    assert found.value == pytest.approx(0.2)
+    assert found.interval == pytest.approx((0.0524, 0.3339), abs=1e-4)
     assert found.cells == ("60.0%", "80.0%", "+20.0%", "+5.2% to +33.4%")
 
 

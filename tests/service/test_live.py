@@ -12,7 +12,6 @@ import pytest
 
 from clairgen.pipeline.log_tail import LogTail
 from clairgen.service import live_runs
-from clairgen.service.live_routes import EventStream
 from clairgen.service.live_runs import LiveRuns, News, TooManyReadersError
 from clairgen.store import RunDirectory
 from tests.pipeline.test_log_tail import add, counted, line
@@ -89,7 +88,7 @@ async def test_the_page_shows_the_state_at_load_as_text_and_without_a_script(tmp
         page = (await client.get("/runs/first/live")).text
         assert "No session of this run has written a log yet" in page
         assert "3 lines of the log could not be read" in page
-        stream = (await client.get("/runs/first/live/stream")).text
+        stream = (await client.get("/runs/first/live/events")).text
         assert stream.endswith("event: end\ndata: {}\n\n")
 
 
@@ -189,24 +188,3 @@ async def test_streams_are_limited_in_number_and_end_with_the_service(tmp_path: 
     assert all(news[-1].glance.running for news in found)
     with live.following(run):
         pass
-
-
-async def test_somebody_who_does_not_read_is_left(tmp_path: Path) -> None:
-    closed = asyncio.Event()
-
-    async def content() -> Any:  # noqa: ANN401 - an iterator
-        while True:
-            yield b": ping\n\n"
-
-    async def receive() -> dict[str, Any]:
-        await asyncio.sleep(60)
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's
-        if message["type"] == "http.response.body":
-            await asyncio.sleep(60)
-
-    stream = EventStream(content(), closed.set, send_seconds=0.05)
-    scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
-    await asyncio.wait_for(stream(scope, receive, send), 5)
-    assert closed.is_set()

@@ -212,7 +212,11 @@ async def test_a_folder_without_runs_says_what_to_type(tmp_path: Path) -> None:
 
 def test_files_of_others_are_the_ones_that_are_named_with_their_licences() -> None:
     folder = Path(str(files("clairgen.service"))) / "vendored"
-    named = dict(re.findall(r"^\| `([\w.-]+)` .* `([0-9a-f]{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE))
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix != ".txt"}
+    named = dict(
+        re.findall(r"^\| `([\w.-]+)` .* `([0-9a-f]{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    )
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix != ".txt"
+    }
     assert found == {**named, "README.md": found["README.md"]}
     assert sorted(path.name for path in folder.glob("*.txt")) == ["htmx.LICENSE.txt", "uPlot.LICENSE.txt"]
