@@ -89,7 +89,13 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
         events = [one.facts for one in reversed(glance.events)]
         return Answered({**glance.to_json(), "events": events, "history": glance.history.points()})
 
-    @routes.get("/api/runs/{run}/events", response_class=EventStream, summary="The same while it goes on, as a stream")
+    @routes.get(
+        "/api/runs/{run}/events",
+        response_class=EventStream,
+        status_code=200,
+        responses={204: {"description": "Nothing runs, and `Last-Event-ID` is the last event."}},
+        summary="The same while it goes on, as a stream",
+    )
     async def run_events(run: RunName, last_event_id: LastEventId = None) -> Response:
         glance = await live.glance(runs.directory(run))
         if last_event_id and last_event_id == glance.position and not glance.running:

@@ -31,6 +31,7 @@ async def test_it_says_what_the_commands_say(tmp_path: Path) -> None:
                 "state": "no log",
                 "pairs": {"imported": {"made": 6}},
                 "spent_usd": 0.0,
+                "running": False,
                 "problem": None,
             }
         ]
@@ -222,6 +223,9 @@ async def test_any_text_can_be_answered(tmp_path: Path) -> None:
     """Hidden characters, half of a surrogate pair and a number that is none come out as JSON."""
     await made(tmp_path / "runs", [{"prompt": "a\u202e\x1b\u2028b", "chosen": "yes", "rejected": "no"}])
     async with served(tmp_path / "runs") as client:
+        assert list(described["paths"]["/api/runs/{run}/events"]["get"]["responses"]["200"]["content"]) == [
+            "text/event-stream"
+        ]
         [pair] = await ids(client)
         whole = await client.get(f"/api/runs/first/pairs/{pair}")
         assert whole.content.isascii()
@@ -237,11 +241,17 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
         assert set(described["paths"]) == {
             "/api/runs",
             "/api/runs/{run}",
+            "/api/runs/{run}/progress",
+            "/api/runs/{run}/events",
+            "/api/compare",
             "/api/runs/{run}/report",
             "/api/runs/{run}/pairs",
             "/api/runs/{run}/pairs/{pair}",
             "/api/runs/{run}/pairs/{pair}/votes",
         }
+        assert list(described["paths"]["/api/runs/{run}/events"]["get"]["responses"]["200"]["content"]) == [
+            "text/event-stream"
+        ]
         [pair] = await ids(client)
         whole = (await client.get(f"/api/runs/first/pairs/{pair}")).json()
         assert whole.keys() == described["components"]["schemas"]["PairObject"]["properties"].keys()
