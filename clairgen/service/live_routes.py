@@ -38,6 +38,7 @@ _WORDS: Final = {
     "availability_words": availability_words,
 }
 LastEventId = Annotated[str | None, Header(max_length=100, description="The id of the last event that was received.")]
+Pieces = Callable[[AsyncIterator[News]], AsyncIterator[bytes]]
 
 
 class EventStream(StreamingResponse):
@@ -62,18 +63,14 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
     routes = APIRouter()
     states: OrderedDict[RunDirectory, tuple[Version, bytes]] = OrderedDict()
 
-    async def stream(
-        run: str, position: str | None, events: Callable[[AsyncIterator[News]], AsyncIterator[bytes]]
-    ) -> Response:
-        directory = runs.directory(run)
+    async def stream(directory: RunDirectory, position: str | None, events: Pieces) -> Response:
         await live.glance(directory)  # what is wrong with the log is said before a stream begins
         with ExitStack() as stack:
             news = stack.enter_context(live.following(directory, position))
             return EventStream(events(news), stack.pop_all().close)
 
-    def state_of(run: str, glance: Glance) -> bytes:
+    def state_of(directory: RunDirectory, glance: Glance) -> bytes:
         """The state of a run as the page shows it, rendered once for all who see it."""
-        directory = runs.directory(run)
         kept = states.pop(directory, None)
         if kept is None or kept[0] != glance.version:
             html = part("live_state.html", _values(glance)).encode("utf-8", "backslashreplace").decode()
@@ -97,10 +94,11 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
         summary="The same while it goes on, as a stream",
     )
     async def run_events(run: RunName, last_event_id: LastEventId = None) -> Response:
-        glance = await live.glance(runs.directory(run))
+        directory = runs.directory(run)
+        glance = await live.glance(directory)
         if last_event_id and last_event_id == glance.position and not glance.running:
             return Response(status_code=204)  # which ends a browser's attempts to go on
-        return await stream(run, last_event_id, _events)
+        return await stream(directory, last_event_id, _events)
 
     @routes.get("/runs/{run}/live", include_in_schema=False)
     async def live_page(request: Request, run: RunName, refresh: Annotated[int, Query(ge=0, le=3600)] = 0) -> Response:
@@ -112,7 +110,8 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
     async def live_stream(
         run: RunName, after: Annotated[str | None, Query(max_length=100)] = None, last_event_id: LastEventId = None
     ) -> Response:
-        return await stream(run, last_event_id or after, lambda news: _states(news, partial(state_of, run)))
+        directory = runs.directory(run)
+        return await stream(directory, last_event_id or after, lambda news: _states(news, partial(state_of, directory)))
 
     return routes
 

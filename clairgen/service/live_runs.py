@@ -31,7 +31,7 @@ _STALE_SECONDS: Final = 60.0
 _SHOWN_EVENTS: Final = 20
 _OF_SINGLE_REQUESTS: Final = ("answered", "attempt_failed")  # too many; they are in the counters
 _NAMES: Final = frozenset({"started", "note", "failed", "counters", "ended"})
-Version = tuple[int, str]
+Version = tuple[str, str]
 
 
 class TooManyReadersError(ClairgenError):
@@ -181,7 +181,10 @@ class LiveRuns:
             if not glance.running or self._stopping.is_set() or self._clock() >= end:
                 return
             await self._a_moment()
-            seen, glance = await self._looked(run, seen)
+            try:
+                seen, glance = await self._looked(run, seen)
+            except RunError:
+                return  # who asks again is told why
 
     async def _a_moment(self) -> None:
         try:
@@ -213,7 +216,7 @@ class LiveRuns:
         session = None if latest is None else session_after(latest.facts, counters, self._now())
         events = [one.line for one in reversed(seen.lines) if one.point is None][:_SHOWN_EVENTS]
         position = seen.lines[-1].line.position if seen.lines else ""
-        version = seen.count, session_words(session)
+        version = position, session_words(session)
         return Glance(session, position, seen.history, events, seen.tail.unreadable, version)
 
 
