@@ -21,6 +21,7 @@ from clairgen.inference.redaction import Redaction
 from clairgen.inference.score_format import SCORING_PATHS
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.long_texts import off_loop
+from clairgen.records import EndpointState
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
 _LONG_BYTES = 200_000  # hostile escapes take up to 0.3 µs a byte
@@ -118,6 +119,23 @@ class Endpoint:
         if self._permit_at is None or self._permit_at < limiter.paused_until:
             self._permit_at = limiter.next_permit()  # permits from before a pause would all become valid at its end
         return max(self._permit_at, limiter.paused_until, breaker.open_until)
+
+    def state(self) -> EndpointState:
+        """What it is doing at this moment."""
+        breaker, limiter, now = self.circuit_breaker, self.rate_limiter, self._clock()
+        rate, tokens = limiter.requests_per_minute, limiter.tokens_per_minute
+        return EndpointState(
+            name=self._redaction.text(self.name),
+            in_flight=self.in_flight,
+            in_flight_of_others=0,
+            concurrency_limit=int(self.concurrency.limit),
+            requests_per_minute=None if rate is None else round(rate, 1),
+            tokens_per_minute=None if tokens is None else round(tokens, 1),
+            rate_limit_source=limiter.source,
+            circuit_breaker=breaker.state,
+            open_seconds=round(breaker.open_until - now, 1) if breaker.open and breaker.usable else 0.0,
+            paused_seconds=round(max(0.0, limiter.paused_until - now), 1),
+        )
 
     def acquire(self, expected_tokens: int) -> None:
         """Take a slot, and the permit that was waited for."""

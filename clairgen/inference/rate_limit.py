@@ -75,6 +75,23 @@ class RateLimiter:
         growth = (1 + _GROWTH * min(quiet, slowly) ** 2) * 2 ** min(max(0.0, quiet - slowly) / _DOUBLING_SECONDS, 64)
         return _lower(known, self._learned * growth)
 
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The limit of tokens that is kept now, configured or announced; None without one."""
+        return self._limits.tokens_per_minute
+
+    @property
+    def source(self) -> str | None:
+        """Where the rate that is kept now is from: "configured", "announced" or "learned"; None without one."""
+        limits, configured = self._limits, self._configured
+        if self.requests_per_minute != limits.requests_per_minute:
+            return "learned"
+        if limits.requests_per_minute is not None:
+            return "configured" if limits.requests_per_minute == configured.requests_per_minute else "announced"
+        if limits.tokens_per_minute is not None:
+            return "configured" if limits.tokens_per_minute == configured.tokens_per_minute else "announced"
+        return None
+
     def next_permit(self) -> float:
         """Give out the next permit, in the order of calls: the time from which it is valid, long ago without a limit."""
         rate = self.requests_per_minute
