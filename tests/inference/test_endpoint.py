@@ -4,6 +4,7 @@ from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
+from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import open_transport
 from clairgen.inference.transport import Timeouts, Transport
@@ -15,9 +16,8 @@ from tests.scripted import Reply, ScriptedEndpoint, refused, said
 def endpoint_at(url: str, clock: FakeClock, transport: Transport) -> Endpoint:
     return Endpoint(
         EndpointAddress(url, url, "sk-secret", Timeouts()),
-        concurrency=ConcurrencyLimit(4, clock),
+        limits=EndpointLimits(ConcurrencyLimit(4, clock), RateLimiter(RateLimits(), clock)),
         transport=transport,
-        rate_limiter=RateLimiter(RateLimits(), clock),
         clock=clock,
         wall_clock=clock,
     )
@@ -111,9 +111,8 @@ async def test_its_state_says_what_it_waits_for_and_never_its_key() -> None:
         limits = RateLimiter(RateLimits(requests_per_minute=600, tokens_per_minute=9000), clock)
         endpoint = Endpoint(
             address,
-            concurrency=ConcurrencyLimit(4, clock),
+            limits=EndpointLimits(ConcurrencyLimit(4, clock), limits),
             transport=transport,
-            rate_limiter=limits,
             clock=clock,
             wall_clock=clock,
         )
