@@ -122,8 +122,8 @@ class Role(Strict):
     model: str = Field(min_length=1, description="The model's name, as its server knows it.")
     endpoints: list[str] = Field(
         min_length=1,
-        description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself; or "
-        "`file:FOLDER` for batches as files.",
+        description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself; "
+        "or `file:FOLDER` for batches as files.",
     )
     api: Literal["chat", "classify", "pooling", "score"] = Field(
         "chat",

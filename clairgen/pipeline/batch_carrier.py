@@ -119,11 +119,13 @@ class TokenRoom:
 class BatchCarrier:
     """Takes one batch from where its record says it is to its end.
 
-    `resumed` is whether an earlier session left it there; if it `cancels`, nothing is created, and what is finished is taken in.
+    `resumed` is whether an earlier session left it there, `created_before` whether that created it. If it `cancels`, nothing is
+    created, and what is finished is taken in.
     """
 
     def __init__(self, batch: BatchRecord, carrying: Carrying, *, resumed: bool = False, cancels: bool = False) -> None:
         self.batch = batch
+        self.created_before = batch.state == "created"
         self.polled = False
         self.submitted_clock: float | None = None
         self._carrying = carrying

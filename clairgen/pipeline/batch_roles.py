@@ -45,7 +45,7 @@ def batch_roles(
     found = {}
     for name, role in wanted.items():
         address = endpoint_address(name, role, role.endpoints[0], role.endpoints[0], runtime.environment)
-        account = (address.url, role.api_key_env)
+        account = (address.url, role.api_key_env, tuple(role.header_variables()))
         if account not in services:
             services[account] = _service(role, address, directory, runtime)
         carrying = Carrying(

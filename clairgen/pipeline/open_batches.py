@@ -30,7 +30,7 @@ from clairgen.pipeline.batch_results import BatchResults, LineEnd, never_process
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
-from clairgen.store import BatchLine, BatchRecord, Store, now
+from clairgen.store import BatchLine, BatchRecord, Call, Store, now
 
 _REFUSED_IN_A_ROW: Final = 20
 _TOO_MUCH_WAITS: Final = "token_limit_exceeded"
@@ -83,7 +83,7 @@ class OpenBatches:
         self._budget = budget
         self._deliver = deliver
         self._fail = fail
-        self._open: dict[str, str] = {}
+        self._open: dict[str, Call | None] = {}
         self._failures: dict[str, Counter[str]] = {}
         self._parts: dict[str, str] = {}
         self._carriers: dict[str, BatchCarrier] = {}
@@ -129,7 +129,7 @@ class OpenBatches:
             lines = await self._store.batches.waiting(record.id)
             if self._budget is not None:
                 self._budget.resume(line.call for line in lines.values() if line.call is not None)
-            self._open |= dict.fromkeys(lines, record.id)
+            self._open |= {key: line.call for key, line in lines.items()}
             carrier = BatchCarrier(record, self._roles[record.role].carrying, resumed=True, cancels=cancels)
             carrier.adopt_duplicates([one for one in records if one.duplicate_of == record.id])
             self._carriers[record.id] = carrier
@@ -149,6 +149,8 @@ class OpenBatches:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._budget is not None:
+            self._budget.leave_open(call for call in self._open.values() if call is not None)
         for carrying in {id(one.carrying.service): one.carrying for one in self._roles.values()}.values():
             await carrying.service.close()
 
@@ -200,7 +202,7 @@ class OpenBatches:
         except OSError as error:
             raise StoreError(f"{collection.file} cannot be written: {error.strerror}; check the disk") from error
         await self._store.batches.intend(record, lines)
-        self._open |= dict.fromkeys((line.key for line in lines), record.id)
+        self._open |= {line.key: line.call for line in lines}
         self._carriers[record.id] = BatchCarrier(record, one.carrying)
         self._progress.role(one.name).sent += len(lines)
         self._progress.log_event("batch_collected", role=one.name, batch=record.id, requests=len(lines))
@@ -289,20 +291,27 @@ class OpenBatches:
         Raises EndpointsError where that would not help.
         """
         batch, said = carrier.batch, str(error)
-        self._refused_in_a_row[batch.role] += 1
         results = await self._results(carrier)
         keys = list(results.waiting)
-        by_lines = all(one.code in _OF_LINES or one.line is not None for one in error.refusals) and error.refusals
-        hopeless = not by_lines or self._refused_in_a_row[batch.role] >= _REFUSED_IN_A_ROW
-        if len(keys) > 1 and not hopeless:
-            self._parts |= await asyncio.to_thread(self._divided, batch, keys, error)
-            failure: Callable[[], RequestError] = lambda: RetryableError("batch-refused", said, status=400)  # noqa: E731
-        else:
-            failure = lambda: RequestFailedError("batch-refused", said, status=400)  # noqa: E731
-        if hopeless:
+        retryable: Callable[[], RequestError] = lambda: RetryableError("batch-refused", said, status=400)  # noqa: E731
+        final: Callable[[], RequestError] = lambda: RequestFailedError("batch-refused", said, status=400)  # noqa: E731
+        if carrier.created_before:  # what was in the way then may be gone by now
+            await results.fail_rest(retryable, cost=0)
+        elif self._is_hopeless(batch.role, error):
             self._fail(EndpointsError(f"the provider does not take the batches of {batch.role!r}: {said}"))
-        await results.fail_rest(failure, cost=0)
+            await results.fail_rest(retryable, cost=0)
+        elif len(keys) > 1:
+            self._parts |= await asyncio.to_thread(self._divided, batch, keys, error)
+            await results.fail_rest(retryable, cost=0)
+        else:
+            await results.fail_rest(final, cost=0)
         await carrier.end("failed", said)
+
+    def _is_hopeless(self, role: str, error: BatchRefusedError) -> bool:
+        """Whether a batch was refused for what all have, or one after the other was."""
+        self._refused_in_a_row[role] += 1
+        of_lines = bool(error.refusals) and all(one.code in _OF_LINES or one.line is not None for one in error.refusals)
+        return not of_lines or self._refused_in_a_row[role] >= _REFUSED_IN_A_ROW
 
     def _divided(self, batch: BatchRecord, keys: Sequence[str], error: BatchRefusedError) -> dict[str, str]:
         """The part for each request: what the provider points at apart from the rest, else the halves."""

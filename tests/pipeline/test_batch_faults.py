@@ -264,7 +264,7 @@ async def test_a_provider_that_takes_no_batch_stops_the_run_with_its_words(code:
         assert f"{code}: This is not allowed." in f"{summary.stopped_by} {summary.failures}"
         assert provider.bill == {}
         provider.refusals = lambda _: []
-        await trial.generate(Options(retry_failed=True))
+        assert (await trial.generate(Options(retry_failed=True))).stopped_by is None
         await trial.check_pairs()
         trial.check_account()
 
