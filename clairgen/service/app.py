@@ -16,6 +16,9 @@ from clairgen.installed import __version__
 from clairgen.service.answers import Answered
 from clairgen.service.api_routes import api_routes
 from clairgen.service.page_routes import page_routes
+from clairgen.service.people import People
+from clairgen.service.people_api import people_api
+from clairgen.service.people_pages import edit_pages, people_pages
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
 from clairgen.service.runs import NotAllowedError, NotThereError, Runs
@@ -44,6 +47,10 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
     )
     app.include_router(api_routes(runs))
     app.include_router(page_routes(runs))
+    people = People(runs)
+    app.include_router(people_api(people))
+    app.include_router(people_pages(runs, people))
+    app.include_router(edit_pages(runs, people))
     app.include_router(sign_in_routes(tokens))
     app.include_router(static_files())
 

@@ -33,7 +33,8 @@ class NotAllowedError(InputError):
 class VoteRequest(BaseModel):
     """A vote. `voter` may be left out with a token that has a name.
 
-    `version` is that of the pair which the voter saw: if the pair has other answers by now, the vote is refused.
+    `version` is that of the pair which the voter saw: if the pair has other answers by now, the vote is refused. `queue` is the
+    queue that handed the pair out: if others have it by now, the vote is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +43,7 @@ class VoteRequest(BaseModel):
     voter: str | None = Field(None, max_length=1000)
     note: str | None = Field(None, max_length=20_000)
     version: str | None = Field(None, max_length=100)
+    queue: str | None = Field(None, max_length=100)
 
 
 class RunReport:
@@ -64,7 +66,7 @@ class Runs:
         self._reports = KeptFigures(_report)
         self._counts = KeptFigures(_counts)
         self._reading = asyncio.Semaphore(_AT_ONCE)
-        self._voting: dict[str, asyncio.Lock] = {}
+        self._writing: dict[str, asyncio.Lock] = {}
 
     def directory(self, name: str) -> RunDirectory:
         """The directory of a run. Raises NotThereError."""
@@ -105,16 +107,30 @@ class Runs:
 
     async def vote(self, name: str, pair_id: str, vote: VoteRequest, grant: Grant) -> api.VoteCast:
         """Cast a vote; with a token that has a name, in that name. Raises NotAllowedError for another one."""
-        if grant.name is not None and (vote.voter or grant.name).strip() != grant.name:
-            raise NotAllowedError(f"this token is that of {grant.name}, so the vote is too; leave out the voter")
+        voter = person(grant, vote.voter)
+        run = await self.with_pair(name, pair_id)
+        async with self.writing(name):
+            return await api.cast_vote(
+                run.path,
+                pair_id,
+                vote.vote,
+                voter,
+                vote.note or None,
+                version=vote.version,
+                check=None if vote.queue is None else api.voting_in(vote.queue, voter),
+            )
+
+    async def with_pair(self, name: str, pair_id: str) -> RunDirectory:
+        """The directory of a run that has this pair. Raises NotThereError."""
         run = self.directory(name)
-        async with reading(run) as store:  # writing would migrate the run of an older version, which reading refuses
+        async with reading(run) as store:
             if await store.chosen.place(pair_id) is None:
                 raise _no_pair()
-        async with self._voting.setdefault(name, asyncio.Lock()):
-            return await api.cast_vote(
-                run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
-            )
+        return run
+
+    def writing(self, name: str) -> asyncio.Lock:
+        """Held around a short write, so that those into one run wait in turn and not in a thread each."""
+        return self._writing.setdefault(name, asyncio.Lock())
 
     async def _line(self, name: str) -> RunLine:
         async with self._reading:
@@ -123,6 +139,13 @@ class Runs:
             except ClairgenError as error:
                 return RunLine(name, "cannot be read", {}, 0.0, str(error))
         return RunLine(name, session_words(seen.session), seen.statuses, seen.spent.total / PICODOLLARS)
+
+
+def person(grant: Grant, given: str | None) -> str:
+    """The name of who does something: that of the token, or the one that was given. Raises NotAllowedError for another one."""
+    if grant.name is not None and (given or grant.name).strip() != grant.name:
+        raise NotAllowedError(f"this token is that of {grant.name}, so the vote is too; leave out the voter")
+    return grant.name or given or ""
 
 
 def _no_pair() -> NotThereError:

@@ -26,7 +26,7 @@ MARKINGS = [
         "removed_space",
         "unknown_finish_reason",
     ),
-    *("contamination", "near_duplicate"),
+    *("contamination", "votes", "near_duplicate"),
 ]
 NEWER = dict.fromkeys(
     ("cut_prompt", "embedded_markup", "removed_markup", "removed_space", "unknown_finish_reason"), "off"
@@ -242,6 +242,7 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
         '"revision_mention":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
         '"language":{"action":"mark"},"removed_markup":{"action":"mark"},"removed_space":{"action":"mark"},'
         '"unknown_finish_reason":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
+        '"votes":{"action":"off","found":["drop","swap"],"fewest":0},'
         '"near_duplicate":{"action":"off","threshold":0.8}}'
     )
 
