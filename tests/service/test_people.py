@@ -348,14 +348,17 @@ async def test_people_vote_and_edit_while_another_process_generates(tmp_path: Pa
     (tmp_path / "runs").mkdir()
     voted, edits = set[str](), set[str]()
 
+    begun = asyncio.Event()
+
     def slow_until_people_are_done(request: dict[str, Any]) -> Reply:
+        if len(endpoint.asked) > 60:
+            begun.set()
         return replace(played(request), delay_seconds=0.3 if len(endpoint.asked) > 60 and len(voted) < 10 else 0)
 
     async with ScriptedEndpoint(slow_until_people_are_done) as endpoint, served(tmp_path / "runs") as client:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["clair"]))
         async with forked("generate", tmp_path / "config.yaml", "--run", run) as generating:
-            while len(endpoint.asked) < 60:
-                await asyncio.sleep(0.01)
+            await begun.wait()
             for pair in await ids(client, limit="10", recipe="clair"):
                 vote = {"vote": "keep", "voter": "ada", "note": pair}
                 answer = await client.post(f"/api/runs/first/pairs/{pair}/votes", json=vote)
