@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clairgen.errors import InputError, RequestFailedError, RunError
 from clairgen.long_texts import TIME_LIMIT_SECONDS
-from clairgen.pipeline.human_revisions import EDITED, AnswerRevised, Edit, add_revision
+from clairgen.pipeline.human_revisions import AnswerRevised, Edit, EditedAnswer, add_revision
 from clairgen.records import Pair, StoredPair
 from clairgen.store import RunDirectory, Store, Vote, note_fault, reading, short_write, voter_fault
 from clairgen.wording import counted
@@ -60,25 +60,23 @@ async def revise(
     text: str,
     editor: str,
     *,
-    answer: str = "chosen",
+    answer: EditedAnswer = EditedAnswer.CHOSEN,
     note: str | None = None,
     version: str | None = None,
 ) -> AnswerRevised:
-    """Keep a person's edit of the `answer` (`chosen` or `rejected`) of the one pair whose id begins with `start`.
+    """Keep a person's edit of an `answer` of the one pair whose id begins with `start`.
 
     It makes a pair of the recipe `human-revision`: `text` chosen, the text that was edited rejected. The same edit twice is one
     pair; another edit of the same answer by the same person replaces the former one. `version` is that of the pair which the
     person saw. Raises InputError and RunError as `cast_vote` does, and for an edit that is empty or changes nothing.
     """
     editor = checked_voter(editor)
-    if answer not in EDITED:
-        raise InputError(f"the answer that is edited is {' or '.join(EDITED)}, not {answer[:100]!r}")
     if (fault := note_fault(note)) is not None:
         raise InputError(f"the note {fault}")
     async with reading(RunDirectory(Path(run)), snapshot=True) as store:
         stored, pair = await pair_of_version(store, run, start, version, "edit")
     try:
-        return await add_revision(run, stored, pair, Edit(answer, text, editor, note))
+        return await add_revision(run, stored, pair, Edit(EditedAnswer(answer), text, editor, note))
     except RequestFailedError as error:
         raise InputError(
             f"the two answers cannot be compared in {TIME_LIMIT_SECONDS:g} s; edit a shorter one"

@@ -3,13 +3,14 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from clairgen.cli.signals import run_coroutine
 from clairgen.cli.vote import voter_name
 from clairgen.errors import ConfigError, InputError
+from clairgen.pipeline.human_revisions import EditedAnswer
 from clairgen.reporting.sanitize import plain_line
 from clairgen.store import HUMAN_REVISION, note_fault
 
@@ -20,7 +21,7 @@ def revise_command(
     run: Annotated[Path, typer.Argument(help="The run directory.", show_default=False)],
     pair: Annotated[str, typer.Argument(help="The beginning of the pair's id, as show prints it.", show_default=False)],
     answer: Annotated[Path, typer.Option(help="A file with the edited answer, as UTF-8; - for standard input.")],
-    of: Annotated[Literal["chosen", "rejected"], typer.Option(help="Which answer of the pair was edited.")] = "chosen",
+    of: Annotated[EditedAnswer, typer.Option(help="Which answer of the pair was edited.")] = EditedAnswer.CHOSEN,
     by: Annotated[str | None, typer.Option(help="Who edited it; your user name on this machine if left out.")] = None,
     note: Annotated[str | None, typer.Option(help="Why, in your words.")] = None,
 ) -> None:

@@ -6,6 +6,7 @@ It is measured and filtered like every pair, and committed in one short transact
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -33,8 +34,13 @@ from clairgen.store import (
 
 HUMAN: Final = "human"
 """What stands for the model of an answer that a person wrote."""
-EDITED: Final = ("chosen", "rejected")
-"""The answers of a pair that can be edited."""
+
+
+class EditedAnswer(StrEnum):
+    """The answer of a pair that a person edited."""
+
+    CHOSEN = "chosen"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,9 @@ class AnswerRevised:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What a person makes of an answer (`chosen` or `rejected`) of a pair: the `text`, by whom, and why if they say so."""
+    """What a person makes of an answer of a pair: the `text`, by whom, and why if they say so."""
 
-    answer: str
+    answer: EditedAnswer
     text: str
     editor: str
     note: str | None
@@ -60,7 +66,7 @@ async def add_revision(run: Path | str, stored: StoredPair, pair: Pair, edit: Ed
 
     Raises InputError for an edit that is empty or no text or changes nothing, RunError if the pair has other answers by now.
     """
-    before, other = (pair.chosen, pair.rejected) if edit.answer == "chosen" else (pair.rejected, pair.chosen)
+    before, other = (pair.chosen, pair.rejected) if edit.answer is EditedAnswer.CHOSEN else (pair.rejected, pair.chosen)
     text = _checked(edit.text, before, other)
     directory = RunDirectory(Path(run))
     created = now()

@@ -327,8 +327,9 @@ async def recipe_report(
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
     `imported_from` is the source of imported pairs, `revises` whether chosen answers are revisions, `by` the column of that
-    source by whose values they are grouped. `only` has the ids of the tasks whose pairs count, and then verdicts of judges and the
-    cost, which are of all tasks, are left out. `length_tokenizer` is what answers' lengths are counted in, characters if None.
+    source by whose values they are grouped. `only` has the ids of the tasks whose pairs count, and then verdicts of judges and
+    the cost, which are of all tasks, are left out. `length_tokenizer` is what answers' lengths are counted in, characters if
+    None.
 
     Texts are read only where they are needed: of a sample for the audit and for lengths, of all pairs for `also`, for metrics of
     plugins, for groups and for a contrast that is not stored.

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from clairgen import api
 from clairgen.api.review_queue import LEASE_SECONDS, MOST_OVERLAP, MOST_QUEUED, PAIRS
-from clairgen.pipeline.human_revisions import AnswerRevised
+from clairgen.pipeline.human_revisions import AnswerRevised, EditedAnswer
 from clairgen.service.pair_pages import PairQuery
 from clairgen.service.runs import NotThereError, Runs, person
 from clairgen.service.tokens import Grant
@@ -62,7 +62,7 @@ class EditRequest(BaseModel):
 
     text: str = Field(max_length=MOST_CHARACTERS)
     version: str = Field(max_length=100)
-    answer: str = Field("chosen", max_length=20)
+    answer: EditedAnswer = EditedAnswer.CHOSEN
     editor: Name | None = None
     note: str | None = Field(None, max_length=20_000)
 

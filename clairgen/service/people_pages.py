@@ -4,10 +4,11 @@ import asyncio
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from clairgen.pipeline.human_revisions import EditedAnswer
 from clairgen.records import Pair
 from clairgen.reporting.sanitize import plain_text
 from clairgen.service.api_routes import PairId, RunName
@@ -41,7 +42,7 @@ class EditForm(WhoForm):
     """The fields of the form to edit an answer."""
 
     version: str
-    answer: str
+    answer: EditedAnswer
     text: str
     note: str = ""
 
@@ -121,13 +122,13 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
         request: Request,
         run: RunName,
         pair: PairId,
-        answer: Annotated[str, Query(pattern="^(chosen|rejected)$")] = "chosen",
+        answer: EditedAnswer = EditedAnswer.CHOSEN,
     ) -> Response:
         whole = await runs.pair(run, pair, PairQuery().choice)
         values: dict[str, Any] = pair_page_values(request, run, PairQuery(), whole)
         outcome = whole.stored.outcome
         if isinstance(outcome, Pair):
-            text = outcome.chosen.text if answer == "chosen" else outcome.rejected.text
+            text = outcome.chosen.text if answer is EditedAnswer.CHOSEN else outcome.rejected.text
             values |= {"answer": answer, "text": text, "fits": fits_a_form(text)}
         return await asyncio.to_thread(lambda: page(request, "edit_page.html", values))
 

@@ -227,7 +227,7 @@ async def test_an_edit_is_a_pair_of_its_own_and_the_same_edit_is_one(tmp_path: P
         ({"text": "a\0b"}, 400, "without a NUL"),
         ({"text": "x", "version": "0"}, 409, "has other answers by now"),
         ({"text": "x", "editor": " "}, 400, "the voter is a name"),
-        ({"text": "x", "answer": "both"}, 400, "is chosen or rejected, not 'both'"),
+        ({"text": "x", "answer": "both"}, 422, "answer: Input should be 'chosen' or 'rejected'"),
         ({"text": "x", "note": "a\0"}, 400, "the note is a text"),
     ],
 )
