@@ -67,7 +67,8 @@ def people_pages(runs: Runs, people: People) -> APIRouter:
 
     @routes.get("/people")
     async def people_page(request: Request, run: RunName, finished: str | None = None) -> Response:
-        values = {"run": run, "finished": finished, "voter": remembered_voter(request), **await people.page_values(run)}
+        values = {"run": run, "finished": finished, "voter": remembered_voter(request), "queue_address": _queue_address}
+        values |= await people.page_values(run)
         return await asyncio.to_thread(lambda: page(request, "people_page.html", values))
 
     @routes.post("/people")
