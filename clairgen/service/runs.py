@@ -144,7 +144,7 @@ class Runs:
 def person(grant: Grant, given: str | None) -> str:
     """The name of who does something: that of the token, or the one that was given. Raises NotAllowedError for another one."""
     if grant.name is not None and (given or grant.name).strip() != grant.name:
-        raise NotAllowedError(f"this token is that of {grant.name}, so the vote is too; leave out the voter")
+        raise NotAllowedError(f"this token is that of {grant.name}; leave out the name, or give that one")
     return grant.name or given or ""
 
 

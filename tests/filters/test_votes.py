@@ -40,6 +40,7 @@ def test_it_is_off_until_it_is_asked_for_and_says_what_it_finds() -> None:
     assert FilterSettings().action("votes", revises=True) is None
     named = FilterSettings.model_validate({"votes": {"found": ["swap", "tie"], "fewest": 2, "action": "drop"}})
     assert "votes (swap, tie, fewer than 2): drop" in named.phrases
-    for wrong in ({"found": []}, {"found": ["keep"]}, {"fewest": -1}, {"votes": 3}):
+    refused: list[dict[str, object]] = [{"found": []}, {"found": ["keep"]}, {"fewest": -1}, {"votes": 3}]
+    for wrong in refused:
         with pytest.raises(ValidationError):
             FilterSettings.model_validate({"votes": wrong})

@@ -20,10 +20,11 @@ from clairgen.records import Pair
 from clairgen.store import PairChoice, Vote
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
-from tests.runs import config_text, played, questions, write_tasks
+from tests.reporting.html.test_browser import ATTACKS
+from tests.runs import REVISER, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 from tests.service.served import ADAS, READ, ballot, ids, made, rows, served, tokens_of
-from tests.service.test_pages import ATTACKS, PLAIN, check_inert
+from tests.service.test_pages import PLAIN, check_inert
 
 VOTERS = ("ada", "ben", "cy")
 
@@ -301,7 +302,12 @@ async def test_edits_are_reported_exported_and_left_alone_by_generate(tmp_path: 
         again = await clairgen("generate", tmp_path / "config.yaml", "--run", run)
         assert (again.code, len(endpoint.asked)) == (0, asked), again
         named = await clairgen("import", tmp_path / "tasks.jsonl", "--run", run, "--as", "human-revision")
-        assert named.code == 2
+        assert (named.code, "is what pairs are called that people make" in named.err) == (2, True)
+        (tmp_path / "config.yaml").write_text(
+            config_text(endpoint.url, tasks, recipes=[{"name": "clair", "as": "human-revision"}])
+        )
+        named = await clairgen("generate", tmp_path / "config.yaml", "--run", run)
+        assert (named.code, "is the name of another recipe" in named.err) == (2, True)
     [edit] = await api.made_pairs(run, "human-revision")
     assert isinstance(edit.outcome, Pair)
     assert (edit.outcome.rejected, edit.outcome.reasoning) == (first.outcome.chosen, "a sum")
@@ -348,18 +354,21 @@ async def test_people_vote_and_edit_while_another_process_generates(tmp_path: Pa
     (tmp_path / "runs").mkdir()
     voted, edits = set[str](), set[str]()
 
-    begun = asyncio.Event()
-
     def slow_until_people_are_done(request: dict[str, Any]) -> Reply:
-        if len(endpoint.asked) > 60:
-            begun.set()
-        return replace(played(request), delay_seconds=0.3 if len(endpoint.asked) > 60 and len(voted) < 10 else 0)
+        revised = sum(asked["model"] == REVISER for asked in endpoint.asked)
+        return replace(played(request), delay_seconds=0.3 if revised > 20 and len(voted) < 10 else 0)
 
     async with ScriptedEndpoint(slow_until_people_are_done) as endpoint, served(tmp_path / "runs") as client:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks, recipes=["clair"]))
         async with forked("generate", tmp_path / "config.yaml", "--run", run) as generating:
-            await begun.wait()
-            for pair in await ids(client, limit="10", recipe="clair"):
+            pairs: list[str] = []
+            for _ in range(600):
+                answer = await client.get("/api/runs/first/pairs", params={"limit": "10"})
+                if answer.status_code == 200 and len(answer.json()["pairs"]) == 10:
+                    pairs = await ids(client, limit="10")
+                    break
+                await asyncio.sleep(0.02)
+            for pair in pairs:
                 vote = {"vote": "keep", "voter": "ada", "note": pair}
                 answer = await client.post(f"/api/runs/first/pairs/{pair}/votes", json=vote)
                 assert answer.status_code == 201, answer.text

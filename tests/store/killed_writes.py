@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from clairgen import api
-from clairgen.store import RunDirectory, Vote, store
+from clairgen.store import RunDirectory, Vote, connection, store
 
 COMMIT_DELAYS = (0.0, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002)
 POINTS = [
@@ -28,7 +28,7 @@ POINTS = [
 
 def kill_at(statement: str, delay: float) -> None:
     """From now on, kill this process when a short write begins this statement, or so many seconds later."""
-    opened = store.open_for_short_write
+    opened = connection.open_for_short_write
 
     def kill() -> None:
         time.sleep(delay)
@@ -39,9 +39,9 @@ def kill_at(statement: str, delay: float) -> None:
             kill() if not delay else threading.Thread(target=kill, daemon=True).start()
 
     async def watched(path: Path) -> Any:  # noqa: ANN401 - a connection
-        connection = await opened(path)
-        await connection.set_trace_callback(trace)
-        return connection
+        found = await opened(path)
+        await found.set_trace_callback(trace)
+        return found
 
     store.open_for_short_write = watched  # type: ignore[attr-defined]
 
