@@ -22,7 +22,7 @@ from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters
+from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
 from clairgen.sources import check_source
@@ -135,6 +135,7 @@ async def generate(
         stopped_by: RunStoppedError | UserError | None = None
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
+            await unsettle_votes(store, prepared.filters)
             client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)

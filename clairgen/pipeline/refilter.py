@@ -123,7 +123,7 @@ async def filter_again(store: Store, filter_set: int, settings: FilterSettings) 
             )
             if findings != stored.findings:
                 await store.pairs.save_findings(stored.id, findings, filter_set)
-    if voted:
+    if _looks_at_votes(settings):
         await store.metadata.put(_VOTES_SEEN, str(latest))
 
 
@@ -162,6 +162,12 @@ async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
         await store.metadata.put(key, value)
 
 
+async def unsettle_votes(store: Store, settings: FilterSettings) -> None:
+    """The same of the filter by votes, which does not see a pair that is made again until `filter_again`."""
+    if _looks_at_votes(settings):
+        await store.metadata.put(_VOTES_SEEN, "-1")
+
+
 def unsettled_rows(settings: FilterSettings) -> list[Statement]:
     """The statements that record it together with a pair. Whoever settles what was there before does not settle this."""
     return [metadata_row(UNSETTLED, str(uuid.uuid4()))] if settings.compares_pairs else []
@@ -181,8 +187,8 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
         uncovered += len([one async for one, _ in _unseen_cut_prompts(store) if _looks_for_cut_prompts(settings, one)])
         if _looks_at_votes(settings) and await store.votes.latest() > int(await store.metadata.get(_VOTES_SEEN) or 0):
             raise RunError(
-                f"people have voted since the filters of {run.path}, which go by votes, were applied; run: clairgen filter "
-                f"{run.path}"
+                f"people have voted since the filters of {run.path}, which go by votes, were applied, or pairs were made again; "
+                f"run: clairgen filter {run.path}"
             )
     if uncovered:
         raise RunError(

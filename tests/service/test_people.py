@@ -16,12 +16,13 @@ from datasets import load_dataset
 
 from clairgen import api
 from clairgen.errors import InputError, RunError
+from clairgen.pipeline.generate import Options, generate
 from clairgen.records import Pair
 from clairgen.store import PairChoice, Vote
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.reporting.html.test_browser import ATTACKS
-from tests.runs import REVISER, config_text, played, questions, write_tasks
+from tests.runs import REVISER, config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 from tests.service.served import ADAS, READ, ballot, ids, made, rows, served, tokens_of
 from tests.service.test_pages import PLAIN, check_inert
@@ -344,6 +345,31 @@ async def test_pairs_are_dropped_by_votes_once_they_are_filtered_again(tmp_path:
     await api.cast_vote(run, pairs[2], Vote.KEEP, "ada")
     assert "voted-tie" not in (await clairgen("filter", run, "--fewest-votes", "0")).out
     assert "2 too-few-votes" in (await clairgen("filter", run, "--fewest-votes", "2", "--votes", "swap")).out
+
+
+async def test_a_pair_that_is_made_again_as_it_was_is_still_dropped_by_its_votes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks, run = write_tasks(tmp_path / "tasks.jsonl", questions(2)), tmp_path / "run"
+    filters = {"votes": "drop"}
+    async with ScriptedEndpoint(played) as endpoint:
+        given = config(endpoint.url, tasks, recipes=["clair"], filters=filters)
+        assert (await generate(given, run)).dropped == {}
+        await api.cast_vote(run, (await api.made_pairs(run, "clair"))[0].id, Vote.DROP, "ada")
+        with pytest.raises(RunError, match="people have voted since the filters"):
+            await api.export(run, tmp_path / "out")
+        other = config(endpoint.url, tasks, recipes=["clair"], filters=filters, reviser={"temperature": 0.1})
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr("clairgen.pipeline.generate.filter_again", killed)
+            await generate(other, run, Options(accept_changes=True))
+        with pytest.raises(RunError, match="or pairs were made again"):
+            await api.export(run, tmp_path / "out")
+        assert (await generate(other, run)).dropped == {"clair": {"voted-drop": 1}}
+    assert (await api.export(run, tmp_path / "out")).skipped == {"voted-drop": 1}
+
+
+async def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.mark.process
