@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from clairgen.conversations import is_encodable
 from clairgen.errors import InputError, RequestFailedError, RunError
 from clairgen.long_texts import TIME_LIMIT_SECONDS
 from clairgen.pipeline.human_revisions import AnswerRevised, Edit, EditedAnswer, add_revision
@@ -43,15 +44,20 @@ async def cast_vote(
     if (fault := note_fault(note)) is not None:
         raise InputError(f"the note {fault}")
 
-    async def work(store: Store) -> VoteCast:
-        stored, _ = await pair_of_version(store, run, start, version, "vote on")
-        if check is not None:
-            await check(store, stored.id)
-        is_new = await store.votes.cast(stored.id, voter, vote, note)
-        others = sum(one.voter != voter for one in await store.votes.of_pair(stored.id))
-        return VoteCast(stored.id, others, is_new)
+    directory = RunDirectory(Path(run))
+    found, _ = await _decided_pair(directory, start, "vote on")
 
-    return await short_write(RunDirectory(Path(run)), work)
+    async def work(store: Store) -> VoteCast:
+        stored = await store.chosen.pair(found.id)
+        if stored is None or stored.version != (version or found.version):
+            raise RunError(f"pair {found.id} has other answers by now than those that you saw: look at it again")
+        if check is not None:
+            await check(store, found.id)
+        is_new = await store.votes.cast(found.id, voter, vote, note)
+        others = sum(one.voter != voter for one in await store.votes.of_pair(found.id))
+        return VoteCast(found.id, others, is_new)
+
+    return await short_write(directory, work)
 
 
 async def revise(
@@ -73,8 +79,9 @@ async def revise(
     editor = checked_voter(editor)
     if (fault := note_fault(note)) is not None:
         raise InputError(f"the note {fault}")
-    async with reading(RunDirectory(Path(run)), snapshot=True) as store:
-        stored, pair = await pair_of_version(store, run, start, version, "edit")
+    stored, pair = await _decided_pair(RunDirectory(Path(run)), start, "edit")
+    if version not in (None, stored.version):
+        raise RunError(f"pair {stored.id} has other answers by now than those that you saw: look at it again")
     try:
         return await add_revision(run, stored, pair, Edit(EditedAnswer(answer), text, editor, note))
     except RequestFailedError as error:
@@ -90,20 +97,21 @@ def checked_voter(name: str) -> str:
     return name.strip()
 
 
-async def pair_of_version(
-    store: Store, run: Path | str, start: str, version: str | None, what: str
-) -> tuple[StoredPair, Pair]:
-    """The one decided pair whose id begins with `start`, if it has this version; `what` is what is to be done with it."""
-    found = await store.pairs.find(start[:_LONGEST_ID]) if start else []
+async def _decided_pair(run: RunDirectory, start: str, what: str) -> tuple[StoredPair, Pair]:
+    """The one decided pair whose id begins with `start`; `what` is what is to be done with it.
+
+    Looking for it reads all pairs, unless `start` is a whole id, so it comes before a write.
+    """
+    async with reading(run) as store:
+        whole = await store.chosen.pair(start) if is_encodable(start) else None
+        found = [whole] if whole is not None else await store.pairs.find(start[:_LONGEST_ID]) if start else []
     if len(found) != 1:
         ids = ", ".join(f"{one.id} ({one.outcome.recipe})" for one in found[:5])
         raise InputError(
-            f"{run} has {counted(len(found), 'made pair')} of {start[:100]!r}"
-            + (f"; name one by its id: {ids}" if found else f"; see: clairgen show {run}")
+            f"{run.path} has {counted(len(found), 'made pair')} of {start[:100]!r}"
+            + (f"; name one by its id: {ids}" if found else f"; see: clairgen show {run.path}")
         )
     [stored] = found
     if not isinstance(stored.outcome, Pair):
         raise InputError(f"pair {stored.id} has no chosen answer, so there is nothing to {what}")
-    if version not in (None, stored.version):
-        raise RunError(f"pair {stored.id} has other answers by now than those that you saw: look at it again")
     return stored, stored.outcome

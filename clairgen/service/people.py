@@ -1,5 +1,6 @@
 """What people do with the pairs of runs besides voting: queues that hand pairs out, and answers that they edit."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -87,16 +88,16 @@ class People:
     async def make_queue(self, name: str, request: QueueRequest) -> QueueProgress:
         """Make a queue."""
         run = self._runs.directory(name)
-        async with self._runs.writing(name):
-            return await api.make_queue(
-                run.path,
-                request.name,
-                request.choice,
-                overlap=request.overlap,
-                pairs=request.pairs,
-                seed=request.seed,
-                lease_seconds=request.lease_seconds,
-            )
+        making = api.make_queue(
+            run.path,
+            request.name,
+            request.choice,
+            overlap=request.overlap,
+            pairs=request.pairs,
+            seed=request.seed,
+            lease_seconds=request.lease_seconds,
+        )
+        return await asyncio.to_thread(asyncio.run, making)  # drawing from a million pairs takes seconds
 
     async def next_pair(self, name: str, queue: str, voter: str | None, grant: Grant) -> str | None:
         """The id of the pair that a queue hands to a person; None for none. Raises NotThereError."""
