@@ -5,18 +5,25 @@ import contextlib
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from clairgen.cli.signals import run_drainable
-from clairgen.errors import ConfigError
+from clairgen.cli.signals import SECONDS_TO_DRAIN, run_drainable
+from clairgen.errors import ConfigError, InUseError, RunError
+from clairgen.folder_lock import check_unused, locked_folder
 from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
-_SECONDS_TO_DRAIN: Final = 10
+if TYPE_CHECKING:
+    from clairgen.service.runs_root import RunsRoot
+    from clairgen.service.worker_process import WorkerProcess
+
+_SECONDS_TO_ANSWER: Final = 10
+_SECONDS_FOR_FORMER: Final = 15.0
 _MOST_CONNECTIONS: Final = 256
 
 
@@ -33,19 +40,33 @@ def serve_command(
     tokens: Annotated[
         Path | None, typer.Option(help="A YAML file of tokens by their SHA-256, each with name, scope and last day.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=64, help="Jobs that ask models and run at once; 0 to take no jobs at all.")
+    ] = 4,
+    max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86_400, help="After Ctrl-C or a cancel: how long requests in flight may take to finish."
+        ),
+    ] = SECONDS_TO_DRAIN,
 ) -> None:
-    """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, and votes.
+    """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
     Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ and
-    CLAIRGEN_TOKEN_REVIEW and --tokens give some. Ctrl-C ends it.
+    CLAIRGEN_TOKEN_REVIEW and --tokens give some. Ctrl-C lets running jobs finish what is in flight; started again, the service
+    goes on with them.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
     from clairgen.service.app import service, today
+    from clairgen.service.jobs import Jobs
     from clairgen.service.request_checks import allowed_hosts
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import read_tokens
+    from clairgen.service.worker_process import WorkerProcess, WorkerSettings
+    from clairgen.store.job_queue import JobQueue
 
     runs = RunsRoot(root)
     runs.check()
@@ -65,8 +86,52 @@ def serve_command(
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
         typer.echo("A token is needed." if known.are_needed else "Everybody on this machine can read and vote.")
-        app = service(runs, known, allowed_hosts(str(address), names))
-        run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_DRAIN)
+        names_allowed = allowed_hosts(str(address), names)
+        if not jobs:
+            run_drainable(lambda stop: _serve(service(runs, known, names_allowed), listener, stop), _SECONDS_TO_ANSWER)
+            return
+        with _own_folder(runs) as lock:
+            worker = WorkerProcess(WorkerSettings(str(root), jobs, drain_seconds).command(), lock, _warn)
+            queue = JobQueue(runs.own_database)
+            app = service(runs, known, names_allowed, Jobs(runs, queue, max_queued, worker.wake))
+            try:
+                run_drainable(
+                    lambda stop: _serve_with_worker(app, listener, worker, drain_seconds, stop),
+                    max(drain_seconds, _SECONDS_TO_ANSWER),
+                )
+            finally:
+                queue.close()
+
+
+@contextlib.contextmanager
+def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
+    """The lock on what the service keeps in the root; a worker that a killed service left gets a moment to end."""
+    root.make_own_folder()
+    until = time.monotonic() + _SECONDS_FOR_FORMER
+    while True:
+        try:
+            check_unused(root.own_folder)
+            break
+        except InUseError as error:
+            if time.monotonic() > until:
+                raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
+            time.sleep(0.1)
+    with locked_folder(root.own_folder) as lock:
+        yield lock
+
+
+def _warn(sentence: str) -> None:
+    typer.echo(f"Note: {plain_line(sentence)}", err=True)
+
+
+async def _serve_with_worker(
+    app: object, listener: socket.socket, worker: "WorkerProcess", drain_seconds: float, stop: asyncio.Event
+) -> None:
+    """Serve, with a worker for the jobs, until `stop` is set; then both finish what they are at."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
+        await _serve(app, listener, stop)
+        stop.set()
 
 
 async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -93,7 +158,7 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,
-            timeout_graceful_shutdown=_SECONDS_TO_DRAIN,
+            timeout_graceful_shutdown=_SECONDS_TO_ANSWER,
         )
     )
 

@@ -15,6 +15,8 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.job_routes import job_routes
+from clairgen.service.jobs import Jobs
 from clairgen.service.page_routes import page_routes
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
@@ -22,18 +24,21 @@ from clairgen.service.runs import NotAllowedError, NotThereError, Runs
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
+from clairgen.store.job_records import OtherRequestError, QueueFullError
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotThereError, 404),
     (NotAllowedError, 403),
+    (OtherRequestError, 422),
+    (QueueFullError, 429),
     (RunError, 409),
     (StoreError, 503),
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
-    """The service over the runs of a root; `hosts` are the names by which it may be reached."""
-    runs = Runs(root)
+def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], jobs: Jobs | None = None) -> ASGIApp:
+    """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none."""
+    runs, jobs = Runs(root), jobs or Jobs(root, None)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -43,6 +48,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
         redirect_slashes=False,
     )
     app.include_router(api_routes(runs))
+    app.include_router(job_routes(jobs))
     app.include_router(page_routes(runs))
     app.include_router(sign_in_routes(tokens))
     app.include_router(static_files())

@@ -1,0 +1,60 @@
+"""The process of the worker of `clairgen serve`; it ends when its input ends."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from clairgen.cli.output import exit_code
+from clairgen.cli.signals import run_coroutine
+from clairgen.inference.runtime import Runtime
+from clairgen.service.asking_verbs import ASKING_VERBS
+from clairgen.service.job_worker import Lane, Worker
+from clairgen.service.runs_root import RunsRoot
+from clairgen.service.worker_process import STOP, WorkerSettings
+from clairgen.store.job_queue import JobQueue
+from clairgen_train.reward_model import load_reward_model
+
+
+def main() -> None:
+    """Do the jobs of the service that started this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run_coroutine(_work(WorkerSettings.of(sys.argv[1])))
+
+
+async def _work(settings: WorkerSettings) -> None:
+    root = RunsRoot(Path(settings.root))
+    queue = JobQueue(root.own_database)
+    try:
+        worker = Worker(
+            queue,
+            root,
+            [Lane(ASKING_VERBS, settings.jobs)],
+            _runtime(),
+            exit_code,
+            settings.drain_seconds,
+        )
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, worker.stop)
+        threading.Thread(target=_obey, args=(loop, worker), daemon=True).start()
+        await worker.run()
+    finally:
+        queue.close()
+
+
+def _runtime() -> Runtime:
+    """The one runtime of all jobs in this process."""
+    return Runtime(load_reward_model=load_reward_model)
+
+
+def _obey(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
+    """Pass on what the service writes, until it closes our input, which its death by any cause does as well."""
+    while sent := os.read(sys.stdin.fileno(), 1024):
+        loop.call_soon_threadsafe(worker.stop if STOP in sent else worker.wake)
+    os._exit(0)  # what was not committed is done again
+
+
+if __name__ == "__main__":
+    main()
