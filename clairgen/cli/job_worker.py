@@ -1,12 +1,11 @@
 """The process of the worker of `clairgen serve`; it ends when its input ends."""
 
 import asyncio
-import os
 import signal
 import sys
-import threading
 from pathlib import Path
 
+from clairgen.child_processes import end_with_parent
 from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
 from clairgen.inference.runtime import Runtime
@@ -38,7 +37,11 @@ async def _work(settings: WorkerSettings) -> None:
         )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
-        threading.Thread(target=_obey, args=(loop, worker), daemon=True).start()
+
+        def obey(words: bytes) -> None:
+            loop.call_soon_threadsafe(worker.stop if STOP in words else worker.wake)
+
+        end_with_parent(obey)
         await worker.run()
     finally:
         queue.close()
@@ -47,13 +50,6 @@ async def _work(settings: WorkerSettings) -> None:
 def _runtime() -> Runtime:
     """The one runtime of all jobs in this process."""
     return Runtime(load_reward_model=load_reward_model)
-
-
-def _obey(loop: asyncio.AbstractEventLoop, worker: Worker) -> None:
-    """Pass on what the service writes, until it closes our input, which its death by any cause does as well."""
-    while sent := os.read(sys.stdin.fileno(), 1024):
-        loop.call_soon_threadsafe(worker.stop if STOP in sent else worker.wake)
-    os._exit(0)  # what was not committed is done again
 
 
 if __name__ == "__main__":
