@@ -19,7 +19,7 @@ _SECONDS_TO_KILL: Final = 20.0
 
 
 def end_with_parent(obey: Callable[[bytes], None] = lambda _words: None) -> threading.Thread:
-    """End this process, at once, when its standard input ends; `obey` is called, in a thread, with what is written to it before."""
+    """End this process at once when its standard input ends; `obey` is called, in a thread, with what comes before."""
     watching = threading.Thread(target=_watch_parent, args=(obey,), daemon=True)
     watching.start()
     return watching

@@ -10,7 +10,10 @@ from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
 from clairgen.inference.runtime import Runtime
 from clairgen.service.asking_verbs import ASKING_VERBS
+from clairgen.service.command_verbs import command_job
+from clairgen.service.job_requests import COMMAND_VERBS
 from clairgen.service.job_worker import Lane, Worker
+from clairgen.service.policy import policy_of
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.worker_process import STOP, WorkerSettings
 from clairgen.store.job_queue import JobQueue
@@ -25,12 +28,16 @@ def main() -> None:
 
 async def _work(settings: WorkerSettings) -> None:
     root = RunsRoot(Path(settings.root))
+    policy = policy_of(root, settings.allow_env, settings.allow_endpoint, hub=settings.allow_hub)
     queue = JobQueue(root.own_database)
     try:
         worker = Worker(
             queue,
-            root,
-            [Lane(ASKING_VERBS, settings.jobs)],
+            policy,
+            [
+                Lane(ASKING_VERBS, settings.jobs),
+                Lane(dict.fromkeys(COMMAND_VERBS, command_job), settings.processes),
+            ],
             _runtime(),
             exit_code,
             settings.drain_seconds,

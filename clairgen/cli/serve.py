@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _SECONDS_TO_ANSWER: Final = 10
 _SECONDS_FOR_FORMER: Final = 15.0
 _MOST_CONNECTIONS: Final = 256
+_WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
+_FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
 
 
 def serve_command(
@@ -43,6 +45,10 @@ def serve_command(
     jobs: Annotated[
         int, typer.Option(min=0, max=64, help="Jobs that ask models and run at once; 0 to take no jobs at all.")
     ] = 4,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Jobs that ask no model, such as an export or a training, and run at once."),
+    ] = 1,
     max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
     drain_seconds: Annotated[
         float,
@@ -50,19 +56,40 @@ def serve_command(
             min=0, max=86_400, help="After Ctrl-C or a cancel: how long requests in flight may take to finish."
         ),
     ] = SECONDS_TO_DRAIN,
+    allow_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An environment variable that submitted jobs may use; may be repeated."),
+    ] = None,
+    allow_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A base URL, or HOST:PORT, that they may send requests to; may be repeated."),
+    ] = None,
+    allow_hub: Annotated[
+        bool, typer.Option("--allow-hub", help="They may load data sets and models from the Hugging Face hub.")
+    ] = False,
+    requests_per_minute: Annotated[
+        int, typer.Option(min=1, max=10**6, help="What each token, or address without one, may ask.")
+    ] = 1200,
+    requests_at_once: Annotated[int, typer.Option(min=1, max=10**4, help="Of these, how many at the same time.")] = 48,
+    streams: Annotated[int, typer.Option(min=1, max=10**4, help="Of these, how many streams of live events.")] = 12,
+    wrong_tokens_per_minute: Annotated[
+        int, typer.Option(min=1, max=10**6, help="Wrong tokens from one address before it has to wait.")
+    ] = 20,
 ) -> None:
     """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
-    Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ and
-    CLAIRGEN_TOKEN_REVIEW and --tokens give some. Ctrl-C lets running jobs finish what is in flight; started again, the service
-    goes on with them.
+    Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
+    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C lets running jobs finish what is in flight;
+    started again, the service goes on with them.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
     from clairgen.service.app import service, today
     from clairgen.service.jobs import Jobs
+    from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
+    from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import read_tokens
     from clairgen.service.worker_process import WorkerProcess, WorkerSettings
@@ -81,19 +108,30 @@ def serve_command(
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
+    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
+    if policy.is_open and not known.let_somebody_run:
+        raise ConfigError(
+            "with --allow-env, --allow-endpoint or --allow-hub jobs can cost money and reach other machines, so the service "
+            "needs a token for them, also on this machine: set CLAIRGEN_TOKEN_RUN to that of openssl rand -hex 32"
+        )
+    limits = Limits(requests_per_minute, wrong_tokens_per_minute, requests_at_once, streams)
     with _listening(address, port) as listener:
         bound = listener.getsockname()[1]
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
-        typer.echo("A token is needed." if known.are_needed else "Everybody on this machine can read and vote.")
-        names_allowed = allowed_hosts(str(address), names)
+        typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY if jobs else _WITHOUT_JOBS)
+        reached_by = allowed_hosts(str(address), names)
         if not jobs:
-            run_drainable(lambda stop: _serve(service(runs, known, names_allowed), listener, stop), _SECONDS_TO_ANSWER)
+            app = service(runs, known, reached_by, limits=limits)
+            run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_ANSWER)
             return
+        settings = WorkerSettings(
+            str(root), jobs, processes, drain_seconds, tuple(allow_env or ()), tuple(allow_endpoint or ()), allow_hub
+        )
         with _own_folder(runs) as lock:
-            worker = WorkerProcess(WorkerSettings(str(root), jobs, drain_seconds).command(), lock, _warn)
+            worker = WorkerProcess(settings.command(), lock, _warn)
             queue = JobQueue(runs.own_database)
-            app = service(runs, known, names_allowed, Jobs(runs, queue, max_queued, worker.wake))
+            app = service(runs, known, reached_by, limits=limits, jobs=Jobs(policy, queue, max_queued, worker.wake))
             try:
                 run_drainable(
                     lambda stop: _serve_with_worker(app, listener, worker, drain_seconds, stop),
@@ -138,6 +176,8 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
     """Serve until `stop` is set, and then finish what is being answered."""
     import uvicorn
 
+    from clairgen.service.held_connections import TimedConnection
+
     class Server(uvicorn.Server):
         """Leaves signals to the command line."""
 
@@ -153,7 +193,7 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=TimedConnection,
             proxy_headers=False,
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,

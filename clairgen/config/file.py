@@ -28,14 +28,10 @@ def load_config(path: Path | str) -> RunConfig:
     return _with_absolute_paths(validated(content, RunConfig, str(path)), path.resolve().parent)
 
 
-def parse_config(text: str, source: str = "configuration", folder: Path | None = None) -> RunConfig:
-    """Read a configuration from YAML text, such as one saved with a run; `source` names it in errors. Old names are read too.
-
-    Relative paths in it are relative to `folder`, or are left as they are without one.
-    """
+def parse_config(text: str, source: str = "configuration") -> RunConfig:
+    """Read a configuration from YAML text, such as one saved with a run; `source` names it in errors. Old names are read too."""
     content, _ = with_new_names(mapping(text, RunConfig, source), source)
-    config = validated(content, RunConfig, source)
-    return config if folder is None else _with_absolute_paths(config, folder.resolve())
+    return validated(content, RunConfig, source)
 
 
 def config_yaml(config: RunConfig) -> str:

@@ -18,10 +18,12 @@ from clairgen.service.api_routes import api_routes
 from clairgen.service.job_routes import job_routes
 from clairgen.service.jobs import Jobs
 from clairgen.service.page_routes import page_routes
+from clairgen.service.policy import Policy
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
+from clairgen.service.request_rates import Clients, Limits
 from clairgen.service.runs import NotAllowedError, NotThereError, Runs
-from clairgen.service.runs_root import RunsRoot
+from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
 from clairgen.store.job_records import OtherRequestError, QueueFullError
@@ -31,14 +33,17 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotAllowedError, 403),
     (OtherRequestError, 422),
     (QueueFullError, 429),
+    (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], jobs: Jobs | None = None) -> ASGIApp:
+def service(
+    root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, limits: Limits | None = None, jobs: Jobs | None = None
+) -> ASGIApp:
     """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none."""
-    runs, jobs = Runs(root), jobs or Jobs(root, None)
+    runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -50,7 +55,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], jobs: Jobs | N
     app.include_router(api_routes(runs))
     app.include_router(job_routes(jobs))
     app.include_router(page_routes(runs))
-    app.include_router(sign_in_routes(tokens))
+    app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
 
     def answer(request: Request, status: int, sentence: str) -> Response:
@@ -74,7 +79,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], jobs: Jobs | N
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    return RequestChecks(app, tokens, frozenset(hosts))
+    return RequestChecks(app, tokens, frozenset(hosts), clients)
 
 
 def today() -> datetime.date:

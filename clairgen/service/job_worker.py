@@ -13,8 +13,9 @@ from clairgen.errors import ClairgenError, DrainedError, InUseError, StoreError
 from clairgen.folder_lock import check_unused
 from clairgen.inference.runtime import Runtime
 from clairgen.service.job_output import JobOutput
-from clairgen.service.job_requests import JobFolder, Request, request_of
-from clairgen.service.runs_root import RunsRoot
+from clairgen.service.job_requests import Request, request_of
+from clairgen.service.policy import Policy
+from clairgen.service.request_models import JobFolder
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState
 
@@ -28,11 +29,15 @@ _SECONDS_TO_END: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the work of a job ended: with an error that stopped it, or by itself, some of its tasks perhaps having failed."""
+    """How the work of a job ended: with an error that stopped it, or by itself, some of its tasks perhaps having failed.
+
+    `code` is the exit code of a command that ran, None for work in this process.
+    """
 
     sentence: str
     stopped_by: ClairgenError | None = None
     some_failed: bool = False
+    code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Work:
     """What a job is done with. Once `stop` is set it finishes what is in flight, within `drain_seconds`."""
 
     request: Request
-    root: RunsRoot
+    policy: Policy
     folder: JobFolder
     output: JobOutput
     stop: asyncio.Event
@@ -79,14 +84,15 @@ class Worker:
     def __init__(
         self,
         queue: JobQueue,
-        root: RunsRoot,
+        policy: Policy,
         lanes: list[Lane],
         runtime: Runtime,
         exit_code: Callable[[ClairgenError], int],
         drain_seconds: float,
     ) -> None:
         self._queue = queue
-        self._root = root
+        self._policy = policy
+        self._root = policy.root
         self._lanes = lanes
         self._runtime = runtime
         self._exit_code = exit_code
@@ -154,7 +160,7 @@ class Worker:
     async def _do(self, job: Job, lane: Lane, stop: asyncio.Event) -> None:
         """Do a job, whatever comes of it."""
         try:
-            if job.run is not None:
+            if job.run is not None and job.writes:
                 await asyncio.to_thread(check_unused, self._root.path / job.run)
             await self._end(job, await self._outcome(job, lane.verbs[job.verb], stop))
         except InUseError as error:
@@ -178,7 +184,7 @@ class Worker:
             output.line(f"$ {job.command}")
             try:
                 request = request_of(job.verb, job.arguments)
-                work = Work(request, self._root, folder, output, stop, self._drain_seconds, self._runtime)
+                work = Work(request, self._policy, folder, output, stop, self._drain_seconds, self._runtime)
                 outcome = await verb(work)
             except InUseError:
                 raise
@@ -203,5 +209,5 @@ class Worker:
         state, code = JobState.DONE, int(outcome.some_failed)
         if error is not None:
             state = JobState.CANCELLED if isinstance(error, DrainedError) else JobState.FAILED
-            code = self._exit_code(error)
+            code = self._exit_code(error) if outcome.code is None else outcome.code
         await asyncio.to_thread(self._queue.end, job.id, state, code, outcome.sentence)

@@ -8,9 +8,10 @@ from typing import Final
 from clairgen.errors import InputError
 from clairgen.pipeline.run_log import last_session
 from clairgen.service.job_output import read_output
-from clairgen.service.job_requests import JobFolder, JobRequest, arguments_of, command_line, prepared
+from clairgen.service.job_requests import JobRequest, arguments_of, command_line
+from clairgen.service.policy import Policy
+from clairgen.service.request_models import JobFolder
 from clairgen.service.runs import NotAllowedError, NotThereError
-from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Grant
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob
@@ -29,16 +30,20 @@ class JobProgress:
 
 
 class Jobs:
-    """The jobs of a root. `queue` is None where the service takes none; `wake` tells the worker that something has changed."""
+    """The jobs of a root, which name what a `policy` allows. `queue` is None where the service takes none.
+
+    `wake` tells the worker that something has changed.
+    """
 
     def __init__(
         self,
-        root: RunsRoot,
+        policy: Policy,
         queue: JobQueue | None,
         most_queued: int = 100,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._root = root
+        self._policy = policy
+        self._root = policy.root
         self._queue = queue
         self._most_queued = most_queued
         self._wake = wake
@@ -59,14 +64,15 @@ class Jobs:
         queue = self._required()
 
         def submit() -> tuple[Job, bool]:
-            ready = prepared(request, self._root)
+            ready = request.prepared(self._policy)
             new = NewJob(
                 request.verb,
                 arguments_of(ready),
-                request.run,
+                request.works_on,
                 request.model_dump(mode="json"),
                 grant.name or "",
                 key,
+                writes=request.writes,
             )
             return queue.submit(
                 new,
@@ -130,8 +136,8 @@ class Jobs:
 
 def require_run_scope(grant: Grant) -> None:
     """Raise NotAllowedError for who may not submit jobs."""
-    if not grant.reviews:
-        raise NotAllowedError("this token allows to read; jobs need one with the scope run")
+    if not grant.runs:
+        raise NotAllowedError(f"this token has the scope {grant.scope}; jobs need one with the scope run")
 
 
 def _there(job: Job | None) -> Job:

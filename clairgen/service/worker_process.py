@@ -21,11 +21,18 @@ _SECONDS_TO_END: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What the worker is started with: the folder of runs, how many jobs run at once, and the seconds that they may drain."""
+    """What the worker is started with: the folder of runs, and the seconds that jobs may drain.
+
+    `jobs` that ask models and `processes` of others run at once. The rest is what they may name, see `policy_of`.
+    """
 
     root: str
     jobs: int
+    processes: int
     drain_seconds: float
+    allow_env: Sequence[str] = ()
+    allow_endpoint: Sequence[str] = ()
+    allow_hub: bool = False
 
     def command(self) -> list[str]:
         """The command line of the worker's process."""

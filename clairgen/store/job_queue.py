@@ -23,6 +23,7 @@ _MIGRATIONS: Final = (
         verb TEXT NOT NULL,
         arguments TEXT NOT NULL,
         run TEXT,
+        writes INTEGER NOT NULL,
         command TEXT NOT NULL DEFAULT '',
         submitted_by TEXT NOT NULL,
         idempotency_key TEXT,
@@ -45,8 +46,9 @@ _MIGRATIONS: Final = (
 _ACTIVE: Final = "('running', 'stopping')"
 _WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
-        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.state IN {_ACTIVE}),
-        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.state = 'queued' AND o.id < job.id)
+        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
+        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state = 'queued'
+            AND o.id < job.id)
     ) END AS waits_for
 """
 
@@ -98,9 +100,10 @@ class JobQueue:
                     f"the queue has {queued} jobs, as many as it may; submit this one again when some have begun"
                 )
             cursor = self._connection.execute(
-                "INSERT INTO jobs (verb, arguments, run, submitted_by, idempotency_key, request_digest, state, submitted_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
-                (job.verb, arguments, job.run, job.submitted_by, job.key, request, now()),
+                "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, idempotency_key, request_digest, state, "
+                "submitted_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                (job.verb, arguments, job.run, job.writes, job.submitted_by, job.key, request, now()),
             )
             number = int(cursor.lastrowid or 0)
             self._connection.execute("UPDATE jobs SET command = ? WHERE id = ?", (command(number), number))
@@ -127,7 +130,8 @@ class JobQueue:
         with self._writing():
             row = self._connection.execute(
                 f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND not_before <= ? "
-                f"AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.run = job.run AND o.state IN {_ACTIVE}) "
+                f"AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes "
+                f"AND o.state IN {_ACTIVE}) "
                 "ORDER BY id LIMIT 1",
                 (*verbs, self._clock()),
             ).fetchone()
@@ -255,4 +259,11 @@ class JobQueue:
 
 def _job_of(row: sqlite3.Row) -> Job:
     facts = {name: row[name] for name in Job.__dataclass_fields__}
-    return Job(**facts | {"arguments": json.loads(row["arguments"]), "state": JobState(row["state"])})
+    return Job(
+        **facts
+        | {
+            "arguments": json.loads(row["arguments"]),
+            "state": JobState(row["state"]),
+            "writes": bool(row["writes"]),
+        }
+    )

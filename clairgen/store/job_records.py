@@ -40,7 +40,7 @@ class OtherRequestError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit. `run` is the name of the run that it works on, None if there is none; one job at a time works on a run.
+    """A job to submit. `run` is the run, or another folder, that it works on; of jobs that write one, one at a time runs.
 
     A repeated submission with the same `key` by the same `submitted_by` is the same job if its `request`, as it was sent, is
     the same.
@@ -52,6 +52,7 @@ class NewJob:
     request: Mapping[str, Any]
     submitted_by: str = ""
     key: str | None = None
+    writes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Job:
     verb: str
     arguments: Mapping[str, Any]
     run: str | None
+    writes: bool
     command: str
     submitted_by: str
     state: JobState

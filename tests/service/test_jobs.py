@@ -12,11 +12,28 @@ import pytest
 from clairgen import api
 from clairgen.cli.commands import load_command
 from clairgen.service.jobs import Jobs
-from clairgen.service.runs_root import RunsRoot
 from clairgen.store import RunDirectory
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
-from tests.service.served import READ, REVIEW, job_when, queue_of, served, served_with_jobs, tokens_of, working
+from tests.service.served import (
+    READ,
+    job_when,
+    policy_for,
+    queue_of,
+    served,
+    served_with_jobs,
+    tokens_of,
+    working,
+)
+
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+def folders(tmp_path: Path, count: int) -> tuple[Path, Path]:
+    """The folder of runs, and a file of tasks in it."""
+    root = tmp_path / "runs"
+    root.mkdir()
+    return root, write_tasks(root / "tasks.jsonl", questions(count))
 
 
 def body(url: str, tasks: Path, run: str = "first", **more: object) -> dict[str, Any]:
@@ -49,8 +66,8 @@ async def asked(endpoint: ScriptedEndpoint, count: int) -> None:
 
 
 async def test_a_submitted_run_is_made_as_generate_makes_it(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(3))
-    async with ScriptedEndpoint(played) as endpoint, served_with_jobs(root) as client:
+    root, tasks = folders(tmp_path, 3)
+    async with ScriptedEndpoint(played) as endpoint, served_with_jobs(root, endpoint.url) as client:
         job = await submitted(client, body(endpoint.url, tasks, limit=2, retry_failed=True))
         done = await job_when(client, job["id"], "done", "failed")
         output = (await client.get(f"/api/jobs/{job['id']}/output")).text
@@ -60,16 +77,16 @@ async def test_a_submitted_run_is_made_as_generate_makes_it(tmp_path: Path) -> N
     assert (await api.status(root / "first")).statuses["clair"] == {"made": 2, "pending": 1}
     assert (len(endpoint.asked), endpoint.prompts()["Question number 2"]) == (6, 0)
     folder = root / ".clairgen" / "jobs" / str(job["id"])
-    assert done["command"] == f"clairgen generate {folder}/config.yaml --run {root}/first --limit 2 --retry-failed"
+    assert done["command"] == f"clairgen generate {folder}/config.yaml --run {root}/first --limit=2 --retry-failed"
     load_command("generate").make_context("generate", shlex.split(done["command"])[2:])
     assert output.startswith(f"$ {done['command']}\n")
     assert [one["id"] for one in listed["jobs"]] == [job["id"]]
 
 
 async def test_a_second_job_on_a_run_waits_for_the_first_and_goes_on_from_it(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(3))
+    root, tasks = folders(tmp_path, 3)
     release = asyncio.Event()
-    async with ScriptedEndpoint(held(release)) as endpoint, served_with_jobs(root) as client:
+    async with ScriptedEndpoint(held(release)) as endpoint, served_with_jobs(root, endpoint.url) as client:
         await submitted(client, body(endpoint.url, tasks))
         await asked(endpoint, 3)
         waiting = await submitted(client, {"verb": "generate", "run": "first"})
@@ -87,9 +104,9 @@ async def test_a_second_job_on_a_run_waits_for_the_first_and_goes_on_from_it(tmp
 
 
 async def test_cancel_finishes_what_is_in_flight_and_resume_asks_only_the_rest(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(40))
+    root, tasks = folders(tmp_path, 40)
     slowly = lambda request: Reply(played(request).body, delay_seconds=0.3)  # noqa: E731
-    async with ScriptedEndpoint(slowly) as endpoint, served_with_jobs(root) as client:
+    async with ScriptedEndpoint(slowly) as endpoint, served_with_jobs(root, endpoint.url) as client:
         job = await submitted(client, body(endpoint.url, tasks))
         await asked(endpoint, 16)
         assert (await client.post(f"/api/jobs/{job['id']}/cancel")).json()["state"] == "stopping"
@@ -107,30 +124,31 @@ async def test_cancel_finishes_what_is_in_flight_and_resume_asks_only_the_rest(t
 
 
 async def test_the_next_worker_goes_on_with_what_one_had_to_leave(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(40))
+    root, tasks = folders(tmp_path, 40)
     slowly = lambda request: Reply(played(request).body, delay_seconds=0.2)  # noqa: E731
     with queue_of(root) as queue:
-        jobs = Jobs(RunsRoot(root), queue)
-        async with ScriptedEndpoint(slowly) as endpoint, served(root, jobs=jobs) as client:
-            job = await submitted(client, body(endpoint.url, tasks), key="once")
-            async with working(root, queue):
-                await asked(endpoint, 16)
-            interrupted = (await client.get(f"/api/jobs/{job['id']}")).json()
-            assert (interrupted["state"], interrupted["exit_code"]) == ("queued", None)
-            assert "interrupted" in interrupted["sentence"]
-            again = await submitted(client, body(endpoint.url, tasks), 200, key="once")
-            assert again["id"] == job["id"]
-            await submitted(client, body(endpoint.url, tasks, limit=1), 422, key="once")
-            async with working(root, queue):
-                done = await job_when(client, job["id"], "done", "failed")
+        async with ScriptedEndpoint(slowly) as endpoint:
+            policy = policy_for(root, endpoint.url)
+            async with served(root, jobs=Jobs(policy, queue)) as client:
+                job = await submitted(client, body(endpoint.url, tasks), key="once")
+                async with working(policy, queue):
+                    await asked(endpoint, 16)
+                interrupted = (await client.get(f"/api/jobs/{job['id']}")).json()
+                assert (interrupted["state"], interrupted["exit_code"]) == ("queued", None)
+                assert "interrupted" in interrupted["sentence"]
+                again = await submitted(client, body(endpoint.url, tasks), 200, key="once")
+                assert again["id"] == job["id"]
+                await submitted(client, body(endpoint.url, tasks, limit=1), 422, key="once")
+                async with working(policy, queue):
+                    done = await job_when(client, job["id"], "done", "failed")
     assert (done["state"], done["starts"]) == ("done", 2)
     assert len(endpoint.asked) == 120
 
 
 async def test_a_run_that_another_process_works_on_is_waited_for(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    root, tasks = folders(tmp_path, 1)
     run = RunDirectory(root / "first")
-    async with ScriptedEndpoint(played) as endpoint, served_with_jobs(root) as client:
+    async with ScriptedEndpoint(played) as endpoint, served_with_jobs(root, endpoint.url) as client:
         run.path.mkdir(parents=True)
         with run.locked():
             job = await submitted(client, body(endpoint.url, tasks))
@@ -144,12 +162,13 @@ async def test_a_run_that_another_process_works_on_is_waited_for(tmp_path: Path)
 
 
 async def test_a_job_that_cannot_be_done_fails_with_its_sentence(tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    async with ScriptedEndpoint(played) as endpoint, served_with_jobs(root) as client:
-        job = await submitted(client, body(endpoint.url, tmp_path / "none.jsonl"))
+    root, tasks = folders(tmp_path, 1)
+    tasks.write_text('{"no": "prompt"}\n')
+    async with ScriptedEndpoint(played) as endpoint, served_with_jobs(root, endpoint.url) as client:
+        job = await submitted(client, body(endpoint.url, tasks))
         failed = await job_when(client, job["id"], "done", "failed")
         assert (failed["state"], failed["exit_code"]) == ("failed", 2)
-        assert "none.jsonl" in failed["sentence"]
+        assert "tasks.jsonl" in failed["sentence"]
 
 
 @pytest.mark.parametrize(
@@ -163,27 +182,29 @@ async def test_a_job_that_cannot_be_done_fails_with_its_sentence(tmp_path: Path)
         ({"configuration": "recipes: [clair]\nnonsense: 1"}, 400, "nonsense"),
         ({"configuration": None}, 400, "needs a configuration"),
         ({"stored_configuration": "a.yaml"}, 400, "not both"),
-        ({"configuration": None, "stored_configuration": "a.yaml"}, 400, "no configuration a.yaml"),
-        ({"configuration": None, "stored_configuration": "../a.yaml"}, 422, "stored_configuration"),
-        ({"reuse": ["none"]}, 400, "no run none"),
+        ({"configuration": None, "stored_configuration": "a.yaml"}, 400, "no file 'a.yaml'"),
+        ({"configuration": None, "stored_configuration": "../a.yaml"}, 403, "is not a path in the folder"),
+        ({"configuration": config_text("http://169.254.169.254/v1", Path("tasks.jsonl"))}, 403, "--allow-endpoint"),
+        ({"configuration": config_text(NOWHERE, Path("/etc/passwd"))}, 403, "is not a path in the folder"),
+        ({"reuse": ["none"]}, 400, "no run 'none'"),
     ],
 )
 async def test_what_can_be_seen_to_be_wrong_is_refused_at_once(
     tmp_path: Path, change: dict[str, Any], status: int, said: str
 ) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(1))
+    root, tasks = folders(tmp_path, 1)
     with queue_of(root) as queue:
-        async with served(root, jobs=Jobs(RunsRoot(root), queue)) as client:
-            answer = await submitted(client, body("http://127.0.0.1:9/v1", tasks) | change, status)
+        async with served(root, jobs=Jobs(policy_for(root, NOWHERE), queue)) as client:
+            answer = await submitted(client, body(NOWHERE, tasks) | change, status)
             assert said in answer["detail"]
             assert (await client.get("/api/jobs")).json() == {"jobs": [], "before": None}
 
 
 async def test_a_full_queue_and_a_service_without_jobs_refuse(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(1))
-    job = body("http://127.0.0.1:9/v1", tasks)
+    root, tasks = folders(tmp_path, 1)
+    job = body(NOWHERE, tasks)
     with queue_of(root) as queue:
-        async with served(root, jobs=Jobs(RunsRoot(root), queue, 2)) as client:
+        async with served(root, jobs=Jobs(policy_for(root, NOWHERE), queue, 2)) as client:
             for run in ("a", "b"):
                 await submitted(client, job | {"run": run})
             assert "the queue has 2 jobs" in (await submitted(client, job, 429))["detail"]
@@ -197,14 +218,14 @@ async def test_a_full_queue_and_a_service_without_jobs_refuse(tmp_path: Path) ->
 
 
 async def test_a_token_to_read_sees_jobs_and_submits_none(tmp_path: Path) -> None:
-    root, tasks = tmp_path / "runs", write_tasks(tmp_path / "tasks.jsonl", questions(1))
-    job = body("http://127.0.0.1:9/v1", tasks)
+    root, tasks = folders(tmp_path, 1)
+    job = body(NOWHERE, tasks)
     with queue_of(root) as queue:
-        async with served(root, tokens_of(tmp_path), Jobs(RunsRoot(root), queue)) as client:
+        async with served(root, tokens_of(tmp_path), jobs=Jobs(policy_for(root, NOWHERE), queue)) as client:
             assert (await client.post("/api/jobs", json=job)).status_code == 401
             may_read = {"Authorization": f"Bearer {READ}"}
             assert (await client.post("/api/jobs", json=job, headers=may_read)).status_code == 403
             assert (await client.get("/api/jobs", headers=may_read)).status_code == 200
             assert (
-                await client.post("/api/jobs", json=job, headers={"Authorization": f"Bearer {REVIEW}"})
+                await client.post("/api/jobs", json=job, headers={"Authorization": f"Bearer {RUN}"})
             ).status_code == 201
