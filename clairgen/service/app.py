@@ -2,9 +2,11 @@
 
 import datetime
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,7 +15,7 @@ from starlette.types import ASGIApp
 
 from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
-from clairgen.service.answers import Answered
+from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
 from clairgen.service.job_routes import job_routes
 from clairgen.service.jobs import Jobs
@@ -51,6 +53,10 @@ def service(
         docs_url=None,  # what it shows is loaded from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        responses=dict(PROBLEMS),
+        dependencies=[Depends(HTTPBearer(auto_error=False))]
+        if tokens.are_needed
+        else [],  # said in the description alone
     )
     app.include_router(api_routes(runs))
     app.include_router(job_routes(jobs))
@@ -69,11 +75,13 @@ def service(
 
     async def of_input(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101 - it is registered for these
-        return answer(request, 422, "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+        return answer(request, 422, "; ".join(map(_mistake, error.errors()[:5])))
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-        return answer(request, error.status_code, error.detail)
+        answered = answer(request, error.status_code, error.detail)
+        answered.headers.update(error.headers or {})  # such as Allow
+        return answered
 
     app.add_exception_handler(ClairgenError, of_clairgen)
     app.add_exception_handler(RequestValidationError, of_input)
@@ -85,6 +93,10 @@ def service(
 def today() -> datetime.date:
     """The day, in UTC, by which tokens expire."""
     return datetime.datetime.now(datetime.UTC).date()
+
+
+def _mistake(error: Any) -> str:  # noqa: ANN401 - one of pydantic's
+    return f"{_where(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _where(location: Sequence[int | str]) -> str:

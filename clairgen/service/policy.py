@@ -1,12 +1,15 @@
 """What the operator allows to whoever submits something over HTTP: by default what ships and what lies in the folder."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import yaml
+
 from clairgen.config.field_checks import is_variable_name
+from clairgen.config.strict_yaml import require_bounded
 from clairgen.embedded.gguf import CLASSIFIER, EmbeddedAddress, embedded_address
 from clairgen.errors import ConfigError
 from clairgen.import_source import HUB
@@ -17,6 +20,7 @@ from clairgen.service.runs_root import NotPermittedError, RunsRoot, shown
 MOST_SLOTS: Final = 64
 """Requests at once of an engine on this machine; its memory grows with them."""
 _MOST_CONTEXT: Final = 32_768
+_NAMING: Final = ("README.md", "state.json", "dataset_dict.json")
 _HUB_NAME: Final = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
@@ -37,6 +41,10 @@ class Policy:
     def is_open(self) -> bool:
         """Whether something may be named that is neither in the folder nor ships: what may cost money or leave the machine."""
         return bool(self.environment or self.endpoints or self.hub)
+
+    def surroundings(self, variables: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a process that does what was submitted: libraries load nothing from the hub if it is not allowed."""
+        return {**variables, **({} if self.hub else {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"})}
 
     def check_variable(self, name: str, what: str) -> None:
         """Refuse an environment variable that is not listed, whether it is set or not."""
@@ -79,7 +87,14 @@ class Policy:
         """Rows to read: a file or a folder, or a data set of the hub, as hub:owner/name."""
         if text.startswith(HUB):
             return f"{HUB}{self.hub_name(text.removeprefix(HUB), what)}"
-        return str(self.root.folder(text, what) if self.root.holds_folder(text, what) else self.root.file(text, what))
+        if not self.root.holds_folder(text, what):
+            return str(self.root.file(text, what))
+        folder = self.root.folder(text, what)
+        if (name := _named_elsewhere(folder)) is not None:
+            raise NotPermittedError(
+                f"{what}: {shown(text)} takes its rows from {shown(name)}, which is not a file in it"
+            )
+        return str(folder)
 
     def model(self, text: str, what: str = "the model") -> str:
         """Weights to load: a folder, or a model of the hub, as owner/name."""
@@ -110,6 +125,34 @@ class Policy:
         for name, given, most in limits:
             if given is not None and given > most:
                 raise NotPermittedError(f"{what}: an engine of the service has at most {most:,} {name}, not {given:,}")
+
+
+def _named_elsewhere(folder: Path) -> str | None:
+    """The first file that a data set's own files name outside its folder, which `datasets` would read all the same."""
+    try:
+        for path in sorted(one for name in _NAMING for one in folder.rglob(name)):
+            content = path.read_text(encoding="utf-8")
+            if path.suffix == ".md":
+                content = content.split("---")[1] if content.startswith("---") else ""
+            require_bounded(content, str(path))
+            named = yaml.safe_load(content)
+            for text in _texts(named.get("configs") if path.suffix == ".md" and isinstance(named, Mapping) else named):
+                if ".." in text or "://" in text or text.startswith(("/", "~", "\\")):
+                    return text
+    except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError, ConfigError):
+        return path.name
+    return None
+
+
+def _texts(content: object) -> Iterator[str]:
+    if isinstance(content, Mapping):
+        for value in content.values():
+            yield from _texts(value)
+    elif isinstance(content, list):
+        for value in content:
+            yield from _texts(value)
+    elif isinstance(content, str):
+        yield content
 
 
 def policy_of(root: RunsRoot, environment: Iterable[str], endpoints: Iterable[str], *, hub: bool) -> Policy:

@@ -154,6 +154,38 @@ def test_a_link_in_a_folder_does_not_lead_out(root: Path, tmp_path: Path) -> Non
         checked(with_changes(**{"import": "data"}), Policy(RunsRoot(root)))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "is_allowed"),
+    [
+        (
+            "README.md",
+            "---\nconfigs:\n- {data_files: [{split: train, path: 'a/*.jsonl'}]}\nlicense_link: https://x.example/\n---\n# /x",
+            True,
+        ),
+        ("README.md", "# only a text about /etc", True),
+        ("README.md", "---\nconfigs:\n- {data_files: [{split: train, path: ../../secret.jsonl}]}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'file:///etc/passwd'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'http://169.254.169.254/x.jsonl'}\n---\n", False),
+        ("README.md", "---\nconfigs: [\n---\n", False),
+        ("dataset_dict.json", '{"splits": ["train"]}', True),
+        ("dataset_dict.json", '{"splits": ["../../other"]}', False),
+        ("train/state.json", '{"_data_files": [{"filename": "/x.arrow"}]}', False),
+    ],
+)
+def test_a_folder_of_data_takes_no_rows_from_elsewhere(
+    root: Path, name: str, content: str, *, is_allowed: bool
+) -> None:
+    (root / "data" / "train").mkdir()
+    (root / "data" / name).write_text(content)
+    submitted = with_changes(**{"import": "data"})
+    if is_allowed:
+        assert checked(submitted, Policy(RunsRoot(root))).imports
+    else:
+        with pytest.raises(NotPermittedError, match="'data' takes its rows from"):
+            checked(submitted, Policy(RunsRoot(root)))
+
+
 ADDRESSES = [
     "http://169.254.169.254/latest/meta-data",
     "http://2852039166/v1",
@@ -280,6 +312,9 @@ def test_the_hub_is_closed_unless_it_is_allowed(root: Path, monkeypatch: pytest.
     for part in ({"split": "../x"}, {"subset": "a/b"}):
         with pytest.raises(NotPermittedError, match="is not a name"):
             checked(with_changes(tasks={"hub": "owner/name"} | part), Policy(RunsRoot(root), hub=True))
+    offline = Policy(RunsRoot(root)).surroundings({"A": "b", "HF_HUB_OFFLINE": "0"})
+    assert offline == {"A": "b", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    assert Policy(RunsRoot(root), hub=True).surroundings({"A": "b"}) == {"A": "b"}
     (root / "owner" / "name").mkdir(parents=True)
     monkeypatch.chdir(root)  # `datasets` would read that folder
     with pytest.raises(NotPermittedError, match="is not the name of something on the hub"):
