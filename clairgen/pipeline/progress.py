@@ -5,17 +5,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from clairgen.records import EndpointState
 from clairgen.wording import counted, one_line_repr
 
 
 class Load(Protocol):
-    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait."""
+    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait; its endpoints."""
 
     @property
     def in_flight(self) -> int: ...  # noqa: D102 - see above
 
     @property
     def pending(self) -> int: ...  # noqa: D102 - see above
+
+    def endpoint_states(self) -> tuple[EndpointState, ...]: ...  # noqa: D102 - see above
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class RoleProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoleCounters:
-    """A role's counters at one moment; `cost_usd` is None where no price is known."""
+    """A role's counters at one moment; `cost_usd` is None where no price is known. Older logs have no `endpoints`."""
 
     sent: int
     answered: int
@@ -56,6 +59,7 @@ class RoleCounters:
     cost_usd: float | None
     in_flight: int
     waiting: int
+    endpoints: tuple[EndpointState, ...] = ()
 
 
 @dataclass(slots=True)
@@ -166,4 +170,5 @@ def _counters(role: RoleProgress) -> RoleCounters:
         cost_usd=role.cost_usd if role.priced else None,
         in_flight=in_flight,
         waiting=max(0, pending - in_flight),
+        endpoints=role.load.endpoint_states() if role.load is not None else (),
     )
