@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
@@ -222,7 +223,13 @@ class TrainRequest(RequestModel):
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
         policy.root.new_path(f"{TRAINED}/{checked_name(self.name)}", "name")
-        data, settings = policy.source(self.data, "data"), checked_training(self.settings, policy)
+        data, given = policy.source(self.data, "data"), dict(self.settings)
+        shipped = _SHIPPED.get(str(given.get("model")))
+        settings = checked_training(
+            {name: value for name, value in given.items() if not (shipped and name == "model")}, policy
+        )
+        if shipped:
+            settings["model"] = str(resources.files("clairgen.data.classroom").joinpath(shipped))
         if settings.get("gpus") not in (None, 1):
             raise InputError("gpus: a job trains in one process; use clairgen train for more")
         return self.model_copy(update={"data": data.removeprefix("hub:"), "settings": settings})
@@ -239,6 +246,8 @@ class TrainRequest(RequestModel):
         return root.path / TRAINED / self.name
 
 
+_SHIPPED: Final = {"classroom:student": "student", "classroom:teacher": "teacher", "classroom:weaker": "weaker"}
+"""Models that ship with clairgen and can be trained, with their folders."""
 CommandRequest = (
     FilterRequest
     | ReparseRequest

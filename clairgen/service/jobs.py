@@ -54,6 +54,10 @@ class Jobs:
         """Whether the service takes jobs."""
         return self._queue is not None
 
+    def has_run(self, name: str) -> bool:
+        """Whether there is a run of this name."""
+        return self._root.run(name) is not None
+
     async def submit(self, request: JobRequest, grant: Grant, key: str | None = None) -> tuple[Job, bool]:
         """Queue a job; whether it is a new one, or one submitted before under the same idempotency key.
 
