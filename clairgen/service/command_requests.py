@@ -224,12 +224,8 @@ class TrainRequest(RequestModel):
         """See `RequestModel`."""
         policy.root.new_path(f"{TRAINED}/{checked_name(self.name)}", "name")
         data, given = policy.source(self.data, "data"), dict(self.settings)
-        shipped = _SHIPPED.get(str(given.get("model")))
-        settings = checked_training(
-            {name: value for name, value in given.items() if not (shipped and name == "model")}, policy
-        )
-        if shipped:
-            settings["model"] = str(resources.files("clairgen.data.classroom").joinpath(shipped))
+        shipped = {"model": given.pop("model")} if str(given.get("model")) in _SHIPPED else {}
+        settings = checked_training(given, policy) | shipped
         if settings.get("gpus") not in (None, 1):
             raise InputError("gpus: a job trains in one process; use clairgen train for more")
         return self.model_copy(update={"data": data.removeprefix("hub:"), "settings": settings})
@@ -237,7 +233,10 @@ class TrainRequest(RequestModel):
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
         """See `RequestModel`."""
         yield from ("train", self.data, str(self.made(root, folder)))
-        given = [f"{name}={json.dumps(value)}" for name, value in self.settings.items()]
+        settings = dict(self.settings)
+        if (model := _SHIPPED.get(str(settings.get("model")))) is not None:
+            settings["model"] = str(resources.files("clairgen.data.classroom").joinpath(model))
+        given = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
         yield from options(config=self.preset, set=given)
 
     def made(self, root: RunsRoot, folder: JobFolder) -> Path:

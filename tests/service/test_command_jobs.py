@@ -114,7 +114,7 @@ EXAMPLES: list[dict[str, Any]] = [
         "name": "new",
         "data": "exports",
         "preset": "classroom",
-        "settings": {"model": "exports", "objective": "apo-down", "learning_rate": 1e-5, "lora": {"rank": 8}},
+        "settings": {"model": "classroom:student", "objective": "apo-down", "learning_rate": 1e-5, "lora": {"rank": 8}},
     },
 ]
 
@@ -131,7 +131,7 @@ async def test_every_job_is_a_command_line_that_the_command_understands(
     given = {name: value for name, value in example.items() if name != "verb"}
     request = request_of(example["verb"], given)
     if example["verb"] not in ("generate", "advise"):  # whose run has no configuration here
-        request = request.prepared(policy_for(root))
+        request = request.prepared(policy_for(root)).prepared(policy_for(root))  # as submitted, and again by the worker
     line = command_line(request, RunsRoot(root), JobFolder(tmp_path / "job"))
     words = shlex.split(line)
     assert words[:2] == ["clairgen", example["verb"]]
