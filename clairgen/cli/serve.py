@@ -144,6 +144,8 @@ def serve_command(
 @contextlib.contextmanager
 def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
     """The lock on what the service keeps in the root; a worker that a killed service left gets a moment to end."""
+    from clairgen.service.uploads import remove_partial_uploads
+
     root.make_own_folder()
     until = time.monotonic() + _SECONDS_FOR_FORMER
     while True:
@@ -155,6 +157,7 @@ def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
                 raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
             time.sleep(0.1)
     with locked_folder(root.own_folder) as lock:
+        remove_partial_uploads(root)
         yield lock
 
 

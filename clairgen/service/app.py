@@ -29,6 +29,7 @@ from clairgen.service.runs import NotAllowedError, NotThereError, Runs
 from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
+from clairgen.service.uploads import upload_routes
 from clairgen.store.job_records import OtherRequestError, QueueFullError
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
@@ -62,6 +63,7 @@ def service(
     app.include_router(api_routes(runs))
     app.include_router(job_routes(jobs))
     app.include_router(job_file_routes(jobs))
+    app.include_router(upload_routes(root, jobs))
     app.include_router(page_routes(runs))
     app.include_router(job_pages(jobs))
     app.include_router(sign_in_routes(tokens, clients))

@@ -139,6 +139,10 @@ class Jobs:
         self._wake()
         return found
 
+    def require_taken(self) -> None:
+        """Raise NotAllowedError where the service takes no jobs."""
+        self._required()
+
     def _required(self) -> JobQueue:
         if self._queue is None:
             raise NotAllowedError("this service takes no jobs: it was started with --jobs 0")
