@@ -50,6 +50,10 @@ def serve_command(
         typer.Option(min=1, max=64, help="Jobs that ask no model, such as an export or a training, and run at once."),
     ] = 1,
     max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option(help="Most that the runs of all jobs may cost together, over all their sessions, in dollars."),
+    ] = None,
     drain_seconds: Annotated[
         float,
         typer.Option(
@@ -85,6 +89,7 @@ def serve_command(
     Example: clairgen serve runs
     """
     require_serve_extra()
+    from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
     from clairgen.service.jobs import Jobs
     from clairgen.service.policy import policy_of
@@ -108,6 +113,7 @@ def serve_command(
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
+    NamedBudget(budget_usd, False, None).check()
     policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if policy.is_open and not known.let_somebody_run:
         raise ConfigError(
@@ -126,7 +132,14 @@ def serve_command(
             run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_ANSWER)
             return
         settings = WorkerSettings(
-            str(root), jobs, processes, drain_seconds, tuple(allow_env or ()), tuple(allow_endpoint or ()), allow_hub
+            str(root),
+            jobs,
+            processes,
+            drain_seconds,
+            budget_usd,
+            tuple(allow_env or ()),
+            tuple(allow_endpoint or ()),
+            allow_hub,
         )
         with _own_folder(runs) as lock:
             worker = WorkerProcess(settings.command(), lock, _warn)
