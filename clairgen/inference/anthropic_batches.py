@@ -7,15 +7,15 @@ custom_ids tell whose it is. Lines are turned into those of OpenAI's form, so th
 import asyncio
 import datetime
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
-import orjson
 
 from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
+from clairgen.inference.anthropic_format import converted_request, converted_result
 from clairgen.inference.batch_lines import split_lines
 from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags, rejected_call
 from clairgen.inference.endpoint import EndpointAddress
@@ -26,20 +26,6 @@ from clairgen.inference.rejections import shortened
 _VERSION: Final = "2023-06-01"
 _PER_PAGE: Final = 100
 _STATES: Final = {"canceling": "cancelling", "ended": "completed"}
-_RENAMED: Final = {"stop": "stop_sequences", "max_completion_tokens": "max_tokens"}
-_NOT_TAKEN: Final = {"messages", "seed", "stream", "stream_options"}
-_STATUSES: Final = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
 
 
 class AnthropicBatches:
@@ -82,7 +68,7 @@ class AnthropicBatches:
         """See `BatchService`."""
         return _batch(await self._json("POST", f"/{batch_id}/cancel", "cancel a batch"))
 
-    async def batches(self) -> AsyncIterator[RemoteBatch]:
+    async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
         query = {"limit": str(_PER_PAGE)}
         while True:
@@ -93,7 +79,7 @@ class AnthropicBatches:
                 return
             query["after_id"] = page["last_id"]
 
-    async def files(self) -> AsyncIterator[RemoteFile]:
+    async def files(self) -> AsyncGenerator[RemoteFile, None]:
         """See `BatchService`. There are none."""
         for file in tuple[RemoteFile, ...]():
             yield file
@@ -107,7 +93,7 @@ class AnthropicBatches:
             raise UnusableEndpointError(f"{path} is not there", 404)
         return await asyncio.to_thread(lambda: path.stat().st_size)
 
-    async def content(self, file_id: str) -> AsyncIterator[bytes]:
+    async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """See `BatchService`; lines of results are in OpenAI's form."""
         async with self._errors("download results"):
             url = f"{self._url}/{file_id}/results"
@@ -182,65 +168,6 @@ class AnthropicBatches:
         self._redaction.error(error)
         error.endpoint = self._name
         return error
-
-
-def converted_request(line: bytes) -> bytes:
-    """A line of OpenAI's form as one request of a message batch: system messages become its `system`, a seed is not taken."""
-    content = orjson.loads(line)
-    body = content["body"]
-    system = "\n\n".join(one["content"] for one in body["messages"] if one["role"] == "system")
-    params = {_RENAMED.get(name, name): value for name, value in body.items() if name not in _NOT_TAKEN}
-    params["messages"] = [one for one in body["messages"] if one["role"] != "system"]
-    if system:
-        params["system"] = system
-    return orjson.dumps({"custom_id": content["custom_id"], "params": params})
-
-
-def converted_result(line: bytes) -> bytes:
-    """A line of results in OpenAI's form; one that cannot be read stays as it is."""
-    content, _ = parsed_json(line)
-    result = content.get("result") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(result, dict):
-        return line
-    head = {"custom_id": content.get("custom_id")}
-    kind = result.get("type")
-    if kind == "succeeded" and isinstance(message := result.get("message"), dict):
-        return _dumped(head | {"response": {"status_code": 200, "body": _chat_completion(message)}, "error": None})
-    if kind == "errored":
-        error = result.get("error")
-        inner = error.get("error") if isinstance(error, dict) and isinstance(error.get("error"), dict) else error
-        kind_of_error = str(inner.get("type")) if isinstance(inner, dict) else ""
-        response = {"status_code": _STATUSES.get(kind_of_error, 500), "body": {"error": inner}}
-        return _dumped(head | {"response": response, "error": None})
-    code = {"canceled": "batch_cancelled", "expired": "batch_expired"}.get(str(kind), str(kind))
-    return _dumped(head | {"response": None, "error": {"code": code, "message": f"the request is {kind}"}})
-
-
-def _chat_completion(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message as a chat completion; the tokens of what was read from a cache or written to it are tokens of the prompt."""
-    usage = message.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    cached = [counts.get(f"cache_{what}_input_tokens") for what in ("creation", "read")]
-    prompt = counts.get("input_tokens")
-    if isinstance(prompt, int):
-        prompt += sum(count for count in cached if isinstance(count, int))
-    return {
-        "id": message.get("id"),
-        "object": "chat.completion",
-        "model": message.get("model"),
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": message.get("content")},
-                "finish_reason": message.get("stop_reason"),
-            }
-        ],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": counts.get("output_tokens")},
-    }
-
-
-def _dumped(content: Any) -> bytes:  # noqa: ANN401 - parsed JSON
-    return orjson.dumps(content, default=str)
 
 
 def _batch(content: Any) -> RemoteBatch:  # noqa: ANN401 - parsed JSON

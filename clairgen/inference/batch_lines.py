@@ -5,7 +5,7 @@ its place in the file says nothing.
 """
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ def request_line(custom_id: str, body: bytes, path: str = "/v1/chat/completions"
     return head[:-1] + b',"body":' + body + b"}\n"
 
 
-async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The lines in a file's bytes, without their ends and without empty ones; one that nobody would send is cut off."""
     most = MAX_BODY_BYTES + _ENVELOPE_BYTES
     begun: list[bytes] = []

@@ -4,7 +4,7 @@ Every call raises RequestError: RetryableError where nothing is known of what be
 UnusableEndpointError where it would never be accepted.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -107,16 +107,16 @@ class BatchService(Protocol):
     async def cancel(self, batch_id: str) -> RemoteBatch:
         """Ask for a batch to be cancelled; what it has finished stays."""
 
-    def batches(self) -> AsyncIterator[RemoteBatch]:
+    def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """All batches of the account, the newest first."""
 
-    def files(self) -> AsyncIterator[RemoteFile]:
+    def files(self) -> AsyncGenerator[RemoteFile, None]:
         """All files of the account that were uploaded for batches, the newest first."""
 
     async def size(self, file_id: str) -> int | None:
         """How many bytes a file has, None where the provider does not say."""
 
-    def content(self, file_id: str) -> AsyncIterator[bytes]:
+    def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file, in pieces."""
 
     async def close(self) -> None:

@@ -7,7 +7,7 @@ One that is cancelled is renamed to `NAME.cancelled`, so that no job begins it a
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -53,12 +53,12 @@ class FileBatches:
         await self._done(rename)
         return await self.retrieve(batch_id)
 
-    async def batches(self) -> AsyncIterator[RemoteBatch]:
+    async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
         for path in await self._done(self._requests):
             yield await self.retrieve(path.name.removesuffix(_REQUESTS))
 
-    async def files(self) -> AsyncIterator[RemoteFile]:
+    async def files(self) -> AsyncGenerator[RemoteFile, None]:
         """See `BatchService`."""
         for path in await self._done(self._requests):
             yield _file(path)
@@ -67,7 +67,7 @@ class FileBatches:
         """See `BatchService`."""
         return await self._done(lambda: (self._folder / file_id).stat().st_size)
 
-    async def content(self, file_id: str) -> AsyncIterator[bytes]:
+    async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """See `BatchService`."""
         stream = await self._done(lambda: (self._folder / file_id).open("rb"))
         with stream:

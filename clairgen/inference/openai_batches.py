@@ -1,7 +1,7 @@
 """OpenAI's Files and Batches over its SDK, and the same of servers that imitate them. Nothing is sent twice in here."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -62,7 +62,7 @@ class OpenAIBatches:
             endpoint="/v1/chat/completions",
             completion_window="24h",
             metadata={Tags.KEY: tags.batch, **tags.others},
-            extra_headers={"Idempotency-Key": tags.batch, **self._unsent},
+            extra_headers=self._unsent,
         )
         return _batch(await self._asked(created, "create a batch"))
 
@@ -78,13 +78,13 @@ class OpenAIBatches:
             await self._asked(self._client.batches.cancel(batch_id, extra_headers=self._unsent), "cancel a batch")
         )
 
-    async def batches(self) -> AsyncIterator[RemoteBatch]:
+    async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
         async with self._errors("list batches"):
             async for batch in self._client.batches.list(limit=_PER_PAGE, extra_headers=self._unsent):
                 yield _batch(batch)
 
-    async def files(self) -> AsyncIterator[RemoteFile]:
+    async def files(self) -> AsyncGenerator[RemoteFile, None]:
         """See `BatchService`."""
         async with self._errors("list files"):
             async for file in self._client.files.list(
@@ -98,7 +98,7 @@ class OpenAIBatches:
             await self._asked(self._client.files.retrieve(file_id, extra_headers=self._unsent), "look at a file")
         ).bytes
 
-    async def content(self, file_id: str) -> AsyncIterator[bytes]:
+    async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """See `BatchService`."""
         files, headers = self._client.files.with_streaming_response, self._unsent
         content = files.content(file_id, timeout=self._file_seconds, extra_headers=headers)

@@ -14,7 +14,7 @@ from clairgen.inference.openai_batches import OpenAIBatches
 from clairgen.inference.pool import Pool
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_carrier import Carrying, TokenRoom
+from clairgen.pipeline.batch_carrying import Carrying, TokenRoom
 from clairgen.pipeline.open_batches import BatchRole
 from clairgen.store import BatchRecord, RunDirectory, Store
 from clairgen.wording import counted

@@ -6,17 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Any
 
 from clairgen.config.prices import batch_price
 from clairgen.config.role import Role
 from clairgen.errors import (
     EndpointsError,
     RequestError,
-    RequestFailedError,
-    RetryableError,
     RunStoppedError,
     StoreError,
     UnusableEndpointError,
@@ -24,25 +20,16 @@ from clairgen.errors import (
 )
 from clairgen.inference.pool import Pool
 from clairgen.inference.redaction import Redaction
-from clairgen.pipeline.batch_carrier import BatchAbandonedError, BatchCarrier, BatchRefusedError, Carrying
+from clairgen.pipeline.batch_carrier import BatchCarrier
+from clairgen.pipeline.batch_carrying import BatchAbandonedError, BatchRefusedError, Carrying
 from clairgen.pipeline.batch_collection import Collection, Outcome, batch_file
+from clairgen.pipeline.batch_refusals import Refusals
 from clairgen.pipeline.batch_results import BatchResults, LineEnd, never_processed
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
 from clairgen.store import BatchLine, BatchRecord, Call, Store, now
 
-_REFUSED_IN_A_ROW: Final = 20
-_TOO_MUCH_WAITS: Final = "token_limit_exceeded"
-_ALONE_TRIES: Final = 3
-_OF_LINES: Final = frozenset(
-    {
-        *("duplicate_custom_id", "invalid_custom_id", "invalid_json_line", "invalid_method", "invalid_request"),
-        *("invalid_url", "mismatched_model", "missing_required_parameter", "model_mismatch", "too_many_requests"),
-        *("too_many_tasks", "file_too_large", _TOO_MUCH_WAITS),
-    }
-)
-"""Why a provider refuses a file for some of its lines, or for how many they are: parts of it may be taken."""
 Deliver = Callable[[str, Outcome], Request | None]
 
 
@@ -85,12 +72,10 @@ class OpenBatches:
         self._fail = fail
         self._open: dict[str, Call | None] = {}
         self._failures: dict[str, Counter[str]] = {}
-        self._parts: dict[str, str] = {}
         self._carriers: dict[str, BatchCarrier] = {}
         self._tasks = set[asyncio.Task[None]]()
         self._submitting = 0
-        self._refused_in_a_row = Counter[str]()
-        self._alone_tries = Counter[str]()
+        self._refusals = Refusals(folder)
 
     @property
     def settled(self) -> bool:
@@ -117,7 +102,7 @@ class OpenBatches:
 
     def part_of(self, key: str) -> str:
         """The part of a refused batch that a request belongs to, once; empty for most."""
-        return self._parts.pop(key, "")
+        return self._refusals.parts.pop(key, "")
 
     async def resume(self, *, cancels: bool = False) -> None:
         """Go on with all batches that earlier sessions left, or cancel them; their lines count as reserved. Raises StoreError."""
@@ -218,11 +203,11 @@ class OpenBatches:
                 try:
                     remote = await carrier.finish()
                 except BatchRefusedError as error:
-                    if await self._waits_for_room(carrier, error):
+                    if await self._refusals.waited_for_room(carrier, error):
                         continue
-                    await self._refused(carrier, error)
+                    await self._refusals.settle(carrier, error, await self._results(carrier), self._fail)
                 else:
-                    self._refused_in_a_row[batch.role] = 0
+                    self._refusals.accepted(batch.role)
                     results = await self._results(carrier)
                     await carrier.take_results(remote, results)
                     self._check_setup(results)
@@ -268,59 +253,3 @@ class OpenBatches:
             raise EndpointsError(
                 f"requests in a batch were rejected for what all of them have: {results.unusable.detail}"
             )
-
-    async def _waits_for_room(self, carrier: BatchCarrier, error: BatchRefusedError) -> bool:
-        """Whether a batch is created again: it was refused for all that waits at the provider, of which there is less now."""
-        if {refusal.code for refusal in error.refusals} != {_TOO_MUCH_WAITS}:
-            return False
-        carrying, identity = self._roles[carrier.batch.role].carrying, carrier.batch.id
-        carrying.room.give_back(identity)
-        if carrying.room.others(identity):
-            await carrying.room.changed()
-        elif self._alone_tries[identity] < _ALONE_TRIES:
-            self._alone_tries[identity] += 1
-            await carrying.sleep(6 * carrying.settings.poll_seconds)
-        else:
-            return False
-        await carrier.submit_again()
-        return True
-
-    async def _refused(self, carrier: BatchCarrier, error: BatchRefusedError) -> None:
-        """Have the requests of a refused batch collected again in parts, until the one that is refused is alone.
-
-        Raises EndpointsError where that would not help.
-        """
-        batch, said = carrier.batch, str(error)
-        results = await self._results(carrier)
-        keys = list(results.waiting)
-        retryable: Callable[[], RequestError] = lambda: RetryableError("batch-refused", said, status=400)  # noqa: E731
-        final: Callable[[], RequestError] = lambda: RequestFailedError("batch-refused", said, status=400)  # noqa: E731
-        if carrier.created_before:  # what was in the way then may be gone by now
-            await results.fail_rest(retryable, cost=0)
-        elif self._is_hopeless(batch.role, error):
-            self._fail(EndpointsError(f"the provider does not take the batches of {batch.role!r}: {said}"))
-            await results.fail_rest(retryable, cost=0)
-        elif len(keys) > 1:
-            self._parts |= await asyncio.to_thread(self._divided, batch, keys, error)
-            await results.fail_rest(retryable, cost=0)
-        else:
-            await results.fail_rest(final, cost=0)
-        await carrier.end("failed", said)
-
-    def _is_hopeless(self, role: str, error: BatchRefusedError) -> bool:
-        """Whether a batch was refused for what all have, or one after the other was."""
-        self._refused_in_a_row[role] += 1
-        of_lines = bool(error.refusals) and all(one.code in _OF_LINES or one.line is not None for one in error.refusals)
-        return not of_lines or self._refused_in_a_row[role] >= _REFUSED_IN_A_ROW
-
-    def _divided(self, batch: BatchRecord, keys: Sequence[str], error: BatchRefusedError) -> dict[str, str]:
-        """The part for each request: what the provider points at apart from the rest, else the halves."""
-        named = {refusal.line for refusal in error.refusals}
-        suspects = set[str]()
-        file = batch_file(self._folder, batch.id)
-        if named != {None} and file.exists():
-            with file.open("rb") as lines:
-                suspects = {orjson.loads(line)["custom_id"] for number, line in enumerate(lines, 1) if number in named}
-        if not suspects or len(suspects) >= len(keys):
-            suspects = set(keys[: len(keys) // 2])
-        return {key: f"{batch.id}-{'first' if key in suspects else 'rest'}" for key in keys}
