@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse
 
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, Score, StoredPair, Variant
 from clairgen.reporting.report import reason_for_dropping
-from clairgen.service.pair_pages import WholePair
-from clairgen.store import CastVote, JudgeReply, ScoreReply, Thoughts
+from clairgen.service.pair_indexes import index_words
+from clairgen.service.pair_pages import PairPage, WholePair
+from clairgen.store import CastVote, JudgeReply, PairCount, ScoreReply, Thoughts
 
 _LONGEST_PROMPT: Final = 300
 
@@ -58,11 +59,26 @@ class PairLine:
 
 @dataclass(frozen=True, slots=True)
 class PairLines:
-    """A page of pairs; `after` and `before` are the parameters that ask for the next and the previous page, null without one."""
+    """A page of pairs; `after` and `before` are the parameters that ask for the next and the previous page, null without one.
+
+    `count` is how many pairs all pages have, and how exact that is; null where it is not known. `index` is what is to be said of
+    an index that does not have all pairs yet, null for one that has.
+    """
 
     pairs: list[PairLine]
     after: str | None
     before: str | None
+    count: PairCount | None
+    index: str | None
+
+    @classmethod
+    def of(cls, page: PairPage) -> "PairLines":
+        """The lines of a page. Raises what was wrong with what was asked for."""
+        if page.fault is not None:
+            raise page.fault
+        return cls(
+            [PairLine.of(one) for one in page.pairs], page.after, page.before, page.count, index_words(page.index)
+        )
 
 
 @dataclass(frozen=True, slots=True)

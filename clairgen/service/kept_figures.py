@@ -11,13 +11,13 @@ from clairgen.store import RunDirectory
 
 T = TypeVar("T")
 _MOST_KEPT: Final = 32
-_Stamp = tuple[tuple[int, int], ...]
+Stamp = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[T]):
     value: T
-    stamp: _Stamp
+    stamp: Stamp
     at: float
 
 
@@ -39,7 +39,7 @@ class KeptFigures(Generic[T]):
     async def of(self, run: RunDirectory) -> T:
         """The figures of a run."""
         async with self._busy:
-            stamp, now = _stamp(run), self._clock()
+            stamp, now = stamp_of(run), self._clock()
             kept = self._kept.pop(run, None)
             if kept is None or (kept.stamp != stamp and now - kept.at >= self._seconds):
                 value = await asyncio.to_thread(asyncio.run, self._compute(run))
@@ -50,7 +50,7 @@ class KeptFigures(Generic[T]):
             return kept.value
 
 
-def _stamp(run: RunDirectory) -> _Stamp:
+def stamp_of(run: RunDirectory) -> Stamp:
     """Size and time of the database and its write-ahead log, which change with every commit."""
     found: list[tuple[int, int]] = []
     for path in (run.database, run.path / "run.db-wal"):

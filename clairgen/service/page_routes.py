@@ -1,7 +1,6 @@
 """The pages: the list of runs, a run's report, its pairs one after another, and the form to vote. They work without a script."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
@@ -17,10 +16,11 @@ from clairgen.reporting.pair_view import about_which_answer, visible_space, whos
 from clairgen.reporting.report import reason_for_dropping
 from clairgen.service.answers import PairLine
 from clairgen.service.api_routes import PairId, RunName
-from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page
+from clairgen.service.pair_indexes import index_words
+from clairgen.service.pair_pages import RANGED, PageQuery, PairQuery, WholePair
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, VoteRequest
-from clairgen.store import Vote
+from clairgen.store import SortKey, Vote
 
 VOTER_COOKIE: Final = "clairgen_voter"
 _COOKIE_SECONDS: Final = 30 * 24 * 3600
@@ -30,6 +30,15 @@ _VOTES: Final = {
     Vote.TIE: "neither is better",
     Vote.DROP: "do not use the pair",
 }
+_TITLES: Final[Mapping[SortKey, str]] = {
+    SortKey.JACCARD: "Jaccard, 0 to 1",
+    SortKey.LEVENSHTEIN: "Levenshtein, characters",
+    SortKey.LENGTH_RATIO: "Length ratio, chosen / rejected",
+    SortKey.SCORE_DIFFERENCE: "Score difference, chosen − rejected",
+    SortKey.CHARACTER_DIFFERENCE: "Characters, chosen − rejected",
+    SortKey.MADE: "When it was made",
+}
+_SORTS: Final = [(key.value, title.split(",")[0]) for key, title in _TITLES.items()]
 _CHANGES: Final = {0: DiffOp.KEPT, 1: DiffOp.REMOVED, 2: DiffOp.ADDED}
 
 
@@ -59,17 +68,22 @@ def page_routes(runs: Runs) -> APIRouter:
 
     @routes.get("/runs/{run}/pairs")
     async def pairs_page(request: Request, run: RunName, query: Annotated[PageQuery, Query()]) -> Response:
-        found, counts = await asyncio.gather(pair_page(runs.directory(run), query), runs.counts(run))
+        found = await runs.pairs(run, query)
         values = {
             "run": run,
             "query": query,
             "pairs": [PairLine.of(stored) for stored in found.pairs],
             "recipes": [(recipe, recipe) for recipe in found.recipes],
             "columns": [(column, column) for column in found.columns],
-            "dropped": _options(counts.dropped),
-            "marked": _options(counts.marked),
+            "dropped": _options(found.dropped),
+            "marked": _options(found.marked),
+            "sorts": _SORTS,
+            "ranges": _ranges(query),
             "after": found.after,
             "before": found.before,
+            "count": found.count,
+            "fault": found.fault,
+            "index_words": index_words(found.index),
         }
         return page(request, "pairs.html", values)
 
@@ -77,7 +91,7 @@ def page_routes(runs: Runs) -> APIRouter:
     async def one_pair_page(
         request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
     ) -> Response:
-        whole = await runs.pair(run, pair, query.choice)
+        whole = await runs.pair(run, pair, query)
         voter = unquote(request.cookies.get(VOTER_COOKIE, ""))[:200]
         values = {"run": run, "query": query, "votes": _VOTES, "voter": request.state.grant.name or voter}
         return await asyncio.to_thread(lambda: page(request, "pair.html", {**values, **_pair_values(run, whole)}))
@@ -120,9 +134,11 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
     }
 
 
-def _options(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
-    """The reasons that a form offers, with their counts over all recipes, the most frequent first."""
-    totals = Counter[str]()
-    for of_recipe in counts.values():
-        totals.update(of_recipe)
-    return [(reason, f"{reason} ({count:,})") for reason, count in totals.most_common()]
+def _options(counts: Mapping[str, int]) -> list[tuple[str, str]]:
+    """The reasons that a form offers, with their counts over all recipes."""
+    return [(reason, f"{reason} ({count:,})") for reason, count in counts.items()]
+
+
+def _ranges(query: PairQuery) -> list[tuple[str, str, float | None, float | None]]:
+    """The metrics that have ranges: name, title, and the limits that are given."""
+    return [(key.value, _TITLES[key], getattr(query, f"min_{key}"), getattr(query, f"below_{key}")) for key in RANGED]

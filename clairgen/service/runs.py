@@ -14,10 +14,11 @@ from clairgen.reporting.html.pairs_page import report_values
 from clairgen.reporting.report import RecipeReport
 from clairgen.service.answers import RunLine
 from clairgen.service.kept_figures import KeptFigures
-from clairgen.service.pair_pages import WholePair, whole_pair
+from clairgen.service.pair_indexes import PairIndexes
+from clairgen.service.pair_pages import PageQuery, PairPage, PairQuery, WholePair, pair_page, whole_pair
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Grant
-from clairgen.store import CastVote, PairChoice, RunDirectory, Vote, reading
+from clairgen.store import CastVote, RunDirectory, Vote, reading
 
 _AT_ONCE: Final = 4
 
@@ -62,7 +63,7 @@ class Runs:
     def __init__(self, root: RunsRoot) -> None:
         self._root = root
         self._reports = KeptFigures(_report)
-        self._counts = KeptFigures(_counts)
+        self._indexes = PairIndexes(root.path)
         self._reading = asyncio.Semaphore(_AT_ONCE)
         self._voting: dict[str, asyncio.Lock] = {}
 
@@ -85,9 +86,13 @@ class Runs:
         """The report on a run; of one that goes on up to half a minute old."""
         return await self._reports.of(self.directory(name))
 
-    async def pair(self, name: str, pair_id: str, choice: PairChoice) -> WholePair:
-        """A pair of a run whole, with its neighbors among the chosen ones. Raises NotThereError."""
-        whole = await whole_pair(self.directory(name), pair_id, choice)
+    async def pairs(self, name: str, query: PageQuery) -> PairPage:
+        """A page of a run's pairs."""
+        return await pair_page(self.directory(name), query, self._indexes)
+
+    async def pair(self, name: str, pair_id: str, query: PairQuery) -> WholePair:
+        """A pair of a run whole, with its neighbors among those that are meant. Raises NotThereError."""
+        whole = await whole_pair(self.directory(name), pair_id, query, self._indexes)
         if whole is None:
             raise _no_pair()
         return whole
@@ -98,10 +103,6 @@ class Runs:
             if await store.chosen.place(pair_id) is None:
                 raise _no_pair()
             return await store.votes.of_pair(pair_id)
-
-    async def counts(self, name: str) -> api.FilterCounts:
-        """How many pairs the filters drop and mark, as old as reports."""
-        return await self._counts.of(self.directory(name))
 
     async def vote(self, name: str, pair_id: str, vote: VoteRequest, grant: Grant) -> api.VoteCast:
         """Cast a vote; with a token that has a name, in that name. Raises NotAllowedError for another one."""
@@ -131,7 +132,3 @@ def _no_pair() -> NotThereError:
 
 async def _report(run: RunDirectory) -> RunReport:
     return RunReport(await api.report(run.path))
-
-
-async def _counts(run: RunDirectory) -> api.FilterCounts:
-    return await api.filtered(run.path)

@@ -6,11 +6,23 @@ from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, Usa
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
+from clairgen.store.index_search import (
+    Certainty,
+    IndexSearch,
+    MetricRange,
+    PairCount,
+    PairSearch,
+    SortKey,
+    reading_index,
+)
+from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
+from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
 from clairgen.store.scores import ScoreNumbers, ScoreReply
+from clairgen.store.search_words import SearchWords, search_words
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
@@ -23,17 +35,23 @@ __all__ = [
     "Attempt",
     "Call",
     "CastVote",
+    "Certainty",
     "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
     "FilterResult",
     "Identity",
     "ImportedPair",
+    "IndexSearch",
+    "IndexState",
     "ItemRecord",
     "JudgeReply",
     "MadePair",
+    "MetricRange",
     "PairAdvice",
     "PairChoice",
+    "PairCount",
+    "PairSearch",
     "PairTexts",
     "PendingTask",
     "Plan",
@@ -41,7 +59,9 @@ __all__ = [
     "RunDirectory",
     "ScoreNumbers",
     "ScoreReply",
+    "SearchWords",
     "Sent",
+    "SortKey",
     "Spending",
     "Spent",
     "Statement",
@@ -50,12 +70,16 @@ __all__ = [
     "UsageSample",
     "Vote",
     "VoteNumbers",
+    "index_file",
     "majority",
     "metadata_row",
     "migrate",
     "note_fault",
     "now",
     "reading",
+    "reading_index",
+    "search_words",
+    "syncing",
     "voter_fault",
     "writing",
 ]
