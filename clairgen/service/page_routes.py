@@ -17,7 +17,7 @@ from clairgen.reporting.report import reason_for_dropping
 from clairgen.service.answers import PairLine
 from clairgen.service.api_routes import PairId, RunName
 from clairgen.service.pair_indexes import index_words
-from clairgen.service.pair_pages import RANGED, PageQuery, PairQuery, WholePair
+from clairgen.service.pair_pages import RANGED, PageQuery, PairQuery, WholePair, parameter
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, VoteRequest
 from clairgen.store import SortKey, Vote
@@ -139,6 +139,13 @@ def _options(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     return [(reason, f"{reason} ({count:,})") for reason, count in counts.items()]
 
 
-def _ranges(query: PairQuery) -> list[tuple[str, str, float | None, float | None]]:
-    """The metrics that have ranges: name, title, and the limits that are given."""
-    return [(key.value, _TITLES[key], getattr(query, f"min_{key}"), getattr(query, f"below_{key}")) for key in RANGED]
+def _ranges(query: PairQuery) -> list[tuple[str, str, str, str]]:
+    """The metrics that have ranges: name, title, and the limits that are given, as a form has them."""
+    return [
+        (key.value, _TITLES[key], *(_given(getattr(query, f"{limit}_{key}")) for limit in ("min", "below")))
+        for key in RANGED
+    ]
+
+
+def _given(limit: float | None) -> str:
+    return "" if limit is None else parameter(limit)

@@ -115,11 +115,12 @@ class PairQuery(BaseModel):
     def parameters(self) -> dict[str, str]:
         """The parameters of a link to the same pairs."""
         given = self.model_dump(include=set(PairQuery.model_fields), exclude_defaults=True)
-        return {name: "true" if value is True else _parameter(value) for name, value in given.items()}
+        return {name: value if isinstance(value, str) else parameter(value) for name, value in given.items()}
 
 
-def _parameter(value: object) -> str:
-    return f"{value:.17g}" if isinstance(value, float) else str(value)
+def parameter(value: object) -> str:
+    """A value as it stands in an address and in a form."""
+    return "true" if value is True else str(value).removesuffix(".0")
 
 
 class PageQuery(PairQuery):
