@@ -1,7 +1,9 @@
 """The pages: the list of runs, a run's report, its pairs one after another, and the form to vote. They work without a script."""
 
 import asyncio
+import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
@@ -13,7 +15,7 @@ from clairgen.records import FilterAction, Pair
 from clairgen.reporting.diff import DiffOp
 from clairgen.reporting.html.pairs_page import pair_row, shown_text
 from clairgen.reporting.pair_view import about_which_answer, visible_space, whose_reasoning, whose_reply
-from clairgen.reporting.report import reason_for_dropping
+from clairgen.reporting.report import RecipeReport, reason_for_dropping
 from clairgen.service.answers import PairLine
 from clairgen.service.api_routes import PairId, RunName
 from clairgen.service.pair_indexes import index_words
@@ -64,7 +66,8 @@ def page_routes(runs: Runs) -> APIRouter:
     @routes.get("/runs/{run}")
     async def report_page(request: Request, run: RunName) -> Response:
         report = await runs.report(run)
-        return await asyncio.to_thread(lambda: page(request, "report.html", {"run": run, **report.page_values}))
+        values = await asyncio.to_thread(report.page_values, partial(_bin_link, run))
+        return page(request, "report.html", {"run": run, **values})
 
     @routes.get("/runs/{run}/pairs")
     async def pairs_page(request: Request, run: RunName, query: Annotated[PageQuery, Query()]) -> Response:
@@ -132,6 +135,15 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
         "previous": whole.previous,
         "following": whole.next,
     }
+
+
+def _bin_link(run: str, report: RecipeReport, metric: str, lowest: float | None, below: float | None) -> str:
+    """The address of the pairs in a bar of a histogram."""
+    limits = {
+        name: None if limit is None else math.ceil(limit) if metric == SortKey.LEVENSHTEIN else limit
+        for name, limit in ((f"min_{metric}", lowest), (f"below_{metric}", below))
+    }
+    return link(run, None, PairQuery.model_validate({"recipe": report.recipe, **limits}))
 
 
 def _options(counts: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -1,7 +1,6 @@
 """What the service does with runs: list them, look into them, vote. Every verb is one of `clairgen.api`, over the same store."""
 
 import asyncio
-from functools import cached_property
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,7 +9,7 @@ from clairgen import api
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ClairgenError, InputError
 from clairgen.pipeline.run_log import session_words
-from clairgen.reporting.html.pairs_page import report_values
+from clairgen.reporting.html.pairs_page import BinLink, report_values
 from clairgen.reporting.report import RecipeReport
 from clairgen.service.answers import RunLine
 from clairgen.service.kept_figures import KeptFigures
@@ -50,11 +49,13 @@ class RunReport:
 
     def __init__(self, reports: list[RecipeReport]) -> None:
         self.reports = reports
+        self._values: dict[str, Any] | None = None
 
-    @cached_property
-    def page_values(self) -> dict[str, Any]:
-        """What the page of the report shows."""
-        return report_values(self.reports)
+    def page_values(self, bin_link: BinLink) -> dict[str, Any]:
+        """What the page of the report shows; the bars of its histograms lead to where `bin_link` says."""
+        if self._values is None:
+            self._values = report_values(self.reports, bin_link)
+        return self._values
 
 
 class Runs:

@@ -8,7 +8,7 @@ import heapq
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
@@ -27,7 +27,7 @@ from clairgen.reporting.comparison import (
 from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
 from clairgen.reporting.html.frame import asset, rendered, write_html
-from clairgen.reporting.pair_metrics import TABLE_1_SOURCE
+from clairgen.reporting.pair_metrics import TABLE_1_SOURCE, Scale
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.score_tables import number_words, score_words
@@ -36,6 +36,8 @@ from clairgen.wording import counted
 
 _LONGEST = 20_000
 _LONGEST_COLUMN = 300
+BinLink: TypeAlias = Callable[[RecipeReport, str, float | None, float | None], str]
+"""The address of a report's pairs whose metric of this name is at least the first number, and below the second."""
 _CODES = {DiffOp.KEPT: 0, DiffOp.REMOVED: 1, DiffOp.ADDED: 2}
 
 
@@ -134,8 +136,8 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     return rendered("page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters())
 
 
-def report_values(reports: Sequence[RecipeReport]) -> dict[str, Any]:
-    """What `page.html` shows of some reports, without their pairs."""
+def report_values(reports: Sequence[RecipeReport], bin_link: BinLink | None = None) -> dict[str, Any]:
+    """What `page.html` shows of some reports, without their pairs; `bin_link` says where the bars of histograms lead."""
     return {
         "reports": reports,
         "rows": {recipe: [one for one in row if one is not None] for recipe, row in by_recipe(reports).items()},
@@ -148,7 +150,7 @@ def report_values(reports: Sequence[RecipeReport]) -> dict[str, Any]:
         "score": number_words,
         "next_steps": list(next_steps(reports)),
         "table_1_source": TABLE_1_SOURCE,
-        "charts": _charts(reports),
+        "charts": _charts(reports, bin_link),
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
@@ -173,7 +175,7 @@ def _key(report: RecipeReport) -> tuple[str, str]:
     return report.run, report.recipe
 
 
-def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Markup]]:
+def _charts(reports: Sequence[RecipeReport], bin_link: BinLink | None) -> dict[tuple[str, str], list[Markup]]:
     """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare."""
     if not reports:
         return {}
@@ -184,11 +186,18 @@ def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Marku
     ]
     return {
         _key(report): [
-            histogram_svg(histogram, shown, value)
+            histogram_svg(histogram, shown, value, _links(report, histogram.scale, bin_link))
             for histogram, shown, value in zip(report.histograms, ranges, _published(report), strict=True)
         ]
         for report in reports
     }
+
+
+def _links(report: RecipeReport, scale: Scale, bin_link: BinLink | None) -> dict[int, str] | None:
+    """Where each bin of a histogram leads."""
+    if bin_link is None:
+        return None
+    return {number: bin_link(report, scale.metric, *scale.limits(number)) for number in range(scale.count)}
 
 
 def _published(report: RecipeReport) -> tuple[float | None, ...]:
