@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, Score, StoredPair, Variant
 from clairgen.reporting.report import reason_for_dropping
 from clairgen.service.pair_indexes import index_words
-from clairgen.service.pair_pages import PairPage, WholePair
+from clairgen.service.pair_pages import PairPage, PairRequest, WholePair
 from clairgen.store import CastVote, JudgeReply, PairCount, ScoreReply, Thoughts
 
 _LONGEST_PROMPT: Final = 300
@@ -82,11 +82,55 @@ class PairLines:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestObject:
+    """A request that a pair was made of, in the order in which they were answered.
+
+    `purpose` is chosen, rejected, or request-N for another step. `text` is what the model wrote, and `thinking` what came apart
+    from it, if anything.
+    """
+
+    purpose: str
+    role: str
+    model: str
+    sample: int
+    messages: list[Message]
+    text: str
+    thinking: str | None
+    finish_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_seconds: float
+    cost_usd: float | None
+    created_at: str
+
+    @classmethod
+    def of(cls, request: PairRequest) -> "RequestObject":
+        """The object of a request."""
+        done = request.completion
+        return cls(
+            purpose=request.purpose,
+            role=done.role,
+            model=done.model,
+            sample=done.sample,
+            messages=list(request.messages),
+            text=done.text,
+            thinking=done.thinking,
+            finish_reason=done.finish_reason,
+            prompt_tokens=done.usage.prompt_tokens,
+            completion_tokens=done.usage.completion_tokens,
+            latency_seconds=done.latency_seconds,
+            cost_usd=done.cost_usd,
+            created_at=done.created_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PairObject:
     """A pair whole. `chosen` and `rejected` are null where nothing was decided: `answers` and `unparsed` then have the texts.
 
-    `findings` have what filters found, `judge_replies`, `score_replies` and `thoughts` what models wrote besides. `previous` and
-    `next` are the ids of the pairs beside it. `version` is another one once the pair gets other answers; a vote may name it.
+    `findings` have what filters found, `judge_replies`, `score_replies` and `thoughts` what models wrote besides, `requests` all
+    requests that it took. `previous` and `next` are the ids of the pairs beside it. `version` is another one once the pair gets
+    other answers; a vote may name it.
     """
 
     id: str
@@ -107,6 +151,7 @@ class PairObject:
     judge_replies: list[JudgeReply]
     score_replies: list[ScoreReply]
     thoughts: list[Thoughts]
+    requests: list[RequestObject]
     votes: list[CastVote]
     objective: Variant | None
     source_columns: dict[str, Any]
@@ -138,6 +183,7 @@ class PairObject:
             judge_replies=whole.judge_replies,
             score_replies=whole.score_replies,
             thoughts=whole.thoughts,
+            requests=[RequestObject.of(request) for request in whole.requests],
             votes=whole.votes,
             objective=stored.objective,
             source_columns=dict(stored.source_columns),

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
@@ -19,10 +19,11 @@ from clairgen.reporting.report import RecipeReport, reason_for_dropping
 from clairgen.service.answers import PairLine
 from clairgen.service.api_routes import PairId, RunName
 from clairgen.service.pair_indexes import index_words
-from clairgen.service.pair_pages import RANGED, PageQuery, PairQuery, WholePair, parameter
+from clairgen.service.pair_pages import RANGED, DiffMode, PageQuery, PairQuery, PairRequest, WholePair, parameter
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, VoteRequest
-from clairgen.store import SortKey, Vote
+from clairgen.store import JudgeReply, SortKey, Vote
+from clairgen.wording import counted
 
 VOTER_COOKIE: Final = "clairgen_voter"
 _COOKIE_SECONDS: Final = 30 * 24 * 3600
@@ -121,9 +122,14 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
     return {
         "row": row,
         "diff": [(_CHANGES[code].value, visible_space(text, _CHANGES[code])) for code, text in row["diff"]],
+        "modes": [(mode.value, mode.value.replace("-", " ")) for mode in DiffMode],
         "whose_reasoning": whose_reasoning(whole.made_by),
         "dropped": reason_for_dropping(stored),
         "marks": [found for found in stored.findings if found.action is FilterAction.MARK],
+        "verdicts": _verdicts(whole.judge_replies),
+        "requests": [(one, [(sent.role, shown_text(sent.content)) for sent in one.messages]) for one in whole.requests],
+        "cost_words": _cost_words(whole.requests),
+        "shown_text": shown_text,
         "replies": [
             *((whose_reply(reply), shown_text(reply.text)) for reply in whole.judge_replies),
             *((about_which_answer(reply, stored.outcome), shown_text(reply.text)) for reply in whole.score_replies),
@@ -135,6 +141,31 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
         "previous": whole.previous,
         "following": whole.next,
     }
+
+
+def _verdicts(replies: Sequence[JudgeReply]) -> list[tuple[JudgeReply, str]]:
+    """The replies of judges, each with what it says beside the same judge's in the other order."""
+
+    def words(reply: JudgeReply) -> str:
+        first, second = reply.shown
+        other = next((one for one in replies if (one.role, one.shown) == (reply.role, (second, first))), None)
+        if other is None or reply.winner is None or other.winner is None:
+            return ""
+        return "the same in both orders" if reply.winner == other.winner else "another one in the other order"
+
+    return [(reply, words(reply)) for reply in replies]
+
+
+def _cost_words(requests: Sequence[PairRequest]) -> str | None:
+    """What a pair's requests cost; None for a pair without any."""
+    if not requests:
+        return None
+    costs = [one.completion.cost_usd for one in requests]
+    known = [cost for cost in costs if cost is not None]
+    words = counted(len(requests), "request")
+    if len(known) < len(costs):
+        return f"{words}, whose cost is not known"
+    return f"{words} for ${sum(known):,.4f}" if sum(known) else f"{words} at no cost"
 
 
 def _bin_link(run: str, report: RecipeReport, metric: str, lowest: float | None, below: float | None) -> str:

@@ -39,8 +39,11 @@ class PairIndexes:
         self._followed: dict[str, _Followed] = {}
         self._syncing = asyncio.Semaphore(1)
 
-    async def state(self, run: RunDirectory) -> IndexState:
-        """How far a run's index is, which is brought up to date meanwhile if the run has changed."""
+    async def state(self, run: RunDirectory, *, waits: bool = True) -> IndexState:
+        """How far a run's index is, which is brought up to date in the background if the run has changed.
+
+        Whoever `waits` waits a moment for that.
+        """
         followed = self._followed.setdefault(run.path.name, _Followed())
         stamp = stamp_of(run)
         if stamp != followed.stamp or not followed.is_current.is_set():
@@ -49,7 +52,7 @@ class PairIndexes:
             if followed.task is None:
                 followed.task = asyncio.create_task(self._sync(run, followed), name=f"index of {run.path.name}")
             with suppress(TimeoutError):
-                await asyncio.wait_for(followed.is_current.wait(), self._wait_seconds)
+                await asyncio.wait_for(followed.is_current.wait(), self._wait_seconds if waits else 0)
         return followed.state
 
     @asynccontextmanager
@@ -102,9 +105,8 @@ def index_words(state: IndexState) -> str | None:
     if state.is_current:
         return None
     if state.is_complete:
-        return (
-            f"The index is {counted(state.changes, 'change')} of pairs behind the run, and is being brought up to date."
-        )
+        goes_on = "and is being brought up to date" if state.problem is None else f"since {state.problem}"
+        return f"The index is {counted(state.changes, 'change')} of pairs behind the run, {goes_on}."
     if state.problem is not None:
         return f"There is no index of the run, so its pairs cannot be searched or sorted: {state.problem}"
     share = min(state.pairs / state.of, 1) if state.of else 0

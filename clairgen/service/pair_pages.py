@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from clairgen.errors import ClairgenError, InputError
 from clairgen.pipeline.import_state import import_states, merged_kinds
-from clairgen.records import StoredPair
+from clairgen.records import Completion, Message, StoredPair
 from clairgen.service.pair_indexes import NotReadyError, PairIndexes, index_words
 from clairgen.store import (
     CastVote,
@@ -50,6 +50,13 @@ class Order(StrEnum):
     DESCENDING = "desc"
 
 
+class DiffMode(StrEnum):
+    """How the two answers of a pair are compared."""
+
+    INLINE = "inline"
+    SIDE_BY_SIDE = "side-by-side"
+
+
 class PairQuery(BaseModel):
     """Which pairs of a run are meant, as the query of a URL says it."""
 
@@ -84,6 +91,8 @@ class PairQuery(BaseModel):
         None, description="Only pairs whose chosen answer is longer by at least so many characters."
     )
     below_character_difference: _Number = Field(None, description="Only pairs whose chosen answer is longer by fewer.")
+
+    diff: DiffMode = Field(DiffMode.INLINE, description="How a page compares the two answers of a pair.")
 
     @model_validator(mode="after")
     def _column_with_value(self) -> "PairQuery":
@@ -153,6 +162,15 @@ class PairPage:
 
 
 @dataclass(frozen=True, slots=True)
+class PairRequest:
+    """A request that a pair was made of: for `chosen`, `rejected`, or another of its steps; the messages sent and what came."""
+
+    purpose: str
+    messages: tuple[Message, ...]
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
 class WholePair:
     """A pair with all that is known of it; `previous` and `next` are ids of chosen pairs beside it.
 
@@ -164,6 +182,7 @@ class WholePair:
     judge_replies: list[JudgeReply]
     score_replies: list[ScoreReply]
     thoughts: list[Thoughts]
+    requests: list[PairRequest]
     votes: list[CastVote]
     previous: str | None
     next: str | None
@@ -257,12 +276,18 @@ async def whole_pair(run: RunDirectory, identity: str, query: PairQuery, indexes
             for backward in (True, False)
         ]
         thoughts = [await store.completions.thoughts(key) for key in await store.pairs.request_keys(identity)]
+        requests = [
+            PairRequest(purpose, await store.completions.messages(key), completion)
+            for key, purpose in (await store.pairs.purposes(identity)).items()
+            if (completion := await store.completions.find(key)) is not None
+        ]
         return WholePair(
             stored,
             stored.outcome.recipe if plan is None else plan.made_by,
             await store.judgements.replies(stored.task.id, stored.outcome.recipe),
             await store.scores.replies(identity),
             [one for one in thoughts if one is not None and one.text],
+            sorted(requests, key=lambda one: one.completion.created_at),
             await store.votes.of_pair(identity),
             next(iter(beside[0]), None),
             next(iter(beside[1]), None),

@@ -9,7 +9,9 @@ from clairgen import api
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ClairgenError, InputError
 from clairgen.pipeline.run_log import session_words
+from clairgen.reporting.html.charts import histogram_svg
 from clairgen.reporting.html.pairs_page import BinLink, report_values
+from clairgen.reporting.pair_metrics import SCALES, Histogram
 from clairgen.reporting.report import RecipeReport
 from clairgen.service.answers import RunLine
 from clairgen.service.kept_figures import KeptFigures
@@ -84,8 +86,10 @@ class Runs:
         return await api.status(self.directory(name).path)
 
     async def report(self, name: str) -> RunReport:
-        """The report on a run; of one that goes on up to half a minute old."""
-        return await self._reports.of(self.directory(name))
+        """The report on a run; of one that goes on up to half a minute old. Who reads it may look at pairs next."""
+        run = self.directory(name)
+        await self._indexes.state(run, waits=False)
+        return await self._reports.of(run)
 
     async def pairs(self, name: str, query: PageQuery) -> PairPage:
         """A page of a run's pairs."""
@@ -125,6 +129,14 @@ class Runs:
             except ClairgenError as error:
                 return RunLine(name, "cannot be read", {}, 0.0, str(error))
         return RunLine(name, session_words(seen.session), seen.statuses, seen.spent.total / PICODOLLARS)
+
+
+def warm_up() -> None:
+    """Load what reports need: the first one would wait for it."""
+    import sklearn.linear_model  # noqa: F401 - the audit's, which takes more than a second
+
+    scale = SCALES[0]
+    histogram_svg(Histogram(scale, (0,) * scale.count, (0,) * scale.count), range(scale.count))
 
 
 def _no_pair() -> NotThereError:

@@ -1,5 +1,5 @@
 "use strict";
-// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, u up to the list.
+// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, d to the other diff, u up to the list.
 const rows = [...document.querySelectorAll("#list a.row")];
 
 function follow(selector) {
@@ -22,6 +22,7 @@ const keys = {
   j: () => step(1),
   k: () => step(-1),
   u: () => follow("#up"),
+  d: () => follow("#other-diff"),
   v: () => {
     const vote = document.querySelector(".vote input[type=radio]:checked") || document.querySelector(".vote input[type=radio]");
     if (vote) vote.focus();

@@ -140,7 +140,7 @@ async def test_a_page_does_not_wait_for_a_long_index(tmp_path: Path) -> None:
     assert searched.pairs == []
     assert "is being made" in str(searched.fault)
     async with asyncio.timeout(10):
-        while not (await indexes.state(run)).is_current:
+        while not (await indexes.state(run)).is_current:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
     searched = await pair_page(run, PageQuery(q="carp"), indexes)
     assert [len(searched.pairs), searched.fault, index_words(searched.index)] == [2, None, None]

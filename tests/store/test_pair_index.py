@@ -305,10 +305,11 @@ async def test_pairs_of_one_position_have_documents_of_their_own(run: RunDirecto
 @pytest.mark.parametrize(
     ("typed", "found"),
     [
-        ("cat", "ab"), ("CAT dog", "a"), ('"cat and"', "a"), ('"and cat"', ""), ("straße", "b"), ("creme", "b"), ("crème", "b"),
-        ("bruleé*", "b"), ("cat*", "abc"), ('"a cat"*', "abc"), ("cat -dog", "a"), ("cat OR dog", ""), ("NEAR(cat dog)", ""),
-        ("cat:dog", ""), ("chosen:cat", ""), ('"cat', "ab"), ('cat"', "ab"), ("don't", "c"), ('"t don"', ""), ("世界", "c"),
-        ("界世", ""), ("(cat)", "ab"), ("^cat", "ab"), ("cat\0dog", "a"), ("cat\ud800", "ab"), ("{cat} + ;--", "ab"), ("3.14", "b"),
+        ("cat", "ab"), ("CAT dog", "a"), ('"cat and"', "a"), ('"and cat"', ""), ("straße", "b"), ("creme", "b"),
+        ("crème", "b"), ("bruleé*", "b"), ("cat*", "abc"), ('"a cat"*', "abc"), ("cat -dog", "a"), ("cat OR dog", ""),
+        ("NEAR(cat dog)", ""), ("cat:dog", ""), ("chosen:cat", ""), ('"cat', "ab"), ('cat"', "ab"), ("don't", "c"),
+        ('"t don"', ""), ("世界", "c"), ("界世", ""), ("(cat)", "ab"), ("^cat", "ab"), ("cat\0dog", "a"),
+        ("cat \ud800", "ab"), ("{cat} + ;--", "ab"), ("3.14", "b"),
     ],
 )  # fmt: skip
 def test_whatever_is_typed_is_looked_for_as_words(typed: str, found: str) -> None:
@@ -322,7 +323,7 @@ def test_whatever_is_typed_is_looked_for_as_words(typed: str, found: str) -> Non
             "CREATE VIRTUAL TABLE search USING fts5 (name UNINDEXED, text, tokenize='unicode61 remove_diacritics 2')"
         )
         database.executemany("INSERT INTO search VALUES (?, ?)", [(name, spaced(text)) for name, text in texts.items()])
-        words = search_words(typed.encode().decode("unicode_escape") if "\\" in typed else typed)
+        words = search_words(typed)
         assert words.fault is None
         rows = database.execute("SELECT name FROM search WHERE search MATCH ? ORDER BY name", (words.expression,))
         assert "".join(name for (name,) in rows) == found
