@@ -184,10 +184,8 @@ def _options(counts: Mapping[str, int]) -> list[tuple[str, str]]:
 
 def _ranges(query: PairQuery) -> list[tuple[str, str, str, str]]:
     """The metrics that have ranges: name, title, and the limits that are given, as a form has them."""
-    return [
-        (key.value, _TITLES[key], *(_given(getattr(query, f"{limit}_{key}")) for limit in ("min", "below")))
-        for key in RANGED
-    ]
+    limits = [(key, getattr(query, f"min_{key}"), getattr(query, f"below_{key}")) for key in RANGED]
+    return [(key.value, _TITLES[key], _given(lowest), _given(below)) for key, lowest, below in limits]
 
 
 def _given(limit: float | None) -> str:

@@ -373,5 +373,5 @@ def _windows(low: int, last: int, size: int) -> str:
 
 def _rounded(number: float) -> int:
     """A number to two digits that count."""
-    digits = max(len(str(int(number))) - 2, 0)
-    return round(number / 10**digits) * 10**digits
+    power = int(f"1{'0' * max(len(str(int(number))) - 2, 0)}")
+    return round(number / power) * power

@@ -1,24 +1,41 @@
 """The pairs of a large run in the service: the time of each kind of page, of its index, and what the index takes.
 
 python -m tests.bench.serve_pairs --pairs 1000000
-python -m tests.bench.serve_pairs --pairs 1000000 --folder /tmp/served --keep
+python -m tests.bench.serve_pairs --pairs 1000000 --folder /tmp/served   # is kept, and used again
 """
 
+import asyncio
 import contextlib
 import math
+import os
 import random
+import resource
+import socket
 import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
 import zlib
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
 
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.keys import digest, messages_json, pair_id
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, METRICS_VERSION
 from clairgen.records import Message
-from clairgen.store import Plan, RunDirectory, writing
+from clairgen.service.app import service, today
+from clairgen.service.request_checks import allowed_hosts
+from clairgen.service.runs_root import RunsRoot
+from clairgen.service.tokens import read_tokens
+from clairgen.store import Plan, RunDirectory, index_file, syncing, writing
 
 RECIPES: Final = ("clair", "judge-off-policy")
 _WORDS: Final = 60_000
@@ -45,6 +62,153 @@ _SYLLABLES: Final = (
 RARE_EVERY: Final = 1_000
 REASONS: Final = (("too-similar", 0.06), ("length-ratio", 0.03), ("refusal", 0.004), ("identical", 0.0001))
 MARKS: Final = (("mentions-revision", 0.05), ("truncated", 0.002))
+
+
+RUN: Final = "large"
+COMMON, MIDDLE, RARE, PREFIX = "ba", "chemi", "rare7", "gumi*"
+CASES: Final[dict[str, dict[str, str]]] = {
+    "first page": {},
+    "deep page": {"after": "DEEP"},
+    "last page": {"before": "LAST"},
+    "only kept": {"kept": "true"},
+    "common reason": {"dropped": "too-similar"},
+    "rare reason": {"dropped": "identical"},
+    "mark": {"mark": "mentions-revision"},
+    "rare mark and reason": {"mark": "truncated", "dropped": "length-ratio"},
+    "metric range": {"min_jaccard": "0.2", "below_jaccard": "0.25"},
+    "sorted by a metric": {"sort": "jaccard", "order": "desc"},
+    "sorted, deep": {"sort": "jaccard", "after": "DEEP"},
+    "range, kept and sorted": {"kept": "true", "min_levenshtein": "100", "below_levenshtein": "200", "sort": "jaccard"},
+    "common word": {"q": COMMON},
+    "common word, deep": {"q": COMMON, "after": "DEEP"},
+    "less common word": {"q": MIDDLE},
+    "rare word": {"q": RARE},
+    "phrase of common words": {"q": '"ba di"'},
+    "common word and common filter": {"q": COMMON, "kept": "true"},
+    "common word and rare filter": {"q": COMMON, "dropped": "identical"},
+    "less common word and rare mark": {"q": MIDDLE, "mark": "truncated"},
+    "common word, sorted": {"q": COMMON, "sort": "levenshtein"},
+    "less common word, sorted": {"q": MIDDLE, "sort": "levenshtein"},
+    "beginning of a word": {"q": PREFIX},
+}
+
+
+def main(
+    pairs: Annotated[int, typer.Option(help="How many pairs.")] = 1_000_000,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the run is kept and used again; a temporary one without.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="How often each page is requested.")] = 15,
+    report: Annotated[bool, typer.Option(help="Also time the report, which reads the whole run.")] = True,
+) -> None:
+    """Make a run with so many pairs and its index, and print a table of the times of pages."""
+    with contextlib.ExitStack() as stack:
+        root = folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        run = RunDirectory(root / RUN)
+        if not run.database.exists():
+            asyncio.run(make_run(run, pairs))
+        asyncio.run(_measure(root, run, rounds, report))
+        _browse(root, rounds)
+
+
+async def _measure(root: Path, run: RunDirectory, rounds: int, report: bool) -> None:
+    file = index_file(root, RUN)
+    if not file.exists():
+        await _make_index(file, run)
+    sizes = [path.stat().st_size / 1e6 for path in (run.database, file)]
+    typer.echo(f"run {sizes[0]:,.0f} MB, index {sizes[1]:,.0f} MB")
+    app = service(RunsRoot(root), read_tokens({}, None, today), allowed_hosts("127.0.0.1", []))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", timeout=120
+    ) as client:
+        await _time_pages(client, await _places(run), rounds)
+        if report:
+            for name in ("first report", "report again", "list of runs"):
+                start = time.perf_counter()
+                await client.get("/" if name == "list of runs" else f"/runs/{RUN}")
+                typer.echo(f"| {name} | {1000 * (time.perf_counter() - start):,.1f} | | |")
+    typer.echo(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MB")
+
+
+async def _make_index(file: Path, run: RunDirectory) -> None:
+    start, processor = time.monotonic(), time.process_time()
+    searchable = 0.0
+    async with syncing(file, run.database) as sync:
+        while await sync.step():
+            if not searchable and (await sync.state()).is_complete:
+                searchable = time.monotonic() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    typer.echo(
+        f"index: searchable after {searchable:,.0f} s, merged after {time.monotonic() - start:,.0f} s, "
+        f"{time.process_time() - processor:,.0f} s of processor time, peak {peak:,.0f} MB"
+    )
+
+
+async def _places(run: RunDirectory) -> dict[str, str]:
+    """The ids of a pair far from the first one, and of the last one."""
+    with contextlib.closing(sqlite3.connect(run.database)) as database:
+        [last] = database.execute("SELECT max(position) FROM pairs").fetchone()
+        sql = "SELECT id FROM pairs WHERE recipe = ? AND status = 'made' AND position = ?"
+        deep, final = (
+            database.execute(sql, (RECIPES[1], position)).fetchone()[0] for position in (last * 9 // 10, last)
+        )
+    return {"DEEP": deep, "LAST": final}
+
+
+async def _time_pages(client: httpx.AsyncClient, places: dict[str, str], rounds: int) -> None:
+    typer.echo("| page | median ms | 95% ms | pairs found |\n|---|---|---|---|")
+    for name, query in CASES.items():
+        parameters = {key: places.get(value, value) for key, value in query.items()}
+        times, page = await _times(client, f"/runs/{RUN}/pairs", parameters, rounds)
+        found = page.partition('id="found"')[2].partition(">")[2].partition("<")[0]
+        typer.echo(f"| {name} | {statistics.median(times):.1f} | {_high(times):.1f} | {found} |")
+    times, _ = await _times(client, f"/runs/{RUN}/pairs/{places['DEEP']}", {"q": COMMON, "sort": "jaccard"}, rounds)
+    typer.echo(
+        f"| a pair, with its neighbors in a sorted search | {statistics.median(times):.1f} | {_high(times):.1f} | |"
+    )
+
+
+async def _times(
+    client: httpx.AsyncClient, path: str, parameters: dict[str, str], rounds: int
+) -> tuple[list[float], str]:
+    times: list[float] = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        answer = await client.get(path, params=parameters)
+        times.append(1000 * (time.perf_counter() - start))
+        assert answer.status_code == 200, answer.text
+    return times[1:], answer.text  # the first one reads from the disk
+
+
+def _high(times: Sequence[float]) -> float:
+    return sorted(times)[math.ceil(0.95 * len(times)) - 1]
+
+
+def _browse(root: Path, rounds: int) -> None:
+    """The same first page and search over a socket, from a service in a process of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "clairgen", "serve", str(root), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            for _ in range(150):
+                with contextlib.suppress(httpx.HTTPError):
+                    client.get("/sign-in")
+                    break
+                time.sleep(0.2)
+            for name, parameters in (("first page", {}), ("common word", {"q": COMMON})):
+                times: list[float] = []
+                for _ in range(rounds + 1):
+                    start = time.perf_counter()
+                    client.get(f"/runs/{RUN}/pairs", params=parameters).raise_for_status()
+                    times.append(1000 * (time.perf_counter() - start))
+                typer.echo(f"| {name}, over a socket | {statistics.median(times[1:]):.1f} | {_high(times[1:]):.1f} | |")
+    finally:
+        process.terminate()
+        _, _, usage = os.wait4(process.pid, 0)
+        typer.echo(f"service: peak memory {usage.ru_maxrss / 1024:,.0f} MB")
 
 
 class Texts:
@@ -161,3 +325,7 @@ def _pair(texts: Texts, identity: str, position: int) -> tuple[dict[str, Any], l
         "made_at": f"2026-11-27T{position // 3600 % 24:02d}:{position // 60 % 60:02d}:{position % 60:02d}.000+00:00",
     }
     return row, found
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -89,7 +89,8 @@ def _link_layer(scale: Scale, linked: Iterable[int], x: Mapping[str, Any]) -> di
     ]
     at = {"x": x, "x2": {"field": "to"}, "y": {"value": 0}, "y2": {"value": "height"}}
     once: dict[str, Any] = {"values": places}
-    return {"data": once, "mark": {"type": "bar", "binSpacing": 0}, "encoding": {**at, "href": {"field": "address"}}}
+    mark = {"type": "bar", "binSpacing": 0, "fill": "transparent", "aria": False}
+    return {"data": once, "mark": mark, "encoding": {**at, "href": {"field": "address"}}}
 
 
 def _with_links(svg: Markup, histogram: Histogram, linked: Mapping[int, str]) -> Markup:
@@ -98,13 +99,17 @@ def _with_links(svg: Markup, histogram: Histogram, linked: Mapping[int, str]) ->
     def anchor(found: re.Match[str]) -> str:
         number = int(found[1])
         lowest, below = histogram.scale.limits(number)
-        limits = [f"from {lowest:.3g}"] if lowest is not None else []
-        limits += [f"below {below:.3g}"] if below is not None else []
+        limits = [f"from {_short(lowest)}"] if lowest is not None else []
+        limits += [f"below {_short(below)}"] if below is not None else []
         counts = f"{histogram.kept[number]:,} kept, {histogram.dropped[number]:,} dropped"
         title = f"{histogram.scale.metric.replace('_', ' ')} {' and '.join(limits)}: {counts}"
         return f'<a href="{escape(linked[number])}" aria-label="{title}"><title>{title}</title>'
 
     return Markup(_LINK.sub(anchor, svg))  # noqa: S704 - the chart's own, and escaped
+
+
+def _short(number: float) -> str:
+    return f"{number:,.2f}".rstrip("0").rstrip(".")
 
 
 def whole_ticks(most: int) -> list[int]:
