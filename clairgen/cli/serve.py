@@ -19,6 +19,7 @@ from clairgen.reporting.sanitize import plain_line
 _SECONDS_TO_DRAIN: Final = 10
 _SECONDS_BEFORE_WARMING_UP: Final = 5.0
 _MOST_CONNECTIONS: Final = 256
+_FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
 
 
 def serve_command(
@@ -34,17 +35,38 @@ def serve_command(
     tokens: Annotated[
         Path | None, typer.Option(help="A YAML file of tokens by their SHA-256, each with name, scope and last day.")
     ] = None,
+    allow_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An environment variable that submitted jobs may use; may be repeated."),
+    ] = None,
+    allow_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A base URL, or HOST:PORT, that they may send requests to; may be repeated."),
+    ] = None,
+    allow_hub: Annotated[
+        bool, typer.Option("--allow-hub", help="They may load data sets and models from the Hugging Face hub.")
+    ] = False,
+    requests_per_minute: Annotated[
+        int, typer.Option(min=1, max=10**6, help="What each token, or address without one, may ask.")
+    ] = 1200,
+    requests_at_once: Annotated[int, typer.Option(min=1, max=10**4, help="Of these, how many at the same time.")] = 48,
+    streams: Annotated[int, typer.Option(min=1, max=10**4, help="Of these, how many streams of live events.")] = 12,
+    wrong_tokens_per_minute: Annotated[
+        int, typer.Option(min=1, max=10**6, help="Wrong tokens from one address before it has to wait.")
+    ] = 20,
 ) -> None:
     """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, and votes.
 
-    Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ and
-    CLAIRGEN_TOKEN_REVIEW and --tokens give some. Ctrl-C ends it.
+    Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
+    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C ends it.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
     from clairgen.service.app import service, today
+    from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
+    from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import read_tokens
 
@@ -61,18 +83,27 @@ def serve_command(
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
+    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
+    if policy.is_open and not known.let_somebody_run:
+        raise ConfigError(
+            "with --allow-env, --allow-endpoint or --allow-hub jobs can cost money and reach other machines, so the service "
+            "needs a token for them, also on this machine: set CLAIRGEN_TOKEN_RUN to that of openssl rand -hex 32"
+        )
+    limits = Limits(requests_per_minute, wrong_tokens_per_minute, requests_at_once, streams)
     with _listening(address, port) as listener:
         bound = listener.getsockname()[1]
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
-        typer.echo("A token is needed." if known.are_needed else "Everybody on this machine can read and vote.")
-        app = service(runs, known, allowed_hosts(str(address), names))
+        typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY)
+        app = service(runs, known, allowed_hosts(str(address), names), limits=limits)
         run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_DRAIN)
 
 
 async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, and then finish what is being answered."""
     import uvicorn
+
+    from clairgen.service.held_connections import TimedConnection
 
     class Server(uvicorn.Server):
         """Leaves signals to the command line."""
@@ -89,7 +120,7 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=TimedConnection,
             proxy_headers=False,
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,

@@ -2,9 +2,11 @@
 
 import datetime
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,27 +15,29 @@ from starlette.types import ASGIApp
 
 from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
-from clairgen.service.answers import Answered
+from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
 from clairgen.service.page_routes import page_routes
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
+from clairgen.service.request_rates import Clients, Limits
 from clairgen.service.runs import NotAllowedError, NotThereError, Runs
-from clairgen.service.runs_root import RunsRoot
+from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotThereError, 404),
     (NotAllowedError, 403),
+    (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
+def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, limits: Limits | None = None) -> ASGIApp:
     """The service over the runs of a root; `hosts` are the names by which it may be reached."""
-    runs = Runs(root)
+    runs, clients = Runs(root), Clients(limits or Limits())
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -41,10 +45,14 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
         docs_url=None,  # what it shows is loaded from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        responses=dict(PROBLEMS),
+        dependencies=[Depends(HTTPBearer(auto_error=False))]
+        if tokens.are_needed
+        else [],  # said in the description alone
     )
     app.include_router(api_routes(runs))
     app.include_router(page_routes(runs))
-    app.include_router(sign_in_routes(tokens))
+    app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
 
     def answer(request: Request, status: int, sentence: str) -> Response:
@@ -58,22 +66,28 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
 
     async def of_input(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101 - it is registered for these
-        return answer(request, 422, "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+        return answer(request, 422, "; ".join(map(_mistake, error.errors()[:5])))
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-        return answer(request, error.status_code, error.detail)
+        answered = answer(request, error.status_code, error.detail)
+        answered.headers.update(error.headers or {})  # such as Allow
+        return answered
 
     app.add_exception_handler(ClairgenError, of_clairgen)
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    return RequestChecks(app, tokens, frozenset(hosts))
+    return RequestChecks(app, tokens, frozenset(hosts), clients)
 
 
 def today() -> datetime.date:
     """The day, in UTC, by which tokens expire."""
     return datetime.datetime.now(datetime.UTC).date()
+
+
+def _mistake(error: Any) -> str:  # noqa: ANN401 - one of pydantic's
+    return f"{_where(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _where(location: Sequence[int | str]) -> str:

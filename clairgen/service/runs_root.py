@@ -1,15 +1,29 @@
-"""The folder whose runs are served: a run is a folder in it, found by its name, and nothing outside is ever opened."""
+"""The folder whose runs are served: a run is a folder in it, found by its name, and nothing outside is ever opened.
 
+What a request names by a path, to read or to write, lies in that folder too, and links do not lead out of it.
+"""
+
+import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from clairgen.errors import RunError
+from clairgen.conversations import is_encodable
+from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.folder_lock import LOCK_FILE
 from clairgen.store import RunDirectory
 
+_SHOWN: Final = 100
+_LONGEST_PART: Final = 255
+_LONGEST_PATH: Final = 2000
+_MOST_ENTRIES: Final = 100_000
 _OPENED = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal", "run.log", LOCK_FILE)
+
+
+class NotPermittedError(ConfigError):
+    """What was submitted names something that the service does not allow; its sentence says what would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,57 @@ class RunsRoot:
             return None
         return RunDirectory(folder)
 
+    def file(self, text: str, what: str) -> Path:
+        """The file of this path, which counts from the root. Raises NotPermittedError outside, InputError for none."""
+        path = self._inside(text, what)
+        if not path.is_file():
+            raise InputError(f"{what}: the folder that is served has no file {shown(text)}; check its name")
+        return path
+
+    def folder(self, text: str, what: str) -> Path:
+        """The same for a folder, in which no link leads out."""
+        path = self._inside(text, what)
+        if not path.is_dir():
+            raise InputError(f"{what}: the folder that is served has no folder {shown(text)}; check its name")
+        base = self.path.resolve()
+        for number, entry in enumerate(path.rglob("*")):
+            if number == _MOST_ENTRIES or (entry.is_symlink() and not entry.resolve().is_relative_to(base)):
+                raise NotPermittedError(
+                    f"{what}: a link in {shown(text)} leads out of the folder that is served, or it is too large"
+                )
+        return path
+
+    def holds_folder(self, text: str, what: str) -> bool:
+        """Whether a path names a folder. Raises NotPermittedError outside."""
+        return self._inside(text, what).is_dir()
+
+    def new_path(self, text: str, what: str) -> Path:
+        """A path to write at, in no run directory. Raises NotPermittedError."""
+        path, base = self._inside(text, what), self.path.resolve()
+        if path == base or any(_exists(one / "run.db") for one in (path, *path.parents) if one.is_relative_to(base)):
+            raise NotPermittedError(f"{what}: {shown(text)} is a run or lies in one; name a folder beside the runs")
+        return path
+
+    def _inside(self, text: str, what: str) -> Path:
+        """A path without links, in the root and not hidden there."""
+        base = self.path.resolve()
+        given = Path(text)
+        refused = NotPermittedError(
+            f"{what}: {shown(text)} is not a path in the folder that is served; a relative path counts from it, and what is "
+            "outside or hidden cannot be named over HTTP"
+        )
+        if not text or not text.isprintable() or not is_encodable(text) or text.startswith("~") or ".." in given.parts:
+            raise refused
+        if any(len(os.fsencode(part)) > _LONGEST_PART for part in given.parts) or len(text) > _LONGEST_PATH:
+            raise refused
+        try:
+            path = (base / given).resolve()
+        except (OSError, RuntimeError) as error:  # too long, or links in a circle
+            raise refused from error
+        if not path.is_relative_to(base) or any(part.startswith(".") for part in path.relative_to(base).parts):
+            raise refused
+        return path
+
     def names(self) -> list[str]:
         """The names of all runs, in order."""
         return sorted(self._names())
@@ -50,6 +115,15 @@ class RunsRoot:
                     yield entry.name
         except OSError as error:
             raise RunError(f"{self.path} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def shown(text: str) -> str:
+    """A text that somebody sent, as it stands in a sentence."""
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+
+
+def _exists(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
 
 
 def _has_kind(path: Path, kind: Callable[[int], bool]) -> bool:

@@ -14,12 +14,13 @@ import httpx
 from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.service.app import service
 from clairgen.service.request_checks import allowed_hosts
+from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Tokens, read_tokens
 
 ADDRESS = "http://127.0.0.1:8321"
 TODAY = datetime.date(2026, 6, 1)
-READ, REVIEW, ADAS, OLD = (f"{name}{'0' * 40}" for name in ("read", "review", "ada", "old"))
+READ, REVIEW, RUN, ADAS, OLD = (f"{name}{'0' * 40}" for name in ("read", "review", "run", "ada", "old"))
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -44,22 +45,25 @@ async def made(root: Path, content: Iterable[Mapping[str, Any]], name: str = "fi
 
 
 def tokens_of(folder: Path) -> Tokens:
-    """Tokens of every kind: READ and REVIEW of the environment, ADAS with a name, OLD that has expired."""
+    """Tokens of every kind: READ, REVIEW and RUN of the environment, ADAS with a name, OLD that has expired."""
     digests = {one: hashlib.sha256(one.encode()).hexdigest() for one in (ADAS, OLD)}
     file = folder / "tokens.yaml"
     file.write_text(
         f"tokens:\n  - {{name: ada, scope: review, sha256: {digests[ADAS]}, expires: {TODAY}}}\n"
         f"  - {{name: ben, scope: review, sha256: {digests[OLD]}, expires: {TODAY - datetime.timedelta(1)}}}\n"
     )
-    environment = {"CLAIRGEN_TOKEN_READ": READ, "CLAIRGEN_TOKEN_REVIEW": REVIEW}
+    environment = {"CLAIRGEN_TOKEN_READ": READ, "CLAIRGEN_TOKEN_REVIEW": REVIEW, "CLAIRGEN_TOKEN_RUN": RUN}
     return read_tokens(environment, file, lambda: TODAY)
 
 
 @asynccontextmanager
-async def served(root: Path, tokens: Tokens | None = None) -> AsyncIterator[httpx.AsyncClient]:
+async def served(
+    root: Path, tokens: Tokens | None = None, limits: Limits | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a service over `root`."""
     known = tokens or read_tokens({}, None, lambda: TODAY)
-    transport = httpx.ASGITransport(service(RunsRoot(root), known, allowed_hosts("127.0.0.1", ["Pairs.Example"])))
+    hosts = allowed_hosts("127.0.0.1", ["Pairs.Example"])
+    transport = httpx.ASGITransport(service(RunsRoot(root), known, hosts, limits=limits))
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
         yield client
 
