@@ -18,6 +18,7 @@ from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
 from clairgen.service.page_routes import page_routes
+from clairgen.service.pair_indexes import NotReadyError
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
 from clairgen.service.request_rates import Clients, Limits
@@ -31,6 +32,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotAllowedError, 403),
     (NotPermittedError, 403),
     (RunError, 409),
+    (NotReadyError, 409),
     (StoreError, 503),
 )
 

@@ -90,22 +90,33 @@ class PairCount:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of all pairs in order: those of a recipe, or those with or without the metric that they are sorted by."""
+    """A part of all pairs in order, within a range of documents: those with a metric, which they are sorted `by`, or without it.
 
-    conditions: tuple[str, ...] = ()
+    In order of their tasks the pairs of each recipe are a part.
+    """
+
+    first: int = 0
+    last: int = (1 << 63) - 1
+    condition: str = ""
     parameters: tuple[Any, ...] = ()
     by: SortKey | None = None
+
+    def after(self, doc: int, *, down: bool) -> "_Part":
+        """What of it comes after a document, on the way up or down."""
+        return replace(self, last=min(self.last, doc - 1)) if down else replace(self, first=max(self.first, doc + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """Where a query begins: with `source`, an SQL expression that joins documents `d`; it is `rare` if few pairs are in it.
 
-    `has_words` is whether the source is the full text, so that only documents with the words come from it.
+    `doc` is the column of it that has the document. With `has_words` it is the full text, so that only documents with the words
+    come from it.
     """
 
     source: str
     parameters: tuple[Any, ...] = ()
+    doc: str = "d.doc"
     has_words: bool = False
     is_rare: bool = False
 
@@ -169,7 +180,9 @@ class IndexSearch:
         if search.choice == PairChoice() and not search.ranges:
             return PairCount(self._rare, Certainty.AT_LEAST)
         first = f"(SELECT rowid FROM {_WORDS_ALONE} LIMIT {self._rare}) s CROSS JOIN docs d ON d.doc = s.rowid"
-        return PairCount(await self._value(search, _Plan(first, _words(search), has_words=True)), Certainty.AT_LEAST)
+        return PairCount(
+            await self._value(search, _Plan(first, _words(search), "s.rowid", has_words=True)), Certainty.AT_LEAST
+        )
 
     async def _value(self, search: PairSearch, plan: _Plan) -> int:
         """The number of pairs from where a plan begins."""
@@ -194,38 +207,32 @@ class IndexSearch:
     async def _parts(self, search: PairSearch, start: str | None, *, backward: bool) -> list[_Part]:
         """The parts in the order in which they are read, from the pair `start` on."""
         at = None if start is None else await self._start(start)
-        after = "<" if search.descending is not backward else ">"
-        beyond = None if at is None else (f"d.doc {after} ?", at["doc"])
-        if search.sort is None:
-            numbers = sorted((await self._recipes(search)).items(), reverse=after == "<")
-            if at is not None:
-                numbers = [
-                    one for one in numbers if one[0] == at["recipe"] or (one[0] < at["recipe"]) is (after == "<")
-                ]
-            return [
-                _Part(*_doc_range(number, beyond if at is not None and name == at["recipe"] else None))
-                for name, number in numbers
-            ]
-        by = search.sort
+        down = search.descending is not backward
+        if search.sort is not None:
+            return await self._parts_by(search, search.sort, at, down=down, backward=backward)
+        parts = []
+        for name, number in sorted((await self._recipes(search)).items(), reverse=down):
+            if at is None or name == at["recipe"]:
+                parts.append(_of_recipe(number) if at is None else _of_recipe(number).after(at["doc"], down=down))
+            elif (name < at["recipe"]) is down:
+                parts.append(_of_recipe(number))
+        return parts
+
+    async def _parts_by(
+        self, search: PairSearch, by: SortKey, at: sqlite3.Row | None, *, down: bool, backward: bool
+    ) -> list[_Part]:
+        """The same in order of a metric: first those that have it, whether the order goes up or down."""
         own = await self._all_of(search)
-        having, lacking = (f"d.{by} IS NOT NULL",), (f"d.{by} IS NULL",)
-        with_value = _Part((*own.conditions, *having), own.parameters, by)
-        without = _Part((*own.conditions, *lacking), own.parameters, by)
-        if at is not None and at[by] is not None:
-            with_value = _Part(
-                (*with_value.conditions, f"(d.{by}, d.doc) {after} (?, ?)"), (*own.parameters, at[by], at["doc"]), by
-            )
-        elif at is not None and beyond is not None:
-            without = _Part((*without.conditions, beyond[0]), (*own.parameters, beyond[1]), by)
-        parts = [with_value, without]
+        having = replace(own, condition=f"d.{by} IS NOT NULL", by=by)
+        lacking = replace(own, condition=f"d.{by} IS NULL", by=by)
         if at is None:
-            return parts[::-1] if backward else parts
-        is_first = at[by] is not None
-        return (
-            [with_value] + ([] if backward else [without])
-            if is_first
-            else [without] + ([with_value] if backward else [])
-        )
+            return [lacking, having] if backward else [having, lacking]
+        if at[by] is None:
+            rest = lacking.after(at["doc"], down=down)
+            return [rest, having] if backward else [rest]
+        beyond = f"(d.{by}, d.doc) {'<' if down else '>'} (?, ?)"
+        rest = replace(own, condition=beyond, parameters=(at[by], at["doc"]), by=by)
+        return [rest] if backward else [rest, lacking]
 
     async def _start(self, pair: str) -> sqlite3.Row:
         """Where a pair is. Raises InputError."""
@@ -245,8 +252,7 @@ class IndexSearch:
         """All pairs of the recipe that is searched in."""
         if search.choice.recipe is None:
             return _Part()
-        number = next(iter((await self._recipes(search)).values()), -1)
-        return _Part(*_doc_range(number, None))
+        return _of_recipe(next(iter((await self._recipes(search)).values()), -1))
 
     async def _plan(self, search: PairSearch) -> _Plan:
         """Where to begin: with a rare verdict or metric, with the words, or, if this is None of them, in order."""
@@ -254,7 +260,7 @@ class IndexSearch:
         for facet in _facets(search.choice):
             source = "facets v CROSS JOIN docs d ON d.doc = v.doc AND v.facet = ?"
             if not await self._more("facets v WHERE v.facet = ?", (facet,), most):
-                return _Plan(source, (facet,), is_rare=True)
+                return _Plan(source, (facet,), "v.doc", is_rare=True)
         for one in search.ranges:
             conditions, parameters = _limits(one)
             source = f"docs d INDEXED BY docs_by_{one.metric}"
@@ -310,7 +316,10 @@ class IndexSearch:
 
 def _query(search: PairSearch, plan: _Plan, part: _Part, columns: str, *, down: bool | None) -> tuple[str, list[Any]]:
     """A query for the pairs of a part, in order unless `down` is None."""
-    conditions, parameters = list(part.conditions), [*plan.parameters, *part.parameters]
+    conditions, parameters = [f"{plan.doc} BETWEEN ? AND ?"], [*plan.parameters, part.first, part.last]
+    if part.condition:
+        conditions.append(part.condition)
+        parameters += part.parameters
     for one in search.ranges:
         limits, values = _limits(one)
         conditions += limits
@@ -318,8 +327,8 @@ def _query(search: PairSearch, plan: _Plan, part: _Part, columns: str, *, down: 
     for facet in _facets(search.choice):
         conditions.append("EXISTS (SELECT 1 FROM facets f WHERE f.facet = ? AND f.doc = d.doc)")
         parameters.append(facet)
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    by_doc = "s.rowid" if plan.has_words and part.by is None else "d.doc"
+    where = f" WHERE {' AND '.join(conditions)}"
+    by_doc = plan.doc if part.by is None else "d.doc"
     direction = " DESC" if down else ""
     order = "" if down is None else f" ORDER BY {f'd.{part.by}{direction}, ' if part.by else ''}{by_doc}{direction}"
     if search.words is None or plan.has_words:
@@ -331,7 +340,7 @@ def _query(search: PairSearch, plan: _Plan, part: _Part, columns: str, *, down: 
 
 
 def _words_first(search: PairSearch) -> _Plan:
-    return _Plan(_WORDS_FIRST, _words(search), has_words=True)
+    return _Plan(_WORDS_FIRST, _words(search), "s.rowid", has_words=True)
 
 
 def _words(search: PairSearch) -> tuple[str, ...]:
@@ -355,11 +364,9 @@ def _limits(one: MetricRange) -> tuple[list[str], list[float]]:
     return [sql for sql, value in limits if value is not None], [value for _, value in limits if value is not None]
 
 
-def _doc_range(recipe: int, beyond: tuple[str, int] | None) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    """The conditions that a document is one of a recipe's, and `beyond` another one."""
-    low = recipe << RECIPE_BITS
-    conditions, parameters = ("d.doc BETWEEN ? AND ?",), (low, low + (1 << RECIPE_BITS) - 1)
-    return (conditions, parameters) if beyond is None else ((*conditions, beyond[0]), (*parameters, beyond[1]))
+def _of_recipe(number: int) -> _Part:
+    """All documents of a recipe."""
+    return _Part(number << RECIPE_BITS, ((number + 1) << RECIPE_BITS) - 1)
 
 
 def _windows(low: int, last: int, size: int) -> str:

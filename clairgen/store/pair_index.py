@@ -5,11 +5,13 @@ has a document `doc`, a number by which pairs are in order: its recipe's number,
 grows when the pair gets other answers, since a text cannot be taken out of an index that does not hold the texts.
 """
 
+import asyncio
 import hashlib
 import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -88,9 +90,7 @@ async def open_index(path: Path, *, writes: bool = False) -> aiosqlite.Connectio
     with store_errors(path):
         if writes:
             _make_folder(path)
-        connection = await aiosqlite.connect(
-            f"{path.resolve().as_uri()}?mode={'rwc' if writes else 'ro'}", uri=True, isolation_level=None
-        )
+        connection = await _connected(f"{path.resolve().as_uri()}?mode={'rwc' if writes else 'ro'}")
         try:
             connection.row_factory = sqlite3.Row
             if writes:
@@ -103,6 +103,21 @@ async def open_index(path: Path, *, writes: bool = False) -> aiosqlite.Connectio
             await connection.close()
             raise
     return connection
+
+
+async def _connected(uri: str) -> aiosqlite.Connection:
+    """A connection. Whoever is cancelled meanwhile leaves none behind: its thread would answer a loop that is gone."""
+
+    async def connect() -> aiosqlite.Connection:
+        return await aiosqlite.connect(uri, uri=True, isolation_level=None)
+
+    connecting = asyncio.create_task(connect())
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with suppress(sqlite3.Error):
+            await (await connecting).close()
+        raise
 
 
 def _make_folder(path: Path) -> None:

@@ -33,6 +33,7 @@ from clairgen.metrics.contrast import DEFAULT_TOKENIZER, METRICS_VERSION
 from clairgen.records import Message
 from clairgen.service.app import service, today
 from clairgen.service.request_checks import allowed_hosts
+from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import read_tokens
 from clairgen.store import Plan, RunDirectory, index_file, syncing, writing
@@ -117,7 +118,8 @@ async def _measure(root: Path, run: RunDirectory, rounds: int, report: bool) -> 
         await _make_index(file, run)
     sizes = [path.stat().st_size / 1e6 for path in (run.database, file)]
     typer.echo(f"run {sizes[0]:,.0f} MB, index {sizes[1]:,.0f} MB")
-    app = service(RunsRoot(root), read_tokens({}, None, today), allowed_hosts("127.0.0.1", []))
+    limits = Limits(requests_per_minute=10**6)
+    app = service(RunsRoot(root), read_tokens({}, None, today), allowed_hosts("127.0.0.1", []), limits=limits)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://127.0.0.1", timeout=120
     ) as client:
