@@ -38,6 +38,7 @@ class PairIndexes:
         self._wait_seconds = wait_seconds
         self._followed: dict[str, _Followed] = {}
         self._syncing = asyncio.Semaphore(1)
+        self._has_tidied = False
 
     async def state(self, run: RunDirectory, *, waits: bool = True) -> IndexState:
         """How far a run's index is, which is brought up to date in the background if the run has changed.
@@ -72,6 +73,7 @@ class PairIndexes:
     async def _sync(self, run: RunDirectory, followed: _Followed) -> None:
         file = index_file(self._root, run.path.name)
         try:
+            self._tidy()
             async with self._syncing, syncing(file, run.database) as sync:
                 goes_on = True
                 while goes_on:
@@ -87,6 +89,17 @@ class PairIndexes:
             followed.is_current.set()  # nobody waits for it
         finally:
             followed.task = None
+
+    def _tidy(self) -> None:
+        """Remove the indexes of runs that are gone, once."""
+        if self._has_tidied:
+            return
+        self._has_tidied = True
+        with suppress(OSError):
+            wanted = {index_file(self._root, entry.name) for entry in self._root.iterdir()}
+            for file in index_file(self._root, "any").parent.glob("*.db"):
+                if file not in wanted:
+                    self._remove(file)
 
     @staticmethod
     def _remove(file: Path) -> None:

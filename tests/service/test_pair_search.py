@@ -130,6 +130,19 @@ async def test_a_damaged_or_deleted_index_is_made_again(tmp_path: Path) -> None:
         assert len(answers[-1].json()["pairs"]) == 2
 
 
+async def test_the_index_of_a_run_that_is_gone_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / ".clairgen" / "index"
+    for name in ("first", "second"):
+        run = await made(tmp_path / "runs", rows(2), name)
+        async with served(tmp_path / "runs") as client:
+            await ids(client, name)
+    assert {file.stem for file in folder.glob("*.db")} == {"first", "second"}
+    run.rename(tmp_path / "elsewhere")
+    async with served(tmp_path / "runs") as client:
+        await ids(client)
+    assert {file.stem for file in folder.glob("*.db")} == {"first"}
+
+
 async def test_a_page_does_not_wait_for_a_long_index(tmp_path: Path) -> None:
     run = RunDirectory(await made(tmp_path / "runs", PAIRS))
     indexes = PairIndexes(tmp_path / "runs", wait_seconds=0)
