@@ -1,6 +1,9 @@
 """What the service does with runs: list them, look into them, vote. Every verb is one of `clairgen.api`, over the same store."""
 
 import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,6 +25,7 @@ from clairgen.service.tokens import Grant
 from clairgen.store import CastVote, RunDirectory, Vote, reading
 
 _AT_ONCE: Final = 4
+_LINE_SECONDS: Final = 2.0
 
 
 class NotThereError(InputError):
@@ -56,8 +60,17 @@ class RunReport:
     def page_values(self, bin_link: BinLink) -> dict[str, Any]:
         """What the page of the report shows; the bars of its histograms lead to where `bin_link` says."""
         if self._values is None:
-            self._values = report_values(self.reports, bin_link)
+            self._values = report_values(self.reports, bin_link=bin_link)
         return self._values
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: the report on a recipe of a run."""
+
+    title: str
+    run: str
+    report: RecipeReport
 
 
 class Runs:
@@ -67,8 +80,15 @@ class Runs:
         self._root = root
         self._reports = KeptFigures(_report)
         self._indexes = PairIndexes(root.path)
+        self._lines: dict[str, tuple[float, RunLine]] = {}
+        self._listing = asyncio.Lock()
         self._reading = asyncio.Semaphore(_AT_ONCE)
         self._voting: dict[str, asyncio.Lock] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The folder that they are in."""
+        return self._root.path
 
     def directory(self, name: str) -> RunDirectory:
         """The directory of a run. Raises NotThereError."""
@@ -78,8 +98,11 @@ class Runs:
         return found
 
     async def lines(self) -> list[RunLine]:
-        """All runs, in the order of their names."""
-        return list(await asyncio.gather(*map(self._line, self._root.names())))
+        """All runs, in the order of their names, as they were a few seconds ago at most: many may look at them all the time."""
+        async with self._listing:
+            found = await asyncio.gather(*map(self._line, self._root.names()))
+            self._lines = {line.name: (read_at, line) for read_at, line in found}
+        return [line for _, line in found]
 
     async def status(self, name: str) -> api.Status:
         """Where a run stands."""
@@ -90,6 +113,16 @@ class Runs:
         run = self.directory(name)
         await self._indexes.state(run, waits=False)
         return await self._reports.of(run)
+
+    async def side(self, text: str) -> Side:
+        """A recipe of a run, written `RUN:RECIPE`. Raises NotThereError."""
+        for at in (number for number, sign in enumerate(text) if sign == ":"):
+            if self._root.run(text[:at]) is None:
+                continue
+            for report in (await self.report(text[:at])).reports:
+                if report.recipe == text[at + 1 :]:
+                    return Side(text, text[:at], report)
+        raise NotThereError(f"there is no run and recipe {text!r}; write RUN:RECIPE, as in the list of runs")
 
     async def pairs(self, name: str, query: PageQuery) -> PairPage:
         """A page of a run's pairs."""
@@ -122,13 +155,18 @@ class Runs:
                 run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
             )
 
-    async def _line(self, name: str) -> RunLine:
+    async def _line(self, name: str) -> tuple[float, RunLine]:
+        """A run's line, and when it was read."""
+        now = time.monotonic()
+        if (kept := self._lines.get(name)) is not None and now - kept[0] < _LINE_SECONDS:
+            return kept
         async with self._reading:
             try:
                 seen = await api.snapshot(self.directory(name).path)
             except ClairgenError as error:
-                return RunLine(name, "cannot be read", {}, 0.0, str(error))
-        return RunLine(name, session_words(seen.session), seen.statuses, seen.spent.total / PICODOLLARS)
+                return now, RunLine(name, "cannot be read", {}, 0.0, problem=str(error))
+        spent = seen.spent.total / PICODOLLARS
+        return now, RunLine(name, session_words(seen.session), seen.statuses, spent, seen.running)
 
 
 def warm_up() -> None:
