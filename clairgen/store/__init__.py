@@ -16,21 +16,25 @@ from clairgen.store.index_search import (
     reading_index,
 )
 from clairgen.store.index_sync import syncing
-from clairgen.store.judgements import JudgeReply
+from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
+from clairgen.store.review_queues import QueueProgress, ReviewQueue
+from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
-from clairgen.store.store import Store, migrate, reading, writing
+from clairgen.store.store import Store, migrate, reading, short_write, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.votes import CastVote, Vote, VoteNumbers, majority, note_fault, voter_fault
+from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, voter_fault
 
 __all__ = [
+    "HUMAN_REVISION",
     "IMPORTED",
+    "REVISION_KINDS",
     "AdviceNumbers",
     "Attempt",
     "Call",
@@ -45,6 +49,7 @@ __all__ = [
     "IndexSearch",
     "IndexState",
     "ItemRecord",
+    "JudgeOpinions",
     "JudgeReply",
     "MadePair",
     "MetricRange",
@@ -55,6 +60,10 @@ __all__ = [
     "PairTexts",
     "PendingTask",
     "Plan",
+    "QueueProgress",
+    "RecordedVote",
+    "ReviewQueue",
+    "Revision",
     "RoleNumbers",
     "RunDirectory",
     "ScoreNumbers",
@@ -78,7 +87,9 @@ __all__ = [
     "now",
     "reading",
     "reading_index",
+    "revision_pair_id",
     "search_words",
+    "short_write",
     "syncing",
     "voter_fault",
     "writing",
