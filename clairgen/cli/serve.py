@@ -17,6 +17,7 @@ from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
 _SECONDS_TO_ANSWER: Final = 10
+_SECONDS_BEFORE_WARMING_UP: Final = 5.0
 _MOST_CONNECTIONS: Final = 256
 _WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
 _FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
@@ -180,9 +181,18 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
         server.should_exit = True
 
     async with asyncio.TaskGroup() as group:
-        ending = group.create_task(end())
+        beside = [group.create_task(end()), group.create_task(_warm_up())]
         await server.serve(sockets=[listener])
-        ending.cancel()
+        for task in beside:
+            task.cancel()
+
+
+async def _warm_up() -> None:
+    """Load what the first report needs, once pages were served that need less."""
+    from clairgen.service.runs import warm_up
+
+    await asyncio.sleep(_SECONDS_BEFORE_WARMING_UP)
+    await asyncio.to_thread(warm_up)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

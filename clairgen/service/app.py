@@ -24,6 +24,7 @@ from clairgen.service.jobs import Jobs
 from clairgen.service.live_routes import live_routes
 from clairgen.service.live_runs import LiveRuns, TooManyReadersError
 from clairgen.service.page_routes import page_routes
+from clairgen.service.pair_indexes import NotReadyError
 from clairgen.service.people import People
 from clairgen.service.people_api import people_api
 from clairgen.service.people_pages import edit_pages, people_pages
@@ -45,6 +46,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (QueueFullError, 429),
     (NotPermittedError, 403),
     (RunError, 409),
+    (NotReadyError, 409),
     (StoreError, 503),
     (TooManyReadersError, 503),
 )

@@ -165,8 +165,10 @@ async def test_no_text_in_a_path_or_a_query_is_more_than_text(tmp_path: Path, mo
             for text in TEXTS:
                 if "{" in path:
                     await client.get(_filled(path, "first", pair, text))
-                query = dict.fromkeys([*(named or ["recipe", "mark", "next", "after", "limit", "q"])], text)
-                await client.get(_filled(path, "first", pair), params=query)
+                names = named or ["recipe", "mark", "next", "after", "limit", "q"]
+                for start in range(0, len(names), 10):  # a client does not send more at once
+                    query = dict.fromkeys(names[start : start + 10], text)
+                    await client.get(_filled(path, "first", pair), params=query)
             for raw in ("?%ff=%ff", "?a=%00&a=%zz", "?" + "a=1&" * 2000, "?recipe[]=x&recipe=%F0%28%8C%28"):
                 await client.get(_filled(path, "first", pair) + raw)
         assert {200, 404, 422} <= set(watched.statuses)
