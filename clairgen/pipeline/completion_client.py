@@ -18,7 +18,7 @@ from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
-from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.progress import ANSWERED, Progress
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
@@ -219,6 +219,7 @@ class CompletionClient:
             thinking=thinking_to_store(answer, request),
         )
         counters.answered += 1
+        counters.attempted(endpoint, ANSWERED, seconds)
         if completion.cost_usd is None and costs(role.settings):
             self._note_uncounted(role.name, endpoint)
         if self._progress.log_texts:
@@ -241,8 +242,9 @@ class CompletionClient:
 
     async def _save_failure(self, request: Request, error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""
-        role = request.role
-        self._progress.role(role.name).failed_attempts[error.reason] += 1
+        role, counters = request.role, self._progress.role(request.role.name)
+        counters.failed_attempts[error.reason] += 1
+        counters.attempted(endpoint, error.reason, seconds)
         self._progress.log_event(
             "attempt_failed",
             role=role.name,

@@ -1,11 +1,17 @@
 """What a run has done so far: counters in one place, read as one snapshot by displays and logs."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from clairgen.wording import counted, one_line_repr
+
+ANSWERED: Final = "answered"
+"""The outcome of an attempt that gave a completion; that of another one is the reason of its failure."""
+_ANSWER_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 150.0, 400.0)
+_COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
 class Load(Protocol):
@@ -16,6 +22,52 @@ class Load(Protocol):
 
     @property
     def pending(self) -> int: ...  # noqa: D102 - see above
+
+
+@dataclass(frozen=True, slots=True)
+class DurationCounts:
+    """A histogram: `counts` has how many durations were at most each of `bounds` seconds and above the one before.
+
+    Its last number counts those above all bounds; `seconds` is the sum of all durations.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[int, ...]
+    seconds: float
+
+
+class Durations:
+    """Durations counted by size."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._seconds = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(self._bounds, seconds)] += 1
+        self._seconds += seconds
+
+    def counted(self) -> DurationCounts:
+        """The histogram as it stands now."""
+        return DurationCounts(self._bounds, tuple(self._counts), round(self._seconds, 6))
+
+
+@dataclass(slots=True)
+class EndpointProgress:
+    """Attempts of a role at one endpoint in this session, by outcome, and how long those took that were answered."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    answer_seconds: Durations = field(default_factory=lambda: Durations(_ANSWER_BOUNDS))
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptCounts:
+    """The attempts at an endpoint at one moment."""
+
+    outcomes: Mapping[str, int]
+    answer_seconds: DurationCounts
 
 
 @dataclass(slots=True)
@@ -35,6 +87,15 @@ class RoleProgress:
     cost_usd: float = 0.0
     priced: bool = False
     load: Load | None = None
+    attempts: dict[str, EndpointProgress] = field(default_factory=dict)
+
+    def attempted(self, endpoint: str, outcome: str, seconds: float) -> None:
+        """Count an attempt at an endpoint, which took so long."""
+        if (found := self.attempts.get(endpoint)) is None:
+            found = self.attempts[endpoint] = EndpointProgress()
+        found.outcomes[outcome] += 1
+        if outcome == ANSWERED:
+            found.answer_seconds.add(seconds)
 
     @property
     def retried(self) -> int:
@@ -44,7 +105,7 @@ class RoleProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoleCounters:
-    """A role's counters at one moment; `cost_usd` is None where no price is known."""
+    """A role's counters at one moment; `cost_usd` is None where no price is known, `attempts` empty in logs of earlier versions."""
 
     sent: int
     answered: int
@@ -56,6 +117,7 @@ class RoleCounters:
     cost_usd: float | None
     in_flight: int
     waiting: int
+    attempts: Mapping[str, AttemptCounts] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -81,7 +143,10 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A session of `generate` at one moment, `seconds` after its start; `noun` is what an evaluation makes in place of pairs."""
+    """A session of `generate` at one moment, `seconds` after its start; `noun` is what an evaluation makes in place of pairs.
+
+    `commits` has how long the transactions of the store took; None in logs of earlier versions.
+    """
 
     seconds: float
     pairs_to_make: int
@@ -90,6 +155,7 @@ class Counters:
     roles: Mapping[str, RoleCounters]
     money: Money
     noun: str = "pair"
+    commits: DurationCounts | None = None
 
     @property
     def done(self) -> int:
@@ -118,6 +184,7 @@ class Progress:
     log_event: Callable[..., None] = _log_nothing
     log_texts: bool = False
     noun: str = "pair"
+    commit_seconds: Durations = field(default_factory=lambda: Durations(_COMMIT_BOUNDS))
 
     @property
     def done(self) -> int:
@@ -150,6 +217,7 @@ class Progress:
             {name: _counters(role) for name, role in self.roles.items()},
             replace(self.money),
             self.noun,
+            self.commit_seconds.counted(),
         )
 
 
@@ -166,4 +234,7 @@ def _counters(role: RoleProgress) -> RoleCounters:
         cost_usd=role.cost_usd if role.priced else None,
         in_flight=in_flight,
         waiting=max(0, pending - in_flight),
+        attempts={
+            name: AttemptCounts(dict(one.outcomes), one.answer_seconds.counted()) for name, one in role.attempts.items()
+        },
     )

@@ -225,5 +225,5 @@ async def session(
             stack.callback(log.close)
             stack.push_async_callback(close_workers)
             progress.log_event, progress.log_texts = log.event, log_texts
-            store = await stack.enter_async_context(writing(directory))
+            store = await stack.enter_async_context(writing(directory, progress.commit_seconds.add))
             yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds)

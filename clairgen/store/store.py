@@ -1,6 +1,6 @@
 """The store of a run, opened for writing (under the run's lock) or for reading beside a writer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +46,15 @@ class Store:
 
 
 @asynccontextmanager
-async def writing(run: RunDirectory) -> AsyncIterator[Store]:
-    """The store for writing; creates and migrates it as needed. Hold the run's lock around this."""
+async def writing(
+    run: RunDirectory, committed: Callable[[float], None] = lambda _seconds: None
+) -> AsyncIterator[Store]:
+    """The store for writing; creates and migrates it as needed. Hold the run's lock around this.
+
+    `committed` is called with the seconds that each commit took.
+    """
     async with AsyncExitStack() as stack:
-        writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database))
+        writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database, committed))
         reader = Reader(await open_reader(run.database), run.database)
         stack.push_async_callback(reader.close)
         yield _store(reader, writer)
