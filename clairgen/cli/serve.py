@@ -33,6 +33,9 @@ def serve_command(
     tokens: Annotated[
         Path | None, typer.Option(help="A YAML file of tokens by their SHA-256, each with name, scope and last day.")
     ] = None,
+    public_metrics: Annotated[
+        bool, typer.Option("--public-metrics", help="Answer /metrics without a token, under whatever host name.")
+    ] = False,
 ) -> None:
     """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, and votes.
 
@@ -65,7 +68,7 @@ def serve_command(
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
         typer.echo("A token is needed." if known.are_needed else "Everybody on this machine can read and vote.")
-        app = service(runs, known, allowed_hosts(str(address), names))
+        app = service(runs, known, allowed_hosts(str(address), names), has_public_metrics=public_metrics)
         run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_DRAIN)
 
 

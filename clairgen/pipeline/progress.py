@@ -105,7 +105,10 @@ class RoleProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoleCounters:
-    """A role's counters at one moment; `cost_usd` is None where no price is known, `attempts` empty in logs of earlier versions."""
+    """A role's counters at one moment; `cost_usd` is None where no price is known.
+
+    `attempts` has those at each endpoint; logs of earlier versions have none.
+    """
 
     sent: int
     answered: int

@@ -15,6 +15,7 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.operations import Operations, operation_routes
 from clairgen.service.page_routes import page_routes
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
@@ -31,9 +32,13 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
-    """The service over the runs of a root; `hosts` are the names by which it may be reached."""
+def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, has_public_metrics: bool = False) -> ASGIApp:
+    """The service over the runs of a root; `hosts` are the names by which it may be reached.
+
+    `has_public_metrics` is whether /metrics needs no token.
+    """
     runs = Runs(root)
+    operations = Operations(root)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -46,6 +51,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
     app.include_router(page_routes(runs))
     app.include_router(sign_in_routes(tokens))
     app.include_router(static_files())
+    app.include_router(operation_routes(operations))
 
     def answer(request: Request, status: int, sentence: str) -> Response:
         if request.url.path.startswith("/api/"):
@@ -68,7 +74,8 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str]) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    return RequestChecks(app, tokens, frozenset(hosts))
+    checked = RequestChecks(app, tokens, frozenset(hosts), has_public_metrics)
+    return operations.requests.counting(checked)
 
 
 def today() -> datetime.date:

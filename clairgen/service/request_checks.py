@@ -24,6 +24,9 @@ _BODY_SECONDS: Final = 30.0
 _READING: Final = frozenset({"GET", "HEAD"})
 _PUBLIC: Final = frozenset({"/sign-in", "/openapi.json"})
 _STATIC: Final = "/static/"
+HEALTH_PATHS: Final = ("/healthz", "/readyz")
+"""For whoever watches over the process, who knows neither a host name nor a token: they say one word."""
+METRICS_PATH: Final = "/metrics"
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -41,11 +44,15 @@ HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class RequestChecks:
-    """The service `app` behind the checks; `hosts` are the names, without a port, by which it may be reached."""
+    """The service `app` behind the checks; `hosts` are the names, without a port, by which it may be reached.
+
+    `has_public_metrics` is whether metrics need neither a token nor one of these names.
+    """
 
     app: ASGIApp
     tokens: Tokens
     hosts: frozenset[str]
+    has_public_metrics: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request and pass it on."""
@@ -72,6 +79,8 @@ class RequestChecks:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request is refused; None if it is not, and what its sender may do is then in its state."""
+        if self._is_for_machines(scope, headers):
+            return None
         host = headers.get("host", "")
         if len(headers.getlist("host")) != 1 or _name_of(host) not in self.hosts:
             return _refused(scope, 421, "the service does not answer under this host name; see --allow-host")
@@ -86,6 +95,19 @@ class RequestChecks:
         if method not in _READING and path not in ("/sign-in", "/sign-out") and grant is not None and not grant.reviews:
             return _refused(scope, 403, "this token allows to read; a vote needs one with the scope review")
         return None
+
+    def _is_for_machines(self, scope: Scope, headers: Headers) -> bool:
+        """Whether a program that watches the service may have this, by whatever address it reaches it.
+
+        No page of another site can send a bearer token, so the host says nothing more then.
+        """
+        if scope["method"] not in _READING:
+            return False
+        if scope["path"] != METRICS_PATH:
+            return scope["path"] in HEALTH_PATHS
+        if self.has_public_metrics:
+            return True
+        return self.tokens.are_needed and self.tokens.grant(_bearer(headers)) is not None
 
 
 def allowed_hosts(address: str, more: Iterable[str]) -> frozenset[str]:
@@ -116,10 +138,14 @@ def _is_from_own_page(headers: Headers, host: str) -> bool:
         return False
 
 
-def _token(headers: Headers) -> str | None:
+def _bearer(headers: Headers) -> str | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _token(headers: Headers) -> str | None:
+    if (token := _bearer(headers)) is not None:
+        return token
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
     except CookieError:
@@ -128,7 +154,7 @@ def _token(headers: Headers) -> str | None:
 
 
 def _without_token(scope: Scope) -> Response:
-    if scope["path"].startswith("/api/") or scope["method"] not in _READING:
+    if scope["path"].startswith("/api/") or scope["path"] == METRICS_PATH or scope["method"] not in _READING:
         refused = _refused(scope, 401, "this needs a valid token: Authorization: Bearer TOKEN, or sign in at /sign-in")
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused

@@ -1,0 +1,147 @@
+"""What operators ask of the service: whether it is alive and ready, and its metrics, for which requests are counted."""
+
+import asyncio
+import datetime
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clairgen.errors import ClairgenError
+from clairgen.installed import __version__
+from clairgen.service.request_checks import HEALTH_PATHS, METRICS_PATH
+from clairgen.service.run_metrics import OTHER, RunsReader, run_families
+from clairgen.service.runs_root import RunsRoot
+
+Check = Callable[[], Awaitable[bool]]
+"""Whether one thing that the service needs is there."""
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ROUTE: Final = "route"
+_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class RequestCounts:
+    """Requests of the service itself, by route and not by address, so that no name or id becomes a label."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._requests = Counter(
+            "clairgen_http_requests", "Requests to the service.", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "clairgen_http_request_seconds",
+            "How long its answers took, streams of events aside.",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._streams = Gauge("clairgen_http_event_streams", "Open streams of events.", registry=registry)
+
+    def counting(self, app: ASGIApp) -> ASGIApp:
+        """The same application with its requests counted."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            start, status, is_stream = self._clock(), "none", False
+
+            async def noting(message: Message) -> None:
+                nonlocal status, is_stream
+                if message["type"] == "http.response.start":
+                    status = str(message["status"])
+                    kind = dict(message.get("headers", ())).get(b"content-type", b"")
+                    if not is_stream and kind.startswith(b"text/event-stream"):
+                        is_stream = True
+                        self._streams.inc()
+                await send(message)
+
+            try:
+                await app(scope, receive, noting)
+            finally:
+                route = getattr(scope.get(_ROUTE), "path", OTHER)
+                method = scope["method"] if scope["method"] in _METHODS else OTHER
+                self._requests.labels(method, route, status).inc()
+                if is_stream:
+                    self._streams.dec()
+                else:
+                    self._seconds.labels(route).observe(self._clock() - start)
+
+        return counted
+
+
+class _Gathered(Collector):
+    """Metrics that were put together for this answer."""
+
+    def __init__(self) -> None:
+        self.families: list[Metric] = []
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        return self.families
+
+
+class Operations:
+    """Health, readiness and metrics of a service over some runs. `checks` are further things that it needs, by name."""
+
+    def __init__(self, root: RunsRoot, checks: Mapping[str, Check] | None = None) -> None:
+        self._root = root
+        self._checks = dict(checks or {})
+        self._runs = RunsReader(root)
+        self._gathered = _Gathered()
+        self._answering = asyncio.Lock()
+        self._registry = CollectorRegistry()
+        self._registry.register(self._gathered)
+        ProcessCollector(registry=self._registry)
+        self.requests = RequestCounts(self._registry)
+
+    async def failed_checks(self) -> list[str]:
+        """The names of what is not as the service needs it."""
+        failed = [] if await asyncio.to_thread(self._root_is_readable) else ["runs"]
+        return failed + [name for name, check in self._checks.items() if not await check()]
+
+    async def metrics(self, accept: str) -> tuple[bytes, str]:
+        """All metrics in the format that is asked for, and its name. Raises RunError for a root that cannot be read."""
+        encode, kind = choose_encoder(accept)
+        async with self._answering:
+            seen = await self._runs.read(datetime.datetime.now(datetime.UTC))
+            build = InfoMetricFamily("clairgen_build", "The version of clairgen.", {"version": __version__})
+            self._gathered.families = [build, *run_families(seen)]
+            return await asyncio.to_thread(encode, self._registry), kind
+
+    def _root_is_readable(self) -> bool:
+        try:
+            self._root.check()
+            self._root.names()
+        except ClairgenError:
+            return False
+        return True
+
+
+def operation_routes(operations: Operations) -> APIRouter:
+    """/healthz, /readyz and /metrics."""
+    routes = APIRouter(include_in_schema=False)
+    alive, ready = HEALTH_PATHS
+
+    @routes.api_route(alive, methods=["GET", "HEAD"])
+    async def is_alive() -> Response:
+        return PlainTextResponse("alive\n")
+
+    @routes.api_route(ready, methods=["GET", "HEAD"])
+    async def is_ready() -> Response:
+        failed = await operations.failed_checks()
+        return PlainTextResponse(f"not ready: {', '.join(failed)}\n" if failed else "ready\n", 503 if failed else 200)
+
+    @routes.get(METRICS_PATH)
+    async def metrics(request: Request) -> Response:
+        content, kind = await operations.metrics(request.headers.get("accept", ""))
+        return Response(content, media_type=kind)
+
+    return routes

@@ -1,0 +1,222 @@
+"""Health, readiness and metrics, for programs that watch the service: neither prompts, keys nor endless labels are in them."""
+
+import datetime
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.generate import generate
+from clairgen.service.app import service
+from clairgen.service.request_checks import allowed_hosts
+from clairgen.service.run_metrics import MOST_RUNS, RunsReader, run_families
+from clairgen.service.runs_root import RunsRoot
+from tests.runs import TARGET, config, played, questions, write_tasks
+from tests.scripted import Reply, ScriptedEndpoint, refused
+from tests.service.served import ADDRESS, OLD, READ, ids, made, rows, served, tokens_of
+
+KEY = "sk-made-up-0123456789"
+
+
+class Scraped:
+    """The samples of an exposition, in which each stands once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                key = sample.name, frozenset(sample.labels.items())
+                assert key not in self._samples
+                self._samples[key] = sample.value
+
+    def __call__(self, name: str, **labels: str) -> float:
+        """The value of a sample."""
+        return self._samples[name, frozenset(labels.items())]
+
+    def labels(self, name: str) -> set[str]:
+        """All values of a label."""
+        return {value for _, labels in self._samples for label, value in labels if label == name}
+
+
+async def scraped(client: httpx.AsyncClient, **headers: str) -> Scraped:
+    answer = await client.get("/metrics", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return Scraped(answer.text)
+
+
+async def generated(root: Path) -> str:
+    """A run in which each prompt is first refused once and one is never answered; returns the address of the endpoint."""
+    seen: set[str] = set()
+
+    def script(request: dict[str, Any]) -> Reply:
+        prompt = request["messages"][-1]["content"]
+        if request["model"] == TARGET and prompt.endswith("3"):
+            return refused(400, f"cannot say {prompt} to {KEY}", code="content_filter")
+        if request["model"] == TARGET and prompt not in seen:
+            seen.add(prompt)
+            return refused(503, f"busy with {prompt} and {KEY}")
+        return played(request)
+
+    async def sleep(_seconds: float) -> None:
+        pass
+
+    tasks = write_tasks(root.parent / "tasks.jsonl", questions(6))
+    async with ScriptedEndpoint(script) as endpoint:
+        given = config(endpoint.url, tasks, target={"api_key_env": "A_KEY"})
+        await generate(given, root / "run", runtime=Runtime(sleep=sleep, environment={"A_KEY": KEY}))
+        return endpoint.url
+
+
+async def test_metrics_say_what_a_run_did_whoever_started_it(tmp_path: Path) -> None:
+    url = await generated(tmp_path / "runs")
+    async with served(tmp_path / "runs") as client:
+        found = await scraped(client)
+    at = {"run": "run", "role": "target", "endpoint": url}
+    assert found("clairgen_requests_total", **at, outcome="answered") == 5
+    assert found("clairgen_requests_total", **at, outcome="server-error") == 5
+    assert found("clairgen_requests_total", **at, outcome="content-policy") == 1
+    assert found("clairgen_answer_seconds_count", **at) == 5
+    assert found("clairgen_answer_seconds_bucket", **at, le="+Inf") == 5
+    reviser = {"run": "run", "role": "reviser"}
+    assert found("clairgen_tokens_total", **reviser, direction="input") == 5 * 200
+    assert found("clairgen_tokens_total", **reviser, direction="output") == 5 * 30
+    assert found("clairgen_cost_usd_total", **reviser) == pytest.approx(5 * (200 * 10 + 30 * 30) / 1e6)
+    assert found("clairgen_requests_given_up_total", run="run", role="target") == 1
+    assert found("clairgen_spent_usd", run="run") == pytest.approx(found("clairgen_cost_usd_total", **reviser))
+    assert found("clairgen_reserved_usd", run="run") == 0
+    assert found("clairgen_pairs", run="run", recipe="clair", status="made") == 5
+    assert found("clairgen_pairs", run="run", recipe="clair", status="failed") == 1
+    assert (found("clairgen_run_running", run="run"), found("clairgen_runs", state="done")) == (0, 1)
+    assert 0 < found("clairgen_commit_seconds_sum", run="run") < found("clairgen_commit_seconds_count", run="run")
+    assert KEY not in found.text
+    assert "Question number" not in found.text
+
+
+async def test_what_a_hostile_log_says_makes_no_endless_labels(tmp_path: Path) -> None:
+    folder = await made(tmp_path / "runs", rows(1), os.fsdecode(b'a "run\n \xff'))
+    histogram = {"bounds": [1.0], "counts": [1, 2], "seconds": 3.0}
+    attempts = {
+        f"http://ada:{KEY}@host-{n}/v1?key={KEY}#{KEY}": {"outcomes": {"answered": 1}, "answer_seconds": histogram}
+        for n in range(40)
+    } | {
+        f"gguf:/home/{KEY}/{n}.gguf": {"outcomes": {"answered": 1}, "answer_seconds": histogram | {"bounds": bounds}}
+        for n, bounds in enumerate(([2.0, 1.0], [], [float("nan")]))
+    }
+    attempts["http://many/v1"] = {"outcomes": {f"said {n}\n": 1 for n in range(40)}, "answer_seconds": histogram}
+    role: dict[str, object] = dict.fromkeys(
+        ("sent", "answered", "stored", "failed", "prompt_tokens", "completion_tokens"), 1
+    )
+    role |= {"failed_attempts": {}, "cost_usd": None, "in_flight": 0, "waiting": 0}
+    roles = {f"role {n}": role | {"attempts": dict(reversed(attempts.items()))} for n in range(40)}
+    counters = {"seconds": 1, "pairs_to_make": 1, "made": {}, "failed": {}, "roles": roles, "money": {}}
+    line = {"at": datetime.datetime.now(datetime.UTC).isoformat(), "event": "counters"} | counters
+    (folder / "run.log").write_text(f"{json.dumps(line)}\n")
+    async with served(tmp_path / "runs") as client:
+        found = await scraped(client)
+        assert {name: len(found.labels(name)) for name in ("role", "endpoint", "outcome")} == {
+            "role": 31,
+            "endpoint": 31,
+            "outcome": 32,
+        }
+        [run] = found.labels("run")
+        of_all = {"run": run, "direction": "input"}
+        assert sum(found("clairgen_tokens_total", **of_all, role=name) for name in found.labels("role")) == 40
+        assert {"http://host-39/v1", "http://many/v1", "gguf:2.gguf"} < found.labels("endpoint")
+        assert (run.startswith('a "run'), KEY in found.text) == (True, False)
+        roles["role 1"]["sent"] = 10**400
+        (folder / "run.log").write_text(f"{json.dumps(line)}\n")
+        assert (await scraped(client)).labels("role") == set()
+
+
+async def test_a_run_that_is_silent_for_long_has_no_series_of_its_own(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    path = await made(root, rows(1), "run-0")
+    now = datetime.datetime.now(datetime.UTC)
+    for n in range(MOST_RUNS + 3):
+        (root / f"run-{n}").mkdir(exist_ok=True)
+        (root / f"run-{n}" / "run.db").write_bytes((path / "run.db").read_bytes())
+        (root / f"run-{n}" / "run.log").write_text(f'{{"at": "{now.isoformat()}", "event": "ended"}}\n')
+    (root / "run-1" / "run.log").write_text(f'{{"at": "{now.isoformat()}", "event": "started"}}\n')
+    (root / "run-2" / "run.db").write_bytes(b"no database")
+    reader = RunsReader(RunsRoot(root))
+    seen = await reader.read(now)
+    assert (len(seen.active), seen.left_out) == (MOST_RUNS, 3)
+    assert (seen.states["running"], seen.states["killed"], sum(seen.states.values())) == (1, 0, MOST_RUNS + 3)
+    assert seen.states["unreadable"] == sum(run.name == "run-2" for run in seen.active)
+    later = await reader.read(now + datetime.timedelta(seconds=30))
+    assert (later.states["running"], later.states["killed"]) == (0, 1)
+    much_later = await reader.read(now + datetime.timedelta(minutes=20))
+    assert (much_later.active, much_later.left_out) == ([], 0)
+    assert len(list(run_families(much_later))) > 5
+
+
+async def test_requests_of_the_service_are_counted_by_route(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        for pair in await ids(client) * 2:
+            await client.get(f"/api/runs/first/pairs/{pair}")
+        await client.get("/api/runs/none/pairs")
+        for n in range(40):
+            await client.request(f"ODD{n}", f"/{n}")
+        await client.get("/", headers={"Host": "evil.example"})
+        found = await scraped(client)
+    counted = "clairgen_http_requests_total"
+    one, page = "/api/runs/{run}/pairs/{pair}", "/api/runs/{run}/pairs"
+    assert found(counted, method="GET", route=one, status="200") == 4
+    assert found("clairgen_http_request_seconds_count", route=one) == 4
+    assert found(counted, method="GET", route=page, status="404") == 1
+    assert found(counted, method="GET", route="other", status="421") == 1
+    assert found(counted, method="other", route="other", status="404") == 40
+    assert found.labels("method") == {"GET", "other"}
+
+
+async def test_metrics_need_a_token_that_reads_unless_they_are_public(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(1))
+    anywhere = {"Host": "10.1.2.3:8321"}
+    async with served(tmp_path / "runs", tokens_of(tmp_path)) as client:
+        refused = await client.get("/metrics")
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert (await client.get("/metrics", headers={"Authorization": f"Bearer {OLD}"})).status_code == 401
+        assert (await client.get("/metrics", headers={"Authorization": f"Bearer {OLD}", **anywhere})).status_code == 421
+        assert (await client.get("/metrics", headers=anywhere)).status_code == 421
+        reads = {"Authorization": f"Bearer {READ}"}
+        assert "clairgen_runs" in (await scraped(client, **reads, **anywhere)).text
+        assert READ not in (await scraped(client, **reads)).text
+        assert (await client.get("/api/runs", headers=reads | anywhere)).status_code == 421
+    async with served(tmp_path / "runs") as client:
+        assert (await client.get("/metrics", headers=anywhere)).status_code == 421  # a page whose name points here
+    public = service(
+        RunsRoot(tmp_path / "runs"), tokens_of(tmp_path), allowed_hosts("127.0.0.1", []), has_public_metrics=True
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(public), base_url=ADDRESS) as client:
+        assert "clairgen_runs" in (await scraped(client, **anywhere)).text
+        assert (await client.get("/api/runs")).status_code == 401
+
+
+async def test_health_is_for_everybody_and_readiness_says_what_is_missing_and_no_more(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(1))
+    async with served(tmp_path / "runs", tokens_of(tmp_path)) as client:
+        for path, said in (("/healthz", "alive\n"), ("/readyz", "ready\n")):
+            answer = await client.get(path, headers={"Host": "10.1.2.3"})
+            assert (answer.status_code, answer.text) == (200, said)
+            assert (await client.head(path)).status_code == 200
+            assert (await client.post(path, headers={"Host": "10.1.2.3"})).status_code == 421
+        (tmp_path / "runs").rename(tmp_path / "gone")
+        gone = await client.get("/readyz")
+        assert (gone.status_code, gone.text) == (503, "not ready: runs\n")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_openmetrics_is_spoken_to_who_asks_for_it(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(1))
+    async with served(tmp_path / "runs") as client:
+        answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert re.search(r"# EOF\n$", answer.text)
