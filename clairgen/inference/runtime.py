@@ -10,10 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clairgen.inference.local_rewards import RewardModel
 from clairgen.inference.transport import Transport
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 _WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
 _RESERVED: Final = 32  # for what is opened while requests are in flight: the database, name look-ups, certificates
@@ -41,7 +44,8 @@ class Runtime:
     `transport` opens a transport and is given a function that takes sentences for the user. `clock` measures durations in
     seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of
     a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
-    one of `clairgen_train.reward_model`.
+    one of `clairgen_train.reward_model`. `tracer_provider` is that of a program which has traces of OpenTelemetry, and wants
+    those of requests and pairs among them.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -52,6 +56,7 @@ class Runtime:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     load_reward_model: Callable[[str], RewardModel] | None = None
+    tracer_provider: "TracerProvider | None" = None
 
 
 def raise_open_file_limit() -> None:

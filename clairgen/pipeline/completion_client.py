@@ -19,6 +19,7 @@ from clairgen.inference.pool import Pool
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import ANSWERED, Progress
+from clairgen.pipeline.traces import Traces
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
@@ -32,7 +33,7 @@ class CompletionClient:
     """Implements `Ask` for a run; requests that are equal are sent once.
 
     `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost.
-    `check_space` raises StoreError where what is sent could not be kept.
+    `check_space` raises StoreError where what is sent could not be kept. `traces` has a span for each attempt.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CompletionClient:
         progress: Progress,
         budget: Budget | None = None,
         check_space: Callable[[], None] = lambda: None,
+        traces: Traces | None = None,
     ) -> None:
         self._store = store
         self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
@@ -56,6 +58,7 @@ class CompletionClient:
         self._progress = progress
         self._budget = budget
         self._check_space = check_space
+        self._traces = traces
         self._uncounted = set[tuple[str, str]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
@@ -220,6 +223,8 @@ class CompletionClient:
         )
         counters.answered += 1
         counters.attempted(endpoint, ANSWERED, seconds)
+        if self._traces is not None:
+            self._traces.attempted(request, endpoint, answer, seconds)
         if completion.cost_usd is None and costs(role.settings):
             self._note_uncounted(role.name, endpoint)
         if self._progress.log_texts:
@@ -245,6 +250,8 @@ class CompletionClient:
         role, counters = request.role, self._progress.role(request.role.name)
         counters.failed_attempts[error.reason] += 1
         counters.attempted(endpoint, error.reason, seconds)
+        if self._traces is not None:
+            self._traces.attempted(request, endpoint, error, seconds)
         self._progress.log_event(
             "attempt_failed",
             role=role.name,
