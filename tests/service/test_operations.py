@@ -21,7 +21,9 @@ from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
 from tests.service.served import ADDRESS, OLD, READ, ids, made, rows, served, tokens_of
 
+DASHBOARD = Path(__file__).parents[2] / "data" / "observe" / "dashboard.json"
 KEY = "sk-made-up-0123456789"
+PRICED = {"price_per_million": {"input": 0, "output": 0}}
 
 
 class Scraped:
@@ -40,6 +42,15 @@ class Scraped:
         """The value of a sample."""
         return self._samples[name, frozenset(labels.items())]
 
+    @property
+    def names(self) -> set[str]:
+        """The names of all samples."""
+        return {name for name, _ in self._samples}
+
+    def labels_of(self, name: str) -> set[str]:
+        """The names of a metric's labels."""
+        return {label for found, labels in self._samples for label, _ in labels if found == name}
+
     def labels(self, name: str) -> set[str]:
         """All values of a label."""
         return {value for _, labels in self._samples for label, value in labels if label == name}
@@ -51,7 +62,7 @@ async def scraped(client: httpx.AsyncClient, **headers: str) -> Scraped:
     return Scraped(answer.text)
 
 
-async def generated(root: Path) -> str:
+async def generated(root: Path, **changes: object) -> str:
     """A run in which each prompt is first refused once and one is never answered; returns the address of the endpoint."""
     seen: set[str] = set()
 
@@ -69,7 +80,7 @@ async def generated(root: Path) -> str:
 
     tasks = write_tasks(root.parent / "tasks.jsonl", questions(6))
     async with ScriptedEndpoint(script) as endpoint:
-        given = config(endpoint.url, tasks, target={"api_key_env": "A_KEY"})
+        given = config(endpoint.url, tasks, target={"api_key_env": "A_KEY"} | PRICED, stronger=PRICED, **changes)
         await generate(given, root / "run", runtime=Runtime(sleep=sleep, environment={"A_KEY": KEY}))
         return endpoint.url
 
@@ -97,6 +108,24 @@ async def test_metrics_say_what_a_run_did_whoever_started_it(tmp_path: Path) -> 
     assert 0 < found("clairgen_commit_seconds_sum", run="run") < found("clairgen_commit_seconds_count", run="run")
     assert KEY not in found.text
     assert "Question number" not in found.text
+
+
+async def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(tmp_path: Path) -> None:
+    await generated(tmp_path / "runs", budget_usd=5)
+    async with served(tmp_path / "runs") as client:
+        await client.get("/api/runs")
+        found = await scraped(client)
+    dashboard = json.loads(DASHBOARD.read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    assert len(expressions) > 20
+    for expression in [*expressions, dashboard["templating"]["list"][0]["definition"]]:
+        names = set(re.findall(r"\b(?:clairgen|process)_\w+", expression))
+        assert names, expression
+        assert names <= found.names, expression
+        of_metrics = set().union(*(found.labels_of(name) for name in names)) | {"job"}  # which Prometheus adds
+        listed = re.findall(r"\bby \(([^)]*)\)", expression) + re.findall(r"\{([^}]*)\}", expression)
+        asked = {re.split(r"[=!]", label)[0].strip() for labels in listed for label in labels.split(",")}
+        assert asked <= of_metrics, expression
 
 
 async def test_what_a_hostile_log_says_makes_no_endless_labels(tmp_path: Path) -> None:
