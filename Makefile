@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
-JOBS ?= 0
+JOBS ?= 2
 KILLS ?= 1000
 BIN := $(VENV)/bin
 DEMO ?= clairgen-demo
@@ -24,7 +24,7 @@ classroom: $(VENV)/.installed-data,local,report,train  ## pairs, an objective, t
 paper: $(VENV)/.installed-local,report,train  ## the paper's Table 2 in miniature, 252 trainings of a small model; resumable (under two hours on two cores)
 	$(BIN)/clairgen experiment paper --out $(PAPER) --jobs 2
 
-test: $(VENV)/.installed-$(EXTRAS)  ## all tests; JOBS=4 or JOBS=auto runs them in several processes
+test: $(VENV)/.installed-$(EXTRAS)  ## all tests, in two processes; JOBS=0 runs them in one, JOBS=auto in one for each core
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 test-fast: $(VENV)/.installed-$(EXTRAS)  ## the tests of the inner loop: no process, browser or training, nothing slow
