@@ -13,7 +13,7 @@ VLLM ?= .venv-vllm
 HARNESS ?= .venv-harness
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
+.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz fuzz-service kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -48,6 +48,9 @@ coverage: $(VENV)/.installed-$(EXTRAS)  ## the tests, and which lines and branch
 fuzz: $(VENV)/.installed-dev  ## 20,000 answers in all servers' dialects, mixed, and parsers and filters on long texts (a few minutes)
 	FUZZ_ANSWERS=20000 FUZZ_TEXT_LENGTH=100000 $(BIN)/python -m pytest -q tests/pipeline/test_dialects.py tests/test_linear.py
 
+fuzz-service: $(VENV)/.installed-dev build/schemathesis/.installed  ## schemathesis over the HTTP API: no server error, no hang, answers as described (a minute)
+	$(BIN)/python -m tests.service.fuzz $(abspath build/schemathesis/bin/st)
+
 kill-trial: $(VENV)/.installed-dev  ## kill -9, KILLS times, over all that writes a run: nothing is lost, nothing paid for twice (an hour)
 	$(BIN)/python -m tests.durability --kills $(KILLS)
 
@@ -75,6 +78,11 @@ build/peers/.installed:
 	build/peers/curator/bin/pip install --quiet 'bespokelabs-curator==0.1.31'
 	$(PYTHON) -m venv build/peers/distilabel
 	build/peers/distilabel/bin/pip install --quiet 'distilabel[openai]==1.5.3' requests
+	touch '$@'
+
+build/schemathesis/.installed:
+	$(PYTHON) -m venv build/schemathesis
+	build/schemathesis/bin/pip install --quiet 'schemathesis>=4.32,<5'
 	touch '$@'
 
 lint: $(VENV)/.installed-$(EXTRAS)

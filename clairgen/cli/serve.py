@@ -5,19 +5,28 @@ import contextlib
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from clairgen.cli.signals import run_drainable
-from clairgen.errors import ConfigError
+from clairgen.cli.signals import SECONDS_TO_DRAIN, run_drainable
+from clairgen.errors import ConfigError, InUseError, RunError
+from clairgen.folder_lock import check_unused, locked_folder
 from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
-_SECONDS_TO_DRAIN: Final = 10
+if TYPE_CHECKING:
+    from clairgen.service.runs_root import RunsRoot
+    from clairgen.service.worker_process import WorkerProcess
+
+_SECONDS_TO_ANSWER: Final = 10
+_SECONDS_FOR_FORMER: Final = 15.0
 _MOST_CONNECTIONS: Final = 256
+_WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
+_FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
 
 
 def serve_command(
@@ -36,19 +45,58 @@ def serve_command(
     public_metrics: Annotated[
         bool, typer.Option("--public-metrics", help="Answer /metrics without a token, under whatever host name.")
     ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=64, help="Jobs that ask models and run at once; 0 to take no jobs at all.")
+    ] = 4,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Jobs that ask no model, such as an export or a training, and run at once."),
+    ] = 1,
+    max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86_400, help="After Ctrl-C or a cancel: how long requests in flight may take to finish."
+        ),
+    ] = SECONDS_TO_DRAIN,
+    allow_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An environment variable that submitted jobs may use; may be repeated."),
+    ] = None,
+    allow_endpoint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="A base URL, or HOST:PORT, that they may send requests to; may be repeated."),
+    ] = None,
+    allow_hub: Annotated[
+        bool, typer.Option("--allow-hub", help="They may load data sets and models from the Hugging Face hub.")
+    ] = False,
+    requests_per_minute: Annotated[
+        int, typer.Option(min=1, max=10**6, help="What each token, or address without one, may ask.")
+    ] = 1200,
+    requests_at_once: Annotated[int, typer.Option(min=1, max=10**4, help="Of these, how many at the same time.")] = 48,
+    streams: Annotated[int, typer.Option(min=1, max=10**4, help="Of these, how many streams of live events.")] = 12,
+    wrong_tokens_per_minute: Annotated[
+        int, typer.Option(min=1, max=10**6, help="Wrong tokens from one address before it has to wait.")
+    ] = 20,
 ) -> None:
-    """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, and votes.
+    """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
-    Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ and
-    CLAIRGEN_TOKEN_REVIEW and --tokens give some. Ctrl-C ends it.
+    Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
+    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C lets running jobs finish what is in flight;
+    started again, the service goes on with them.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
     from clairgen.service.app import service, today
+    from clairgen.service.jobs import Jobs
+    from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
+    from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import read_tokens
+    from clairgen.service.worker_process import WorkerProcess, WorkerSettings
+    from clairgen.store.job_queue import JobQueue
 
     runs = RunsRoot(root)
     runs.check()
@@ -63,18 +111,83 @@ def serve_command(
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
+    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
+    if policy.is_open and not known.let_somebody_run:
+        raise ConfigError(
+            "with --allow-env, --allow-endpoint or --allow-hub jobs can cost money and reach other machines, so the service "
+            "needs a token for them, also on this machine: set CLAIRGEN_TOKEN_RUN to that of openssl rand -hex 32"
+        )
+    limits = Limits(requests_per_minute, wrong_tokens_per_minute, requests_at_once, streams)
     with _listening(address, port) as listener:
         bound = listener.getsockname()[1]
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
-        typer.echo("A token is needed." if known.are_needed else "Everybody on this machine can read and vote.")
-        app = service(runs, known, allowed_hosts(str(address), names), has_public_metrics=public_metrics)
-        run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_DRAIN)
+        typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY if jobs else _WITHOUT_JOBS)
+        reached_by = allowed_hosts(str(address), names)
+        if not jobs:
+            app = service(runs, known, reached_by, limits=limits, has_public_metrics=public_metrics)
+            run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_ANSWER)
+            return
+        settings = WorkerSettings(
+            str(root), jobs, processes, drain_seconds, tuple(allow_env or ()), tuple(allow_endpoint or ()), allow_hub
+        )
+        with _own_folder(runs) as lock:
+            worker = WorkerProcess(settings.command(), lock, _warn)
+            queue = JobQueue(runs.own_database)
+            app = service(
+                runs,
+                known,
+                reached_by,
+                limits=limits,
+                jobs=Jobs(policy, queue, max_queued, worker.wake),
+                has_public_metrics=public_metrics,
+                is_working=lambda: worker.is_running,
+            )
+            try:
+                run_drainable(
+                    lambda stop: _serve_with_worker(app, listener, worker, drain_seconds, stop),
+                    max(drain_seconds, _SECONDS_TO_ANSWER),
+                )
+            finally:
+                queue.close()
+
+
+@contextlib.contextmanager
+def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
+    """The lock on what the service keeps in the root; a worker that a killed service left gets a moment to end."""
+    root.make_own_folder()
+    until = time.monotonic() + _SECONDS_FOR_FORMER
+    while True:
+        try:
+            check_unused(root.own_folder)
+            break
+        except InUseError as error:
+            if time.monotonic() > until:
+                raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
+            time.sleep(0.1)
+    with locked_folder(root.own_folder) as lock:
+        yield lock
+
+
+def _warn(sentence: str) -> None:
+    typer.echo(f"Note: {plain_line(sentence)}", err=True)
+
+
+async def _serve_with_worker(
+    app: object, listener: socket.socket, worker: "WorkerProcess", drain_seconds: float, stop: asyncio.Event
+) -> None:
+    """Serve, with a worker for the jobs, until `stop` is set; then both finish what they are at."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
+        await _serve(app, listener, stop)
+        stop.set()
 
 
 async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:
     """Serve until `stop` is set, and then finish what is being answered."""
     import uvicorn
+
+    from clairgen.service.held_connections import TimedConnection
 
     class Server(uvicorn.Server):
         """Leaves signals to the command line."""
@@ -91,12 +204,12 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
             access_log=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=TimedConnection,
             proxy_headers=False,
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,
-            timeout_graceful_shutdown=_SECONDS_TO_DRAIN,
+            timeout_graceful_shutdown=_SECONDS_TO_ANSWER,
         )
     )
 

@@ -1,7 +1,8 @@
 """The models of an evaluation: those of a configuration file, or one that is named on the command line."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
 
@@ -38,10 +39,13 @@ class EvaluateConfig(Strict):
 def load_evaluate_config(path: Path | str) -> EvaluateConfig:
     """Read the models of a configuration file; model files are counted from its folder. Raises ConfigError."""
     path = Path(path)
-    content = mapping(read_text(path), EvaluateConfig, str(path))
-    own = {key: value for key, value in content.items() if key in EvaluateConfig.model_fields or key not in _OF_A_RUN}
-    found = validated(own, EvaluateConfig, str(path))
+    found = validated(own_keys(mapping(read_text(path), EvaluateConfig, str(path))), EvaluateConfig, str(path))
     return found.model_copy(update={"models": with_absolute_endpoints(found.models, path.resolve().parent)})
+
+
+def own_keys(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the keys that only a run has."""
+    return {key: value for key, value in content.items() if key in EvaluateConfig.model_fields or key not in _OF_A_RUN}
 
 
 def named_model(endpoint: str, name: str | None, **settings: object) -> Role:

@@ -321,7 +321,7 @@ class Role(Strict):
 
     def header_variables(self) -> list[str]:
         """The environment variables that `headers` names."""
-        return [name for value in self.headers.values() for name in _VARIABLE.findall(value)]
+        return variables_in(self.headers)
 
     def headers_with(self, variables: Mapping[str, str]) -> dict[str, str]:
         """The headers with the values of their variables, which must all be there."""
@@ -336,3 +336,8 @@ class Role(Strict):
             return 0
         limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
+
+
+def variables_in(headers: Mapping[str, str]) -> list[str]:
+    """The environment variables that headers name."""
+    return [name for value in headers.values() for name in _VARIABLE.findall(value)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
+from clairgen.records import EndpointState
 from clairgen.wording import counted, one_line_repr
 
 ANSWERED: Final = "answered"
@@ -15,13 +16,15 @@ _COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0
 
 
 class Load(Protocol):
-    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait."""
+    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait; its endpoints."""
 
     @property
     def in_flight(self) -> int: ...  # noqa: D102 - see above
 
     @property
     def pending(self) -> int: ...  # noqa: D102 - see above
+
+    def endpoint_states(self) -> tuple[EndpointState, ...]: ...  # noqa: D102 - see above
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class RoleProgress:
 class RoleCounters:
     """A role's counters at one moment; `cost_usd` is None where no price is known.
 
-    `attempts` has those at each endpoint; logs of earlier versions have none.
+    `attempts` has those at each endpoint, `endpoints` the state of each; logs of earlier versions have neither.
     """
 
     sent: int
@@ -120,6 +123,7 @@ class RoleCounters:
     cost_usd: float | None
     in_flight: int
     waiting: int
+    endpoints: tuple[EndpointState, ...] = ()
     attempts: Mapping[str, AttemptCounts] = field(default_factory=dict)
 
 
@@ -237,6 +241,7 @@ def _counters(role: RoleProgress) -> RoleCounters:
         cost_usd=role.cost_usd if role.priced else None,
         in_flight=in_flight,
         waiting=max(0, pending - in_flight),
+        endpoints=role.load.endpoint_states() if role.load is not None else (),
         attempts={
             name: AttemptCounts(dict(one.outcomes), one.answer_seconds.counted()) for name, one in role.attempts.items()
         },

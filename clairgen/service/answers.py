@@ -18,6 +18,31 @@ _LONGEST_PROMPT: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a request was not done, in one sentence."""
+
+    detail: str
+
+
+PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
+    status: {"model": Problem, "description": description}
+    for status, description in (
+        (400, "The request is not understood, or cannot be done as it is."),
+        (401, "A valid token is needed."),
+        (403, "The token, or the service, does not allow this; or the request comes from another site."),
+        (404, "There is no such thing."),
+        (409, "The run is in use, or not as it should be."),
+        (413, "The body is too large."),
+        (421, "The service does not answer under this host name."),
+        (422, "A field or parameter is wrong."),
+        (429, "Too many requests; Retry-After says for how long."),
+        (503, "The database cannot be read or written."),
+    )
+}
+"""The answers that any request may get in place of its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunLine:
     """A run in the list: its state in words, its pairs by recipe and status, dollars spent; `problem` if it cannot be read."""
 

@@ -1,10 +1,12 @@
 """The service as an ASGI application: routes behind the checks of each request, and errors as one sentence."""
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,32 +15,49 @@ from starlette.types import ASGIApp
 
 from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
-from clairgen.service.answers import Answered
+from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.job_routes import job_routes
+from clairgen.service.jobs import Jobs
 from clairgen.service.operations import Operations, operation_routes
 from clairgen.service.page_routes import page_routes
+from clairgen.service.policy import Policy
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
+from clairgen.service.request_rates import Clients, Limits
 from clairgen.service.runs import NotAllowedError, NotThereError, Runs
-from clairgen.service.runs_root import RunsRoot
+from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
+from clairgen.store.job_records import OtherRequestError, QueueFullError
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotThereError, 404),
     (NotAllowedError, 403),
+    (OtherRequestError, 422),
+    (QueueFullError, 429),
+    (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, has_public_metrics: bool = False) -> ASGIApp:
-    """The service over the runs of a root; `hosts` are the names by which it may be reached.
+def service(
+    root: RunsRoot,
+    tokens: Tokens,
+    hosts: Iterable[str],
+    *,
+    limits: Limits | None = None,
+    jobs: Jobs | None = None,
+    has_public_metrics: bool = False,
+    is_working: Callable[[], bool] = lambda: True,
+) -> ASGIApp:
+    """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none.
 
-    `has_public_metrics` is whether /metrics needs no token.
+    `has_public_metrics` is whether /metrics needs no token, `is_working` says whether there is a worker for the jobs.
     """
-    runs = Runs(root)
-    operations = Operations(root)
+    runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
+    operations = Operations(root, jobs, is_working)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -46,10 +65,15 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, has_public_
         docs_url=None,  # what it shows is loaded from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        responses=dict(PROBLEMS),
+        dependencies=[Depends(HTTPBearer(auto_error=False))]
+        if tokens.are_needed
+        else [],  # said in the description alone
     )
     app.include_router(api_routes(runs))
+    app.include_router(job_routes(jobs))
     app.include_router(page_routes(runs))
-    app.include_router(sign_in_routes(tokens))
+    app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
     app.include_router(operation_routes(operations))
 
@@ -64,23 +88,29 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, has_public_
 
     async def of_input(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError | ValidationError)  # noqa: S101 - it is registered for these
-        return answer(request, 422, "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in error.errors()[:5]))
+        return answer(request, 422, "; ".join(map(_mistake, error.errors()[:5])))
 
     async def of_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-        return answer(request, error.status_code, error.detail)
+        answered = answer(request, error.status_code, error.detail)
+        answered.headers.update(error.headers or {})  # such as Allow
+        return answered
 
     app.add_exception_handler(ClairgenError, of_clairgen)
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    checked = RequestChecks(app, tokens, frozenset(hosts), has_public_metrics)
+    checked = RequestChecks(app, tokens, frozenset(hosts), clients, has_public_metrics)
     return operations.requests.counting(checked)
 
 
 def today() -> datetime.date:
     """The day, in UTC, by which tokens expire."""
     return datetime.datetime.now(datetime.UTC).date()
+
+
+def _mistake(error: Any) -> str:  # noqa: ANN401 - one of pydantic's
+    return f"{_where(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
 
 
 def _where(location: Sequence[int | str]) -> str:

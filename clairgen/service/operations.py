@@ -3,12 +3,12 @@
 import asyncio
 import datetime
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import InfoMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
@@ -16,12 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clairgen.errors import ClairgenError
 from clairgen.installed import __version__
+from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import HEALTH_PATHS, METRICS_PATH
 from clairgen.service.run_metrics import OTHER, RunsReader, run_families
 from clairgen.service.runs_root import RunsRoot
+from clairgen.store.job_records import JobState
 
-Check = Callable[[], Awaitable[bool]]
-"""Whether one thing that the service needs is there."""
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ROUTE: Final = "route"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -89,11 +89,12 @@ class _Gathered(Collector):
 
 
 class Operations:
-    """Health, readiness and metrics of a service over some runs. `checks` are further things that it needs, by name."""
+    """Health, readiness and metrics of a service over some runs. `is_working` says whether there is a worker for the jobs."""
 
-    def __init__(self, root: RunsRoot, checks: Mapping[str, Check] | None = None) -> None:
+    def __init__(self, root: RunsRoot, jobs: Jobs, is_working: Callable[[], bool]) -> None:
         self._root = root
-        self._checks = dict(checks or {})
+        self._jobs = jobs
+        self._is_working = is_working
         self._runs = RunsReader(root)
         self._gathered = _Gathered()
         self._answering = asyncio.Lock()
@@ -103,9 +104,11 @@ class Operations:
         self.requests = RequestCounts(self._registry)
 
     async def failed_checks(self) -> list[str]:
-        """The names of what is not as the service needs it."""
-        failed = [] if await asyncio.to_thread(self._root_is_readable) else ["runs"]
-        return failed + [name for name, check in self._checks.items() if not await check()]
+        """The names of what is not as the service needs it: the runs, the queue of jobs, the worker."""
+        checks = {"runs": await asyncio.to_thread(self._root_is_readable)}
+        if self._jobs.are_taken:
+            checks |= {"jobs": await self._jobs.can_be_taken(), "worker": self._is_working()}
+        return [name for name, is_well in checks.items() if not is_well]
 
     async def metrics(self, accept: str) -> tuple[bytes, str]:
         """All metrics in the format that is asked for, and its name. Raises RunError for a root that cannot be read."""
@@ -113,8 +116,17 @@ class Operations:
         async with self._answering:
             seen = await self._runs.read(datetime.datetime.now(datetime.UTC))
             build = InfoMetricFamily("clairgen_build", "The version of clairgen.", {"version": __version__})
-            self._gathered.families = [build, *run_families(seen)]
+            self._gathered.families = [build, *self._of_jobs(await self._jobs.counts()), *run_families(seen)]
             return await asyncio.to_thread(encode, self._registry), kind
+
+    def _of_jobs(self, counts: dict[JobState, int]) -> Iterator[Metric]:
+        if not self._jobs.are_taken:
+            return
+        jobs = GaugeMetricFamily("clairgen_jobs", "Jobs by state; those that are queued wait.", labels=["state"])
+        for state, count in counts.items():
+            jobs.add_metric([state], count)
+        yield jobs
+        yield GaugeMetricFamily("clairgen_worker_running", "Whether there is a worker for jobs.", self._is_working())
 
     def _root_is_readable(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What is checked of every request before anything else: host, origin, size, token; and the headers of every response.
+"""What is checked of every request before anything else: host, origin, rate, token, size; and the headers of every response.
 
 A browser can be made to send requests by any page that it shows. A name that an attacker points at this machine is refused by
 the host header (DNS rebinding), a form on another site by `Sec-Fetch-Site` and `Origin`.
@@ -15,7 +15,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clairgen.service.tokens import Tokens
+from clairgen.row_files import strict_json
+from clairgen.service.request_rates import Clients, network_of
+from clairgen.service.tokens import Grant, Tokens
+from clairgen.service.tokens import Scope as Allowed
 
 TOKEN_COOKIE: Final = "clairgen_token"  # noqa: S105 - its name
 MOST_BODY_BYTES: Final = 256 * 1024
@@ -27,6 +30,10 @@ _STATIC: Final = "/static/"
 HEALTH_PATHS: Final = ("/healthz", "/readyz")
 """For whoever watches over the process, who knows neither a host name nor a token: they say one word."""
 METRICS_PATH: Final = "/metrics"
+_OF_RUNS: Final = ("/runs/", "/api/runs/")
+"""Below these a request changes what people think of pairs; anywhere else it starts, stops or removes work."""
+_EVENTS: Final = "/events"
+"""How the paths of streams end."""
 
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -52,67 +59,108 @@ class RequestChecks:
     app: ASGIApp
     tokens: Tokens
     hosts: frozenset[str]
+    clients: Clients
     has_public_metrics: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request and pass it on."""
         if scope["type"] != "http":
             return  # neither websockets nor a lifespan
-        headers = Headers(scope=scope)
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                sent = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    sent.setdefault(name, value)
-                if not scope["path"].startswith(_STATIC):
-                    sent["Cache-Control"] = "no-store"
-            await send(message)
-
-        body: bytes | Response = self._refusal(scope, headers) or b""
-        if body == b"" and scope["method"] not in _READING:
-            body = await _whole_body(scope, headers, receive)
-        if isinstance(body, Response):
-            await body(scope, receive, send_guarded)
-        else:
-            await self.app(scope, _replayed(body, receive), send_guarded)
+        headers, send_guarded = Headers(scope=scope), _guarded(scope, send)
+        if scope["method"] in _READING and scope["path"] in HEALTH_PATHS:
+            await self.app(scope, receive, send_guarded)
+            return
+        refused = self._refusal(scope, headers)
+        if refused is not None:
+            await refused(scope, receive, send_guarded)
+            return
+        with self.clients.answering(_client(scope), is_stream=scope["path"].endswith(_EVENTS)) as is_held:
+            if not is_held:
+                await _too_many(scope, 1)(scope, receive, send_guarded)
+                return
+            body: bytes | Response = b""
+            if scope["method"] not in _READING:
+                body = await _whole_body(scope, headers, receive)
+            if isinstance(body, Response):
+                await body(scope, receive, send_guarded)
+            else:
+                await self.app(scope, _replayed(body, receive), send_guarded)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request is refused; None if it is not, and what its sender may do is then in its state."""
-        if self._is_for_machines(scope, headers):
-            return None
-        host = headers.get("host", "")
-        if len(headers.getlist("host")) != 1 or _name_of(host) not in self.hosts:
-            return _refused(scope, 421, "the service does not answer under this host name; see --allow-host")
         method, path = scope["method"], scope["path"]
+        host = headers.get("host", "")
+        is_by_own_name = len(headers.getlist("host")) == 1 and _name_of(host) in self.hosts
+        if not is_by_own_name and not self._is_scrape(method, path, headers):
+            return _refused(scope, 421, "the service does not answer under this host name; see --allow-host")
         if method not in _READING and not _is_from_own_page(headers, host):
             return _refused(scope, 403, "this request comes from a page of another site")
-        grant = self.tokens.grant(_token(headers))
+        is_public = path in _PUBLIC or path.startswith(_STATIC) or (path == METRICS_PATH and self.has_public_metrics)
+        token = _token(headers)
+        grant = self.tokens.grant(token)
+        if token is not None and self.tokens.are_needed and not is_public:
+            wait = self.clients.too_many_wrong_tokens(address_of(scope), token, is_valid=grant is not None)
+            if wait is not None:
+                return _too_many(scope, wait)
         if grant is not None:
             scope.setdefault("state", {})["grant"] = grant
-        elif path not in _PUBLIC and not path.startswith(_STATIC):
-            return _without_token(scope)
-        if method not in _READING and path not in ("/sign-in", "/sign-out") and grant is not None and not grant.reviews:
-            return _refused(scope, 403, "this token allows to read; a vote needs one with the scope review")
+        if not path.startswith(_STATIC) and (wait := self.clients.too_many_requests(_client(scope))) is not None:
+            return _too_many(scope, wait)
+        if grant is None:
+            return None if is_public else _without_token(scope)
+        needed = _needed(method, path)
+        if not grant.scope.allows(needed):
+            return _refused(
+                scope, 403, f"this token has the scope {grant.scope}; this needs one with the scope {needed}"
+            )
         return None
 
-    def _is_for_machines(self, scope: Scope, headers: Headers) -> bool:
-        """Whether a program that watches the service may have this, by whatever address it reaches it.
-
-        No page of another site can send a bearer token, so the host says nothing more then.
-        """
-        if scope["method"] not in _READING:
+    def _is_scrape(self, method: str, path: str, headers: Headers) -> bool:
+        """Whether this asks for metrics, and the host says nothing: no page of another site has a token to send."""
+        if method not in _READING or path != METRICS_PATH:
             return False
-        if scope["path"] != METRICS_PATH:
-            return scope["path"] in HEALTH_PATHS
-        if self.has_public_metrics:
-            return True
-        return self.tokens.are_needed and self.tokens.grant(_bearer(headers)) is not None
+        return self.has_public_metrics or (self.tokens.are_needed and _bearer(headers) is not None)
+
+
+def _guarded(scope: Scope, send: Send) -> Send:
+    """A `send` that adds the headers of every response."""
+
+    async def send_guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            sent = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                sent.setdefault(name, value)
+            if not scope["path"].startswith(_STATIC):
+                sent["Cache-Control"] = "no-store"
+        await send(message)
+
+    return send_guarded
+
+
+def address_of(scope: Scope) -> str:
+    """From where a request comes."""
+    client = scope.get("client")
+    return network_of(client[0]) if client else "here"
 
 
 def allowed_hosts(address: str, more: Iterable[str]) -> frozenset[str]:
     """The host names that a service at an address may be reached by."""
     return frozenset({"localhost", "127.0.0.1", "[::1]", _bracketed(address), *(name.lower() for name in more)})
+
+
+def _needed(method: str, path: str) -> Allowed:
+    """The scope that a request needs."""
+    if method in _READING or path in ("/sign-in", "/sign-out"):
+        return Allowed.READ
+    return Allowed.REVIEW if path.startswith(_OF_RUNS) else Allowed.RUN
+
+
+def _client(scope: Scope) -> str:
+    """By whom a request is counted: the owner of its token, or where it comes from."""
+    grant: Grant | None = scope.get("state", {}).get("grant")
+    if grant is None or not grant.is_of_token:
+        return address_of(scope)
+    return f"token of {grant.name}" if grant.name is not None else f"token for {grant.scope}"
 
 
 def _bracketed(address: str) -> str:
@@ -163,6 +211,12 @@ def _without_token(scope: Scope) -> Response:
     return RedirectResponse(f"/sign-in?next={target}", status_code=303)
 
 
+def _too_many(scope: Scope, seconds: int) -> Response:
+    refused = _refused(scope, 429, f"too many requests at once or in a minute; ask again in {seconds} s")
+    refused.headers["Retry-After"] = str(seconds)
+    return refused
+
+
 def _refused(scope: Scope, status: int, sentence: str) -> Response:
     if scope["path"].startswith("/api/"):
         return JSONResponse({"detail": sentence}, status)
@@ -184,9 +238,15 @@ async def _whole_body(scope: Scope, headers: Headers, receive: Receive) -> bytes
                 if len(body) > MOST_BODY_BYTES:
                     return too_large
                 if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                    return bytes(body)
+                    break
     except TimeoutError:
         return _refused(scope, 408, "the request did not arrive in time")
+    if body and headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
+        try:
+            strict_json(body.decode())
+        except (ValueError, RecursionError) as error:
+            return _refused(scope, 400, f"the body cannot be read: {str(error)[:200]}")
+    return bytes(body)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

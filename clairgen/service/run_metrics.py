@@ -122,7 +122,7 @@ def run_families(seen: RunsSeen) -> Iterator[Metric]:
     yield from (running, pairs)
     known = {run: facts.session.counters for run, facts in active.items()}
     counters = {run: one for run, one in known.items() if one is not None and _fits(dataclasses.asdict(one))}
-    for families in (_run_families, _role_families, _endpoint_families):
+    for families in (_run_families, _role_families, _endpoint_families, _state_families):
         yield from families(counters)
 
 
@@ -173,6 +173,32 @@ def _endpoint_families(runs: _Labelled) -> Iterator[Metric]:
                 for outcome, counts in _grouped(pair for one in of_endpoint for pair in one.outcomes.items()).items():
                     requests.add_metric([run, role, endpoint, outcome], sum(counts))
     yield from (requests, seconds)
+
+
+def _state_families(runs: _Labelled) -> Iterator[Metric]:
+    labels = ["run", "role", "endpoint"]
+    slots = GaugeMetricFamily("clairgen_endpoint_slots", "Requests that may be in flight at once now.", labels=labels)
+    limits = GaugeMetricFamily(
+        "clairgen_endpoint_limit_per_minute", "Rate limits that are kept to now.", labels=[*labels, "unit"]
+    )
+    breakers = GaugeMetricFamily(
+        "clairgen_endpoint_circuit_breakers", "Endpoints by state of the circuit breaker.", labels=[*labels, "state"]
+    )
+    for run, counters in runs.items():
+        for role, known in _grouped(counters.roles.items()).items():
+            states = ((_short(one.name), one) for of_role in known for one in of_role.endpoints)
+            for endpoint, of_endpoint in _grouped(states).items():
+                at = [run, role, endpoint]
+                slots.add_metric(at, sum(one.concurrency_limit for one in of_endpoint))
+                for unit, found in (
+                    ("requests", [one.requests_per_minute for one in of_endpoint]),
+                    ("tokens", [one.tokens_per_minute for one in of_endpoint]),
+                ):
+                    if None not in found:
+                        limits.add_metric([*at, unit], sum(limit or 0 for limit in found))
+                for state, count in _grouped((one.circuit_breaker, 1) for one in of_endpoint).items():
+                    breakers.add_metric([*at, state], sum(count))
+    yield from (slots, limits, breakers)
 
 
 def _add_histogram(family: HistogramMetricFamily, labels: Sequence[str], counted: Sequence[DurationCounts]) -> None:

@@ -6,29 +6,39 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from clairgen.service.rendering import form_fields, page
-from clairgen.service.request_checks import TOKEN_COOKIE
+from clairgen.service.request_checks import TOKEN_COOKIE, address_of
+from clairgen.service.request_rates import Clients
 from clairgen.service.tokens import Tokens
 
 _COOKIE_SECONDS: Final = 30 * 24 * 3600
 
 
-def sign_in_routes(tokens: Tokens) -> APIRouter:
+def sign_in_routes(tokens: Tokens, clients: Clients) -> APIRouter:
     """The pages to sign in and out by a token."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/sign-in")
     async def sign_in_page(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name of the parameter
-        return page(request, "sign_in.html", {"next": next, "is_wrong": False})
+        return page(request, "sign_in.html", {"next": next, "is_wrong": False, "wait": None})
 
     @routes.post("/sign-in")
     async def sign_in(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name of the parameter
         token = (await form_fields(request)).get("token", "").strip()
-        if not tokens.are_needed or tokens.grant(token) is None:
-            return page(request, "sign_in.html", {"next": next, "is_wrong": tokens.are_needed}, status=401)
-        answer = RedirectResponse(_own_path(next), status_code=303)
+        is_valid = tokens.are_needed and tokens.grant(token) is not None
+        if (wait := clients.too_many_wrong_tokens(address_of(request.scope), token, is_valid=is_valid)) is not None:
+            answer = page(request, "sign_in.html", {"next": next, "is_wrong": True, "wait": wait}, status=429)
+            answer.headers["Retry-After"] = str(wait)
+            return answer
+        if not is_valid:
+            return page(
+                request, "sign_in.html", {"next": next, "is_wrong": tokens.are_needed, "wait": None}, status=401
+            )
+        signed_in = RedirectResponse(_own_path(next), status_code=303)
         is_encrypted = request.headers.get("origin", "").startswith("https://")
-        answer.set_cookie(TOKEN_COOKIE, token, _COOKIE_SECONDS, httponly=True, samesite="strict", secure=is_encrypted)
-        return answer
+        signed_in.set_cookie(
+            TOKEN_COOKIE, token, _COOKIE_SECONDS, httponly=True, samesite="strict", secure=is_encrypted
+        )
+        return signed_in
 
     @routes.post("/sign-out")
     async def sign_out() -> Response:

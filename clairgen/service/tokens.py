@@ -17,6 +17,7 @@ from clairgen.store import voter_fault
 
 READ_VARIABLE: Final = "CLAIRGEN_TOKEN_READ"
 REVIEW_VARIABLE: Final = "CLAIRGEN_TOKEN_REVIEW"
+RUN_VARIABLE: Final = "CLAIRGEN_TOKEN_RUN"
 FEWEST_CHARACTERS: Final = 32
 """A shorter token could be guessed, and what is stored of it reversed."""
 
@@ -28,6 +29,16 @@ class Scope(StrEnum):
     """To look at runs, reports and pairs."""
     REVIEW = "review"
     """To vote too."""
+    RUN = "run"
+    """To submit and cancel jobs too, which write into the folder and may cost money."""
+
+    def allows(self, needed: "Scope") -> bool:
+        """Whether who has this scope may do what needs the other one: each scope has those before it in it."""
+        order = list(Scope)
+        return order.index(self) >= order.index(needed)
+
+
+_VARIABLES: Final = ((READ_VARIABLE, Scope.READ), (REVIEW_VARIABLE, Scope.REVIEW), (RUN_VARIABLE, Scope.RUN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,12 @@ class Grant:
     @property
     def reviews(self) -> bool:
         """Whether votes are allowed."""
-        return self.scope is Scope.REVIEW
+        return self.scope.allows(Scope.REVIEW)
+
+    @property
+    def runs(self) -> bool:
+        """Whether jobs may be submitted."""
+        return self.scope.allows(Scope.RUN)
 
 
 class TokenEntry(BaseModel):
@@ -83,10 +99,15 @@ class Tokens:
         """Whether a token is asked for at all."""
         return bool(self._known)
 
+    @property
+    def let_somebody_run(self) -> bool:
+        """Whether there is a token with the scope run."""
+        return any(one.grant.runs for one in self._known)
+
     def grant(self, token: str | None) -> Grant | None:
         """What a token allows; None for a wrong or expired one. The time that this takes does not depend on how wrong it is."""
         if not self._known:
-            return Grant(Scope.REVIEW, is_of_token=False)
+            return Grant(Scope.RUN, is_of_token=False)
         digest = _digest(token or "")
         found: Grant | None = None
         for one in self._known:
@@ -98,7 +119,7 @@ class Tokens:
 def read_tokens(environment: Mapping[str, str], file: Path | None, today: Callable[[], datetime.date]) -> Tokens:
     """The tokens of the environment, and of a file with hashes if one is named. Raises ConfigError, without a token in it."""
     known: list[_Known] = []
-    for variable, scope in ((READ_VARIABLE, Scope.READ), (REVIEW_VARIABLE, Scope.REVIEW)):
+    for variable, scope in _VARIABLES:
         token = environment.get(variable)
         if token is None:
             continue

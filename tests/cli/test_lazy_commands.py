@@ -19,6 +19,7 @@ NOT_COMMANDS = {
     "output",
     "display",
     "experiment_worker",
+    "job_worker",
     "signals",
     "checkpoints",
     "checkpoint_servers",

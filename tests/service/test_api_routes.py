@@ -241,6 +241,11 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
             "/api/runs/{run}/pairs",
             "/api/runs/{run}/pairs/{pair}",
             "/api/runs/{run}/pairs/{pair}/votes",
+            "/api/jobs",
+            "/api/jobs/{job}",
+            "/api/jobs/{job}/output",
+            "/api/jobs/{job}/cancel",
+            "/api/jobs/{job}/resume",
         }
         [pair] = await ids(client)
         whole = (await client.get(f"/api/runs/first/pairs/{pair}")).json()

@@ -14,12 +14,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import generate
 from clairgen.service.app import service
+from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import allowed_hosts
 from clairgen.service.run_metrics import MOST_RUNS, RunsReader, run_families
 from clairgen.service.runs_root import RunsRoot
+from clairgen.store.job_records import NewJob
 from tests.runs import TARGET, config, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
-from tests.service.served import ADDRESS, OLD, READ, ids, made, rows, served, tokens_of
+from tests.service.served import ADDRESS, OLD, READ, ids, made, policy_for, queue_of, rows, served, tokens_of
 
 DASHBOARD = Path(__file__).parents[2] / "data" / "observe" / "dashboard.json"
 KEY = "sk-made-up-0123456789"
@@ -111,10 +113,12 @@ async def test_metrics_say_what_a_run_did_whoever_started_it(tmp_path: Path) -> 
 
 
 async def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(tmp_path: Path) -> None:
-    await generated(tmp_path / "runs", budget_usd=5)
-    async with served(tmp_path / "runs") as client:
-        await client.get("/api/runs")
-        found = await scraped(client)
+    root = tmp_path / "runs"
+    await generated(root, budget_usd=5)
+    with queue_of(root) as queue:
+        async with served(root, jobs=Jobs(policy_for(root), queue)) as client:
+            await client.get("/api/runs")
+            found = await scraped(client)
     dashboard = json.loads(DASHBOARD.read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     assert len(expressions) > 20
@@ -213,7 +217,7 @@ async def test_metrics_need_a_token_that_reads_unless_they_are_public(tmp_path: 
         refused = await client.get("/metrics")
         assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
         assert (await client.get("/metrics", headers={"Authorization": f"Bearer {OLD}"})).status_code == 401
-        assert (await client.get("/metrics", headers={"Authorization": f"Bearer {OLD}", **anywhere})).status_code == 421
+        assert (await client.get("/metrics", headers={"Authorization": f"Bearer {OLD}", **anywhere})).status_code == 401
         assert (await client.get("/metrics", headers=anywhere)).status_code == 421
         reads = {"Authorization": f"Bearer {READ}"}
         assert "clairgen_runs" in (await scraped(client, **reads, **anywhere)).text
@@ -227,6 +231,25 @@ async def test_metrics_need_a_token_that_reads_unless_they_are_public(tmp_path: 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(public), base_url=ADDRESS) as client:
         assert "clairgen_runs" in (await scraped(client, **anywhere)).text
         assert (await client.get("/api/runs")).status_code == 401
+
+
+async def test_jobs_are_counted_by_state_and_readiness_needs_their_queue_and_their_worker(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    await made(root, rows(1))
+    with queue_of(root) as queue:
+        jobs = Jobs(policy_for(root), queue)
+        queue.submit(NewJob("report", {}, "first", {}), lambda number: f"job {number}", 5)
+        async with served(root, jobs=jobs) as client:
+            found = await scraped(client)
+            assert [found("clairgen_jobs", state=state) for state in ("queued", "running", "failed")] == [1, 0, 0]
+            assert found("clairgen_worker_running") == 1
+            assert (await client.get("/readyz")).text == "ready\n"
+        without_worker = service(RunsRoot(root), tokens_of(tmp_path), [], jobs=jobs, is_working=lambda: False)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(without_worker), base_url=ADDRESS) as client:
+            assert (await client.get("/readyz")).text == "not ready: worker\n"
+    async with served(root, jobs=jobs) as client:  # the queue's database is closed
+        gone = await client.get("/readyz")
+        assert (gone.status_code, gone.text) == (503, "not ready: jobs\n")
 
 
 async def test_health_is_for_everybody_and_readiness_says_what_is_missing_and_no_more(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.service.request_checks import HEADERS, MOST_BODY_BYTES
+from clairgen.service.request_rates import Limits
 from tests.service.served import ADAS, ADDRESS, OLD, READ, REVIEW, ballot, ids, made, rows, served, tokens_of
 
 VOTE = {"vote": "keep", "voter": "eve"}
@@ -92,7 +93,7 @@ async def test_an_oversized_body_is_refused_whether_it_is_announced_or_not(tmp_p
 
 async def test_without_a_valid_token_nothing_is_told(tmp_path: Path) -> None:
     await made(tmp_path / "runs", rows(1))
-    async with served(tmp_path / "runs", tokens_of(tmp_path)) as client:
+    async with served(tmp_path / "runs", tokens_of(tmp_path), Limits(wrong_tokens_per_minute=100)) as client:
         for headers in (
             {},
             bearer("x"),

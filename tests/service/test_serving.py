@@ -53,7 +53,7 @@ async def test_a_vote_outlives_kill_9(tmp_path: Path) -> None:
         assert (await client.post(votes, json={"vote": "keep", "voter": "ben"})).status_code == 201
         running.send_signal(signal.SIGTERM)
         assert await running.wait() == 0
-        assert "Everybody on this machine can read and vote." in said.read_text()
+        assert "Everybody on this machine can read, vote, and run jobs with the models that ship." in said.read_text()
 
 
 @pytest.mark.process
@@ -86,6 +86,11 @@ async def test_a_token_never_stands_in_what_it_prints(tmp_path: Path) -> None:
         (["--host", "::"], "so the service needs a token there"),
         (["--host", "example.com"], "--host is an IP address of this machine"),
         (["--tokens", "none.yaml"], "there is no configuration file none.yaml"),
+        (["--allow-env", "OPENAI_API_KEY"], "needs a token for them, also on this machine: set CLAIRGEN_TOKEN_RUN"),
+        (["--allow-endpoint", "localhost:8000"], "needs a token for them"),
+        (["--allow-hub"], "needs a token for them"),
+        (["--allow-env", "sk-proj-abcdefghijklmnop1234567890"], "takes the name of an environment variable"),
+        (["--allow-endpoint", "localhost"], "--allow-endpoint 'localhost': give a base URL such as"),
     ],
 )
 async def test_what_would_be_unsafe_is_refused(tmp_path: Path, options: list[str], said: str) -> None:

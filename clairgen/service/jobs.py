@@ -1,0 +1,158 @@
+"""What the service does with jobs: submit, list, cancel, resume, and what they printed. The worker does them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from clairgen.errors import ClairgenError, InputError
+from clairgen.pipeline.run_log import last_session
+from clairgen.service.job_output import read_output
+from clairgen.service.job_requests import JobRequest, arguments_of, command_line
+from clairgen.service.policy import Policy
+from clairgen.service.request_models import JobFolder
+from clairgen.service.runs import NotAllowedError, NotThereError
+from clairgen.service.tokens import Grant
+from clairgen.store.job_queue import JobQueue
+from clairgen.store.job_records import Job, JobState, NewJob
+
+_LONGEST_KEY: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """How far a running job is: pairs, or what it makes in place of them, that are done of those it has to make."""
+
+    done: int
+    to_make: int
+    noun: str
+    spent_usd: float
+
+
+class Jobs:
+    """The jobs of a root, which name what a `policy` allows. `queue` is None where the service takes none.
+
+    `wake` tells the worker that something has changed.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        queue: JobQueue | None,
+        most_queued: int = 100,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._policy = policy
+        self._root = policy.root
+        self._queue = queue
+        self._most_queued = most_queued
+        self._wake = wake
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether the service takes jobs."""
+        return self._queue is not None
+
+    async def submit(self, request: JobRequest, grant: Grant, key: str | None = None) -> tuple[Job, bool]:
+        """Queue a job; whether it is a new one, or one submitted before under the same idempotency key.
+
+        Raises UserError for what can be seen to be wrong, and NotAllowedError.
+        """
+        require_run_scope(grant)
+        if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+            raise InputError(f"an idempotency key has 1 to {_LONGEST_KEY} printable ASCII characters")
+        queue = self._required()
+
+        def submit() -> tuple[Job, bool]:
+            ready = request.prepared(self._policy)
+            new = NewJob(
+                request.verb,
+                arguments_of(ready),
+                request.works_on,
+                request.model_dump(mode="json"),
+                grant.name or "",
+                key,
+                writes=request.writes,
+            )
+            return queue.submit(
+                new,
+                lambda number: command_line(ready, self._root, JobFolder.of(self._root, number)),
+                self._most_queued,
+            )
+
+        job, is_new = await asyncio.to_thread(submit)
+        self._wake()
+        return job, is_new
+
+    async def jobs(
+        self, *, state: JobState | None = None, run: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Job]:
+        """The latest jobs first; none where the service takes none."""
+        if self._queue is None:
+            return []
+        queue = self._queue
+        return await asyncio.to_thread(lambda: queue.jobs(state=state, run=run, before=before, limit=limit))
+
+    async def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state; nothing where the service takes none."""
+        return {} if self._queue is None else await asyncio.to_thread(self._queue.counts)
+
+    async def can_be_taken(self) -> bool:
+        """Whether a job that is submitted now could be kept."""
+        try:
+            await asyncio.to_thread(self._required().check_writable)
+        except ClairgenError:
+            return False
+        return True
+
+    async def job(self, number: int) -> Job:
+        """A job. Raises NotThereError."""
+        found = None if self._queue is None else await asyncio.to_thread(self._queue.job, number)
+        return _there(found)
+
+    async def progress(self, job: Job) -> JobProgress | None:
+        """How far a running job is; None where nothing is known yet."""
+        if job.state not in (JobState.RUNNING, JobState.STOPPING) or job.run is None:
+            return None
+        run = self._root.run(job.run)
+        session = None if run is None else await asyncio.to_thread(last_session, run.events)
+        if session is None or not session.running or session.counters is None:
+            return None
+        found = session.counters
+        return JobProgress(found.done, found.pairs_to_make, found.noun, found.money.spent_usd)
+
+    async def output(self, number: int) -> str:
+        """The last of what a job printed. Raises NotThereError."""
+        job = await self.job(number)
+        return await asyncio.to_thread(read_output, JobFolder.of(self._root, job.id).output)
+
+    async def cancel(self, number: int, grant: Grant) -> Job:
+        """Cancel a queued job; let a running one finish what is in flight; end one at once that was cancelled before."""
+        require_run_scope(grant)
+        found = _there(await asyncio.to_thread(self._required().cancel, number))
+        self._wake()
+        return found
+
+    async def resume(self, number: int, grant: Grant) -> Job:
+        """Queue a job again that is over: it does what is missing."""
+        require_run_scope(grant)
+        found = _there(await asyncio.to_thread(self._required().resume, number, self._most_queued))
+        self._wake()
+        return found
+
+    def _required(self) -> JobQueue:
+        if self._queue is None:
+            raise NotAllowedError("this service takes no jobs: it was started with --jobs 0")
+        return self._queue
+
+
+def require_run_scope(grant: Grant) -> None:
+    """Raise NotAllowedError for who may not submit jobs."""
+    if not grant.runs:
+        raise NotAllowedError(f"this token has the scope {grant.scope}; jobs need one with the scope run")
+
+
+def _there(job: Job | None) -> Job:
+    if job is None:
+        raise NotThereError("there is no job of this id; see the list of jobs")
+    return job
