@@ -3,12 +3,14 @@
 import asyncio
 import signal
 import sys
+import time
 from pathlib import Path
 
 from clairgen.child_processes import end_with_parent
 from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
 from clairgen.inference.runtime import Runtime
+from clairgen.inference.shared_limits import SharedLimits
 from clairgen.service.asking_verbs import ASKING_VERBS
 from clairgen.service.command_verbs import command_job
 from clairgen.service.job_requests import COMMAND_VERBS
@@ -55,8 +57,8 @@ async def _work(settings: WorkerSettings) -> None:
 
 
 def _runtime() -> Runtime:
-    """The one runtime of all jobs in this process."""
-    return Runtime(load_reward_model=load_reward_model)
+    """The one runtime of all jobs in this process, which share what an endpoint allows."""
+    return Runtime(load_reward_model=load_reward_model, shared_limits=SharedLimits(time.monotonic))
 
 
 if __name__ == "__main__":

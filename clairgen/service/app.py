@@ -17,7 +17,7 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
-from clairgen.service.job_routes import job_routes
+from clairgen.service.job_routes import job_file_routes, job_routes
 from clairgen.service.jobs import Jobs
 from clairgen.service.operations import Operations, operation_routes
 from clairgen.service.page_routes import page_routes
@@ -72,6 +72,7 @@ def service(
     )
     app.include_router(api_routes(runs))
     app.include_router(job_routes(jobs))
+    app.include_router(job_file_routes(jobs))
     app.include_router(page_routes(runs))
     app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())

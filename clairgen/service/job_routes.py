@@ -1,15 +1,19 @@
 """The HTTP API for jobs, under /api/jobs: submit, list, look at, cancel and resume them."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
 from clairgen.service.answers import Answered
+from clairgen.service.job_files import MadeFile, archive, made_file, made_files
 from clairgen.service.job_requests import JobRequest
 from clairgen.service.jobs import JobProgress, Jobs
+from clairgen.service.runs import NotThereError
 from clairgen.store.job_records import Job, JobState
 
 JobId = Annotated[int, Path(ge=1, le=2**53, description="The id of the job.")]
@@ -102,5 +106,31 @@ def job_routes(jobs: Jobs) -> APIRouter:
     @routes.post("/{job}/resume", response_model=JobObject, summary="Queue it again: it does what is missing")
     async def resume_job(job: JobId, request: Request) -> Answered:
         return Answered(JobObject.of(await jobs.resume(job, request.state.grant)))
+
+    return routes
+
+
+def job_file_routes(jobs: Jobs) -> APIRouter:
+    """The routes to the files that jobs made."""
+    routes = APIRouter(prefix="/api/jobs", default_response_class=Answered)
+
+    @routes.get("/{job}/files", response_model=list[MadeFile], summary="The files that it made")
+    async def job_files(job: JobId) -> Answered:
+        return Answered(await asyncio.to_thread(made_files, await jobs.made(job)))
+
+    @routes.get("/{job}/files/{name:path}", response_class=FileResponse, summary="One of them")
+    async def job_file(job: JobId, name: Annotated[str, Path(max_length=1000)]) -> Response:
+        found = await asyncio.to_thread(made_file, await jobs.made(job), name)
+        if found is None:
+            raise NotThereError("the job made no file of this name")
+        return FileResponse(found, media_type="application/octet-stream", filename=found.name)
+
+    @routes.get("/{job}/archive", response_class=StreamingResponse, summary="All of them as a tar archive")
+    async def job_archive(job: JobId) -> Response:
+        folder = await jobs.made(job)
+        if not await asyncio.to_thread(made_files, folder):
+            raise NotThereError("the job made no files")
+        headers = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(folder.name)}.tar"}
+        return StreamingResponse(archive(folder), media_type="application/x-tar", headers=headers)
 
     return routes

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from clairgen.errors import ClairgenError, InputError
 from clairgen.pipeline.run_log import last_session
 from clairgen.service.job_output import read_output
-from clairgen.service.job_requests import JobRequest, arguments_of, command_line
+from clairgen.service.job_requests import JobRequest, arguments_of, command_line, request_of
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
 from clairgen.service.runs import NotAllowedError, NotThereError
@@ -125,6 +126,12 @@ class Jobs:
         """The last of what a job printed. Raises NotThereError."""
         job = await self.job(number)
         return await asyncio.to_thread(read_output, JobFolder.of(self._root, job.id).output)
+
+    async def made(self, number: int) -> Path:
+        """The folder of what a job made, which may not be there. Raises NotThereError."""
+        job = await self.job(number)
+        folder = JobFolder.of(self._root, job.id)
+        return request_of(job.verb, job.arguments).made(self._root, folder)
 
     async def cancel(self, number: int, grant: Grant) -> Job:
         """Cancel a queued job; let a running one finish what is in flight; end one at once that was cancelled before."""

@@ -17,6 +17,7 @@ from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 from tests.service.served import (
     READ,
+    RUN,
     job_when,
     policy_for,
     queue_of,
