@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import shutil
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -17,8 +18,11 @@ from clairgen.cli.app import app
 from clairgen.cli.signals import SECONDS_TO_DRAIN, SECONDS_TO_SUM_UP
 from clairgen.config.file import load_config
 from clairgen.pipeline.plans import plan_recipes
+from clairgen.service.policy import policy_of
 from clairgen.service.request_checks import HEALTH_PATHS
-from clairgen.service.tokens import READ_VARIABLE, REVIEW_VARIABLE, read_tokens
+from clairgen.service.runs_root import NotPermittedError, RunsRoot
+from clairgen.service.submitted_config import checked
+from clairgen.service.tokens import READ_VARIABLE, REVIEW_VARIABLE, RUN_VARIABLE, read_tokens
 
 ROOT = Path(__file__).parent.parent
 KEYS = ROOT / "data" / "examples" / "keys.env"
@@ -35,7 +39,7 @@ PARAMETERS = {"serve": "root", "train": "data"}
 
 def inside(service: dict[str, Any], path: str) -> Path | None:
     """Where a path in the container lies in this repository; None if a named volume holds it."""
-    for mount in service["volumes"]:
+    for mount in sorted(service["volumes"], key=lambda one: -len(one.split(":")[1])):  # the innermost one counts
         source, target, *_ = mount.split(":")
         if path == target or path.startswith(f"{target}/"):
             return ROOT / source / path.removeprefix(target).lstrip("/") if source.startswith(".") else None
@@ -121,7 +125,8 @@ def test_each_service_is_given_the_keys_that_it_reads_and_no_other() -> None:
     of_jobs = set().union(*map(variables_of, RUNS))
     reads = {name: variables_of(name) for name in RUNS}
     reads |= {"target": {"HF_TOKEN"}, "train": {"HF_TOKEN"}, "prometheus": set()}  # for gated models
-    reads["serve"] = of_jobs | {READ_VARIABLE, REVIEW_VARIABLE}
+    reads["serve"] = of_jobs | {READ_VARIABLE, REVIEW_VARIABLE, RUN_VARIABLE}
+    assert set(parameters("serve")["allow_env"]) == of_jobs
     assert {name: set(variables) for name, variables in given.items()} == reads
     assert COMPOSE["secrets"] == {"read-token": {"environment": READ_VARIABLE}}
     assert [name for name, service in SERVICES.items() if "secrets" in service] == ["prometheus"]
@@ -178,6 +183,17 @@ def test_the_target_that_is_served_is_the_one_that_is_asked() -> None:
     command = SERVICES["target"]["command"]
     assert target.model == command[command.index("--model") + 1]
     assert target.endpoints == [f"http://target:{command[command.index('--port') + 1]}/v1"]
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_service_may_do_what_the_examples_ask_for(name: str, tmp_path: Path) -> None:
+    serve, path = parameters("serve"), SERVICES[name]["command"][1].removeprefix("/runs/")
+    shutil.copytree(ROOT / "data" / "examples", tmp_path / "config")
+    policy = policy_of(RunsRoot(tmp_path), serve["allow_env"], serve["allow_endpoint"], hub=serve["allow_hub"])
+    submitted = (tmp_path / path).read_text().replace("path: ", "path: config/")
+    assert checked(submitted, policy).recipes
+    with pytest.raises(NotPermittedError):
+        checked(submitted.replace("path: config/", "path: ../"), policy)
 
 
 def test_each_image_that_is_built_is_a_stage_of_the_dockerfile_and_tagged_by_its_name() -> None:

@@ -160,13 +160,13 @@ class _FirstComplaint(logging.Handler):
 @contextmanager
 def _complaints_as_notes(note: Callable[[str], None]) -> Iterator[None]:
     logger, handler = logging.getLogger("opentelemetry"), _FirstComplaint(note)
-    propagated, logger.propagate = logger.propagate, False
     logger.addHandler(handler)
+    logger.propagate = False
     try:
         yield
     finally:
         logger.removeHandler(handler)
-        logger.propagate = propagated
+        logger.propagate = not any(isinstance(one, _FirstComplaint) for one in logger.handlers)  # of other sessions
 
 
 def _of_request(request: Request, endpoint: str) -> _Attributes:
