@@ -94,7 +94,7 @@ def serve_command(
     from clairgen.service.request_checks import allowed_hosts
     from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
-    from clairgen.service.tokens import read_tokens
+    from clairgen.service.tokens import REVIEW_VARIABLE, RUN_VARIABLE, read_tokens
     from clairgen.service.worker_process import WorkerProcess, WorkerSettings
     from clairgen.store.job_queue import JobQueue
 
@@ -103,15 +103,16 @@ def serve_command(
     address = _address(host)
     known = read_tokens(os.environ, tokens, today)
     names = allow_host or []
+    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if not address.is_loopback:
         if not known.are_needed:
+            variable = RUN_VARIABLE if policy.is_open else REVIEW_VARIABLE
             raise ConfigError(
-                f"{host} can be reached by others, so the service needs a token there: set CLAIRGEN_TOKEN_REVIEW to that of "
+                f"{host} can be reached by others, so the service needs a token there: set {variable} to that of "
                 "openssl rand -hex 32, or name a file with --tokens"
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
-    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if policy.is_open and not known.let_somebody_run:
         raise ConfigError(
             "with --allow-env, --allow-endpoint or --allow-hub jobs can cost money and reach other machines, so the service "

@@ -101,8 +101,7 @@ def service(
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    checked = RequestChecks(app, tokens, frozenset(hosts), clients, has_public_metrics)
-    return operations.requests.counting(checked)
+    return operations.counted(RequestChecks(app, tokens, frozenset(hosts), clients, has_public_metrics))
 
 
 def today() -> datetime.date:

@@ -27,10 +27,11 @@ _ROUTE: Final = "route"
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
-class RequestCounts:
-    """Requests of the service itself, by route and not by address, so that no name or id becomes a label."""
+class CountedRequests:
+    """The service `app` with its requests counted by route, and not by address, so that no name or id becomes a label."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+        self.app = app
         self._clock = clock
         self._requests = Counter(
             "clairgen_http_requests", "Requests to the service.", ["method", "route", "status"], registry=registry
@@ -44,37 +45,32 @@ class RequestCounts:
         )
         self._streams = Gauge("clairgen_http_event_streams", "Open streams of events.", registry=registry)
 
-    def counting(self, app: ASGIApp) -> ASGIApp:
-        """The same application with its requests counted."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and count it when it has been answered."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start, status, is_stream = self._clock(), "none", False
 
-        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http":
-                await app(scope, receive, send)
-                return
-            start, status, is_stream = self._clock(), "none", False
+        async def noting(message: Message) -> None:
+            nonlocal status, is_stream
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+                kind = dict(message.get("headers", ())).get(b"content-type", b"")
+                if not is_stream and kind.startswith(b"text/event-stream"):
+                    is_stream = True
+                    self._streams.inc()
+            await send(message)
 
-            async def noting(message: Message) -> None:
-                nonlocal status, is_stream
-                if message["type"] == "http.response.start":
-                    status = str(message["status"])
-                    kind = dict(message.get("headers", ())).get(b"content-type", b"")
-                    if not is_stream and kind.startswith(b"text/event-stream"):
-                        is_stream = True
-                        self._streams.inc()
-                await send(message)
-
-            try:
-                await app(scope, receive, noting)
-            finally:
-                route = getattr(scope.get(_ROUTE), "path", OTHER)
-                method = scope["method"] if scope["method"] in _METHODS else OTHER
-                self._requests.labels(method, route, status).inc()
-                if is_stream:
-                    self._streams.dec()
-                else:
-                    self._seconds.labels(route).observe(self._clock() - start)
-
-        return counted
+        try:
+            await self.app(scope, receive, noting)
+        finally:
+            route = getattr(scope.get(_ROUTE), "path", OTHER)
+            self._requests.labels(scope["method"] if scope["method"] in _METHODS else OTHER, route, status).inc()
+            if is_stream:
+                self._streams.dec()
+            else:
+                self._seconds.labels(route).observe(self._clock() - start)
 
 
 class _Gathered(Collector):
@@ -101,7 +97,10 @@ class Operations:
         self._registry = CollectorRegistry()
         self._registry.register(self._gathered)
         ProcessCollector(registry=self._registry)
-        self.requests = RequestCounts(self._registry)
+
+    def counted(self, app: ASGIApp) -> CountedRequests:
+        """An application whose requests are among the metrics; there is one."""
+        return CountedRequests(app, self._registry)
 
     async def failed_checks(self) -> list[str]:
         """The names of what is not as the service needs it: the runs, the queue of jobs, the worker."""
