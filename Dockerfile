@@ -35,7 +35,8 @@ FROM python:3.12-slim-bookworm@sha256:782412e85d0f0984994c290652577d4018aff08145
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 clairgen && install --directory --owner clairgen --group clairgen /runs /cache
 # All that is written lies under /runs and /cache, or in /tmp and the home, which may be in memory.
-ENV PATH=/opt/clairgen/bin:$PATH PYTHONUNBUFFERED=1 HF_HOME=/cache/huggingface XDG_CACHE_HOME=/cache TRITON_CACHE_DIR=/cache/triton
+ENV PATH=/opt/clairgen/bin:$PATH PYTHONUNBUFFERED=1 HF_HOME=/cache/huggingface XDG_CACHE_HOME=/cache TRITON_CACHE_DIR=/cache/triton \
+    TORCHINDUCTOR_CACHE_DIR=/cache/torchinductor
 USER 10001
 WORKDIR /home/clairgen
 # Run directories, and models from the hub; named volumes made here belong to the user.

@@ -4,17 +4,22 @@ import datetime
 import json
 import os
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import generate
 from clairgen.service.app import service
 from clairgen.service.jobs import Jobs
+from clairgen.service.operations import CountedRequests
 from clairgen.service.request_checks import allowed_hosts
 from clairgen.service.run_metrics import MOST_RUNS, RunsReader, run_families
 from clairgen.service.runs_root import RunsRoot
@@ -208,6 +213,25 @@ async def test_requests_of_the_service_are_counted_by_route(tmp_path: Path) -> N
     assert found(counted, method="GET", route="other", status="421") == 1
     assert found(counted, method="other", route="other", status="404") == 40
     assert found.labels("method") == {"GET", "other"}
+
+
+async def test_open_streams_of_events_are_counted_until_they_end() -> None:
+    registry = CollectorRegistry()
+    during: list[float | None] = []
+
+    async def stream() -> AsyncIterator[str]:
+        yield "data: 1\n\n"
+        during.append(registry.get_sample_value("clairgen_http_event_streams"))
+        raise ConnectionError
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await StreamingResponse(stream(), media_type="text/event-stream")(scope, receive, send)
+
+    transport = httpx.ASGITransport(CountedRequests(app, registry), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
+        await client.get("/events")
+    assert (during, registry.get_sample_value("clairgen_http_event_streams")) == ([1], 0)
+    assert registry.get_sample_value("clairgen_http_request_seconds_count", {"route": "other"}) is None
 
 
 async def test_metrics_need_a_token_that_reads_unless_they_are_public(tmp_path: Path) -> None:
