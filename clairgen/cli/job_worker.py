@@ -10,7 +10,9 @@ from clairgen.child_processes import end_with_parent
 from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
 from clairgen.inference.runtime import Runtime
+from clairgen.inference.shared_budget import SharedBudget
 from clairgen.inference.shared_limits import SharedLimits
+from clairgen.pipeline.budget import spent_usd
 from clairgen.service.asking_verbs import ASKING_VERBS
 from clairgen.service.command_verbs import command_job
 from clairgen.service.job_requests import COMMAND_VERBS
@@ -40,7 +42,7 @@ async def _work(settings: WorkerSettings) -> None:
                 Lane(ASKING_VERBS, settings.jobs),
                 Lane(dict.fromkeys(COMMAND_VERBS, command_job), settings.processes),
             ],
-            _runtime(),
+            await _runtime(settings, root, queue),
             exit_code,
             settings.drain_seconds,
         )
@@ -56,9 +58,18 @@ async def _work(settings: WorkerSettings) -> None:
         queue.close()
 
 
-def _runtime() -> Runtime:
-    """The one runtime of all jobs in this process, which share what an endpoint allows."""
-    return Runtime(load_reward_model=load_reward_model, shared_limits=SharedLimits(time.monotonic))
+async def _runtime(settings: WorkerSettings, root: RunsRoot, queue: JobQueue) -> Runtime:
+    """The one runtime of all jobs in this process, which share what an endpoint allows, and one budget if there is one."""
+    budget = None
+    if settings.budget_usd is not None:
+        runs = [found.path for name in queue.runs_of(list(ASKING_VERBS)) if (found := root.run(name)) is not None]
+        advice = "start the service with a larger --budget-usd"
+        budget = SharedBudget(settings.budget_usd, await spent_usd(runs), how_to_raise=advice)
+    return Runtime(
+        load_reward_model=load_reward_model,
+        shared_limits=SharedLimits(time.monotonic),
+        shared_budget=budget,
+    )
 
 
 if __name__ == "__main__":

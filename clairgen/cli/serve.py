@@ -53,6 +53,10 @@ def serve_command(
         typer.Option(min=1, max=64, help="Jobs that ask no model, such as an export or a training, and run at once."),
     ] = 1,
     max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option(help="Most that the runs of all jobs may cost together, over all their sessions, in dollars."),
+    ] = None,
     drain_seconds: Annotated[
         float,
         typer.Option(
@@ -88,6 +92,7 @@ def serve_command(
     Example: clairgen serve runs
     """
     require_serve_extra()
+    from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
     from clairgen.service.jobs import Jobs
     from clairgen.service.policy import policy_of
@@ -103,6 +108,7 @@ def serve_command(
     address = _address(host)
     known = read_tokens(os.environ, tokens, today)
     names = allow_host or []
+    NamedBudget(budget_usd, False, None).check()
     policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if not address.is_loopback:
         if not known.are_needed:
@@ -130,7 +136,14 @@ def serve_command(
             run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_ANSWER)
             return
         settings = WorkerSettings(
-            str(root), jobs, processes, drain_seconds, tuple(allow_env or ()), tuple(allow_endpoint or ()), allow_hub
+            str(root),
+            jobs,
+            processes,
+            drain_seconds,
+            budget_usd,
+            tuple(allow_env or ()),
+            tuple(allow_endpoint or ()),
+            allow_hub,
         )
         with _own_folder(runs) as lock:
             worker = WorkerProcess(settings.command(), lock, _warn)
@@ -156,6 +169,8 @@ def serve_command(
 @contextlib.contextmanager
 def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
     """The lock on what the service keeps in the root; a worker that a killed service left gets a moment to end."""
+    from clairgen.service.uploads import remove_partial_uploads
+
     root.make_own_folder()
     until = time.monotonic() + _SECONDS_FOR_FORMER
     while True:
@@ -167,6 +182,7 @@ def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
                 raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
             time.sleep(0.1)
     with locked_folder(root.own_folder) as lock:
+        remove_partial_uploads(root)
         yield lock
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clairgen.inference.local_rewards import RewardModel
+from clairgen.inference.shared_budget import SharedBudget
 from clairgen.inference.shared_limits import SharedLimits
 from clairgen.inference.transport import Transport
 
@@ -46,8 +47,9 @@ class Runtime:
     seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of
     a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
     one of `clairgen_train.reward_model`. Sessions of one event loop that are given the same `shared_limits` keep to the limits of
-    the endpoints that they have in common together; without it each keeps to them alone. `tracer_provider` is that of a program
-    which has traces of OpenTelemetry, and wants those of requests and pairs among them.
+    the endpoints that they have in common together, and with the same `shared_budget` to one budget; without them each keeps to
+    its own alone. `tracer_provider` is that of a program which has traces of OpenTelemetry, and wants those of requests and pairs
+    among them.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -59,6 +61,7 @@ class Runtime:
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     load_reward_model: Callable[[str], RewardModel] | None = None
     shared_limits: SharedLimits | None = None
+    shared_budget: SharedBudget | None = None
     tracer_provider: "TracerProvider | None" = None
 
 

@@ -27,6 +27,16 @@ class Load(Protocol):
     def endpoint_states(self) -> tuple[EndpointState, ...]: ...  # noqa: D102 - see above
 
 
+class SharedMoney(Protocol):
+    """A budget that several sessions share: its limit, and what all of them together have spent and reserved of it."""
+
+    @property
+    def limit_usd(self) -> float: ...  # noqa: D102 - see above
+
+    @property
+    def used_usd(self) -> float: ...  # noqa: D102 - see above
+
+
 @dataclass(frozen=True, slots=True)
 class DurationCounts:
     """A histogram: `counts` has how many durations were at most each of `bounds` seconds and above the one before.
@@ -132,7 +142,7 @@ class Money:
     """Dollars of the whole run: spent, reserved for what is in flight, and the budget that both together never exceed, if any.
 
     Of what is spent, `uncertain_usd` is the most that `uncertain_calls` of unknown cost can have cost; `uncounted_calls` of them
-    have no limit and count as nothing.
+    have no limit and count as nothing. Of a budget that several sessions share, `shared_used_usd` is spent and reserved by all.
     """
 
     spent_usd: float = 0.0
@@ -141,6 +151,8 @@ class Money:
     uncounted_calls: int = 0
     reserved_usd: float = 0.0
     budget_usd: float | None = None
+    shared_budget_usd: float | None = None
+    shared_used_usd: float = 0.0
 
     @property
     def has_calls(self) -> bool:
@@ -191,6 +203,7 @@ class Progress:
     log_event: Callable[..., None] = _log_nothing
     log_texts: bool = False
     noun: str = "pair"
+    shared_budget: SharedMoney | None = None
     commit_seconds: Durations = field(default_factory=lambda: Durations(_COMMIT_BOUNDS))
 
     @property
@@ -222,10 +235,16 @@ class Progress:
             dict(self.made),
             dict(self.failed),
             {name: _counters(role) for name, role in self.roles.items()},
-            replace(self.money),
+            self._money(),
             self.noun,
             self.commit_seconds.counted(),
         )
+
+    def _money(self) -> Money:
+        shared = self.shared_budget
+        if shared is None:
+            return replace(self.money)
+        return replace(self.money, shared_budget_usd=shared.limit_usd, shared_used_usd=shared.used_usd)
 
 
 def _counters(role: RoleProgress) -> RoleCounters:

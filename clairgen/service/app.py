@@ -17,6 +17,7 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.job_pages import job_pages
 from clairgen.service.job_routes import job_file_routes, job_routes
 from clairgen.service.jobs import Jobs
 from clairgen.service.operations import Operations, operation_routes
@@ -29,6 +30,7 @@ from clairgen.service.runs import NotAllowedError, NotThereError, Runs
 from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
+from clairgen.service.uploads import upload_routes
 from clairgen.store.job_records import OtherRequestError, QueueFullError
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
@@ -73,7 +75,9 @@ def service(
     app.include_router(api_routes(runs))
     app.include_router(job_routes(jobs))
     app.include_router(job_file_routes(jobs))
+    app.include_router(upload_routes(root, jobs))
     app.include_router(page_routes(runs))
+    app.include_router(job_pages(jobs))
     app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
     app.include_router(operation_routes(operations))

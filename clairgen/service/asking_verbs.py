@@ -1,19 +1,26 @@
-"""The verbs that ask models, as jobs: `generate` and `advise`, by the functions that the command line calls too."""
+"""The verbs that ask models, as jobs: by the functions that the command line calls too."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
+from clairgen.config.evaluated import load_evaluate_config
 from clairgen.config.file import parse_config
 from clairgen.config.models import RunConfig
-from clairgen.errors import ClairgenError, DrainedError
+from clairgen.errors import ClairgenError, ConfigError, DrainedError
+from clairgen.evaluation.checkable_questions import questions_evaluation
+from clairgen.evaluation.evaluate import evaluate
+from clairgen.evaluation.evaluator import ItemStatus
+from clairgen.evaluation.planned_evaluation import EvaluateOptions
+from clairgen.evaluation.question_file import QuestionColumns, read_questions
 from clairgen.pipeline.advise import AdviseOptions, advise
 from clairgen.pipeline.generate import Options, generate, pairs_in_words
 from clairgen.pipeline.progress import Progress
 from clairgen.service.job_worker import Outcome, Verb, Work
-from clairgen.service.request_models import AdviseRequest, GenerateRequest
+from clairgen.service.request_models import AdviseRequest, GenerateRequest, QuestionsRequest
 from clairgen.whole_files import write_whole
 
 _NOTE_SECONDS: Final = 1.0
@@ -65,7 +72,47 @@ async def advise_job(work: Work) -> Outcome:
     return _outcome(fitting or "nothing to compare", summary.stopped_by, some_failed=bool(summary.failed))
 
 
-ASKING_VERBS: Final[Mapping[str, Verb]] = {"generate": generate_job, "advise": advise_job}
+async def questions_job(work: Work) -> Outcome:
+    """Ask a model questions and check its answers."""
+    request = await asyncio.to_thread(work.request.prepared, work.policy)
+    assert isinstance(request, QuestionsRequest) and isinstance(request.configuration, str)  # noqa: S101 - of this verb
+    write_whole(work.folder.config, request.configuration)
+    models = await asyncio.to_thread(load_evaluate_config, work.folder.config)
+    file = Path(request.questions)
+    columns = QuestionColumns(rule=request.rule)
+    found = await asyncio.to_thread(read_questions, file, columns, skip_bad_rows=request.skip_bad_lines)
+    target = models.models.get("target")
+    if target is None:
+        raise ConfigError("the configuration has no model to evaluate; add models.target")
+    evaluation = questions_evaluation(
+        found.questions,
+        target,
+        label=request.label or target.model,
+        data=file.name,
+        samples=request.samples,
+        seed=models.seed,
+    )
+    options = EvaluateOptions(
+        limit=None if request.limit is None else request.limit * request.samples,
+        retry_failed=request.retry_failed,
+        budget_usd=request.budget_usd,
+        no_budget=request.no_budget,
+        configured_usd=models.budget_usd,
+        drain_seconds=work.drain_seconds,
+    )
+    async with _noted(work) as progress:
+        run = work.policy.root.run_to_write(request.run).path
+        summary = await evaluate(evaluation, run, options, progress=progress, stop=work.stop, runtime=work.runtime)
+    result = summary.result
+    sentence = f"{result.record.label}: {result.overall.words}"
+    return _outcome(sentence, summary.stopped_by, some_failed=bool(result.count(ItemStatus.FAILED)))
+
+
+ASKING_VERBS: Final[Mapping[str, Verb]] = {
+    "generate": generate_job,
+    "advise": advise_job,
+    "evaluate questions": questions_job,
+}
 
 
 def _config(work: Work, text: object) -> RunConfig | None:

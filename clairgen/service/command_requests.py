@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field
 
@@ -222,7 +223,9 @@ class TrainRequest(RequestModel):
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
         policy.root.new_path(f"{TRAINED}/{checked_name(self.name)}", "name")
-        data, settings = policy.source(self.data, "data"), checked_training(self.settings, policy)
+        data, given = policy.source(self.data, "data"), dict(self.settings)
+        shipped = {"model": given.pop("model")} if str(given.get("model")) in _SHIPPED else {}
+        settings = checked_training(given, policy) | shipped
         if settings.get("gpus") not in (None, 1):
             raise InputError("gpus: a job trains in one process; use clairgen train for more")
         return self.model_copy(update={"data": data.removeprefix("hub:"), "settings": settings})
@@ -230,7 +233,10 @@ class TrainRequest(RequestModel):
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
         """See `RequestModel`."""
         yield from ("train", self.data, str(self.made(root, folder)))
-        given = [f"{name}={json.dumps(value)}" for name, value in self.settings.items()]
+        settings = dict(self.settings)
+        if (model := _SHIPPED.get(str(settings.get("model")))) is not None:
+            settings["model"] = str(resources.files("clairgen.data.classroom").joinpath(model))
+        given = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
         yield from options(config=self.preset, set=given)
 
     def made(self, root: RunsRoot, folder: JobFolder) -> Path:
@@ -239,6 +245,8 @@ class TrainRequest(RequestModel):
         return root.path / TRAINED / self.name
 
 
+_SHIPPED: Final = {"classroom:student": "student", "classroom:teacher": "teacher", "classroom:weaker": "weaker"}
+"""Models that ship with clairgen and can be trained, with their folders."""
 CommandRequest = (
     FilterRequest
     | ReparseRequest

@@ -7,15 +7,17 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import Field, TypeAdapter
 
 from clairgen.service.command_requests import CommandRequest
-from clairgen.service.request_models import AdviseRequest, GenerateRequest, JobFolder, RequestModel
+from clairgen.service.request_models import AdviseRequest, GenerateRequest, JobFolder, QuestionsRequest, RequestModel
 from clairgen.service.runs_root import RunsRoot
 
-Request = GenerateRequest | AdviseRequest | CommandRequest
+Request = GenerateRequest | AdviseRequest | QuestionsRequest | CommandRequest
 JobRequest = Annotated[Request, Field(discriminator="verb")]
 _REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(JobRequest)
-COMMAND_VERBS: Final = tuple(
-    str(get_args(model.model_fields["verb"].annotation)[0]) for model in get_args(CommandRequest)
-)
+REQUEST_MODELS: Final[Mapping[str, type[RequestModel]]] = {
+    str(get_args(model.model_fields["verb"].annotation)[0]): model for model in get_args(Request)
+}
+"""The model of each verb's request."""
+COMMAND_VERBS: Final = tuple(verb for verb, model in REQUEST_MODELS.items() if model in get_args(CommandRequest))
 """The verbs that ask no model, which run as commands in processes of their own."""
 
 

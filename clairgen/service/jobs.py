@@ -54,6 +54,10 @@ class Jobs:
         """Whether the service takes jobs."""
         return self._queue is not None
 
+    def has_run(self, name: str) -> bool:
+        """Whether there is a run of this name."""
+        return self._root.run(name) is not None
+
     async def submit(self, request: JobRequest, grant: Grant, key: str | None = None) -> tuple[Job, bool]:
         """Queue a job; whether it is a new one, or one submitted before under the same idempotency key.
 
@@ -146,6 +150,10 @@ class Jobs:
         found = _there(await asyncio.to_thread(self._required().resume, number, self._most_queued))
         self._wake()
         return found
+
+    def require_taken(self) -> None:
+        """Raise NotAllowedError where the service takes no jobs."""
+        self._required()
 
     def _required(self) -> JobQueue:
         if self._queue is None:

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from clairgen.config.file import config_yaml
-from clairgen.config.strict_yaml import read_text
+from clairgen.config.strict_yaml import DUMPER, read_text
 from clairgen.errors import InputError
 from clairgen.service.policy import Policy
 from clairgen.service.runs_root import RunsRoot, shown
-from clairgen.service.submitted_config import checked
+from clairgen.service.submitted_config import checked, checked_evaluation
 from clairgen.store import RunDirectory
 
 _LARGEST: Final = 2**53
@@ -161,6 +162,50 @@ class AdviseRequest(RequestModel):
             limit=self.limit,
             config=None if self.configuration is None else folder.config,
             per_pair=self.per_pair,
+            budget_usd=self.budget_usd,
+            no_budget=self.no_budget,
+        )
+
+
+class QuestionsRequest(RequestModel):
+    """Ask a model questions and check its answers by rules; `target` of the configuration is the model."""
+
+    verb: Literal["evaluate questions"]
+    run: RunName
+    questions: Annotated[str, Field(min_length=1, max_length=2000, description="A file with right answers.")]
+    configuration: Configuration = None
+    stored_configuration: StoredConfiguration = None
+    label: Annotated[str | None, Field(max_length=200, description="What the evaluation is called.")] = None
+    rule: Annotated[str | None, Field(max_length=50, description="How rows without a rule are checked.")] = None
+    samples: Annotated[int, Field(ge=1, le=1000, description="Answers a question.")] = 1
+    limit: Annotated[int | None, Field(ge=1, le=_LARGEST, description="Only the first so many questions.")] = None
+    skip_bad_lines: Annotated[bool, Field(description="Leave out rows that cannot be checked.")] = False
+    retry_failed: Annotated[bool, Field(description="Try failed questions again.")] = False
+    budget_usd: BudgetUsd = None
+    no_budget: NoBudget = False
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        policy.root.run_to_write(self.run)
+        given = _given(policy, self.configuration, self.stored_configuration)
+        if given is None:
+            raise InputError("an evaluation needs a configuration, with models.target")
+        models = checked_evaluation(given, policy)
+        text: str = yaml.dump(models.model_dump(mode="json", exclude_unset=True), Dumper=DUMPER, sort_keys=False)
+        questions = str(policy.root.file(self.questions, "questions"))
+        return self.model_copy(update={"configuration": text, "stored_configuration": None, "questions": questions})
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield from ("evaluate", "questions", self.questions, "--run", str(root.path / self.run))
+        yield from options(
+            config=folder.config,
+            label=self.label,
+            rule=self.rule,
+            samples=self.samples,
+            limit=self.limit,
+            skip_bad_lines=self.skip_bad_lines,
+            retry_failed=self.retry_failed,
             budget_usd=self.budget_usd,
             no_budget=self.no_budget,
         )

@@ -23,13 +23,15 @@ _SECONDS_TO_END: Final = 10.0
 class WorkerSettings:
     """What the worker is started with: the folder of runs, and the seconds that jobs may drain.
 
-    `jobs` that ask models and `processes` of others run at once. The rest is what they may name, see `policy_of`.
+    `jobs` that ask models and `processes` of others run at once. `budget_usd` is over all
+    that ask models; the rest is what jobs may name, see `policy_of`.
     """
 
     root: str
     jobs: int
     processes: int
     drain_seconds: float
+    budget_usd: float | None = None
     allow_env: Sequence[str] = ()
     allow_endpoint: Sequence[str] = ()
     allow_hub: bool = False

@@ -226,6 +226,15 @@ class JobQueue:
             rows = self._connection.execute(f"SELECT id, cancels FROM jobs WHERE state IN {_ACTIVE}").fetchall()
         return {row["id"]: row["cancels"] for row in rows}
 
+    def runs_of(self, verbs: Sequence[str]) -> list[str]:
+        """The runs on which a job of these verbs has begun."""
+        marks = ", ".join("?" * len(verbs))
+        with self._reading():
+            sql = (
+                f"SELECT DISTINCT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) ORDER BY run"
+            )
+            return [row["run"] for row in self._connection.execute(sql, verbs)]
+
     def _submitted(self, submitted_by: str, key: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._connection.execute(
             "SELECT id, request_digest FROM jobs WHERE submitted_by = ? AND idempotency_key = ?", (submitted_by, key)

@@ -346,9 +346,10 @@ async def test_of_different_limits_the_lower_holds_and_is_named_as_long_as_both_
 
 async def test_other_models_keys_and_addresses_have_limits_of_their_own(tmp_path: Path) -> None:
     async with process(tmp_path) as here:
-        others = [{"model": "n"}, {"endpoints": ["http://other/v1"]}, {}]
         found = [
-            await here.session(str(number), **{"requests_per_minute": 60} | one) for number, one in enumerate(others)
+            await here.session("a", requests_per_minute=60, model="n"),
+            await here.session("b", requests_per_minute=60, endpoints=["http://other/v1"]),
+            await here.session("c", requests_per_minute=60),
         ]
         async with asyncio.TaskGroup() as group:
             tasks(group, *(one.send(10) for one in found))
@@ -357,11 +358,10 @@ async def test_other_models_keys_and_addresses_have_limits_of_their_own(tmp_path
 
 async def test_the_next_session_keeps_to_a_limit_that_the_last_one_used_up(tmp_path: Path) -> None:
     async with process(tmp_path) as here:
-        fields = {"requests_per_minute": 60, "burst": 60}
-        first = await here.session("first", **fields)
+        first = await here.session("first", requests_per_minute=60, burst=60)
         await first.send(57)
         await here.end(first)
-        second = await here.session("second", **fields)
+        second = await here.session("second", requests_per_minute=60, burst=60)
         await second.send(10)
         assert sum(here.provider.between(0, 6).values()) <= 65
         await here.end(second)

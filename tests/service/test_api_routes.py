@@ -246,6 +246,11 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
             "/api/jobs/{job}/output",
             "/api/jobs/{job}/cancel",
             "/api/jobs/{job}/resume",
+            "/api/jobs/{job}/files",
+            "/api/jobs/{job}/files/{name}",
+            "/api/jobs/{job}/archive",
+            "/api/uploads",
+            "/api/uploads/{name}",
         }
         [pair] = await ids(client)
         whole = (await client.get(f"/api/runs/first/pairs/{pair}")).json()

@@ -5,6 +5,7 @@ import io
 import json
 import shlex
 import tarfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,25 @@ import pytest
 
 from clairgen import api
 from clairgen.cli.commands import load_command
-from clairgen.service.job_requests import COMMAND_VERBS, command_line, request_of
+from clairgen.service.asking_verbs import ASKING_VERBS
+from clairgen.service.job_requests import COMMAND_VERBS, REQUEST_MODELS, command_line, request_of
 from clairgen.service.jobs import Jobs
+from clairgen.service.request_checks import MOST_BODY_BYTES
 from clairgen.service.request_models import JobFolder
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store import RunDirectory
-from tests.service.served import job_when, made, policy_for, queue_of, rows, served, served_with_jobs
+from tests.service.served import (
+    REVIEW,
+    RUN,
+    job_when,
+    made,
+    policy_for,
+    queue_of,
+    rows,
+    served,
+    served_with_jobs,
+    tokens_of,
+)
 
 
 async def done(client: httpx.AsyncClient, code: int = 0, **job: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -82,6 +96,14 @@ async def test_a_command_that_fails_says_why_and_one_is_ended_when_it_is_cancell
 EXAMPLES: list[dict[str, Any]] = [
     {"verb": "generate", "run": "first", "limit": 3, "budget_usd": 2.5, "retry_failed": True},
     {"verb": "advise", "run": "first", "recipe": ["imported"], "samples": 2, "per_pair": True, "no_budget": True},
+    {
+        "verb": "evaluate questions",
+        "run": "new",
+        "questions": "data.jsonl",
+        "rule": "numeric",
+        "samples": 2,
+        "label": "-x",
+    },
     {"verb": "filter", "run": "first", "jaccard": "10:", "mark": ["truncated"], "off": ["refusal"], "recipe": ["a"]},
     {"verb": "reparse", "run": "first", "every": True},
     {"verb": "migrate", "run": "first"},
@@ -114,7 +136,7 @@ EXAMPLES: list[dict[str, Any]] = [
         "name": "new",
         "data": "exports",
         "preset": "classroom",
-        "settings": {"model": "exports", "objective": "apo-down", "learning_rate": 1e-5, "lora": {"rank": 8}},
+        "settings": {"model": "classroom:student", "objective": "apo-down", "learning_rate": 1e-5, "lora": {"rank": 8}},
     },
 ]
 
@@ -130,17 +152,18 @@ async def test_every_job_is_a_command_line_that_the_command_understands(
     (root / "exports").mkdir()
     given = {name: value for name, value in example.items() if name != "verb"}
     request = request_of(example["verb"], given)
-    if example["verb"] not in ("generate", "advise"):  # whose run has no configuration here
-        request = request.prepared(policy_for(root))
+    if example["verb"] in COMMAND_VERBS:  # the others have no configuration here
+        request = request.prepared(policy_for(root)).prepared(policy_for(root))  # as submitted, and again by the worker
     line = command_line(request, RunsRoot(root), JobFolder(tmp_path / "job"))
     words = shlex.split(line)
-    assert words[:2] == ["clairgen", example["verb"]]
-    context = load_command(example["verb"]).make_context(example["verb"], words[2:])
+    verb = example["verb"].split()
+    assert words[: 1 + len(verb)] == ["clairgen", *verb]
+    context = load_command(example["verb"]).make_context(verb[-1], words[1 + len(verb) :])
     known = context.params
     for name, value in given.items():
         if name in known and not isinstance(value, list | dict | str):
             assert known[name] == value
-    assert set(COMMAND_VERBS) | {"generate", "advise"} == {one["verb"] for one in EXAMPLES}
+    assert set(REQUEST_MODELS) == set(ASKING_VERBS) | set(COMMAND_VERBS) == {one["verb"] for one in EXAMPLES}
 
 
 @pytest.mark.parametrize(
@@ -167,3 +190,33 @@ async def test_what_leads_elsewhere_is_refused(tmp_path: Path, job: dict[str, An
             answer = await client.post("/api/jobs", json=job)
             assert answer.status_code == status, answer.text
             assert (await client.get("/api/jobs")).json()["jobs"] == []
+
+
+async def test_a_file_is_uploaded_whole_or_not_at_all_and_replaced_never(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    content = "".join(f"{json.dumps(row)}\n" for row in rows(4000)).encode()
+    assert len(content) > MOST_BODY_BYTES
+    with queue_of(root) as queue:
+        async with served(root, tokens_of(tmp_path), jobs=Jobs(policy_for(root), queue)) as client:
+            assert (await client.put("/api/uploads/a.jsonl", content=content)).status_code == 401
+            client.headers["Authorization"] = f"Bearer {REVIEW}"
+            assert (await client.put("/api/uploads/a.jsonl", content=content)).status_code == 403
+            client.headers["Authorization"] = f"Bearer {RUN}"
+            uploaded = await client.put("/api/uploads/a.jsonl", content=content)
+            assert (uploaded.status_code, uploaded.json()) == (201, {"name": "a.jsonl", "bytes": len(content)})
+            assert (root / "uploads" / "a.jsonl").read_bytes() == content
+            assert (await client.put("/api/uploads/a.jsonl", content=b"x")).status_code == 409
+            for name in ("..%2fa.jsonl", ".a.jsonl", "a.yaml", "README.md", "a%00.jsonl", "-a.jsonl"):
+                assert (await client.put(f"/api/uploads/{name}", content=b"x")).status_code in (400, 404), name
+            job = {"verb": "lint", "sources": ["uploads/a.jsonl"]}
+            assert (await client.post("/api/jobs", json=job)).status_code == 201
+            assert [one["name"] for one in (await client.get("/api/uploads")).json()] == ["a.jsonl"]
+            assert (await client.delete("/api/uploads/a.jsonl")).status_code == 204
+            assert (await client.delete("/api/uploads/a.jsonl")).status_code == 404
+
+            async def broken() -> AsyncIterator[bytes]:
+                yield content
+                raise ConnectionError("gone")
+
+            assert (await client.put("/api/uploads/b.jsonl", content=broken())).status_code == 503
+    assert list((root / "uploads").iterdir()) == []

@@ -55,10 +55,10 @@ def committed_seeds(run: Path) -> set[int]:
 
 
 @asynccontextmanager
-async def running(root: Path, url: str) -> AsyncIterator[tuple[Forked, httpx.AsyncClient]]:
+async def running(root: Path, url: str, *options: str) -> AsyncIterator[tuple[Forked, httpx.AsyncClient]]:
     """A service whose jobs may send requests to an address, and a client that may submit some."""
     environment = {"CLAIRGEN_TOKEN_RUN": RUN}
-    async with serving(root, "--allow-endpoint", url, environment=environment) as (service, client, _):
+    async with serving(root, "--allow-endpoint", url, *options, environment=environment) as (service, client, _):
         client.headers["Authorization"] = f"Bearer {RUN}"
         yield service, client
 
@@ -184,6 +184,25 @@ async def test_sigterm_drains_and_the_next_service_goes_on(tmp_path: Path) -> No
         async with running(root, endpoint.url) as (service, client):
             assert (await job_when(client, 1, "done", "failed"))["starts"] == 2
     assert len(endpoint.asked) == 120
+
+
+async def test_all_jobs_together_keep_to_one_budget_also_after_a_restart(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    price = {"price_per_million": {"input": 100, "output": 100}}  # a task costs 3 cents
+    roles = dict.fromkeys(("target", "reviser", "stronger"), price)
+    async with ScriptedEndpoint(played) as endpoint:
+        for restart in range(2):
+            async with running(root, endpoint.url, "--budget-usd", "1") as (_, client):
+                for run in RUNS:
+                    tasks = write_tasks(root / f"{run}.jsonl", questions(40))
+                    job = {"verb": "generate", "run": run, "configuration": config_text(endpoint.url, tasks, **roles)}
+                    number = (await client.post("/api/jobs", json=job)).json()["id"]
+                    ended = await job_when(client, number, "failed", "done")
+                    assert (ended["state"], ended["exit_code"]) == ("failed", 2), ended
+                    assert "larger --budget-usd" in ended["sentence"]
+            spent = [(await api.status(root / run)).spent.total / 1e12 for run in RUNS]
+            assert 0 < sum(spent) <= 1, (restart, spent)
 
 
 async def test_a_second_service_over_the_same_runs_is_refused_unless_it_takes_no_jobs(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Jobs over HTTP: submitted, done by the same verbs, cancelled, resumed, and gone on with by the next worker."""
 
 import asyncio
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from clairgen.cli.commands import load_command
 from clairgen.service.jobs import Jobs
 from clairgen.store import RunDirectory
 from tests.runs import config_text, played, questions, write_tasks
-from tests.scripted import Reply, ScriptedEndpoint
+from tests.scripted import Reply, ScriptedEndpoint, said
 from tests.service.served import (
     READ,
     RUN,
@@ -144,6 +145,22 @@ async def test_the_next_worker_goes_on_with_what_one_had_to_leave(tmp_path: Path
                     done = await job_when(client, job["id"], "done", "failed")
     assert (done["state"], done["starts"]) == ("done", 2)
     assert len(endpoint.asked) == 120
+
+
+async def test_questions_are_asked_and_their_answers_checked(tmp_path: Path) -> None:
+    root, tasks = folders(tmp_path, 1)
+    rows = [{"prompt": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(4)]
+    (root / "questions.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    async with (
+        ScriptedEndpoint(lambda _request: said("It is 3.")) as endpoint,
+        served_with_jobs(root, endpoint.url) as client,
+    ):
+        job = {"verb": "evaluate questions", "run": "evals", "questions": "questions.jsonl", "rule": "numeric"}
+        config = body(endpoint.url, tasks)["configuration"]
+        ended = await submitted(client, job | {"configuration": config})
+        done = await job_when(client, ended["id"], "done", "failed")
+        assert (done["exit_code"], "target-model: 25" in done["sentence"]) == (0, True), done
+        assert len(endpoint.asked) == 4
 
 
 async def test_a_run_that_another_process_works_on_is_waited_for(tmp_path: Path) -> None:

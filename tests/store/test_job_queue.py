@@ -70,6 +70,7 @@ def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancel
     for _ in range(2):
         queue.claim(["generate"])
     queue.cancel(second.id)
+    assert queue.runs_of(["generate"]) == ["a", "b"]
     assert queue.recover() == [first.id]
     states = {job.id: job.state for job in queue.jobs()}
     assert states == {first.id: JobState.QUEUED, second.id: JobState.CANCELLED, third.id: JobState.QUEUED}
