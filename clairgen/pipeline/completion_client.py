@@ -16,9 +16,10 @@ from clairgen.errors import (
 )
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
+from clairgen.pipeline.attempt_counts import ANSWERED
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
-from clairgen.pipeline.progress import ANSWERED, Progress
+from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.traces import Traces
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now

@@ -1,18 +1,20 @@
 """What a run has done so far: counters in one place, read as one snapshot by displays and logs."""
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Protocol
 
+from clairgen.pipeline.attempt_counts import (
+    ANSWERED,
+    COMMIT_BOUNDS,
+    AttemptCounts,
+    DurationCounts,
+    Durations,
+    EndpointProgress,
+)
 from clairgen.records import EndpointState
 from clairgen.wording import counted, one_line_repr
-
-ANSWERED: Final = "answered"
-"""The outcome of an attempt that gave a completion; that of another one is the reason of its failure."""
-_ANSWER_BOUNDS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 150.0, 400.0)
-_COMMIT_BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 
 class Load(Protocol):
@@ -35,52 +37,6 @@ class SharedMoney(Protocol):
 
     @property
     def used_usd(self) -> float: ...  # noqa: D102 - see above
-
-
-@dataclass(frozen=True, slots=True)
-class DurationCounts:
-    """A histogram: `counts` has how many durations were at most each of `bounds` seconds and above the one before.
-
-    Its last number counts those above all bounds; `seconds` is the sum of all durations.
-    """
-
-    bounds: tuple[float, ...]
-    counts: tuple[int, ...]
-    seconds: float
-
-
-class Durations:
-    """Durations counted by size."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds = bounds
-        self._counts = [0] * (len(bounds) + 1)
-        self._seconds = 0.0
-
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-        self._seconds += seconds
-
-    def counted(self) -> DurationCounts:
-        """The histogram as it stands now."""
-        return DurationCounts(self._bounds, tuple(self._counts), round(self._seconds, 6))
-
-
-@dataclass(slots=True)
-class EndpointProgress:
-    """Attempts of a role at one endpoint in this session, by outcome, and how long those took that were answered."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    answer_seconds: Durations = field(default_factory=lambda: Durations(_ANSWER_BOUNDS))
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptCounts:
-    """The attempts at an endpoint at one moment."""
-
-    outcomes: Mapping[str, int]
-    answer_seconds: DurationCounts
 
 
 @dataclass(slots=True)
@@ -204,7 +160,7 @@ class Progress:
     log_texts: bool = False
     noun: str = "pair"
     shared_budget: SharedMoney | None = None
-    commit_seconds: Durations = field(default_factory=lambda: Durations(_COMMIT_BOUNDS))
+    commit_seconds: Durations = field(default_factory=lambda: Durations(COMMIT_BOUNDS))
 
     @property
     def done(self) -> int:

@@ -19,8 +19,8 @@ from clairgen.errors import RequestError
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.runtime import Runtime
 from clairgen.installed import __version__
+from clairgen.pipeline.attempt_counts import ANSWERED
 from clairgen.pipeline.model_requests import Request
-from clairgen.pipeline.progress import ANSWERED
 from clairgen.records import Message
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 from clairgen.errors import ClairgenError
-from clairgen.pipeline.progress import Counters, DurationCounts
+from clairgen.pipeline.attempt_counts import DurationCounts
+from clairgen.pipeline.progress import Counters
 from clairgen.pipeline.run_log import LastSession, last_session
 from clairgen.service.kept_figures import KeptFigures
 from clairgen.service.runs_root import RunsRoot
