@@ -5,25 +5,18 @@ import contextlib
 import ipaddress
 import os
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_drainable
-from clairgen.errors import ConfigError, InUseError, RunError
-from clairgen.folder_lock import check_unused, locked_folder
+from clairgen.errors import ConfigError
 from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
-if TYPE_CHECKING:
-    from clairgen.service.runs_root import RunsRoot
-    from clairgen.service.worker_process import WorkerProcess
-
 _SECONDS_TO_ANSWER: Final = 10
-_SECONDS_FOR_FORMER: Final = 15.0
 _MOST_CONNECTIONS: Final = 256
 _WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
 _FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
@@ -94,14 +87,13 @@ def serve_command(
     require_serve_extra()
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
-    from clairgen.service.jobs import Jobs
+    from clairgen.service.jobs import Jobs, taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
     from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import REVIEW_VARIABLE, RUN_VARIABLE, read_tokens
     from clairgen.service.worker_process import WorkerProcess, WorkerSettings
-    from clairgen.store.job_queue import JobQueue
 
     runs = RunsRoot(root)
     runs.check()
@@ -131,10 +123,6 @@ def serve_command(
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
         typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY if jobs else _WITHOUT_JOBS)
         reached_by = allowed_hosts(str(address), names)
-        if not jobs:
-            app = service(runs, known, reached_by, limits=limits, has_public_metrics=public_metrics)
-            run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_ANSWER)
-            return
         settings = WorkerSettings(
             str(root),
             jobs,
@@ -145,59 +133,31 @@ def serve_command(
             tuple(allow_endpoint or ()),
             allow_hub,
         )
-        with _own_folder(runs) as lock:
-            worker = WorkerProcess(settings.command(), lock, _warn)
-            queue = JobQueue(runs.own_database)
+
+        async def serve(taken: Jobs, worker: WorkerProcess | None, stop: asyncio.Event) -> None:
             app = service(
                 runs,
                 known,
                 reached_by,
+                stop,
                 limits=limits,
-                jobs=Jobs(policy, queue, max_queued, worker.wake),
+                jobs=taken,
                 has_public_metrics=public_metrics,
-                is_working=lambda: worker.is_running,
+                is_working=lambda: worker is None or worker.is_running,
             )
-            try:
-                run_drainable(
-                    lambda stop: _serve_with_worker(app, listener, worker, drain_seconds, stop),
-                    max(drain_seconds, _SECONDS_TO_ANSWER),
-                )
-            finally:
-                queue.close()
+            async with asyncio.TaskGroup() as group:
+                if worker is not None:
+                    group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
+                await _serve(app, listener, stop)
+                stop.set()
 
-
-@contextlib.contextmanager
-def _own_folder(root: "RunsRoot") -> Iterator[tuple[int, ...]]:
-    """The lock on what the service keeps in the root; a worker that a killed service left gets a moment to end."""
-    from clairgen.service.uploads import remove_partial_uploads
-
-    root.make_own_folder()
-    until = time.monotonic() + _SECONDS_FOR_FORMER
-    while True:
-        try:
-            check_unused(root.own_folder)
-            break
-        except InUseError as error:
-            if time.monotonic() > until:
-                raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
-            time.sleep(0.1)
-    with locked_folder(root.own_folder) as lock:
-        remove_partial_uploads(root)
-        yield lock
+        with taken_jobs(policy, settings, max_queued, _warn) as (taken, worker):
+            seconds = max(drain_seconds if jobs else 0, _SECONDS_TO_ANSWER)
+            run_drainable(lambda stop: serve(taken, worker, stop), seconds)
 
 
 def _warn(sentence: str) -> None:
     typer.echo(f"Note: {plain_line(sentence)}", err=True)
-
-
-async def _serve_with_worker(
-    app: object, listener: socket.socket, worker: "WorkerProcess", drain_seconds: float, stop: asyncio.Event
-) -> None:
-    """Serve, with a worker for the jobs, until `stop` is set; then both finish what they are at."""
-    async with asyncio.TaskGroup() as group:
-        group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
-        await _serve(app, listener, stop)
-        stop.set()
 
 
 async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ import datetime
 import itertools
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,23 @@ MAX_BYTES = 16 << 20
 _COUNT_SECONDS = 5.0
 _SILENT_SECONDS = 4 * _COUNT_SECONDS  # by then a process that is alive would have written something
 _TAIL_BYTES = 1 << 20
+_MOST_DIGITS = 18
 _COUNTERS = TypeAdapter(Counters)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("no count is that high")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_finite)
 
 
 class RunLog:
@@ -91,11 +108,16 @@ def last_session(path: Path, now: datetime.datetime | None = None) -> LastSessio
     if last is None:
         return None
     counters = next(
-        (found for line in itertools.chain([last], lines) if (found := _counters_of(line)) is not None), None
+        (found for line in itertools.chain([last], lines) if (found := counters_of(line)) is not None), None
     )
+    return session_after(last, counters, now or datetime.datetime.now(datetime.UTC))
+
+
+def session_after(last: Mapping[str, Any], counters: Counters | None, now: datetime.datetime) -> LastSession:
+    """The last session by the last line of a log."""
     if last["event"] == "ended":
         return LastSession(False, str(last.get("stopped_by") or "done"), counters)
-    age = (now or datetime.datetime.now(datetime.UTC)) - datetime.datetime.fromisoformat(last["at"])
+    age = now - datetime.datetime.fromisoformat(last["at"])
     return LastSession(age.total_seconds() < _SILENT_SECONDS, None, counters)
 
 
@@ -119,19 +141,21 @@ def _last_lines(path: Path) -> Iterator[dict[str, Any]]:
     except OSError:
         return
     for text in reversed(end.splitlines()):
-        if (line := _line(text)) is not None:
+        if (line := line_of(text)) is not None:
             yield line
 
 
-def _line(text: bytes) -> dict[str, Any] | None:
+def line_of(text: bytes) -> dict[str, Any] | None:
+    """The facts of a line, with `event` and `at`; None for what is no line of a log, such as half of one."""
     try:
-        line = json.loads(text)
+        line = _DECODER.decode(text.decode())
         return line if isinstance(line["event"], str) and datetime.datetime.fromisoformat(line["at"]).tzinfo else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _counters_of(line: Mapping[str, Any]) -> Counters | None:
+def counters_of(line: Mapping[str, Any]) -> Counters | None:
+    """The counters of a line; None for a line of something else."""
     if line["event"] != "counters":
         return None
     try:

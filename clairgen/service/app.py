@@ -1,5 +1,6 @@
 """The service as an ASGI application: routes behind the checks of each request, and errors as one sentence."""
 
+import asyncio
 import datetime
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from clairgen.service.api_routes import api_routes
 from clairgen.service.job_pages import job_pages
 from clairgen.service.job_routes import job_file_routes, job_routes
 from clairgen.service.jobs import Jobs
+from clairgen.service.live_routes import live_routes
+from clairgen.service.live_runs import LiveRuns, TooManyReadersError
 from clairgen.service.operations import Operations, operation_routes
 from clairgen.service.page_routes import page_routes
 from clairgen.service.policy import Policy
@@ -41,6 +44,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
+    (TooManyReadersError, 503),
 )
 
 
@@ -48,6 +52,7 @@ def service(
     root: RunsRoot,
     tokens: Tokens,
     hosts: Iterable[str],
+    stopping: asyncio.Event | None = None,
     *,
     limits: Limits | None = None,
     jobs: Jobs | None = None,
@@ -56,7 +61,8 @@ def service(
 ) -> ASGIApp:
     """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none.
 
-    `has_public_metrics` is whether /metrics needs no token, `is_working` says whether there is a worker for the jobs.
+    Once `stopping` is set, streams end. `has_public_metrics` is whether /metrics needs no token, `is_working` says whether there
+    is a worker for the jobs.
     """
     runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
     operations = Operations(root, jobs, is_working)
@@ -76,6 +82,7 @@ def service(
     app.include_router(job_routes(jobs))
     app.include_router(job_file_routes(jobs))
     app.include_router(upload_routes(root, jobs))
+    app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
     app.include_router(job_pages(jobs))
     app.include_router(sign_in_routes(tokens, clients))

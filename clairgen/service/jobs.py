@@ -1,23 +1,29 @@
 """What the service does with jobs: submit, list, cancel, resume, and what they printed. The worker does them."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.errors import ClairgenError, InputError
+from clairgen.errors import ClairgenError, InputError, InUseError, RunError
+from clairgen.folder_lock import check_unused, locked_folder
 from clairgen.pipeline.run_log import last_session
 from clairgen.service.job_output import read_output
 from clairgen.service.job_requests import JobRequest, arguments_of, command_line, request_of
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
 from clairgen.service.runs import NotAllowedError, NotThereError
+from clairgen.service.runs_root import UPLOADS, RunsRoot
 from clairgen.service.tokens import Grant
+from clairgen.service.worker_process import WorkerProcess, WorkerSettings
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob
 
 _LONGEST_KEY: Final = 200
+_SECONDS_FOR_FORMER: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +165,45 @@ class Jobs:
         if self._queue is None:
             raise NotAllowedError("this service takes no jobs: it was started with --jobs 0")
         return self._queue
+
+
+@contextlib.contextmanager
+def taken_jobs(
+    policy: Policy, settings: WorkerSettings, most_queued: int, note: Callable[[str], None]
+) -> Iterator[tuple[Jobs, WorkerProcess | None]]:
+    """The jobs of a service and the process that does them, which is to be run; with 0 `jobs` at once none are taken.
+
+    Raises RunError where another service takes the jobs of this folder.
+    """
+    if settings.jobs == 0:
+        yield Jobs(policy, None), None
+        return
+    with _own_folder(policy.root) as lock:
+        worker = WorkerProcess(settings.command(), lock, note)
+        queue = JobQueue(policy.root.own_database)
+        try:
+            yield Jobs(policy, queue, most_queued, worker.wake), worker
+        finally:
+            queue.close()
+
+
+@contextlib.contextmanager
+def _own_folder(root: RunsRoot) -> Iterator[tuple[int, ...]]:
+    """The lock on what the service keeps in the root; a worker that a killed service left gets a moment to end."""
+    root.make_own_folder()
+    until = time.monotonic() + _SECONDS_FOR_FORMER
+    while True:
+        try:
+            check_unused(root.own_folder)
+            break
+        except InUseError as error:
+            if time.monotonic() > until:
+                raise RunError(f"{error}; a second service over the same runs takes no jobs: --jobs 0") from error
+            time.sleep(0.1)
+    with locked_folder(root.own_folder) as lock:
+        for left in (root.path / UPLOADS).glob(".*.partial"):  # of an upload that a kill ended
+            left.unlink(missing_ok=True)
+        yield lock
 
 
 def require_run_scope(grant: Grant) -> None:

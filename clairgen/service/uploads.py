@@ -1,7 +1,6 @@
 """Files that users bring, in the folder `uploads`: sent as the body of a request, whole or not there, never replaced."""
 
 import asyncio
-import contextlib
 import os
 import secrets
 import shutil
@@ -116,10 +115,3 @@ def _checked(name: str) -> str:
     if not name.lower().endswith(_KINDS):
         raise InputError(f"a file that is uploaded ends in {', '.join(_KINDS)}")
     return name
-
-
-def remove_partial_uploads(root: RunsRoot) -> None:
-    """Delete what a kill left of files that were being uploaded."""
-    with contextlib.suppress(OSError):
-        for path in (root.path / UPLOADS).glob(".*.partial"):
-            path.unlink(missing_ok=True)
