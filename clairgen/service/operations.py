@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clairgen.errors import ClairgenError
 from clairgen.installed import __version__
+from clairgen.service.active_runs import RunsReader
 from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import HEALTH_PATHS, METRICS_PATH
-from clairgen.service.run_metrics import OTHER, RunsReader, run_families
+from clairgen.service.run_metrics import OTHER, run_families
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store.job_records import JobState
 

@@ -17,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import generate
+from clairgen.service.active_runs import MOST_RUNS, RunsReader
 from clairgen.service.app import service
 from clairgen.service.jobs import Jobs
 from clairgen.service.operations import CountedRequests
 from clairgen.service.request_checks import allowed_hosts
-from clairgen.service.run_metrics import MOST_RUNS, RunsReader, run_families
+from clairgen.service.run_metrics import run_families
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store.job_records import NewJob
 from tests.runs import TARGET, config, played, questions, write_tasks
@@ -145,7 +146,7 @@ async def test_what_a_hostile_log_says_makes_no_endless_labels(tmp_path: Path) -
         for n in range(40)
     } | {
         f"gguf:/home/{KEY}/{n}.gguf": {"outcomes": {"answered": 1}, "answer_seconds": histogram | {"bounds": bounds}}
-        for n, bounds in enumerate(([2.0, 1.0], [], [float("nan")]))
+        for n, bounds in enumerate(([2.0, 1.0], [], [5.0, 5.0]))
     }
     attempts["http://many/v1"] = {"outcomes": {f"said {n}\n": 1 for n in range(40)}, "answer_seconds": histogram}
     role: dict[str, object] = dict.fromkeys(
