@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.rate_limit import RateLimiter
 
@@ -47,6 +48,13 @@ class EndpointLimits:
         self._first: Contender | None = None  # once it is known who comes first
         self._turns = 0
         self._waking = False
+
+    def configure(self, rate: RateLimits, burst: float, concurrency: int | None, most: int) -> None:
+        """Keep to other configured limits from now on."""
+        self.rate_limiter.configure(rate, burst)
+        self.concurrency.configure(concurrency, most)
+        self._permit_at = None
+        self._wake_next()
 
     def permit_at(self) -> float:
         """When the next request may be sent by the rate limit; whoever's turn it is then takes the permit."""

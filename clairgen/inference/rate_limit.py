@@ -63,6 +63,9 @@ class RateLimiter:
         """Keep to another configured limit from now on; what was announced and learned stays."""
         self._configured, self._burst = configured, max(1.0, burst * _BURST_KEPT)
         self._keep_the_lower()
+        rate = self.requests_per_minute
+        # A permit that was given out at a lower rate does not delay those at a higher one.
+        self._next_request = min(self._next_request, self._clock() + (_MINUTE / rate if rate else 0.0))
 
     @property
     def paused_until(self) -> float:

@@ -1,5 +1,6 @@
 """One budget over several sessions of a process, each of which keeps its own account on disk as well (`pipeline/budget`)."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,7 +50,7 @@ class MoneyQueue:
 
 
 class SharedBudget:
-    """Give one object to the `Runtime` of every session that is to share it; sessions that wait for money take turns.
+    """Give one object to the `Runtime` of every session that is to share it, all in one event loop; those that wait take turns.
 
     `spent_before_usd` is what the runs of these sessions have cost before, as `clairgen.pipeline.budget.spent_usd` sums it up
     from disk: after a restart, or a kill, it includes all that can have been billed. `how_to_raise` is what the error advises.
@@ -68,6 +69,8 @@ class SharedBudget:
         self._reserved = 0
         self._how_to_raise = how_to_raise
         self._queue = MoneyQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions = 0
 
     @property
     def limit_usd(self) -> float:
@@ -102,8 +105,17 @@ class SharedBudget:
         """Let the sessions that wait try again, each in its turn."""
         self._queue.serve()
 
+    def join(self) -> None:
+        """A session begins. Raises RuntimeError while sessions of another event loop share it, which would not be woken up."""
+        loop = asyncio.get_running_loop()
+        if self._sessions and self._loop is not loop:
+            raise RuntimeError("a budget can be shared by sessions of one event loop only")
+        self._loop = loop
+        self._sessions += 1
+
     def leave(self, again: Again) -> None:
         """The session has ended."""
+        self._sessions -= 1
         self._queue.leave(again)
         self._queue.serve()
 

@@ -6,6 +6,8 @@ endpoint. A circuit breaker stays each role's own: what opens it may be due to o
 must not stop another session; a server that is down gets a probe from each.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -58,21 +60,29 @@ class Member:
 
 
 class SharedLimits:
-    """Give one object to the `Runtime` of each session that is to share; `clock` must be theirs.
+    """Give one object to the `Runtime` of each session that is to share; `clock` must be theirs, and all in one event loop.
 
     A limit outlives its last session by an hour, the longest wait that a server can ask for, so that a session that begins
     next keeps to it.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._endpoints: dict[Hashable, _SharedEndpoint] = {}
 
     def join(self, key: Hashable, name: str, roles: Sequence[ConfiguredLimits], note: Callable[[str], None]) -> Member:
         """Enter a session of which these roles use an endpoint.
 
-        Of what sessions configure the lower holds, and `note` is given a sentence about it.
+        Of what sessions configure the lower holds, and `note` is given a sentence about it. Raises RuntimeError while sessions of
+        another event loop share them, which would not be woken up.
         """
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop) and any(endpoint.members for endpoint in self._endpoints.values()):
+            raise RuntimeError(
+                "limits can be shared by sessions of one event loop only; give those of each loop their own"
+            )
+        self._loop = loop
         self._forget_old_ones()
         configured = ConfiguredLimits.of_all(roles)
         if (endpoint := self._endpoints.get(key)) is None:
@@ -119,8 +129,8 @@ class _SharedEndpoint:
             _lowest(one.rate.tokens_per_minute for one in all_configured),
         )
         concurrency = _lowest(one.concurrency for one in all_configured)
-        self.limits.rate_limiter.configure(rate, min(one.burst for one in all_configured))
-        self.limits.concurrency.configure(concurrency, min(one.most for one in all_configured))
+        burst, most = min(one.burst for one in all_configured), min(one.most for one in all_configured)
+        self.limits.configure(rate, burst, concurrency, most)
         for member in self.members:
             own = member.configured
             _note(member, "requests_per_minute", own.rate.requests_per_minute, rate.requests_per_minute)

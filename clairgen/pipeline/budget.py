@@ -66,6 +66,8 @@ class Budget:
         self._show()
 
     async def __aenter__(self) -> Self:
+        if self._shared is not None:
+            self._shared.join()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

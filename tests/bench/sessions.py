@@ -66,7 +66,7 @@ class Server:
 async def measured(case: str, sessions: int, requests: int, *, shared: bool) -> str:
     """What the server saw of these sessions; none may lose a pair."""
     server = Server(limited=case != "16 slots")
-    runtime = Runtime(shared_limits=SharedLimits(time.monotonic) if shared else None)
+    runtime = Runtime(shared_limits=SharedLimits() if shared else None)
     async with ScriptedEndpoint(server.reply) as endpoint:
         with folder() as place:
             start = time.monotonic()
@@ -78,7 +78,7 @@ async def measured(case: str, sessions: int, requests: int, *, shared: bool) -> 
     began = max(min(at for at, name in server.accepted if name == one) for one in names)
     ended = min(max(at for at, name in server.accepted if name == one) for one in names)
     parts = Counter(name for at, name in server.accepted if began <= at <= ended)
-    shares = ", ".join(f"{parts[name] / parts.total():.1%}" for name in sorted(names))
+    shares = ", ".join(f"{parts[name] / max(1, parts.total()):.1%}" for name in sorted(names))
     assert len(server.accepted) == sessions * requests
     return f"{seconds:.1f} | {server.refused} | {endpoint.most_in_flight} | {shares}"
 

@@ -344,6 +344,30 @@ async def test_of_different_limits_the_lower_holds_and_is_named_as_long_as_both_
         assert len(high.notes) == 1
 
 
+async def test_a_much_slower_session_that_ends_leaves_no_permit_to_wait_for(tmp_path: Path) -> None:
+    async with process(tmp_path) as here:
+        fast = await here.session("fast", requests_per_minute=600)
+        slow = await here.session("slow", requests_per_minute=1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fast.send(100))
+            await here.clock.sleep(2)
+            await here.end(slow)
+        assert here.clock() - 1000 == pytest.approx(13, abs=1)
+
+
+async def test_sessions_of_another_event_loop_are_rejected(tmp_path: Path) -> None:
+    async with process(tmp_path) as here:
+        await here.session("one")
+        shared = here.shared
+        assert shared is not None
+
+        async def elsewhere() -> None:
+            shared.join("key", "name", [], print)
+
+        with pytest.raises(RuntimeError, match="one event loop"):
+            await asyncio.to_thread(asyncio.run, elsewhere())
+
+
 async def test_other_models_keys_and_addresses_have_limits_of_their_own(tmp_path: Path) -> None:
     async with process(tmp_path) as here:
         found = [
