@@ -87,13 +87,13 @@ def serve_command(
     require_serve_extra()
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
-    from clairgen.service.jobs import Jobs, taken_jobs
+    from clairgen.service.jobs import taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
     from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import REVIEW_VARIABLE, RUN_VARIABLE, read_tokens
-    from clairgen.service.worker_process import WorkerProcess, WorkerSettings
+    from clairgen.service.worker_process import WorkerSettings
 
     runs = RunsRoot(root)
     runs.check()
@@ -117,24 +117,24 @@ def serve_command(
             "needs a token for them, also on this machine: set CLAIRGEN_TOKEN_RUN to that of openssl rand -hex 32"
         )
     limits = Limits(requests_per_minute, wrong_tokens_per_minute, requests_at_once, streams)
-    with _listening(address, port) as listener:
+    settings = WorkerSettings(
+        str(root),
+        jobs,
+        processes,
+        drain_seconds,
+        budget_usd,
+        tuple(allow_env or ()),
+        tuple(allow_endpoint or ()),
+        allow_hub,
+    )
+    with _listening(address, port) as listener, taken_jobs(policy, settings, max_queued, _warn) as (taken, worker):
         bound = listener.getsockname()[1]
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
         typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY if jobs else _WITHOUT_JOBS)
         reached_by = allowed_hosts(str(address), names)
-        settings = WorkerSettings(
-            str(root),
-            jobs,
-            processes,
-            drain_seconds,
-            budget_usd,
-            tuple(allow_env or ()),
-            tuple(allow_endpoint or ()),
-            allow_hub,
-        )
 
-        async def serve(taken: Jobs, worker: WorkerProcess | None, stop: asyncio.Event) -> None:
+        async def serve(stop: asyncio.Event) -> None:
             app = service(
                 runs,
                 known,
@@ -151,9 +151,7 @@ def serve_command(
                 await _serve(app, listener, stop)
                 stop.set()
 
-        with taken_jobs(policy, settings, max_queued, _warn) as (taken, worker):
-            seconds = max(drain_seconds if jobs else 0, _SECONDS_TO_ANSWER)
-            run_drainable(lambda stop: serve(taken, worker, stop), seconds)
+        run_drainable(serve, max(drain_seconds if jobs else 0, _SECONDS_TO_ANSWER))
 
 
 def _warn(sentence: str) -> None:

@@ -23,7 +23,7 @@ from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob
 
 _LONGEST_KEY: Final = 200
-_SECONDS_FOR_FORMER: Final = 15.0
+_SECONDS_FOR_FORMER: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

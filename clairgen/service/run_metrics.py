@@ -52,15 +52,22 @@ def _run_families(runs: _Labelled) -> Iterator[Metric]:
     spent = GaugeMetricFamily("clairgen_spent_usd", "Dollars that a run has spent.", labels=["run"])
     reserved = GaugeMetricFamily("clairgen_reserved_usd", "The most that what is in flight can cost.", labels=["run"])
     budget = GaugeMetricFamily("clairgen_budget_usd", "The budget of a run that has one.", labels=["run"])
+    shared = GaugeMetricFamily(
+        "clairgen_shared_budget_usd", "The budget that a run has in common with others.", labels=["run"]
+    )
+    used = GaugeMetricFamily("clairgen_shared_budget_used_usd", "Spent and reserved of that by all.", labels=["run"])
     commits = HistogramMetricFamily("clairgen_commit_seconds", "How long commits of a run took.", labels=["run"])
     for run, counters in runs.items():
         spent.add_metric([run], counters.money.spent_usd)
         reserved.add_metric([run], counters.money.reserved_usd)
         if counters.money.budget_usd is not None:
             budget.add_metric([run], counters.money.budget_usd)
+        if counters.money.shared_budget_usd is not None:
+            shared.add_metric([run], counters.money.shared_budget_usd)
+            used.add_metric([run], counters.money.shared_used_usd)
         if counters.commits is not None:
             _add_histogram(commits, [run], [counters.commits])
-    yield from (spent, reserved, budget, commits)
+    yield from (spent, reserved, budget, shared, used, commits)
 
 
 def _role_families(runs: _Labelled) -> Iterator[Metric]:

@@ -62,7 +62,9 @@ class RunsRoot:
         try:
             self.own_folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise RunError(f"{self.own_folder} cannot be made: {error.strerror}; check its permissions") from error
+            raise RunError(
+                f"{self.own_folder} cannot be made: {error.strerror}; let the service write there, or take no jobs: --jobs 0"
+            ) from error
         if not _has_kind(self.own_folder, stat.S_ISDIR):
             raise RunError(f"{self.own_folder} is a link or a file, where the service keeps its jobs; move it away")
 
