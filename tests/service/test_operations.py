@@ -30,6 +30,9 @@ from tests.scripted import Reply, ScriptedEndpoint, refused
 from tests.service.served import ADDRESS, OLD, READ, ids, made, policy_for, queue_of, rows, served, tokens_of
 
 DASHBOARD = Path(__file__).parents[2] / "data" / "observe" / "dashboard.json"
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "metrics.md"
+SHARED = {"clairgen_shared_budget_usd", "clairgen_shared_budget_used_usd"}
+"""Metrics of a budget that jobs share."""
 KEY = "sk-made-up-0123456789"
 PRICED = {"price_per_million": {"input": 0, "output": 0}}
 
@@ -125,6 +128,11 @@ async def test_the_dashboard_asks_for_metrics_and_labels_that_there_are(tmp_path
         async with served(root, jobs=Jobs(policy_for(root), queue)) as client:
             await client.get("/api/runs")
             found = await scraped(client)
+    documented = set(re.findall(r"`(clairgen_\w+)`", GUIDE.read_text()))
+    families = {
+        re.sub(r"_(bucket|count|sum|created)$", "", name) for name in found.names if name.startswith("clairgen")
+    }
+    assert documented == families | SHARED
     dashboard = json.loads(DASHBOARD.read_text())
     expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
     assert len(expressions) > 20
