@@ -18,6 +18,7 @@ NOT_COMMANDS = {
     "commands",
     "output",
     "display",
+    "counters_view",
     "experiment_worker",
     "job_worker",
     "signals",
