@@ -13,6 +13,7 @@ import pytest
 
 from clairgen.service.app import service
 from clairgen.service.jobs import Jobs
+from clairgen.service.operations import CountedRequests
 from clairgen.service.request_checks import MOST_BODY_BYTES, RequestChecks, allowed_hosts
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
@@ -119,13 +120,14 @@ async def attacked(
     with queue_of(root) as queue:
         jobs = Jobs(policy_for(root), queue)
         app = service(RunsRoot(root), tokens, allowed_hosts("127.0.0.1", []), limits=UNLIMITED, jobs=jobs)
-        assert isinstance(app, RequestChecks)
+        assert isinstance(app, CountedRequests)
+        assert isinstance(app.app, RequestChecks)
         watched = Watched(app)
         bearer = {"Authorization": f"Bearer {RUN}"}
         async with httpx.AsyncClient(transport=watched, base_url=ADDRESS, headers=bearer) as client:
             await client.post("/api/jobs", json={"verb": "migrate", "run": "first"})
             watched.statuses.clear()
-            yield client, sorted(set(_routes(app.app, ""))), watched
+            yield client, sorted(set(_routes(app.app.app, ""))), watched
 
 
 def _routes(where: Any, prefix: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - an application or a route
