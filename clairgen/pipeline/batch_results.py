@@ -144,7 +144,9 @@ class BatchResults:
             cost = cost_of_failure(outcome, self._price) if counts_cost else known_cost
             await self._store.batches.fail(line, self._attempt(line, outcome), cost)
             end = LineEnd(line.key, outcome, None)
-            self._progress.role(self._batch.role).failed_attempts[outcome.reason] += 1
+            counters = self._progress.role(self._batch.role)
+            counters.failed_attempts[outcome.reason] += 1
+            counters.attempted(self._batch.endpoint, outcome.reason, self._seconds)
         if self._budget is not None and line.call is not None:
             self._budget.close(line.call, cost)
         self._settled(end)
@@ -152,6 +154,7 @@ class BatchResults:
     def _count_answer(self, completion: Completion) -> None:
         counters = self._progress.role(self._batch.role)
         counters.answered += 1
+        counters.attempted(self._batch.endpoint, ANSWERED, self._seconds)
         counters.prompt_tokens += completion.usage.prompt_tokens or 0
         counters.completion_tokens += completion.usage.completion_tokens or 0
 
