@@ -3,7 +3,7 @@
 import asyncio
 import datetime
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,11 +82,6 @@ class OpenBatches:
         """Whether all that was submitted is created at the provider and was looked at in this session since."""
         carriers = self._carriers.values()
         return not self._submitting and all(one.polled and one.batch.state == "created" for one in carriers)
-
-    @property
-    def carriers(self) -> Sequence[BatchCarrier]:
-        """What carries the open batches."""
-        return list(self._carriers.values())
 
     def holds(self, key: str) -> bool:
         """Whether a request with this key waits in an open batch."""
