@@ -23,10 +23,12 @@ from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_cut_prompts, settle_run_filters, unsettle_run_filters
+from clairgen.pipeline.run_shard import settle_shard, shard_of_session
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
+from clairgen.task_shard import TaskShard
 from clairgen.wording import one_line_repr
 
 
@@ -62,7 +64,8 @@ class Options:
     """Options of a session; see the flags of `clairgen generate`.
 
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
-    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off.
+    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `shard` is the part
+    of the tasks that a new run has, which it remembers; `limit` counts the tasks of all shards.
     """
 
     limit: int | None = None
@@ -74,6 +77,7 @@ class Options:
     drain_seconds: float = DRAIN_SECONDS
     budget_usd: float | None = None
     no_budget: bool = False
+    shard: TaskShard | None = None
 
 
 async def generate(
@@ -112,6 +116,10 @@ async def generate(
         directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
     ) as held:
         store = held.store
+        shard = await shard_of_session(store, directory.path, options.shard, config)
+        if shard is not None and options.shard is None:
+            progress.note(f"the run is shard {shard}, and goes on as that")
+        await settle_shard(store, shard)
         limit = await settle_limit(store, named, progress)
         if limit.limit_usd is not None:
             check_budget(roles)

@@ -7,10 +7,12 @@ from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
+from clairgen.store.merging import Differing, MergedShard, MergeRecord, merging
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
 from clairgen.store.scores import ScoreNumbers, ScoreReply
+from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, writing
@@ -23,6 +25,7 @@ __all__ = [
     "Attempt",
     "Call",
     "CastVote",
+    "Differing",
     "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
@@ -32,6 +35,8 @@ __all__ = [
     "ItemRecord",
     "JudgeReply",
     "MadePair",
+    "MergeRecord",
+    "MergedShard",
     "PairAdvice",
     "PairChoice",
     "PairTexts",
@@ -42,6 +47,7 @@ __all__ = [
     "ScoreNumbers",
     "ScoreReply",
     "Sent",
+    "SourceIndex",
     "Spending",
     "Spent",
     "Statement",
@@ -51,6 +57,7 @@ __all__ = [
     "Vote",
     "VoteNumbers",
     "majority",
+    "merging",
     "metadata_row",
     "migrate",
     "note_fault",
