@@ -116,8 +116,8 @@ def _index_in_array(environment: Mapping[str, str], number: int, count: int | No
     has_gaps = count is not None and last is not None and (last - first) // step + 1 != count
     if remainder or index < 0 or has_gaps:
         raise ConfigError(
-            f"the Slurm array that task {number} belongs to has gaps, perhaps since only a part of it was submitted again, so its "
-            "indexes do not say which shard this is; give --shard i/N"
+            f"the Slurm array that task {number} belongs to has gaps, perhaps since only a part of it was submitted again, so "
+            "its indexes do not say which shard this is; give --shard i/N"
         )
     return index
 

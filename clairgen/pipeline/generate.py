@@ -37,7 +37,7 @@ class Summary:
     """How a session of `generate` left its run.
 
     `statuses` counts the run's pairs by recipe and status, `imports` says how far pairs from elsewhere were imported, by their
-    name, and `stopped_by` is the error that stopped it before the end.
+    name, `stopped_by` is the error that stopped it before the end, and `shard` which one the run is, if it is one.
     """
 
     run: Path
@@ -48,6 +48,7 @@ class Summary:
     imports: dict[str, ImportState]
     progress: Progress
     stopped_by: RunStoppedError | UserError | None
+    shard: TaskShard | None = None
 
     @property
     def failed(self) -> int:
@@ -64,8 +65,8 @@ class Options:
     """Options of a session; see the flags of `clairgen generate`.
 
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
-    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `shard` is the part
-    of the tasks that a new run has, which it remembers; `limit` counts the tasks of all shards.
+    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `shard` is which
+    part of the tasks a new run has, which it remembers; `limit` counts the tasks of all shards.
     """
 
     limit: int | None = None
@@ -153,7 +154,7 @@ async def generate(
         if not isinstance(stopped_by, StoreError):
             await filter_cut_prompts(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
-        return await _summary(directory, store, prepared, progress, stopped_by)
+        return await _summary(directory, store, prepared, progress, stopped_by, shard)
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:
@@ -221,6 +222,7 @@ async def _summary(
     prepared: PreparedRun,
     progress: Progress,
     stopped_by: RunStoppedError | UserError | None,
+    shard: TaskShard | None,
 ) -> Summary:
     return Summary(
         run=directory.path,
@@ -231,4 +233,5 @@ async def _summary(
         imports=await import_states(store),
         progress=progress,
         stopped_by=stopped_by,
+        shard=shard,
     )

@@ -24,7 +24,7 @@ from clairgen.pipeline.refilter import (
     settle_run_filters,
 )
 from clairgen.pipeline.run_shard import MERGED, SHARD, run_shard
-from clairgen.store import MergedShard, MergeRecord, Plan, RunDirectory, Store, merging, reading, writing
+from clairgen.store import MergedShard, MergeRecord, Plan, RunDirectory, Store, merging, reading, runs_inside, writing
 from clairgen.task_shard import TaskShard
 from clairgen.wording import counted
 
@@ -66,12 +66,9 @@ def shard_folders(paths: Sequence[Path]) -> list[RunDirectory]:
     """The run directories among `paths`, and those in the folders that are none. Raises RunError for one without any."""
     found: dict[Path, RunDirectory] = {}
     for path in paths:
-        inside = [path] if (path / "run.db").is_file() or not path.is_dir() else sorted(path.iterdir())
-        runs = [RunDirectory(folder) for folder in inside if (folder / "run.db").is_file()]
-        if not runs:
-            RunDirectory(path).require()
-        for run in runs:
-            found.setdefault(run.path.resolve(), run)
+        for folder in runs_inside(path) or [path]:
+            RunDirectory(folder).require()
+            found.setdefault(folder.resolve(), RunDirectory(folder))
     return list(found.values())
 
 
@@ -121,13 +118,13 @@ async def _described(directory: RunDirectory) -> _Shard:
         shard, state, run_id = await run_shard(store), await ingest_state(store), await store.metadata.get("run_id")
         if shard is None or run_id is None:
             raise RunError(
-                f"{directory.path} is no shard, but a run of its own; only what generate --shard made can be merged (for the "
-                "answers of another run, give clairgen generate --reuse)"
+                f"{directory.path} is no shard, but a run of its own; only what generate --shard made can be merged (for "
+                "the answers of another run, give clairgen generate --reuse)"
             )
         if state is None or not state.complete:
             raise RunError(
-                f"{directory.path} has not read all its tasks: it was stopped before it began; run its generate again, or leave it "
-                "out"
+                f"{directory.path} has not read all its tasks: it was stopped before it began; run its generate again, or leave "
+                "it out"
             )
         in_force = await store.filter_sets.in_force()
         return _Shard(
@@ -150,7 +147,8 @@ def _require_same(one: _Shard, other: _Shard) -> None:
     names = one.directory.path, other.directory.path
     if not same_source(one.state.source, other.state.source) or _rows(one.state) != _rows(other.state):
         raise RunError(
-            f"{names[1]} has other tasks than {names[0]}: its source was another one, or has changed; merge only shards of one source"
+            f"{names[1]} has other tasks than {names[0]}: its source was another one, or has changed; merge only shards of one "
+            "source"
         )
 
 

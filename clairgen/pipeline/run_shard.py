@@ -1,4 +1,4 @@
-"""Which part of its source's tasks a run stores: all, those of its shard, or those that the shards it was merged from left out."""
+"""Which part of its source's tasks a run stores: all, those of its shard, or those that no shard merged into it had."""
 
 from collections.abc import Callable
 from pathlib import Path

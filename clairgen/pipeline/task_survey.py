@@ -59,7 +59,8 @@ class ImportSurvey:
 class TaskSurvey:
     """The tasks of a run under a configuration; `store` is None for a new run, `state` says how far its source was read.
 
-    `done` are the statuses that need no more requests, by recipe; `part` says which tasks a run has that has only a part. After `to_make` is read to its end, `tasks`, `duplicates` and
+    `done` are the statuses that need no more requests, by recipe; `part` says which tasks a run has that has only a part. After
+    `to_make` is read to its end, `tasks`, `duplicates` and
     `bad_rows` are what the run would have.
     """
 

@@ -3,7 +3,7 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
-from clairgen.store.directory import RunDirectory
+from clairgen.store.directory import RunDirectory, runs_inside
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
@@ -63,6 +63,7 @@ __all__ = [
     "note_fault",
     "now",
     "reading",
+    "runs_inside",
     "voter_fault",
     "writing",
 ]

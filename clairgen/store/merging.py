@@ -143,8 +143,8 @@ class ShardMerger:
         )
         if row := await self._row(sql):
             raise RunError(
-                f"task {row[0]!r} of {shard.parent} has the position, the id or the prompt of another task of {self._path.parent}, "
-                "so they were made from different tasks; merge only shards of one source"
+                f"task {row[0]!r} of {shard.parent} has the position, the id or the prompt of another task of "
+                f"{self._path.parent}, so they were made from different tasks; merge only shards of one source"
             )
         return added
 
@@ -194,8 +194,8 @@ class ShardMerger:
         await self._run("CREATE TEMP TABLE IF NOT EXISTS moved_votes AS SELECT * FROM main.votes WHERE false")
         await self._run("DELETE FROM temp.moved_votes")
         added = await self._run(
-            f"INSERT INTO temp.moved_votes (id, {_COLUMNS_OF_VOTES}) SELECT s.id, s.pair_id, s.voter, s.vote, s.note, s.created_at, "
-            "coalesce(s.outdated_at, iif(p.chosen IS o.chosen AND p.rejected IS o.rejected, NULL, ?)) FROM shard.votes s "
+            f"INSERT INTO temp.moved_votes (id, {_COLUMNS_OF_VOTES}) SELECT s.id, s.pair_id, s.voter, s.vote, s.note, "
+            "s.created_at, coalesce(s.outdated_at, iif(p.chosen IS o.chosen AND p.rejected IS o.rejected, NULL, ?)) FROM shard.votes s "
             "LEFT JOIN main.pairs p ON p.id = s.pair_id LEFT JOIN shard.pairs o ON o.id = s.pair_id "
             "WHERE NOT EXISTS (SELECT 1 FROM main.votes v WHERE v.pair_id = s.pair_id AND v.voter = s.voter AND v.vote = s.vote "
             "AND v.note IS s.note AND v.created_at = s.created_at)",

@@ -1,6 +1,8 @@
 """Shards of a run: who has which task, what a shard refuses, and that a merged run equals the run of one machine."""
 
 import asyncio
+import json
+import shutil
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clairgen import api
 from clairgen.errors import ConfigError, DrainedError, RunError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, Summary, generate
@@ -19,7 +22,8 @@ from clairgen.records import Message
 from clairgen.store import RunDirectory, Vote, writing
 from clairgen.store.merging import DECISIONS
 from clairgen.task_shard import TaskShard, named_shard
-from tests.runs import config, played, questions, write_tasks
+from tests.cli.commands import clairgen, pairs_in
+from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, refused
 
 SHARDS = 3
@@ -51,7 +55,7 @@ def contents(run: Path) -> dict[str, list[tuple[Any, ...]]]:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
             kept = [name for name in columns if name not in VOLATILE and not (table in NUMBERED and name == "id")]
-            rows = database.execute(f"SELECT {', '.join(kept)} FROM {table}").fetchall()
+            rows = database.execute(f"SELECT {', '.join(kept)} FROM {table}").fetchall()  # noqa: S608 - names of the schema
             found[table] = sorted(rows, key=repr)
     found["meta"] = [
         row for row in found["meta"] if row[0] not in OWN_META and not row[0].startswith(("merged:", "last_position:"))
@@ -69,21 +73,26 @@ class Cluster:
         self.merged = folder / "merged"
 
     def shard(self, number: int) -> Path:
+        """The run directory of a shard."""
         return self.folder / "shards" / str(number)
 
     async def generate(self, number: int, **options: Any) -> Summary:  # noqa: ANN401 - any option
+        """Make a shard, or go on with it."""
         shard = TaskShard(number, SHARDS)
         return await generate(self.config, self.shard(number), Options(shard=shard, skip_bad_lines=True, **options))
 
     async def generate_all(self, **options: Any) -> None:  # noqa: ANN401 - any option
+        """Make all shards, one after another."""
         for number in range(1, SHARDS + 1):
             await self.generate(number, **options)
 
     async def whole(self, name: str = "whole", **options: Any) -> Path:  # noqa: ANN401 - any option
+        """Make a run of all tasks."""
         await generate(self.config, self.folder / name, Options(skip_bad_lines=True, **options))
         return self.folder / name
 
     async def merge(self, *numbers: int) -> MergeSummary:
+        """Merge these shards, or all of them."""
         shards = [self.shard(number) for number in numbers] or [self.folder / "shards"]
         return await merge_shards(shards, self.merged)
 
@@ -392,3 +401,50 @@ async def test_every_table_has_a_decision(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "run.db")) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert tables - {name for name in tables if name.startswith("sqlite_")} == set(DECISIONS)
+
+
+async def test_status_takes_a_folder_of_shards_as_one_run(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(answered) as endpoint:
+        cluster = Cluster(tmp_path, endpoint.url)
+        await cluster.generate_all()
+        whole = await api.status(await cluster.whole())
+        shards = tmp_path / "shards"
+        shown = await clairgen("status", shards)
+        assert pairs_in(shown.out, "clair")["made"] == whole.statuses["clair"]["made"]
+        told = json.loads((await clairgen("status", shards, "--json")).out)
+        expected = whole.to_json() | {"run": str(shards), "run_id": None}
+        assert {name: told[name] for name in expected if name != "filters"} == {
+            name: value for name, value in expected.items() if name != "filters"
+        }
+        assert [one["shard"] for one in told["shards"]] == ["1/3", "2/3", "3/3"]
+        assert told["missing_shards"] == []
+        for command in (["report", shards], ["export", shards, tmp_path / "out"], ["lint", shards]):
+            done = await clairgen(*command)
+            assert done.code == 2
+            assert "contains 3 runs, such as 1; name one of them, or make one run of the shards" in done.err
+        shutil.move(cluster.shard(2), tmp_path / "two")
+        assert json.loads((await clairgen("status", shards, "--json")).out)["missing_shards"] == ["2/3"]
+        shutil.copytree(cluster.shard(1), shards / "copy")
+        assert "are both shard 1/3; take one of them out" in (await clairgen("status", shards)).err
+
+
+async def test_the_commands_say_what_comes_next(tmp_path: Path) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(12))
+    async with ScriptedEndpoint(played) as endpoint:
+        (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
+        for number in (1, 2):
+            done = await clairgen(
+                "generate",
+                tmp_path / "config.yaml",
+                "--run",
+                tmp_path / "shards" / str(number),
+                "--shard",
+                f"{number}/2",
+            )
+            assert done.code == 0
+            assert "clairgen merge" in done.out
+        part = await clairgen("merge", tmp_path / "shards" / "1", "--run", tmp_path / "all")
+        assert "of 12 tasks are in the merged shards" in part.out
+        whole = await clairgen("merge", tmp_path / "shards", "--run", tmp_path / "all")
+    assert pairs_in(whole.out, "clair")["made"] == 12
+    assert "Next: clairgen report" in whole.out
