@@ -37,6 +37,8 @@ DECISIONS: Final[Mapping[str, str]] = {
 }
 """What becomes of each table of the schema when a shard is merged."""
 
+_CACHE_KIBIBYTES = 131_072
+"""For the indexes, in which rows of a shard fall anywhere."""
 _COLUMNS_OF_VOTES = "pair_id, voter, vote, note, created_at, outdated_at"
 _PROGRESS = "CASE {}.status WHEN 'made' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END"
 
@@ -195,8 +197,8 @@ class ShardMerger:
         await self._run("DELETE FROM temp.moved_votes")
         added = await self._run(
             f"INSERT INTO temp.moved_votes (id, {_COLUMNS_OF_VOTES}) SELECT s.id, s.pair_id, s.voter, s.vote, s.note, "
-            "s.created_at, coalesce(s.outdated_at, iif(p.chosen IS o.chosen AND p.rejected IS o.rejected, NULL, ?)) FROM shard.votes s "
-            "LEFT JOIN main.pairs p ON p.id = s.pair_id LEFT JOIN shard.pairs o ON o.id = s.pair_id "
+            "s.created_at, coalesce(s.outdated_at, iif(p.chosen IS o.chosen AND p.rejected IS o.rejected, NULL, ?)) "
+            "FROM shard.votes s LEFT JOIN main.pairs p ON p.id = s.pair_id LEFT JOIN shard.pairs o ON o.id = s.pair_id "
             "WHERE NOT EXISTS (SELECT 1 FROM main.votes v WHERE v.pair_id = s.pair_id AND v.voter = s.voter AND v.vote = s.vote "
             "AND v.note IS s.note AND v.created_at = s.created_at)",
             now(),
@@ -282,6 +284,8 @@ async def merging(path: Path) -> AsyncIterator[ShardMerger]:
     """What merges databases of shards into that at `path`; hold the run's lock around this."""
     connection = await open_writer(path)
     try:
+        with store_errors(path):
+            await connection.execute(f"PRAGMA cache_size = -{_CACHE_KIBIBYTES}")
         yield ShardMerger(connection, path)
     finally:
         await connection.close()
