@@ -119,9 +119,13 @@ class EndpointsError(RunStoppedError):
 
 
 class BudgetError(RunStoppedError):
-    """The budget has no room for the next request: raise it, then continue the run; `enough_usd` is one that can go on."""
+    """The budget has no room for the next request: raise it, then continue the run.
 
-    def __init__(self, message: str, enough_usd: float) -> None:
+    `enough_usd` is a budget of the run that can go on; None where it is the budget that several sessions share which is
+    exhausted.
+    """
+
+    def __init__(self, message: str, enough_usd: float | None) -> None:
         super().__init__(message)
         self.enough_usd = enough_usd
 

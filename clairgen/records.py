@@ -32,6 +32,29 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointState:
+    """One endpoint of a role at one moment; times are seconds from then on, 0 where nothing is waited for.
+
+    `in_flight` are the requests of this role, `in_flight_of_others` those of other sessions and roles that share its slots, of
+    which there are `concurrency_limit` now. The rate limits are those kept to now, None without one; `rate_limit_source` is
+    "configured", "announced" (by the server), "learned" (from its 429s), or None. `circuit_breaker` is "closed", "open" (nothing
+    is sent for `open_seconds`), "half-open" (one request tries whether it works again) or "unusable" (nothing is sent any more).
+    `paused_seconds` is the rest of the pause after a 429.
+    """
+
+    name: str
+    in_flight: int
+    in_flight_of_others: int
+    concurrency_limit: int
+    requests_per_minute: float | None
+    tokens_per_minute: float | None
+    rate_limit_source: str | None
+    circuit_breaker: str
+    open_seconds: float
+    paused_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedAnswer:
     """An answer to a task from its data set; `score` is the data set's own, None where it has none."""
 

@@ -6,14 +6,15 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.padding import Padding
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.pipeline.progress import Counters, Money, Progress, RoleCounters
+from clairgen.cli.counters_view import CountersView
+from clairgen.pipeline.progress import Counters, Money, Progress
+from clairgen.pipeline.progress_words import money_words, pairs_words, time_left_words
 from clairgen.reporting.sanitize import plain_text, safe_line
 from clairgen.wording import counted
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 _REFRESH_SECONDS = 0.25
 _NOTEBOOK_SECONDS = 1.0
 _LINE_SECONDS = 30.0
-_STOPPING = "Stopping: what is in flight is being finished; press Ctrl-C again to stop at once."
-_TITLES = (
-    *("answers", "stored", "in\nflight", "waiting", "failed\ntries", "given\nup"),
-    *("tokens\nin", "tokens\nout", "dollars", "per s"),
-)
 
 
 @contextlib.asynccontextmanager
@@ -54,29 +50,7 @@ def counters_line(counters: Counters) -> str:
     roles = ", ".join(
         f"{name} {role.answered} answered and {role.in_flight} in flight" for name, role in counters.roles.items()
     )
-    return f"{_pairs(counters)}; {f'{roles}; ' if roles else ''}{_money(counters)}{_time_left(counters)}"
-
-
-def counters_table(counters: Counters) -> Group:
-    """The counters as a bar and a table with a row for each role."""
-    head = Table.grid(padding=(0, 1))
-    head.add_row(
-        ProgressBar(total=max(counters.pairs_to_make, 1), completed=counters.done, width=30),
-        Text(_pairs(counters)),
-        Text(f"{_money(counters)}{_time_left(counters)}"),
-    )
-    roles = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 1, 0, 0))
-    roles.add_column("role")
-    for title in _TITLES:
-        roles.add_column(title, justify="right", no_wrap=True)
-    for name, role in counters.roles.items():
-        roles.add_row(safe_line(name), *_figures(role, counters.seconds))
-    failed = ", ".join(
-        f"{count:,} {reason} ({name})"
-        for name, role in counters.roles.items()
-        for reason, count in sorted(role.failed_attempts.items(), key=lambda entry: -entry[1])
-    )
-    return Group(head, roles, safe_line(f"Failed attempts: {failed}", style="dim")) if failed else Group(head, roles)
+    return f"{pairs_words(counters)}; {f'{roles}; ' if roles else ''}{_money_and_time(counters)}"
 
 
 def pairs_table(
@@ -118,8 +92,8 @@ async def _live(progress: Progress, console: Console, start: float, stop: asynci
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             _print_notes(progress, live.console)
-            view = counters_table(progress.counters(time.monotonic() - start))
-            live.update(Group(view, Text(_STOPPING, style="yellow")) if stop.is_set() else view, refresh=True)
+            counters = progress.counters(time.monotonic() - start)
+            live.update(CountersView(counters, is_stopping=stop.is_set()), refresh=True)
             await asyncio.sleep(_REFRESH_SECONDS)
 
 
@@ -128,7 +102,7 @@ async def _in_notebook(progress: Progress, console: Console, start: float) -> No
     from IPython.display import display  # the notebook has it
 
     def view() -> Padding:  # which notebooks can show, as they cannot a group
-        return Padding(counters_table(progress.counters(time.monotonic() - start)), 0)
+        return Padding(CountersView(progress.counters(time.monotonic() - start)), 0)
 
     place = display(view(), display_id=True)
     try:
@@ -153,31 +127,5 @@ def _print_notes(progress: Progress, console: Console) -> None:
         console.print(Text(f"Note: {plain_text(progress.notes.pop(0))}", style="yellow"), soft_wrap=True)
 
 
-def _figures(role: RoleCounters, seconds: float) -> list[str]:
-    counts = (role.answered, role.stored, role.in_flight, role.waiting, sum(role.failed_attempts.values()), role.failed)
-    return [
-        *(f"{count:,}" for count in (*counts, role.prompt_tokens, role.completion_tokens)),
-        "–" if role.cost_usd is None else f"{role.cost_usd:,.2f}",
-        f"{role.answered / max(seconds, 1e-9):,.1f}",
-    ]
-
-
-def _pairs(counters: Counters) -> str:
-    return f"{counters.done:,} of {counted(counters.pairs_to_make, counters.noun)}, {sum(counters.failed.values()):,} failed"
-
-
-def _money(counters: Counters) -> str:
-    from clairgen.config.prices import dollars
-
-    money = counters.money
-    if not money.spent_usd and not money.reserved_usd and money.budget_usd is None:
-        return ""
-    budget = f" of {dollars(money.budget_usd)}, {dollars(money.reserved_usd)} reserved" if money.budget_usd else ""
-    return f"{dollars(money.spent_usd)} spent{budget}; "
-
-
-def _time_left(counters: Counters) -> str:
-    if not counters.done:
-        return "no time estimate yet"
-    left = int((counters.pairs_to_make - counters.done) * counters.seconds / counters.done)
-    return f"about {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+def _money_and_time(counters: Counters) -> str:
+    return "; ".join(filter(None, (money_words(counters), time_left_words(counters))))

@@ -188,7 +188,8 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     from clairgen.config.prices import plain_figure
 
     stopped_by = summary.stopped_by
-    budget_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else options.budget_usd
+    enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
+    budget_usd = options.budget_usd if enough_usd is None else enough_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
     command += ["--shard", str(options.shard)] if options.shard is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []

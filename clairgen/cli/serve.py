@@ -94,8 +94,10 @@ def serve_command(
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
         typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY)
-        app = service(runs, known, allowed_hosts(str(address), names), limits=limits)
-        run_drainable(lambda stop: _serve(app, listener, stop), _SECONDS_TO_DRAIN)
+        hosts = allowed_hosts(str(address), names)
+        run_drainable(
+            lambda stop: _serve(service(runs, known, hosts, stop, limits=limits), listener, stop), _SECONDS_TO_DRAIN
+        )
 
 
 async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:

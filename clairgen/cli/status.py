@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from clairgen.cli.display import counters_line, counters_table, pairs_table, spent_line
+from clairgen.cli.counters_view import CountersView
+from clairgen.cli.display import counters_line, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
 from clairgen.config.prices import PICODOLLARS
@@ -152,7 +153,8 @@ def _view(seen: "api.Snapshot") -> Group:
     parts += [Text(), pairs_table(seen.statuses)]
     if seen.session is not None and seen.session.counters is not None:
         parts += [Text(), Text("this session" if seen.running else "its last session", style="dim")]
-        parts.append(counters_table(seen.session.counters))
+        besides = len(parts) + len(seen.statuses) + 3
+        parts.append(CountersView(seen.session.counters, lines_besides=besides))
     if seen.spent.calls:
         parts += [Text(), Text(spent_line(seen.spent))]
     return Group(*parts)

@@ -54,16 +54,24 @@ def with_prices(roles: Mapping[str, Role]) -> dict[str, Role]:
 
 def check_budget(roles: Mapping[str, Role]) -> None:
     """Raise ConfigError unless every request has a known maximum cost."""
+    _require_known_costs(roles, "budget_usd", ", or lift the budget with --no-budget")
+
+
+def check_shared_budget(roles: Mapping[str, Role]) -> None:
+    """The same for a budget that several sessions share."""
+    _require_known_costs(roles, "the budget that several sessions share", "")
+
+
+def _require_known_costs(roles: Mapping[str, Role], budget: str, instead: str) -> None:
     for name, role in roles.items():
         if role.price_per_million is None:
             raise ConfigError(
-                f"budget_usd needs a price for every model, and none is known for models.{name} ({role.model}); give it "
-                "price_per_million, with zeros if it costs nothing, or lift the budget with --no-budget"
+                f"{budget} needs a price for every model, and none is known for models.{name} ({role.model}); give it "
+                f"price_per_million, with zeros if it costs nothing{instead}"
             )
         if costs(role) and role.longest_answer is None:
             raise ConfigError(
-                f"budget_usd needs max_tokens in models.{name}: without it the cost of an answer has no limit; give it, or lift "
-                "the budget with --no-budget"
+                f"{budget} needs max_tokens in models.{name}: without it the cost of an answer has no limit; give it{instead}"
             )
 
 

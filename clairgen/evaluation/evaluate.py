@@ -109,7 +109,7 @@ async def evaluate(
         done = await held.store.evaluations.done(record.id, options.finished)
         left = [one for one in numbered_items(evaluation, options.limit) if one[0] not in done]
         progress.pairs_to_make += len(left)
-        budget = await held.budget(limit.limit_usd)
+        budget = await held.budget(limit.limit_usd, roles)
         held.log_start(roles, evaluation=record.id, kind=record.kind, budget_usd=limit.limit_usd)
         stopping = Stop(stop)
         if left:

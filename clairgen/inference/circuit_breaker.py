@@ -58,6 +58,15 @@ class CircuitBreaker:
         unclear_until = _UNCLEAR_UNTIL_HALF_OPEN if self._has_answered else 1
         return self._faults >= _FAULTS_UNTIL_OPEN or self._unclear >= unclear_until
 
+    @property
+    def state(self) -> str:
+        """Its state in a word, as `EndpointState` has it."""
+        if not self.usable:
+            return "unusable"
+        if self.open:
+            return "open"
+        return "half-open" if self._unproven or self.half_open else "closed"
+
     def succeeded(self) -> None:
         """A good answer was received: the breaker closes, even while it is open."""
         self.open_until, self._unproven = min(self.open_until, self._clock()), False

@@ -39,6 +39,12 @@ class ConcurrencyLimit:
         self._saturated_answers = 0
         self._round_began = clock()
 
+    def configure(self, configured: int | None, most: int) -> None:
+        """Take another number of the user's, or `most`, from now on: a lower one at once, a higher one is risen to."""
+        self.maximum = min(configured or MAX_CONCURRENCY, most)
+        self.limit = min(self.limit, self.maximum)
+        self._adaptive = configured is None
+
     def rate_limited(self, needed: float = 0.0) -> None:
         """The endpoint answered with a 429. `needed` is the concurrency that its rate limit needs, as far as that is known."""
         lowered = max(1.0, self.limit * _DECREASE_AFTER_429, needed * _HEADROOM)

@@ -1,4 +1,4 @@
-"""One endpoint: a base URL with its slots, its rate limiter and its circuit breaker, and the one request that is sent there."""
+"""One endpoint of a role: a base URL with its limits and its circuit breaker, and the one request that is sent there."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -13,14 +13,14 @@ from clairgen.errors import (
 )
 from clairgen.inference.announced_limits import announced_limits
 from clairgen.inference.circuit_breaker import CircuitBreaker
-from clairgen.inference.concurrency import ConcurrencyLimit
+from clairgen.inference.endpoint_limits import Contender, EndpointLimits, Share
 from clairgen.inference.event_stream import with_events_read
 from clairgen.inference.openai_format import ChatAnswer, read_response
-from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.score_format import SCORING_PATHS
 from clairgen.inference.transport import Response, Timeouts, Transport
 from clairgen.long_texts import off_loop
+from clairgen.records import EndpointState
 
 _PROBE = Timeouts(connect=5.0, first_byte=5.0, total=5.0)
 _LONG_BYTES = 200_000  # hostile escapes take up to 0.3 µs a byte
@@ -68,23 +68,34 @@ class EndpointAddress:
 
 
 class Endpoint:
-    """A server that answers for a role. `clock` times pauses and latencies, `wall_clock` reads the dates of Retry-After."""
+    """A server that answers for a role. `clock` times pauses and latencies, `wall_clock` reads the dates of Retry-After.
+
+    `limits` are the server's. Where sessions share them, `share` is this session's part of them and `most` is how many requests
+    the role may have in flight of those that all together may have; `left` is called when the endpoint is closed.
+    """
 
     def __init__(
         self,
         address: EndpointAddress,
         *,
-        concurrency: ConcurrencyLimit,
+        limits: EndpointLimits,
         transport: Transport,
-        rate_limiter: RateLimiter,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        share: Share | None = None,
+        most: int | None = None,
+        left: Callable[[], None] | None = None,
     ) -> None:
         self.name = address.name
-        self.concurrency = concurrency
-        self.rate_limiter = rate_limiter
+        self.is_shared = share is not None
         self.circuit_breaker = CircuitBreaker(clock)
         self.in_flight = 0
+        self.concurrency = limits.concurrency
+        self.rate_limiter = limits.rate_limiter
+        self._limits = limits
+        self._contender = Contender(share or Share())
+        self._most = math.inf if most is None else most
+        self._left = left
         self._address = address
         self._url = address.asked_at
         self._headers = address.headers()
@@ -92,13 +103,13 @@ class Endpoint:
         self._transport = transport
         self._clock = clock
         self._wall_clock = wall_clock
-        self._permit_at: float | None = None
         self._answer_seconds = 0.0
 
     @property
     def has_slot(self) -> bool:
         """Whether one more request may be in flight; of a half-open breaker's requests there is one at a time."""
-        return self.in_flight < (1 if self.circuit_breaker.half_open else self.concurrency.limit)
+        most = 1 if self.circuit_breaker.half_open else self._most
+        return self.in_flight < most and self._limits.in_flight < self.concurrency.limit
 
     @property
     def weight(self) -> float | None:
@@ -107,27 +118,69 @@ class Endpoint:
 
     @property
     def load(self) -> float:
-        """Requests in flight relative to its weight, else to its concurrency limit."""
-        return self.in_flight / (self._address.weight or self.concurrency.limit)
+        """This role's requests in flight relative to its weight, else all relative to its concurrency limit."""
+        if self._address.weight:
+            return self.in_flight / self._address.weight
+        return self._limits.in_flight / self.concurrency.limit
 
     def available_at(self) -> float:
         """When it may take one more request, by breaker, pause and rate limit; infinite while only an event can change that."""
-        breaker, limiter = self.circuit_breaker, self.rate_limiter
+        breaker = self.circuit_breaker
         if not self.has_slot or not breaker.usable or breaker.needs_probe:
             return math.inf
-        if self._permit_at is None or self._permit_at < limiter.paused_until:
-            self._permit_at = limiter.next_permit()  # permits from before a pause would all become valid at its end
-        return max(self._permit_at, limiter.paused_until, breaker.open_until)
+        if self.is_shared and not self._limits.is_turn_of(self._contender):
+            return math.inf
+        return max(self._limits.permit_at(), breaker.open_until)
+
+    def contend(self, wake: Callable[[], None]) -> None:
+        """Wait for its turn among all that share its limits, unless something of its own keeps it from sending."""
+        breaker = self.circuit_breaker
+        most = 1 if breaker.half_open else self._most
+        if self.in_flight < most and breaker.usable and not breaker.open and not breaker.needs_probe:
+            self._limits.wait(self._contender, wake)
+        else:
+            self._limits.leave(self._contender)
+
+    def stop_contending(self) -> None:
+        """It has nothing to send now."""
+        self._limits.leave(self._contender)
+
+    def close(self) -> None:
+        """It will never send anything again."""
+        self._limits.leave(self._contender)
+        if self._left is not None:
+            self._left()
+
+    def state(self) -> EndpointState:
+        """What it is doing at this moment."""
+        breaker, limiter, now = self.circuit_breaker, self.rate_limiter, self._clock()
+        rate, tokens = limiter.requests_per_minute, limiter.tokens_per_minute
+        return EndpointState(
+            name=self._redaction.text(self.name),
+            in_flight=self.in_flight,
+            in_flight_of_others=self._limits.in_flight - self.in_flight,
+            concurrency_limit=int(self.concurrency.limit),
+            requests_per_minute=None if rate is None else round(rate, 1),
+            tokens_per_minute=None if tokens is None else round(tokens, 1),
+            rate_limit_source=limiter.source,
+            circuit_breaker=breaker.state,
+            open_seconds=round(breaker.open_until - now, 1) if breaker.open and breaker.usable else 0.0,
+            paused_seconds=round(max(0.0, limiter.paused_until - now), 1),
+        )
 
     def acquire(self, expected_tokens: int) -> None:
         """Take a slot, and the permit that was waited for."""
         self.in_flight += 1
-        self._permit_at = None
-        self.rate_limiter.sent(expected_tokens)
+        self._limits.acquire(expected_tokens)
+        if self.is_shared:
+            self._limits.count_turn(self._contender, expected_tokens)
 
     def release(self) -> None:
         """Give the slot back."""
         self.in_flight -= 1
+        self._limits.in_flight -= 1
+        if self.is_shared:
+            self._limits.gave_back(self._contender)
 
     async def ask(self, body: bytes, expected_tokens: int, *, adapts: bool = True) -> ChatAnswer:
         """Send one request. `adapts` is whether a 429 changes the limits that all requests share.
@@ -178,7 +231,7 @@ class Endpoint:
 
     def _note_answer(self, answer: ChatAnswer, sent_at: float, expected_tokens: int) -> None:
         self.circuit_breaker.succeeded()
-        self.concurrency.answered(saturated=not self.has_slot)
+        self.concurrency.answered(saturated=self._limits.in_flight >= self.concurrency.limit)
         self.rate_limiter.answered()
         seconds = self._clock() - sent_at
         self._answer_seconds += (_NEWEST if self._answer_seconds else 1.0) * (seconds - self._answer_seconds)

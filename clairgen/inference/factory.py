@@ -1,8 +1,8 @@
-"""From a configuration's roles to pools of endpoints: keys from the environment, embedded servers started."""
+"""From a configuration's roles to pools of endpoints: keys from the environment, embedded servers started, limits shared."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from clairgen.errors import ConfigError
 from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import MAX_CONCURRENCY, ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
+from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.pool import Pool
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import Runtime, connections_left
+from clairgen.inference.shared_limits import ConfiguredLimits, Member, SharedLimits
 from clairgen.inference.transport import Timeouts, Transport
 from clairgen.wording import counted
 
@@ -64,10 +66,9 @@ async def open_pools(
         for address in filter(is_embedded, role.endpoints):
             slots[embedded_address(address).path] += role.concurrency or _EMBEDDED_CONCURRENCY
     most = _most_at_each(roles, note)
-    limiters: dict[tuple[str, str | None, str], RateLimiter] = {}
-    pools = {}
+    addresses: dict[str, list[EndpointAddress]] = {}
     for name, role in roles.items():
-        endpoints = []
+        addresses[name] = []
         for address, weight in zip(role.endpoints, role.weights or repeat(None), strict=False):
             url = address
             if is_embedded(address):
@@ -88,11 +89,15 @@ async def open_pools(
                 role.stream_ends_with_done,
                 role.api,
             )
-            # The provider counts by account and model, whichever of our roles send.
-            shared = (url, role.api_key_env, role.model)
-            limits = RateLimits(role.requests_per_minute, role.tokens_per_minute)
-            limiter = limiters.setdefault(shared, RateLimiter(limits, runtime.clock, role.burst))
-            endpoints.append(_endpoint(role, here, transport, runtime, limiter, most))
+            addresses[name].append(here)
+    members = _joined(roles, addresses, runtime.shared_limits, most, note) if runtime.shared_limits is not None else {}
+    limiters: dict[Hashable, RateLimiter] = {}
+    pools = {}
+    for name, role in roles.items():
+        endpoints = [
+            _endpoint(role, address, transport, runtime, members.get(_counted_as(role, address)) or limiters, most)
+            for address in addresses[name]
+        ]
         longest = role.longest_answer
         tokens = _ASSUMED_ANSWER_TOKENS if longest is None else min(longest, _ASSUMED_ANSWER_TOKENS)
         pools[name] = Pool(
@@ -101,17 +106,56 @@ async def open_pools(
     return pools
 
 
+def _counted_as(role: Role, address: EndpointAddress) -> Hashable:
+    """What a provider counts by, whichever of our roles and sessions send: address, account and model."""
+    return address.url, role.api_key_env, tuple(role.header_variables()), role.model
+
+
+def _joined(
+    roles: Mapping[str, Role],
+    addresses: Mapping[str, Sequence[EndpointAddress]],
+    shared: SharedLimits,
+    most: int,
+    note: Callable[[str], None],
+) -> dict[Hashable, Member]:
+    """This session's membership in the shared limits of each of its endpoints."""
+    found: dict[Hashable, tuple[str, list[ConfiguredLimits]]] = {}
+    for name, role in roles.items():
+        for address in addresses[name]:
+            _, configured = found.setdefault(_counted_as(role, address), (address.name, []))
+            configured.append(_configured_limits(role, address, most))
+    return {key: shared.join(key, name, configured, note) for key, (name, configured) in found.items()}
+
+
+def _configured_limits(role: Role, address: EndpointAddress, most: int) -> ConfiguredLimits:
+    rate = RateLimits(role.requests_per_minute, role.tokens_per_minute)
+    return ConfiguredLimits(rate, role.burst, _configured(role, address.name), most)
+
+
 def _endpoint(
-    role: Role, address: EndpointAddress, transport: Transport, runtime: Runtime, limiter: RateLimiter, most: int
+    role: Role,
+    address: EndpointAddress,
+    transport: Transport,
+    runtime: Runtime,
+    limits: Member | dict[Hashable, RateLimiter],
+    most: int,
 ) -> Endpoint:
-    return Endpoint(
-        address,
-        concurrency=ConcurrencyLimit(_configured(role, address.name), runtime.clock, most),
-        transport=transport,
-        rate_limiter=limiter,
-        clock=runtime.clock,
-        wall_clock=runtime.wall_clock,
-    )
+    """An endpoint with shared limits, or with slots of its own and the rate limiter of all roles of the session."""
+    configured, clock = _configured_limits(role, address, most), runtime.clock
+    if isinstance(limits, Member):
+        return Endpoint(
+            address,
+            transport=transport,
+            clock=clock,
+            wall_clock=runtime.wall_clock,
+            limits=limits.limits,
+            share=limits.share,
+            most=configured.concurrency,
+            left=limits.leave,
+        )
+    limiter = limits.setdefault(_counted_as(role, address), RateLimiter(configured.rate, clock, role.burst))
+    own = EndpointLimits(ConcurrencyLimit(configured.concurrency, clock, most), limiter)
+    return Endpoint(address, transport=transport, clock=clock, wall_clock=runtime.wall_clock, limits=own)
 
 
 def _configured(role: Role, endpoint: str) -> int | None:

@@ -10,7 +10,7 @@ from clairgen.inference.retry import Retries, Traffic, stoppable
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.scheduler import Reserve, Scheduler
 from clairgen.keys import digest
-from clairgen.records import Usage
+from clairgen.records import EndpointState, Usage
 from clairgen.wording import counted
 
 _BYTES_PER_TOKEN = 4
@@ -84,6 +84,10 @@ class Pool:
     def pending(self) -> int:
         """Requests that have not ended: in flight, or waiting."""
         return self._traffic.pending
+
+    def endpoint_states(self) -> tuple[EndpointState, ...]:
+        """Its endpoints at this moment, for people and logs."""
+        return tuple(endpoint.state() for endpoint in self.endpoints)
 
     async def close(self) -> None:
         """Close the pool; nothing may be waiting any more."""

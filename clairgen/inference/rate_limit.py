@@ -7,7 +7,6 @@ by an estimate before a request and corrected after it.
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 from clairgen.inference.announced_limits import RateLimits
 
@@ -43,8 +42,8 @@ class RateLimiter:
     """When the next request may be sent. `clock` gives seconds; all times are on it."""
 
     def __init__(self, configured: RateLimits, clock: Callable[[], float], burst: float = 1.0) -> None:
-        self._configured = configured
-        self._limits = configured
+        self._configured = self._limits = configured
+        self._announced = RateLimits()
         self._clock = clock
         self._burst = max(1.0, burst * _BURST_KEPT)
         self._next_request = -math.inf  # the burst is available from the start
@@ -59,6 +58,14 @@ class RateLimiter:
         self._counted: tuple[int, float, float, float] | None = None  # see _learn_from_count
         self._requests_since = 0
         self._recent = _RecentRate(clock)
+
+    def configure(self, configured: RateLimits, burst: float) -> None:
+        """Keep to another configured limit from now on; what was announced and learned stays."""
+        self._configured, self._burst = configured, max(1.0, burst * _BURST_KEPT)
+        self._keep_the_lower()
+        rate = self.requests_per_minute
+        # A permit that was given out at a lower rate does not delay those at a higher one.
+        self._next_request = min(self._next_request, self._clock() + (_MINUTE / rate if rate else 0.0))
 
     @property
     def paused_until(self) -> float:
@@ -75,6 +82,23 @@ class RateLimiter:
         growth = (1 + _GROWTH * min(quiet, slowly) ** 2) * 2 ** min(max(0.0, quiet - slowly) / _DOUBLING_SECONDS, 64)
         return _lower(known, self._learned * growth)
 
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The limit of tokens that is kept now, configured or announced; None without one."""
+        return self._limits.tokens_per_minute
+
+    @property
+    def source(self) -> str | None:
+        """Where the rate that is kept now is from: "configured", "announced" or "learned"; None without one."""
+        limits, configured = self._limits, self._configured
+        if self.requests_per_minute != limits.requests_per_minute:
+            return "learned"
+        if limits.requests_per_minute is not None:
+            return "configured" if limits.requests_per_minute == configured.requests_per_minute else "announced"
+        if limits.tokens_per_minute is not None:
+            return "configured" if limits.tokens_per_minute == configured.tokens_per_minute else "announced"
+        return None
+
     def next_permit(self) -> float:
         """Give out the next permit, in the order of calls: the time from which it is valid, long ago without a limit."""
         rate = self.requests_per_minute
@@ -86,6 +110,11 @@ class RateLimiter:
         at = max(self._next_request, now - credit, self._paused_until)
         self._next_request = at + interval
         return max(at, self._next_token)
+
+    def seconds_of(self, tokens: int) -> float:
+        """What a request of this many tokens takes of the limits: seconds until it is refilled, 0 without a limit."""
+        rate, of_tokens = self.requests_per_minute, self._limits.tokens_per_minute
+        return max(_MINUTE / rate if rate else 0.0, tokens * _MINUTE / of_tokens if of_tokens else 0.0)
 
     def sent(self, tokens: int) -> None:
         """A request is sent that is expected to use this many tokens."""
@@ -101,12 +130,8 @@ class RateLimiter:
 
     def announced(self, limits: RateLimits) -> None:
         """Keep the limits that the endpoint announces where they are lower than the configured ones."""
-        configured = self._configured
-        self._limits = replace(
-            configured,
-            requests_per_minute=_lower(configured.requests_per_minute, limits.requests_per_minute),
-            tokens_per_minute=_lower(configured.tokens_per_minute, limits.tokens_per_minute),
-        )
+        self._announced = limits
+        self._keep_the_lower()
         if limits.exhausted_seconds:
             self._paused_until = max(self._paused_until, self._clock() + limits.exhausted_seconds)
 
@@ -134,6 +159,13 @@ class RateLimiter:
         self._pause_seconds = min(2 * self._pause_seconds, _LONGEST_PAUSE_SECONDS)
         self._paused_until = self._next_request = now + pause
         return True
+
+    def _keep_the_lower(self) -> None:
+        configured, announced = self._configured, self._announced
+        self._limits = RateLimits(
+            _lower(configured.requests_per_minute, announced.requests_per_minute),
+            _lower(configured.tokens_per_minute, announced.tokens_per_minute),
+        )
 
     def _quiet(self) -> float:
         seconds = self._clock() - self._grows_from

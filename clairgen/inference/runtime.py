@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from clairgen.inference.local_rewards import RewardModel
+from clairgen.inference.shared_budget import SharedBudget
+from clairgen.inference.shared_limits import SharedLimits
 from clairgen.inference.transport import Transport
 
 _WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
@@ -41,7 +43,9 @@ class Runtime:
     `transport` opens a transport and is given a function that takes sentences for the user. `clock` measures durations in
     seconds, `wall_clock` is the time of day, `random` returns numbers in [0, 1), `free_bytes` says how many bytes the disk of
     a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
-    one of `clairgen_train.reward_model`.
+    one of `clairgen_train.reward_model`. Sessions of one event loop that are given the same `shared_limits` keep to the limits of
+    the endpoints that they have in common together, and with the same `shared_budget` to one budget; without them each keeps to
+    its own alone.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -52,6 +56,8 @@ class Runtime:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     load_reward_model: Callable[[str], RewardModel] | None = None
+    shared_limits: SharedLimits | None = None
+    shared_budget: SharedBudget | None = None
 
 
 def raise_open_file_limit() -> None:

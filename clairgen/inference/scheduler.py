@@ -2,7 +2,8 @@
 
 A slot is given together with the money that the request may cost, in one step: a request that waits for its turn at an
 endpoint holds no money, and one that waits for the budget holds no slot. Waiting for a rate limit or for a circuit breaker to
-close holds neither. When something changes, only the first in the queue is looked at.
+close holds neither. When something changes, only the first in the queue is looked at; where sessions share an endpoint's limits,
+only that of the session whose turn it is (`endpoint_limits`).
 
 The endpoint is not chosen by the prompt: sending a request to the server that has its prefix in the cache gained nothing that
 could be measured (`tests/real/prefixes.py`: prompts of 100 words sent twice, 1.001 times as long without vLLM's prefix
@@ -46,6 +47,7 @@ class Scheduler:
         check: Callable[[], None],
     ) -> None:
         self._endpoints = endpoints
+        self._shared = [endpoint for endpoint in endpoints if endpoint.is_shared]
         self._weighted = any(endpoint.weight is not None for endpoint in endpoints)
         self._clock = clock
         self._sleep = sleep
@@ -100,6 +102,7 @@ class Scheduler:
                     return
                 try:
                     if not waiter.reserve(self.dispatch):
+                        self._stop_contending()
                         return
                 except RunStoppedError as error:
                     waiter.slot.set_exception(error)
@@ -107,6 +110,7 @@ class Scheduler:
                     endpoint.acquire(waiter.tokens)
                     waiter.slot.set_result(endpoint)
             self._waiting.popleft()
+        self._stop_contending()
 
     async def close(self) -> None:
         """End the background tasks; nothing may be waiting any more."""
@@ -114,6 +118,8 @@ class Scheduler:
         for task in running:
             task.cancel()
         await asyncio.wait(running)
+        for endpoint in self._endpoints:
+            endpoint.close()
 
     def _least_loaded(self, avoid: Collection[str]) -> Endpoint | None:
         """The endpoint to send to now, if one is available."""
@@ -152,6 +158,11 @@ class Scheduler:
             self._dismiss(error)
             return
         now, soonest, max_load = self._clock(), math.inf, self._max_load()
+        for endpoint in self._shared:
+            if endpoint.load < max_load:
+                endpoint.contend(self.dispatch)
+            else:
+                endpoint.stop_contending()
         for endpoint in self._endpoints:
             breaker = endpoint.circuit_breaker
             if breaker.needs_probe:
@@ -194,3 +205,9 @@ class Scheduler:
         for waiter in waiting:
             if not waiter.slot.done():
                 waiter.slot.set_exception(type(error)(str(error)))
+        self._stop_contending()
+
+    def _stop_contending(self) -> None:
+        """Nothing of this role is to be sent now, whatever its endpoints allow."""
+        for endpoint in self._shared:
+            endpoint.stop_contending()

@@ -138,7 +138,7 @@ async def advise(
         progress.pairs_to_make = sum(len(selection.ids) for selection in selected.values())
         if settings.context is not None:
             await held.store.metadata.record_templates(settings.context.templates.values())
-        budget = await held.budget(limit.limit_usd)
+        budget = await held.budget(limit.limit_usd, settings.roles)
         held.log_start(settings.roles, recipes=list(selected), advise=True, samples=options.samples, by=settings.by)
         async with AsyncExitStack() as stack:
             client = await held.completion_client(settings.roles, budget, seed=settings.config.seed)

@@ -1,4 +1,4 @@
-"""The budget: what requests cost and may cost, and the limit that their sum never exceeds.
+"""The budget: what requests cost and may cost, and the limits that their sum never exceeds, the run's and a shared one.
 
 Before a request is sent, the most that it can cost is reserved on disk; after its answer the true cost replaces it. A request
 whose outcome is unknown (killed, timed out, broken off) is counted at the most that it can cost. So at any moment the disk
@@ -9,8 +9,8 @@ their role's scheduler, which is called again, one role after the other, when mo
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,19 +25,28 @@ from clairgen.config.prices import (
 )
 from clairgen.config.role import Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
+from clairgen.inference.shared_budget import MoneyQueue, SharedBudget
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Usage
-from clairgen.store import Call, Spending, Spent
+from clairgen.store import Call, RunDirectory, Spending, Spent, reading
 
 
 class Budget:
     """The money of a session. Without a limit (`budget_usd` is None) it keeps the same account, and there is always room.
 
+    With a `shared` budget there has to be room in both.
+
     Use it as an async context manager, inside the store's: leaving waits until all is on disk.
     """
 
     def __init__(
-        self, spending: Spending, before: Spent, budget_usd: float | None, progress: Progress, stop: asyncio.Event
+        self,
+        spending: Spending,
+        before: Spent,
+        budget_usd: float | None,
+        progress: Progress,
+        stop: asyncio.Event,
+        shared: SharedBudget | None = None,
     ) -> None:
         self._spending = spending
         self._limit = None if budget_usd is None else int(budget_usd * PICODOLLARS)
@@ -49,25 +58,29 @@ class Budget:
         self._last_id = before.last_id
         self._progress = progress
         self._stop = stop
-        self._line: deque[Callable[[], None]] = (
-            deque()
-        )  # first come, first served, so that cheap ones do not starve others
-        self._turn: Callable[[], None] | None = None
+        self._shared = shared
+        self._queue = MoneyQueue()
+        self._serve_own = self._queue.serve  # one object, by which the shared budget knows this session
         self._writes: set[asyncio.Task[None]] = set()
+        progress.shared_budget = shared
         self._show()
 
     async def __aenter__(self) -> Self:
+        if self._shared is not None:
+            self._shared.join()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await asyncio.gather(*self._writes, return_exceptions=True)
+        if self._shared is not None:
+            self._shared.leave(self._serve_own)
 
     def reserve(self, role: str, most: int | None, again: Callable[[], None]) -> Call | None:
         """Reserve the most that a call can cost, in memory; None if there is no room, and then `again` is called later.
 
         Raises BudgetError if there can never be room, DrainedError once the run is to stop.
         """
-        if self._limit is not None and not self._admits(most or 0, self._limit, again):
+        if not self._admits(most or 0, again):
             return None
         self._last_id += 1
         self._reserved += most or 0
@@ -76,7 +89,7 @@ class Budget:
 
     async def commit(self, call: Call) -> None:
         """Put a reservation on disk. With a limit, the call may be sent only when this has returned."""
-        if self._limit is None:
+        if self._limit is None and self._shared is None:
             self._write_later(self._spending.reserve(call))
         else:
             await self._spending.reserve(call)
@@ -84,6 +97,8 @@ class Budget:
     def cancel(self, call: Call) -> None:
         """Give back a reservation that was not committed."""
         self._reserved -= call.max_cost or 0
+        if self._shared is not None:
+            self._shared.settle(call.max_cost or 0, 0)
         self._show()
         self.serve()
 
@@ -99,27 +114,27 @@ class Budget:
 
     def serve(self) -> None:
         """Let those who wait for room try again, until the first of them finds that there is still none."""
-        while self._line:
-            self._turn = again = self._line.popleft()
-            again()
-            self._turn = None
-            if self._line and self._line[0] == again:
-                return
+        self._queue.serve()
+        if self._shared is not None:
+            self._shared.serve()
 
-    def _admits(self, most: int, limit: int, again: Callable[[], None]) -> bool:
+    def _admits(self, most: int, again: Callable[[], None]) -> bool:
+        if self._limit is None and self._shared is None:
+            return True
         if self._stop.is_set():
             raise DrainedError
         spent = self._settled + self._unknown
-        if spent + most > limit:
-            raise self._exhausted(most, limit)
-        first = self._turn == again or not self._line
-        if first and spent + self._reserved + most <= limit:
-            self._turn = None
+        if self._limit is not None and spent + most > self._limit:
+            raise self._exhausted(most, self._limit)
+        fits = self._limit is None or spent + self._reserved + most <= self._limit
+        if (
+            fits
+            and self._queue.is_turn_of(again)
+            and (self._shared is None or self._shared.reserve(most, self._serve_own))
+        ):
+            self._queue.served()
             return True
-        if self._turn == again:
-            self._line.appendleft(again)
-        elif again not in self._line:
-            self._line.append(again)
+        self._queue.wait(again)
         return False
 
     async def _settle_on_disk(self, call: Call, cost: int) -> None:
@@ -140,8 +155,10 @@ class Budget:
             self._uncounted_calls += call.max_cost is None
         else:
             self._settled += counted
+        if self._shared is not None:
+            self._shared.settle(most, counted)
         self._progress.role(call.role).cost_usd += counted / PICODOLLARS
-        if self._limit is not None and counted > most:
+        if (self._limit is not None or self._shared is not None) and counted > most:
             self._progress.note(
                 f"a request of {call.role} was billed {dollars(counted / PICODOLLARS)}, more than its prompt and max_tokens "
                 "can cost; the budget holds only as far as the server respects max_tokens"
@@ -181,6 +198,16 @@ class Budget:
         money.uncounted_calls = self._uncounted_calls
         money.reserved_usd = self._reserved / PICODOLLARS
         money.budget_usd = None if self._limit is None else self._limit / PICODOLLARS
+
+
+async def spent_usd(runs: Iterable[Path]) -> float:
+    """What these runs can have cost together by what is on disk, in US dollars; those of unknown cost count at the most."""
+    total = 0
+    for run in runs:
+        if (directory := RunDirectory(run)).database.exists():
+            async with reading(directory) as store:
+                total += (await store.spending.total()).total
+    return total / PICODOLLARS
 
 
 class Charge:

@@ -139,7 +139,7 @@ async def generate(
         if options.retry_failed:
             await store.pairs.retry_failed()
         progress.pairs_to_make = await _pending(store, planned, options.limit)
-        budget = await held.budget(limit.limit_usd)
+        budget = await held.budget(limit.limit_usd, roles)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
         if progress.pairs_to_make:

@@ -5,17 +5,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from clairgen.records import EndpointState
 from clairgen.wording import counted, one_line_repr
 
 
 class Load(Protocol):
-    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait."""
+    """The requests of a role at this moment: `in_flight`, and `pending`, which are those and all that wait; its endpoints."""
 
     @property
     def in_flight(self) -> int: ...  # noqa: D102 - see above
 
     @property
     def pending(self) -> int: ...  # noqa: D102 - see above
+
+    def endpoint_states(self) -> tuple[EndpointState, ...]: ...  # noqa: D102 - see above
+
+
+class SharedMoney(Protocol):
+    """A budget that several sessions share: its limit, and what all of them together have spent and reserved of it."""
+
+    @property
+    def limit_usd(self) -> float: ...  # noqa: D102 - see above
+
+    @property
+    def used_usd(self) -> float: ...  # noqa: D102 - see above
 
 
 @dataclass(slots=True)
@@ -44,7 +57,7 @@ class RoleProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoleCounters:
-    """A role's counters at one moment; `cost_usd` is None where no price is known."""
+    """A role's counters at one moment; `cost_usd` is None where no price is known. Older logs have no `endpoints`."""
 
     sent: int
     answered: int
@@ -56,6 +69,7 @@ class RoleCounters:
     cost_usd: float | None
     in_flight: int
     waiting: int
+    endpoints: tuple[EndpointState, ...] = ()
 
 
 @dataclass(slots=True)
@@ -63,7 +77,7 @@ class Money:
     """Dollars of the whole run: spent, reserved for what is in flight, and the budget that both together never exceed, if any.
 
     Of what is spent, `uncertain_usd` is the most that `uncertain_calls` of unknown cost can have cost; `uncounted_calls` of them
-    have no limit and count as nothing.
+    have no limit and count as nothing. Of a budget that several sessions share, `shared_used_usd` is spent and reserved by all.
     """
 
     spent_usd: float = 0.0
@@ -72,6 +86,8 @@ class Money:
     uncounted_calls: int = 0
     reserved_usd: float = 0.0
     budget_usd: float | None = None
+    shared_budget_usd: float | None = None
+    shared_used_usd: float = 0.0
 
     @property
     def has_calls(self) -> bool:
@@ -118,6 +134,7 @@ class Progress:
     log_event: Callable[..., None] = _log_nothing
     log_texts: bool = False
     noun: str = "pair"
+    shared_budget: SharedMoney | None = None
 
     @property
     def done(self) -> int:
@@ -148,9 +165,15 @@ class Progress:
             dict(self.made),
             dict(self.failed),
             {name: _counters(role) for name, role in self.roles.items()},
-            replace(self.money),
+            self._money(),
             self.noun,
         )
+
+    def _money(self) -> Money:
+        shared = self.shared_budget
+        if shared is None:
+            return replace(self.money)
+        return replace(self.money, shared_budget_usd=shared.limit_usd, shared_used_usd=shared.used_usd)
 
 
 def _counters(role: RoleProgress) -> RoleCounters:
@@ -166,4 +189,5 @@ def _counters(role: RoleProgress) -> RoleCounters:
         cost_usd=role.cost_usd if role.priced else None,
         in_flight=in_flight,
         waiting=max(0, pending - in_flight),
+        endpoints=role.load.endpoint_states() if role.load is not None else (),
     )

@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,23 @@ MAX_BYTES = 16 << 20
 _COUNT_SECONDS = 5.0
 _SILENT_SECONDS = 4 * _COUNT_SECONDS  # by then a process that is alive would have written something
 _TAIL_BYTES = 1 << 20
+_MOST_DIGITS = 18
 _COUNTERS = TypeAdapter(Counters)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError("no count is that high")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_whole, parse_constant=_finite)
 
 
 class RunLog:
@@ -88,11 +105,15 @@ def last_session(path: Path, now: datetime.datetime | None = None) -> LastSessio
     lines = _tail(path)
     if not lines:
         return None
-    last = lines[-1]
-    counters = next((found for line in reversed(lines) if (found := _counters_of(line)) is not None), None)
+    counters = next((found for line in reversed(lines) if (found := counters_of(line)) is not None), None)
+    return session_after(lines[-1], counters, now or datetime.datetime.now(datetime.UTC))
+
+
+def session_after(last: Mapping[str, Any], counters: Counters | None, now: datetime.datetime) -> LastSession:
+    """The last session by the last line of a log."""
     if last["event"] == "ended":
         return LastSession(False, str(last.get("stopped_by") or "done"), counters)
-    age = (now or datetime.datetime.now(datetime.UTC)) - datetime.datetime.fromisoformat(last["at"])
+    age = now - datetime.datetime.fromisoformat(last["at"])
     return LastSession(age.total_seconds() < _SILENT_SECONDS, None, counters)
 
 
@@ -111,21 +132,23 @@ def _tail(path: Path) -> list[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            found = [_line(line) for line in file.read().splitlines()]
+            found = [line_of(line) for line in file.read().splitlines()]
     except OSError:
         return []
     return [line for line in found if line is not None]
 
 
-def _line(text: bytes) -> dict[str, Any] | None:
+def line_of(text: bytes) -> dict[str, Any] | None:
+    """The facts of a line, with `event` and `at`; None for what is no line of a log, such as half of one."""
     try:
-        line = json.loads(text)
+        line = _DECODER.decode(text.decode())
         return line if isinstance(line["event"], str) and datetime.datetime.fromisoformat(line["at"]).tzinfo else None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def _counters_of(line: Mapping[str, Any]) -> Counters | None:
+def counters_of(line: Mapping[str, Any]) -> Counters | None:
+    """The counters of a line; None for a line of something else."""
     if line["event"] != "counters":
         return None
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clairgen.config.prices import unpriced_sentence
+from clairgen.config.prices import check_shared_budget, unpriced_sentence
 from clairgen.config.role import Role
 from clairgen.embedded.gguf import CLASSIFIER
 from clairgen.embedded.server import EmbeddedServers
@@ -115,10 +115,15 @@ class Session:
     stack: AsyncExitStack
     drain_seconds: float
 
-    async def budget(self, limit_usd: float | None) -> Budget:
-        """The account of the run's money, kept until the session ends."""
-        spending = self.store.spending
-        budget = Budget(spending, await spending.total(), limit_usd, self.progress, self.stop)
+    async def budget(self, limit_usd: float | None, roles: Mapping[str, Role]) -> Budget:
+        """The account of the run's money, kept until the session ends.
+
+        Raises ConfigError for roles whose requests have no known maximum cost, if sessions share a budget.
+        """
+        spending, shared = self.store.spending, self.runtime.shared_budget
+        if shared is not None:
+            check_shared_budget(roles)
+        budget = Budget(spending, await spending.total(), limit_usd, self.progress, self.stop, shared)
         return await self.stack.enter_async_context(budget)
 
     async def completion_client(

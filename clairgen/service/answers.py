@@ -44,12 +44,16 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """A run in the list: its state in words, its pairs by recipe and status, dollars spent; `problem` if it cannot be read."""
+    """A run in the list: its state in words, its pairs by recipe and status, dollars spent; `problem` if it cannot be read.
+
+    `running` is whether a session is in progress.
+    """
 
     name: str
     state: str
     pairs: dict[str, dict[str, int]]
     spent_usd: float
+    running: bool = False
     problem: str | None = None
 
 
@@ -160,7 +164,12 @@ class Answered(JSONResponse):
 
     def render(self, content: Any) -> bytes:  # noqa: ANN401 - whatever a route answers
         """The body."""
-        return json.dumps(_plain(content), allow_nan=False, separators=(",", ":")).encode("ascii")
+        return in_ascii(content).encode("ascii")
+
+
+def in_ascii(content: object) -> str:
+    """An answer as JSON in ASCII."""
+    return json.dumps(_plain(content), allow_nan=False, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any value of the answers

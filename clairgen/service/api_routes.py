@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 
 from clairgen.api import VoteCast
+from clairgen.reporting.differences import differences
 from clairgen.service.answers import Answered, PairLine, PairLines, PairObject, RunLine
 from clairgen.service.pair_pages import PageQuery, PairQuery, pair_page
 from clairgen.service.runs import Runs, VoteRequest
@@ -12,6 +13,7 @@ from clairgen.store import CastVote
 
 RunName = Annotated[str, Path(max_length=255, description="The name of the run's folder.")]
 PairId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The id of the pair.")]
+SideText = Annotated[str, Query(max_length=1000, description="A recipe of a run, as RUN:RECIPE.")]
 
 
 def api_routes(runs: Runs) -> APIRouter:
@@ -29,6 +31,12 @@ def api_routes(runs: Runs) -> APIRouter:
     @routes.get("/runs/{run}/report", response_model=list[dict[str, Any]], summary="Its figures, as report --json")
     async def run_report(run: RunName) -> Answered:
         return Answered([report.to_json() for report in (await runs.report(run)).reports])
+
+    @routes.get("/compare", response_model=dict[str, Any], summary="Two reports and how they differ, with intervals")
+    async def compare(left: SideText, right: SideText) -> Answered:
+        first, second = (await runs.side(left)).report, (await runs.side(right)).report
+        found = [one.to_json() for one in differences(first, second)]
+        return Answered({"left": first.to_json(), "right": second.to_json(), "differences": found})
 
     @routes.get("/runs/{run}/pairs", response_model=PairLines, summary="A page of its pairs")
     async def run_pairs(run: RunName, query: Annotated[PageQuery, Query()]) -> Answered:

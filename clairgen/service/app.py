@@ -1,5 +1,6 @@
 """The service as an ASGI application: routes behind the checks of each request, and errors as one sentence."""
 
+import asyncio
 import datetime
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.live_routes import live_routes
+from clairgen.service.live_runs import LiveRuns, TooManyReadersError
 from clairgen.service.page_routes import page_routes
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
@@ -32,11 +35,22 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
+    (TooManyReadersError, 503),
 )
 
 
-def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, limits: Limits | None = None) -> ASGIApp:
-    """The service over the runs of a root; `hosts` are the names by which it may be reached."""
+def service(
+    root: RunsRoot,
+    tokens: Tokens,
+    hosts: Iterable[str],
+    stopping: asyncio.Event | None = None,
+    *,
+    limits: Limits | None = None,
+) -> ASGIApp:
+    """The service over the runs of a root; `hosts` are the names by which it may be reached.
+
+    Once `stopping` is set, streams end.
+    """
     runs, clients = Runs(root), Clients(limits or Limits())
     app = FastAPI(
         title="clairgen",
@@ -51,6 +65,7 @@ def service(root: RunsRoot, tokens: Tokens, hosts: Iterable[str], *, limits: Lim
         else [],  # said in the description alone
     )
     app.include_router(api_routes(runs))
+    app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
     app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())

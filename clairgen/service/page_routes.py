@@ -1,8 +1,9 @@
 """The pages: the list of runs, a run's report, its pairs one after another, and the form to vote. They work without a script."""
 
 import asyncio
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
@@ -12,14 +13,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from clairgen.records import FilterAction, Pair
 from clairgen.reporting.diff import DiffOp
-from clairgen.reporting.html.pairs_page import pair_row, shown_text
+from clairgen.reporting.html.pairs_page import pair_row, report_values, shown_text
 from clairgen.reporting.pair_view import about_which_answer, visible_space, whose_reasoning, whose_reply
 from clairgen.reporting.report import reason_for_dropping
 from clairgen.service.answers import PairLine
-from clairgen.service.api_routes import PairId, RunName
+from clairgen.service.api_routes import PairId, RunName, SideText
 from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page
 from clairgen.service.rendering import form_fields, link, page
-from clairgen.service.runs import Runs, VoteRequest
+from clairgen.service.runs import Runs, Side, VoteRequest
 from clairgen.store import Vote
 
 VOTER_COOKIE: Final = "clairgen_voter"
@@ -50,12 +51,21 @@ def page_routes(runs: Runs) -> APIRouter:
 
     @routes.get("/")
     async def list_page(request: Request) -> Response:
-        return page(request, "runs.html", {"runs": await runs.lines()})
+        return page(request, "runs.html", {"runs": await runs.lines(), "folder": shlex.quote(f"{runs.folder}/first")})
 
     @routes.get("/runs/{run}")
     async def report_page(request: Request, run: RunName) -> Response:
         report = await runs.report(run)
         return await asyncio.to_thread(lambda: page(request, "report.html", {"run": run, **report.page_values}))
+
+    @routes.get("/compare")
+    async def compare_page(request: Request, left: SideText = "", right: SideText = "") -> Response:
+        choices = [f"{line.name}:{recipe}" for line in await runs.lines() for recipe in line.pairs]
+        values = {"choices": choices, "chosen": {"left": left, "right": right}}
+        if not left or not right:
+            return page(request, "compare.html", values)
+        sides = [await runs.side(left), await runs.side(right)]
+        return await asyncio.to_thread(lambda: page(request, "compared.html", {**values, **_compared_values(sides)}))
 
     @routes.get("/runs/{run}/pairs")
     async def pairs_page(request: Request, run: RunName, query: Annotated[PageQuery, Query()]) -> Response:
@@ -96,6 +106,14 @@ def page_routes(runs: Runs) -> APIRouter:
         return answer
 
     return routes
+
+
+def _compared_values(sides: Sequence[Side]) -> dict[str, Any]:
+    shown = {side.title: side.report for side in sides}
+    return {
+        "sides": [(side.title, side.run, side.report) for side in sides],
+        **report_values(list(shown.values()), shown),
+    }
 
 
 def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:

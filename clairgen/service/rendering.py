@@ -21,6 +21,9 @@ from clairgen.wording import counted
 _FILES: Final = {
     "service.css": ("text/css", ((REPORT_PACKAGE, "page.css"), (__package__, "service.css"))),
     "service.js": ("text/javascript", ((__package__, "service.js"),)),
+    "htmx.js": ("text/javascript", ((__package__, "vendored/htmx.min.js"), (__package__, "vendored/hx-sse.min.js"))),
+    "live.css": ("text/css", ((__package__, "vendored/uPlot.min.css"),)),
+    "live.js": ("text/javascript", ((__package__, "vendored/uPlot.iife.min.js"), (__package__, "live.js"))),
 }
 
 
@@ -29,8 +32,7 @@ def page(request: Request, template: str, values: Mapping[str, Any], *, status: 
     grant = getattr(request.state, "grant", None)
     common = {
         "version": __version__,
-        "style_url": _address("service.css"),
-        "script_url": _address("service.js"),
+        "file": _address,
         "link": link,
         "counted": counted,
         "reviews": grant is not None and grant.reviews,
@@ -39,6 +41,11 @@ def page(request: Request, template: str, values: Mapping[str, Any], *, status: 
     }
     html = _environment().get_template(template).render({**common, **values})
     return HTMLResponse(html.encode("utf-8", "backslashreplace"), status)
+
+
+def part(template: str, values: Mapping[str, Any]) -> str:
+    """A rendered part of a page."""
+    return str(_environment().get_template(template).render({"counted": counted, "link": link, **values}))
 
 
 def link(run: str, pair: str | None = None, query: PairQuery | None = None, **more: object) -> str:

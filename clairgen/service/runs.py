@@ -1,7 +1,10 @@
 """What the service does with runs: list them, look into them, vote. Every verb is one of `clairgen.api`, over the same store."""
 
 import asyncio
+import time
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +23,7 @@ from clairgen.service.tokens import Grant
 from clairgen.store import CastVote, PairChoice, RunDirectory, Vote, reading
 
 _AT_ONCE: Final = 4
+_LINE_SECONDS: Final = 2.0
 
 
 class NotThereError(InputError):
@@ -56,6 +60,15 @@ class RunReport:
         return report_values(self.reports)
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: the report on a recipe of a run."""
+
+    title: str
+    run: str
+    report: RecipeReport
+
+
 class Runs:
     """The runs of a root."""
 
@@ -63,8 +76,15 @@ class Runs:
         self._root = root
         self._reports = KeptFigures(_report)
         self._counts = KeptFigures(_counts)
+        self._lines: dict[str, tuple[float, RunLine]] = {}
+        self._listing = asyncio.Lock()
         self._reading = asyncio.Semaphore(_AT_ONCE)
         self._voting: dict[str, asyncio.Lock] = {}
+
+    @property
+    def folder(self) -> Path:
+        """The folder that they are in."""
+        return self._root.path
 
     def directory(self, name: str) -> RunDirectory:
         """The directory of a run. Raises NotThereError."""
@@ -74,8 +94,11 @@ class Runs:
         return found
 
     async def lines(self) -> list[RunLine]:
-        """All runs, in the order of their names."""
-        return list(await asyncio.gather(*map(self._line, self._root.names())))
+        """All runs, in the order of their names, as they were a few seconds ago at most: many may look at them all the time."""
+        async with self._listing:
+            found = await asyncio.gather(*map(self._line, self._root.names()))
+            self._lines = {line.name: (read_at, line) for read_at, line in found}
+        return [line for _, line in found]
 
     async def status(self, name: str) -> api.Status:
         """Where a run stands."""
@@ -84,6 +107,16 @@ class Runs:
     async def report(self, name: str) -> RunReport:
         """The report on a run; of one that goes on up to half a minute old."""
         return await self._reports.of(self.directory(name))
+
+    async def side(self, text: str) -> Side:
+        """A recipe of a run, written `RUN:RECIPE`. Raises NotThereError."""
+        for at in (number for number, sign in enumerate(text) if sign == ":"):
+            if self._root.run(text[:at]) is None:
+                continue
+            for report in (await self.report(text[:at])).reports:
+                if report.recipe == text[at + 1 :]:
+                    return Side(text, text[:at], report)
+        raise NotThereError(f"there is no run and recipe {text!r}; write RUN:RECIPE, as in the list of runs")
 
     async def pair(self, name: str, pair_id: str, choice: PairChoice) -> WholePair:
         """A pair of a run whole, with its neighbors among the chosen ones. Raises NotThereError."""
@@ -116,13 +149,18 @@ class Runs:
                 run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
             )
 
-    async def _line(self, name: str) -> RunLine:
+    async def _line(self, name: str) -> tuple[float, RunLine]:
+        """A run's line, and when it was read."""
+        now = time.monotonic()
+        if (kept := self._lines.get(name)) is not None and now - kept[0] < _LINE_SECONDS:
+            return kept
         async with self._reading:
             try:
                 seen = await api.snapshot(self.directory(name).path)
             except ClairgenError as error:
-                return RunLine(name, "cannot be read", {}, 0.0, str(error))
-        return RunLine(name, session_words(seen.session), seen.statuses, seen.spent.total / PICODOLLARS)
+                return now, RunLine(name, "cannot be read", {}, 0.0, problem=str(error))
+        spent = seen.spent.total / PICODOLLARS
+        return now, RunLine(name, session_words(seen.session), seen.statuses, spent, seen.running)
 
 
 def _no_pair() -> NotThereError:

@@ -34,3 +34,10 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
   keys[event.key]();
 });
+
+// A part of a page that leads elsewhere, as to signing in again, takes the whole page there.
+document.addEventListener("htmx:before:response", (event) => {
+  if (!event.detail.ctx.response.raw.redirected) return;
+  event.preventDefault();
+  location.reload();
+});

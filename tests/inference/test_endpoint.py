@@ -4,6 +4,7 @@ from clairgen.errors import RequestFailedError, RetryableError
 from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
+from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import open_transport
 from clairgen.inference.transport import Timeouts, Transport
@@ -15,9 +16,8 @@ from tests.scripted import Reply, ScriptedEndpoint, refused, said
 def endpoint_at(url: str, clock: FakeClock, transport: Transport) -> Endpoint:
     return Endpoint(
         EndpointAddress(url, url, "sk-secret", Timeouts()),
-        concurrency=ConcurrencyLimit(4, clock),
+        limits=EndpointLimits(ConcurrencyLimit(4, clock), RateLimiter(RateLimits(), clock)),
         transport=transport,
-        rate_limiter=RateLimiter(RateLimits(), clock),
         clock=clock,
         wall_clock=clock,
     )
@@ -101,3 +101,29 @@ async def test_a_long_body_is_read_elsewhere_to_the_same_end() -> None:
         assert (failed.value.used, failed.value.billed, failed.value.endpoint) == ((11, 7), True, server.url)
     await close_workers()
     await transport.close()
+
+
+async def test_its_state_says_what_it_waits_for_and_never_its_key() -> None:
+    clock, waits = FakeClock(), [refused(429, "slow down", retry_after="30"), *([refused(500, "broken")] * 5)]
+    async with ScriptedEndpoint(lambda _: waits.pop(0)) as server:
+        transport = open_transport()
+        address = EndpointAddress(f"{server.url}?sig=sk-secret-of-mine", server.url, "sk-secret-of-mine", Timeouts())
+        limits = RateLimiter(RateLimits(requests_per_minute=600, tokens_per_minute=9000), clock)
+        endpoint = Endpoint(
+            address,
+            limits=EndpointLimits(ConcurrencyLimit(4, clock), limits),
+            transport=transport,
+            clock=clock,
+            wall_clock=clock,
+        )
+        fresh = endpoint.state()
+        assert (fresh.circuit_breaker, fresh.rate_limit_source, fresh.concurrency_limit) == ("closed", "configured", 4)
+        assert (fresh.requests_per_minute, fresh.tokens_per_minute) == (600, 9000)
+        assert "sk-secret" not in fresh.name
+        await fail(endpoint, 1)
+        assert endpoint.state().paused_seconds == 30
+        await fail(endpoint, 5)
+        assert (endpoint.state().circuit_breaker, endpoint.state().open_seconds) == ("open", 1)
+        await clock.sleep(2)
+        assert (endpoint.state().circuit_breaker, endpoint.state().open_seconds) == ("half-open", 0)
+        await transport.close()

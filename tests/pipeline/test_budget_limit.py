@@ -145,6 +145,7 @@ async def test_the_budget_to_continue_with_lets_at_least_one_more_request_throug
             if summary.stopped_by is None:
                 break
             assert isinstance(summary.stopped_by, BudgetError)
+            assert summary.stopped_by.enough_usd is not None
             assert summary.stopped_by.enough_usd > max(budget_usd, summary.progress.money.spent_usd)
             assert before == 0 or len(endpoint.asked) > before
             budget_usd = summary.stopped_by.enough_usd

@@ -56,6 +56,19 @@ async def test_a_session_stands_in_the_log_from_its_start_to_its_end(tmp_path: P
     # The 400 says nothing about whose fault it is, so a probe was sent too; its first attempt was a 429 as everybody's.
     assert (target["sent"], target["answered"], target["failed"], target["in_flight"]) == (13, 6, 1, 0)
     assert target["failed_attempts"] == {"rate-limited": 6, "bad-request": 1}
+    [endpoint] = target["endpoints"]
+    assert endpoint == {
+        "name": found[0]["models"]["target"]["endpoints"][0],
+        "in_flight": 0,
+        "in_flight_of_others": 0,
+        "concurrency_limit": endpoint["concurrency_limit"],
+        "requests_per_minute": endpoint["requests_per_minute"],
+        "tokens_per_minute": None,
+        "rate_limit_source": "learned",
+        "circuit_breaker": "closed",
+        "open_seconds": 0.0,
+        "paused_seconds": 0.0,
+    }
     assert counters["roles"]["reviser"]["cost_usd"] == pytest.approx(5 * (200 * 10 + 30 * 30) / 1e6)
     session = last_session(run / "run.log")
     assert session is not None
@@ -145,7 +158,9 @@ async def test_counters_of_an_earlier_version_are_read_by_their_old_name(tmp_pat
     log.close()
     written = (tmp_path / "run.log").read_text()
     assert '"failed_attempts": {"timed-out": 3}' in written
-    (tmp_path / "run.log").write_text(written.replace('"failed_attempts"', '"refused"'))
+    (tmp_path / "run.log").write_text(
+        written.replace('"failed_attempts"', '"refused"').replace(', "endpoints": []', "")
+    )
     session = last_session(tmp_path / "run.log")
     assert session is not None
     assert session.counters is not None

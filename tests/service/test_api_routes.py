@@ -31,6 +31,7 @@ async def test_it_says_what_the_commands_say(tmp_path: Path) -> None:
                 "state": "no log",
                 "pairs": {"imported": {"made": 6}},
                 "spent_usd": 0.0,
+                "running": False,
                 "problem": None,
             }
         ]
@@ -237,11 +238,17 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
         assert set(described["paths"]) == {
             "/api/runs",
             "/api/runs/{run}",
+            "/api/runs/{run}/progress",
+            "/api/runs/{run}/events",
+            "/api/compare",
             "/api/runs/{run}/report",
             "/api/runs/{run}/pairs",
             "/api/runs/{run}/pairs/{pair}",
             "/api/runs/{run}/pairs/{pair}/votes",
         }
+        assert list(described["paths"]["/api/runs/{run}/events"]["get"]["responses"]["200"]["content"]) == [
+            "text/event-stream"
+        ]
         [pair] = await ids(client)
         whole = (await client.get(f"/api/runs/first/pairs/{pair}")).json()
         assert whole.keys() == described["components"]["schemas"]["PairObject"]["properties"].keys()

@@ -1,9 +1,11 @@
 """The pages show what the API has, as text and nothing else, and work without a script."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,7 +43,11 @@ class Elements(HTMLParser):
 def check_inert(html: str) -> None:
     """Nothing but the service's own files is loaded or run."""
     page = Elements(html)
-    assert [re.sub(r"\?.*", "", str(one.get("src"))) for one in page.named("script")] == ["/static/service.js"]
+    scripts = [
+        re.sub(r"\?.*", "", str(one["src"])) for one in page.named("script") if one.get("type") != "application/json"
+    ]
+    assert set(scripts) <= {f"/static/{name}.js" for name in ("service", "htmx", "live")}
+    assert scripts[0] == "/static/service.js"
     assert {tag for tag, _ in page.found} & {"style", "iframe", "object", "embed", "img", "base", "b"} == set()
     assert [one for _, one in page.found if any(name.startswith("on") or name == "style" for name in one)] == []
     addresses = [str(one[name]) for _, one in page.found for name in ("href", "action", "src") if one.get(name)]
@@ -62,6 +68,10 @@ async def test_hostile_text_stays_text_on_every_page(tmp_path: Path) -> None:
             run,
             f"{run}/pairs",
             f"{run}/pairs/{pair}",
+            f"{run}/live",
+            "/compare",
+            f"/compare?left={quote(NAME)}:imported&right={quote(NAME)}:imported",
+            f"/compare?left={quote(HOSTILE)}&right={quote(NAME)}:imported",
             f"{run}/pairs?mark={quote(HOSTILE)}",
             f"/runs/{quote('<b>x')}",
         ):
@@ -172,3 +182,41 @@ async def test_files_of_pages_may_be_kept_and_have_one_address_for_each_version(
             assert (file.status_code, "immutable" in file.headers["cache-control"]) == (200, True)
         assert (await client.get("/static/..%2fapp.py")).status_code == 404
         assert page.headers["cache-control"] == "no-store"
+
+
+async def test_two_recipes_stand_side_by_side_with_what_differs(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(30), "a:b")
+    await made(tmp_path / "runs", rows(31), "second")
+    async with served(tmp_path / "runs") as client:
+        assert 'href="/compare?left=second%3Aimported"' in (await client.get("/runs/second")).text
+        both = {"left": "a:b:imported", "right": "second:imported"}
+        shown = (await client.get("/compare", params=both)).text
+        assert "% of pairs" in shown
+        assert re.search(r"kept</th><td class=\"number\">66.7%</td><td class=\"number\">64.5%</td>", shown)
+        assert 'href="/runs/a%3Ab/pairs?recipe=imported&amp;kept=true"' in shown
+        assert '<option value="second:imported" selected>' in shown
+        answer = (await client.get("/api/compare", params=both)).json()
+        assert [answer[side]["n"] for side in ("left", "right")] == [30, 31]
+        assert answer["differences"][0]["interval_95"][0] < answer["differences"][0]["difference"] < 0
+        wrong = await client.get("/api/compare", params={**both, "left": "a:imported"})
+        assert (wrong.status_code, "write RUN:RECIPE" in wrong.json()["detail"]) == (404, True)
+
+
+async def test_a_folder_without_runs_says_what_to_type(tmp_path: Path) -> None:
+    (tmp_path / "my runs").mkdir()
+    async with served(tmp_path / "my runs") as client:
+        shown = unescape((await client.get("/")).text)
+        assert f"clairgen generate first.yaml --run '{tmp_path}/my runs/first'" in shown
+        assert "There is none in this folder yet." in (await client.get("/compare")).text
+
+
+def test_files_of_others_are_the_ones_that_are_named_with_their_licences() -> None:
+    folder = Path(str(files("clairgen.service"))) / "vendored"
+    named = dict(
+        re.findall(r"^\| `([\w.-]+)` .* `([0-9a-f]{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    )
+    found = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.suffix != ".txt"
+    }
+    assert found == {**named, "README.md": found["README.md"]}
+    assert sorted(path.name for path in folder.glob("*.txt")) == ["htmx.LICENSE.txt", "uPlot.LICENSE.txt"]

@@ -6,12 +6,13 @@ import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
 import pytest
 
+from clairgen.pipeline.run_log import RunLog
 from tests.cli.commands import clairgen
 from tests.cli.forked import Forked, forked
 from tests.service.served import READ, REVIEW, ids, made, rows
@@ -51,8 +52,14 @@ async def test_a_vote_outlives_kill_9(tmp_path: Path) -> None:
     async with serving(tmp_path / "runs") as (running, client, said):
         assert [one["voter"] for one in (await client.get(votes)).json()] == ["ada"]
         assert (await client.post(votes, json={"vote": "keep", "voter": "ben"})).status_code == 201
-        running.send_signal(signal.SIGTERM)
-        assert await running.wait() == 0
+        with closing(RunLog(tmp_path / "runs" / "first" / "run.log")) as log:
+            log.event("started")
+        async with client.stream("GET", "/api/runs/first/events", timeout=5) as stream:
+            received = stream.aiter_lines()
+            assert await anext(received) == "event: state"
+            running.send_signal(signal.SIGTERM)
+            assert "event: end" not in [line async for line in received]  # the run goes on: only the service ends
+        assert await asyncio.wait_for(running.wait(), 5) == 0
         assert "Everybody on this machine can read, vote, and run jobs with the models that ship." in said.read_text()
 
 

@@ -11,16 +11,23 @@ from clairgen.reporting.pair_metrics import Histogram
 from clairgen.reporting.shortcut_audit import Audit
 
 MOST_BARS = 12
+_NO_LABEL: Mapping[str, Any] = {"aria": False}  # a line says nothing by itself to who cannot see it
 
 
-def histogram_svg(histogram: Histogram, shown: range, published: float | None = None) -> Markup:
-    """A histogram of kept pairs with the dropped ones stacked above, over the bins of `shown`; `published` is a line."""
+def histogram_svg(
+    histogram: Histogram, shown: range, published: float | None = None, highest: float | None = None
+) -> Markup:
+    """A histogram of kept pairs with the dropped ones stacked above, over the bins of `shown`; `published` is a line.
+
+    Bars are numbers of pairs; with `highest`, shares in percent on an axis that goes up to at least that.
+    """
     scale = histogram.scale
+    unit = 1 if highest is None else 100 / max(_pairs_in(histogram), 1)
     bars = [
         {
             "from": scale.start(number),
             "to": scale.start(number) + scale.step,
-            "pairs": counts[number],
+            "pairs": unit * counts[number],
             "outcome": outcome,
             "order": order,
         }
@@ -42,8 +49,10 @@ def histogram_svg(histogram: Histogram, shown: range, published: float | None = 
         axis["values"] = [ends[0] + (ends[1] - ends[0]) * fifth / 5 for fifth in range(6)]
     x = {"field": "from", "type": "quantitative", "bin": {"binned": True, "step": scale.step},
          "scale": {"domain": ends}, "axis": axis}  # fmt: skip
-    ticks = whole_ticks(max((histogram.kept[number] + histogram.dropped[number] for number in shown), default=0))
-    counts = {"title": "pairs", "format": ",d", "values": ticks, "minExtent": 34}
+    most = max((histogram.kept[number] + histogram.dropped[number] for number in shown), default=0)
+    ticks = whole_ticks(most if highest is None else math.ceil(highest))
+    title = "pairs" if highest is None else "% of pairs"
+    counts = {"title": title, "format": ",d", "values": ticks, "minExtent": 34}
     layers: list[dict[str, Any]] = [
         {
             "mark": {"type": "bar", "binSpacing": 1},
@@ -62,10 +71,16 @@ def histogram_svg(histogram: Histogram, shown: range, published: float | None = 
         }
     ]
     if published is not None:
-        line = {"type": "rule", "color": "var(--text)", "strokeWidth": 1.5, "strokeDash": [4, 3]}
+        line = {"type": "rule", "color": "var(--text)", "strokeWidth": 1.5, "strokeDash": [4, 3], **_NO_LABEL}
         once: dict[str, Any] = {"values": [{}]}  # not for each row of the bars
         layers.append({"data": once, "mark": line, "encoding": {"x": {"datum": scale.position(published)}}})
     return layers_svg(bars, layers, width=360, height=190)
+
+
+def highest_share(histogram: Histogram) -> float:
+    """The share of the pairs in the fullest bin, in percent."""
+    fullest = max(map(sum, zip(histogram.kept, histogram.dropped, strict=True)), default=0)
+    return 100 * fullest / max(_pairs_in(histogram), 1)
 
 
 def whole_ticks(most: int) -> list[int]:
@@ -108,7 +123,7 @@ def shift_svg(audit: Audit) -> Markup:
                 },
             },
             {
-                "mark": {"type": "rule", "color": "var(--text)", "strokeWidth": 1},
+                "mark": {"type": "rule", "color": "var(--text)", "strokeWidth": 1, **_NO_LABEL},
                 "encoding": {"y": feature, "x": spread, "x2": {"field": "high"}},
             },
         ],
@@ -129,6 +144,10 @@ def filled(histograms: Sequence[Histogram], published: Sequence[float] = ()) -> 
         used += [histograms[0].scale.bin(value) for value in published]
     count = histograms[0].scale.count
     return range(min(used), max(used) + 1) if used and histograms[0].scale.logarithmic else range(count)
+
+
+def _pairs_in(histogram: Histogram) -> int:
+    return sum(histogram.kept) + sum(histogram.dropped)
 
 
 _CONFIG = {

@@ -6,7 +6,7 @@ Pairs reach the page's script as JSON without `<`, and the script inserts them a
 import hashlib
 import heapq
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from clairgen.records import Finding, Pair, StoredPair
 from clairgen.reporting.comparison import (
     Line,
+    Row,
     assessment_lines,
     by_recipe,
     contrast_lines,
@@ -25,7 +26,8 @@ from clairgen.reporting.comparison import (
     runs_of,
 )
 from clairgen.reporting.diff import DiffOp, word_diff
-from clairgen.reporting.html.charts import filled, histogram_svg, shift_svg
+from clairgen.reporting.differences import differences
+from clairgen.reporting.html.charts import filled, highest_share, histogram_svg, shift_svg
 from clairgen.reporting.html.frame import asset, rendered, write_html
 from clairgen.reporting.pair_metrics import TABLE_1_SOURCE
 from clairgen.reporting.report import RecipeReport
@@ -134,21 +136,35 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     return rendered("page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters())
 
 
-def report_values(reports: Sequence[RecipeReport]) -> dict[str, Any]:
-    """What `page.html` shows of some reports, without their pairs."""
+def report_values(reports: Sequence[RecipeReport], beside: Mapping[str, RecipeReport] | None = None) -> dict[str, Any]:
+    """What `page.html` shows of some reports, without their pairs.
+
+    `beside` has reports of any runs and recipes by their titles, which then stand beside each other; left out, those of one
+    recipe do, by their runs.
+    """
+    shown = by_recipe(reports) if beside is None else {_recipes(beside.values()): list(beside.values())}
+    titles = runs_of(reports) if beside is None else list(beside)
     return {
         "reports": reports,
-        "rows": {recipe: [one for one in row if one is not None] for recipe, row in by_recipe(reports).items()},
-        "several_runs": len({report.run for report in reports}) > 1,
-        "run_titles": [f"#{run}" for run in runs_of(reports)],
-        "comparisons": comparisons(reports),
+        "rows": {title: [one for one in row if one is not None] for title, row in shown.items()},
+        "several_runs": len(titles) > 1,
+        "run_titles": [f"#{title}" for title in titles],
+        "captions": {_key(report): report.run for report in reports}
+        if beside is None
+        else {_key(report): title for title, report in beside.items()},
+        "comparisons": _comparisons(shown),
+        "differences": {
+            title: differences(*two)
+            for title, row in shown.items()
+            if len(row) == 2 and len(two := [one for one in row if one is not None]) == 2
+        },
         "counted": counted,
         "matched_words": matched_words(reports),
         "retried_words": retried_words,
         "score": number_words,
         "next_steps": list(next_steps(reports)),
         "table_1_source": TABLE_1_SOURCE,
-        "charts": _charts(reports),
+        "charts": _charts(reports, as_shares=len(titles) > 1),
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
@@ -160,12 +176,11 @@ def report_filters() -> dict[str, Callable[..., object]]:
     return {"number": _number, "dollars": _dollars, "percent": lambda share: f"{share:.1%}"}
 
 
-def comparisons(reports: Sequence[RecipeReport]) -> dict[str, dict[str, list[Line]]]:
-    """For the tables that have a column for each run, their lines by recipe; recipes without a line are left out."""
+def _comparisons(rows: Mapping[str, Row]) -> dict[str, dict[str, list[Line]]]:
+    """For the tables that have a column for each run, their lines by title; those without a line are left out."""
     kinds = {"short": assessment_lines, "contrast": contrast_lines, "outcomes": outcome_lines}
-    rows = by_recipe(reports)
     return {
-        kind: {recipe: found for recipe, row in rows.items() if (found := lines(row))} for kind, lines in kinds.items()
+        kind: {title: found for title, row in rows.items() if (found := lines(row))} for kind, lines in kinds.items()
     }
 
 
@@ -173,19 +188,30 @@ def _key(report: RecipeReport) -> tuple[str, str]:
     return report.run, report.recipe
 
 
-def _charts(reports: Sequence[RecipeReport]) -> dict[tuple[str, str], list[Markup]]:
-    """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare."""
+def _recipes(reports: Iterable[RecipeReport]) -> str:
+    return ", ".join(dict.fromkeys(report.recipe for report in reports))
+
+
+def _charts(reports: Sequence[RecipeReport], *, as_shares: bool) -> dict[tuple[str, str], list[Markup]]:
+    """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare.
+
+    Those of several runs share the other axis too, on which are shares of their pairs.
+    """
     if not reports:
         return {}
     published = [report.published.means for report in reports if report.published is not None]
+    scales = list(zip(*(report.histograms for report in reports), strict=True))
     ranges = [
         filled(one_scale, [value for values in published if (value := values[at]) is not None])
-        for at, one_scale in enumerate(zip(*(report.histograms for report in reports), strict=True))
+        for at, one_scale in enumerate(scales)
     ]
+    highest = [max(map(highest_share, one_scale)) if as_shares else None for one_scale in scales]
     return {
         _key(report): [
-            histogram_svg(histogram, shown, value)
-            for histogram, shown, value in zip(report.histograms, ranges, _published(report), strict=True)
+            histogram_svg(histogram, shown, value, high)
+            for histogram, shown, value, high in zip(
+                report.histograms, ranges, _published(report), highest, strict=True
+            )
         ]
         for report in reports
     }
