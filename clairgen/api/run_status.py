@@ -114,7 +114,7 @@ class ShardsStatus:
 
 async def shards_status(folder: Path | str) -> ShardsStatus:
     """Where the shards in a folder stand, as one run. Raises RunError for a run that is no shard, or one shard twice."""
-    found = {}
+    found: dict[TaskShard, Status] = {}
     for path in runs_inside(Path(folder)):
         one = await status(path)
         if one.shard is None:

@@ -7,11 +7,11 @@ from clairgen.store.directory import RunDirectory, runs_inside
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.judgements import JudgeReply
-from clairgen.store.merging import Differing, MergedShard, MergeRecord, merging
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
 from clairgen.store.scores import ScoreNumbers, ScoreReply
+from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
 from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement

@@ -19,6 +19,7 @@ NOT_COMMANDS = {
     "output",
     "display",
     "experiment_worker",
+    "training_rank",
     "signals",
     "checkpoints",
     "checkpoint_servers",

@@ -20,7 +20,7 @@ from clairgen.pipeline.merge_shards import MergeSummary, merge_shards
 from clairgen.pipeline.progress import Progress
 from clairgen.records import Message
 from clairgen.store import RunDirectory, Vote, writing
-from clairgen.store.merging import DECISIONS
+from clairgen.store.shard_merger import DECISIONS
 from clairgen.task_shard import TaskShard, named_shard
 from tests.cli.commands import clairgen, pairs_in
 from tests.runs import config, config_text, played, questions, write_tasks
@@ -418,8 +418,8 @@ async def test_status_takes_a_folder_of_shards_as_one_run(tmp_path: Path) -> Non
         }
         assert [one["shard"] for one in told["shards"]] == ["1/3", "2/3", "3/3"]
         assert told["missing_shards"] == []
-        for command in (["report", shards], ["export", shards, tmp_path / "out"], ["lint", shards]):
-            done = await clairgen(*command)
+        for command in (f"report {shards}", f"export {shards} {tmp_path / 'out'}", f"lint {shards}"):
+            done = await clairgen(*command.split())
             assert done.code == 2
             assert "contains 3 runs, such as 1; name one of them, or make one run of the shards" in done.err
         shutil.move(cluster.shard(2), tmp_path / "two")

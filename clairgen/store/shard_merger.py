@@ -110,12 +110,13 @@ class ShardMerger:
     async def _copy(
         self, shard: Path, record: MergeRecord, findings: tuple[int, int] | None, meta: Mapping[str, str], key: str
     ) -> MergedShard:
+        # A cross join is SQLite's way to begin with the shard, whatever it expects: the run has many times as many rows.
         completions = await self._differing(
-            "SELECT count(*), min(s.key) FROM shard.completions s JOIN main.completions c ON c.key = s.key "
+            "SELECT count(*), min(s.key) FROM shard.completions s CROSS JOIN main.completions c ON c.key = s.key "
             "WHERE c.text IS NOT s.text"
         )
         pairs = await self._differing(
-            "SELECT count(*), min(s.id) FROM shard.pairs s JOIN main.pairs p ON p.id = s.id WHERE s.status = 'made' "
+            "SELECT count(*), min(s.id) FROM shard.pairs s CROSS JOIN main.pairs p ON p.id = s.id WHERE s.status = 'made' "
             "AND p.status = 'made' AND (p.chosen IS NOT s.chosen OR p.rejected IS NOT s.rejected)"
         )
         added = {table: await self._copy_by_key(table) for table in BY_KEY}
@@ -176,6 +177,8 @@ class ShardMerger:
                 if table == "judgements"
                 else "pair_id IN (SELECT id FROM temp.taken)"
             )
+            if table == "filter_results":
+                is_taken += " AND filter_set IN (SELECT id FROM main.filter_sets)"  # with which its key begins
             await self._run(f"DELETE FROM main.{table} WHERE {is_taken}")
             if table != "filter_results":
                 await self._run(f"INSERT INTO main.{table} SELECT * FROM shard.{table} WHERE {is_taken}")
@@ -186,8 +189,8 @@ class ShardMerger:
             now_in_force,
         )
         await self._run(
-            "INSERT OR IGNORE INTO main.advice SELECT a.* FROM shard.advice a JOIN shard.pairs s ON s.id = a.pair_id "
-            "JOIN main.pairs p ON p.id = s.id AND p.chosen IS s.chosen"
+            "INSERT OR IGNORE INTO main.advice SELECT a.* FROM shard.advice a CROSS JOIN shard.pairs s ON s.id = a.pair_id "
+            "CROSS JOIN main.pairs p ON p.id = s.id AND p.chosen IS s.chosen"
         )
         return added
 
