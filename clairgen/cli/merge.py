@@ -35,9 +35,8 @@ def merge_command(
     again = plain_line(shlex.quote(str(run)))
     if summary.lacking:
         typer.echo(
-            f"{summary.stored_tasks:,} of {counted(summary.tasks, 'task')} are in the merged shards; the other "
-            f"{summary.lacking:,} are in shards that were not merged yet. Merge those too, or let clairgen generate make them "
-            f"with --run {again}"
+            f"{counted(summary.lacking, 'task')} of {summary.tasks + summary.lacking:,} are in shards that were not merged yet. "
+            f"Merge those too, or let clairgen generate make them with --run {again}"
         )
     pending = sum(counts.get("pending", 0) for counts in summary.statuses.values())
     if pending:

@@ -31,19 +31,14 @@ from clairgen.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class MergeSummary:
-    """What a merge came to: what each shard added, by its folder, and how many tasks the run has of all `tasks`."""
+    """What a merge came to: what each shard added, by its folder, and how many tasks the run has and still lacks."""
 
     run: Path
     shards: Mapping[Path, MergedShard]
-    stored_tasks: int
     tasks: int
+    lacking: int
     statuses: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, int]]
-
-    @property
-    def lacking(self) -> int:
-        """How many tasks are in no shard that was merged so far."""
-        return self.tasks - self.stored_tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +92,14 @@ async def merge_shards(
             tell(_sentence(shard, merged[shard.directory.path], directory))
         async with writing(directory) as store:
             await _settle_filters(store)
-            stored, tasks = await store.tasks.count(), _all_tasks(described[0].state)
-            if stored == tasks:
-                await store.metadata.put(*state_row(described[0].state))
+            lacking = await _lacking(store, described[0].state)
             if (yaml := await store.metadata.configuration()) is not None:
                 directory.save_config(yaml)
             return MergeSummary(
                 directory.path,
                 merged,
-                stored,
-                tasks,
+                await store.tasks.count(),
+                lacking,
                 await store.pairs.statuses(),
                 await store.pairs.dropped(),
             )
@@ -164,8 +157,15 @@ def _rows(state: IngestState) -> tuple[int, int, int]:
     return state.rows, state.duplicates, state.bad_rows
 
 
-def _all_tasks(state: IngestState) -> int:
-    return state.rows - state.duplicates - state.bad_rows
+async def _lacking(store: Store, read: IngestState) -> int:
+    """How many tasks of the source, which a shard has `read`, the run lacks; with none it has read all of it itself."""
+    state = await ingest_state(store)
+    if state is not None and state.complete:
+        return 0
+    lacking = read.rows - read.duplicates - read.bad_rows - await store.tasks.count()
+    if not lacking:
+        await store.metadata.put(*state_row(read))
+    return lacking
 
 
 async def _prepare(store: Store, run: RunDirectory, shard: _Shard) -> None:

@@ -1,12 +1,12 @@
 """Which part of its source's tasks a run stores: all, those of its shard, or those that no shard merged into it had."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from clairgen.config.models import RunConfig
 from clairgen.errors import ConfigError, RunError
-from clairgen.pipeline.ingest import IngestState, same_source
+from clairgen.pipeline.ingest import IngestState, ingest_state, same_source
 from clairgen.records import Task
 from clairgen.store import Store
 from clairgen.task_shard import TaskShard
@@ -52,7 +52,11 @@ async def settle_shard(store: Store, shard: TaskShard | None) -> None:
 
 
 async def require_whole(store: Store, run: Path, what: str) -> None:
-    """Raise RunError for a shard, where `what` can only be done to a whole run."""
+    """Raise RunError for a shard, and a run that lacks some, where `what` can only be done to a whole run."""
+    if _lacks_shards(await ingest_state(store), await store.metadata.with_prefix(MERGED)):
+        raise RunError(
+            f"{run} lacks shards, and {what} belongs to a whole run; merge the others, or run clairgen generate with it, first"
+        )
     if (shard := await run_shard(store)) is not None:
         raise RunError(
             f"{run} is shard {shard}, and {what} belongs to a whole run; merge the shards first: clairgen merge SHARDS --run RUN"
@@ -67,7 +71,7 @@ async def stored_part(
     Raises RunError where the source is another one than that of the tasks that the run has.
     """
     shard = await run_shard(store)
-    is_lacking = state is not None and not state.complete and bool(await store.metadata.with_prefix(MERGED))
+    is_lacking = _lacks_shards(state, await store.metadata.with_prefix(MERGED))
     if shard is None and not is_lacking:
         return None
     if state is not None and source is not None and not same_source(state.source, source):
@@ -84,6 +88,10 @@ async def stored_part(
     if shard is None:
         return lambda _: True
     return part_of(shard, config)
+
+
+def _lacks_shards(state: IngestState | None, merged: Mapping[str, str]) -> bool:
+    return state is not None and not state.complete and bool(merged)
 
 
 def part_of(shard: TaskShard | None, config: RunConfig) -> Callable[[Task], bool] | None:

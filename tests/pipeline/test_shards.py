@@ -145,6 +145,9 @@ async def test_what_a_lost_shard_had_is_made_by_the_merged_run(tmp_path: Path) -
         summary = await cluster.merge(1, 3)
         lost = len(contents(cluster.shard(2))["tasks"])
         assert summary.lacking == lost > 0
+        pairs = write_tasks(tmp_path / "pairs.jsonl", [{"prompt": "p", "chosen": "c", "rejected": "r"}])
+        with pytest.raises(RunError, match="lacks shards, and an import belongs to a whole run"):
+            await import_pairs(str(pairs), cluster.merged)
         endpoint.asked.clear()
         planned = await estimate(cluster.config, cluster.merged, Options(skip_bad_lines=True))
         await generate(cluster.config, cluster.merged, Options(skip_bad_lines=True))
@@ -444,7 +447,7 @@ async def test_the_commands_say_what_comes_next(tmp_path: Path) -> None:
             assert done.code == 0
             assert "clairgen merge" in done.out
         part = await clairgen("merge", tmp_path / "shards" / "1", "--run", tmp_path / "all")
-        assert "of 12 tasks are in the merged shards" in part.out
+        assert "of 12 are in shards that were not merged yet" in part.out
         whole = await clairgen("merge", tmp_path / "shards", "--run", tmp_path / "all")
     assert pairs_in(whole.out, "clair")["made"] == 12
     assert "Next: clairgen report" in whole.out
