@@ -245,6 +245,16 @@ async def test_its_description_is_published(tmp_path: Path) -> None:
             "/api/runs/{run}/pairs",
             "/api/runs/{run}/pairs/{pair}",
             "/api/runs/{run}/pairs/{pair}/votes",
+            "/api/jobs",
+            "/api/jobs/{job}",
+            "/api/jobs/{job}/output",
+            "/api/jobs/{job}/cancel",
+            "/api/jobs/{job}/resume",
+            "/api/jobs/{job}/files",
+            "/api/jobs/{job}/files/{name}",
+            "/api/jobs/{job}/archive",
+            "/api/uploads",
+            "/api/uploads/{name}",
         }
         assert list(described["paths"]["/api/runs/{run}/events"]["get"]["responses"]["200"]["content"]) == [
             "text/event-stream"
