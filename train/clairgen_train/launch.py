@@ -71,8 +71,8 @@ def launch(
 
     `cpu` runs them on CPUs, over gloo; the launcher keeps `pass_fds` open, such as the folder's lock. Of several `nodes` the
     processes of this one are started; `work` is what each runs in place of `python -m clairgen_train`, and prepares the folder as
-    `joined` does. A first signal makes the processes save a checkpoint and stop, a second one kills them. Raises ConfigError where
-    there are fewer GPUs, RunStoppedError if a process failed, DrainedError if a signal ended the run early.
+    `joined` does. A first signal makes the processes save a checkpoint and stop, a second one kills them. Raises ConfigError
+    where there are fewer GPUs, RunStoppedError if a process failed, DrainedError if a signal ended the run early.
     """
     ranks = settings.gpus or 1
     if not cpu:
