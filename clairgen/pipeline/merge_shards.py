@@ -19,9 +19,10 @@ from clairgen.pipeline.ingest import IngestState, ingest_state, same_source, sta
 from clairgen.pipeline.refilter import (
     TOKENIZER,
     UNSETTLED,
-    filter_cut_prompts,
+    filter_again,
     refilter,
     settle_run_filters,
+    unsettled_rows,
 )
 from clairgen.pipeline.run_shard import MERGED, SHARD, run_shard
 from clairgen.store import MergedShard, MergeRecord, Plan, RunDirectory, Store, merging, reading, runs_inside, writing
@@ -217,7 +218,9 @@ async def _same_findings(store: Store, shard: _Shard) -> tuple[int, int] | None:
 async def _meta(store: Store, shard: _Shard, *, is_new: bool) -> dict[str, str]:
     """The metadata that is committed with a shard: how far the source is read with it, and the budget of all shards."""
     state = await ingest_state(store)
-    meta = {UNSETTLED: "yes"}
+    in_force = await store.filter_sets.in_force()
+    rows = unsettled_rows(FilterSettings.from_record(in_force[1])) if in_force is not None else []
+    meta = {key: value for _, (key, value) in rows}
     if state is None:
         meta |= [state_row(IngestState(shard.state.source))]
     if is_new:
@@ -236,12 +239,13 @@ async def _settle_filters(store: Store) -> None:
     if in_force is None:
         return
     number, settings = in_force[0], FilterSettings.from_record(in_force[1])
+    unsettled = await store.metadata.get(UNSETTLED)
     if await store.pairs.uncovered(number):
         await refilter(store, settings, await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER)
-        return
-    await filter_cut_prompts(store, number, settings)
-    await settle_run_filters(store, number, settings)
-    await store.metadata.put(UNSETTLED, "")
+    else:
+        await filter_again(store, number, settings)
+        await settle_run_filters(store, number, settings)
+    await store.metadata.settle(UNSETTLED, unsettled)
 
 
 def _sentence(shard: _Shard, merged: MergedShard, run: RunDirectory) -> str:

@@ -17,6 +17,7 @@ import aiosqlite
 from clairgen.errors import RunError
 from clairgen.store.completions import now
 from clairgen.store.connection import open_writer, store_errors
+from clairgen.store.revisions import HUMAN_REVISION
 from clairgen.store.tasks import LAST_POSITION
 
 BY_KEY: Final = ("messages", "templates", "completions", "plans", "evaluations", "evaluation_items")
@@ -30,6 +31,10 @@ DECISIONS: Final[Mapping[str, str]] = {
     "pairs": "by id, the one that is further from being made",
     "attempts": "those after the last one that was copied",
     "spending": "under other ids, and again once a call is settled",
+    "revisions": "those that the run has not; their pairs come behind its own",
+    **dict.fromkeys(
+        ("review_queues", "queued_pairs", "leases"), "not at all: a queue is drawn again from the whole run"
+    ),
     "votes": "those that the run has not, in the order in which they were cast",
     "configurations": "each text once",
     "filter_sets": "the one in force, if the run has none",
@@ -39,7 +44,15 @@ DECISIONS: Final[Mapping[str, str]] = {
 
 _CACHE_KIBIBYTES = 131_072
 """For the indexes, in which rows of a shard fall anywhere."""
+_SAME_EDIT = (
+    "r.pair_id = s.pair_id AND r.editor = s.editor AND r.text = s.text AND r.note IS s.note "
+    "AND r.created_at = s.created_at"
+)
 _COLUMNS_OF_VOTES = "pair_id, voter, vote, note, created_at, outdated_at"
+_VALUES = {
+    "filter_set": "iif(filter_set = ?1, ?2, NULL)",
+    "position": f"position + iif(recipe = '{HUMAN_REVISION}', ?3, 0)",  # which is no task's
+}
 _PROGRESS = "CASE {}.status WHEN 'made' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END"
 
 
@@ -122,6 +135,7 @@ class ShardMerger:
         added = {table: await self._copy_by_key(table) for table in BY_KEY}
         added["tasks"] = await self._copy_tasks(shard)
         added["pairs"] = await self._copy_pairs(findings)
+        added["revisions"] = await self._copy_revisions()
         added["votes"] = await self._copy_votes()
         added["attempts"], last_attempt = await self._copy_attempts(record.last_attempt)
         added["spending"], calls = await self._copy_spending(record.calls)
@@ -164,12 +178,16 @@ class ShardMerger:
         await self._run("DELETE FROM main.pairs WHERE id IN (SELECT id FROM temp.taken)")
         columns = await self._columns("pairs")
         before, now_in_force = findings or (None, None)
-        values = [f"iif({name} = ?, ?, NULL)" if name == "filter_set" else name for name in columns]
+        values = [_VALUES.get(name, name) for name in columns]
+        revised = await self._number(
+            f"SELECT coalesce(max(position), 0) FROM main.pairs WHERE recipe = '{HUMAN_REVISION}'"
+        )
         await self._run(
             f"INSERT INTO main.pairs ({', '.join(columns)}) SELECT {', '.join(values)} FROM shard.pairs "
             "WHERE id IN (SELECT id FROM temp.taken) ORDER BY position, recipe",
             before,
             now_in_force,
+            revised,
         )
         for table in OF_PAIRS:
             is_taken = (
@@ -192,6 +210,26 @@ class ShardMerger:
             "INSERT OR IGNORE INTO main.advice SELECT a.* FROM shard.advice a CROSS JOIN shard.pairs s ON s.id = a.pair_id "
             "CROSS JOIN main.pairs p ON p.id = s.id AND p.chosen IS s.chosen"
         )
+        return added
+
+    async def _copy_revisions(self) -> int:
+        """Copy the edits that the run lacks, and take out the pairs of those that were replaced since, as the shard has done."""
+        columns = ", ".join(name for name in await self._columns("revisions") if name != "id")
+        added = await self._run(
+            f"INSERT INTO main.revisions ({columns}) SELECT {columns} FROM shard.revisions s "
+            f"WHERE NOT EXISTS (SELECT 1 FROM main.revisions r WHERE {_SAME_EDIT}) ORDER BY id"
+        )
+        await self._run(
+            "UPDATE main.revisions AS r SET replaced_at = s.replaced_at FROM shard.revisions s "
+            f"WHERE {_SAME_EDIT} AND r.replaced_at IS NULL AND s.replaced_at IS NOT NULL"
+        )
+        replaced = (
+            f"SELECT p.id FROM main.pairs p WHERE p.recipe = '{HUMAN_REVISION}' AND NOT EXISTS "
+            "(SELECT 1 FROM main.revisions r WHERE r.pair_id = p.id AND r.replaced_at IS NULL)"
+        )
+        for table in ("filter_results", "pair_requests", "advice"):
+            await self._run(f"DELETE FROM main.{table} WHERE pair_id IN ({replaced})")
+        await self._run(f"DELETE FROM main.pairs WHERE id IN ({replaced})")
         return added
 
     async def _copy_votes(self) -> int:

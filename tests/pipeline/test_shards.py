@@ -15,11 +15,12 @@ from clairgen import api
 from clairgen.errors import ConfigError, DrainedError, RunError
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.pipeline.human_revisions import EditedAnswer
 from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.pipeline.merge_shards import MergeSummary, merge_shards
 from clairgen.pipeline.progress import Progress
-from clairgen.records import Message
-from clairgen.store import RunDirectory, Vote, writing
+from clairgen.records import Message, Pair
+from clairgen.store import HUMAN_REVISION, RunDirectory, Vote, writing
 from clairgen.store.shard_merger import DECISIONS
 from clairgen.task_shard import TaskShard, named_shard
 from tests.cli.commands import clairgen, pairs_in
@@ -240,6 +241,37 @@ async def test_votes_on_shards_are_kept_and_the_latest_counts(tmp_path: Path) ->
         votes = {one.voter: one.vote for one in await store.votes.of_pair(pair)}
     assert votes == {"anna": Vote.DROP, "bert": Vote.TIE}
     assert len(contents(cluster.merged)["votes"]) == 3
+
+
+async def test_edits_on_shards_are_kept_with_their_pairs(tmp_path: Path) -> None:
+    async with ScriptedEndpoint(answered) as endpoint:
+        cluster = Cluster(tmp_path, endpoint.url)
+        await cluster.generate_all()
+        whole = await cluster.whole()
+    for number in (1, 2):
+        for stored in (await api.made_pairs(cluster.shard(number), "clair"))[:2]:
+            for run in (cluster.shard(number), whole):
+                await api.revise(run, stored.id, f"{stored.task.id} by hand", "anna", answer=EditedAnswer.REJECTED)
+    await cluster.merge()
+    await cluster.merge()
+    assert await edited(cluster.merged) == await edited(whole)
+    with closing(sqlite3.connect(cluster.merged / "run.db")) as database:
+        sql = "SELECT position FROM pairs WHERE recipe = ? ORDER BY position"
+        assert database.execute(sql, (HUMAN_REVISION,)).fetchall() == [(1,), (2,), (3,), (4,)]
+    [first, *_] = await api.made_pairs(cluster.shard(1), "clair")
+    await api.revise(cluster.shard(1), first.id, "Edited otherwise", "anna", answer=EditedAnswer.REJECTED)
+    await cluster.merge()
+    assert len(contents(cluster.merged)["revisions"]) == 5
+    texts = {text for _, text, _ in await edited(cluster.merged)}
+    assert len(texts) == 4
+    assert "Edited otherwise" in texts
+    assert f"{first.task.id} by hand" not in texts
+
+
+async def edited(run: Path) -> list[tuple[str, str, str]]:
+    """The pairs that edits made: id, chosen and rejected answer."""
+    pairs = [(stored.id, stored.outcome) for stored in await api.made_pairs(run, HUMAN_REVISION)]
+    return sorted((one, pair.chosen.text, pair.rejected.text) for one, pair in pairs if isinstance(pair, Pair))
 
 
 async def test_what_differs_is_named_and_stays(tmp_path: Path) -> None:
