@@ -82,6 +82,7 @@ class RunDirectory:
 
     def require(self) -> None:
         """Raise RunError unless this is the directory of a run."""
+        self.refuse_several()
         if not is_file(self.database):
             lacks = "it has no run.db" if self.path.exists() else "there is no such file or folder"
             raise RunError(f"{self.path} is not a run directory: {lacks}; name the folder that was given to --run")
