@@ -110,7 +110,7 @@ def is_launched() -> bool:
             raise ConfigError(
                 f"srun started {in_step} processes that do not know of each other; set WORLD_SIZE=$SLURM_NTASKS, "
                 "RANK=$SLURM_PROCID, LOCAL_RANK=$SLURM_LOCALID, MASTER_ADDR and MASTER_PORT in each, or start one a node with "
-                "--nodes, --node-rank and --rendezvous"
+                "--nodes, --node-rank and --rendezvous; WORLD_SIZE=1 says that this one is to train alone"
             )
         return False
     if missing := [name for name in _SET_BY_LAUNCHERS if not os.environ.get(name)]:
