@@ -468,16 +468,19 @@ async def test_the_commands_say_what_comes_next(tmp_path: Path) -> None:
     async with ScriptedEndpoint(played) as endpoint:
         (tmp_path / "config.yaml").write_text(config_text(endpoint.url, tasks))
         for number in (1, 2):
-            done = await clairgen(
+            command = (
                 "generate",
                 tmp_path / "config.yaml",
                 "--run",
                 tmp_path / "shards" / str(number),
                 "--shard",
-                f"{number}/2",
+                "auto",
+            )
+            done = await clairgen(
+                *command, environment={"SKYPILOT_JOB_RANK": str(number - 1), "SKYPILOT_NUM_JOBS": "2"}
             )
             assert done.code == 0
-            assert "clairgen merge" in done.out
+            assert f"This is shard {number}/2. Next, with all of them: clairgen merge" in done.out
         part = await clairgen("merge", tmp_path / "shards" / "1", "--run", tmp_path / "all")
         assert "of 12 are in shards that were not merged yet" in part.out
         whole = await clairgen("merge", tmp_path / "shards", "--run", tmp_path / "all")
