@@ -31,6 +31,7 @@ DECISIONS: Final[Mapping[str, str]] = {
     "pairs": "by id, the one that is further from being made",
     "attempts": "those after the last one that was copied",
     "spending": "under other ids, and again once a call is settled",
+    "pair_changes": "none: the triggers of pairs write it",
     "revisions": "those that the run has not; their pairs come behind its own",
     **dict.fromkeys(
         ("review_queues", "queued_pairs", "leases"), "not at all: a queue is drawn again from the whole run"

@@ -54,6 +54,8 @@ def contents(run: Path) -> dict[str, list[tuple[Any, ...]]]:
     found = {}
     with closing(sqlite3.connect(run / "run.db")) as database:
         for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            if table == "pair_changes":  # in which order pairs came
+                continue
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
             kept = [name for name in columns if name not in VOLATILE and not (table in NUMBERED and name == "id")]
             rows = database.execute(f"SELECT {', '.join(kept)} FROM {table}").fetchall()  # noqa: S608 - names of the schema
