@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from clairgen.pipeline.generate import Options, named_budget, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
 from clairgen.pipeline.ingest import ingest_state, same_source
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
+from clairgen.pipeline.run_shard import part_of, shard_of_session, stored_part
 from clairgen.pipeline.task_survey import ImportSurvey, TaskSurvey
 from clairgen.records import Task, Usage
 from clairgen.sources import check_source
@@ -130,7 +132,8 @@ async def estimate(
             check_budget(with_prices(roles))
         reused = [await stack.enter_async_context(other_run(path, directory)) for path in options.reuse]
         notes: list[str] = []
-        survey = await _survey(store, config, planned, options, notes, imports)
+        shard = await shard_of_session(store, directory.path, options.shard, config)
+        survey = await _survey(store, config, planned, options, notes, imports, part_of(shard, config))
         stores = [*([store] if store is not None else []), *reused]
         answer_characters = {name: CHARACTERS_PER_TOKEN * guessed_answer(role) for name, role in roles.items()}
         forecast = RequestForecast(roles, config.seed, stores, answer_characters)
@@ -162,6 +165,7 @@ async def _survey(
     options: Options,
     notes: list[str],
     imports: list[OpenedSource],
+    part: Callable[[Task], bool] | None,
 ) -> TaskSurvey:
     """The tasks to estimate for, once changes of the configuration are accepted; `notes` says what they mean."""
     state = await ingest_state(store) if store is not None else None
@@ -169,6 +173,7 @@ async def _survey(
     surveys = [await ImportSurvey.begun(store, opened) for opened in imports]
     changed: set[str] = set()
     if store is not None:
+        part = await stored_part(store, config, state, facts) or part
         other_tasks = has_other_tasks(state, facts)
         accepted = options.accept_changes
         changed = await accepted_changes(store, planned, notes.append, other_tasks=other_tasks, accepted=accepted)
@@ -178,7 +183,15 @@ async def _survey(
     finished = ("made",) if options.retry_failed else ("made", "failed")
     done = {entry.recipe.name: () if entry.recipe.name in changed else finished for entry in planned}
     return TaskSurvey(
-        config, store, state, facts, done, surveys, limit=options.limit, skip_bad_lines=options.skip_bad_lines
+        config,
+        store,
+        state,
+        facts,
+        done,
+        surveys,
+        limit=options.limit,
+        skip_bad_lines=options.skip_bad_lines,
+        part=part,
     )
 
 

@@ -73,6 +73,19 @@ class RoleNumbers:
     cost_usd: float | None
     thought: int = 0
 
+    def __add__(self, other: "RoleNumbers") -> "RoleNumbers":
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return RoleNumbers(
+            self.role,
+            self.completions + other.completions,
+            self.reused + other.reused,
+            self.cut_off + other.cut_off,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            sum(costs) if costs else None,
+            self.thought + other.thought,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class UsageSample:
