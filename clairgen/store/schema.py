@@ -195,9 +195,14 @@ ALTER TABLE cast_votes RENAME TO votes;
 CREATE INDEX votes_by_pair ON votes (pair_id, voter);
 """
 
+_TIERS = """
+ALTER TABLE completions ADD COLUMN service_tier TEXT; -- the tier that the server says it used, if it does
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
     *(_IMPORTED, _THINKING, _SCORES, _VOTES),
+    _TIERS,
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 
