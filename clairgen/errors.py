@@ -5,6 +5,7 @@
     │   ├── ConfigError                the configuration file or an option
     │   ├── InputError                 a file of tasks, an output folder, a data set
     │   ├── RunError                   the run directory: missing, in use, changed, newer
+    │   │   └── InUseError             another process works in the folder: wait until it ends
     │   ├── StoreError                 the database: disk full, read-only, damaged
     │   └── MissingExtraError          an optional package that this command needs
     ├── RequestError                   one request to one model
@@ -41,6 +42,10 @@ class InputError(UserError):
 
 class RunError(UserError):
     """A run directory that is missing, in use, changed or written by a newer version."""
+
+
+class InUseError(RunError):
+    """Another process works in the folder; it can be used when that has ended."""
 
 
 class StoreError(UserError):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from clairgen.errors import RunError
+from clairgen.errors import InUseError, RunError
 
 LOCK_FILE = "lock"
 
@@ -19,8 +19,8 @@ LOCK_FILE = "lock"
 def locked_folder(path: Path) -> Iterator[tuple[int, ...]]:
     """Hold the lock of a folder that exists, which the kernel releases even after `kill -9`; gives its file descriptors.
 
-    A child process that gets the descriptors (`pass_fds`) holds the lock as well. Raises RunError if another process holds it,
-    or if the folder cannot be written or locked.
+    A child process that gets the descriptors (`pass_fds`) holds the lock as well. Raises InUseError if another process holds it,
+    and RunError if the folder cannot be written or locked.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -44,10 +44,17 @@ def _acquire(handle: int, file: int, path: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
-        raise RunError(
+        raise InUseError(
             f"{path} is in use by process {holder}; wait until it ends, or stop it with Ctrl-C there"
         ) from error
     except OSError as error:
         raise RunError(
             f"the folder {path} cannot be locked: {error.strerror}; choose a folder on a local disk"
         ) from error
+
+
+def check_unused(path: Path) -> None:
+    """Raise InUseError if another process holds the lock of a folder, which need not be there."""
+    if path.is_dir():
+        with locked_folder(path):
+            pass

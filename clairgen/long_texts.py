@@ -86,6 +86,7 @@ class Workers:
         self._time_limit_seconds = time_limit_seconds
         self._free = asyncio.Semaphore(most or os.cpu_count() or 1)
         self._idle: list[Process] = []
+        self._is_closed = False
 
     async def run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         """See `off_loop`. A process that takes too long, or whose work is cancelled, is killed."""
@@ -108,7 +109,10 @@ class Workers:
             except BaseException:
                 await _end(process)
                 raise
-            self._idle.append(process)
+            if self._is_closed:
+                await _end(process)
+            else:
+                self._idle.append(process)
         if succeeded is None:
             raise RequestFailedError(*result)
         if not succeeded:
@@ -117,7 +121,8 @@ class Workers:
         return finished
 
     async def close(self) -> None:
-        """End all processes."""
+        """End all processes, those that work for another session when they are done."""
+        self._is_closed = True
         while self._idle:
             await _end(self._idle.pop())
 

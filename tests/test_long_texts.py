@@ -101,6 +101,15 @@ async def test_cancelled_work_is_killed(workers: Workers) -> None:
     assert await workers.run(printing, "text") == 4
 
 
+async def test_a_session_that_ends_lets_the_work_of_another_one_end() -> None:
+    working = asyncio.create_task(off_loop(process_id, LONG))
+    await asyncio.sleep(0.05)
+    await close_workers()
+    pid = await working
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
 async def test_filters_see_long_texts_in_a_thread() -> None:
     assert await in_thread(asyncio.current_task, "short") is not None
     with pytest.raises(RuntimeError, match="no running event loop"):

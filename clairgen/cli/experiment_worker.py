@@ -3,12 +3,12 @@
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clairgen.child_processes import end_with_parent
 from clairgen.errors import RunError, RunStoppedError
 from clairgen.experiment.cells import Cell, chosen_cells, steps_between_checkpoints, steps_of, tuning_cells
 from clairgen.experiment.classroom_score import ScoredAnswers, prompts_of, scored
@@ -24,7 +24,7 @@ _UNNEEDED = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin
 
 def main() -> None:
     """Work on the experiment in the folder of the first argument until nothing is left that nobody has; see `work`."""
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    end_with_parent()
     work(ExperimentFolder(Path(sys.argv[1])))
 
 
@@ -181,13 +181,6 @@ def _remove_unneeded(out: Path) -> None:
 
 def _spent(started: float, used: float) -> dict[str, float]:
     return {"wall": time.monotonic() - started, "processor": time.process_time() - used}
-
-
-def _exit_with_parent() -> None:
-    """End this process once the parent has closed our standard input, which its death by any cause does as well."""
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os._exit(0)  # what was not committed is done again
 
 
 if __name__ == "__main__":

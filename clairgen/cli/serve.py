@@ -11,13 +11,14 @@ from typing import Annotated, Final
 
 import typer
 
-from clairgen.cli.signals import run_drainable
+from clairgen.cli.signals import SECONDS_TO_DRAIN, run_drainable
 from clairgen.errors import ConfigError
 from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
-_SECONDS_TO_DRAIN: Final = 10
+_SECONDS_TO_ANSWER: Final = 10
 _MOST_CONNECTIONS: Final = 256
+_WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
 _FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
 
 
@@ -34,6 +35,24 @@ def serve_command(
     tokens: Annotated[
         Path | None, typer.Option(help="A YAML file of tokens by their SHA-256, each with name, scope and last day.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, max=64, help="Jobs that ask models and run at once; 0 to take no jobs at all.")
+    ] = 4,
+    processes: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Jobs that ask no model, such as an export or a training, and run at once."),
+    ] = 1,
+    max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
+    budget_usd: Annotated[
+        float | None,
+        typer.Option(help="Most that the runs of all jobs may cost together, over all their sessions, in dollars."),
+    ] = None,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            min=0, max=86_400, help="After Ctrl-C or a cancel: how long requests in flight may take to finish."
+        ),
+    ] = SECONDS_TO_DRAIN,
     allow_env: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="An environment variable that submitted jobs may use; may be repeated."),
@@ -54,20 +73,24 @@ def serve_command(
         int, typer.Option(min=1, max=10**6, help="Wrong tokens from one address before it has to wait.")
     ] = 20,
 ) -> None:
-    """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, and votes.
+    """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
     Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
-    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C ends it.
+    CLAIRGEN_TOKEN_REVIEW and CLAIRGEN_TOKEN_RUN and --tokens give some. Ctrl-C lets running jobs finish what is in flight;
+    started again, the service goes on with them.
 
     Example: clairgen serve runs
     """
     require_serve_extra()
+    from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
+    from clairgen.service.jobs import taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts
     from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
     from clairgen.service.tokens import read_tokens
+    from clairgen.service.worker_process import WorkerSettings
 
     runs = RunsRoot(root)
     runs.check()
@@ -82,6 +105,7 @@ def serve_command(
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
+    NamedBudget(budget_usd, False, None).check()
     policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if policy.is_open and not known.let_somebody_run:
         raise ConfigError(
@@ -89,15 +113,36 @@ def serve_command(
             "needs a token for them, also on this machine: set CLAIRGEN_TOKEN_RUN to that of openssl rand -hex 32"
         )
     limits = Limits(requests_per_minute, wrong_tokens_per_minute, requests_at_once, streams)
-    with _listening(address, port) as listener:
+    settings = WorkerSettings(
+        str(root),
+        jobs,
+        processes,
+        drain_seconds,
+        budget_usd,
+        tuple(allow_env or ()),
+        tuple(allow_endpoint or ()),
+        allow_hub,
+    )
+    with _listening(address, port) as listener, taken_jobs(policy, settings, max_queued, _warn) as (taken, worker):
         bound = listener.getsockname()[1]
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")
-        typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY)
-        hosts = allowed_hosts(str(address), names)
-        run_drainable(
-            lambda stop: _serve(service(runs, known, hosts, stop, limits=limits), listener, stop), _SECONDS_TO_DRAIN
-        )
+        typer.echo("A token is needed." if known.are_needed else _FOR_EVERYBODY if jobs else _WITHOUT_JOBS)
+        reached_by = allowed_hosts(str(address), names)
+
+        async def serve(stop: asyncio.Event) -> None:
+            app = service(runs, known, reached_by, stop, limits=limits, jobs=taken)
+            async with asyncio.TaskGroup() as group:
+                if worker is not None:
+                    group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
+                await _serve(app, listener, stop)
+                stop.set()
+
+        run_drainable(serve, max(drain_seconds if jobs else 0, _SECONDS_TO_ANSWER))
+
+
+def _warn(sentence: str) -> None:
+    typer.echo(f"Note: {plain_line(sentence)}", err=True)
 
 
 async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> None:
@@ -126,7 +171,7 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
             server_header=False,
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_keep_alive=15,
-            timeout_graceful_shutdown=_SECONDS_TO_DRAIN,
+            timeout_graceful_shutdown=_SECONDS_TO_ANSWER,
         )
     )
 

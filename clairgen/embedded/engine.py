@@ -4,12 +4,12 @@ import argparse
 import json
 import os
 import signal
-import sys
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import xllamacpp
+
+from clairgen.child_processes import end_with_parent
 
 WARNINGS = 2
 
@@ -17,21 +17,13 @@ WARNINGS = 2
 def main() -> None:
     """Serve the model named on the command line; the port is announced as one line of JSON on standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is for the parent, which may drain
-    parent = threading.Thread(target=_exit_with_parent, daemon=True)
-    parent.start()
+    parent = end_with_parent()
     announcements = _private_stdout()
     server = xllamacpp.Server(_parameters(_arguments()))
     port = urlsplit(server.listening_address).port
     os.write(announcements, json.dumps({"port": port}).encode() + b"\n")
     os.close(announcements)
     parent.join()
-
-
-def _exit_with_parent() -> None:
-    """Wait until the parent closes our standard input, which its death by any cause does as well."""
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    os._exit(0)  # nobody waits for the requests in flight
 
 
 def _private_stdout() -> int:

@@ -1,18 +1,13 @@
-"""A model server that the user's command starts, for as long as a block needs it; run as a module this is the server's parent.
+"""A model server that the user's command starts, for as long as a block needs it.
 
-The command is the child of a small process that ends it once our standard input to it ends, which our death by any cause does as
-well: a killed command leaves no server behind that would hold the GPU.
+It ends with this process, whatever ends that: a killed command leaves no server behind that would hold the GPU.
 """
 
 import contextlib
-import os
 import shlex
-import signal
 import socket
 import string
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +15,7 @@ from typing import Final
 
 import httpx
 
+from clairgen.child_processes import watched_command
 from clairgen.errors import ConfigError
 from clairgen.patterns import lazy_pattern
 from clairgen.reporting.sanitize import plain_line
@@ -89,7 +85,7 @@ def running_server(
     with log.open("ab") as output:
         began_at = output.tell()
         process = subprocess.Popen(  # noqa: S603 - the user's own command
-            [sys.executable, "-P", "-m", "clairgen.iteration.served_command", *words],
+            watched_command(words, _GRACE_SECONDS),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -140,35 +136,3 @@ def _reason(log: Path, began_at: int) -> str:
         lines = [line.strip() for line in content.read().decode(errors="replace").split("\n") if line.strip()]
     exception = next(filter(None, map(_EXCEPTION.search, lines)), None)
     return plain_line(exception[1] if exception else lines[-1] if lines else "it printed nothing")
-
-
-def main() -> None:
-    """Run the command of the arguments until it ends, or standard input does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
-    except OSError as error:
-        sys.exit(f"{sys.argv[1]} cannot be started: {error.strerror}")
-    is_ending = threading.Event()
-    ending = threading.Thread(target=_end_with_parent, args=(process, is_ending), daemon=True)
-    ending.start()
-    code = process.wait()
-    if is_ending.is_set():
-        ending.join()
-    sys.exit(code)
-
-
-def _end_with_parent(process: "subprocess.Popen[bytes]", is_ending: threading.Event) -> None:
-    """Wait until standard input ends, then end the command with all its processes."""
-    while os.read(0, 1024):
-        pass
-    is_ending.set()
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
-
-
-if __name__ == "__main__":
-    main()

@@ -18,9 +18,16 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
+from clairgen.service.job_pages import job_pages
+from clairgen.service.job_routes import job_file_routes, job_routes
+from clairgen.service.jobs import Jobs
 from clairgen.service.live_routes import live_routes
 from clairgen.service.live_runs import LiveRuns, TooManyReadersError
 from clairgen.service.page_routes import page_routes
+from clairgen.service.people import People
+from clairgen.service.people_api import people_api
+from clairgen.service.people_pages import edit_pages, people_pages
+from clairgen.service.policy import Policy
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
 from clairgen.service.request_rates import Clients, Limits
@@ -28,10 +35,14 @@ from clairgen.service.runs import NotAllowedError, NotThereError, Runs
 from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
+from clairgen.service.uploads import upload_routes
+from clairgen.store.job_records import OtherRequestError, QueueFullError
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (NotThereError, 404),
     (NotAllowedError, 403),
+    (OtherRequestError, 422),
+    (QueueFullError, 429),
     (NotPermittedError, 403),
     (RunError, 409),
     (StoreError, 503),
@@ -46,12 +57,13 @@ def service(
     stopping: asyncio.Event | None = None,
     *,
     limits: Limits | None = None,
+    jobs: Jobs | None = None,
 ) -> ASGIApp:
-    """The service over the runs of a root; `hosts` are the names by which it may be reached.
+    """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none.
 
     Once `stopping` is set, streams end.
     """
-    runs, clients = Runs(root), Clients(limits or Limits())
+    runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -65,8 +77,16 @@ def service(
         else [],  # said in the description alone
     )
     app.include_router(api_routes(runs))
+    app.include_router(job_routes(jobs))
+    app.include_router(job_file_routes(jobs))
+    app.include_router(upload_routes(root, jobs))
     app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
+    people = People(runs)
+    app.include_router(people_api(people))
+    app.include_router(people_pages(runs, people))
+    app.include_router(edit_pages(runs, people))
+    app.include_router(job_pages(jobs))
     app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
 

@@ -36,6 +36,7 @@ def page(request: Request, template: str, values: Mapping[str, Any], *, status: 
         "link": link,
         "counted": counted,
         "reviews": grant is not None and grant.reviews,
+        "may_run": grant is not None and grant.runs,
         "signed_in": grant is not None and grant.is_of_token,
         "signed_in_as": None if grant is None else grant.name,
     }

@@ -26,6 +26,8 @@ MOST_BODY_BYTES: Final = 256 * 1024
 _BODY_SECONDS: Final = 30.0
 _READING: Final = frozenset({"GET", "HEAD"})
 _PUBLIC: Final = frozenset({"/sign-in", "/openapi.json"})
+UPLOADS_PATH: Final = "/api/uploads/"
+"""Below it a body is the content of a file, and read as it comes."""
 _STATIC: Final = "/static/"
 _OF_RUNS: Final = ("/runs/", "/api/runs/")
 """Below these a request changes what people think of pairs; anywhere else it starts, stops or removes work."""
@@ -78,9 +80,10 @@ class RequestChecks:
             if not is_held:
                 await _too_many(scope, 1)(scope, receive, send_guarded)
                 return
-            body: bytes | Response = b""
-            if scope["method"] not in _READING:
-                body = await _whole_body(scope, headers, receive)
+            if scope["method"] == "PUT" and scope["path"].startswith(UPLOADS_PATH):
+                await self.app(scope, receive, send_guarded)  # the route bounds what it reads, and how long
+                return
+            body = b"" if scope["method"] in _READING else await _whole_body(scope, headers, receive)
             if isinstance(body, Response):
                 await body(scope, receive, send_guarded)
             else:

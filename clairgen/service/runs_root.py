@@ -15,6 +15,11 @@ from clairgen.errors import ConfigError, InputError, RunError
 from clairgen.folder_lock import LOCK_FILE
 from clairgen.store import RunDirectory
 
+EXPORTS: Final = "exports"
+TRAINED: Final = "trained"
+UPLOADS: Final = "uploads"
+"""The folders in the root that data sets, trained models and files of users are in."""
+_LONGEST_NAME: Final = 100
 _SHOWN: Final = 100
 _LONGEST_PART: Final = 255
 _LONGEST_PATH: Final = 2000
@@ -41,6 +46,38 @@ class RunsRoot:
             raise RunError(f"the folder {self.path} cannot be read: {error}; check its name and permissions") from error
         if RunDirectory(self.path).database.exists():
             raise RunError(f"{self.path} is a run directory itself; name the folder that it is in")
+
+    @property
+    def own_folder(self) -> Path:
+        """What the service keeps besides runs: its database, and a folder for each job."""
+        return self.path / ".clairgen"
+
+    @property
+    def own_database(self) -> Path:
+        """The database of the service, which has its jobs."""
+        return self.own_folder / "service.db"
+
+    def make_own_folder(self) -> None:
+        """Make it if it is not there. Raises RunError where a link or a file is in its place, or nothing can be written."""
+        try:
+            self.own_folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"{self.own_folder} cannot be made: {error.strerror}; let the service write there, or take no jobs: --jobs 0"
+            ) from error
+        if not _has_kind(self.own_folder, stat.S_ISDIR):
+            raise RunError(f"{self.own_folder} is a link or a file, where the service keeps its jobs; move it away")
+
+    def run_to_write(self, name: str) -> RunDirectory:
+        """The directory of a run that may be new. Raises InputError for a name that a new one cannot have."""
+        if (found := self.run(name)) is not None:
+            return found
+        if (fault := name_fault(name)) is not None:
+            raise InputError(f"the name of a run {fault}")
+        folder = self.path / name
+        if name in (EXPORTS, TRAINED, UPLOADS) or (os.path.lexists(folder) and not _has_kind(folder, stat.S_ISDIR)):
+            raise InputError(f"there is something else called {name} in the folder of runs; choose another name")
+        return RunDirectory(folder)
 
     def run(self, name: str) -> RunDirectory | None:
         """The run of this name; None where there is none, or where a link leads elsewhere."""
@@ -115,6 +152,20 @@ class RunsRoot:
                     yield entry.name
         except OSError as error:
             raise RunError(f"{self.path} cannot be read: {error.strerror}; check its permissions") from error
+
+
+def name_fault(name: str) -> str | None:
+    """What is wrong with the name of a new folder; None if nothing is."""
+    if not name or len(name) > _LONGEST_NAME or len(name.encode("utf-8", "surrogatepass")) > 2 * _LONGEST_NAME:
+        return f"has 1 to {_LONGEST_NAME} characters"
+    if (
+        not name.isprintable()
+        or name.startswith((".", "-", " "))
+        or name.endswith(" ")
+        or any(one in name for one in "/\\")
+    ):
+        return "is letters, digits and marks without / or \\, and does not begin with a dot, a dash or a space"
+    return None
 
 
 def shown(text: str) -> str:

@@ -63,7 +63,8 @@ def confined(model: _Model, policy: Policy, where: str = "") -> _Model:
             changed[name] = _confined(policy, here, value)
         elif value != field.get_default(call_default_factory=True):
             raise NotPermittedError(f"{here}: it cannot be set in what is submitted to the service; leave it out")
-    return model.model_copy(update=changed)
+    # What is as it was stays unset where nobody has set it: a recipe refuses options that it does not have.
+    return model.model_copy(update={name: value for name, value in changed.items() if value != getattr(model, name)})
 
 
 def decided(model: type[BaseModel], field: str) -> _Decision | None:

@@ -1,22 +1,32 @@
 """A service over runs made small, called in this process."""
 
+import asyncio
 import datetime
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from clairgen.cli.output import exit_code
+from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.import_pairs import import_pairs
 from clairgen.service.app import service
+from clairgen.service.asking_verbs import ASKING_VERBS
+from clairgen.service.command_verbs import command_job
+from clairgen.service.job_requests import COMMAND_VERBS
+from clairgen.service.job_worker import Lane, Worker
+from clairgen.service.jobs import Jobs
+from clairgen.service.policy import Policy, policy_of
 from clairgen.service.request_checks import allowed_hosts
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Tokens, read_tokens
+from clairgen.store.job_queue import JobQueue
 
 ADDRESS = "http://127.0.0.1:8321"
 TODAY = datetime.date(2026, 6, 1)
@@ -58,14 +68,63 @@ def tokens_of(folder: Path) -> Tokens:
 
 @asynccontextmanager
 async def served(
-    root: Path, tokens: Tokens | None = None, limits: Limits | None = None
+    root: Path, tokens: Tokens | None = None, limits: Limits | None = None, jobs: Jobs | None = None
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a service over `root`."""
     known = tokens or read_tokens({}, None, lambda: TODAY)
     hosts = allowed_hosts("127.0.0.1", ["Pairs.Example"])
-    transport = httpx.ASGITransport(service(RunsRoot(root), known, hosts, limits=limits))
+    transport = httpx.ASGITransport(service(RunsRoot(root), known, hosts, limits=limits, jobs=jobs))
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
         yield client
+
+
+def policy_for(root: Path, *urls: str) -> Policy:
+    """What lets jobs send requests to these addresses."""
+    return policy_of(RunsRoot(root), [], urls, hub=False)
+
+
+@contextmanager
+def queue_of(root: Path) -> Iterator[JobQueue]:
+    """The queue of a root, which is made if need be."""
+    root.mkdir(exist_ok=True)
+    RunsRoot(root).make_own_folder()
+    queue = JobQueue(RunsRoot(root).own_database)
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+@asynccontextmanager
+async def working(policy: Policy, queue: JobQueue) -> AsyncIterator[Worker]:
+    """A worker in this process, which drains when the block ends."""
+    lanes = [Lane(ASKING_VERBS, 4), Lane(dict.fromkeys(COMMAND_VERBS, command_job), 1)]
+    worker = Worker(queue, policy, lanes, Runtime(), exit_code, drain_seconds=10)
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        await running
+
+
+@asynccontextmanager
+async def served_with_jobs(root: Path, *urls: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service over `root` that does jobs, in this process, which may send requests to the addresses."""
+    policy = policy_for(root, *urls)
+    with queue_of(root) as queue:
+        async with working(policy, queue) as worker, served(root, jobs=Jobs(policy, queue, wake=worker.wake)) as client:
+            yield client
+
+
+async def job_when(client: httpx.AsyncClient, number: int, *states: str) -> dict[str, Any]:
+    """A job as soon as it is in one of the states."""
+    for _ in range(1200):
+        job: dict[str, Any] = (await client.get(f"/api/jobs/{number}")).json()
+        if job["state"] in states:
+            return job
+        await asyncio.sleep(0.05)
+    raise TimeoutError(job)
 
 
 async def ids(client: httpx.AsyncClient, run: str = "first", **query: str) -> list[str]:

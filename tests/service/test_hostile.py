@@ -12,11 +12,12 @@ import httpx
 import pytest
 
 from clairgen.service.app import service
+from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import MOST_BODY_BYTES, RequestChecks, allowed_hosts
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import read_tokens
-from tests.service.served import ADDRESS, RUN, TODAY, made, rows
+from tests.service.served import ADDRESS, RUN, TODAY, made, policy_for, queue_of, rows
 
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
 UNLIMITED = Limits(10**9, 10**9, 10**6, 10**6)
@@ -70,6 +71,11 @@ BODIES: list[bytes] = [
     b'{"vote": "keep", "voter": "a\\u0000b"}',
     b'{"vote": "keep", "voter": "ada", "note": "\\ud83d"}',
     b'{"vote": {"$ne": null}, "voter": ["ada"]}',
+    b'{"verb": "generate", "run": "a\\u0000b", "configuration": {"recipes": [{"name": "\\ud800"}]}}',
+    b'{"verb": "generate", "run": "new", "configuration": "' + b"[" * 30_000 + b'"}',
+    b'{"verb": "train", "name": "a", "data": "/", "settings": {"lora": {"rank": 1e999}}}',
+    b'{"verb": "report", "runs": ["<script>alert(1)</script>"]}',
+    b'{"verb": "import", "run": "first", "source": "a", "columns": {"a": "\\ud800"}}',
     b'{"__proto__": {"a": 1}, "constructor": {}}',
     b"[" * 100_000,
     b'{"a":' * 40_000,
@@ -110,12 +116,16 @@ async def attacked(
     for name in ("OPENAI_API_KEY", "HF_TOKEN", "CANARY"):
         monkeypatch.setenv(name, CANARY)
     tokens = read_tokens({"CLAIRGEN_TOKEN_RUN": RUN}, None, lambda: TODAY)
-    app = service(RunsRoot(root), tokens, allowed_hosts("127.0.0.1", []), limits=UNLIMITED)
-    assert isinstance(app, RequestChecks)
-    watched = Watched(app)
-    bearer = {"Authorization": f"Bearer {RUN}"}
-    async with httpx.AsyncClient(transport=watched, base_url=ADDRESS, headers=bearer) as client:
-        yield client, sorted(set(_routes(app.app, ""))), watched
+    with queue_of(root) as queue:
+        jobs = Jobs(policy_for(root), queue)
+        app = service(RunsRoot(root), tokens, allowed_hosts("127.0.0.1", []), limits=UNLIMITED, jobs=jobs)
+        assert isinstance(app, RequestChecks)
+        watched = Watched(app)
+        bearer = {"Authorization": f"Bearer {RUN}"}
+        async with httpx.AsyncClient(transport=watched, base_url=ADDRESS, headers=bearer) as client:
+            await client.post("/api/jobs", json={"verb": "migrate", "run": "first"})
+            watched.statuses.clear()
+            yield client, sorted(set(_routes(app.app, ""))), watched
 
 
 def _routes(where: Any, prefix: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - an application or a route
@@ -216,9 +226,10 @@ async def test_no_header_is_more_than_refused(tmp_path: Path, monkeypatch: pytes
                 ("GET", "/api/runs"),
                 ("POST", "/sign-in"),
                 ("POST", "/api/runs/first/pairs/x/votes"),
+                ("POST", "/api/jobs"),
             ):
                 await client.request(method, path, headers=[(name.encode(), value)])
-        assert len(watched.statuses) == 4 * len(headers)
+        assert len(watched.statuses) == 5 * len(headers)
         assert routes
 
 

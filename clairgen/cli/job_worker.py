@@ -1,0 +1,76 @@
+"""The process of the worker of `clairgen serve`; it ends when its input ends."""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+from clairgen.child_processes import end_with_parent
+from clairgen.cli.output import exit_code
+from clairgen.cli.signals import run_coroutine
+from clairgen.inference.runtime import Runtime
+from clairgen.inference.shared_budget import SharedBudget
+from clairgen.inference.shared_limits import SharedLimits
+from clairgen.pipeline.budget import spent_usd
+from clairgen.service.asking_verbs import ASKING_VERBS
+from clairgen.service.command_verbs import command_job
+from clairgen.service.job_requests import COMMAND_VERBS
+from clairgen.service.job_worker import Lane, Worker
+from clairgen.service.policy import policy_of
+from clairgen.service.runs_root import RunsRoot
+from clairgen.service.worker_process import STOP, WorkerSettings
+from clairgen.store.job_queue import JobQueue
+from clairgen_train.reward_model import load_reward_model
+
+
+def main() -> None:
+    """Do the jobs of the service that started this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run_coroutine(_work(WorkerSettings.of(sys.argv[1])))
+
+
+async def _work(settings: WorkerSettings) -> None:
+    root = RunsRoot(Path(settings.root))
+    policy = policy_of(root, settings.allow_env, settings.allow_endpoint, hub=settings.allow_hub)
+    queue = JobQueue(root.own_database)
+    try:
+        worker = Worker(
+            queue,
+            policy,
+            [
+                Lane(ASKING_VERBS, settings.jobs),
+                Lane(dict.fromkeys(COMMAND_VERBS, command_job), settings.processes),
+            ],
+            await _runtime(settings, root, queue),
+            exit_code,
+            settings.drain_seconds,
+        )
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, worker.stop)
+
+        def obey(words: bytes) -> None:
+            loop.call_soon_threadsafe(worker.stop if STOP in words else worker.wake)
+
+        end_with_parent(obey)
+        await worker.run()
+    finally:
+        queue.close()
+
+
+async def _runtime(settings: WorkerSettings, root: RunsRoot, queue: JobQueue) -> Runtime:
+    """The one runtime of all jobs in this process, which share what an endpoint allows, and one budget if there is one."""
+    budget = None
+    if settings.budget_usd is not None:
+        runs = [found.path for name in queue.runs_of(list(ASKING_VERBS)) if (found := root.run(name)) is not None]
+        advice = "start the service with a larger --budget-usd"
+        budget = SharedBudget(settings.budget_usd, await spent_usd(runs), how_to_raise=advice)
+    return Runtime(
+        load_reward_model=load_reward_model,
+        shared_limits=SharedLimits(time.monotonic),
+        shared_budget=budget,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,266 @@
+"""The requests for the verbs that ask no model, which run as commands; what they make lies in the folder of runs."""
+
+import json
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import Field
+
+from clairgen.errors import InputError
+from clairgen.exporting.columns import ExportFormat
+from clairgen.exporting.shards import FileFormat
+from clairgen.exporting.thoughts import Thinking
+from clairgen.service.policy import Policy
+from clairgen.service.request_models import JobFolder, Name, Names, RequestModel, RunName, existing_run, options
+from clairgen.service.runs_root import EXPORTS, TRAINED, RunsRoot, name_fault
+from clairgen.service.submitted_training import checked_training
+
+_Number = r"[0-9]{0,9}(?:\.[0-9]{0,9})?"
+Bounds = Annotated[
+    str | None, Field(pattern=rf"^-?{_Number}:-?{_Number}$", description="Lowest and highest value kept, as LOW:HIGH.")
+]
+Part = Annotated[
+    str | None,
+    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_:%+\[\] -]{0,199}$", description="The subset or split of a data set."),
+]
+
+
+class _OfRun(RequestModel):
+    """A command on a run that is there."""
+
+    run: RunName
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        existing_run(policy.root, self.run)
+        return self
+
+
+class FilterRequest(_OfRun):
+    """Change the filters of a run and apply them to all pairs again."""
+
+    verb: Literal["filter"]
+    length_ratio: Bounds = None
+    length_difference: Bounds = None
+    jaccard: Bounds = None
+    levenshtein: Bounds = None
+    drop: Annotated[Names, Field(description="Filters that drop pairs.")] = ()
+    mark: Annotated[Names, Field(description="Filters that only mark pairs.")] = ()
+    off: Annotated[Names, Field(description="Filters that are switched off.")] = ()
+    recipe: Annotated[Names, Field(description="Change the filters of these recipes alone.")] = ()
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        del folder
+        yield from ("filter", str(root.path / self.run))
+        yield from options(**self.model_dump(exclude={"verb", "run"}))
+
+
+class ReparseRequest(_OfRun):
+    """Parse stored reviser answers again with this version's parser."""
+
+    verb: Literal["reparse"]
+    every: Annotated[bool, Field(description="Also answers that this version has parsed already.")] = False
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        del folder
+        yield from ("reparse", str(root.path / self.run), *options(all=self.every))
+
+
+class MigrateRequest(_OfRun):
+    """Bring the database of a run up to this version's schema."""
+
+    verb: Literal["migrate"]
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        del folder
+        yield from ("migrate", str(root.path / self.run))
+
+
+class ReportRequest(RequestModel):
+    """Report on runs, or on trained models, as a page in one file."""
+
+    writes: ClassVar[bool] = False
+    verb: Literal["report"]
+    runs: Annotated[tuple[RunName, ...], Field(max_length=20)] = ()
+    trained: Annotated[tuple[Name, ...], Field(max_length=20, description="Names of trained models.")] = ()
+    matched: Annotated[bool, Field(description="Count only the tasks of which every recipe has a kept pair.")] = False
+    by: Annotated[str | None, Field(max_length=255, description="A column of imported pairs to report by.")] = None
+
+    @property
+    def works_on(self) -> str | None:
+        """See `RequestModel`."""
+        return self.runs[0] if self.runs else f"{TRAINED}/{self.trained[0]}" if self.trained else None
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        if bool(self.runs) == bool(self.trained) or (self.trained and (self.matched or self.by)):
+            raise InputError("a report is on runs, or on trained models alone; name some of one kind")
+        for run in self.runs:
+            existing_run(policy.root, run)
+        for name in self.trained:
+            policy.root.folder(f"{TRAINED}/{checked_name(name)}", "trained")
+        return self
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield "report"
+        yield from (str(root.path / run) for run in self.runs)
+        yield from (str(root.path / TRAINED / name) for name in self.trained)
+        html = folder.files / "report.html"
+        yield from options(training=bool(self.trained), matched=self.matched, by=self.by, html=html)
+
+
+class LintRequest(RequestModel):
+    """Look for what is wrong with preference data: a run, or files in the folder of runs, the splits of one data set."""
+
+    writes: ClassVar[bool] = False
+    verb: Literal["lint"]
+    sources: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10)]
+    recipe: Annotated[str | None, Field(max_length=255, description="The recipe of a run that has several.")] = None
+    subset: Part = None
+    strict: Annotated[bool, Field(description="Exit with 1 for warnings too.")] = False
+
+    @property
+    def works_on(self) -> str | None:
+        """See `RequestModel`."""
+        return self.sources[0]
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        return self.model_copy(update={"sources": tuple(policy.source(one, "sources") for one in self.sources)})
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        del root
+        yield from ("lint", *self.sources)
+        html = folder.files / "lint.html"
+        yield from options(recipe=self.recipe, subset=self.subset, strict=self.strict, html=html)
+
+
+class ImportRequest(RequestModel):
+    """Import pairs of a file, a folder or, where that is allowed, a data set of the hub into a run."""
+
+    verb: Literal["import"]
+    run: RunName
+    source: Name
+    name: Annotated[str, Field(min_length=1, max_length=100, description="What the pairs are called.")] = "imported"
+    columns: Annotated[
+        dict[Name, Name], Field(max_length=50, default_factory=dict, description="Which column has which role.")
+    ]
+    subset: Part = None
+    split: Part = None
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        policy.root.run_to_write(self.run)
+        return self.model_copy(update={"source": policy.source(self.source)})
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        del folder
+        yield from ("import", self.source, "--run", str(root.path / self.run), f"--as={self.name}")
+        columns = [f"{role}={name}" for role, name in self.columns.items()]
+        yield from options(column=columns, subset=self.subset, split=self.split)
+
+
+class ExportRequest(_OfRun):
+    """Write the kept pairs as a data set, into the folder `exports/NAME`."""
+
+    writes: ClassVar[bool] = False
+    verb: Literal["export"]
+    name: Annotated[str, Field(min_length=1, max_length=100, description="The name of the data set's folder.")]
+    format: ExportFormat = ExportFormat.PREFERENCE
+    recipe: Annotated[Names, Field(description="Only these recipes.")] = ()
+    test_fraction: Annotated[float, Field(ge=0, le=0.999, description="Share of the tasks held out as test.")] = 0.0
+    seed: Annotated[int, Field(ge=-(2**53), le=2**53)] = 0
+    matched: Annotated[bool, Field(description="Only tasks whose pairs pass in all these recipes.")] = False
+    keep_identical: bool = False
+    balance_lengths: bool = False
+    thinking: Thinking | None = None
+    files: FileFormat = FileFormat.PARQUET
+    overwrite: Annotated[bool, Field(description="Replace an earlier export of this name.")] = False
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        policy.root.new_path(f"{EXPORTS}/{checked_name(self.name)}", "name")
+        return super().prepared(policy)
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield from ("export", str(root.path / self.run), str(self.made(root, folder)), f"--format={self.format}")
+        yield from options(**self.model_dump(exclude={"verb", "run", "name", "format"}))
+
+    def made(self, root: RunsRoot, folder: JobFolder) -> Path:
+        """See `RequestModel`."""
+        del folder
+        return root.path / EXPORTS / self.name
+
+
+class TrainRequest(RequestModel):
+    """Train a model on preference pairs, into the folder `trained/NAME`; the same name goes on with it."""
+
+    verb: Literal["train"]
+    name: Annotated[str, Field(min_length=1, max_length=100, description="The name of the model's folder.")]
+    data: Annotated[str, Field(min_length=1, max_length=2000, description="A data set, such as exports/first.")]
+    preset: Annotated[
+        Literal["paper", "laptop", "classroom", "lora", "qlora"] | None, Field(description="Settings to begin with.")
+    ] = None
+    settings: Annotated[
+        dict[Name, Any],
+        Field(max_length=60, default_factory=dict, description="Settings of training, such as model and objective."),
+    ]
+
+    @property
+    def works_on(self) -> str | None:
+        """See `RequestModel`."""
+        return f"{TRAINED}/{self.name}"
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        policy.root.new_path(f"{TRAINED}/{checked_name(self.name)}", "name")
+        data, given = policy.source(self.data, "data"), dict(self.settings)
+        shipped = {"model": given.pop("model")} if str(given.get("model")) in _SHIPPED else {}
+        settings = checked_training(given, policy) | shipped
+        if settings.get("gpus") not in (None, 1):
+            raise InputError("gpus: a job trains in one process; use clairgen train for more")
+        return self.model_copy(update={"data": data.removeprefix("hub:"), "settings": settings})
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield from ("train", self.data, str(self.made(root, folder)))
+        settings = dict(self.settings)
+        if (model := _SHIPPED.get(str(settings.get("model")))) is not None:
+            settings["model"] = str(resources.files("clairgen.data.classroom").joinpath(model))
+        given = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
+        yield from options(config=self.preset, set=given)
+
+    def made(self, root: RunsRoot, folder: JobFolder) -> Path:
+        """See `RequestModel`."""
+        del folder
+        return root.path / TRAINED / self.name
+
+
+_SHIPPED: Final = {"classroom:student": "student", "classroom:teacher": "teacher", "classroom:weaker": "weaker"}
+"""Models that ship with clairgen and can be trained, with their folders."""
+CommandRequest = (
+    FilterRequest
+    | ReparseRequest
+    | MigrateRequest
+    | ReportRequest
+    | LintRequest
+    | ImportRequest
+    | ExportRequest
+    | TrainRequest
+)
+
+
+def checked_name(name: str) -> str:
+    """The name of a folder for what a job makes. Raises InputError."""
+    if (fault := name_fault(name)) is not None:
+        raise InputError(f"the name {fault}")
+    return name

@@ -1,0 +1,213 @@
+"""The worker: takes queued jobs and does several at once, in one event loop, until it is to stop.
+
+Jobs that ask models run in this process, so that they share what one process has: limits of endpoints, connections, a budget.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from clairgen.errors import ClairgenError, DrainedError, InUseError, StoreError
+from clairgen.folder_lock import check_unused
+from clairgen.inference.runtime import Runtime
+from clairgen.service.job_output import JobOutput
+from clairgen.service.job_requests import Request, request_of
+from clairgen.service.policy import Policy
+from clairgen.service.request_models import JobFolder
+from clairgen.store.job_queue import JobQueue
+from clairgen.store.job_records import Job, JobState
+
+_LOOK_SECONDS: Final = 1.0
+"""After which the worker looks for what nobody woke it for, such as a job whose time has come."""
+_BUSY_SECONDS: Final = 2.0
+"""After which a job is tried again whose run another process works on."""
+_SECONDS_TO_END: Final = 5.0
+"""Beyond the time to drain, for the end of a session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the work of a job ended: with an error that stopped it, or by itself, some of its tasks perhaps having failed.
+
+    `code` is the exit code of a command that ran, None for work in this process.
+    """
+
+    sentence: str
+    stopped_by: ClairgenError | None = None
+    some_failed: bool = False
+    code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a job is done with. Once `stop` is set it finishes what is in flight, within `drain_seconds`."""
+
+    request: Request
+    policy: Policy
+    folder: JobFolder
+    output: JobOutput
+    stop: asyncio.Event
+    drain_seconds: float
+    runtime: Runtime
+
+
+Verb = Callable[[Work], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Verbs of which at most `at_once` jobs run at the same time."""
+
+    verbs: Mapping[str, Verb]
+    at_once: int
+
+
+@dataclass(slots=True)
+class _Active:
+    lane: Lane
+    stop: asyncio.Event
+    task: asyncio.Task[None] | None = None
+    is_cut_off: bool = False
+
+    def cut_off(self) -> None:
+        """Cancel the task, once: again would disturb how it ends."""
+        if self.task is not None and not self.is_cut_off:
+            self.is_cut_off = True
+            self.task.cancel()
+
+
+class Worker:
+    """Does the jobs of a queue. `exit_code` is that of a command which an error ends."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        policy: Policy,
+        lanes: list[Lane],
+        runtime: Runtime,
+        exit_code: Callable[[ClairgenError], int],
+        drain_seconds: float,
+    ) -> None:
+        self._queue = queue
+        self._policy = policy
+        self._root = policy.root
+        self._lanes = lanes
+        self._runtime = runtime
+        self._exit_code = exit_code
+        self._drain_seconds = drain_seconds
+        self._active: dict[int, _Active] = {}
+        self._awake = asyncio.Event()
+        self._is_stopping = False
+
+    def wake(self) -> None:
+        """Look at the queue now."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Begin with nothing more, let running jobs finish what is in flight, and queue them again."""
+        self._is_stopping = True
+        self.wake()
+
+    async def run(self) -> None:
+        """Work until `stop` is called. Raises StoreError when the queue cannot be read or written."""
+        await asyncio.to_thread(self._queue.recover)
+        async with asyncio.TaskGroup() as group:
+            while not self._is_stopping:
+                self._awake.clear()
+                await self._begin_with_jobs(group)
+                await self._stop_cancelled()
+                await self._until_woken()
+            for active in self._active.values():
+                active.stop.set()
+            tasks = [active.task for active in self._active.values() if active.task is not None]
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._drain_seconds + _SECONDS_TO_END)
+            for active in self._active.values():
+                active.cut_off()
+
+    async def _begin_with_jobs(self, group: asyncio.TaskGroup) -> None:
+        for lane in self._lanes:
+            while sum(active.lane is lane for active in self._active.values()) < lane.at_once:
+                job = await asyncio.to_thread(self._queue.claim, list(lane.verbs))
+                if job is None:
+                    break
+                self._active[job.id] = active = _Active(lane, asyncio.Event())
+                active.task = group.create_task(self._do(job, lane, active.stop), name=f"job {job.id}")
+
+    async def _stop_cancelled(self) -> None:
+        """Stop what was cancelled, and end at once what was cancelled twice or does not end in time."""
+        if not self._active:
+            return
+        for number, cancels in (await asyncio.to_thread(self._queue.cancels)).items():
+            active = self._active.get(number)
+            if active is None or not cancels:
+                continue
+            if not active.stop.is_set():
+                active.stop.set()
+                asyncio.get_running_loop().call_later(self._drain_seconds + _SECONDS_TO_END, active.cut_off)
+            if cancels > 1:
+                active.cut_off()
+
+    async def _until_woken(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await self._awake.wait()
+        except TimeoutError:
+            pass
+
+    async def _do(self, job: Job, lane: Lane, stop: asyncio.Event) -> None:
+        """Do a job, whatever comes of it."""
+        try:
+            if job.run is not None and job.writes:
+                await asyncio.to_thread(check_unused, self._root.path / job.run)
+            await self._end(job, await self._outcome(job, lane.verbs[job.verb], stop))
+        except InUseError as error:
+            await asyncio.to_thread(self._queue.put_back, job.id, f"waits: {error}", _BUSY_SECONDS)
+        except asyncio.CancelledError:
+            await self._end(job, Outcome("ended at once; everything committed is kept", DrainedError()))
+            if not stop.is_set():
+                raise
+        finally:
+            del self._active[job.id]
+            self.wake()
+
+    async def _outcome(self, job: Job, verb: Verb, stop: asyncio.Event) -> Outcome:
+        folder = JobFolder.of(self._root, job.id)
+        try:
+            output = JobOutput(folder.output)
+        except OSError as error:
+            sentence = f"{folder.path} cannot be written: {error.strerror}; check the disk and the permissions"
+            return Outcome(sentence, StoreError(sentence))
+        with output:
+            output.line(f"$ {job.command}")
+            try:
+                request = request_of(job.verb, job.arguments)
+                work = Work(request, self._policy, folder, output, stop, self._drain_seconds, self._runtime)
+                outcome = await verb(work)
+            except InUseError:
+                raise
+            except ClairgenError as error:
+                outcome = Outcome(str(error), error)
+            except Exception as error:  # noqa: BLE001 - the boundary of a job: the others go on
+                output.line(traceback.format_exc())
+                what = f"an error in clairgen, see the output: {type(error).__name__}: {error}"
+                outcome = Outcome(what, ClairgenError(what))
+            output.line(outcome.sentence)
+        return outcome
+
+    async def _end(self, job: Job, outcome: Outcome) -> None:
+        """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker."""
+        if isinstance(outcome.stopped_by, DrainedError):
+            cancelled = (await asyncio.to_thread(self._queue.cancels)).get(job.id, 0)
+            if not cancelled:
+                sentence = "interrupted as the service ended; it goes on by itself"
+                await asyncio.to_thread(self._queue.put_back, job.id, sentence)
+                return
+        error = outcome.stopped_by
+        state, code = JobState.DONE, int(outcome.some_failed)
+        if error is not None:
+            state = JobState.CANCELLED if isinstance(error, DrainedError) else JobState.FAILED
+            code = self._exit_code(error) if outcome.code is None else outcome.code
+        await asyncio.to_thread(self._queue.end, job.id, state, code, outcome.sentence)

@@ -1,0 +1,244 @@
+"""What every request for a job has in common, and the requests for the verbs that ask models."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from clairgen.config.file import config_yaml
+from clairgen.config.strict_yaml import DUMPER, read_text
+from clairgen.errors import InputError
+from clairgen.service.policy import Policy
+from clairgen.service.runs_root import RunsRoot, shown
+from clairgen.service.submitted_config import checked, checked_evaluation
+from clairgen.store import RunDirectory
+
+_LARGEST: Final = 2**53
+RunName = Annotated[str, Field(min_length=1, max_length=255, description="The name of the run's folder.")]
+Configuration = Annotated[
+    str | dict[str, Any] | None, Field(description="The configuration, as YAML text or as an object.")
+]
+StoredConfiguration = Annotated[
+    str | None, Field(max_length=255, description="A YAML file in the folder of runs, in place of a configuration.")
+]
+BudgetUsd = Annotated[
+    float | None, Field(gt=0, le=10**6, description="Most that the run may cost, over all its sessions.")
+]
+NoBudget = Annotated[bool, Field(description="Lift the run's budget.")]
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+Names = Annotated[tuple[Name, ...], Field(max_length=50)]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """The folder of a job: its configuration, what it printed, and pages that it made."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, root: RunsRoot, number: int) -> "JobFolder":
+        """The folder of the job with this id."""
+        return cls(root.own_folder / "jobs" / str(number))
+
+    @property
+    def config(self) -> Path:
+        """The configuration that it works with."""
+        return self.path / "config.yaml"
+
+    @property
+    def output(self) -> Path:
+        """The last of what it printed."""
+        return self.path / "output.txt"
+
+    @property
+    def files(self) -> Path:
+        """The folder of the pages that it made, which may not be there."""
+        return self.path / "files"
+
+
+class RequestModel(BaseModel):
+    """A request for a job: what is submitted, stored with the job, and done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    writes: ClassVar[bool] = True
+    """Whether it writes what it works on, which one job at a time may do."""
+
+    @property
+    def works_on(self) -> str | None:
+        """The run that it works on, or another folder in the root."""
+        return getattr(self, "run", None)
+
+    def prepared(self, policy: Policy) -> Self:
+        """The request after all its names were checked, with a configuration written out.
+
+        Raises UserError for what can be seen to be wrong. It reads the disk, and may be done again.
+        """
+        raise NotImplementedError
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """The arguments of the command line that does the same."""
+        raise NotImplementedError
+
+    def made(self, root: RunsRoot, folder: JobFolder) -> Path:
+        """The folder of what it makes to be downloaded, which may not be there."""
+        del root
+        return folder.files
+
+
+class GenerateRequest(RequestModel):
+    """Make the pairs of a run that are not made yet. Without a configuration, go on with the one that the run has."""
+
+    verb: Literal["generate"]
+    run: RunName
+    configuration: Configuration = None
+    stored_configuration: StoredConfiguration = None
+    limit: Annotated[int | None, Field(ge=1, le=_LARGEST, description="Only the first so many tasks of the run.")] = (
+        None
+    )
+    retry_failed: Annotated[bool, Field(description="Try failed tasks again.")] = False
+    skip_bad_lines: Annotated[bool, Field(description="Skip rows that hold no task.")] = False
+    accept_changes: Annotated[bool, Field(description="Go on with a configuration that changes the requests.")] = False
+    reuse: Annotated[tuple[RunName, ...], Field(max_length=20, description="Runs whose answers are reused.")] = ()
+    budget_usd: BudgetUsd = None
+    no_budget: NoBudget = False
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        policy.root.run_to_write(self.run)
+        for other in self.reuse:
+            existing_run(policy.root, other)
+        given = _given(policy, self.configuration, self.stored_configuration)
+        if given is None:
+            given = read_text(existing_run(policy.root, self.run, "; a new run needs a configuration").config)
+        return self.model_copy(update=_written_out(policy, given))
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield from ("generate", str(folder.config), "--run", str(root.path / self.run))
+        yield from options(
+            limit=self.limit,
+            retry_failed=self.retry_failed,
+            skip_bad_lines=self.skip_bad_lines,
+            accept_changes=self.accept_changes,
+            reuse=[root.path / one for one in self.reuse],
+            budget_usd=self.budget_usd,
+            no_budget=self.no_budget,
+        )
+
+
+class AdviseRequest(RequestModel):
+    """Compare winners with fresh answers of the target. The configuration, if any, overrides roles, such as the judge."""
+
+    verb: Literal["advise"]
+    run: RunName
+    configuration: Configuration = None
+    stored_configuration: StoredConfiguration = None
+    recipe: Annotated[Names, Field(description="Only these recipes.")] = ()
+    samples: Annotated[int, Field(ge=1, le=1000, description="Fresh answers for each winner.")] = 1
+    limit: Annotated[
+        int | None, Field(ge=1, le=_LARGEST, description="Only so many kept pairs a recipe, drawn uniformly.")
+    ] = None
+    per_pair: Annotated[bool, Field(description="Keep the choice for each pair.")] = False
+    budget_usd: BudgetUsd = None
+    no_budget: NoBudget = False
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        run = existing_run(policy.root, self.run)
+        given = _given(policy, self.configuration, self.stored_configuration)
+        checked(read_text(run.config), policy)  # its other roles are used
+        return self if given is None else self.model_copy(update=_written_out(policy, given))
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield from ("advise", str(root.path / self.run))
+        yield from options(
+            recipe=self.recipe,
+            samples=self.samples,
+            limit=self.limit,
+            config=None if self.configuration is None else folder.config,
+            per_pair=self.per_pair,
+            budget_usd=self.budget_usd,
+            no_budget=self.no_budget,
+        )
+
+
+class QuestionsRequest(RequestModel):
+    """Ask a model questions and check its answers by rules; `target` of the configuration is the model."""
+
+    verb: Literal["evaluate questions"]
+    run: RunName
+    questions: Annotated[str, Field(min_length=1, max_length=2000, description="A file with right answers.")]
+    configuration: Configuration = None
+    stored_configuration: StoredConfiguration = None
+    label: Annotated[str | None, Field(max_length=200, description="What the evaluation is called.")] = None
+    rule: Annotated[str | None, Field(max_length=50, description="How rows without a rule are checked.")] = None
+    samples: Annotated[int, Field(ge=1, le=1000, description="Answers a question.")] = 1
+    limit: Annotated[int | None, Field(ge=1, le=_LARGEST, description="Only the first so many questions.")] = None
+    skip_bad_lines: Annotated[bool, Field(description="Leave out rows that cannot be checked.")] = False
+    retry_failed: Annotated[bool, Field(description="Try failed questions again.")] = False
+    budget_usd: BudgetUsd = None
+    no_budget: NoBudget = False
+
+    def prepared(self, policy: Policy) -> Self:
+        """See `RequestModel`."""
+        policy.root.run_to_write(self.run)
+        given = _given(policy, self.configuration, self.stored_configuration)
+        if given is None:
+            raise InputError("an evaluation needs a configuration, with models.target")
+        models = checked_evaluation(given, policy)
+        text: str = yaml.dump(models.model_dump(mode="json", exclude_unset=True), Dumper=DUMPER, sort_keys=False)
+        questions = str(policy.root.file(self.questions, "questions"))
+        return self.model_copy(update={"configuration": text, "stored_configuration": None, "questions": questions})
+
+    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
+        """See `RequestModel`."""
+        yield from ("evaluate", "questions", self.questions, "--run", str(root.path / self.run))
+        yield from options(
+            config=folder.config,
+            label=self.label,
+            rule=self.rule,
+            samples=self.samples,
+            limit=self.limit,
+            skip_bad_lines=self.skip_bad_lines,
+            retry_failed=self.retry_failed,
+            budget_usd=self.budget_usd,
+            no_budget=self.no_budget,
+        )
+
+
+def options(**values: object) -> Iterator[str]:
+    """Options of a command: a text or number after its name, a flag that is set, a list one by one; nothing for the rest."""
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is True:
+                yield flag
+            elif one is not None and one is not False:
+                yield f"{flag}={one:.15g}" if isinstance(one, float) else f"{flag}={one}"
+
+
+def existing_run(root: RunsRoot, name: str, more: str = "") -> RunDirectory:
+    """A run that is there. Raises InputError."""
+    if (found := root.run(name)) is None:
+        raise InputError(f"there is no run {shown(name)}{more}; see the list of runs")
+    return found
+
+
+def _given(
+    policy: Policy, configuration: str | dict[str, Any] | None, stored: str | None
+) -> str | dict[str, Any] | None:
+    """The configuration of a request; None if it has none."""
+    if stored is None:
+        return configuration
+    if configuration is not None:
+        raise InputError("give a configuration or the name of a stored one, not both")
+    return read_text(policy.root.file(stored, "stored_configuration"))
+
+
+def _written_out(policy: Policy, given: str | dict[str, Any]) -> dict[str, Any]:
+    return {"configuration": config_yaml(checked(given, policy)), "stored_configuration": None}

@@ -1,0 +1,117 @@
+"""Files that users bring, in the folder `uploads`: sent as the body of a request, whole or not there, never replaced."""
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Request
+from fastapi import Path as InPath
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from clairgen.errors import InputError, RunError, StoreError
+from clairgen.service.answers import Answered
+from clairgen.service.job_files import MadeFile, made_files
+from clairgen.service.jobs import Jobs, require_run_scope
+from clairgen.service.request_checks import UPLOADS_PATH
+from clairgen.service.runs import NotThereError
+from clairgen.service.runs_root import UPLOADS, RunsRoot, name_fault
+
+MOST_BYTES: Final = 1 << 30
+_KINDS: Final = (".jsonl", ".json", ".csv", ".parquet", ".txt")
+_LEAST_FREE_BYTES: Final = 1 << 30
+_SILENT_SECONDS: Final = 60.0
+_WRITTEN_AT_ONCE: Final = 1 << 20
+FileName = Annotated[str, InPath(max_length=255, description="The name of the file.")]
+
+
+def upload_routes(root: RunsRoot, jobs: Jobs) -> APIRouter:
+    """The routes to the files that users brought; where no jobs are taken, none are taken in."""
+    routes = APIRouter(prefix=UPLOADS_PATH.rstrip("/"), default_response_class=Answered)
+    folder = root.path / UPLOADS
+
+    @routes.get("", response_model=list[MadeFile], summary="The files that were uploaded")
+    async def list_uploads() -> Answered:
+        return Answered(await asyncio.to_thread(made_files, folder))
+
+    @routes.put("/{name}", response_model=MadeFile, status_code=201, summary="Upload a file as the body of the request")
+    async def upload(name: FileName, request: Request) -> Answered:
+        require_run_scope(request.state.grant)
+        jobs.require_taken()
+        target = folder / _checked(name)
+        if target.exists():
+            raise RunError(f"there is an uploaded file {name}; choose another name, or delete it first")
+        await asyncio.to_thread(folder.mkdir, exist_ok=True)
+        return Answered(MadeFile(name, await _received(request.stream(), target)), status_code=201)
+
+    @routes.delete("/{name}", status_code=204, response_class=Response, summary="Delete an uploaded file")
+    async def delete_upload(name: FileName, request: Request) -> Response:
+        require_run_scope(request.state.grant)
+        target = folder / _checked(name)
+        if folder.is_symlink() or not target.is_file():
+            raise NotThereError("there is no uploaded file of this name")
+        await asyncio.to_thread(target.unlink, missing_ok=True)
+        return Response(status_code=204)
+
+    return routes
+
+
+async def _received(content: AsyncIterator[bytes], target: Path) -> int:
+    """Write a file as its content arrives; its size in bytes. Raises InputError for one that is too large or stops coming."""
+    if target.parent.is_symlink():
+        raise InputError(f"{UPLOADS} is a link, which is not followed")
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    size, waiting = 0, bytearray()
+    try:
+        with partial.open("xb") as file:
+            async for chunk in _steadily(content):
+                size += len(chunk)
+                if size > MOST_BYTES:
+                    raise InputError(f"a file that is uploaded has at most {MOST_BYTES:,} bytes")
+                waiting += chunk
+                if len(waiting) >= _WRITTEN_AT_ONCE:
+                    _check_space(target.parent)
+                    await asyncio.to_thread(file.write, bytes(waiting))
+                    waiting.clear()
+            file.write(waiting)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        os.link(partial, target)  # unlike a rename this replaces nothing
+    except FileExistsError as error:
+        raise RunError(f"there is an uploaded file {target.name} by now; choose another name") from error
+    except OSError as error:
+        raise StoreError(f"{target} cannot be written: {error.strerror}; check the disk and the permissions") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return size
+
+
+async def _steadily(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a body, as long as they keep coming."""
+    try:
+        while True:
+            async with asyncio.timeout(_SILENT_SECONDS):
+                yield await anext(content)
+    except StopAsyncIteration:
+        return
+    except ClientDisconnect as error:
+        raise InputError("the file did not come whole; send it again") from error
+    except TimeoutError as error:
+        raise InputError(f"nothing more of the file came for {_SILENT_SECONDS:g} s; send it again") from error
+
+
+def _check_space(folder: Path) -> None:
+    if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+        raise StoreError(f"the disk that holds {folder} is nearly full, so no file is taken in; free some space")
+
+
+def _checked(name: str) -> str:
+    if (fault := name_fault(name)) is not None:
+        raise InputError(f"the name of a file {fault}")
+    if not name.lower().endswith(_KINDS):
+        raise InputError(f"a file that is uploaded ends in {', '.join(_KINDS)}")
+    return name

@@ -1,0 +1,278 @@
+"""The durable queue of jobs of a service, in a database of its own, which the service and its worker both write."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from clairgen.errors import RunError
+from clairgen.keys import canonical_json, digest
+from clairgen.store.completions import now
+from clairgen.store.connection import refuse_network_file_system, store_errors
+from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
+
+_BUSY_SECONDS: Final = 30
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        verb TEXT NOT NULL,
+        arguments TEXT NOT NULL,
+        run TEXT,
+        writes INTEGER NOT NULL,
+        command TEXT NOT NULL DEFAULT '',
+        submitted_by TEXT NOT NULL,
+        idempotency_key TEXT,
+        request_digest TEXT NOT NULL,
+        state TEXT NOT NULL,
+        cancels INTEGER NOT NULL DEFAULT 0,
+        starts INTEGER NOT NULL DEFAULT 0,
+        not_before REAL NOT NULL DEFAULT 0,
+        submitted_at TEXT NOT NULL,
+        started_at TEXT,
+        ended_at TEXT,
+        exit_code INTEGER,
+        sentence TEXT,
+        UNIQUE (submitted_by, idempotency_key)
+    ) STRICT;
+    CREATE INDEX jobs_by_state ON jobs (state, id);
+    CREATE INDEX jobs_by_run ON jobs (run, state, id);
+    """,
+)
+_ACTIVE: Final = "('running', 'stopping')"
+_WAITS_FOR: Final = f"""
+    CASE WHEN job.state = 'queued' THEN coalesce(
+        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
+        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state = 'queued'
+            AND o.id < job.id)
+    ) END AS waits_for
+"""
+
+
+class JobQueue:
+    """The queue in the database at `path`. Its methods block while they write, and may be called from any thread."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        refuse_network_file_system(path)
+        self._path = path
+        self._clock = clock
+        self._lock = threading.Lock()
+        with store_errors(path):
+            self._connection = sqlite3.connect(
+                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.row_factory = sqlite3.Row
+            try:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = FULL")
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            self._connection.close()
+
+    def submit(self, job: NewJob, command: Callable[[int], str], most_queued: int) -> tuple[Job, bool]:
+        """Commit a job, whose command line is that of its id; whether it is new, or was submitted before under its key.
+
+        Raises QueueFullError, and OtherRequestError for a key that was used for another request.
+        """
+        arguments = json.dumps(job.arguments)
+        request = digest(canonical_json(job.request))
+        with self._writing():
+            if job.key is not None and (found := self._submitted(job.submitted_by, job.key)) is not None:
+                if found["request_digest"] != request:
+                    raise OtherRequestError(
+                        f"the idempotency key {job.key!r} was used for job {found['id']}, which is another request; "
+                        "use a new key"
+                    )
+                return self._job(found["id"]), False
+            [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
+            if queued >= most_queued:
+                raise QueueFullError(
+                    f"the queue has {queued} jobs, as many as it may; submit this one again when some have begun"
+                )
+            cursor = self._connection.execute(
+                "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, idempotency_key, request_digest, state, "
+                "submitted_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                (job.verb, arguments, job.run, job.writes, job.submitted_by, job.key, request, now()),
+            )
+            number = int(cursor.lastrowid or 0)
+            self._connection.execute("UPDATE jobs SET command = ? WHERE id = ?", (command(number), number))
+            return self._job(number), True
+
+    def job(self, number: int) -> Job | None:
+        """A job; None for an id that there is not."""
+        with self._reading():
+            found = self._jobs("job.id = ?", (number,))
+        return found[0] if found else None
+
+    def jobs(
+        self, *, state: JobState | None = None, run: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Job]:
+        """The latest jobs first: of a state, on a run, with ids below `before`."""
+        conditions = {"job.state = ?": state, "job.run = ?": run, "job.id < ?": before}
+        given = {condition: value for condition, value in conditions.items() if value is not None}
+        with self._reading():
+            return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
+
+    def claim(self, verbs: Sequence[str]) -> Job | None:
+        """Begin with the first queued job of these verbs whose time has come and on whose run no other job works."""
+        marks = ", ".join("?" * len(verbs))
+        with self._writing():
+            row = self._connection.execute(
+                f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND not_before <= ? "
+                f"AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes "
+                f"AND o.state IN {_ACTIVE}) "
+                "ORDER BY id LIMIT 1",
+                (*verbs, self._clock()),
+            ).fetchone()
+            if row is None:
+                return None
+            self._connection.execute(
+                "UPDATE jobs SET state = 'running', started_at = ?, ended_at = NULL, exit_code = NULL, sentence = NULL, "
+                "starts = starts + 1, cancels = 0 WHERE id = ?",
+                (now(), row["id"]),
+            )
+            return self._job(row["id"])
+
+    def end(self, number: int, state: JobState, exit_code: int | None, sentence: str | None) -> None:
+        """Commit how a job that was begun with has ended."""
+        with self._writing():
+            self._connection.execute(
+                f"UPDATE jobs SET state = ?, exit_code = ?, sentence = ?, ended_at = ? WHERE id = ? AND state IN {_ACTIVE}",
+                (state, exit_code, sentence, now(), number),
+            )
+
+    def put_back(self, number: int, sentence: str, seconds: float = 0.0) -> None:
+        """Queue a job again that was begun with, for `seconds` from now at the earliest; cancelled if that was asked for."""
+        with self._writing():
+            self._connection.execute(
+                f"UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, sentence = ?, "
+                f"not_before = ?, ended_at = ? WHERE id = ? AND state IN {_ACTIVE}",
+                (sentence, self._clock() + seconds, now(), number),
+            )
+
+    def recover(self) -> list[int]:
+        """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET state = 'cancelled', ended_at = ?, sentence = 'cancelled; the service ended before it did' "
+                "WHERE state = 'stopping'",
+                (now(),),
+            )
+            rows = self._connection.execute(
+                "UPDATE jobs SET state = 'queued', sentence = 'interrupted when the service ended; it goes on by itself' "
+                "WHERE state = 'running' RETURNING id"
+            ).fetchall()
+        return sorted(row["id"] for row in rows)
+
+    def cancel(self, number: int) -> Job | None:
+        """Cancel a queued job, or ask a running one to stop, and asked again, at once. Raises RunError for one that is over."""
+        with self._writing():
+            if not (found := self._jobs("job.id = ?", (number,))):
+                return None
+            if found[0].state.is_over:
+                raise RunError(f"job {number} is {found[0].state} already")
+            self._connection.execute(
+                "UPDATE jobs SET cancels = cancels + 1, ended_at = CASE state WHEN 'queued' THEN ? END, "
+                "sentence = CASE state WHEN 'queued' THEN 'cancelled before it began' ELSE sentence END, "
+                "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE 'stopping' END WHERE id = ?",
+                (now(), number),
+            )
+            return self._job(number)
+
+    def resume(self, number: int, most_queued: int) -> Job | None:
+        """Queue a job again that is over. Raises RunError for one that is not, QueueFullError."""
+        with self._writing():
+            if not (found := self._jobs("job.id = ?", (number,))):
+                return None
+            if not found[0].state.is_over:
+                raise RunError(f"job {number} is {found[0].state}; it can be resumed when it is over")
+            [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
+            if queued >= most_queued:
+                raise QueueFullError(
+                    f"the queue has {queued} jobs, as many as it may; resume this one when some have begun"
+                )
+            self._connection.execute(
+                "UPDATE jobs SET state = 'queued', not_before = 0, cancels = 0, exit_code = NULL, ended_at = NULL, "
+                "sentence = NULL WHERE id = ?",
+                (number,),
+            )
+            return self._job(number)
+
+    def cancels(self) -> dict[int, int]:
+        """How often each job that is being worked on was cancelled."""
+        with self._reading():
+            rows = self._connection.execute(f"SELECT id, cancels FROM jobs WHERE state IN {_ACTIVE}").fetchall()
+        return {row["id"]: row["cancels"] for row in rows}
+
+    def runs_of(self, verbs: Sequence[str]) -> list[str]:
+        """The runs on which a job of these verbs has begun."""
+        marks = ", ".join("?" * len(verbs))
+        with self._reading():
+            sql = (
+                f"SELECT DISTINCT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) ORDER BY run"
+            )
+            return [row["run"] for row in self._connection.execute(sql, verbs)]
+
+    def _submitted(self, submitted_by: str, key: str) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._connection.execute(
+            "SELECT id, request_digest FROM jobs WHERE submitted_by = ? AND idempotency_key = ?", (submitted_by, key)
+        ).fetchone()
+        return row
+
+    def _job(self, number: int) -> Job:
+        [found] = self._jobs("job.id = ?", (number,))
+        return found
+
+    def _jobs(self, condition: str, parameters: Sequence[object], rest: str = "") -> list[Job]:
+        sql = f"SELECT job.*, {_WAITS_FOR} FROM jobs job WHERE {condition} {rest}"
+        return [_job_of(row) for row in self._connection.execute(sql, parameters)]
+
+    def _migrate(self) -> None:
+        [(version,)] = self._connection.execute("PRAGMA user_version")
+        if version > len(_MIGRATIONS):
+            raise RunError(
+                f"{self._path} was written by a newer clairgen (schema {version}, this one knows {len(_MIGRATIONS)}); "
+                "install that version or a later one"
+            )
+        for number in range(version, len(_MIGRATIONS)):
+            script = f"BEGIN IMMEDIATE;\n{_MIGRATIONS[number]}\nPRAGMA user_version = {number + 1};\nCOMMIT;"
+            self._connection.executescript(script)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with self._lock, store_errors(self._path):
+            yield
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._lock, store_errors(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def _job_of(row: sqlite3.Row) -> Job:
+    facts = {name: row[name] for name in Job.__dataclass_fields__}
+    return Job(
+        **facts
+        | {
+            "arguments": json.loads(row["arguments"]),
+            "state": JobState(row["state"]),
+            "writes": bool(row["writes"]),
+        }
+    )

@@ -1,0 +1,81 @@
+"""A job of a service: what was submitted, where it stands, and why one is not taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from clairgen.errors import InputError, UserError
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    """It waits for its turn, also again after the service ended in the middle of it."""
+    RUNNING = "running"
+    """The worker is at it."""
+    STOPPING = "stopping"
+    """It was cancelled and finishes what is in flight."""
+    DONE = "done"
+    """It ended; its exit code is 1 where some of its tasks failed."""
+    FAILED = "failed"
+    """It stopped with an error, which its sentence says."""
+    CANCELLED = "cancelled"
+    """It was cancelled before its end; what it did is kept."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is done unless the job is resumed."""
+        return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+class QueueFullError(UserError):
+    """As many jobs are queued as there may be."""
+
+
+class OtherRequestError(InputError):
+    """An idempotency key was used before, for another request."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to submit. `run` is the run, or another folder, that it works on; of jobs that write one, one at a time runs.
+
+    A repeated submission with the same `key` by the same `submitted_by` is the same job if its `request`, as it was sent, is
+    the same.
+    """
+
+    verb: str
+    arguments: Mapping[str, Any]
+    run: str | None
+    request: Mapping[str, Any]
+    submitted_by: str = ""
+    key: str | None = None
+    writes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it stands. `command` is the command line that does the same; times are in UTC.
+
+    `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and `waits_for` is the job
+    on the same run that comes first, if there is one. `sentence` says how it ended, or why it waits.
+    """
+
+    id: int
+    verb: str
+    arguments: Mapping[str, Any]
+    run: str | None
+    writes: bool
+    command: str
+    submitted_by: str
+    state: JobState
+    cancels: int
+    starts: int
+    submitted_at: str
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    sentence: str | None
+    waits_for: int | None

@@ -1,0 +1,147 @@
+"""The queue of jobs: bounded, one job a run at a time, the same job for the same key, and in order again after a kill."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clairgen.errors import RunError, StoreError
+from clairgen.store.job_queue import JobQueue
+from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
+from tests.clocks import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def queue(tmp_path: Path, clock: FakeClock) -> Iterator[JobQueue]:
+    opened = JobQueue(tmp_path / "service.db", clock)
+    yield opened
+    opened.close()
+
+
+def submitted(queue: JobQueue, run: str | None = "first", key: str | None = None, most: int = 100, by: str = "") -> Job:
+    job = NewJob("generate", {"run": run}, run, {"run": run}, by, key)
+    return queue.submit(job, lambda number: f"command {number}", most)[0]
+
+
+def test_jobs_are_taken_in_order_and_one_at_a_time_of_a_run(queue: JobQueue) -> None:
+    first, second, other = submitted(queue), submitted(queue), submitted(queue, "other")
+    assert (first.command, first.state, first.arguments) == ("command 1", JobState.QUEUED, {"run": "first"})
+    assert [first.waits_for, second.waits_for, other.waits_for] == [None, 1, None]
+    taken = [queue.claim(["generate"]) for _ in range(3)]
+    assert [job and job.id for job in taken] == [first.id, other.id, None]
+    assert queue.claim(["train"]) is None
+    queue.end(first.id, JobState.DONE, 0, "all made")
+    taken_next = queue.claim(["generate"])
+    assert taken_next is not None
+    assert (taken_next.id, taken_next.waits_for, taken_next.starts) == (second.id, None, 1)
+    ended = queue.job(first.id)
+    assert ended is not None
+    assert (ended.state, ended.exit_code, ended.sentence) == (JobState.DONE, 0, "all made")
+
+
+def test_a_full_queue_refuses_but_knows_what_it_has(queue: JobQueue) -> None:
+    first = submitted(queue, key="a", most=1)
+    with pytest.raises(QueueFullError, match="the queue has 1 jobs, as many as it may"):
+        submitted(queue, "other", most=1)
+    assert submitted(queue, key="a", most=1).id == first.id
+    queue.claim(["generate"])
+    assert submitted(queue, "other", most=1).id == first.id + 1
+
+
+def test_a_key_is_one_request_of_one_person_also_after_a_restart(queue: JobQueue, tmp_path: Path) -> None:
+    first = submitted(queue, key="a", by="ada")
+    with pytest.raises(OtherRequestError, match="'a' was used for job 1"):
+        submitted(queue, "other", key="a", by="ada")
+    assert submitted(queue, "other", key="a", by="ben").id != first.id
+    queue.close()
+    again = JobQueue(tmp_path / "service.db")
+    assert submitted(again, key="a", by="ada").id == first.id
+    again.close()
+
+
+def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancelled_is_not(queue: JobQueue) -> None:
+    first, second, third = submitted(queue, "a"), submitted(queue, "b"), submitted(queue, "c")
+    for _ in range(2):
+        queue.claim(["generate"])
+    queue.cancel(second.id)
+    assert queue.runs_of(["generate"]) == ["a", "b"]
+    assert queue.recover() == [first.id]
+    states = {job.id: job.state for job in queue.jobs()}
+    assert states == {first.id: JobState.QUEUED, second.id: JobState.CANCELLED, third.id: JobState.QUEUED}
+    claimed = queue.claim(["generate"])
+    assert claimed is not None
+    assert (claimed.id, claimed.starts) == (first.id, 2)
+
+
+def test_cancel_and_resume(queue: JobQueue) -> None:
+    queued, running = submitted(queue, "b"), submitted(queue, "a")
+    cancelled = queue.cancel(queued.id)
+    assert cancelled is not None
+    assert (cancelled.state, cancelled.sentence) == (JobState.CANCELLED, "cancelled before it began")
+    with pytest.raises(RunError, match="job 1 is cancelled already"):
+        queue.cancel(queued.id)
+    queue.claim(["generate"])
+    with pytest.raises(RunError, match="job 2 is running; it can be resumed when it is over"):
+        queue.resume(running.id, 100)
+    for times in (1, 2):
+        found = queue.cancel(running.id)
+        assert found is not None
+        assert (found.state, queue.cancels()) == (JobState.STOPPING, {running.id: times})
+    queue.put_back(running.id, "interrupted")  # as the service ends meanwhile
+    found = queue.job(running.id)
+    assert found is not None
+    assert found.state is JobState.CANCELLED
+    with pytest.raises(QueueFullError):
+        queue.resume(running.id, 0)
+    resumed = queue.resume(running.id, 100)
+    assert resumed is not None
+    assert (resumed.state, resumed.cancels, resumed.sentence) == (JobState.QUEUED, 0, None)
+    assert (queue.job(99), queue.cancel(99), queue.resume(99, 1)) == (None, None, None)
+
+
+def test_a_job_that_was_put_back_waits_for_its_time(queue: JobQueue, clock: FakeClock) -> None:
+    job = submitted(queue)
+    queue.claim(["generate"])
+    queue.put_back(job.id, "waits: in use", 3.0)
+    assert queue.claim(["generate"]) is None
+    clock.seconds += 3.0
+    claimed = queue.claim(["generate"])
+    assert claimed is not None
+    assert claimed.id == job.id
+
+
+def test_jobs_are_listed_latest_first_by_state_run_and_page(queue: JobQueue) -> None:
+    for number in range(5):
+        submitted(queue, f"run-{number % 2}")
+    queue.claim(["generate"])
+    assert [job.id for job in queue.jobs(limit=2)] == [5, 4]
+    assert [job.id for job in queue.jobs(before=4, limit=2)] == [3, 2]
+    assert [job.id for job in queue.jobs(run="run-0")] == [5, 3, 1]
+    assert [job.id for job in queue.jobs(state=JobState.QUEUED, run="run-0")] == [5, 3]
+
+
+def test_two_processes_may_write_it(queue: JobQueue, tmp_path: Path) -> None:
+    other = JobQueue(tmp_path / "service.db")
+    submitted(queue)
+    claimed = other.claim(["generate"])
+    assert claimed is not None
+    assert queue.claim(["generate"]) is None
+    other.close()
+
+
+def test_a_database_of_a_newer_version_or_a_damaged_one_is_refused(queue: JobQueue, tmp_path: Path) -> None:
+    queue.close()
+    with sqlite3.connect(tmp_path / "service.db") as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(RunError, match="written by a newer clairgen"):
+        JobQueue(tmp_path / "service.db")
+    (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match="is not a database"):
+        JobQueue(tmp_path / "broken.db")
