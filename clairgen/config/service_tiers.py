@@ -73,7 +73,8 @@ def tier_prices(role: Role) -> TierPrices:
     if "service_tier" in role.extra:
         return TierPrices(alike=True)
     if role.tier_price_factors is not None:
-        return TierPrices(role.service_tier, dict(role.tier_price_factors), "tier_price_factors")
+        given: dict[str, float] = {tier: factor for tier, factor in role.tier_price_factors.items()}  # noqa: C416 - wider keys
+        return TierPrices(role.service_tier, given, "tier_price_factors")
     known = [_of_host(urlsplit(endpoint).hostname or "", role.model) for endpoint in role.endpoints]
     common = sorted(set(known[0].factors).intersection(*(one.factors for one in known)))
     factors = {tier: max(one.factors[tier] for one in known) for tier in common}

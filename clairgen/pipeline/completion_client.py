@@ -57,7 +57,7 @@ class CompletionClient:
         self._budget = budget
         self._check_space = check_space
         self._uncounted = set[tuple[str, str]]()
-        self._unknown_tiers = set[tuple[str, str, str | None]]()
+        self._unknown_tiers = set[tuple[str, str, bool]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
         for name, pool in pools.items():
@@ -245,9 +245,9 @@ class CompletionClient:
         )
 
     def _price_of(self, role: RoleRequests, answer: ChatAnswer, endpoint: str) -> Price | None:
-        """The price of an answer by its service tier; says once for each word of an endpoint that it is not known."""
+        """The price of an answer by its service tier; says once for an endpoint that it is not known."""
         price, is_known = role.price_of(answer.service_tier)
-        seen = role.name, endpoint, answer.service_tier
+        seen = role.name, endpoint, answer.service_tier is None
         if not is_known and seen not in self._unknown_tiers:
             self._unknown_tiers.add(seen)
             said, counted = "does not say which service tier it used", ""
