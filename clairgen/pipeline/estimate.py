@@ -2,14 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS, PriceQuote, check_budget, cost_usd, price_quote, with_prices
 from clairgen.config.role import Price, Role
+from clairgen.config.service_tiers import tier_prices
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import limit_of_run
@@ -51,7 +52,8 @@ class RoleEstimate:
 
     `measured` is whether the tokens are means of stored completions; otherwise they are guessed from characters. Dollars are
     None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured; `most_usd`, the cost if
-    every answer takes its max_tokens, also without that limit.
+    every answer takes its max_tokens, also without that limit. Dollars are those of the service tier that is requested;
+    `tiers_usd` is what is expected by tier, empty where they cost the same, and `tiers_source` where that is from.
     """
 
     role: str
@@ -65,6 +67,9 @@ class RoleEstimate:
     most_usd: float | None
     measured: bool
     price_quote: PriceQuote | None
+    service_tier: str | None = None
+    tiers_usd: Mapping[str, float] = field(default_factory=dict)
+    tiers_source: str = ""
 
     def __repr__(self) -> str:
         dollars = [] if self.expected_usd is None else [f"about ${self.expected_usd:,.2f}"]
@@ -211,8 +216,8 @@ def role_estimate(name: str, role: Role, expected: ExpectedRequests, sample: Usa
     """What the expected requests of a role take: measured where the role's model has answered often enough, else guessed."""
     calls = round(expected.calls)
     if sample is not None and sample.answers >= ENOUGH:
-        return _measured(name, role, calls, sample)
-    return _guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN)
+        return _by_tier(_measured(name, role, calls, sample), role)
+    return _by_tier(_guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN), role)
 
 
 def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
@@ -228,6 +233,29 @@ def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval
     variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
     error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
     return CostInterval(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
+
+
+def _by_tier(standard: RoleEstimate, role: Role) -> RoleEstimate:
+    """An estimate at the standard price as one at that of the tier that is requested; the upper ends are the dearest's."""
+    tiers = tier_prices(role)
+    if standard.expected_usd is None:
+        return replace(standard, service_tier=role.service_tier)
+    dear = set(tiers.factors.values()) - {1.0}
+    by_tier = {"standard": 1.0, **tiers.factors} if dear else {}
+
+    def times(amount: float | None, factor: float) -> float | None:
+        return None if amount is None else amount * factor
+
+    return replace(
+        standard,
+        low_usd=times(standard.low_usd, tiers.expected),
+        expected_usd=standard.expected_usd * tiers.expected,
+        high_usd=times(standard.high_usd, tiers.expected),
+        most_usd=times(standard.most_usd, tiers.most),
+        service_tier=role.service_tier,
+        tiers_usd={tier: standard.expected_usd * factor for tier, factor in by_tier.items()},
+        tiers_source=tiers.source,
+    )
 
 
 def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:
