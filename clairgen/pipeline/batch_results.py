@@ -178,6 +178,7 @@ class BatchResults:
             served_model=answer.served_model,
             system_fingerprint=answer.system_fingerprint,
             thinking=thinking_to_store(answer, prompt),
+            service_tier=answer.service_tier,
         )
 
     def _attempt(self, line: WaitingLine, error: RequestError) -> Attempt:

@@ -241,6 +241,10 @@ CREATE INDEX revisions_by_pair ON revisions (pair_id);
 CREATE INDEX revisions_by_origin ON revisions (from_pair, answer, editor);
 """
 
+_TIERS = """
+ALTER TABLE completions ADD COLUMN service_tier TEXT; -- the tier that the server says it used, if it does
+"""
+
 _BATCHES = """
 CREATE TABLE batches (               -- requests given to a provider together; id stands in its metadata and in the file's name
     id TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT NOT NULL, revision TEXT, endpoint TEXT NOT NULL,
@@ -268,7 +272,7 @@ CREATE TABLE batch_strays (          -- what came back and fits no line, or cann
 
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _BATCHES),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS, _BATCHES),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

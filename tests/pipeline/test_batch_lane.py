@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections import Counter
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,16 @@ from typer.testing import CliRunner
 
 from clairgen import api
 from clairgen.cli.app import app
-from clairgen.errors import BudgetError, ConfigError, DetachedError, DrainedError
+from clairgen.config.file import parse_config
+from clairgen.errors import BudgetError, ConfigError, DetachedError, DrainedError, RunError
 from clairgen.pipeline.cancel_batches import cancel_batches
-from clairgen.pipeline.generate import Options
+from clairgen.pipeline.generate import Options, Summary, generate
+from clairgen.pipeline.merge_shards import merge_shards
 from clairgen.records import Pair
+from clairgen.task_shard import TaskShard
 from tests.batch_provider import BatchProvider
-from tests.batch_trials import TASKS, Trial
+from tests.batch_trials import QUICK, TASKS, Trial
+from tests.judges import JUDGE, judge_role, playing
 from tests.runs import REVISER, played
 from tests.scripted import Reply, said
 
@@ -62,6 +68,41 @@ async def test_a_change_of_the_delivery_requests_nothing_again(tmp_path: Path) -
         await trial.check_pairs()
         assert len(provider.bill) == 2
         assert sum(request["model"] == REVISER for request in provider.asked) == TASKS - 2
+
+
+async def test_a_direct_target_a_reviser_by_batch_and_a_judge_on_flex_go_together(tmp_path: Path) -> None:
+    async with BatchProvider(playing(lambda first, second: 1 if first < second else 2)) as provider:
+        content = json.loads(Trial(tmp_path, provider).config(batch=QUICK))
+        content["recipes"] = ["clair", "judge-on-policy"]
+        del content["models"]["stronger"]
+        content["models"]["judge"] = judge_role(provider.url, service_tier="flex")
+
+        def run(limit: int | None) -> Awaitable[Summary]:
+            config, options = parse_config(json.dumps(content)), Options(limit=limit)
+            return asyncio.wait_for(generate(config, tmp_path / "run", options), 30)
+
+        content["models"]["reviser"]["delivery"] = "direct"
+        await run(2)
+        content["models"]["reviser"]["delivery"] = "batch"  # in the middle of the run
+        summary = await run(None)
+        assert {recipe: counts["made"] for recipe, counts in summary.statuses.items()} == dict.fromkeys(
+            ("clair", "judge-on-policy"), TASKS
+        )
+        asked = Counter(request["model"] for request in provider.asked)
+        assert asked[REVISER] == 2
+        assert len(provider.bill) == TASKS - 2
+        assert all(request["service_tier"] == "flex" for request in provider.asked if request["model"] == JUDGE)
+        assert "service_tier" not in next(iter(provider.batches.values())).lines[0]["body"]
+        assert max(Counter(json.dumps(request, sort_keys=True) for request in provider.asked).values()) == 1
+
+
+async def test_a_shard_with_open_batches_is_not_merged(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        provider.states = ["in_progress"] * 999
+        trial = Trial(tmp_path, provider)
+        await trial.generate(Options(detach=True, shard=TaskShard(1, 1)))
+        with pytest.raises(RunError, match="has 1 open batch at a provider"):
+            await merge_shards([trial.run], tmp_path / "whole")
 
 
 async def test_batches_are_split_by_requests_and_size(tmp_path: Path) -> None:
