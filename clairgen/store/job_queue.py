@@ -42,6 +42,10 @@ _MIGRATIONS: Final = (
     CREATE INDEX jobs_by_state ON jobs (state, id);
     CREATE INDEX jobs_by_run ON jobs (run, state, id);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 _ACTIVE: Final = "('running', 'stopping')"
 _WAITS_FOR: Final = f"""
@@ -161,19 +165,39 @@ class JobQueue:
                 (sentence, self._clock() + seconds, now(), number),
             )
 
-    def recover(self) -> list[int]:
-        """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs."""
+    def recover(self, committed: Callable[[Job], int | None], most_deaths: int) -> list[int]:
+        """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs.
+
+        `committed` is how much a job's run has on disk, None for a job that cannot end the worker. One that ended it
+        `most_deaths` times in a row, with nothing more committed in between, has failed.
+        """
+        with self._reading():
+            found = [(job, committed(job)) for job in self._jobs("job.state = 'running'", ())]
+        queued = []
         with self._writing():
             self._connection.execute(
                 "UPDATE jobs SET state = 'cancelled', ended_at = ?, sentence = 'cancelled; the service ended before it did' "
                 "WHERE state = 'stopping'",
                 (now(),),
             )
-            rows = self._connection.execute(
-                "UPDATE jobs SET state = 'queued', sentence = 'interrupted when the service ended; it goes on by itself' "
-                "WHERE state = 'running' RETURNING id"
-            ).fetchall()
-        return sorted(row["id"] for row in rows)
+            for job, count in found:
+                sql = "SELECT deaths, committed FROM jobs WHERE id = ? AND state = 'running'"
+                if (row := self._connection.execute(sql, (job.id,)).fetchone()) is None:
+                    continue
+                deaths = 0 if count is None or count > row["committed"] else row["deaths"] + 1
+                has_failed = deaths >= most_deaths
+                sentence = (
+                    f"the worker of jobs ended {deaths} times in a row while it did this one, which got no further in between; "
+                    "see what the service printed, and resume it when the cause is gone"
+                    if has_failed
+                    else "interrupted when the service ended; it goes on by itself"
+                )
+                self._connection.execute(
+                    "UPDATE jobs SET state = ?, sentence = ?, ended_at = ?, deaths = ?, committed = ? WHERE id = ?",
+                    ("failed" if has_failed else "queued", sentence, now(), deaths, count or 0, job.id),
+                )
+                queued += [] if has_failed else [job.id]
+        return sorted(queued)
 
     def cancel(self, number: int) -> Job | None:
         """Cancel a queued job, or ask a running one to stop, and asked again, at once. Raises RunError for one that is over."""
@@ -203,8 +227,8 @@ class JobQueue:
                     f"the queue has {queued} jobs, as many as it may; resume this one when some have begun"
                 )
             self._connection.execute(
-                "UPDATE jobs SET state = 'queued', not_before = 0, cancels = 0, exit_code = NULL, ended_at = NULL, "
-                "sentence = NULL WHERE id = ?",
+                "UPDATE jobs SET state = 'queued', not_before = 0, cancels = 0, deaths = 0, exit_code = NULL, "
+                "ended_at = NULL, sentence = NULL WHERE id = ?",
                 (number,),
             )
             return self._job(number)

@@ -71,12 +71,28 @@ def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancel
         queue.claim(["generate"])
     queue.cancel(second.id)
     assert queue.runs_of(["generate"]) == ["a", "b"]
-    assert queue.recover() == [first.id]
+    assert queue.recover(lambda _: None, 5) == [first.id]
     states = {job.id: job.state for job in queue.jobs()}
     assert states == {first.id: JobState.QUEUED, second.id: JobState.CANCELLED, third.id: JobState.QUEUED}
     claimed = queue.claim(["generate"])
     assert claimed is not None
     assert (claimed.id, claimed.starts) == (first.id, 2)
+
+
+def test_a_job_that_ends_the_worker_each_time_fails_and_one_that_gets_further_does_not(queue: JobQueue) -> None:
+    job = submitted(queue)
+    for committed in (0, 0, 3, 3, 4, 4, 4):
+        queue.claim(["generate"])
+        assert queue.recover(lambda _, count=committed: count, 3) == [job.id]
+    queue.claim(["generate"])
+    assert queue.recover(lambda _: 4, 3) == []
+    failed = queue.job(job.id)
+    assert failed is not None
+    assert (failed.state, "3 times in a row" in str(failed.sentence)) == (JobState.FAILED, True)
+    queue.resume(job.id, 1)
+    for _ in range(2):  # it is counted anew
+        queue.claim(["generate"])
+        assert queue.recover(lambda _: 4, 3) == [job.id]
 
 
 def test_cancel_and_resume(queue: JobQueue) -> None:
