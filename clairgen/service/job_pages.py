@@ -41,7 +41,7 @@ def job_pages(jobs: Jobs) -> APIRouter:
     @routes.get("/jobs/new")
     async def new_page(
         request: Request,
-        verb: Annotated[str, Query(max_length=20)] = "generate",
+        verb: Annotated[str, Query(max_length=30)] = "generate",
         example: Annotated[str, Query(max_length=20)] = "classroom",
     ) -> Response:
         given = {name: value for name, value in request.query_params.items() if len(value) <= 2000}

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import Field, TypeAdapter
 
 from clairgen.service.command_requests import CommandRequest
-from clairgen.service.request_models import AdviseRequest, GenerateRequest, JobFolder, QuestionsRequest, RequestModel
+from clairgen.service.evaluation_requests import AnyEvaluation
+from clairgen.service.request_models import AdviseRequest, GenerateRequest, JobFolder, RequestModel
 from clairgen.service.runs_root import RunsRoot
 
-Request = GenerateRequest | AdviseRequest | QuestionsRequest | CommandRequest
+Request = GenerateRequest | AdviseRequest | AnyEvaluation | CommandRequest
 JobRequest = Annotated[Request, Field(discriminator="verb")]
 _REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(JobRequest)
 REQUEST_MODELS: Final[Mapping[str, type[RequestModel]]] = {

@@ -43,6 +43,13 @@ class Outcome:
     some_failed: bool = False
     code: int | None = None
 
+    @classmethod
+    def of(cls, sentence: str, stopped_by: ClairgenError | None, *, some_failed: bool) -> "Outcome":
+        """An outcome that says both what was done and what stopped it."""
+        if stopped_by is None or isinstance(stopped_by, DrainedError):
+            return cls(sentence, stopped_by, some_failed)
+        return cls(f"{stopped_by} ({sentence})", stopped_by, some_failed)
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
