@@ -45,9 +45,11 @@ _MIGRATIONS: Final = (
     """
     ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE deleted_work (run TEXT NOT NULL, verb TEXT NOT NULL, PRIMARY KEY (run, verb)) STRICT;
     """,
 )
 _ACTIVE: Final = "('running', 'stopping')"
+_OVER: Final = "('done', 'failed', 'cancelled')"
 _WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
         (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
@@ -233,6 +235,33 @@ class JobQueue:
             )
             return self._job(number)
 
+    def delete(self, number: int, remove: Callable[[int], None]) -> Job | None:
+        """Delete a job that is over, and what `remove` removes of it first. Raises RunError for one that is not."""
+        with self._writing():
+            if not (found := self._jobs("job.id = ?", (number,))):
+                return None
+            if not found[0].state.is_over:
+                raise RunError(f"job {number} is {found[0].state}; it can be deleted when it is over")
+            self._forget(number, remove)
+        return found[0]
+
+    def prune(self, keep: int, remove: Callable[[int], None]) -> list[int]:
+        """Delete all jobs that are over except the latest `keep`; their ids."""
+        with self._writing():
+            sql = f"SELECT id FROM jobs WHERE state IN {_OVER} ORDER BY id DESC LIMIT -1 OFFSET ?"
+            numbers = [int(row["id"]) for row in self._connection.execute(sql, (keep,))]
+            for number in numbers:
+                self._forget(number, remove)
+        return numbers
+
+    def _forget(self, number: int, remove: Callable[[int], None]) -> None:
+        remove(number)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO deleted_work SELECT run, verb FROM jobs WHERE id = ? AND run IS NOT NULL AND starts > 0",
+            (number,),
+        )
+        self._connection.execute("DELETE FROM jobs WHERE id = ?", (number,))
+
     def cancels(self) -> dict[int, int]:
         """How often each job that is being worked on was cancelled."""
         with self._reading():
@@ -240,13 +269,14 @@ class JobQueue:
         return {row["id"]: row["cancels"] for row in rows}
 
     def runs_of(self, verbs: Sequence[str]) -> list[str]:
-        """The runs on which a job of these verbs has begun."""
+        """The runs on which a job of these verbs has begun, also one that was deleted since."""
         marks = ", ".join("?" * len(verbs))
         with self._reading():
             sql = (
-                f"SELECT DISTINCT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) ORDER BY run"
+                f"SELECT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) "
+                f"UNION SELECT run FROM deleted_work WHERE verb IN ({marks}) ORDER BY run"
             )
-            return [row["run"] for row in self._connection.execute(sql, verbs)]
+            return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
 
     def _submitted(self, submitted_by: str, key: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._connection.execute(
