@@ -1,10 +1,11 @@
 """What can be done with a run, one function each: report on it, export it, look at a pair, vote on it, see where it stands.
 
-They read, also while the run goes on, and write nothing into it; only `cast_vote` commits a vote, and `with_tasks` puts a file of
-tasks into its folder.
+They read, also while the run goes on. What people say is committed meanwhile too (`cast_vote`, `revise`, and the queues that hand
+out pairs), each in one short transaction; and `with_tasks` puts a file of tasks into its folder.
 """
 
 from clairgen.api.given_tasks import with_tasks
+from clairgen.api.review_queue import NoQueueError, give_back, make_queue, next_pair, queue_progress, queues, voting_in
 from clairgen.api.run_export import export
 from clairgen.api.run_pairs import (
     ChosenPair,
@@ -24,11 +25,12 @@ from clairgen.api.run_pairs import (
 )
 from clairgen.api.run_report import report, report_training
 from clairgen.api.run_status import Snapshot, Status, snapshot, status
-from clairgen.api.run_votes import VoteCast, cast_vote
+from clairgen.api.run_votes import VoteCast, cast_vote, revise
 
 __all__ = [
     "ChosenPair",
     "FilterCounts",
+    "NoQueueError",
     "Snapshot",
     "Status",
     "VoteCast",
@@ -38,17 +40,24 @@ __all__ = [
     "filtered",
     "filters_in_force",
     "find_pairs",
+    "give_back",
     "judge_replies",
     "made_pairs",
+    "make_queue",
+    "next_pair",
     "pairs",
+    "queue_progress",
+    "queues",
     "recipe_behind",
     "recipes_of",
     "report",
     "report_training",
+    "revise",
     "score_replies",
     "snapshot",
     "status",
     "thoughts",
     "votes",
+    "voting_in",
     "with_tasks",
 ]

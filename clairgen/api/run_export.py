@@ -1,7 +1,7 @@
 """The pairs of a run as a data set: what is written, and what its card says of it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ import yaml
 from clairgen.api.run_pairs import require_recipes
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.balanced_lengths import BalancedLengths, balanced_lengths
-from clairgen.exporting.columns import ExportFormat, ExportSummary
+from clairgen.exporting.columns import REVISIONS_FILE, VOTES_FILE, ExportFormat, ExportSummary
 from clairgen.exporting.dataset import DatasetWriter
 from clairgen.exporting.dataset_card import AdviceRow, CardFacts, ContrastRow
 from clairgen.exporting.reference_answers import ReferenceAnswer, References, find_references
@@ -25,7 +25,15 @@ from clairgen.pipeline.ingest import ingest_state
 from clairgen.pipeline.refilter import TOKENIZER, require_coverage
 from clairgen.records import OVERALL, StoredPair
 from clairgen.reporting.pair_metrics import ContrastEstimates, ContrastMeans, contrast_under
-from clairgen.store import AdviceNumbers, Plan, RunDirectory, Store, reading
+from clairgen.store import (
+    HUMAN_REVISION,
+    REVISION_KINDS,
+    AdviceNumbers,
+    Plan,
+    RunDirectory,
+    Store,
+    reading,
+)
 
 
 async def export(
@@ -46,6 +54,7 @@ async def export(
     reference: str | None = None,
     file_format: FileFormat = FileFormat.PARQUET,
     source: str | None = None,
+    votes: bool = False,
 ) -> ExportSummary:
     """Write the pairs that pass the filters in force as a Hugging Face data set, one subset a recipe.
 
@@ -55,7 +64,8 @@ async def export(
     of an answer does not tell whether it is chosen (see `length_balance`), in characters or in the tokens of `length_tokenizer`
     (a folder, a tokenizer.json, or owner/name on the hub). `thinking` says whether answers have their thoughts beside them, in
     the field `thinking_field`; left out, the run's configuration does. `reference` says where the format `tpo` has its reference
-    answers from: a recipe of the run, `recorded`, or a further column. `source` is what the card's examples load.
+    answers from: a recipe of the run, `recorded`, or a further column. `source` is what the card's examples load. `votes` adds
+    the files `votes.jsonl` and `revisions.jsonl` with what people said of the exported pairs and edited, with their names.
     Raises RunError for a run with pairs that its filters were not applied to, InputError for a recipe that the run does not have
     and for a format that none of the recipes can fill, ConfigError for options that do not go together.
     """
@@ -95,12 +105,20 @@ async def export(
             rows = [_contrast_row(recipe, of.estimates(), tokenizer) for recipe, of in means.items()]
             statuses = await store.pairs.statuses()
             read = await ingest_state(store)
+            if votes:
+                await _write_people(store, writer, plans)
             return writer.finish(
                 await _card_facts(store, rows, advice, source or "path/to/this/folder"),
                 {recipe: statuses.get(recipe, {}).get("pending", 0) for recipe in plans},
                 None if read is None or read.complete else read.rows,
                 balanced,
             )
+
+
+async def _write_people(store: Store, writer: DatasetWriter, plans: Mapping[str, Plan]) -> None:
+    """Write what people said of the pairs of some recipes, and what they edited, as files of the data set."""
+    writer.add_lines(VOTES_FILE, map(asdict, await store.votes.all(list(plans))))
+    writer.add_lines(REVISIONS_FILE, map(asdict, await store.revisions.all() if HUMAN_REVISION in plans else ()))
 
 
 class _ExportedPair(NamedTuple):
@@ -237,13 +255,14 @@ def _require_fitting(
 
 
 async def _further_columns(store: Store, plans: Mapping[str, Plan]) -> dict[str, str]:
-    """The columns that exported pairs have besides, with what they hold: those of imports, and scores."""
+    """The columns that exported pairs have besides, with what they hold: those of imports, scores, and whose edits they are."""
     states = await import_states(store)
+    revised = [REVISION_KINDS] if HUMAN_REVISION in plans and plans[HUMAN_REVISION].imported_from is None else []
     criteria = {recipe: await store.scores.criteria(recipe) for recipe in plans}
     scored = [
         score_kinds(criteria[name] or ([OVERALL] if _compares_recorded(plan) else [])) for name, plan in plans.items()
     ]
-    return merged_kinds([*(states[name].kinds for name in plans if name in states), *scored])
+    return merged_kinds([*(states[name].kinds for name in plans if name in states), *scored, *revised])
 
 
 async def _votes_in_words(store: Store) -> dict[str, str] | None:

@@ -114,6 +114,7 @@ async def _run_report(
             statuses.get(recipe, {}),
             samples[-1].add if samples is not None else None,
             imported_from=plan.imported_from,
+            revises=plan.revises,
             by=by if plan.imported_from is not None else None,
             only=only,
             length_tokenizer=length_tokenizer,

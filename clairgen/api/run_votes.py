@@ -1,11 +1,15 @@
-"""A person's vote on a pair, committed: the one verb here that writes into the database of a run."""
+"""What a person says of a pair, a vote or an edited answer: committed at once, also while another process writes the run."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clairgen.errors import InputError, RunError
-from clairgen.records import Pair
-from clairgen.store import RunDirectory, Vote, note_fault, voter_fault, writing
+from clairgen.conversations import is_encodable
+from clairgen.errors import InputError, RequestFailedError, RunError
+from clairgen.long_texts import TIME_LIMIT_SECONDS
+from clairgen.pipeline.human_revisions import AnswerRevised, Edit, EditedAnswer, add_revision
+from clairgen.records import Pair, StoredPair
+from clairgen.store import RunDirectory, Store, Vote, note_fault, reading, short_write, voter_fault
 from clairgen.wording import counted
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -21,32 +25,93 @@ class VoteCast:
 
 
 async def cast_vote(
-    run: Path | str, start: str, vote: Vote, voter: str, note: str | None = None, *, version: str | None = None
+    run: Path | str,
+    start: str,
+    vote: Vote,
+    voter: str,
+    note: str | None = None,
+    *,
+    version: str | None = None,
+    check: Callable[[Store, str], Awaitable[None]] | None = None,
 ) -> VoteCast:
     """Commit a person's vote on the one pair whose id begins with `start`; earlier votes are kept, the latest counts.
 
-    `version` is that of the pair which the voter saw. Raises InputError for a name or a note that cannot be kept, and where there
-    is no such pair or nothing to vote on, RunError while another process writes the run and for a pair of another version.
+    `version` is that of the pair which the voter saw. `check` is called in the same transaction with the pair's id, and may
+    refuse. Raises InputError for a name or a note that cannot be kept, and where there is no such pair or nothing to vote on,
+    RunError for a pair of another version and a run of an older schema.
     """
-    for what, fault in (("the voter", voter_fault(voter)), ("the note", note_fault(note))):
-        if fault is not None:
-            raise InputError(f"{what} {fault}")
+    voter = checked_voter(voter)
+    if (fault := note_fault(note)) is not None:
+        raise InputError(f"the note {fault}")
+
     directory = RunDirectory(Path(run))
-    directory.require()
-    with directory.locked():
-        async with writing(directory) as store:
-            found = await store.pairs.find(start[:_LONGEST_ID]) if start else []
-            if len(found) != 1:
-                ids = ", ".join(f"{one.id} ({one.outcome.recipe})" for one in found[:5])
-                raise InputError(
-                    f"{run} has {counted(len(found), 'made pair')} of {start[:100]!r}"
-                    + (f"; name one by its id: {ids}" if found else f"; see: clairgen show {run}")
-                )
-            if not isinstance(found[0].outcome, Pair):
-                raise InputError(f"pair {found[0].id} has no chosen answer, so there is nothing to vote on")
-            if version not in (None, found[0].version):
-                raise RunError(f"pair {found[0].id} has other answers by now than those that you saw: look at it again")
-            voter = voter.strip()
-            is_new = await store.votes.cast(found[0].id, voter, vote, note)
-            others = sum(one.voter != voter for one in await store.votes.of_pair(found[0].id))
-            return VoteCast(found[0].id, others, is_new)
+    found, _ = await _decided_pair(directory, start, "vote on")
+
+    async def work(store: Store) -> VoteCast:
+        stored = await store.chosen.pair(found.id)
+        if stored is None or stored.version != (version or found.version):
+            raise RunError(f"pair {found.id} has other answers by now than those that you saw: look at it again")
+        if check is not None:
+            await check(store, found.id)
+        is_new = await store.votes.cast(found.id, voter, vote, note)
+        others = sum(one.voter != voter for one in await store.votes.of_pair(found.id))
+        return VoteCast(found.id, others, is_new)
+
+    return await short_write(directory, work)
+
+
+async def revise(
+    run: Path | str,
+    start: str,
+    text: str,
+    editor: str,
+    *,
+    answer: EditedAnswer = EditedAnswer.CHOSEN,
+    note: str | None = None,
+    version: str | None = None,
+) -> AnswerRevised:
+    """Keep a person's edit of an `answer` of the one pair whose id begins with `start`.
+
+    It makes a pair of the recipe `human-revision`: `text` chosen, the text that was edited rejected. The same edit twice is one
+    pair; another edit of the same answer by the same person replaces the former one. `version` is that of the pair which the
+    person saw. Raises InputError and RunError as `cast_vote` does, and for an edit that is empty or changes nothing.
+    """
+    editor = checked_voter(editor)
+    if (fault := note_fault(note)) is not None:
+        raise InputError(f"the note {fault}")
+    stored, pair = await _decided_pair(RunDirectory(Path(run)), start, "edit")
+    if version not in (None, stored.version):
+        raise RunError(f"pair {stored.id} has other answers by now than those that you saw: look at it again")
+    try:
+        return await add_revision(run, stored, pair, Edit(EditedAnswer(answer), text, editor, note))
+    except RequestFailedError as error:
+        raise InputError(
+            f"the two answers cannot be compared in {TIME_LIMIT_SECONDS:g} s; edit a shorter one"
+        ) from error
+
+
+def checked_voter(name: str) -> str:
+    """A person's name without space around it. Raises InputError for one that cannot be kept."""
+    if (fault := voter_fault(name)) is not None:
+        raise InputError(f"the voter {fault}")
+    return name.strip()
+
+
+async def _decided_pair(run: RunDirectory, start: str, what: str) -> tuple[StoredPair, Pair]:
+    """The one decided pair whose id begins with `start`; `what` is what is to be done with it.
+
+    Looking for it reads all pairs, unless `start` is a whole id, so it comes before a write.
+    """
+    async with reading(run) as store:
+        whole = await store.chosen.pair(start) if is_encodable(start) else None
+        found = [whole] if whole is not None else await store.pairs.find(start[:_LONGEST_ID]) if start else []
+    if len(found) != 1:
+        ids = ", ".join(f"{one.id} ({one.outcome.recipe})" for one in found[:5])
+        raise InputError(
+            f"{run.path} has {counted(len(found), 'made pair')} of {start[:100]!r}"
+            + (f"; name one by its id: {ids}" if found else f"; see: clairgen show {run.path}")
+        )
+    [stored] = found
+    if not isinstance(stored.outcome, Pair):
+        raise InputError(f"pair {stored.id} has no chosen answer, so there is nothing to {what}")
+    return stored, stored.outcome

@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
     "vote": "Vote on a pair: keep it, drop it, swap its answers, or call it a tie. The latest vote of each voter counts.",
+    "revise": "Keep an answer that you edited: it makes a pair of the recipe human-revision, against the answer as it was.",
     "report": "Report n, drops by reason, contrast with standard errors, and how well surface features alone predict the choice.",
     "serve": "Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.",
     "filter": "Change the filters of a run and apply them to all pairs again; no model is asked, nothing is deleted.",

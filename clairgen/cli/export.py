@@ -70,6 +70,13 @@ def export_command(
     files: Annotated[
         FileFormat, typer.Option(help="What the files are; in csv, lists are JSON text.")
     ] = FileFormat.PARQUET,
+    votes: Annotated[
+        bool,
+        typer.Option(
+            "--votes",
+            help="Also files with all votes, notes and edits of people, with their names: votes.jsonl, revisions.jsonl.",
+        ),
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Also upload it to the Hugging Face hub as owner/name (token in HF_TOKEN).")
@@ -102,6 +109,7 @@ def export_command(
             reference=reference,
             file_format=files,
             source=push_to_hub,
+            votes=votes,
         )
     )
     print_export(summary, out)
@@ -128,6 +136,8 @@ def print_export(summary: ExportSummary, out: Path) -> None:
             "left out: " + ", ".join(f"{count:,} {plain_line(reason)}" for reason, count in summary.skipped.items())
         )
     _print_lengths(summary)
+    if summary.files:
+        typer.echo(f"also written: {', '.join(summary.files)}")
     for recipe, split in summary.missing_splits.items():
         ways = "a larger --test-fraction" if split == "test" else "a smaller --test-fraction"
         typer.echo(

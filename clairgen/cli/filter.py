@@ -34,6 +34,15 @@ def filter_command(
         list[Path] | None,
         typer.Option(help="A file of evaluation items that no prompt should overlap with; may be repeated."),
     ] = None,
+    votes: Annotated[
+        str | None,
+        typer.Option(
+            help="What most people say of a pair that is not to be kept: drop, swap, tie, disputed; with commas."
+        ),
+    ] = None,
+    fewest_votes: Annotated[
+        int | None, typer.Option(help="Pairs with fewer votes than this are not to be kept.")
+    ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Let this filter drop pairs; may be repeated.")] = None,
     mark: Annotated[list[str] | None, typer.Option(help="Let this filter only mark pairs; may be repeated.")] = None,
     off: Annotated[list[str] | None, typer.Option(help="Switch this filter off; may be repeated.")] = None,
@@ -46,7 +55,7 @@ def filter_command(
 
     Filters: truncated, format, cut_prompt, empty, identical, embedded_markup, length_ratio, length_difference,
     jaccard, levenshtein, revision_mention, lost_answer, refusal, language, removed_markup, removed_space, unknown_finish_reason,
-    contamination, near_duplicate; and those of plugins.
+    contamination, votes, near_duplicate; and those of plugins.
 
     Example: clairgen filter runs/first --length-ratio 0.5:2 --jaccard 10: --mark truncated
     """
@@ -68,7 +77,11 @@ def filter_command(
     }
     before = run_coroutine(api.filters_in_force(run))
     alone = run_coroutine(api.recipes_of(run, recipe or ()))
-    settings = _changed(before or FilterSettings(), bounds, length_tokenizer, evaluation or [], actions, alone)
+    by_votes: dict[str, Any] = {} if votes is None else {"found": [one.strip() for one in votes.split(",")]}
+    by_votes |= {} if fewest_votes is None else {"fewest": fewest_votes}
+    settings = _changed(
+        before or FilterSettings(), bounds, length_tokenizer, evaluation or [], actions, alone, by_votes
+    )
     run_coroutine(filter_pairs(run, settings))
     after = run_coroutine(api.filtered(run))
     typer.echo(f"In force: {settings.description}")
@@ -91,8 +104,11 @@ def _changed(
     evaluations: Sequence[Path],
     actions: Mapping[str, str],
     recipes: Sequence[str],
+    by_votes: Mapping[str, Any],
 ) -> "FilterSettings":
     """The settings with other bounds (which switch a filter on), another tokenizer, other evaluation files and other actions.
+
+    So do options of the filter `votes`, which drops unless an action is given.
 
     They are changed for `recipes` alone, if there are any.
     """
@@ -110,6 +126,9 @@ def _changed(
         changes.setdefault("length_difference", {})["tokenizer"] = absolute(length_tokenizer, Path.cwd())
     if evaluations:
         changes["contamination"] = {"files": [str(file.resolve()) for file in evaluations]}
+    if by_votes:
+        off_now = any(before.of(recipe)["votes"].action == "off" for recipe in recipes or ("",))
+        changes["votes"] = {**by_votes, **({"action": "drop"} if off_now else {})}
     for name, action in actions.items():
         changes.setdefault(name, {})["action"] = action
     try:

@@ -40,19 +40,20 @@ def vote_command(
 
     if (fault := note_fault(note)) is not None:
         raise ConfigError(f"--note {fault}")
-    cast = run_coroutine(api.cast_vote(run, pair, vote, _voter(voter), note))
+    cast = run_coroutine(api.cast_vote(run, pair, vote, voter_name(voter, "--voter"), note))
     said = "" if cast.is_new else ", as before"
     others = f"; {counted(cast.others, 'other voter')}" if cast.others else ""
     typer.echo(f"{cast.pair_id}: {vote.value}{said}{others}")
     typer.echo(f"See it: {plain_line(shlex.join(['clairgen', 'show', str(run), '--pair', cast.pair_id]))}")
 
 
-def _voter(name: str | None) -> str:
+def voter_name(name: str | None, option: str) -> str:
+    """The name that was given with an option, or that this machine has for the user. Raises ConfigError."""
     if name is None:
         try:
             name = getpass.getuser()
         except (OSError, KeyError):  # a container without a user; KeyError before Python 3.13
-            raise ConfigError("this machine has no name for you; say whose vote it is with --voter") from None
+            raise ConfigError(f"this machine has no name for you; say who you are with {option}") from None
     if (fault := voter_fault(name)) is not None:
-        raise ConfigError(f"--voter {fault}")
+        raise ConfigError(f"{option} {fault}")
     return name.strip()

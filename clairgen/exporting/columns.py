@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import ThinkingField
@@ -77,6 +77,10 @@ CONFIRMED_COLUMNS: Mapping[str, str] = {
     "confirmed": "true where the reviser changed nothing, so that chosen and rejected are the same answer",
 }
 """Only for exports with `--keep-identical`."""
+VOTES_FILE: Final = "votes.jsonl"
+"""All votes on the pairs of an export's recipes, one a line, where they are wanted."""
+REVISIONS_FILE: Final = "revisions.jsonl"
+"""All answers that people edited, likewise."""
 _KINDS: Mapping[str, str] = {
     "boolean": "bool",
     "integer": "int64",
@@ -184,8 +188,9 @@ class ExportSummary:
     tasks' source were read if not all were, else None. `with_thoughts` counts the pairs of each recipe that have thoughts, in the
     field `thinking` of their answers; both are None where the export leaves them out. `voted` is whether there is a column with
     what people said. `source_columns` are the further columns of pairs. `file_format` is that of the files; `reference` says
-    where the reference answers are from. `lengths` has how much longer chosen is by recipe, before and after pairs were left
-    out to balance it, where that was wanted, else it is None; `length_unit` is what lengths are counted in.
+    where the reference answers are from. `files` are those with votes and edits, where they were wanted. `lengths` has how much
+    longer chosen is by recipe, before and after pairs were left out to balance it, where that was wanted, else it is None;
+    `length_unit` is what lengths are counted in.
     """
 
     export_format: ExportFormat
@@ -204,6 +209,7 @@ class ExportSummary:
     source_columns: tuple[str, ...] = ()
     file_format: FileFormat = FileFormat.PARQUET
     reference: str | None = None
+    files: tuple[str, ...] = ()
     lengths: Mapping[str, tuple[LengthShift, LengthShift]] | None = None
     length_unit: str = "characters"
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import hashlib
+import json
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from clairgen.errors import ConfigError, InputError
 from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE, BalancedLengths, left_out_lines
@@ -95,6 +96,7 @@ class DatasetWriter:
         self._skipped: Counter[str] = Counter()
         self._confirmed: Counter[str] = Counter()
         self._with_thoughts: Counter[str] = Counter()
+        self._files: list[str] = []
 
     def __enter__(self) -> Self:
         with _disk_errors(self._folder):
@@ -170,6 +172,14 @@ class DatasetWriter:
     def _keeps_identical(self, recipe: str) -> bool:
         return self._confirming is not None and recipe in self._confirming
 
+    def add_lines(self, name: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Write a file of JSON objects beside the subsets, unless there is none."""
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        if text:
+            with _disk_errors(self._folder):
+                (self._partial / name).write_text(text, encoding="ascii")
+            self._files.append(name)
+
     def finish(
         self,
         facts: CardFacts | None = None,
@@ -222,6 +232,7 @@ class DatasetWriter:
             thinking=self._thinking,
             file_format=self._file_format,
             reference=None if self._references is None else self._references.phrase,
+            files=tuple(self._files),
             replaced_characters=sum(split.replaced for splits in self._splits.values() for split in splits.values()),
         )
 

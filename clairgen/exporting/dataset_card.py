@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 import yaml
 
 from clairgen.exporting.balanced_lengths import LEFT_OUT_FILE
-from clairgen.exporting.columns import CONTENT_COLUMNS, ExportFormat, ExportSummary, columns
+from clairgen.exporting.columns import (
+    CONTENT_COLUMNS,
+    REVISIONS_FILE,
+    VOTES_FILE,
+    ExportFormat,
+    ExportSummary,
+    columns,
+)
 from clairgen.exporting.score_columns import SCORE_COLUMNS
 from clairgen.exporting.shards import FileFormat
 from clairgen.patterns import lazy_pattern
+from clairgen.store import HUMAN_REVISION
 from clairgen.wording import PAPER_BIBTEX, counted
 
 _SPECIAL = lazy_pattern(r"([\\`*_{}\[\]()#!|~$@:])")
@@ -89,6 +97,23 @@ _SAME = (
     "Train on it by the likelihood of its answer: in clairgen with `keep_identical` and `chosen_nll`, or with `sft`.\n\n"
 )
 _CONFIRMED_ALONE = "Such an answer is one row, as a desirable answer: nobody called it undesirable.\n\n"
+_HUMAN_REVISIONS = """\
+In the subset `human-revision` a person edited an answer of another pair: the edited text is chosen, the text that was edited
+is rejected. `reasoning` is why, in that person's words.
+"""
+_FILES = {
+    VOTES_FILE: "`votes.jsonl` has each vote, with the voter's name and note; `counts` is false for one that was changed\n"
+    "later, or is about other answers of the pair.\n",
+    REVISIONS_FILE: "`revisions.jsonl` has each edit; one with `replaced_at` was replaced by another of the same person.\n",
+}
+REVISION_COLUMNS: Mapping[str, str] = {
+    "revised_pair": "the pair of which a person edited an answer",
+    "revised_version": "the version of that pair which the person saw",
+    "revised_answer": "which of its answers was edited, `chosen` or `rejected`; it is the rejected one here",
+    "revised_by": "who edited it",
+    "revised_at": "when, in UTC",
+}
+"""Only for pairs that people made by editing answers."""
 _LICENCE = """\
 ## Licence
 
@@ -154,6 +179,7 @@ def card(summary: ExportSummary, facts: CardFacts) -> str:
         _advice(summary.export_format, facts.advice),
         _confirmed(summary),
         _thoughts(summary),
+        _people(summary, facts),
         _how_made(summary, facts),
         _contrast(facts.contrast),
         _lengths(summary),
@@ -227,6 +253,8 @@ def _columns(summary: ExportSummary, advice: tuple[AdviceRow, ...]) -> str:
             *(
                 (f"`{name}`", SCORE_COLUMNS[name])
                 if name in SCORE_COLUMNS
+                else (f"`{name}`", REVISION_COLUMNS[name])
+                if name in REVISION_COLUMNS
                 else (escaped(name), "a column of the imported pairs' source")
                 for name in summary.source_columns
             ),
@@ -261,6 +289,13 @@ def _thoughts(summary: ExportSummary) -> str:
         f"where it did not think ({counts}). A revision has the thoughts of the answer that it\nrevises: the two sides differ in "
         "the answer alone. Pairs with thoughts on one side only are left out.\n"
     )
+
+
+def _people(summary: ExportSummary, facts: CardFacts) -> str:
+    said = [_FILES[name] for name in summary.files]
+    if HUMAN_REVISION in summary.rows and HUMAN_REVISION not in facts.imported:
+        said.insert(0, _HUMAN_REVISIONS)
+    return "## People\n\n" + "\n".join(said) if said else ""
 
 
 def _how_made(summary: ExportSummary, facts: CardFacts) -> str:

@@ -18,7 +18,8 @@ class Candidate:
     """What a filter sees: the pair, its contrast, and the prompt that the target saw.
 
     `contrast` is None when the pair was not measured. `cut_prompts` are the roles of which it is known that their server cut
-    the prompt. `source_columns` are what the row of an imported pair has besides prompt and answers.
+    the prompt. `source_columns` are what the row of an imported pair has besides prompt and answers. `votes` are what people say
+    of the pair: keep, swap, tie or drop, one of each person.
     """
 
     pair: Pair
@@ -26,6 +27,7 @@ class Candidate:
     prompt: Sequence[Message] = ()
     cut_prompts: Sequence[str] = ()
     source_columns: Mapping[str, Any] = field(default_factory=dict)
+    votes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

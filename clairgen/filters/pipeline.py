@@ -49,12 +49,14 @@ class FilterPipeline:
         prompt: Sequence[Message] = (),
         cut_prompts: Sequence[str] = (),
         source_columns: Mapping[str, Any] = MappingProxyType({}),
+        votes: Sequence[str] = (),
         found: Sequence[Finding] | None = None,
     ) -> tuple[Finding, ...]:
         """What the filters find, at most one finding each, in their order: the first drop is the pair's reason.
 
-        `revises` is whether the recipe revises the rejected answer, `found` what was found in this pair under the settings
-        `before`. Pairs may come in any order, so filters that compare pairs with each other are left to `RunFilters`.
+        `revises` is whether the recipe revises the rejected answer, `votes` what people say of the pair, `found` what was
+        found in this pair under the settings `before`. Pairs may come in any order, so filters that compare pairs with each other
+        are left to `RunFilters`.
         """
         if (own := self._of_recipes.get(outcome.recipe)) is not None:
             return own.apply(
@@ -64,12 +66,15 @@ class FilterPipeline:
                 prompt=prompt,
                 cut_prompts=cut_prompts,
                 source_columns=source_columns,
+                votes=votes,
                 found=found,
             )
         known = self._known[revises]
         earlier = {finding.filter: finding for finding in found or () if finding.filter in known}
         candidate = (
-            Candidate(outcome, contrast, prompt, cut_prompts, source_columns) if isinstance(outcome, Pair) else None
+            Candidate(outcome, contrast, prompt, cut_prompts, source_columns, votes)
+            if isinstance(outcome, Pair)
+            else None
         )
         findings: list[Finding] = []
         for one, action, check in self._in_force[revises] if found is None or earlier else self._unknown[revises]:

@@ -20,6 +20,7 @@ from clairgen.filters.refusal import REFUSAL
 from clairgen.filters.revision_mention import REVISION_MENTION
 from clairgen.filters.truncated import CUT_PROMPT, TRUNCATED
 from clairgen.filters.unknown_finish_reason import UNKNOWN_FINISH_REASON
+from clairgen.filters.votes import VOTES
 from clairgen.plugins import Registry
 
 FILTERS: Registry[Filter[Any]] = Registry(
@@ -44,6 +45,7 @@ FILTERS: Registry[Filter[Any]] = Registry(
         REMOVED_SPACE,
         UNKNOWN_FINISH_REASON,
         CONTAMINATION,
+        VOTES,
         NEAR_DUPLICATE,
     ),
 )

@@ -22,7 +22,7 @@ from clairgen.pipeline.ingest import IngestState
 from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import filter_cut_prompts, settle_run_filters, unsettle_run_filters
+from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
 from clairgen.sources import check_source
@@ -135,6 +135,7 @@ async def generate(
         stopped_by: RunStoppedError | UserError | None = None
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
+            await unsettle_votes(store, prepared.filters)
             client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
@@ -143,7 +144,7 @@ async def generate(
             stopped_by = context.stop.error
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
-            await filter_cut_prompts(store, prepared.filter_set, prepared.filters)
+            await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by)
 

@@ -26,6 +26,7 @@ from clairgen.pipeline.row_measures import MeasuredBatch, answers_of_row, measur
 from clairgen.records import Pair
 from clairgen.row_pairs import PairShape, ReadRow, count_left_out, read_pairs
 from clairgen.store import (
+    HUMAN_REVISION,
     IMPORTED,
     ImportedPair,
     MadePair,
@@ -101,6 +102,10 @@ def open_source(source: str, options: ImportOptions) -> OpenedSource:
     """The source with what its first rows are understood as. Raises InputError where they are not, or it cannot be opened."""
     if not NAME.fullmatch(options.name):
         raise InputError(f"{options.name!r} cannot name pairs; use letters, digits, dots and dashes")
+    if options.name == HUMAN_REVISION:
+        raise InputError(
+            f"{HUMAN_REVISION} is what pairs are called that people make by editing answers; choose another name"
+        )
     opened = import_source(source, options.subset, options.split)
     return OpenedSource(opened, shape_of(opened, options.columns), options)
 

@@ -13,7 +13,7 @@ from clairgen.recipes.own_turns import with_own_turns
 from clairgen.recipes.recipe import Ask, Recipe, RecipeContext
 from clairgen.recipes.registry import RECIPES, recipe_named
 from clairgen.records import Pair, Task, Undecided
-from clairgen.store import Plan
+from clairgen.store import HUMAN_REVISION, Plan
 from clairgen.templates import load_template
 
 TEMPLATE_FACT = "template of the "
@@ -116,7 +116,7 @@ def _roles_of(config: RunConfig, choice: RecipeChoice) -> list[str]:
 
 def _called(recipe: Recipe, name: str) -> Recipe:
     """The recipe under another name, which its pairs have too. ConfigError for the name that another recipe has or had."""
-    if name in RECIPES or name in RENAMED.recipes:
+    if name in RECIPES or name in RENAMED.recipes or name == HUMAN_REVISION:
         raise ConfigError(f"`as: {name}` is the name of another recipe; choose another name")
 
     async def make(task: Task, ask: Ask, context: RecipeContext) -> Pair | Undecided:

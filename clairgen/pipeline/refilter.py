@@ -1,5 +1,6 @@
 """Filters all pairs of a run again, without requests; nothing is deleted."""
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,14 +9,18 @@ from clairgen.filters.filter_settings import FilterSettings
 from clairgen.filters.pipeline import FilterPipeline, RunFilters
 from clairgen.filters.registry import FILTERS_VERSION
 from clairgen.filters.truncated import CUT_PROMPT
+from clairgen.filters.votes import VOTES
 from clairgen.inference.pool import CHARACTERS_PER_TOKEN, FEWEST_TOKENS, PROMPTS
 from clairgen.metrics.contrast import DEFAULT_TOKENIZER, measured
 from clairgen.records import StoredPair
-from clairgen.store import FilterResult, RunDirectory, Store, writing
+from clairgen.store import FilterResult, RunDirectory, Statement, Store, metadata_row, writing
 from clairgen.wording import counted
 
 UNSETTLED = "near_duplicates_unsettled"
 """Metadata key: not empty while the filters that compare pairs have yet to see them all. Named after the first such filter."""
+
+_VOTES_SEEN = "votes_filtered"
+"""Metadata key: the number of the latest vote that the filters have seen."""
 
 TOKENIZER = "tokenizer"
 """Metadata key: the tokenizer of a run's contrasts."""
@@ -39,6 +44,8 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
     filters_in_force = FilterPipeline(settings, before)
     plans = await store.metadata.plans()
     cut = await _cut_prompts(store)
+    unsettled, latest = await store.metadata.get(UNSETTLED), await store.votes.latest()
+    votes = await _votes_in_words(store)
 
     async def filtered() -> AsyncIterator[FilterResult]:
         for plan in plans.values():
@@ -53,6 +60,7 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
                     found=stored.findings if stored.filter_set == number else None,
                     cut_prompts=cut.get(stored.id, ()),
                     source_columns=stored.source_columns,
+                    votes=votes.get(stored.id, ()),
                 )
                 findings = over_the_run.settle(stored.outcome, stored.contrast, findings, prompt=prompt)
                 if findings or is_new:
@@ -60,7 +68,8 @@ async def refilter(store: Store, settings: FilterSettings, tokenizer: str) -> in
 
     recipes = [plan.recipe for plan in plans.values()]
     new = await store.filter_sets.replace(settings.model_dump_json(), FILTERS_VERSION, recipes, filtered())
-    await store.metadata.put(UNSETTLED, "")
+    await store.metadata.put(_VOTES_SEEN, str(latest))
+    await store.metadata.settle(UNSETTLED, unsettled)
     return new
 
 
@@ -79,6 +88,7 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
     """
     if not settings.compares_pairs:
         return
+    unsettled = await store.metadata.get(UNSETTLED)
     for plan in (await store.metadata.plans()).values():
         over_the_run = RunFilters(settings.of(plan.recipe), revises=plan.revises)
         async for stored in store.pairs.made(plan.recipe):
@@ -86,19 +96,35 @@ async def settle_run_filters(store: Store, filter_set: int, settings: FilterSett
             findings = over_the_run.settle(stored.outcome, stored.contrast, stored.findings, prompt=prompt)
             if findings != stored.findings:
                 await store.pairs.save_findings(stored.id, findings, filter_set)
-    await store.metadata.put(UNSETTLED, "")
+    await store.metadata.settle(UNSETTLED, unsettled)
 
 
-async def filter_cut_prompts(store: Store, filter_set: int, settings: FilterSettings) -> None:
-    """Filter again the pairs of prompts that a server cut, which is known only when several such prompts were answered."""
+async def filter_again(store: Store, filter_set: int, settings: FilterSettings) -> None:
+    """Filter again the pairs of which more is known now than when they were made.
+
+    That a server cuts prompts is known only when several such prompts were answered, and people vote on what is there.
+    """
     filters_in_force, plans = FilterPipeline(settings), await store.metadata.plans()
-    async for stored, roles in _unseen_cut_prompts(store):
+    latest, votes = await store.votes.latest(), await _votes_in_words(store)
+    cut = {stored.id: roles async for stored, roles in _unseen_cut_prompts(store)}
+    voted = [identity for identity in votes if identity not in cut] if _looks_at_votes(settings) else []
+    all_cut = await _cut_prompts(store) if voted else {}
+    async for stored in store.pairs.made_with_ids([*cut, *voted]):
         prompt, plan = stored.task.messages, plans.get(stored.outcome.recipe)
         if plan is not None:
             findings = filters_in_force.apply(
-                stored.outcome, stored.contrast, revises=plan.revises, prompt=prompt, cut_prompts=roles
+                stored.outcome,
+                stored.contrast,
+                revises=plan.revises,
+                prompt=prompt,
+                cut_prompts=cut.get(stored.id) or all_cut.get(stored.id, ()),
+                source_columns=stored.source_columns,
+                votes=votes.get(stored.id, ()),
             )
-            await store.pairs.save_findings(stored.id, findings, filter_set)
+            if findings != stored.findings:
+                await store.pairs.save_findings(stored.id, findings, filter_set)
+    if _looks_at_votes(settings):
+        await store.metadata.put(_VOTES_SEEN, str(latest))
 
 
 async def _unseen_cut_prompts(store: Store) -> AsyncIterator[tuple[StoredPair, Sequence[str]]]:
@@ -113,6 +139,17 @@ def _looks_for_cut_prompts(settings: FilterSettings, stored: StoredPair) -> bool
     return settings.of(stored.outcome.recipe).action(CUT_PROMPT.name, revises=True) is not None
 
 
+def _looks_at_votes(settings: FilterSettings) -> bool:
+    """Whether the filter by votes is in force for any recipe."""
+    of_recipes = (settings, *map(settings.of, settings.recipes))
+    return any(one.action(VOTES.name, revises=True) is not None for one in of_recipes)
+
+
+async def _votes_in_words(store: Store) -> dict[str, tuple[str, ...]]:
+    """The votes that count, by pair."""
+    return {pair: tuple(votes.values()) for pair, votes in (await store.votes.by_pair()).items()}
+
+
 def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
     return store.completions.cut_prompts(
         fewest_tokens=FEWEST_TOKENS, prompts=PROMPTS, characters_per_token=CHARACTERS_PER_TOKEN
@@ -121,8 +158,19 @@ def _cut_prompts(store: Store) -> Awaitable[Mapping[str, Sequence[str]]]:
 
 async def unsettle_run_filters(store: Store, settings: FilterSettings) -> None:
     """Record, before pairs are made (again), that the filters that compare pairs have yet to see them, in case of a kill."""
-    if settings.compares_pairs:
-        await store.metadata.put(UNSETTLED, "yes")
+    for _, (key, value) in unsettled_rows(settings):
+        await store.metadata.put(key, value)
+
+
+async def unsettle_votes(store: Store, settings: FilterSettings) -> None:
+    """The same of the filter by votes, which does not see a pair that is made again until `filter_again`."""
+    if _looks_at_votes(settings):
+        await store.metadata.put(_VOTES_SEEN, "-1")
+
+
+def unsettled_rows(settings: FilterSettings) -> list[Statement]:
+    """The statements that record it together with a pair. Whoever settles what was there before does not settle this."""
+    return [metadata_row(UNSETTLED, str(uuid.uuid4()))] if settings.compares_pairs else []
 
 
 async def require_coverage(store: Store, run: RunDirectory) -> None:
@@ -137,6 +185,11 @@ async def require_coverage(store: Store, run: RunDirectory) -> None:
     if in_force:
         settings = FilterSettings.from_record(in_force[1])
         uncovered += len([one async for one, _ in _unseen_cut_prompts(store) if _looks_for_cut_prompts(settings, one)])
+        if _looks_at_votes(settings) and await store.votes.latest() > int(await store.metadata.get(_VOTES_SEEN) or 0):
+            raise RunError(
+                f"people have voted since the filters of {run.path}, which go by votes, were applied, or pairs were made again; "
+                f"run: clairgen filter {run.path}"
+            )
     if uncovered:
         raise RunError(
             f"the filters in force have not seen {counted(uncovered, 'pair')} of {run.path}; run: clairgen filter {run.path}"

@@ -16,7 +16,13 @@ from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.make_pair import FiltersInForce, RecordingAsk, save_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes
 from clairgen.pipeline.progress import Progress
-from clairgen.pipeline.refilter import TOKENIZER, filter_cut_prompts, settle_run_filters, unsettle_run_filters
+from clairgen.pipeline.refilter import (
+    TOKENIZER,
+    filter_again,
+    settle_run_filters,
+    unsettle_run_filters,
+    unsettle_votes,
+)
 from clairgen.records import Pair, StoredPair, Undecided
 from clairgen.store import RunDirectory, Store, writing
 
@@ -47,11 +53,12 @@ async def reparse(run: Path | str, *, every: bool = False) -> ReparseSummary:
             filters = FiltersInForce(in_force[0], FilterPipeline(settings), tokenizer)
             config = parse_config(configuration, "the run's configuration")
             await unsettle_run_filters(store, settings)
+            await unsettle_votes(store, settings)
             try:
                 summary = await _reparse(store, config, filters, every=every)
             finally:
                 await close_workers()
-            await filter_cut_prompts(store, in_force[0], settings)
+            await filter_again(store, in_force[0], settings)
             await settle_run_filters(store, in_force[0], settings)
             return summary
 

@@ -13,7 +13,7 @@ from clairgen.records import Answer, Contrast, FilterAction, Finding, Pair, Stor
 from clairgen.reporting.diff import DiffOp, DiffSegment, word_diff
 from clairgen.reporting.sanitize import plain_text, safe, safe_line
 from clairgen.reporting.score_tables import table_of_pair
-from clairgen.store import CastVote, JudgeReply, ScoreReply, Thoughts
+from clairgen.store import HUMAN_REVISION, CastVote, JudgeReply, ScoreReply, Thoughts
 from clairgen.wording import counted
 
 _STYLES = {DiffOp.KEPT: "", DiffOp.REMOVED: "red strike", DiffOp.ADDED: "green"}
@@ -138,6 +138,8 @@ def about_which_answer(reply: ScoreReply, outcome: Pair | Undecided) -> str:
 
 def whose_reasoning(recipe: str) -> str:
     """Whose reasoning pairs of a recipe have."""
+    if recipe == HUMAN_REVISION:
+        return "what the editor says"
     known = RECIPES.built_in.get(recipe)
     if known is None:
         return "reasoning"

@@ -28,6 +28,12 @@
                           "auc_interval_95": [0.65, 0.75]},
                  "kept": {...}, "balanced": {...}},
      "votes": {"voters": 2, "keep": 8, "swap": 1, "disputed": 1},
+     "agreement": {"pairs": 10, "voters": 2, "votes": 14,
+                   "alpha": {"value": 0.6, "interval_95": [0.1, 1.0], "pairs": 4, "votes": 8}, "no_alpha": null,
+                   "preference": {"chosen": 11, "rejected": 2, "ties": 1, "drops": 0, "share": 0.85,
+                                  "interval_95": [0.58, 0.96]},
+                   "judges": [{"role": "judge", "pairs": 9, "agreed": 8, "interval_95": [0.57, 0.98], "kappa": 0.77,
+                               "table": {"first answer": {"first answer": 4, "second answer": 1, "tie": 0}}}]},
      "imported_from": null, "matched_tasks": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
@@ -39,7 +45,8 @@ scorers gave the answers to all tasks, by criterion, with the means of all answe
 `unreadable` counts answers without a score, by reason. `audit` is null with too few pairs or without the `report` extra.
 `lengths` is by how much chosen is the longer answer, in the pairs that were made, in those that are kept, and in those that
 `export --balance-lengths` would select of them, over at most as many pairs as are audited; null without a pair.
-`votes` counts the pairs that people voted on by what most said, null without votes.
+`votes` counts the pairs that people voted on by what most said, and `agreement` says how far they agree (see
+`clairgen.reporting.agreement`); both are null without votes.
 `imported_from` is the source of imported pairs, null for others; `matched_tasks` is to how many tasks `--matched` limited the
 report, null without it. `groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones.
 Keys of earlier versions are still there, and `deprecated` names their new ones.
@@ -54,6 +61,7 @@ from clairgen.config.renamed import with_former_names
 from clairgen.import_source import KEPT_RUN
 from clairgen.metrics.contrast import METRICS, measured
 from clairgen.records import Contrast, FilterAction, Pair, StoredPair
+from clairgen.reporting.agreement import Agreement, agreement
 from clairgen.reporting.assessment import Assessment, next_step
 from clairgen.reporting.groups import GroupFigures, Groups
 from clairgen.reporting.length_figures import LengthFigures, Lengths
@@ -81,8 +89,8 @@ class RecipeReport:
     `n` pairs were made; a dropped one counts once, under its first reason, and a marked one under each of its reasons,
     dropped or not. `failed` and `pending` count tasks without a pair. `retried` revisions failed their check and were
     requested once more; `failed_checks` counts those that still fail, by what they miss. `cost_usd` is None when not known.
-    `votes` counts people's votes, None without any. `imported_from` is the source of imported pairs; `groups` are the pairs by
-    the value of a column, where one was named.
+    `votes` counts people's votes and `agreement` compares them, both None without any. `imported_from` is the source of imported
+    pairs; `groups` are the pairs by the value of a column, where one was named.
     `matched_tasks` is how many tasks it was limited to, without judges, votes and the cost, which are of all tasks;
     None for no limit. `keep_with` is the command that keeps the pairs, where the run was a temporary one.
     """
@@ -106,6 +114,7 @@ class RecipeReport:
     histograms: tuple[Histogram, ...] = ()
     metrics: Mapping[str, MetricEstimates] = field(default_factory=dict)
     votes: VoteNumbers | None = None
+    agreement: Agreement | None = None
     imported_from: str | None = None
     groups: tuple[GroupFigures, ...] = ()
     matched_tasks: int | None = None
@@ -178,6 +187,7 @@ class RecipeReport:
             "audit": None if self.audit is None else self.audit.to_json(),
             "lengths": None if self.lengths is None else self.lengths.to_json(),
             "votes": None if self.votes is None else self.votes.to_json(),
+            "agreement": None if self.agreement is None else self.agreement.to_json(),
             "imported_from": self.imported_from,
             "matched_tasks": self.matched_tasks,
             "groups": [group.to_json() for group in self.groups],
@@ -240,6 +250,7 @@ class RecipeNumbers:
         audit: Audit | None = None,
         metrics: Mapping[str, MetricEstimates] | None = None,
         votes: VoteNumbers | None = None,
+        agreement: Agreement | None = None,
         imported_from: str | None = None,
         groups: Sequence[GroupFigures] = (),
         matched_tasks: int | None = None,
@@ -267,6 +278,7 @@ class RecipeNumbers:
             histograms=self._histograms.histograms(),
             metrics=metrics or {},
             votes=votes,
+            agreement=agreement,
             imported_from=imported_from,
             groups=tuple(groups),
             matched_tasks=matched_tasks,
@@ -307,15 +319,17 @@ async def recipe_report(
     also: Callable[[StoredPair], None] | None,
     *,
     imported_from: str | None = None,
+    revises: bool = False,
     by: str | None = None,
     only: Collection[str] | None = None,
     length_tokenizer: str | None = None,
 ) -> RecipeReport:
     """The report on one recipe; `counts` are its pairs by status, `also` is called with each pair that was made.
 
-    `imported_from` is the source of imported pairs, `by` the column of that source by whose values they are grouped. `only` has
-    the ids of the tasks whose pairs count, and then verdicts of judges and the cost, which are of all tasks, are left out.
-    `length_tokenizer` is what answers' lengths are counted in, characters if None.
+    `imported_from` is the source of imported pairs, `revises` whether chosen answers are revisions, `by` the column of that
+    source by whose values they are grouped. `only` has the ids of the tasks whose pairs count, and then verdicts of judges and
+    the cost, which are of all tasks, are left out. `length_tokenizer` is what answers' lengths are counted in, characters if
+    None.
 
     Texts are read only where they are needed: of a sample for the audit and for lengths, of all pairs for `also`, for metrics of
     plugins, for groups and for a contrast that is not stored.
@@ -366,6 +380,10 @@ async def recipe_report(
         for judge in (await store.judgements.numbers(recipe) if only is None else ())
     ]
     votes = await store.votes.numbers(recipe) if only is None else None
+    agreed = None
+    if votes is not None and votes.pairs:
+        opinions = await store.judgements.opinions(recipe)
+        agreed = agreement(await store.votes.by_pair(recipe), opinions, revises=revises)
     cost_usd = await store.pairs.cost_usd(recipe) if imported_from is None else 0.0
     return numbers.report(
         failed=counts.get("failed", 0) if only is None else 0,
@@ -375,6 +393,7 @@ async def recipe_report(
         audit=differences.audit(),
         metrics=metrics.estimates(),
         votes=votes if votes is not None and votes.pairs else None,
+        agreement=agreed,
         imported_from=imported_from,
         groups=() if groups is None else groups.figures(),
         lengths=lengths.figures(),

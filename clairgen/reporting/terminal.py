@@ -129,6 +129,9 @@ def _print_details(console: Console, report: RecipeReport, reports: Sequence[Rec
         )
     if report.votes is not None:
         parts.append(_name(report, reports).append(f": {report.votes.words}.", "not bold"))
+    if report.agreement is not None:
+        rows = "; ".join(f"{title}: {words}" for title, words in report.agreement.rows[1:])
+        parts.append(_name(report, reports).append(f", people: {plain_line(rows)}.", "not bold"))
     if report.groups:
         parts.append(_groups_table(report))
     parts += [_metric_words(report, name, one, reports) for name, one in report.metrics.items()]

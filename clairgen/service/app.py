@@ -25,6 +25,9 @@ from clairgen.service.jobs import Jobs
 from clairgen.service.live_routes import live_routes
 from clairgen.service.live_runs import LiveRuns, TooManyReadersError
 from clairgen.service.page_routes import page_routes
+from clairgen.service.people import People
+from clairgen.service.people_api import people_api
+from clairgen.service.people_pages import edit_pages, people_pages
 from clairgen.service.policy import Policy
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
@@ -82,6 +85,10 @@ def service(
     app.include_router(estimate_routes(estimates))
     app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
+    people = People(runs)
+    app.include_router(people_api(people))
+    app.include_router(people_pages(runs, people))
+    app.include_router(edit_pages(runs, people))
     app.include_router(job_pages(jobs, estimates))
     app.include_router(job_buttons(jobs))
     app.include_router(upload_pages(root, jobs))

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -11,7 +11,7 @@ from clairgen.service.estimates import Estimates
 from clairgen.service.job_files import made_files
 from clairgen.service.job_forms import example_configuration, filled_in, form_of
 from clairgen.service.job_requests import REQUEST_MODELS, request_of
-from clairgen.service.job_routes import Before, JobId, RunFilter, StateFilter
+from clairgen.service.job_routes import Before, JobId, RunFilter
 from clairgen.service.jobs import Jobs
 from clairgen.service.rendering import form_fields, page
 from clairgen.service.request_models import GenerateRequest
@@ -35,13 +35,16 @@ def job_pages(jobs: Jobs, estimates: Estimates) -> APIRouter:
             "fields": form_of(verb, given),
             "key": secrets.token_urlsafe(16),
             "are_taken": jobs.are_taken,
+            "example": None,
+            "estimate": None,
         }
         return page(request, "new_job.html", {**values, **more})
 
     @routes.get("/jobs")
     async def list_page(
-        request: Request, state: StateFilter = None, run: RunFilter = None, before: Before = None
+        request: Request, state: JobState | Literal[""] | None = None, run: RunFilter = None, before: Before = None
     ) -> Response:
+        state, run = state or None, run or None
         found = await jobs.jobs(state=state, run=run, before=before, limit=_LINES + 1)
         values = {
             "jobs": found[:_LINES],

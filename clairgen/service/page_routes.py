@@ -44,6 +44,11 @@ class VoteForm(BaseModel):
     voter: str = ""
     note: str = ""
 
+    def request(self, queue: str | None = None) -> VoteRequest:
+        """The vote, in a queue if it is given."""
+        note = self.note.replace("\r\n", "\n")
+        return VoteRequest(vote=self.vote, voter=self.voter, note=note, version=self.version, queue=queue)
+
 
 def page_routes(runs: Runs) -> APIRouter:
     """The routes over some runs."""
@@ -88,24 +93,35 @@ def page_routes(runs: Runs) -> APIRouter:
         request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
     ) -> Response:
         whole = await runs.pair(run, pair, query.choice)
-        voter = unquote(request.cookies.get(VOTER_COOKIE, ""))[:200]
-        values = {"run": run, "query": query, "votes": _VOTES, "voter": request.state.grant.name or voter}
-        return await asyncio.to_thread(lambda: page(request, "pair.html", {**values, **_pair_values(run, whole)}))
+        values = pair_page_values(request, run, query, whole)
+        return await asyncio.to_thread(lambda: page(request, "pair.html", values))
 
     @routes.post("/runs/{run}/pairs/{pair}")
     async def vote_by_form(
         request: Request, run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]
     ) -> Response:
         form = VoteForm.model_validate(await form_fields(request))
-        vote = VoteRequest(vote=form.vote, voter=form.voter, note=form.note.replace("\r\n", "\n"), version=form.version)
-        cast = await runs.vote(run, pair, vote, request.state.grant)
-        answer = RedirectResponse(f"{link(run, cast.pair_id, query)}#votes", status_code=303)
-        answer.set_cookie(
-            VOTER_COOKIE, quote(form.voter.strip(), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict"
-        )
-        return answer
+        cast = await runs.vote(run, pair, form.request(), request.state.grant)
+        return remembering(RedirectResponse(f"{link(run, cast.pair_id, query)}#votes", status_code=303), form.voter)
 
     return routes
+
+
+def remembered_voter(request: Request) -> str:
+    """Whose token it is, or who voted last in this browser; empty if nobody did."""
+    return request.state.grant.name or unquote(request.cookies.get(VOTER_COOKIE, ""))[:200]
+
+
+def remembering(answer: Response, voter: str) -> Response:
+    """The response, after which the browser knows who votes."""
+    answer.set_cookie(VOTER_COOKIE, quote(voter.strip(), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict")
+    return answer
+
+
+def pair_page_values(request: Request, run: str, query: PairQuery, whole: WholePair) -> dict[str, Any]:
+    """What the page of a pair shows; `query` says among which pairs it stands."""
+    voter = remembered_voter(request)
+    return {"run": run, "query": query, "votes": _VOTES, "voter": voter, **_pair_values(run, query, whole)}
 
 
 def _compared_values(sides: Sequence[Side]) -> dict[str, Any]:
@@ -116,7 +132,7 @@ def _compared_values(sides: Sequence[Side]) -> dict[str, Any]:
     }
 
 
-def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
+def _pair_values(run: str, query: PairQuery, whole: WholePair) -> dict[str, Any]:
     stored = whole.stored
     row = pair_row(run, 0, stored)
     return {
@@ -131,6 +147,8 @@ def _pair_values(run: str, whole: WholePair) -> dict[str, Any]:
             *((f"thoughts of the {one.role}, {one.model}", shown_text(one.text)) for one in whole.thoughts),
         ],
         "version_of_pair": stored.version,
+        "queue": None,
+        "vote_action": link(run, stored.id, query),
         "is_decided": isinstance(stored.outcome, Pair),
         "cast": whole.votes,
         "previous": whole.previous,

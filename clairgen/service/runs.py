@@ -37,7 +37,8 @@ class NotAllowedError(InputError):
 class VoteRequest(BaseModel):
     """A vote. `voter` may be left out with a token that has a name.
 
-    `version` is that of the pair which the voter saw: if the pair has other answers by now, the vote is refused.
+    `version` is that of the pair which the voter saw: if the pair has other answers by now, the vote is refused. `queue` is the
+    queue that handed the pair out: if others have it by now, the vote is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +47,7 @@ class VoteRequest(BaseModel):
     voter: str | None = Field(None, max_length=1000)
     note: str | None = Field(None, max_length=20_000)
     version: str | None = Field(None, max_length=100)
+    queue: str | None = Field(None, max_length=100)
 
 
 class RunReport:
@@ -79,7 +81,7 @@ class Runs:
         self._lines: dict[str, tuple[float, RunLine]] = {}
         self._listing = asyncio.Lock()
         self._reading = asyncio.Semaphore(_AT_ONCE)
-        self._voting: dict[str, asyncio.Lock] = {}
+        self._writing: dict[str, asyncio.Lock] = {}
 
     @property
     def folder(self) -> Path:
@@ -138,16 +140,30 @@ class Runs:
 
     async def vote(self, name: str, pair_id: str, vote: VoteRequest, grant: Grant) -> api.VoteCast:
         """Cast a vote; with a token that has a name, in that name. Raises NotAllowedError for another one."""
-        if grant.name is not None and (vote.voter or grant.name).strip() != grant.name:
-            raise NotAllowedError(f"this token is that of {grant.name}, so the vote is too; leave out the voter")
+        voter = person(grant, vote.voter)
+        run = await self.with_pair(name, pair_id)
+        async with self.writing(name):
+            return await api.cast_vote(
+                run.path,
+                pair_id,
+                vote.vote,
+                voter,
+                vote.note or None,
+                version=vote.version,
+                check=None if vote.queue is None else api.voting_in(vote.queue, voter),
+            )
+
+    async def with_pair(self, name: str, pair_id: str) -> RunDirectory:
+        """The directory of a run that has this pair. Raises NotThereError."""
         run = self.directory(name)
-        async with reading(run) as store:  # writing would migrate the run of an older version, which reading refuses
+        async with reading(run) as store:
             if await store.chosen.place(pair_id) is None:
                 raise _no_pair()
-        async with self._voting.setdefault(name, asyncio.Lock()):
-            return await api.cast_vote(
-                run.path, pair_id, vote.vote, grant.name or vote.voter or "", vote.note or None, version=vote.version
-            )
+        return run
+
+    def writing(self, name: str) -> asyncio.Lock:
+        """Held around a short write, so that those into one run wait in turn and not in a thread each."""
+        return self._writing.setdefault(name, asyncio.Lock())
 
     async def _line(self, name: str) -> tuple[float, RunLine]:
         """A run's line, and when it was read."""
@@ -161,6 +177,13 @@ class Runs:
                 return now, RunLine(name, "cannot be read", {}, 0.0, problem=str(error))
         spent = seen.spent.total / PICODOLLARS
         return now, RunLine(name, session_words(seen.session), seen.statuses, spent, seen.running)
+
+
+def person(grant: Grant, given: str | None) -> str:
+    """The name of who does something: that of the token, or the one that was given. Raises NotAllowedError for another one."""
+    if grant.name is not None and (given or grant.name).strip() != grant.name:
+        raise NotAllowedError(f"this token is that of {grant.name}; leave out the name, or give that one")
+    return grant.name or given or ""
 
 
 def _no_pair() -> NotThereError:

@@ -1,5 +1,6 @@
 "use strict";
-// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, u up to the list.
+// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, u up to the list, e edits the
+// chosen answer, s skips a pair of a queue.
 const rows = [...document.querySelectorAll("#list a.row")];
 
 function follow(selector) {
@@ -22,11 +23,21 @@ const keys = {
   j: () => step(1),
   k: () => step(-1),
   u: () => follow("#up"),
+  e: () => follow("#edit"),
+  s: () => follow(".vote button[name=skip]"),
   v: () => {
     const vote = document.querySelector(".vote input[type=radio]:checked") || document.querySelector(".vote input[type=radio]");
     if (vote) vote.focus();
   },
 };
+
+// 1 to 4 choose a vote, which Enter saves.
+document.querySelectorAll(".vote input[type=radio]").forEach((radio, at) => {
+  keys[String(at + 1)] = () => {
+    radio.checked = true;
+    radio.focus();
+  };
+});
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target instanceof HTMLElement && event.target.matches("input:not([type=radio]), textarea, select");

@@ -6,19 +6,23 @@ from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, Usa
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
-from clairgen.store.judgements import JudgeReply
+from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
+from clairgen.store.review_queues import QueueProgress, ReviewQueue
+from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
-from clairgen.store.store import Store, migrate, reading, writing
+from clairgen.store.store import Store, migrate, reading, short_write, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.votes import CastVote, Vote, VoteNumbers, majority, note_fault, voter_fault
+from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, voter_fault
 
 __all__ = [
+    "HUMAN_REVISION",
     "IMPORTED",
+    "REVISION_KINDS",
     "AdviceNumbers",
     "Attempt",
     "Call",
@@ -30,6 +34,7 @@ __all__ = [
     "Identity",
     "ImportedPair",
     "ItemRecord",
+    "JudgeOpinions",
     "JudgeReply",
     "MadePair",
     "PairAdvice",
@@ -37,6 +42,10 @@ __all__ = [
     "PairTexts",
     "PendingTask",
     "Plan",
+    "QueueProgress",
+    "RecordedVote",
+    "ReviewQueue",
+    "Revision",
     "RoleNumbers",
     "RunDirectory",
     "ScoreNumbers",
@@ -56,6 +65,8 @@ __all__ = [
     "note_fault",
     "now",
     "reading",
+    "revision_pair_id",
+    "short_write",
     "voter_fault",
     "writing",
 ]

@@ -1,7 +1,10 @@
 """Connections to `run.db`: opened with the right pragmas, checked for their schema version; SQLite's errors as StoreError."""
 
+import asyncio
 import contextlib
+import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +16,7 @@ from clairgen.store.schema import FUNCTIONS, MIGRATIONS, VERSION
 from clairgen.store.statements import COMPRESSED, compressed
 
 _BUSY_SECONDS = 30
+_SHORT_BUSY_SECONDS = 10
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "ceph", "lustre", "afs"}
 
 
@@ -43,6 +47,46 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
     return connection
 
 
+async def open_for_short_write(path: Path) -> aiosqlite.Connection:
+    """Open for one short transaction, which begins here, beside whoever holds the run's lock.
+
+    It never migrates: another schema than this version's is refused as `open_reader` does, inside the transaction, so that no
+    migration comes between.
+    """
+    refuse_network_file_system(path)
+    with store_errors(path):
+        connection = await aiosqlite.connect(
+            f"{path.resolve().as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=0
+        )
+        try:
+            await connection.create_function(COMPRESSED, 1, compressed, deterministic=True)
+            await _begin(connection)
+            _refuse_other(await version_of(connection), path)
+        except BaseException:
+            await connection.close()
+            raise
+    return connection
+
+
+async def _begin(connection: aiosqlite.Connection) -> None:
+    """Begin a transaction that writes, as soon as nobody else does.
+
+    A busy `generate` commits group after group with only a moment between, which SQLite's own waiting, in steps of up to 100 ms,
+    often misses.
+    """
+    give_up = time.monotonic() + _SHORT_BUSY_SECONDS
+    while True:
+        try:
+            await connection.execute("PRAGMA synchronous = FULL")  # which looks into the database too
+            await connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+        else:
+            return
+        await asyncio.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 - when to try again
+
+
 async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connection:
     """Open for reading only. Reading never migrates: an older schema is refused with the command that does.
 
@@ -53,16 +97,11 @@ async def open_reader(path: Path, *, snapshot: bool = False) -> aiosqlite.Connec
         raise RunError(f"{path.parent} is not a run directory: {lacks}; name the folder given to --run")
     with store_errors(path):
         connection, version = await _opened_for_reading(path, snapshot=snapshot)
-    if version != VERSION:
+    try:
+        _refuse_other(version, path)
+    except RunError:
         await connection.close()
-        _refuse_newer(version, path)
-        if version == 0:
-            raise RunError(
-                f"{path.parent} holds nothing yet: the generate that made it was stopped before it began; run that again"
-            )
-        raise RunError(
-            f"{path.parent} was written by an older version; bring it up to date with: clairgen migrate {path.parent}"
-        )
+        raise
     return connection
 
 
@@ -169,6 +208,19 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         await connection.executescript(script)
 
 
+def _refuse_other(version: int, path: Path) -> None:
+    """Raise RunError for another schema than this version's."""
+    _refuse_newer(version, path)
+    if version == 0:
+        raise RunError(
+            f"{path.parent} holds nothing yet: the generate that made it was stopped before it began; run that again"
+        )
+    if version < VERSION:
+        raise RunError(
+            f"{path.parent} was written by an older version; bring it up to date with: clairgen migrate {path.parent}"
+        )
+
+
 def _refuse_newer(version: int, path: Path) -> None:
     if version > VERSION:
         raise RunError(
@@ -184,6 +236,8 @@ def _sentence(error: sqlite3.Error, path: Path) -> str:
             f"the disk that holds {path} is full or failing ({said}): free some space and run the same command again; "
             "nothing committed is lost"
         )
+    if "is locked" in said:
+        return f"another command has been writing {path} all the time; try again in a moment"
     if "readonly" in said or "unable to open" in said:
         return f"the database {path} cannot be opened or written ({said}): check the folder's permissions"
     if "not a database" in said or "malformed" in said:

@@ -1,6 +1,7 @@
 """Judgements in the store: what judges said of the answers to a task, by the recipe that asked them."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from clairgen.records import Pair, ParseStatus, Undecided
@@ -40,11 +41,37 @@ class JudgeReply:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class JudgeOpinions:
+    """Which answer of a task (1 or 2) a pair's judges chose together, and which each of them prefers, None for none."""
+
+    chosen: int
+    of_roles: Mapping[str, int | None]
+
+
 class Judgements:
     """The judgements of one run, of pairs that are made."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+
+    async def opinions(self, recipe: str) -> dict[str, JudgeOpinions]:
+        """What judges prefer in each pair of a recipe on which people have voted; a judge has to say so in all orders."""
+        winner = "CASE a.choice WHEN 1 THEN a.shown_first WHEN 2 THEN a.shown_second END"
+        sql = (
+            f"SELECT p.id, a.role, min({winner}) AS low, max({winner}) AS high, count(*) - count(a.choice) AS without "
+            f"{_OF_MADE_PAIRS} WHERE a.recipe = ? AND a.round = 0 AND p.chosen IS NOT NULL "
+            "AND p.id IN (SELECT pair_id FROM votes WHERE outdated_at IS NULL) GROUP BY p.id, a.role"
+        )
+        found = defaultdict[str, dict[str, int | None]](dict)
+        for row in await self._reader.rows(sql, (recipe,)):
+            found[row["id"]][row["role"]] = row["low"] if row["low"] == row["high"] and not row["without"] else None
+        together = {pair: Counter(one for one in said.values() if one is not None) for pair, said in found.items()}
+        return {
+            pair: JudgeOpinions(together[pair].most_common(1)[0][0], said)
+            for pair, said in found.items()
+            if together[pair]
+        }
 
     async def numbers(self, recipe: str) -> list[JudgementNumbers]:
         """Counts of a recipe's judgements, one entry for each judge."""

@@ -58,6 +58,10 @@ class Metadata:
         """Commit the value of a key."""
         await self._write(metadata_row(key, value))
 
+    async def settle(self, key: str, value: str | None) -> None:
+        """Commit that the value of a key is empty, unless it is no longer `value`."""
+        await self._write(("UPDATE meta SET value = '' WHERE key = ? AND value = ?", (key, value)))
+
     async def initialize(self, version: str) -> None:
         """Give a new run its id and record the version that made it; nothing for a run that has them."""
         if await self.get("run_id") is None:

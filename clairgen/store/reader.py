@@ -3,9 +3,9 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import aiosqlite
 
@@ -13,6 +13,8 @@ from clairgen.store.connection import store_errors
 
 _MOST_AT_ONCE = 2000
 
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+"""What a query's marks stand for, in order or by name."""
 _Waiting = tuple[str, asyncio.Future[sqlite3.Row | None]]
 """A key, and who waits for its row."""
 
@@ -25,16 +27,16 @@ class Reader:
         self._connection.row_factory = sqlite3.Row
         self._path = path
 
-    async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    async def rows(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """All rows of a query; read a page at a time where there may be many."""
         with store_errors(self._path):
             return list(await self._connection.execute_fetchall(sql, parameters))
 
-    async def row(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Row | None:
+    async def row(self, sql: str, parameters: Parameters = ()) -> sqlite3.Row | None:
         """The first row of a query that gives one at most."""
         return next(iter(await self.rows(sql, parameters)), None)
 
-    async def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - any value of SQLite
+    async def value(self, sql: str, parameters: Parameters = ()) -> Any:  # noqa: ANN401 - any value of SQLite
         """The value of a query for one column of one row; None without a row."""
         row = await self.row(sql, parameters)
         return None if row is None else row[0]

@@ -195,9 +195,36 @@ ALTER TABLE cast_votes RENAME TO votes;
 CREATE INDEX votes_by_pair ON votes (pair_id, voter);
 """
 
+_PEOPLE = """
+CREATE TABLE review_queues (         -- pairs that were drawn for people to vote on; choice says among which, as JSON
+    name TEXT PRIMARY KEY, choice TEXT NOT NULL, seed INTEGER NOT NULL, overlap INTEGER NOT NULL,
+    lease_seconds REAL NOT NULL, created_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE queued_pairs (
+    queue TEXT NOT NULL, position INTEGER NOT NULL, pair_id TEXT NOT NULL, PRIMARY KEY (queue, position)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX queued_pairs_by_pair ON queued_pairs (queue, pair_id);
+
+CREATE TABLE leases (                -- who was handed which pair of a queue, until when, in seconds since 1970
+    queue TEXT NOT NULL, pair_id TEXT NOT NULL, voter TEXT NOT NULL, until REAL NOT NULL,
+    skipped INTEGER NOT NULL DEFAULT 0, -- whether this person does not want the pair again
+    PRIMARY KEY (queue, pair_id, voter)
+) WITHOUT ROWID;
+
+CREATE TABLE revisions (             -- answers that people edited, all of them; pair_id is the pair that an edit makes
+    id INTEGER PRIMARY KEY, pair_id TEXT NOT NULL, from_pair TEXT NOT NULL, from_version TEXT NOT NULL,
+    answer TEXT NOT NULL CHECK (answer IN ('chosen', 'rejected')), editor TEXT NOT NULL, text TEXT NOT NULL, note TEXT,
+    created_at TEXT NOT NULL,
+    replaced_at TEXT                 -- when the same person edited the same answer otherwise
+);
+CREATE INDEX revisions_by_pair ON revisions (pair_id);
+CREATE INDEX revisions_by_origin ON revisions (from_pair, answer, editor);
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _PEOPLE),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

@@ -1,15 +1,20 @@
 """The store of a run, opened for writing (under the run's lock) or for reading beside a writer."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import aiosqlite
 
 from clairgen.errors import StoreError
 from clairgen.store.advice import Advice
 from clairgen.store.chosen_pairs import ChosenPairs
 from clairgen.store.completions import Completions
-from clairgen.store.connection import open_reader, open_writer, schema_version
+from clairgen.store.connection import open_for_short_write, open_reader, open_writer, schema_version, store_errors
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import StoredEvaluations
 from clairgen.store.imported_pairs import ImportedPairs
@@ -17,13 +22,17 @@ from clairgen.store.judgements import Judgements
 from clairgen.store.metadata import FilterSets, Metadata
 from clairgen.store.pairs import Pairs
 from clairgen.store.reader import Reader
+from clairgen.store.review_queues import ReviewQueues
+from clairgen.store.revisions import Revisions
 from clairgen.store.schema import VERSION
 from clairgen.store.scores import Scores
 from clairgen.store.spending import Spending
-from clairgen.store.statements import Statement
+from clairgen.store.statements import Statement, Write
 from clairgen.store.tasks import Tasks
 from clairgen.store.votes import Votes
 from clairgen.store.writer import Writer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class Store:
     evaluations: StoredEvaluations
     imported: ImportedPairs
     votes: Votes
+    queues: ReviewQueues
+    revisions: Revisions
 
 
 @asynccontextmanager
@@ -52,7 +63,18 @@ async def writing(run: RunDirectory) -> AsyncIterator[Store]:
         writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database))
         reader = Reader(await open_reader(run.database), run.database)
         stack.push_async_callback(reader.close)
-        yield _store(reader, writer)
+        yield _store(reader, writer.write, writer)
+
+
+async def short_write(run: RunDirectory, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Commit what `work` writes, in one transaction, and return its result; also while another process writes the run.
+
+    Nobody else can write meanwhile, so `work` only looks things up and writes a few rows. It runs on an event loop of its own,
+    so that nothing else that this process does keeps others waiting. An error in it leaves the run as it was. It never migrates.
+    """
+    run.require()
+    run.refuse_emptied()
+    return await asyncio.to_thread(asyncio.run, _short_write(run, work))
 
 
 @asynccontextmanager
@@ -64,7 +86,7 @@ async def reading(run: RunDirectory, *, snapshot: bool = False) -> AsyncIterator
     run.refuse_emptied()
     reader = Reader(await open_reader(run.database, snapshot=snapshot), run.database)
     try:
-        yield _store(reader, None)
+        yield _store(reader, _refuse, None)
     finally:
         await reader.close()
 
@@ -80,11 +102,31 @@ async def migrate(path: Path | str) -> tuple[int, int]:
             return before, VERSION
 
 
-def _store(reader: Reader, writer: Writer | None) -> Store:
-    async def refuse(*_: Statement) -> None:
-        raise StoreError("this store was opened for reading")
+async def _short_write(run: RunDirectory, work: Callable[[Store], Awaitable[T]]) -> T:
+    connection = await open_for_short_write(run.database)
 
-    write = writer.write if writer is not None else refuse
+    async def write(*statements: Statement) -> None:
+        for sql, parameters in statements:
+            await connection.execute(sql, parameters)
+
+    try:
+        with store_errors(run.database):
+            result = await work(_store(Reader(connection, run.database), write, None))
+            await connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(aiosqlite.Error):
+            await connection.execute("ROLLBACK")
+        raise
+    finally:
+        await connection.close()
+    return result
+
+
+async def _refuse(*_: Statement) -> None:
+    raise StoreError("this store was opened for reading")
+
+
+def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
     metadata = Metadata(reader, write)
     pairs = Pairs(reader, write)
     return Store(
@@ -101,4 +143,6 @@ def _store(reader: Reader, writer: Writer | None) -> Store:
         StoredEvaluations(reader, write),
         ImportedPairs(reader, write),
         Votes(reader, write),
+        ReviewQueues(reader, write),
+        Revisions(reader, write),
     )

@@ -1,7 +1,8 @@
 """Votes in the store: what people think of pairs. Each vote is kept; the latest of a voter on a pair counts."""
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,6 +45,19 @@ class CastVote:
     vote: Vote
     note: str | None
     created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedVote:
+    """A vote as it was cast; `counts` is false for one that the voter changed, or that is about other answers of the pair."""
+
+    pair_id: str
+    recipe: str
+    voter: str
+    vote: str
+    note: str | None
+    created_at: str
+    counts: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +113,43 @@ class Votes:
             for row in await self._reader.rows(sql, (pair_id,))
         ]
 
+    async def by_pair(self, recipe: str | None = None) -> dict[str, dict[str, Vote]]:
+        """The votes that count, by pair and voter; of the pairs of a recipe if it is named, in the order of their tasks."""
+        sql = f"SELECT v.pair_id, v.voter, v.vote {_COUNTED} AND ? IN (p.recipe, '') ORDER BY p.recipe, p.position, p.id, v.id"
+        found: dict[str, dict[str, Vote]] = {}
+        for row in await self._reader.rows(sql, (recipe or "",)):
+            found.setdefault(row["pair_id"], {})[row["voter"]] = Vote(row["vote"])
+        return found
+
+    async def latest(self) -> int:
+        """The number of the latest vote; 0 without one."""
+        return int(await self._reader.value("SELECT coalesce(max(id), 0) FROM votes"))
+
+    async def all(self, recipes: Sequence[str]) -> list[RecordedVote]:
+        """All votes on the made pairs of these recipes, in the order in which they were cast."""
+        sql = (
+            "SELECT v.id, v.pair_id, p.recipe, v.voter, v.vote, v.note, v.created_at, v.outdated_at FROM votes v "
+            "JOIN pairs p ON p.id = v.pair_id WHERE p.status = 'made' AND p.recipe IN (SELECT value FROM json_each(?)) "
+            "ORDER BY v.id"
+        )
+        rows = await self._reader.rows(sql, (json.dumps(list(recipes)),))
+        latest = {(row["pair_id"], row["voter"]): row["id"] for row in rows}
+        return [
+            RecordedVote(
+                row["pair_id"],
+                row["recipe"],
+                row["voter"],
+                row["vote"],
+                row["note"],
+                row["created_at"],
+                counts=row["outdated_at"] is None and latest[row["pair_id"], row["voter"]] == row["id"],
+            )
+            for row in rows
+        ]
+
     async def majorities(self, recipe: str | None = None) -> dict[str, Vote | None]:
         """What most voters say of each pair that has a vote, by its id; None where there is no majority."""
-        sql = f"SELECT v.pair_id, v.vote {_COUNTED} AND ? IN (p.recipe, '') ORDER BY p.recipe, p.position, p.id"
-        votes: dict[str, list[Vote]] = {}
-        for row in await self._reader.rows(sql, (recipe or "",)):
-            votes.setdefault(row["pair_id"], []).append(Vote(row["vote"]))
-        return {pair: majority(of_pair) for pair, of_pair in votes.items()}
+        return {pair: majority(votes.values()) for pair, votes in (await self.by_pair(recipe)).items()}
 
     async def numbers(self, recipe: str) -> VoteNumbers:
         """Counts of the votes on a recipe's pairs."""

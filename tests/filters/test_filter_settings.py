@@ -40,7 +40,7 @@ def settings(written: Mapping[str, object] | str) -> FilterSettings:
 
 def test_every_filter_has_a_key_in_the_order_of_looking() -> None:
     assert [*FILTERS] == [*FilterSettings().model_dump()] == [one.name for one in FilterSettings().filters]
-    assert sorted(FILTERS) == sorted([*MEASURES, "length_difference", *SWITCHES, *MARKINGS])
+    assert sorted(FILTERS) == sorted([*MEASURES, "length_difference", "votes", *SWITCHES, *MARKINGS])
     assert [*FILTERS][:2] == ["truncated", "format"]
     assert [*FILTERS][-1] == "near_duplicate"
 
@@ -110,7 +110,7 @@ def test_jaccard_and_levenshtein_are_off_until_they_have_bounds(name: str) -> No
     assert settings({name: [10, None]}).action(name, revises=False) is FilterAction.DROP
 
 
-@pytest.mark.parametrize("name", [*SWITCHES, *MARKINGS])
+@pytest.mark.parametrize("name", [*SWITCHES, *MARKINGS, "votes"])
 @pytest.mark.parametrize(("action", "does"), [("drop", "drop"), ("mark", "mark"), ("off", None)])
 def test_switch_forms(name: str, action: str, does: str | None) -> None:
     for written in (f"{name}: {action}", f"{name}: {{action: {action}}}", f'{name}: "{action}"'):
@@ -242,6 +242,7 @@ def test_json_is_the_same_however_the_settings_are_written() -> None:
         '"revision_mention":{"action":"mark"},"lost_answer":{"action":"mark"},"refusal":{"action":"mark"},'
         '"language":{"action":"mark"},"removed_markup":{"action":"mark"},"removed_space":{"action":"mark"},'
         '"unknown_finish_reason":{"action":"mark"},"contamination":{"action":"mark","files":[],"ngram":13},'
+        '"votes":{"action":"off","found":["drop","swap"],"fewest":0},'
         '"near_duplicate":{"action":"off","threshold":0.8}}'
     )
 

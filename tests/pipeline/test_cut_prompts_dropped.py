@@ -54,7 +54,7 @@ async def test_a_run_killed_before_its_cut_prompts_are_dropped_is_not_exported(
 
     async with ScriptedEndpoint(cutting) as endpoint:
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr("clairgen.pipeline.generate.filter_cut_prompts", killed)
+            patch.setattr("clairgen.pipeline.generate.filter_again", killed)
             await generate(config(endpoint.url, tasks, recipes=["clair"]), run)
         with pytest.raises(RunError, match="the filters in force have not seen 5 pairs of"):
             await api.export(run, tmp_path / "out")

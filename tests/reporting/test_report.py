@@ -140,6 +140,7 @@ def test_the_json_for_scripts_is_stable() -> None:
         "audit": None,
         "lengths": None,
         "votes": None,
+        "agreement": None,
         "imported_from": None,
         "matched_tasks": None,
         "groups": [],

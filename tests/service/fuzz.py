@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvicorn
 
+from clairgen.api import make_queue
 from clairgen.service.app import service
 from clairgen.service.held_connections import TimedConnection
 from clairgen.service.request_checks import allowed_hosts
@@ -57,7 +58,9 @@ def main(command: str, *options: str) -> int:
         for name in ("first", "<b>second"):
             asyncio.run(made(root, rows(12), name))
         known = Path(folder) / "known.toml"
-        known.write_text(f'[parameters]\n"path.run" = "first"\n"path.pair" = "{asyncio.run(_a_pair(root))}"\n')
+        asyncio.run(make_queue(root / "first", "queue"))
+        names = {"run": "first", "pair": asyncio.run(_a_pair(root)), "queue": "queue"}
+        known.write_text("[parameters]\n" + "".join(f'"path.{name}" = "{value}"\n' for name, value in names.items()))
         with serving(root) as port:
             address = f"http://127.0.0.1:{port}/openapi.json"
             given = ["run", address, "--header", f"Authorization: Bearer {RUN}", *OPTIONS, *options]

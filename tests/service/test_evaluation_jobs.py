@@ -35,12 +35,15 @@ async def test_evaluations_with_a_judge_do_what_their_commands_do(tmp_path: Path
         role = {"endpoints": [endpoint.url], "temperature": 0, "max_tokens": 100}
         names = {"judge": JUDGE, "judge-2": "grader", "target": "small"}
         models = {"models": {name: role | {"model": model} for name, model in names.items()}}
+        pairwise = {"verb": "evaluate pairwise", "prompts": "prompts.jsonl", "opponent": "theirs.jsonl"}
+        pairwise |= {"answers": "ours.jsonl"}
+        mixeval = {"verb": "evaluate mixeval-hard", "questions": ["free-form.json", "multiple-choice.json"]}
         jobs: list[tuple[dict[str, Any], str, int]] = [
-            ({"verb": "evaluate pairwise", "prompts": "prompts.jsonl", "answers": "ours.jsonl", "opponent": "theirs.jsonl"}, "ours: 75", 8),
+            (pairwise, "ours: 75", 8),
             ({"verb": "evaluate alpaca", "instructions": "theirs.jsonl", "answers": "ours.jsonl"}, "ours: 75", 0),
             ({"verb": "evaluate judge", "labelled": "labelled.jsonl"}, f"{JUDGE}: 100", 12),
-            ({"verb": "evaluate mixeval-hard", "questions": ["free-form.json", "multiple-choice.json"], "judge": "judge-2"}, "small: 75", 4),
-        ]  # fmt: skip
+            (mixeval | {"judge": "judge-2"}, "small: 75", 4),
+        ]
         for job, begins, requests in jobs:
             before = len(endpoint.asked)
             answer = await client.post("/api/jobs", json={**job, "run": "evals", "configuration": models})
@@ -53,11 +56,11 @@ async def test_evaluations_with_a_judge_do_what_their_commands_do(tmp_path: Path
         for job, status, about in (
             ({"verb": "evaluate judge", "run": "evals", "configuration": models}, 400, "labelled"),
             ({"verb": "evaluate pairwise", "run": "evals", "prompts": "prompts.jsonl"}, 400, "configuration"),
-            (jobs[0][0] | {"run": "evals", "configuration": models, "opponent": "../x"}, 403, "opponent"),
-            (jobs[0][0] | {"run": "evals", "configuration": models, "template": "/etc/x.txt"}, 403, "template"),
+            (pairwise | {"run": "evals", "configuration": models, "opponent": "../x"}, 403, "opponent"),
+            (pairwise | {"run": "evals", "configuration": models, "template": "/etc/x.txt"}, 403, "template"),
         ):
             refused = await client.post("/api/jobs", json=job)
             assert (refused.status_code, about in refused.json()["detail"]) == (status, True), refused.text
-        late = jobs[0][0] | {"run": "evals", "configuration": models, "judge": "judge-3"}
+        late = pairwise | {"run": "evals", "configuration": models, "judge": "judge-3"}
         number = (await client.post("/api/jobs", json=late)).json()["id"]
         assert "no model 'judge-3'" in (await job_when(client, number, "failed"))["sentence"]

@@ -28,6 +28,7 @@ TABLES = {
         "messages",
     ),
     *("meta", "pair_requests", "pairs", "plans", "scores", "spending", "tasks", "templates", "votes"),
+    *("review_queues", "queued_pairs", "leases", "revisions"),
 }
 
 

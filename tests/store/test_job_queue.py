@@ -95,6 +95,33 @@ def test_a_job_that_ends_the_worker_each_time_fails_and_one_that_gets_further_do
         assert queue.recover(lambda _: 4, 3) == [job.id]
 
 
+def test_jobs_that_are_over_are_deleted_by_hand_or_by_number_and_the_budget_still_knows_their_runs(
+    queue: JobQueue,
+) -> None:
+    removed: list[int] = []
+    for run in "abcd":
+        submitted(queue, run)
+    for number in (1, 2, 3):
+        queue.claim(["generate"])
+        queue.end(number, JobState.DONE, 0, "done")
+    with pytest.raises(RunError, match="job 4 is queued; it can be deleted when it is over"):
+        queue.delete(4, removed.append)
+    assert queue.delete(9, removed.append) is None
+    assert queue.delete(2, removed.append) is not None
+    assert queue.prune(1, removed.append) == [1]
+    assert removed == [2, 1]
+    assert [job.id for job in queue.jobs()] == [4, 3]
+    assert queue.runs_of(["generate"]) == ["a", "b", "c"]
+    assert submitted(queue, "e").id == 5
+
+    def fails(number: int) -> None:
+        raise RunError(f"job {number} has a folder that stays")
+
+    with pytest.raises(RunError, match="stays"):
+        queue.prune(0, fails)
+    assert queue.job(3) is not None
+
+
 def test_cancel_and_resume(queue: JobQueue) -> None:
     queued, running = submitted(queue, "b"), submitted(queue, "a")
     cancelled = queue.cancel(queued.id)

@@ -1,0 +1,276 @@
+"""How far people agree with each other, with the judge, and with a recipe's choice, from the votes on its pairs.
+
+Of each person on a pair the latest vote counts. Shares count votes for the chosen answer among those for either; ties and `drop`
+stand apart. A judge is compared with what most people say of a pair.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clairgen.stats import clustered_share, wilson
+from clairgen.store import JudgeOpinions, Vote, majority
+from clairgen.wording import counted
+
+_RESAMPLES: Final = 1000
+_MOST_DRAWS: Final = 2_000_000
+_FEWEST_RESAMPLES: Final = 200
+FIRST, SECOND, TIE = "first answer", "second answer", "tie"
+SIDES: Final = (FIRST, SECOND, TIE)
+"""What a judge or most people say of the two answers to a task, in the order in which the recipe has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alpha:
+    """Krippendorff's alpha of votes as names (nominal), over the pairs with two votes or more.
+
+    The 95% interval is of bootstrap samples of these pairs; None where too many samples have no alpha.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    pairs: int
+    votes: int
+
+    @property
+    def words(self) -> str:
+        """Such as `0.621 (95% interval 0.410 to 0.792) over 40 pairs with two votes or more`."""
+        within = "" if self.interval is None else f" (95% interval {self.interval[0]:.3f} to {self.interval[1]:.3f})"
+        return f"{self.value:.3f}{within} over {counted(self.pairs, 'pair')} with two votes or more"
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Votes on pairs: for the chosen answer, for the rejected one, for neither, and not to use the pair.
+
+    `share` is that of the votes for the chosen answer among those for either, with its 95% interval over pairs; None without.
+    """
+
+    chosen: int
+    rejected: int
+    ties: int
+    drops: int
+    share: tuple[float, float, float] | None
+
+    @property
+    def words(self) -> str:
+        """The share of the votes for the chosen answer, and what stands apart."""
+        apart = (
+            f"; apart {counted(self.ties, 'tie')} and {self.drops:,} to drop the pair"
+            if self.ties or self.drops
+            else ""
+        )
+        if self.share is None:
+            return f"no vote for either answer{apart}"
+        mean, low, high = self.share
+        votes = counted(self.chosen + self.rejected, "vote")
+        return f"{mean:.1%} of {votes} (95% interval {100 * low:.1f} to {100 * high:.1f}){apart}"
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAgreement:
+    """A judge beside what most people say, over the pairs of which both are known.
+
+    `table` counts pairs by what the judge says and then by what people say, each of SIDES. `agreed` pairs are those of which
+    both say the same; `kappa` is Cohen's, None where chance alone would have them agree.
+    """
+
+    role: str
+    pairs: int
+    agreed: int
+    kappa: float | None
+    table: Mapping[str, Mapping[str, int]]
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Wilson's 95% interval of the share of pairs on which both say the same."""
+        return wilson(self.agreed, self.pairs)
+
+    @property
+    def words(self) -> str:
+        """The share, its interval and kappa."""
+        low, high = self.interval or (0.0, 1.0)
+        kappa = "not defined" if self.kappa is None else f"{self.kappa:.3f}"
+        return (
+            f"{self.agreed:,} of {counted(self.pairs, 'pair')}, {self.agreed / self.pairs:.1%} (95% interval {100 * low:.1f} to "
+            f"{100 * high:.1f}), Cohen's kappa {kappa}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Agreement on the pairs of a recipe. `alpha` is None where it cannot be computed, and `no_alpha` then says why.
+
+    `chosen` is what the recipe calls the better answer, such as the revision.
+    """
+
+    pairs: int
+    voters: int
+    votes: int
+    alpha: Alpha | None
+    no_alpha: str
+    chosen: str
+    preference: Preference
+    judges: tuple[JudgeAgreement, ...]
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """What is known, as titles and words."""
+        people = f"{counted(self.voters, 'person', 'people')}, {counted(self.votes, 'vote')} on {counted(self.pairs, 'pair')}"
+        alpha = self.alpha.words if self.alpha is not None else f"not computed: {self.no_alpha}"
+        return [
+            ("votes", people),
+            ("Krippendorff's alpha", alpha),
+            (f"prefer {self.chosen}", self.preference.words),
+            *((f"agree with the {one.role}", one.words) for one in self.judges),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        preference, alpha = self.preference, self.alpha
+        return {
+            "pairs": self.pairs,
+            "voters": self.voters,
+            "votes": self.votes,
+            "alpha": None
+            if alpha is None
+            else {
+                "value": alpha.value,
+                "interval_95": None if alpha.interval is None else list(alpha.interval),
+                "pairs": alpha.pairs,
+                "votes": alpha.votes,
+            },
+            "no_alpha": self.no_alpha or None,
+            "preference": {
+                "chosen": preference.chosen,
+                "rejected": preference.rejected,
+                "ties": preference.ties,
+                "drops": preference.drops,
+                "share": None if preference.share is None else preference.share[0],
+                "interval_95": None if preference.share is None else list(preference.share[1:]),
+            },
+            "judges": [
+                {
+                    "role": one.role,
+                    "pairs": one.pairs,
+                    "agreed": one.agreed,
+                    "interval_95": list(one.interval or ()),
+                    "kappa": one.kappa,
+                    "table": {side: dict(row) for side, row in one.table.items()},
+                }
+                for one in self.judges
+            ],
+        }
+
+
+def agreement(
+    votes: Mapping[str, Mapping[str, Vote]], opinions: Mapping[str, JudgeOpinions], *, revises: bool
+) -> Agreement | None:
+    """Agreement on pairs from their `votes`, by pair and voter, and the judges' opinions by pair; None without a vote.
+
+    `revises` is whether the recipe's chosen answers are revisions.
+    """
+    if not votes:
+        return None
+    counts = [Counter(of_pair.values()) for of_pair in votes.values()]
+    found = krippendorff_alpha(counts)
+    return Agreement(
+        pairs=len(votes),
+        voters=len({voter for of_pair in votes.values() for voter in of_pair}),
+        votes=sum(one.total() for one in counts),
+        alpha=found if isinstance(found, Alpha) else None,
+        no_alpha=found if isinstance(found, str) else "",
+        chosen="the revision" if revises else "the chosen answer",
+        preference=_preference(counts),
+        judges=() if revises else _judges(votes, opinions),
+    )
+
+
+def krippendorff_alpha(units: Sequence[Mapping[Any, int]], seed: int = 0) -> Alpha | str:
+    """Krippendorff's alpha for nominal data, from how often each unit was given each value; or why there is none.
+
+    Units with one value say nothing of agreement and are left out. The interval is the percentile bootstrap over units, of at
+    most 1,000 samples.
+    """
+    shapes = Counter(
+        tuple(sorted(((str(key), n) for key, n in unit.items() if n))) for unit in units if sum(unit.values()) > 1
+    )
+    if not shapes:
+        return "no pair has votes of two people"
+    value = _alpha(shapes)
+    if value is None:
+        return "all votes are the same, so agreement cannot be told from chance"
+    n = shapes.total()
+    draw = random.Random(seed)  # noqa: S311 - which units a sample has
+    listed, weights = list(shapes), list(shapes.values())
+    resamples = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _MOST_DRAWS // n))
+    drawn = [_alpha(Counter(draw.choices(listed, weights, k=n))) for _ in range(resamples)]
+    sampled = sorted(one for one in drawn if one is not None)
+    votes = sum(count * sum(times for _, times in shape) for shape, count in shapes.items())
+    interval = _percentiles(sampled) if len(sampled) > 0.95 * resamples else None
+    return Alpha(value, interval, n, votes)
+
+
+def _alpha(shapes: Mapping[tuple[tuple[str, int], ...], int]) -> float | None:
+    """1 - D_o / D_e of units of several values each (Krippendorff 2011, for nominal data); None where all values are the same."""
+    totals: Counter[str] = Counter()
+    differing = 0.0
+    for shape, count in shapes.items():
+        size = sum(times for _, times in shape)
+        differing += count * sum(times * (size - times) for _, times in shape) / (size - 1)
+        for key, times in shape:
+            totals[key] += count * times
+    n = totals.total()
+    expected = sum(times * (n - times) for times in totals.values()) / (n - 1)
+    return None if not expected else 1 - differing / expected
+
+
+def _percentiles(values: Sequence[float]) -> tuple[float, float]:
+    last = len(values) - 1
+    return values[round(0.025 * last)], values[round(0.975 * last)]
+
+
+def _preference(counts: Sequence[Counter[Vote]]) -> Preference:
+    totals = Counter[Vote]()
+    for one in counts:
+        totals.update(one)
+    clusters = Counter(
+        (float(size), float(one[Vote.KEEP])) for one in counts if (size := one[Vote.KEEP] + one[Vote.SWAP])
+    )
+    share = None
+    if clusters:
+        mean, _, low, high = clustered_share(clusters)
+        share = (mean, low, high)
+    return Preference(totals[Vote.KEEP], totals[Vote.SWAP], totals[Vote.TIE], totals[Vote.DROP], share)
+
+
+def _judges(
+    votes: Mapping[str, Mapping[str, Vote]], opinions: Mapping[str, JudgeOpinions]
+) -> tuple[JudgeAgreement, ...]:
+    tables: dict[str, dict[str, Counter[str]]] = {}
+    for pair, of_pair in votes.items():
+        of_judges = opinions.get(pair)
+        said = majority(of_pair.values())
+        if of_judges is None or said not in (Vote.KEEP, Vote.SWAP, Vote.TIE):
+            continue
+        winner = of_judges.chosen if said is Vote.KEEP else 3 - of_judges.chosen
+        people = TIE if said is Vote.TIE else SIDES[winner - 1]
+        for role, opinion in of_judges.of_roles.items():
+            table = tables.setdefault(role, {side: Counter() for side in SIDES})
+            table[TIE if opinion is None else SIDES[opinion - 1]][people] += 1
+    return tuple(_judge(role, table) for role, table in sorted(tables.items()))
+
+
+def _judge(role: str, table: Mapping[str, Counter[str]]) -> JudgeAgreement:
+    n = sum(row.total() for row in table.values())
+    agreed = sum(row[side] for side, row in table.items())
+    of_people = Counter[str]()
+    for row in table.values():
+        of_people.update(row)
+    by_chance = sum(row.total() * of_people[side] for side, row in table.items()) / n**2
+    kappa = None if by_chance == 1 else (agreed / n - by_chance) / (1 - by_chance)
+    return JudgeAgreement(
+        role, n, agreed, kappa, {side: {other: row[other] for other in SIDES} for side, row in table.items()}
+    )
