@@ -127,7 +127,7 @@ async def test_what_a_job_would_cost_is_said_before_it_is_submitted(tmp_path: Pa
         answer = await client.post("/jobs/estimate", data=fields)
         check_inert(answer.text)
         page = html.unescape(answer.text)
-        assert (answer.status_code, "Expected: $0.4" in page, key_in(page)) == (200, True, "once"), page
+        assert (answer.status_code, "Expected: $0.7" in page, key_in(page)) == (200, True, "once"), page
         assert configuration.strip() in page
         assert endpoint.asked == []
         assert not (root / "first").exists()
@@ -137,7 +137,7 @@ async def test_what_a_job_would_cost_is_said_before_it_is_submitted(tmp_path: Pa
         await sent(client, "/jobs", **{name: str(value) for name, value in fields.items()})
         await job_when(client, 1, "done", "failed")
         found = (await client.post("/api/estimates", json=job)).json()
-        assert ([one["calls"] for one in found["roles"]], found["answers_found"]) == ([0, 0, 0], 6)
+        assert ([one["calls"] for one in found["roles"]], found["pairs_made"]) == ([0, 0, 0], 4)
         assert found["spent_usd"] > 0
 
 
