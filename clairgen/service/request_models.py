@@ -12,7 +12,7 @@ from clairgen.config.strict_yaml import read_text
 from clairgen.errors import InputError
 from clairgen.pipeline.generate import Options
 from clairgen.service.policy import Policy
-from clairgen.service.runs_root import RunsRoot, shown
+from clairgen.service.runs_root import RunsRoot, name_fault, shown
 from clairgen.service.submitted_config import checked
 from clairgen.store import RunDirectory
 
@@ -188,6 +188,13 @@ def options(**values: object) -> Iterator[str]:
                 yield flag
             elif one is not None and one is not False:
                 yield f"{flag}={one:.15g}" if isinstance(one, float) else f"{flag}={one}"
+
+
+def checked_name(name: str) -> str:
+    """The name of a folder for what a job makes. Raises InputError."""
+    if (fault := name_fault(name)) is not None:
+        raise InputError(f"the name {fault}")
+    return name
 
 
 def existing_run(root: RunsRoot, name: str, more: str = "") -> RunDirectory:

@@ -135,6 +135,7 @@ EXAMPLES: list[dict[str, Any]] = [
         "thinking": "keep",
         "overwrite": True,
     },
+    {"verb": "to-gguf", "name": "model", "dtype": "bf16"},
     {
         "verb": "train",
         "name": "new",
@@ -182,6 +183,8 @@ async def test_every_job_is_a_command_line_that_the_command_understands(
         ({"verb": "train", "name": "m", "data": "first", "settings": {"report_to": "wandb"}}, 403),
         ({"verb": "train", "name": "m", "data": "first", "settings": {"gpus": 8}}, 400),
         ({"verb": "report"}, 400),
+        ({"verb": "to-gguf", "name": "../first"}, 400),
+        ({"verb": "to-gguf", "name": "none"}, 400),
         ({"verb": "report", "trained": ["../first"]}, 400),
         ({"verb": "filter", "run": "first", "jaccard": "--help"}, 422),
     ],
