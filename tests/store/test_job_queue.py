@@ -1,7 +1,7 @@
 """The queue of jobs: bounded, one job a run at a time, the same job for the same key, and in order again after a kill."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,11 +79,16 @@ def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancel
     assert (claimed.id, claimed.starts) == (first.id, 2)
 
 
+def on_disk(count: int) -> Callable[[Job], int]:
+    """What is committed of any job."""
+    return lambda _: count
+
+
 def test_a_job_that_ends_the_worker_each_time_fails_and_one_that_gets_further_does_not(queue: JobQueue) -> None:
     job = submitted(queue)
     for committed in (0, 0, 3, 3, 4, 4, 4):
         queue.claim(["generate"])
-        assert queue.recover(lambda _, count=committed: count, 3) == [job.id]
+        assert queue.recover(on_disk(committed), 3) == [job.id]
     queue.claim(["generate"])
     assert queue.recover(lambda _: 4, 3) == []
     failed = queue.job(job.id)
