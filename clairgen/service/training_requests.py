@@ -63,7 +63,7 @@ class TrainRequest(RequestModel):
 
 
 class ToGgufRequest(RequestModel):
-    """Write a trained model as `trained/NAME/model.gguf`, which the endpoint `gguf:trained/NAME/model.gguf` serves."""
+    """Write a trained model as `trained/NAME/model-f16.gguf`, which the endpoint `gguf:trained/NAME/model-f16.gguf` serves."""
 
     verb: Literal["to-gguf"]
     name: Annotated[str, Field(min_length=1, max_length=100, description="The name of the trained model.")]
@@ -82,7 +82,7 @@ class ToGgufRequest(RequestModel):
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
         """See `RequestModel`."""
         model = self.made(root, folder)
-        yield from ("to-gguf", str(model), str(model / "model.gguf"), *options(dtype=self.dtype))
+        yield from ("to-gguf", str(model), str(model / f"model-{self.dtype}.gguf"), *options(dtype=self.dtype))
 
     def made(self, root: RunsRoot, folder: JobFolder) -> Path:
         """See `RequestModel`."""
