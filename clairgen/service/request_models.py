@@ -43,6 +43,13 @@ class JobFolder:
         """The folder of the job with this id."""
         return cls(root.own_folder / "jobs" / str(number))
 
+    @staticmethod
+    def highest(root: RunsRoot) -> int:
+        """The highest id that a job's folder has; 0 if there is none."""
+        return max(
+            (int(one.name) for one in (root.own_folder / "jobs").glob("[1-9]*") if one.name.isdecimal()), default=0
+        )
+
     @property
     def config(self) -> Path:
         """The configuration that it works with."""
