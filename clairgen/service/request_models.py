@@ -12,8 +12,8 @@ from clairgen.config.file import config_yaml
 from clairgen.config.strict_yaml import DUMPER, read_text
 from clairgen.errors import InputError
 from clairgen.service.policy import Policy
-from clairgen.service.runs_root import RunsRoot, shown
-from clairgen.service.submitted_config import checked, checked_evaluation
+from clairgen.service.runs_root import NotPermittedError, RunsRoot, shown
+from clairgen.service.submitted_config import MOST_BYTES, checked, checked_evaluation
 from clairgen.store import RunDirectory
 
 _LARGEST: Final = 2**53
@@ -244,7 +244,10 @@ def _given(
         return configuration
     if configuration is not None:
         raise InputError("give a configuration or the name of a stored one, not both")
-    return read_text(policy.root.file(stored, "stored_configuration"))
+    path = policy.root.file(stored, "stored_configuration")
+    if path.stat().st_size > MOST_BYTES:
+        raise NotPermittedError(f"stored_configuration: {shown(stored)} has more than {MOST_BYTES:,} bytes")
+    return read_text(path)
 
 
 def _written_out(policy: Policy, given: str | dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from clairgen.errors import InputError, RunError, StoreError
 from clairgen.service.answers import Answered
 from clairgen.service.job_files import MadeFile, made_files
 from clairgen.service.jobs import Jobs, require_run_scope
+from clairgen.service.policy import NAMING
 from clairgen.service.request_checks import UPLOADS_PATH
 from clairgen.service.runs import NotThereError
 from clairgen.service.runs_root import UPLOADS, RunsRoot, name_fault
@@ -43,9 +44,9 @@ def upload_routes(root: RunsRoot, jobs: Jobs) -> APIRouter:
         require_run_scope(request.state.grant)
         jobs.require_taken()
         target = folder / _checked(name)
+        await asyncio.to_thread(_make_folder, folder)
         if target.exists():
             raise RunError(f"there is an uploaded file {name}; choose another name, or delete it first")
-        await asyncio.to_thread(folder.mkdir, exist_ok=True)
         return Answered(MadeFile(name, await _received(request.stream(), target)), status_code=201)
 
     @routes.delete("/{name}", status_code=204, response_class=Response, summary="Delete an uploaded file")
@@ -60,10 +61,18 @@ def upload_routes(root: RunsRoot, jobs: Jobs) -> APIRouter:
     return routes
 
 
+def _make_folder(folder: Path) -> None:
+    """Make it if it is not there. Raises StoreError."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}; check the folder of runs") from error
+    if folder.is_symlink():
+        raise InputError(f"{UPLOADS} is a link, which is not followed")
+
+
 async def _received(content: AsyncIterator[bytes], target: Path) -> int:
     """Write a file as its content arrives; its size in bytes. Raises InputError for one that is too large or stops coming."""
-    if target.parent.is_symlink():
-        raise InputError(f"{UPLOADS} is a link, which is not followed")
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     size, waiting = 0, bytearray()
     try:
@@ -95,7 +104,8 @@ async def _steadily(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         while True:
             async with asyncio.timeout(_SILENT_SECONDS):
-                yield await anext(content)
+                chunk = await anext(content)
+            yield chunk
     except StopAsyncIteration:
         return
     except ClientDisconnect as error:
@@ -114,4 +124,6 @@ def _checked(name: str) -> str:
         raise InputError(f"the name of a file {fault}")
     if not name.lower().endswith(_KINDS):
         raise InputError(f"a file that is uploaded ends in {', '.join(_KINDS)}")
+    if name in NAMING:  # it could be put there after the folder was checked
+        raise InputError(f"{name} says where a data set has its rows, which no file that is uploaded may")
     return name

@@ -167,6 +167,13 @@ def test_a_link_in_a_folder_does_not_lead_out(root: Path, tmp_path: Path) -> Non
         ("README.md", "---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
         ("README.md", "---\nconfigs:\n- {data_files: 'file:///etc/passwd'}\n---\n", False),
         ("README.md", "---\nconfigs:\n- {data_files: 'http://169.254.169.254/x.jsonl'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'file:secret.jsonl'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'local:/etc/passwd'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'a::/etc/x.zip'}\n---\n", False),
+        ("README.md", "\n---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
+        ("README.md", "\ufeff---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
+        ("README.md", "---\r\nname: a---\r\nconfigs:\r\n- {data_files: /etc/passwd}\r\n---\r\n", False),
+        (".huggingface.yaml", "configs:\n- {data_files: /etc/passwd}\n", False),
         ("README.md", "---\nconfigs: [\n---\n", False),
         ("dataset_dict.json", '{"splits": ["train"]}', True),
         ("dataset_dict.json", '{"splits": ["../../other"]}', False),
@@ -177,7 +184,7 @@ def test_a_folder_of_data_takes_no_rows_from_elsewhere(
     root: Path, name: str, content: str, *, is_allowed: bool
 ) -> None:
     (root / "data" / "train").mkdir()
-    (root / "data" / name).write_text(content)
+    (root / "data" / name).write_bytes(content.encode())
     submitted = with_changes(**{"import": "data"})
     if is_allowed:
         assert checked(submitted, Policy(RunsRoot(root))).imports
