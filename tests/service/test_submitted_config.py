@@ -12,7 +12,7 @@ from pydantic import BaseModel, RootModel
 from clairgen.config.evaluated import EvaluateConfig
 from clairgen.config.file import config_yaml, parse_config
 from clairgen.config.models import RunConfig
-from clairgen.errors import ClairgenError, ConfigError
+from clairgen.errors import ClairgenError, ConfigError, InputError
 from clairgen.filters.registry import FILTERS
 from clairgen.service.allowed_endpoints import allowed_endpoint, plain_address
 from clairgen.service.policy import Policy, policy_of
@@ -461,4 +461,9 @@ def test_settings_of_training_name_nothing_elsewhere(root: Path) -> None:
 def test_nothing_is_written_outside_the_folder_or_into_a_run(root: Path, text: str) -> None:
     with pytest.raises(NotPermittedError):
         RunsRoot(root).new_path(text, "the target")
+    (root / "run.db").mkdir()  # as a run of that name would be
+    RunsRoot(root).check()
     assert RunsRoot(root).new_path("exports/first", "the target") == root / "exports" / "first"
+    for name in ("run.db", "run.db-wal", "lock", "exports"):
+        with pytest.raises(InputError, match="something else"):
+            RunsRoot(root).run_to_write(name)
