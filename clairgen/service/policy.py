@@ -24,8 +24,9 @@ _MOST_CONTEXT: Final = 32_768
 NAMING: Final = ("README.md", ".huggingface.yaml", "state.json", "dataset_dict.json")
 """Files of a folder of data that say where its rows are."""
 _CARD: Final = lazy_pattern(r"\s*---(?:\r\n|\r|\n)(?P<content>.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|$)", re.DOTALL)
-_ELSEWHERE: Final = lazy_pattern(r"[/\\~]|[A-Za-z][A-Za-z0-9+.-]*:")
-"""How a path begins that does not count from the folder: `file:x` has no slashes, and leads out all the same."""
+_PATHS: Final = ("data_files", "data_dir")
+_SCHEME: Final = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:")
+"""How a path begins that does not count from the folder, also one without slashes, such as `file:x`."""
 _HUB_NAME: Final = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
@@ -145,23 +146,26 @@ def _named_elsewhere(folder: Path) -> str | None:
                 content = "" if card is None else card["content"]
             require_bounded(content, str(path))
             named = yaml.safe_load(content)
-            for text in _texts(named.get("configs") if is_card and isinstance(named, Mapping) else named):
-                if ".." in text or "::" in text or "://" in text or _ELSEWHERE.match(text):
+            for text, is_path in _texts(named.get("configs") if is_card and isinstance(named, Mapping) else named):
+                if ".." in text or "://" in text or text.startswith(("/", "~", "\\")):
+                    return text
+                if is_path and ("::" in text or _SCHEME.match(text)):
                     return text
     except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError, ConfigError):
         return path.name
     return None
 
 
-def _texts(content: object) -> Iterator[str]:
+def _texts(content: object, *, is_path: bool = False) -> Iterator[tuple[str, bool]]:
+    """All texts in it, and whether each names files."""
     if isinstance(content, Mapping):
-        for value in content.values():
-            yield from _texts(value)
+        for key, value in content.items():
+            yield from _texts(value, is_path=is_path or key in _PATHS)
     elif isinstance(content, list):
         for value in content:
-            yield from _texts(value)
+            yield from _texts(value, is_path=is_path)
     elif isinstance(content, str):
-        yield content
+        yield content, is_path
 
 
 def policy_of(root: RunsRoot, environment: Iterable[str], endpoints: Iterable[str], *, hub: bool) -> Policy:

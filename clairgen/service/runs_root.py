@@ -75,7 +75,9 @@ class RunsRoot:
         if (fault := name_fault(name)) is not None:
             raise InputError(f"the name of a run {fault}")
         folder = self.path / name
-        if name in (EXPORTS, TRAINED, UPLOADS, *_OPENED) or (os.path.lexists(folder) and not _has_kind(folder, stat.S_ISDIR)):
+        if name in (EXPORTS, TRAINED, UPLOADS, *_OPENED) or (
+            os.path.lexists(folder) and not _has_kind(folder, stat.S_ISDIR)
+        ):
             raise InputError(f"there is something else called {name} in the folder of runs; choose another name")
         return RunDirectory(folder)
 
