@@ -159,7 +159,7 @@ def test_a_link_in_a_folder_does_not_lead_out(root: Path, tmp_path: Path) -> Non
     [
         (
             "README.md",
-            "---\nconfigs:\n- {config_name: 'a: b', data_files: [{split: train, path: 'a/*.jsonl'}]}\nlicense_link: https://x.example/\n---\n# /x",
+            "---\nconfigs:\n- {config_name: 'a: b', data_files: ['a/*.jsonl']}\nlicense_link: https://x.example/\n---\n# /x",
             True,
         ),
         ("README.md", "# only a text about /etc", True),
