@@ -16,9 +16,11 @@ from clairgen.errors import (
 )
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
+from clairgen.pipeline.attempt_counts import ANSWERED
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.traces import Traces
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
@@ -32,7 +34,7 @@ class CompletionClient:
     """Implements `Ask` for a run; requests that are equal are sent once.
 
     `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost.
-    `check_space` raises StoreError where what is sent could not be kept.
+    `check_space` raises StoreError where what is sent could not be kept. `traces` has a span for each attempt.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class CompletionClient:
         progress: Progress,
         budget: Budget | None = None,
         check_space: Callable[[], None] = lambda: None,
+        traces: Traces | None = None,
     ) -> None:
         self._store = store
         self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
@@ -56,6 +59,7 @@ class CompletionClient:
         self._progress = progress
         self._budget = budget
         self._check_space = check_space
+        self._traces = traces
         self._uncounted = set[tuple[str, str]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
@@ -219,6 +223,9 @@ class CompletionClient:
             thinking=thinking_to_store(answer, request),
         )
         counters.answered += 1
+        counters.attempted(endpoint, ANSWERED, seconds)
+        if self._traces is not None:
+            self._traces.attempted(request, endpoint, answer, seconds)
         if completion.cost_usd is None and costs(role.settings):
             self._note_uncounted(role.name, endpoint)
         if self._progress.log_texts:
@@ -241,8 +248,11 @@ class CompletionClient:
 
     async def _save_failure(self, request: Request, error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""
-        role = request.role
-        self._progress.role(role.name).failed_attempts[error.reason] += 1
+        role, counters = request.role, self._progress.role(request.role.name)
+        counters.failed_attempts[error.reason] += 1
+        counters.attempted(endpoint, error.reason, seconds)
+        if self._traces is not None:
+            self._traces.attempted(request, endpoint, error, seconds)
         self._progress.log_event(
             "attempt_failed",
             role=role.name,

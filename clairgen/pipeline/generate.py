@@ -139,7 +139,7 @@ async def generate(
             client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
-                context = MakeContext(store, client, filters, progress, Stop(stop))
+                context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
                 await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)

@@ -90,7 +90,7 @@ def people_pages(runs: Runs, people: People) -> APIRouter:
 
     @routes.get("/queues/{queue}/pairs/{pair}")
     async def queued_pair(request: Request, run: RunName, queue: QueueName, pair: PairId) -> Response:
-        whole, progress = await runs.pair(run, pair, PairQuery().choice), await people.queue(run, queue)
+        whole, progress = await runs.pair(run, pair, PairQuery()), await people.queue(run, queue)
         values = pair_page_values(request, run, PairQuery(), whole)
         values |= {
             "queue": progress,
@@ -125,7 +125,7 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
         pair: PairId,
         answer: EditedAnswer = EditedAnswer.CHOSEN,
     ) -> Response:
-        whole = await runs.pair(run, pair, PairQuery().choice)
+        whole = await runs.pair(run, pair, PairQuery())
         values: dict[str, Any] = pair_page_values(request, run, PairQuery(), whole)
         outcome = whole.stored.outcome
         if isinstance(outcome, Pair):

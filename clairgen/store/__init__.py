@@ -6,13 +6,25 @@ from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, Usa
 from clairgen.store.directory import RunDirectory
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
+from clairgen.store.index_search import (
+    Certainty,
+    IndexSearch,
+    MetricRange,
+    PairCount,
+    PairSearch,
+    SortKey,
+    reading_index,
+)
+from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
+from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
 from clairgen.store.review_queues import QueueProgress, ReviewQueue
 from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
+from clairgen.store.search_words import SearchWords, search_words
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, short_write, writing
@@ -27,18 +39,24 @@ __all__ = [
     "Attempt",
     "Call",
     "CastVote",
+    "Certainty",
     "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
     "FilterResult",
     "Identity",
     "ImportedPair",
+    "IndexSearch",
+    "IndexState",
     "ItemRecord",
     "JudgeOpinions",
     "JudgeReply",
     "MadePair",
+    "MetricRange",
     "PairAdvice",
     "PairChoice",
+    "PairCount",
+    "PairSearch",
     "PairTexts",
     "PendingTask",
     "Plan",
@@ -50,7 +68,9 @@ __all__ = [
     "RunDirectory",
     "ScoreNumbers",
     "ScoreReply",
+    "SearchWords",
     "Sent",
+    "SortKey",
     "Spending",
     "Spent",
     "Statement",
@@ -59,14 +79,18 @@ __all__ = [
     "UsageSample",
     "Vote",
     "VoteNumbers",
+    "index_file",
     "majority",
     "metadata_row",
     "migrate",
     "note_fault",
     "now",
     "reading",
+    "reading_index",
     "revision_pair_id",
+    "search_words",
     "short_write",
+    "syncing",
     "voter_fault",
     "writing",
 ]
