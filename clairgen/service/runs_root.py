@@ -24,7 +24,7 @@ _SHOWN: Final = 100
 _LONGEST_PART: Final = 255
 _LONGEST_PATH: Final = 2000
 _MOST_ENTRIES: Final = 100_000
-_OPENED = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal", "run.log", LOCK_FILE)
+_OPENED = ("config.yaml", "run.db", "run.db-wal", "run.db-shm", "run.db-journal", "run.log", LOCK_FILE)
 
 
 class NotPermittedError(ConfigError):

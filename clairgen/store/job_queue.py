@@ -198,7 +198,8 @@ class JobQueue:
                 raise RunError(f"job {number} is {found[0].state} already")
             self._connection.execute(
                 "UPDATE jobs SET cancels = cancels + 1, ended_at = CASE state WHEN 'queued' THEN ? END, "
-                "sentence = CASE state WHEN 'queued' THEN 'cancelled before it began' ELSE sentence END, "
+                "sentence = CASE WHEN state <> 'queued' THEN sentence WHEN starts = 0 THEN 'cancelled before it began' "
+                "ELSE 'cancelled before it went on; everything committed is kept' END, "
                 "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE 'stopping' END WHERE id = ?",
                 (now(), number),
             )

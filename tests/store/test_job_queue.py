@@ -77,6 +77,10 @@ def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancel
     claimed = queue.claim(["generate"])
     assert claimed is not None
     assert (claimed.id, claimed.starts) == (first.id, 2)
+    queue.recover()
+    cancelled = queue.cancel(first.id)
+    assert cancelled is not None
+    assert cancelled.sentence == "cancelled before it went on; everything committed is kept"
 
 
 def test_cancel_and_resume(queue: JobQueue) -> None:
@@ -182,5 +186,5 @@ def test_a_database_of_a_newer_version_or_a_damaged_one_is_refused(queue: JobQue
     with pytest.raises(RunError, match="written by a newer clairgen"):
         JobQueue(tmp_path / "service.db")
     (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match="is not a database"):
+    with pytest.raises(StoreError, match=r"is not a database of jobs, or is damaged .*: restore it, or move it away"):
         JobQueue(tmp_path / "broken.db")
