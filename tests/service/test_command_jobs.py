@@ -222,7 +222,7 @@ async def test_a_file_is_uploaded_whole_or_not_at_all_and_replaced_never(tmp_pat
             assert list((root / "uploads").iterdir()) == []
             model = {"model": "m", "endpoints": ["gguf:uploads/m.json"]}
             assert (await client.put("/api/uploads/m.json", content=b"GGUF")).status_code == 201
-            configuration = {
+            configuration: dict[str, Any] = {
                 "recipes": ["clair"],
                 "tasks": {"path": "example:prompts.jsonl"},
                 "models": {"target": model, "reviser": model},
