@@ -208,7 +208,7 @@ async def test_a_file_is_uploaded_whole_or_not_at_all_and_replaced_never(tmp_pat
             assert (await client.put("/api/uploads/a.jsonl", content=b"x")).status_code == 409
             for name in ("..%2fa.jsonl", ".a.jsonl", "a.yaml", "README.md", "a%00.jsonl", "-a.jsonl", "state.json"):
                 assert (await client.put(f"/api/uploads/{name}", content=b"x")).status_code in (400, 404), name
-            job = {"verb": "lint", "sources": ["uploads/a.jsonl"]}
+            job: dict[str, Any] = {"verb": "lint", "sources": ["uploads/a.jsonl"]}
             assert (await client.post("/api/jobs", json=job)).status_code == 201
             assert [one["name"] for one in (await client.get("/api/uploads")).json()] == ["a.jsonl"]
             assert (await client.delete("/api/uploads/a.jsonl")).status_code == 204
