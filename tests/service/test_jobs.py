@@ -181,13 +181,39 @@ async def test_jobs_load_nothing_from_the_hub_unless_that_is_allowed(
     monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
     policy, ended = policy_of(RunsRoot(tmp_path), [], [], hub=hub), asyncio.Event()
     settings = _Shows(str(tmp_path), 1, 1, 0.0)
-    with taken_jobs(policy, settings, 9, lambda _sentence: ended.set()) as (_, worker):
+    with taken_jobs(policy, settings, 9, 9, lambda _sentence: ended.set()) as (_, worker):
         assert worker is not None
         running = asyncio.create_task(worker.run(ended, 0.0))
         await asyncio.wait_for(ended.wait(), 30)
         await running
     found = json.loads((tmp_path / "variables.json").read_text())
     assert (found.get("HF_HUB_OFFLINE"), found.get("HF_DATASETS_OFFLINE")) == ((None, None) if hub else ("1", "1"))
+
+
+async def test_a_job_that_the_worker_died_of_five_times_has_failed_unless_it_got_further(tmp_path: Path) -> None:
+    root, tasks = folders(tmp_path, 3)
+    with queue_of(root) as queue:
+        async with ScriptedEndpoint(played) as endpoint:
+            policy = policy_for(root, endpoint.url)
+            async with served(root, jobs=Jobs(policy, queue)) as client:
+                await submitted(client, body(endpoint.url, tasks, limit=1))
+                for _ in range(4):
+                    queue.claim(["generate"])
+                    queue.recover(lambda _: 0, 5)
+                queue.claim(["generate"])
+                async with working(policy, queue):
+                    failed = await job_when(client, 1, "done", "failed")
+                assert "ended 5 times in a row while it did this one" in failed["sentence"], failed
+                assert (await client.post("/api/jobs/1/resume")).status_code == 200
+                async with working(policy, queue):
+                    await job_when(client, 1, "done")
+                await client.post("/api/jobs/1/resume")
+                for _ in range(4):
+                    queue.claim(["generate"])
+                    queue.recover(lambda _: 0, 5)
+                queue.claim(["generate"])
+                async with working(policy, queue):  # which sees the pair of the first time
+                    assert (await job_when(client, 1, "done", "failed"))["state"] == "done"
 
 
 async def test_questions_are_asked_and_their_answers_checked(tmp_path: Path) -> None:
