@@ -219,6 +219,39 @@ async def test_an_edit_is_a_pair_of_its_own_and_the_same_edit_is_one(tmp_path: P
     assert read(run, "SELECT count(*) FROM filter_results WHERE pair_id NOT IN (SELECT id FROM pairs)") == [(0,)]
 
 
+async def test_an_edit_that_two_people_made_is_that_of_who_still_makes_it(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        origin = (await ids(client))[1]
+        shared = (await edited(client, origin, "Better", note="it was wrong")).json()["pair_id"]
+
+        async def credited() -> tuple[str, str | None]:
+            whole = (await client.get(f"/api/runs/first/pairs/{shared}")).json()
+            return whole["source_columns"]["revised_by"], whole["reasoning"]
+
+        await edited(client, origin, "Better", editor="ben")
+        assert await credited() == ("ada", "it was wrong")  # who gives no reason takes none away
+        await edited(client, origin, "Better", editor="cy", note="too short")
+        assert await credited() == ("ada", "too short")
+        await edited(client, origin, "Best")
+        assert await credited() == ("ben", "too short")
+        await edited(client, origin, "Best", editor="cy")
+        assert await credited() == ("ben", None)
+
+
+async def test_an_edit_that_comes_back_is_filtered_by_its_votes(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(2))
+    assert (await clairgen("filter", run, "--votes", "drop")).code == 0
+    async with served(tmp_path / "runs") as client:
+        origin = (await ids(client))[1]
+        edit = (await edited(client, origin, "Answer 1, and better.")).json()["pair_id"]
+        await api.cast_vote(run, edit, Vote.DROP, "ben")
+        await edited(client, origin, "Answer 1, at its best.")
+        assert (await clairgen("filter", run, "--votes", "drop")).code == 0
+        assert (await edited(client, origin, "Answer 1, and better.")).json() == {"pair_id": edit, "is_new": True}
+        assert await ids(client, dropped="voted-drop") == [edit]
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
