@@ -28,8 +28,8 @@ SIDES: Final = (FIRST, SECOND, TIE)
 class Alpha:
     """Krippendorff's alpha of votes as names (nominal), over the pairs with two votes or more.
 
-    The 95% interval is of bootstrap samples of these pairs; None with fewer than 20 pairs, and where many samples have no alpha or
-    all the same.
+    The 95% interval is of bootstrap samples of these pairs; None with fewer than 20 pairs, and where many samples have no
+    alpha or all have the same.
     """
 
     value: float

@@ -21,7 +21,7 @@ from clairgen.service.api_routes import PairId, RunName, SideText
 from clairgen.service.pair_pages import PageQuery, PairQuery, WholePair, pair_page
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, Side, VoteRequest
-from clairgen.store import Vote
+from clairgen.store import HUMAN_REVISION, Vote
 
 VOTER_COOKIE: Final = "clairgen_voter"
 _COOKIE_SECONDS: Final = 30 * 24 * 3600
@@ -134,7 +134,7 @@ def _compared_values(sides: Sequence[Side]) -> dict[str, Any]:
 
 def _pair_values(run: str, query: PairQuery, whole: WholePair) -> dict[str, Any]:
     stored = whole.stored
-    row = pair_row(run, 0, stored)
+    row, origin = pair_row(run, 0, stored), stored.source_columns.get("revised_pair")
     return {
         "row": row,
         "diff": [(_CHANGES[code].value, visible_space(text, _CHANGES[code])) for code, text in row["diff"]],
@@ -151,6 +151,8 @@ def _pair_values(run: str, query: PairQuery, whole: WholePair) -> dict[str, Any]
         "vote_action": link(run, stored.id, query),
         "is_decided": isinstance(stored.outcome, Pair),
         "cast": whole.votes,
+        "revisions": whole.revisions,
+        "origin": origin if whole.made_by == HUMAN_REVISION and isinstance(origin, str) else None,
         "previous": whole.previous,
         "following": whole.next,
     }

@@ -1,14 +1,15 @@
 """Pairs as the service reads them: a page of chosen ones, and one whole with its neighbors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from clairgen.errors import InputError
+from clairgen.filters.votes import VOTES
 from clairgen.pipeline.import_state import import_states, merged_kinds
 from clairgen.records import StoredPair
-from clairgen.store import CastVote, JudgeReply, PairChoice, RunDirectory, ScoreReply, Thoughts, reading
+from clairgen.store import CastVote, JudgeReply, PairChoice, Revision, RunDirectory, ScoreReply, Thoughts, reading
 
 PAGE: Final = 25
 MOST_ON_A_PAGE: Final = 200
@@ -77,7 +78,8 @@ class PairPage:
 class WholePair:
     """A pair with all that is known of it; `previous` and `next` are ids of chosen pairs beside it.
 
-    `made_by` is the recipe, which is not that of the pair where the configuration gives its pairs a name.
+    `made_by` is the recipe, which is not that of the pair where the configuration gives its pairs a name. `revisions` are the
+    edits of its answers.
     """
 
     stored: StoredPair
@@ -86,8 +88,17 @@ class WholePair:
     score_replies: list[ScoreReply]
     thoughts: list[Thoughts]
     votes: list[CastVote]
+    revisions: list[Revision]
     previous: str | None
     next: str | None
+
+    def before_vote_of(self, voter: str) -> "WholePair":
+        """The same without what the filter by votes found, and without others' edits, until this person has voted."""
+        if any(one.voter == voter for one in self.votes):
+            return self
+        findings = tuple(found for found in self.stored.findings if found.filter != VOTES.name)
+        own = [one for one in self.revisions if one.editor == voter]
+        return replace(self, stored=replace(self.stored, findings=findings), revisions=own)
 
 
 async def pair_page(run: RunDirectory, query: PageQuery) -> PairPage:
@@ -137,6 +148,7 @@ async def whole_pair(run: RunDirectory, identity: str, choice: PairChoice) -> Wh
             await store.scores.replies(identity),
             [one for one in thoughts if one is not None and one.text],
             await store.votes.of_pair(identity),
+            await store.revisions.of_origin(identity),
             next(iter(beside[0]), None),
             next(iter(beside[1]), None),
         )

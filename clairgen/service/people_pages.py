@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -45,6 +45,7 @@ class EditForm(WhoForm):
     answer: EditedAnswer
     text: str
     note: str = ""
+    queue: str = ""
 
 
 class QueueForm(BaseModel):
@@ -91,7 +92,7 @@ def people_pages(runs: Runs, people: People) -> APIRouter:
     @routes.get("/queues/{queue}/pairs/{pair}")
     async def queued_pair(request: Request, run: RunName, queue: QueueName, pair: PairId) -> Response:
         whole, progress = await runs.pair(run, pair, PairQuery().choice), await people.queue(run, queue)
-        values = pair_page_values(request, run, PairQuery(), whole)
+        values = pair_page_values(request, run, PairQuery(), whole.before_vote_of(remembered_voter(request)))
         values |= {
             "queue": progress,
             "vote_action": f"{_queue_address(run, queue)}/pairs/{pair}",
@@ -124,13 +125,17 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
         run: RunName,
         pair: PairId,
         answer: EditedAnswer = EditedAnswer.CHOSEN,
+        queue: Annotated[str, Query(max_length=100)] = "",
     ) -> Response:
         whole = await runs.pair(run, pair, PairQuery().choice)
         values: dict[str, Any] = pair_page_values(request, run, PairQuery(), whole)
         outcome = whole.stored.outcome
         if isinstance(outcome, Pair):
             text = outcome.chosen.text if answer is EditedAnswer.CHOSEN else outcome.rejected.text
-            values |= {"answer": answer, "text": text, "fits": fits_a_form(text)}
+            made = (whole.stored.version, answer, values["voter"])
+            former = [one for one in whole.revisions if (one.from_version, one.answer, one.editor) == made]
+            values |= {"answer": answer, "text": text, "fits": fits_a_form(text), "former": next(iter(former), None)}
+            values |= {"queue": queue}
         return await asyncio.to_thread(lambda: page(request, "edit_page.html", values))
 
     @routes.post("/edit")
@@ -144,7 +149,8 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
             note=form.note.replace("\r\n", "\n"),
         )
         done = await people.revise(run, pair, asked, request.state.grant)
-        return remembering(RedirectResponse(link(run, done.pair_id), status_code=303), form.voter)
+        address = _next_address(run, form.queue, pair) if form.queue else link(run, done.pair_id)
+        return remembering(RedirectResponse(address, status_code=303), form.voter)
 
     return routes
 

@@ -157,6 +157,36 @@ async def test_a_queue_is_gone_through_by_pages_alone(tmp_path: Path) -> None:
     assert read(run, "SELECT count(*) FROM votes") == [(3,)]
 
 
+async def test_a_queue_hides_what_others_say_until_the_own_vote(tmp_path: Path) -> None:
+    """The filter by votes marks pairs, and others' edits are listed; neither is shown before."""
+    run = await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        pair = (await ids(client))[1]
+        await api.make_queue(run, "team", PairChoice(kept=True), overlap=2)
+        await api.cast_vote(run, pair, Vote.SWAP, "ada")
+        theirs = (await edited(client, pair, "Better")).json()["pair_id"]
+        assert (await clairgen("filter", run, "--votes", "swap", "--mark", "votes")).code == 0
+        address = (await client.post("/runs/first/queues/team/next", data={"voter": "ben"})).headers["location"]
+        page = (await client.get(address)).text
+        assert ("voted-swap" in page, "Edited already" in page) == (False, False)
+        fields = {"voter": "ben", "version": (await ballot(client, address, "keep", "ben"))["version"], "note": ""}
+        edit = f"/runs/first/pairs/{pair}/edit"
+        assert f'href="{edit}?queue=team"' in page
+        assert 'name="queue" value="team"' in (await client.get(f"{edit}?queue=team")).text
+        own = await client.post(edit, data=fields | {"answer": "chosen", "text": "Best", "queue": "team"})
+        assert own.headers["location"] == address  # back to the queue
+        page = (await client.get(address)).text
+        assert ("the chosen answer by ben" in page, "the chosen answer by ada" in page) == (True, False)
+        assert "You have edited this answer already" in (await client.get(edit)).text
+        assert (await client.post(address, data=fields | {"vote": "keep"})).status_code == 303
+        page = (await client.get(address)).text
+        check_inert(page)
+        assert ("voted-swap" in page, "the chosen answer by ada" in page) == (True, True)
+        assert (
+            f'An edit of <a href="/runs/first/pairs/{pair}">' in (await client.get(f"/runs/first/pairs/{theirs}")).text
+        )
+
+
 async def test_the_api_hands_pairs_out_and_says_how_far_a_queue_is(tmp_path: Path) -> None:
     await made(tmp_path / "runs", rows(4))
     tokens = tokens_of(tmp_path)
