@@ -3,6 +3,8 @@
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -57,6 +59,21 @@ async def test_a_queue_hands_each_pair_to_as_many_people_as_wanted(tmp_path: Pat
     assert (progress.pairs, progress.done, progress.begun, progress.waiting, progress.held) == (6, 6, 0, 0, 0)
     assert progress.by_voter == {voter: len(pairs) for voter, pairs in seen.items() if pairs}
     assert read(run, "SELECT count(*) FROM leases") == [(0,)]
+
+
+@pytest.mark.process
+async def test_processes_that_ask_at_once_hand_out_no_pair_too_often(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(30))
+    await api.make_queue(run, "first", PairChoice(kept=True), overlap=2)
+    command = [sys.executable, "-m", "tests.service.voting_processes", str(run), "first", "3"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    new = Counter((one["voter"], one["pair"]) for one in map(json.loads, done.stdout.splitlines()) if one["is_new"])
+    assert set(new.values()) == {1}
+    assert set(Counter(pair for _, pair in new).values()) == {2}
+    assert len(new) == 40
+    assert len({voter for voter, _ in new}) > 2
+    assert read(run, "SELECT count(*) FROM votes") == [(40,)]
 
 
 async def test_the_order_is_random_and_the_same_for_a_seed(tmp_path: Path) -> None:
