@@ -28,7 +28,16 @@ def require_page_extra() -> None:
 
 def require_serve_extra() -> None:
     """Raise MissingExtraError unless runs can be served in a browser."""
-    _require("Serving runs in a browser", "serve", "fastapi", "uvicorn", "jinja2", "sklearn", "vl_convert")
+    _require(
+        "Serving runs in a browser",
+        "serve",
+        "fastapi",
+        "uvicorn",
+        "prometheus_client",
+        "jinja2",
+        "sklearn",
+        "vl_convert",
+    )
 
 
 def require_results_extra() -> None:

@@ -26,6 +26,7 @@ CODE = {
     "data": ["clairgen/exporting/", "clairgen/import_source.py", "clairgen/sources.py", "clairgen/reporting/training/"],
     "local": ["clairgen/embedded/"],
     "serve": ["clairgen/service/", "clairgen/cli/serve.py"],
+    "otel": ["clairgen/inference/runtime.py", "clairgen/pipeline/traces.py"],
     "report": ["clairgen/evaluation/", "clairgen/experiment/", "clairgen/reporting/"],
     "train": ["train/clairgen_train/", "clairgen/cli/experiment_worker.py"],
     "tokens": ["clairgen/metrics/answer_lengths.py"],

@@ -17,6 +17,7 @@ from clairgen.installed import require_serve_extra
 from clairgen.reporting.sanitize import plain_line
 
 _SECONDS_TO_ANSWER: Final = 10
+_SECONDS_BEFORE_WARMING_UP: Final = 5.0
 _MOST_CONNECTIONS: Final = 256
 _WITHOUT_JOBS: Final = "Everybody on this machine can read and vote."
 _FOR_EVERYBODY: Final = "Everybody on this machine can read, vote, and run jobs with the models that ship."
@@ -35,6 +36,9 @@ def serve_command(
     tokens: Annotated[
         Path | None, typer.Option(help="A YAML file of tokens by their SHA-256, each with name, scope and last day.")
     ] = None,
+    public_metrics: Annotated[
+        bool, typer.Option("--public-metrics", help="Answer /metrics without a token, under whatever host name.")
+    ] = False,
     jobs: Annotated[
         int, typer.Option(min=0, max=64, help="Jobs that ask models and run at once; 0 to take no jobs at all.")
     ] = 4,
@@ -89,7 +93,7 @@ def serve_command(
     from clairgen.service.request_checks import allowed_hosts
     from clairgen.service.request_rates import Limits
     from clairgen.service.runs_root import RunsRoot
-    from clairgen.service.tokens import read_tokens
+    from clairgen.service.tokens import REVIEW_VARIABLE, RUN_VARIABLE, read_tokens
     from clairgen.service.worker_process import WorkerSettings
 
     runs = RunsRoot(root)
@@ -97,16 +101,17 @@ def serve_command(
     address = _address(host)
     known = read_tokens(os.environ, tokens, today)
     names = allow_host or []
+    NamedBudget(budget_usd, False, None).check()
+    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if not address.is_loopback:
         if not known.are_needed:
+            variable = RUN_VARIABLE if policy.is_open else REVIEW_VARIABLE
             raise ConfigError(
-                f"{host} can be reached by others, so the service needs a token there: set CLAIRGEN_TOKEN_REVIEW to that of "
+                f"{host} can be reached by others, so the service needs a token there: set {variable} to that of "
                 "openssl rand -hex 32, or name a file with --tokens"
             )
         if address.is_unspecified and not names:
             raise ConfigError(f"at {host} say by which names it is reached: --allow-host NAME")
-    NamedBudget(budget_usd, False, None).check()
-    policy = policy_of(runs, allow_env or (), allow_endpoint or (), hub=allow_hub)
     if policy.is_open and not known.let_somebody_run:
         raise ConfigError(
             "with --allow-env, --allow-endpoint or --allow-hub jobs can cost money and reach other machines, so the service "
@@ -131,7 +136,16 @@ def serve_command(
         reached_by = allowed_hosts(str(address), names)
 
         async def serve(stop: asyncio.Event) -> None:
-            app = service(runs, known, reached_by, stop, limits=limits, jobs=taken)
+            app = service(
+                runs,
+                known,
+                reached_by,
+                stop,
+                limits=limits,
+                jobs=taken,
+                has_public_metrics=public_metrics,
+                is_working=lambda: worker is None or worker.is_running,
+            )
             async with asyncio.TaskGroup() as group:
                 if worker is not None:
                     group.create_task(worker.run(stop, drain_seconds), name="worker of jobs")
@@ -180,9 +194,18 @@ async def _serve(app: object, listener: socket.socket, stop: asyncio.Event) -> N
         server.should_exit = True
 
     async with asyncio.TaskGroup() as group:
-        ending = group.create_task(end())
+        beside = [group.create_task(end()), group.create_task(_warm_up())]
         await server.serve(sockets=[listener])
-        ending.cancel()
+        for task in beside:
+            task.cancel()
+
+
+async def _warm_up() -> None:
+    """Load what the first report needs, once pages were served that need less."""
+    from clairgen.service.runs import warm_up
+
+    await asyncio.sleep(_SECONDS_BEFORE_WARMING_UP)
+    await asyncio.to_thread(warm_up)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

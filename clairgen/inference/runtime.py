@@ -10,12 +10,15 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clairgen.inference.local_rewards import RewardModel
 from clairgen.inference.shared_budget import SharedBudget
 from clairgen.inference.shared_limits import SharedLimits
 from clairgen.inference.transport import Transport
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 _WANTED: Final = 65_536  # more than any run needs; millions slow some child processes down
 _RESERVED: Final = 32  # for what is opened while requests are in flight: the database, name look-ups, certificates
@@ -45,7 +48,8 @@ class Runtime:
     a folder still takes. `load_reward_model` loads the sequence classifier in a folder or on the hub; the command line gives the
     one of `clairgen_train.reward_model`. Sessions of one event loop that are given the same `shared_limits` keep to the limits of
     the endpoints that they have in common together, and with the same `shared_budget` to one budget; without them each keeps to
-    its own alone.
+    its own alone. `tracer_provider` is that of a program which has traces of OpenTelemetry, and wants those of requests and pairs
+    among them.
     """
 
     transport: Callable[[Callable[[str], None]], Transport] = open_transport
@@ -58,6 +62,7 @@ class Runtime:
     load_reward_model: Callable[[str], RewardModel] | None = None
     shared_limits: SharedLimits | None = None
     shared_budget: SharedBudget | None = None
+    tracer_provider: "TracerProvider | None" = None
 
 
 def raise_open_file_limit() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from clairgen.config.prices import cost_usd, costs
-from clairgen.config.role import Role
+from clairgen.config.role import Price, Role
 from clairgen.errors import (
     DrainedError,
     RequestError,
@@ -16,9 +16,11 @@ from clairgen.errors import (
 )
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
+from clairgen.pipeline.attempt_counts import ANSWERED
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.traces import Traces
 from clairgen.records import Completion, Message, SampleRange
 from clairgen.store import Attempt, Store, now
 from clairgen.templates import Template
@@ -32,7 +34,7 @@ class CompletionClient:
     """Implements `Ask` for a run; requests that are equal are sent once.
 
     `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost.
-    `check_space` raises StoreError where what is sent could not be kept.
+    `check_space` raises StoreError where what is sent could not be kept. `traces` has a span for each attempt.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class CompletionClient:
         progress: Progress,
         budget: Budget | None = None,
         check_space: Callable[[], None] = lambda: None,
+        traces: Traces | None = None,
     ) -> None:
         self._store = store
         self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
@@ -56,7 +59,9 @@ class CompletionClient:
         self._progress = progress
         self._budget = budget
         self._check_space = check_space
+        self._traces = traces
         self._uncounted = set[tuple[str, str]]()
+        self._unknown_tiers = set[tuple[str, str, bool]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
         for name, pool in pools.items():
@@ -134,9 +139,9 @@ class CompletionClient:
         outcome: ChatAnswer | RequestError
         with pool.request() as retries:
             while True:
-                body = request.body(retries.redraws)
+                body = request.body(retries.redraws, service_tier=role.settings.service_tier)
                 tokens = pool.expected_tokens(body)
-                with Charge(self._budget, role.name, role.settings, body) as charge:
+                with Charge(self._budget, role.name, role.settings, body, role.most) as charge:
                     endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve, urgent=request.is_probe)
                     try:
                         self._check_space()
@@ -144,7 +149,8 @@ class CompletionClient:
                         self._progress.role(role.name).sent += 1
                         start = pool.clock()
                         outcome = await endpoint.ask(body, tokens, adapts=retries.adapts)
-                        charge.answered(outcome.usage)
+                        price = self._price_of(role, outcome, endpoint.name)
+                        charge.answered(outcome.usage, price)
                         seconds = pool.clock() - start
                     except RequestError as error:
                         charge.failed(error)
@@ -154,7 +160,7 @@ class CompletionClient:
                         pool.release(endpoint)
                 if isinstance(outcome, ChatAnswer):
                     pool.answered(outcome.usage, start, request.prompt)
-                    return await self._save(request, outcome, endpoint.name, seconds)
+                    return await self._save(request, outcome, endpoint.name, seconds, price)
                 delay = retries.seconds_after(outcome)
                 if isinstance(outcome, UnclearRejectionError) and not pool.untried(retries.failed_at):
                     await self._clarify(request, outcome, retries.failed_at, start)
@@ -197,7 +203,9 @@ class CompletionClient:
             return False if isinstance(error.__cause__, UnclearRejectionError) else None
         return True
 
-    async def _save(self, request: Request, answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
+    async def _save(
+        self, request: Request, answer: ChatAnswer, endpoint: str, seconds: float, price: Price | None
+    ) -> Completion:
         """Commit and count a completion."""
         role, counters = request.role, self._progress.role(request.role.name)
         completion = Completion(
@@ -212,13 +220,17 @@ class CompletionClient:
             latency_seconds=seconds,
             endpoint=endpoint,
             response_id=answer.response_id,
-            cost_usd=cost_usd(answer.usage, role.settings.price_per_million),
+            cost_usd=cost_usd(answer.usage, price),
             created_at=now(),
             served_model=answer.served_model,
             system_fingerprint=answer.system_fingerprint,
             thinking=thinking_to_store(answer, request),
+            service_tier=answer.service_tier,
         )
         counters.answered += 1
+        counters.attempted(endpoint, ANSWERED, seconds)
+        if self._traces is not None:
+            self._traces.attempted(request, endpoint, answer, seconds)
         if completion.cost_usd is None and costs(role.settings):
             self._note_uncounted(role.name, endpoint)
         if self._progress.log_texts:
@@ -239,10 +251,30 @@ class CompletionClient:
             "known, and each counts as the most that it can cost"
         )
 
+    def _price_of(self, role: RoleRequests, answer: ChatAnswer, endpoint: str) -> Price | None:
+        """The price of an answer by its service tier; says once for an endpoint that it is not known."""
+        price, is_known = role.price_of(answer.service_tier)
+        seen = role.name, endpoint, answer.service_tier is None
+        if not is_known and seen not in self._unknown_tiers:
+            self._unknown_tiers.add(seen)
+            said, counted = "does not say which service tier it used", ""
+            if answer.service_tier is not None:
+                said = f"says that it used the service tier {answer.service_tier!r}, whose price is not known"
+            if price is not None and costs(role.settings):
+                counted = (
+                    f"; each such answer counts as the dearest that it can be, ${price.input:g} in and ${price.output:g} out "
+                    "per million tokens"
+                )
+            self._progress.note(f"{endpoint} {said} for {role.name}{counted}", quotes=True)
+        return price
+
     async def _save_failure(self, request: Request, error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""
-        role = request.role
-        self._progress.role(role.name).failed_attempts[error.reason] += 1
+        role, counters = request.role, self._progress.role(request.role.name)
+        counters.failed_attempts[error.reason] += 1
+        counters.attempted(endpoint, error.reason, seconds)
+        if self._traces is not None:
+            self._traces.attempted(request, endpoint, error, seconds)
         self._progress.log_event(
             "attempt_failed",
             role=role.name,

@@ -1,6 +1,7 @@
 """Making one pair: the recipe runs, and what it made is measured, filtered and committed; a failed task is recorded."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -14,6 +15,7 @@ from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.failures import Stop, task_failure
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.traces import Traces
 from clairgen.recipes.recipe import Ask
 from clairgen.records import SPACE, Answer, Completion, Message, Pair, Task, Undecided
 from clairgen.store import Failure, MadePair, Store
@@ -57,6 +59,7 @@ class MakeContext:
     filters: FiltersInForce
     progress: Progress
     stop: Stop
+    traces: Traces | None = None
 
 
 async def make_pair(task: Task, planned: PlannedRecipe, context: MakeContext) -> None:
@@ -128,9 +131,10 @@ async def _make(task: Task, planned: PlannedRecipe, context: MakeContext) -> Non
     if error := prompt_error(task):
         raise RequestFailedError(*error)
     ask = RecordingAsk(context.ask)
-    task, outcome = await planned.make(task, ask)
-    prompt = context.ask.sent("target", task.messages)
-    await save_pair(context.store, context.filters, outcome, prompt, ask.keys, revises=planned.recipe.revises)
+    with nullcontext() if context.traces is None else context.traces.pair(planned.recipe.name, task.id):
+        task, outcome = await planned.make(task, ask)
+        prompt = context.ask.sent("target", task.messages)
+        await save_pair(context.store, context.filters, outcome, prompt, ask.keys, revises=planned.recipe.revises)
 
 
 async def _record_failure(task: Task, recipe: str, error: RequestFailedError, context: MakeContext) -> None:

@@ -5,6 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from clairgen.pipeline.attempt_counts import (
+    ANSWERED,
+    COMMIT_BOUNDS,
+    AttemptCounts,
+    DurationCounts,
+    Durations,
+    EndpointProgress,
+)
 from clairgen.records import EndpointState
 from clairgen.wording import counted, one_line_repr
 
@@ -48,6 +56,15 @@ class RoleProgress:
     cost_usd: float = 0.0
     priced: bool = False
     load: Load | None = None
+    attempts: dict[str, EndpointProgress] = field(default_factory=dict)
+
+    def attempted(self, endpoint: str, outcome: str, seconds: float) -> None:
+        """Count an attempt at an endpoint, which took so long."""
+        if (found := self.attempts.get(endpoint)) is None:
+            found = self.attempts[endpoint] = EndpointProgress()
+        found.outcomes[outcome] += 1
+        if outcome == ANSWERED:
+            found.answer_seconds.add(seconds)
 
     @property
     def retried(self) -> int:
@@ -57,7 +74,10 @@ class RoleProgress:
 
 @dataclass(frozen=True, slots=True)
 class RoleCounters:
-    """A role's counters at one moment; `cost_usd` is None where no price is known. Older logs have no `endpoints`."""
+    """A role's counters at one moment; `cost_usd` is None where no price is known.
+
+    `attempts` has those at each endpoint, `endpoints` the state of each; logs of earlier versions have neither.
+    """
 
     sent: int
     answered: int
@@ -70,6 +90,7 @@ class RoleCounters:
     in_flight: int
     waiting: int
     endpoints: tuple[EndpointState, ...] = ()
+    attempts: Mapping[str, AttemptCounts] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -97,7 +118,10 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """A session of `generate` at one moment, `seconds` after its start; `noun` is what an evaluation makes in place of pairs."""
+    """A session of `generate` at one moment, `seconds` after its start; `noun` is what an evaluation makes in place of pairs.
+
+    `commits` has how long the transactions of the store took; None in logs of earlier versions.
+    """
 
     seconds: float
     pairs_to_make: int
@@ -106,6 +130,7 @@ class Counters:
     roles: Mapping[str, RoleCounters]
     money: Money
     noun: str = "pair"
+    commits: DurationCounts | None = None
 
     @property
     def done(self) -> int:
@@ -135,6 +160,7 @@ class Progress:
     log_texts: bool = False
     noun: str = "pair"
     shared_budget: SharedMoney | None = None
+    commit_seconds: Durations = field(default_factory=lambda: Durations(COMMIT_BOUNDS))
 
     @property
     def done(self) -> int:
@@ -167,6 +193,7 @@ class Progress:
             {name: _counters(role) for name, role in self.roles.items()},
             self._money(),
             self.noun,
+            self.commit_seconds.counted(),
         )
 
     def _money(self) -> Money:
@@ -190,4 +217,7 @@ def _counters(role: RoleProgress) -> RoleCounters:
         in_flight=in_flight,
         waiting=max(0, pending - in_flight),
         endpoints=role.load.endpoint_states() if role.load is not None else (),
+        attempts={
+            name: AttemptCounts(dict(one.outcomes), one.answer_seconds.counted()) for name, one in role.attempts.items()
+        },
     )

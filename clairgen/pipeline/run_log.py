@@ -8,11 +8,12 @@ import asyncio
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -102,11 +103,14 @@ class LastSession:
 
 def last_session(path: Path, now: datetime.datetime | None = None) -> LastSession | None:
     """The last session of a log; None without one. Lines that are not a log's are ignored."""
-    lines = _tail(path)
-    if not lines:
+    lines = _last_lines(path)
+    last = next(lines, None)
+    if last is None:
         return None
-    counters = next((found for line in reversed(lines) if (found := counters_of(line)) is not None), None)
-    return session_after(lines[-1], counters, now or datetime.datetime.now(datetime.UTC))
+    counters = next(
+        (found for line in itertools.chain([last], lines) if (found := counters_of(line)) is not None), None
+    )
+    return session_after(last, counters, now or datetime.datetime.now(datetime.UTC))
 
 
 def session_after(last: Mapping[str, Any], counters: Counters | None, now: datetime.datetime) -> LastSession:
@@ -128,14 +132,17 @@ def session_words(session: LastSession | None) -> str:
     return "ended" if session.ended == "done" else f"stopped ({session.ended})"
 
 
-def _tail(path: Path) -> list[dict[str, Any]]:
+def _last_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines at the end of a log, the last one first."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            found = [line_of(line) for line in file.read().splitlines()]
+            end = file.read()
     except OSError:
-        return []
-    return [line for line in found if line is not None]
+        return
+    for text in reversed(end.splitlines()):
+        if (line := line_of(text)) is not None:
+            yield line
 
 
 def line_of(text: bytes) -> dict[str, Any] | None:

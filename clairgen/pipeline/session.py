@@ -23,6 +23,7 @@ from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import RunLog
+from clairgen.pipeline.traces import Traces, open_traces
 from clairgen.store import RunDirectory, Store, writing
 from clairgen.wording import counted
 
@@ -114,6 +115,7 @@ class Session:
     runtime: Runtime
     stack: AsyncExitStack
     drain_seconds: float
+    traces: Traces | None = None
 
     async def budget(self, limit_usd: float | None, roles: Mapping[str, Role]) -> Budget:
         """The account of the run's money, kept until the session ends.
@@ -152,6 +154,7 @@ class Session:
             progress=self.progress,
             budget=budget,
             check_space=FreeSpace(self.directory.path, self.runtime).check,
+            traces=self.traces,
         )
 
     async def _transport(self, roles: Mapping[str, Role]) -> Transport:
@@ -230,5 +233,7 @@ async def session(
             stack.callback(log.close)
             stack.push_async_callback(close_workers)
             progress.log_event, progress.log_texts = log.event, log_texts
-            store = await stack.enter_async_context(writing(directory))
-            yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds)
+            store = await stack.enter_async_context(writing(directory, progress.commit_seconds.add))
+            tracing = open_traces(runtime, lambda sentence: progress.note(sentence, quotes=True), with_texts=log_texts)
+            traces = await stack.enter_async_context(tracing)
+            yield Session(directory, store, log, progress, stop, runtime, stack, drain_seconds, traces)

@@ -79,15 +79,17 @@ class Scale:
     """The bins of a metric: `count` bins of width `step` starting at `lowest`, on a log2 scale if `logarithmic`.
 
     Values below or above the range are counted in the first or the last bin. With `zero_bin` the first bin is for 0 alone, and
-    lies, a bin's width apart, below the others.
+    lies, a bin's width apart, below the others. `metric` is the metric's name, of whose values the scale has `times` as many.
     """
 
+    metric: str
     title: str
     lowest: float
     step: float
     count: int
     logarithmic: bool = False
     zero_bin: bool = False
+    times: int = 1
 
     def bin(self, value: float) -> int:
         """The index of the bin that contains a value."""
@@ -104,15 +106,21 @@ class Scale:
             return self.lowest + self.step * number
         return self.lowest + self.step * (number - 1 if number else -2)
 
+    def limits(self, number: int) -> tuple[float | None, float | None]:
+        """The values of the metric in a bin: at least the first, and below the second, where there are such limits."""
+        ends = [self.start(max(end, 1) if self.zero_bin else end) for end in (number, number + 1)]
+        lowest, below = ((2**end if self.logarithmic else end) / self.times for end in ends)
+        return lowest if number > 0 else None, below if number < self.count - 1 else None
+
     def position(self, value: float) -> float:
         """Where a value above 0 lies on the axis."""
         return math.log2(value) if self.logarithmic else value
 
 
 SCALES: Sequence[Scale] = (
-    Scale("Jaccard x100", 0, 5, 20),
-    Scale("Levenshtein, characters", 0, 0.5, 35, logarithmic=True, zero_bin=True),
-    Scale("length ratio, chosen / rejected", -3, 0.25, 24, logarithmic=True),
+    Scale("jaccard", "Jaccard x100", 0, 5, 20, times=100),
+    Scale("levenshtein", "Levenshtein, characters", 0, 0.5, 35, logarithmic=True, zero_bin=True),
+    Scale("length_ratio", "length ratio, chosen / rejected", -3, 0.25, 24, logarithmic=True),
 )
 
 

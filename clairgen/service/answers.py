@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse
 
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, Score, StoredPair, Variant
 from clairgen.reporting.report import reason_for_dropping
-from clairgen.service.pair_pages import WholePair
-from clairgen.store import CastVote, JudgeReply, ScoreReply, Thoughts
+from clairgen.service.pair_indexes import index_words
+from clairgen.service.pair_pages import PairPage, PairRequest, WholePair
+from clairgen.store import CastVote, JudgeReply, PairCount, ScoreReply, Thoughts
 
 _LONGEST_PROMPT: Final = 300
 
@@ -31,7 +32,7 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
         (401, "A valid token is needed."),
         (403, "The token, or the service, does not allow this; or the request comes from another site."),
         (404, "There is no such thing."),
-        (409, "The run is in use, or not as it should be."),
+        (409, "The run is in use, or not as it should be, or its index is not ready."),
         (413, "The body is too large."),
         (421, "The service does not answer under this host name."),
         (422, "A field or parameter is wrong."),
@@ -87,19 +88,78 @@ class PairLine:
 
 @dataclass(frozen=True, slots=True)
 class PairLines:
-    """A page of pairs; `after` and `before` are the parameters that ask for the next and the previous page, null without one."""
+    """A page of pairs; `after` and `before` are the parameters that ask for the next and the previous page, null without one.
+
+    `count` is how many pairs all pages have, and how exact that is; null where it is not known. `index` is what is to be said of
+    an index that does not have all pairs yet, null for one that has.
+    """
 
     pairs: list[PairLine]
     after: str | None
     before: str | None
+    count: PairCount | None
+    index: str | None
+
+    @classmethod
+    def of(cls, page: PairPage) -> "PairLines":
+        """The lines of a page. Raises what was wrong with what was asked for."""
+        if page.fault is not None:
+            raise page.fault
+        return cls(
+            [PairLine.of(one) for one in page.pairs], page.after, page.before, page.count, index_words(page.index)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestObject:
+    """A request that a pair was made of, in the order in which they were answered.
+
+    `purpose` is chosen, rejected, or request-N for another step. `text` is what the model wrote, and `thinking` what came apart
+    from it, if anything.
+    """
+
+    purpose: str
+    role: str
+    model: str
+    sample: int
+    messages: list[Message]
+    text: str
+    thinking: str | None
+    finish_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_seconds: float
+    cost_usd: float | None
+    created_at: str
+
+    @classmethod
+    def of(cls, request: PairRequest) -> "RequestObject":
+        """The object of a request."""
+        done = request.completion
+        return cls(
+            purpose=request.purpose,
+            role=done.role,
+            model=done.model,
+            sample=done.sample,
+            messages=list(request.messages),
+            text=done.text,
+            thinking=done.thinking,
+            finish_reason=done.finish_reason,
+            prompt_tokens=done.usage.prompt_tokens,
+            completion_tokens=done.usage.completion_tokens,
+            latency_seconds=done.latency_seconds,
+            cost_usd=done.cost_usd,
+            created_at=done.created_at,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PairObject:
     """A pair whole. `chosen` and `rejected` are null where nothing was decided: `answers` and `unparsed` then have the texts.
 
-    `findings` have what filters found, `judge_replies`, `score_replies` and `thoughts` what models wrote besides. `previous` and
-    `next` are the ids of the pairs beside it. `version` is another one once the pair gets other answers; a vote may name it.
+    `findings` have what filters found, `judge_replies`, `score_replies` and `thoughts` what models wrote besides, `requests` all
+    requests that it took. `previous` and `next` are the ids of the pairs beside it. `version` is another one once the pair gets
+    other answers; a vote may name it.
     """
 
     id: str
@@ -120,6 +180,7 @@ class PairObject:
     judge_replies: list[JudgeReply]
     score_replies: list[ScoreReply]
     thoughts: list[Thoughts]
+    requests: list[RequestObject]
     votes: list[CastVote]
     objective: Variant | None
     source_columns: dict[str, Any]
@@ -151,6 +212,7 @@ class PairObject:
             judge_replies=whole.judge_replies,
             score_replies=whole.score_replies,
             thoughts=whole.thoughts,
+            requests=[RequestObject.of(request) for request in whole.requests],
             votes=whole.votes,
             objective=stored.objective,
             source_columns=dict(stored.source_columns),

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Path, Query, Request
 
 from clairgen.api import VoteCast
 from clairgen.reporting.differences import differences
-from clairgen.service.answers import Answered, PairLine, PairLines, PairObject, RunLine
-from clairgen.service.pair_pages import PageQuery, PairQuery, pair_page
+from clairgen.service.answers import Answered, PairLines, PairObject, RunLine
+from clairgen.service.pair_pages import PageQuery, PairQuery
 from clairgen.service.runs import Runs, VoteRequest
 from clairgen.store import CastVote
 
@@ -40,12 +40,11 @@ def api_routes(runs: Runs) -> APIRouter:
 
     @routes.get("/runs/{run}/pairs", response_model=PairLines, summary="A page of its pairs")
     async def run_pairs(run: RunName, query: Annotated[PageQuery, Query()]) -> Answered:
-        page = await pair_page(runs.directory(run), query)
-        return Answered(PairLines([PairLine.of(stored) for stored in page.pairs], page.after, page.before))
+        return Answered(PairLines.of(await runs.pairs(run, query)))
 
     @routes.get("/runs/{run}/pairs/{pair}", response_model=PairObject, summary="A pair whole")
     async def one_pair(run: RunName, pair: PairId, query: Annotated[PairQuery, Query()]) -> Answered:
-        return Answered(PairObject.of(await runs.pair(run, pair, query.choice)))
+        return Answered(PairObject.of(await runs.pair(run, pair, query)))
 
     @routes.get(
         "/runs/{run}/pairs/{pair}/votes", response_model=list[CastVote], summary="The votes on a pair that count"

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -23,7 +23,9 @@ from clairgen.service.job_routes import job_file_routes, job_routes
 from clairgen.service.jobs import Jobs
 from clairgen.service.live_routes import live_routes
 from clairgen.service.live_runs import LiveRuns, TooManyReadersError
+from clairgen.service.operations import Operations, operation_routes
 from clairgen.service.page_routes import page_routes
+from clairgen.service.pair_indexes import NotReadyError
 from clairgen.service.people import People
 from clairgen.service.people_api import people_api
 from clairgen.service.people_pages import edit_pages, people_pages
@@ -45,6 +47,7 @@ _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
     (QueueFullError, 429),
     (NotPermittedError, 403),
     (RunError, 409),
+    (NotReadyError, 409),
     (StoreError, 503),
     (TooManyReadersError, 503),
 )
@@ -58,12 +61,16 @@ def service(
     *,
     limits: Limits | None = None,
     jobs: Jobs | None = None,
+    has_public_metrics: bool = False,
+    is_working: Callable[[], bool] = lambda: True,
 ) -> ASGIApp:
     """The service over the runs of a root; `hosts` are the names by which it may be reached. Without `jobs` it takes none.
 
-    Once `stopping` is set, streams end.
+    Once `stopping` is set, streams end. `has_public_metrics` is whether /metrics needs no token, `is_working` says whether there
+    is a worker for the jobs.
     """
     runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
+    operations = Operations(root, jobs, is_working)
     app = FastAPI(
         title="clairgen",
         version=__version__,
@@ -89,6 +96,7 @@ def service(
     app.include_router(job_pages(jobs))
     app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
+    app.include_router(operation_routes(operations))
 
     def answer(request: Request, status: int, sentence: str) -> Response:
         if request.url.path.startswith("/api/"):
@@ -113,7 +121,7 @@ def service(
     app.add_exception_handler(RequestValidationError, of_input)
     app.add_exception_handler(ValidationError, of_input)
     app.add_exception_handler(HTTPException, of_http)
-    return RequestChecks(app, tokens, frozenset(hosts), clients)
+    return operations.counted(RequestChecks(app, tokens, frozenset(hosts), clients, has_public_metrics))
 
 
 def today() -> datetime.date:

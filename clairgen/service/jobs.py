@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.errors import InputError, InUseError, RunError
+from clairgen.errors import ClairgenError, InputError, InUseError, RunError
 from clairgen.folder_lock import check_unused, locked_folder
 from clairgen.pipeline.run_log import last_session
 from clairgen.service.job_output import read_output
@@ -103,6 +103,18 @@ class Jobs:
             return []
         queue = self._queue
         return await asyncio.to_thread(lambda: queue.jobs(state=state, run=run, before=before, limit=limit))
+
+    async def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state; nothing where the service takes none."""
+        return {} if self._queue is None else await asyncio.to_thread(self._queue.counts)
+
+    async def can_be_taken(self) -> bool:
+        """Whether a job that is submitted now could be kept."""
+        try:
+            await asyncio.to_thread(self._required().check_writable)
+        except ClairgenError:
+            return False
+        return True
 
     async def job(self, number: int) -> Job:
         """A job. Raises NotThereError."""

@@ -11,18 +11,22 @@ from clairgen.store import RunDirectory
 
 T = TypeVar("T")
 _MOST_KEPT: Final = 32
-_Stamp = tuple[tuple[int, int], ...]
+Stamp = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept(Generic[T]):
     value: T
-    stamp: _Stamp
+    stamp: Stamp
     at: float
+    took: float
 
 
 class KeptFigures(Generic[T]):
-    """Figures of runs, one run at a time; those of a run that goes on are up to `seconds` old. `clock` counts seconds."""
+    """Figures of runs, one run at a time. `clock` counts seconds.
+
+    Those of a run that goes on are up to `seconds` old, and older where they take long: so they take a tenth of the time at most.
+    """
 
     def __init__(
         self,
@@ -39,18 +43,18 @@ class KeptFigures(Generic[T]):
     async def of(self, run: RunDirectory) -> T:
         """The figures of a run."""
         async with self._busy:
-            stamp, now = _stamp(run), self._clock()
+            stamp, now = stamp_of(run), self._clock()
             kept = self._kept.pop(run, None)
-            if kept is None or (kept.stamp != stamp and now - kept.at >= self._seconds):
+            if kept is None or (kept.stamp != stamp and now - kept.at >= max(self._seconds, 10 * kept.took)):
                 value = await asyncio.to_thread(asyncio.run, self._compute(run))
-                kept = _Kept(value, stamp, now)
+                kept = _Kept(value, stamp, now, self._clock() - now)
             self._kept[run] = kept
             while len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
             return kept.value
 
 
-def _stamp(run: RunDirectory) -> _Stamp:
+def stamp_of(run: RunDirectory) -> Stamp:
     """Size and time of the database and its write-ahead log, which change with every commit."""
     found: list[tuple[int, int]] = []
     for path in (run.database, run.path / "run.db-wal"):

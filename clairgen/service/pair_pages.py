@@ -1,22 +1,62 @@
 """Pairs as the service reads them: a page of chosen ones, and one whole with its neighbors."""
 
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from clairgen.errors import InputError
+from clairgen.errors import ClairgenError, InputError
 from clairgen.filters.votes import VOTES
 from clairgen.pipeline.import_state import import_states, merged_kinds
-from clairgen.records import StoredPair
-from clairgen.store import CastVote, JudgeReply, PairChoice, Revision, RunDirectory, ScoreReply, Thoughts, reading
+from clairgen.records import Completion, Message, StoredPair
+from clairgen.service.pair_indexes import NotReadyError, PairIndexes, index_words
+from clairgen.store import (
+    CastVote,
+    IndexSearch,
+    IndexState,
+    JudgeReply,
+    MetricRange,
+    PairChoice,
+    PairCount,
+    PairSearch,
+    Revision,
+    RunDirectory,
+    ScoreReply,
+    SortKey,
+    Store,
+    Thoughts,
+    reading,
+    search_words,
+)
 
 PAGE: Final = 25
 MOST_ON_A_PAGE: Final = 200
 
 _EMPTY_IS_NONE = BeforeValidator(lambda value: value or None)  # as forms send what was left empty
 _Text = Annotated[Annotated[str, Field(max_length=1000)] | None, _EMPTY_IS_NONE]
+_Number = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _EMPTY_IS_NONE]
 _PairId = Annotated[Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None, _EMPTY_IS_NONE]
+
+
+RANGED: Final = tuple(key for key in SortKey if key is not SortKey.MADE)
+"""The metrics that have ranges."""
+
+
+class Order(StrEnum):
+    """Whether the lowest or the highest come first."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+class DiffMode(StrEnum):
+    """How the two answers of a pair are compared."""
+
+    INLINE = "inline"
+    SIDE_BY_SIDE = "side-by-side"
 
 
 class PairQuery(BaseModel):
@@ -33,6 +73,29 @@ class PairQuery(BaseModel):
     column: _Text = Field(None, description="A column of imported pairs, such as source; `value` says of which value.")
     value: _Text = Field(None, description="The value of `column`, as text.")
 
+    q: _Text = Field(
+        None, description='Only pairs with these words in prompt or answers; "phrases" and beginnings* work, too.'
+    )
+    sort: Annotated[SortKey | None, _EMPTY_IS_NONE] = Field(
+        None,
+        description="What pairs are in order of: a metric, or made, when it was made; that of the tasks without it.",
+    )
+    order: Order = Field(Order.ASCENDING, description="Whether the lowest or the highest come first.")
+    min_jaccard: _Number = Field(None, description="Only pairs whose Jaccard, from 0 to 1, is at least this.")
+    below_jaccard: _Number = Field(None, description="Only pairs whose Jaccard is below this.")
+    min_levenshtein: _Number = Field(None, description="Only pairs with at least so many edits.")
+    below_levenshtein: _Number = Field(None, description="Only pairs with fewer edits.")
+    min_length_ratio: _Number = Field(None, description="Only pairs whose length ratio is at least this.")
+    below_length_ratio: _Number = Field(None, description="Only pairs whose length ratio is below this.")
+    min_score_difference: _Number = Field(None, description="Only pairs whose score difference is at least this.")
+    below_score_difference: _Number = Field(None, description="Only pairs whose score difference is below this.")
+    min_character_difference: _Number = Field(
+        None, description="Only pairs whose chosen answer is longer by at least so many characters."
+    )
+    below_character_difference: _Number = Field(None, description="Only pairs whose chosen answer is longer by fewer.")
+
+    diff: DiffMode = Field(DiffMode.INLINE, description="How a page compares the two answers of a pair.")
+
     @model_validator(mode="after")
     def _column_with_value(self) -> "PairQuery":
         if (self.column is None) != (self.value is None):
@@ -41,15 +104,34 @@ class PairQuery(BaseModel):
 
     @property
     def choice(self) -> PairChoice:
-        """The same for the store."""
+        """What is chosen by recipe, verdicts and columns, for the store."""
         column = None if self.column is None or self.value is None else (self.column, self.value)
         return PairChoice(recipe=self.recipe, kept=self.kept, dropped=self.dropped, mark=self.mark, column=column)
+
+    @property
+    def search(self) -> PairSearch:
+        """All of it, for the index."""
+        limits = [
+            MetricRange(metric, getattr(self, f"min_{metric}"), getattr(self, f"below_{metric}")) for metric in RANGED
+        ]
+        return PairSearch(
+            self.choice,
+            None if self.q is None else search_words(self.q),
+            tuple(one for one in limits if one.lowest is not None or one.below is not None),
+            self.sort,
+            self.order is Order.DESCENDING,
+        )
 
     @property
     def parameters(self) -> dict[str, str]:
         """The parameters of a link to the same pairs."""
         given = self.model_dump(include=set(PairQuery.model_fields), exclude_defaults=True)
-        return {name: "true" if value is True else str(value) for name, value in given.items()}
+        return {name: value if isinstance(value, str) else parameter(value) for name, value in given.items()}
+
+
+def parameter(value: object) -> str:
+    """A value as it stands in an address and in a form."""
+    return "true" if value is True else str(value).removesuffix(".0")
 
 
 class PageQuery(PairQuery):
@@ -64,14 +146,30 @@ class PageQuery(PairQuery):
 class PairPage:
     """A page of pairs in order; `after` and `before` are the ids to ask for the next and the previous page with, if there is one.
 
-    `recipes` and `columns` are those of the run, to choose by.
+    `count` is how many pairs there are on all pages, None where that is not known. `recipes` and `columns` are those of the run,
+    `dropped` and `marked` the reasons with their counts, to choose by; they are empty without an index. `index` is its state.
+    `fault` is why nothing was looked for: a search without a word, or an index that is not ready.
     """
 
     pairs: list[StoredPair]
     after: str | None
     before: str | None
+    count: PairCount | None
     recipes: list[str]
     columns: list[str]
+    dropped: Mapping[str, int]
+    marked: Mapping[str, int]
+    index: IndexState
+    fault: ClairgenError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairRequest:
+    """A request that a pair was made of: for `chosen`, `rejected`, or another of its steps; the messages sent and what came."""
+
+    purpose: str
+    messages: tuple[Message, ...]
+    completion: Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +185,7 @@ class WholePair:
     judge_replies: list[JudgeReply]
     score_replies: list[ScoreReply]
     thoughts: list[Thoughts]
+    requests: list[PairRequest]
     votes: list[CastVote]
     revisions: list[Revision]
     previous: str | None
@@ -101,52 +200,106 @@ class WholePair:
         return replace(self, stored=replace(self.stored, findings=findings), revisions=own)
 
 
-async def pair_page(run: RunDirectory, query: PageQuery) -> PairPage:
-    """A page of a run's pairs. Raises InputError for a recipe or a pair that the run does not have."""
-    async with reading(run, snapshot=True) as store:
+async def pair_page(run: RunDirectory, query: PageQuery, indexes: PairIndexes) -> PairPage:
+    """A page of a run's pairs. Raises InputError for what the run does not have."""
+    search = query.search
+    state = await indexes.state(run)
+    backward = query.before is not None
+    start = query.before if backward else query.after
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(reading(run, snapshot=True))
         recipes = list(await store.metadata.plans())
         if query.recipe is not None and query.recipe not in recipes:
             raise InputError(f"the run has no recipe {query.recipe!r}; it has {', '.join(recipes) or 'none yet'}")
-        backward = query.before is not None
-        named = query.before if backward else query.after
-        start = None if named is None else await store.chosen.place(named)
-        if named is not None and start is None:
-            raise InputError(f"the run has no pair {named}, so no page can begin there")
-        ids = await store.chosen.ids(query.choice, recipes, start, query.limit + 1, backward=backward)
+        columns = merged_kinds([one.kinds for one in (await import_states(store)).values()])
+        if start is not None and await store.chosen.place(start) is None:
+            raise InputError(f"the run has no pair {start}, so no page can begin there")
+        index = await stack.enter_async_context(indexes.searching(run)) if state.is_complete else None
+        fault = _fault(search, state)
+        ids = []
+        if fault is None:
+            ids = await _ids(store, index, search, recipes, start, query.limit + 1, backward=backward)
         has_more, ids = len(ids) > query.limit, ids[: query.limit]
         if backward:
             ids.reverse()
-        pairs = await store.chosen.with_ids(ids)
-        columns = merged_kinds([state.kinds for state in (await import_states(store)).values()])
-    further = has_more, start is not None
-    goes_on, came_from = reversed(further) if backward else further
-    return PairPage(
-        pairs,
-        ids[-1] if ids and goes_on else None,
-        ids[0] if ids and came_from else None,
-        recipes,
-        list(columns),
-    )
+        goes_on, came_from = (start is not None, has_more) if backward else (has_more, start is not None)
+        count = None if index is None or fault is not None else PairCount(len(ids))
+        if index is not None and ids and (goes_on or came_from) and (count := await index.count(search)) is not None:
+            count = replace(count, pairs=max(count.pairs, len(ids) + 1))
+        verdicts = {} if index is None else await index.verdicts()
+        return PairPage(
+            await store.chosen.with_ids(ids),
+            ids[-1] if ids and goes_on else None,
+            ids[0] if ids and came_from else None,
+            count,
+            recipes,
+            list(columns),
+            verdicts.get("dropped", {}),
+            verdicts.get("mark", {}),
+            state,
+            fault,
+        )
 
 
-async def whole_pair(run: RunDirectory, identity: str, choice: PairChoice) -> WholePair | None:
-    """A pair with what judges and scorers wrote about it and what people say of it; None if the run has no such pair."""
-    async with reading(run, snapshot=True) as store:
+def _fault(search: PairSearch, state: IndexState) -> ClairgenError | None:
+    """Why nothing can be looked for."""
+    if search.words is not None and search.words.fault is not None:
+        return InputError(f"q: {search.words.fault}")
+    if search.needs_index and not state.is_complete:
+        return NotReadyError(index_words(state) or "")
+    return None
+
+
+async def _ids(
+    store: Store,
+    index: IndexSearch | None,
+    search: PairSearch,
+    recipes: Sequence[str],
+    start: str | None,
+    most: int,
+    *,
+    backward: bool,
+) -> list[str]:
+    """The ids of at most `most` pairs after the pair `start`, or before it: from the index, or, without one, from the run."""
+    if index is not None:
+        return await index.ids(search, start, most, backward=backward)
+    place = None if start is None else await store.chosen.place(start)
+    return await store.chosen.ids(search.choice, recipes, place, most, backward=backward)
+
+
+async def whole_pair(run: RunDirectory, identity: str, query: PairQuery, indexes: PairIndexes) -> WholePair | None:
+    """A pair with what judges and scorers wrote about it and what people say of it; None if the run has no such pair.
+
+    It has no neighbors while these have to be looked for in an index that is not ready, or does not have the pair yet.
+    """
+    state = await indexes.state(run)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(reading(run, snapshot=True))
         stored = await store.chosen.pair(identity)
         if stored is None:
             return None
         plans = await store.metadata.plans()
         recipes = list(plans)
         plan = plans.get(stored.outcome.recipe)
-        place = await store.chosen.place(identity)
-        beside = [await store.chosen.ids(choice, recipes, place, 1, backward=backward) for backward in (True, False)]
+        index = await stack.enter_async_context(indexes.searching(run)) if state.is_complete else None
+        can_look = _fault(query.search, state) is None and (index is None or await index.has(identity))
+        beside = [
+            await _ids(store, index, query.search, recipes, identity, 1, backward=backward) if can_look else []
+            for backward in (True, False)
+        ]
         thoughts = [await store.completions.thoughts(key) for key in await store.pairs.request_keys(identity)]
+        requests = [
+            PairRequest(purpose, await store.completions.messages(key), completion)
+            for key, purpose in (await store.pairs.purposes(identity)).items()
+            if (completion := await store.completions.find(key)) is not None
+        ]
         return WholePair(
             stored,
             stored.outcome.recipe if plan is None else plan.made_by,
             await store.judgements.replies(stored.task.id, stored.outcome.recipe),
             await store.scores.replies(identity),
             [one for one in thoughts if one is not None and one.text],
+            sorted(requests, key=lambda one: one.completion.created_at),
             await store.votes.of_pair(identity),
             await store.revisions.of_origin(identity),
             next(iter(beside[0]), None),

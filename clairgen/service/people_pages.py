@@ -91,7 +91,7 @@ def people_pages(runs: Runs, people: People) -> APIRouter:
 
     @routes.get("/queues/{queue}/pairs/{pair}")
     async def queued_pair(request: Request, run: RunName, queue: QueueName, pair: PairId) -> Response:
-        whole, progress = await runs.pair(run, pair, PairQuery().choice), await people.queue(run, queue)
+        whole, progress = await runs.pair(run, pair, PairQuery()), await people.queue(run, queue)
         values = pair_page_values(request, run, PairQuery(), whole.before_vote_of(remembered_voter(request)))
         values |= {
             "queue": progress,
@@ -127,7 +127,7 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
         answer: EditedAnswer = EditedAnswer.CHOSEN,
         queue: Annotated[str, Query(max_length=100)] = "",
     ) -> Response:
-        whole = await runs.pair(run, pair, PairQuery().choice)
+        whole = await runs.pair(run, pair, PairQuery())
         values: dict[str, Any] = pair_page_values(request, run, PairQuery(), whole)
         outcome = whole.stored.outcome
         if isinstance(outcome, Pair):

@@ -29,6 +29,9 @@ _PUBLIC: Final = frozenset({"/sign-in", "/openapi.json"})
 UPLOADS_PATH: Final = "/api/uploads/"
 """Below it a body is the content of a file, and read as it comes."""
 _STATIC: Final = "/static/"
+HEALTH_PATHS: Final = ("/healthz", "/readyz")
+"""For whoever watches over the process, who knows neither a host name nor a token: they say one word."""
+METRICS_PATH: Final = "/metrics"
 _OF_RUNS: Final = ("/runs/", "/api/runs/")
 """Below these a request changes what people think of pairs; anywhere else it starts, stops or removes work."""
 _EVENTS: Final = "/events"
@@ -50,28 +53,25 @@ HEADERS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class RequestChecks:
-    """The service `app` behind the checks; `hosts` are the names, without a port, by which it may be reached."""
+    """The service `app` behind the checks; `hosts` are the names, without a port, by which it may be reached.
+
+    `has_public_metrics` is whether metrics need neither a token nor one of these names.
+    """
 
     app: ASGIApp
     tokens: Tokens
     hosts: frozenset[str]
     clients: Clients
+    has_public_metrics: bool = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request and pass it on."""
         if scope["type"] != "http":
             return  # neither websockets nor a lifespan
-        headers = Headers(scope=scope)
-
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                sent = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    sent.setdefault(name, value)
-                if not scope["path"].startswith(_STATIC):
-                    sent["Cache-Control"] = "no-store"
-            await send(message)
-
+        headers, send_guarded = Headers(scope=scope), _guarded(scope, send)
+        if scope["method"] in _READING and scope["path"] in HEALTH_PATHS:
+            await self.app(scope, receive, send_guarded)
+            return
         refused = self._refusal(scope, headers)
         if refused is not None:
             await refused(scope, receive, send_guarded)
@@ -91,13 +91,14 @@ class RequestChecks:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         """Why a request is refused; None if it is not, and what its sender may do is then in its state."""
-        host = headers.get("host", "")
-        if len(headers.getlist("host")) != 1 or _name_of(host) not in self.hosts:
-            return _refused(scope, 421, "the service does not answer under this host name; see --allow-host")
         method, path = scope["method"], scope["path"]
+        host = headers.get("host", "")
+        is_by_own_name = len(headers.getlist("host")) == 1 and _name_of(host) in self.hosts
+        if not is_by_own_name and not self._is_scrape(method, path, headers):
+            return _refused(scope, 421, "the service does not answer under this host name; see --allow-host")
         if method not in _READING and not _is_from_own_page(headers, host):
             return _refused(scope, 403, "this request comes from a page of another site")
-        is_public = path in _PUBLIC or path.startswith(_STATIC)
+        is_public = path in _PUBLIC or path.startswith(_STATIC) or (path == METRICS_PATH and self.has_public_metrics)
         token = _token(headers)
         grant = self.tokens.grant(token)
         if token is not None and self.tokens.are_needed and not is_public:
@@ -116,6 +117,27 @@ class RequestChecks:
                 scope, 403, f"this token has the scope {grant.scope}; this needs one with the scope {needed}"
             )
         return None
+
+    def _is_scrape(self, method: str, path: str, headers: Headers) -> bool:
+        """Whether this asks for metrics, and the host says nothing: no page of another site has a token to send."""
+        if method not in _READING or path != METRICS_PATH:
+            return False
+        return self.has_public_metrics or (self.tokens.are_needed and _bearer(headers) is not None)
+
+
+def _guarded(scope: Scope, send: Send) -> Send:
+    """A `send` that adds the headers of every response."""
+
+    async def send_guarded(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            sent = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                sent.setdefault(name, value)
+            if not scope["path"].startswith(_STATIC):
+                sent["Cache-Control"] = "no-store"
+        await send(message)
+
+    return send_guarded
 
 
 def address_of(scope: Scope) -> str:
@@ -167,10 +189,14 @@ def _is_from_own_page(headers: Headers, host: str) -> bool:
         return False
 
 
-def _token(headers: Headers) -> str | None:
+def _bearer(headers: Headers) -> str | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _token(headers: Headers) -> str | None:
+    if (token := _bearer(headers)) is not None:
+        return token
     try:
         cookie = SimpleCookie(headers.get("cookie", "")).get(TOKEN_COOKIE)
     except CookieError:
@@ -179,7 +205,7 @@ def _token(headers: Headers) -> str | None:
 
 
 def _without_token(scope: Scope) -> Response:
-    if scope["path"].startswith("/api/") or scope["method"] not in _READING:
+    if scope["path"].startswith("/api/") or scope["path"] == METRICS_PATH or scope["method"] not in _READING:
         refused = _refused(scope, 401, "this needs a valid token: Authorization: Bearer TOKEN, or sign in at /sign-in")
         refused.headers["WWW-Authenticate"] = "Bearer"
         return refused

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +12,17 @@ from clairgen import api
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import ClairgenError, InputError
 from clairgen.pipeline.run_log import session_words
-from clairgen.reporting.html.pairs_page import report_values
+from clairgen.reporting.html.charts import histogram_svg
+from clairgen.reporting.html.pairs_page import BinLink, report_values
+from clairgen.reporting.pair_metrics import SCALES, Histogram
 from clairgen.reporting.report import RecipeReport
 from clairgen.service.answers import RunLine
 from clairgen.service.kept_figures import KeptFigures
-from clairgen.service.pair_pages import WholePair, whole_pair
+from clairgen.service.pair_indexes import PairIndexes
+from clairgen.service.pair_pages import PageQuery, PairPage, PairQuery, WholePair, pair_page, whole_pair
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Grant
-from clairgen.store import CastVote, PairChoice, RunDirectory, Vote, reading
+from clairgen.store import CastVote, RunDirectory, Vote, reading
 
 _AT_ONCE: Final = 4
 _LINE_SECONDS: Final = 2.0
@@ -55,11 +57,13 @@ class RunReport:
 
     def __init__(self, reports: list[RecipeReport]) -> None:
         self.reports = reports
+        self._values: dict[str, Any] | None = None
 
-    @cached_property
-    def page_values(self) -> dict[str, Any]:
-        """What the page of the report shows."""
-        return report_values(self.reports)
+    def page_values(self, bin_link: BinLink) -> dict[str, Any]:
+        """What the page of the report shows; the bars of its histograms lead to where `bin_link` says."""
+        if self._values is None:
+            self._values = report_values(self.reports, bin_link=bin_link)
+        return self._values
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Runs:
     def __init__(self, root: RunsRoot) -> None:
         self._root = root
         self._reports = KeptFigures(_report)
-        self._counts = KeptFigures(_counts)
+        self._indexes = PairIndexes(root.path)
         self._lines: dict[str, tuple[float, RunLine]] = {}
         self._listing = asyncio.Lock()
         self._reading = asyncio.Semaphore(_AT_ONCE)
@@ -107,8 +111,10 @@ class Runs:
         return await api.status(self.directory(name).path)
 
     async def report(self, name: str) -> RunReport:
-        """The report on a run; of one that goes on up to half a minute old."""
-        return await self._reports.of(self.directory(name))
+        """The report on a run; of one that goes on up to half a minute old. Who reads it may look at pairs next."""
+        run = self.directory(name)
+        await self._indexes.state(run, waits=False)
+        return await self._reports.of(run)
 
     async def side(self, text: str) -> Side:
         """A recipe of a run, written `RUN:RECIPE`. Raises NotThereError."""
@@ -120,9 +126,13 @@ class Runs:
                     return Side(text, text[:at], report)
         raise NotThereError(f"there is no run and recipe {text!r}; write RUN:RECIPE, as in the list of runs")
 
-    async def pair(self, name: str, pair_id: str, choice: PairChoice) -> WholePair:
-        """A pair of a run whole, with its neighbors among the chosen ones. Raises NotThereError."""
-        whole = await whole_pair(self.directory(name), pair_id, choice)
+    async def pairs(self, name: str, query: PageQuery) -> PairPage:
+        """A page of a run's pairs."""
+        return await pair_page(self.directory(name), query, self._indexes)
+
+    async def pair(self, name: str, pair_id: str, query: PairQuery) -> WholePair:
+        """A pair of a run whole, with its neighbors among those that are meant. Raises NotThereError."""
+        whole = await whole_pair(self.directory(name), pair_id, query, self._indexes)
         if whole is None:
             raise _no_pair()
         return whole
@@ -133,10 +143,6 @@ class Runs:
             if await store.chosen.place(pair_id) is None:
                 raise _no_pair()
             return await store.votes.of_pair(pair_id)
-
-    async def counts(self, name: str) -> api.FilterCounts:
-        """How many pairs the filters drop and mark, as old as reports."""
-        return await self._counts.of(self.directory(name))
 
     async def vote(self, name: str, pair_id: str, vote: VoteRequest, grant: Grant) -> api.VoteCast:
         """Cast a vote; with a token that has a name, in that name. Raises NotAllowedError for another one."""
@@ -179,6 +185,14 @@ class Runs:
         return now, RunLine(name, session_words(seen.session), seen.statuses, spent, seen.running)
 
 
+def warm_up() -> None:
+    """Load what reports need: the first one would wait for it."""
+    import sklearn.linear_model  # noqa: F401 - the audit's, which takes more than a second
+
+    scale = SCALES[0]
+    histogram_svg(Histogram(scale, (0,) * scale.count, (0,) * scale.count), range(scale.count))
+
+
 def person(grant: Grant, given: str | None) -> str:
     """The name of who does something: that of the token, or the one that was given. Raises NotAllowedError for another one."""
     if grant.name is not None and (given or grant.name).strip() != grant.name:
@@ -192,7 +206,3 @@ def _no_pair() -> NotThereError:
 
 async def _report(run: RunDirectory) -> RunReport:
     return RunReport(await api.report(run.path))
-
-
-async def _counts(run: RunDirectory) -> api.FilterCounts:
-    return await api.filtered(run.path)

@@ -1,6 +1,6 @@
 "use strict";
-// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, u up to the list, e edits the
-// chosen answer, s skips a pair of a queue.
+// Keys for what links and forms do anyway: j and k go to the next and the previous pair, v to the vote, d to the other diff, u up to the
+// list, e edits the chosen answer, s skips a pair of a queue.
 const rows = [...document.querySelectorAll("#list a.row")];
 
 function follow(selector) {
@@ -23,6 +23,7 @@ const keys = {
   j: () => step(1),
   k: () => step(-1),
   u: () => follow("#up"),
+  d: () => follow("#other-diff"),
   e: () => follow("#edit"),
   s: () => follow(".vote button[name=skip]"),
   v: () => {

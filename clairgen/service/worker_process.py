@@ -58,6 +58,11 @@ class WorkerProcess:
         self._note = note
         self._process: Process | None = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a worker now."""
+        return self._process is not None and self._process.returncode is None
+
     def wake(self) -> None:
         """Tell the worker that the queue has changed."""
         self._send(WAKE)

@@ -3,16 +3,30 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
-from clairgen.store.directory import RunDirectory
+from clairgen.store.directory import RunDirectory, runs_inside
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
+from clairgen.store.index_search import (
+    Certainty,
+    IndexSearch,
+    MetricRange,
+    PairCount,
+    PairSearch,
+    SortKey,
+    reading_index,
+)
+from clairgen.store.index_sync import syncing
 from clairgen.store.judgements import JudgeOpinions, JudgeReply
 from clairgen.store.metadata import IMPORTED, FilterResult, Plan, metadata_row
+from clairgen.store.pair_index import IndexState, index_file
 from clairgen.store.pair_rows import MadePair
 from clairgen.store.pairs import Failure
 from clairgen.store.review_queues import QueueProgress, ReviewQueue
 from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
+from clairgen.store.search_words import SearchWords, search_words
+from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
+from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, short_write, writing
@@ -27,18 +41,27 @@ __all__ = [
     "Attempt",
     "Call",
     "CastVote",
+    "Certainty",
+    "Differing",
     "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
     "FilterResult",
     "Identity",
     "ImportedPair",
+    "IndexSearch",
+    "IndexState",
     "ItemRecord",
     "JudgeOpinions",
     "JudgeReply",
     "MadePair",
+    "MergeRecord",
+    "MergedShard",
+    "MetricRange",
     "PairAdvice",
     "PairChoice",
+    "PairCount",
+    "PairSearch",
     "PairTexts",
     "PendingTask",
     "Plan",
@@ -50,7 +73,10 @@ __all__ = [
     "RunDirectory",
     "ScoreNumbers",
     "ScoreReply",
+    "SearchWords",
     "Sent",
+    "SortKey",
+    "SourceIndex",
     "Spending",
     "Spent",
     "Statement",
@@ -59,14 +85,20 @@ __all__ = [
     "UsageSample",
     "Vote",
     "VoteNumbers",
+    "index_file",
     "majority",
+    "merging",
     "metadata_row",
     "migrate",
     "note_fault",
     "now",
     "reading",
+    "reading_index",
     "revision_pair_id",
+    "runs_inside",
+    "search_words",
     "short_write",
+    "syncing",
     "voter_fault",
     "writing",
 ]

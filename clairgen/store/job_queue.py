@@ -209,6 +209,17 @@ class JobQueue:
             )
             return self._job(number)
 
+    def counts(self) -> dict[JobState, int]:
+        """How many jobs are in each state."""
+        with self._reading():
+            rows = self._connection.execute("SELECT state, count(*) AS jobs FROM jobs GROUP BY state").fetchall()
+        return dict.fromkeys(JobState, 0) | {JobState(row["state"]): row["jobs"] for row in rows}
+
+    def check_writable(self) -> None:
+        """Raise StoreError where nothing can be written."""
+        with self._writing():
+            self._connection.execute("UPDATE jobs SET id = id WHERE id = -1")
+
     def cancels(self) -> dict[int, int]:
         """How often each job that is being worked on was cancelled."""
         with self._reading():

@@ -192,8 +192,12 @@ class Pairs:
 
     async def request_keys(self, identity: str) -> list[str]:
         """The keys of all completions that a pair was made of, chosen and rejected first."""
-        rows = await self._reader.rows("SELECT key FROM pair_requests WHERE pair_id = ? ORDER BY purpose", (identity,))
-        return [row["key"] for row in rows]
+        return list(await self.purposes(identity))
+
+    async def purposes(self, identity: str) -> dict[str, str]:
+        """The same with what each was for: `chosen`, `rejected`, or `request-N` for all others."""
+        sql = "SELECT key, purpose FROM pair_requests WHERE pair_id = ? ORDER BY purpose"
+        return {row["key"]: row["purpose"] for row in await self._reader.rows(sql, (identity,))}
 
     async def find(self, start: str) -> list[StoredPair]:
         """Made pairs whose id begins with `start`, or whose task has that id; at most ten."""

@@ -195,6 +195,25 @@ ALTER TABLE cast_votes RENAME TO votes;
 CREATE INDEX votes_by_pair ON votes (pair_id, voter);
 """
 
+_CHANGES = """
+CREATE TABLE pair_changes (          -- each made pair that came, changed or went, for what is kept up to date beside the run
+    change INTEGER PRIMARY KEY, pair_id TEXT NOT NULL
+);
+CREATE TRIGGER pair_came AFTER INSERT ON pairs WHEN NEW.status = 'made' BEGIN
+    INSERT INTO pair_changes (pair_id) VALUES (NEW.id);
+END;
+CREATE TRIGGER pair_changed AFTER UPDATE OF status, chosen, rejected, levenshtein, drop_reason, filter_set, made_at ON pairs
+    -- A new filter set is given to all pairs at once, and seen by its number.
+    WHEN (OLD.status = 'made' OR NEW.status = 'made') AND NOT (OLD.status = NEW.status AND OLD.made_at IS NEW.made_at
+        AND OLD.filter_set IS NOT NEW.filter_set)
+BEGIN
+    INSERT INTO pair_changes (pair_id) VALUES (NEW.id);
+END;
+CREATE TRIGGER pair_went AFTER DELETE ON pairs WHEN OLD.status = 'made' BEGIN
+    INSERT INTO pair_changes (pair_id) VALUES (OLD.id);
+END;
+"""
+
 _PEOPLE = """
 CREATE TABLE review_queues (         -- pairs that were drawn for people to vote on; choice says among which, as JSON
     name TEXT PRIMARY KEY, choice TEXT NOT NULL, seed INTEGER NOT NULL, overlap INTEGER NOT NULL,
@@ -222,9 +241,13 @@ CREATE INDEX revisions_by_pair ON revisions (pair_id);
 CREATE INDEX revisions_by_origin ON revisions (from_pair, answer, editor);
 """
 
+_TIERS = """
+ALTER TABLE completions ADD COLUMN service_tier TEXT; -- the tier that the server says it used, if it does
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _PEOPLE),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

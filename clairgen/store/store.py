@@ -57,10 +57,15 @@ class Store:
 
 
 @asynccontextmanager
-async def writing(run: RunDirectory) -> AsyncIterator[Store]:
-    """The store for writing; creates and migrates it as needed. Hold the run's lock around this."""
+async def writing(
+    run: RunDirectory, committed: Callable[[float], None] = lambda _seconds: None
+) -> AsyncIterator[Store]:
+    """The store for writing; creates and migrates it as needed. Hold the run's lock around this.
+
+    `committed` is called with the seconds that each commit took.
+    """
     async with AsyncExitStack() as stack:
-        writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database))
+        writer = await stack.enter_async_context(Writer(await open_writer(run.database), run.database, committed))
         reader = Reader(await open_reader(run.database), run.database)
         stack.push_async_callback(reader.close)
         yield _store(reader, writer.write, writer)
@@ -83,6 +88,7 @@ async def reading(run: RunDirectory, *, snapshot: bool = False) -> AsyncIterator
 
     As a `snapshot`, all that is read is of one moment, whatever is written meanwhile.
     """
+    run.refuse_several()
     run.refuse_emptied()
     reader = Reader(await open_reader(run.database, snapshot=snapshot), run.database)
     try:

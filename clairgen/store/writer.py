@@ -5,7 +5,8 @@ There is no timer: under load the groups grow. A write returns when it is on dis
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,11 +22,22 @@ Queued = tuple[Sequence[Statement], asyncio.Future[None]]
 
 
 class Writer:
-    """Groups statements into transactions on one connection. Use it as an async context manager."""
+    """Groups statements into transactions on one connection. Use it as an async context manager.
 
-    def __init__(self, connection: aiosqlite.Connection, path: Path) -> None:
+    `committed` is called after each commit of a group with the seconds that its transaction took.
+    """
+
+    def __init__(
+        self,
+        connection: aiosqlite.Connection,
+        path: Path,
+        committed: Callable[[float], None] = lambda _seconds: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._committed = committed
+        self._clock = clock
         self._queued: list[Queued] = []
         self._wake = asyncio.Event()
         self._closing = False
@@ -80,12 +92,14 @@ class Writer:
                 done.set_result(None) if error is None else done.set_exception(error)
 
     async def _attempt(self, statements: Sequence[Statement]) -> Exception | None:
+        start = self._clock()
         try:
             with store_errors(self._path):
                 async with self._transaction():
                     await self._execute(statements)
         except Exception as error:  # noqa: BLE001 - who wrote this gets it; the writer goes on for the others
             return error
+        self._committed(self._clock() - start)
         return None
 
     async def _execute(self, statements: Sequence[Statement]) -> None:

@@ -40,7 +40,15 @@ RUN_ELSEWHERE = {"guides/plugins.md"}  # with the package that it shows installe
 SCHEMA = jsonschema.Draft202012Validator(configuration_schema(list(RECIPES)))
 COMMANDS = all_commands()
 FLAGS = {name: {flag for one in command.params for flag in one.opts} for name, command in COMMANDS.items()}
-NOT_OURS = {"--help", "--index-url", "--port", "--profile", "--rm"}  # click's, pip's, vLLM's and docker's
+NOT_OURS = {
+    "--help",
+    "--index-url",
+    "--entrypoint",
+    "--port",
+    "--profile",
+    "--rm",
+}  # click's, pip's, vLLM's and docker's
+NOT_OURS |= {"--array"}  # Slurm's
 NOT_OURS |= {"--nnodes", "--node-rank", "--nproc-per-node", "--master-addr"}  # torchrun's
 NOT_OURS |= {"--served-model-name", "--enable-lora", "--max-model-len"}  # vLLM's
 

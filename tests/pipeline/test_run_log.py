@@ -56,6 +56,10 @@ async def test_a_session_stands_in_the_log_from_its_start_to_its_end(tmp_path: P
     # The 400 says nothing about whose fault it is, so a probe was sent too; its first attempt was a 429 as everybody's.
     assert (target["sent"], target["answered"], target["failed"], target["in_flight"]) == (13, 6, 1, 0)
     assert target["failed_attempts"] == {"rate-limited": 6, "bad-request": 1}
+    [at_the_endpoint] = target["attempts"].values()
+    assert at_the_endpoint["outcomes"] == {"rate-limited": 6, "answered": 6, "bad-request": 1}
+    assert sum(at_the_endpoint["answer_seconds"]["counts"]) == 6
+    assert sum(counters["commits"]["counts"]) > 0
     [endpoint] = target["endpoints"]
     assert endpoint == {
         "name": found[0]["models"]["target"]["endpoints"][0],

@@ -216,6 +216,23 @@ async def test_the_report_is_computed_again_once_the_run_has_changed(tmp_path: P
     assert len(computed) == 2
 
 
+async def test_a_report_that_takes_long_is_kept_for_longer(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(3))
+    now = [0.0]
+
+    async def slowly(_: RunDirectory) -> float:
+        now[0] += 20.0
+        return now[0]
+
+    figures = KeptFigures(slowly, 30.0, lambda: now[0])
+    assert await figures.of(RunDirectory(run)) == 20.0
+    await api.cast_vote(run, (await api.made_pairs(run, "imported"))[1].id, Vote.KEEP, "ada")
+    now[0] = 190.0
+    assert await figures.of(RunDirectory(run)) == 20.0
+    now[0] = 230.0
+    assert await figures.of(RunDirectory(run)) == 250.0
+
+
 async def test_any_text_can_be_answered(tmp_path: Path) -> None:
     """Hidden characters, half of a surrogate pair and a number that is none come out as JSON."""
     await made(tmp_path / "runs", [{"prompt": "a\u202e\x1b\u2028b", "chosen": "yes", "rejected": "no"}])

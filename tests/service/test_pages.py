@@ -96,6 +96,12 @@ async def test_a_reader_gets_from_the_runs_to_a_pair_by_links(tmp_path: Path) ->
         assert "95% interval" in words
         assert "Next for imported:" in words or "Next:" in words
         check_inert(report.text)
+        bars = [one for one in Elements(report.text).named("a") if "aria-label" in one]
+        for bar in bars:
+            kept_and_dropped = map(int, re.findall(r"(\d+) (?:kept|dropped)", str(bar["aria-label"])))
+            behind = await client.get(f"/api{bar['href']}&limit=200")
+            assert len(behind.json()["pairs"]) == sum(kept_and_dropped) > 0, bar
+        assert {str(one["aria-label"]).split(":")[0] for one in bars} >= {"jaccard from 0.95", "levenshtein below 1"}
         kept = next(str(one["href"]) for one in Elements(report.text).named("a") if "kept=true" in str(one.get("href")))
         listed = await client.get(kept)
         check_inert(listed.text)
@@ -166,10 +172,34 @@ async def test_what_judges_wrote_stands_beside_a_pair_that_they_did_not_decide(t
         whole = (await client.get(f"/api/runs/judged/pairs/{first}")).json()
         assert (whole["chosen"], len(whole["answers"]), whole["dropped"]) == (None, 2, "tie-between-orders")
         assert {tuple(reply["shown"]) for reply in whole["judge_replies"]} == {(1, 2), (2, 1)}
+        assert shown.count("another one in the other order") == 2
+        assert [one["role"] for one in whole["requests"]] == ["target", "target", "judge", "judge"]
+        assert whole["requests"][0]["messages"][-1]["content"] == whole["prompt"][-1]["content"]
+        assert {one["text"] for one in whole["requests"][:2]} == {one["text"] for one in whole["answers"]}
+        assert "4 requests, whose cost is not known" in shown
+        assert shown.count("Sent: user") == 4
         refused = await client.post(f"/api/runs/judged/pairs/{first}/votes", json={"vote": "keep", "voter": "a"})
         assert (refused.status_code, "nothing to vote on" in refused.text) == (400, True)
         report = (await client.get("/runs/judged")).text
         assert "first position (100.0% first)" in report
+
+
+async def test_the_answers_are_compared_in_one_text_or_beside_each_other_as_the_link_says(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", [{"prompt": "p", "chosen": "it is so", "rejected": "it was so"}] * 2 + rows(2)[1:])
+    async with served(tmp_path / "runs") as client:
+        [first, _] = await ids(client)
+        inline = (await client.get(f"/runs/first/pairs/{first}")).text
+        assert "it <del>was</del><ins>is</ins> so" in inline
+        assert "Requests" not in inline
+        [other] = re.findall(r'href="([^"]+)" id="other-diff"', inline)
+        beside = (await client.get(other)).text
+        assert "it <del>was</del> so" in beside
+        assert "it <ins>is</ins> so" in beside
+        [following] = re.findall(r'rel="next" href="([^"]+)"', beside)
+        assert "diff=side-by-side" in following
+        assert "diff" not in re.findall(r'href="([^"]+)" id="other-diff"', beside)[0]
+        wrong = await client.get(f"/runs/first/pairs/{first}?diff=both")
+        assert (wrong.status_code, "diff: Input should be" in wrong.text) == (422, True)
 
 
 async def test_files_of_pages_may_be_kept_and_have_one_address_for_each_version(tmp_path: Path) -> None:

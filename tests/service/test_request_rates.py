@@ -71,10 +71,11 @@ def test_a_client_is_counted_by_its_network(address: str, network: str) -> None:
 
 async def test_a_storm_of_one_client_is_refused_and_another_goes_on(tmp_path: Path) -> None:
     await made(tmp_path / "runs", rows(1))
-    async with served(tmp_path / "runs", tokens_of(tmp_path), Limits(requests_per_minute=40)) as client:
-        storm = [(await client.get("/api/runs", headers=bearer(READ))) for _ in range(12)]
-        assert [one.status_code for one in storm] == [200] * 10 + [429] * 2
-        assert (storm[-1].headers["retry-after"], "ask again in 2 s" in storm[-1].json()["detail"]) == ("2", True)
+    async with served(tmp_path / "runs", tokens_of(tmp_path), Limits(requests_per_minute=4)) as client:
+        storm = [(await client.get("/api/runs", headers=bearer(READ))) for _ in range(3)]
+        assert [one.status_code for one in storm] == [200, 429, 429]
+        wait = storm[-1].headers["retry-after"]
+        assert 1 <= int(wait) <= 15 and f"ask again in {wait} s" in storm[-1].json()["detail"]
         assert (await client.get("/api/runs", headers=bearer(ADAS))).status_code == 200
         assert (await client.get("/static/service.css", headers=bearer(READ))).status_code == 200
         page = await client.get("/", headers=bearer(READ))

@@ -90,6 +90,7 @@ async def test_a_token_never_stands_in_what_it_prints(tmp_path: Path) -> None:
     [
         (["--host", "0.0.0.0"], "so the service needs a token there: set CLAIRGEN_TOKEN_REVIEW"),  # noqa: S104
         (["--host", "192.0.2.1"], "so the service needs a token there"),
+        (["--host", "192.0.2.1", "--allow-hub"], "so the service needs a token there: set CLAIRGEN_TOKEN_RUN"),
         (["--host", "::"], "so the service needs a token there"),
         (["--host", "example.com"], "--host is an IP address of this machine"),
         (["--tokens", "none.yaml"], "there is no configuration file none.yaml"),

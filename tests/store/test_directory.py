@@ -27,7 +27,7 @@ TABLES = {
         "judgements",
         "messages",
     ),
-    *("meta", "pair_requests", "pairs", "plans", "scores", "spending", "tasks", "templates", "votes"),
+    *("meta", "pair_changes", "pair_requests", "pairs", "plans", "scores", "spending", "tasks", "templates", "votes"),
     *("review_queues", "queued_pairs", "leases", "revisions"),
 }
 

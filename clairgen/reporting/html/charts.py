@@ -1,25 +1,34 @@
 """Charts as inline SVG, drawn by Vega-Lite in a bundled engine: no network, no browser, no script in the page."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import vl_convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from clairgen.reporting.pair_metrics import Histogram
+from clairgen.patterns import lazy_pattern
+from clairgen.reporting.pair_metrics import Histogram, Scale
 from clairgen.reporting.shortcut_audit import Audit
 
 MOST_BARS = 12
+_BIN = "https://bin.invalid/"
+_LINK = lazy_pattern(rf'<a xlink:href="{_BIN}(\d+)">')
 _NO_LABEL: Mapping[str, Any] = {"aria": False}  # a line says nothing by itself to who cannot see it
 
 
 def histogram_svg(
-    histogram: Histogram, shown: range, published: float | None = None, highest: float | None = None
+    histogram: Histogram,
+    shown: range,
+    published: float | None = None,
+    highest: float | None = None,
+    links: Mapping[int, str] | None = None,
 ) -> Markup:
     """A histogram of kept pairs with the dropped ones stacked above, over the bins of `shown`; `published` is a line.
 
-    Bars are numbers of pairs; with `highest`, shares in percent on an axis that goes up to at least that.
+    Bars are numbers of pairs; with `highest`, shares in percent on an axis that goes up to at least that. `links` has an
+    address for each bin that leads somewhere.
     """
     scale = histogram.scale
     unit = 1 if highest is None else 100 / max(_pairs_in(histogram), 1)
@@ -74,7 +83,42 @@ def histogram_svg(
         line = {"type": "rule", "color": "var(--text)", "strokeWidth": 1.5, "strokeDash": [4, 3], **_NO_LABEL}
         once: dict[str, Any] = {"values": [{}]}  # not for each row of the bars
         layers.append({"data": once, "mark": line, "encoding": {"x": {"datum": scale.position(published)}}})
-    return layers_svg(bars, layers, width=360, height=190)
+    filled_bins = [number for number in shown if histogram.kept[number] or histogram.dropped[number]]
+    linked = {number: links[number] for number in filled_bins if number in links} if links else {}
+    if linked:
+        layers.append(_link_layer(scale, linked, x))
+    return _with_links(layers_svg(bars, layers, width=360, height=190), histogram, linked)
+
+
+def _link_layer(scale: Scale, linked: Iterable[int], x: Mapping[str, Any]) -> dict[str, Any]:
+    """Invisible bars as high as the chart, which link to the numbers of their bins."""
+    places = [
+        {"from": scale.start(number), "to": scale.start(number) + scale.step, "address": f"{_BIN}{number}"}
+        for number in linked
+    ]
+    at = {"x": x, "x2": {"field": "to"}, "y": {"value": 0}, "y2": {"value": "height"}}
+    once: dict[str, Any] = {"values": places}
+    mark = {"type": "bar", "binSpacing": 0, "fill": "transparent", "aria": False}
+    return {"data": once, "mark": mark, "encoding": {**at, "href": {"field": "address"}}}
+
+
+def _with_links(svg: Markup, histogram: Histogram, linked: Mapping[int, str]) -> Markup:
+    """The chart with the addresses of bins in place of their numbers, and what is in each as its title."""
+
+    def anchor(found: re.Match[str]) -> str:
+        number = int(found[1])
+        lowest, below = histogram.scale.limits(number)
+        limits = [f"from {_short(lowest)}"] if lowest is not None else []
+        limits += [f"below {_short(below)}"] if below is not None else []
+        counts = f"{histogram.kept[number]:,} kept, {histogram.dropped[number]:,} dropped"
+        title = f"{histogram.scale.metric.replace('_', ' ')} {' and '.join(limits)}: {counts}"
+        return f'<a href="{escape(linked[number])}" aria-label="{title}"><title>{title}</title>'
+
+    return Markup(_LINK.sub(anchor, svg))  # noqa: S704 - the chart's own, and escaped
+
+
+def _short(number: float) -> str:
+    return f"{number:,.2f}".rstrip("0").rstrip(".")
 
 
 def highest_share(histogram: Histogram) -> float:

@@ -8,7 +8,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from markupsafe import Markup
 
@@ -29,7 +29,7 @@ from clairgen.reporting.diff import DiffOp, word_diff
 from clairgen.reporting.differences import differences
 from clairgen.reporting.html.charts import filled, highest_share, histogram_svg, shift_svg
 from clairgen.reporting.html.frame import asset, rendered, write_html
-from clairgen.reporting.pair_metrics import TABLE_1_SOURCE
+from clairgen.reporting.pair_metrics import TABLE_1_SOURCE, Scale
 from clairgen.reporting.report import RecipeReport
 from clairgen.reporting.sanitize import plain_text
 from clairgen.reporting.score_tables import number_words, score_words
@@ -38,6 +38,8 @@ from clairgen.wording import counted
 
 _LONGEST = 20_000
 _LONGEST_COLUMN = 300
+BinLink: TypeAlias = Callable[[RecipeReport, str, float | None, float | None], str]
+"""The address of a report's pairs whose metric of this name is at least the first number, and below the second."""
 _CODES = {DiffOp.KEPT: 0, DiffOp.REMOVED: 1, DiffOp.ADDED: 2}
 
 
@@ -136,8 +138,12 @@ def page(reports: Sequence[RecipeReport], drawn: Sequence[PairSample]) -> str:
     return rendered("page.html", values, style=asset("page.css"), script=asset("page.js"), filters=report_filters())
 
 
-def report_values(reports: Sequence[RecipeReport], beside: Mapping[str, RecipeReport] | None = None) -> dict[str, Any]:
-    """What `page.html` shows of some reports, without their pairs.
+def report_values(
+    reports: Sequence[RecipeReport],
+    beside: Mapping[str, RecipeReport] | None = None,
+    bin_link: BinLink | None = None,
+) -> dict[str, Any]:
+    """What `page.html` shows of some reports, without their pairs; `bin_link` says where the bars of histograms lead.
 
     `beside` has reports of any runs and recipes by their titles, which then stand beside each other; left out, those of one
     recipe do, by their runs.
@@ -164,7 +170,7 @@ def report_values(reports: Sequence[RecipeReport], beside: Mapping[str, RecipeRe
         "score": number_words,
         "next_steps": list(next_steps(reports)),
         "table_1_source": TABLE_1_SOURCE,
-        "charts": _charts(reports, as_shares=len(titles) > 1),
+        "charts": _charts(reports, bin_link, as_shares=len(titles) > 1),
         "shifts": {_key(report): shift_svg(report.audit) for report in reports if report.audit is not None},
         "tokenizers": sorted({report.tokenizer for report in reports}),
         "most_audited": MOST_PAIRS,
@@ -192,7 +198,9 @@ def _recipes(reports: Iterable[RecipeReport]) -> str:
     return ", ".join(dict.fromkeys(report.recipe for report in reports))
 
 
-def _charts(reports: Sequence[RecipeReport], *, as_shares: bool) -> dict[tuple[str, str], list[Markup]]:
+def _charts(
+    reports: Sequence[RecipeReport], bin_link: BinLink | None, *, as_shares: bool
+) -> dict[tuple[str, str], list[Markup]]:
     """Each report's histograms; all histograms of one metric share their bins, so that recipes are easy to compare.
 
     Those of several runs share the other axis too, on which are shares of their pairs.
@@ -208,13 +216,20 @@ def _charts(reports: Sequence[RecipeReport], *, as_shares: bool) -> dict[tuple[s
     highest = [max(map(highest_share, one_scale)) if as_shares else None for one_scale in scales]
     return {
         _key(report): [
-            histogram_svg(histogram, shown, value, high)
+            histogram_svg(histogram, shown, value, high, _links(report, histogram.scale, bin_link))
             for histogram, shown, value, high in zip(
                 report.histograms, ranges, _published(report), highest, strict=True
             )
         ]
         for report in reports
     }
+
+
+def _links(report: RecipeReport, scale: Scale, bin_link: BinLink | None) -> dict[int, str] | None:
+    """Where each bin of a histogram leads."""
+    if bin_link is None:
+        return None
+    return {number: bin_link(report, scale.metric, *scale.limits(number)) for number in range(scale.count)}
 
 
 def _published(report: RecipeReport) -> tuple[float | None, ...]:
