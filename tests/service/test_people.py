@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -187,6 +188,9 @@ async def test_a_queue_hides_what_others_say_until_the_own_vote(tmp_path: Path) 
         address = (await client.post("/runs/first/queues/team/next", data={"voter": "ben"})).headers["location"]
         page = (await client.get(address)).text
         assert ("voted-swap" in page, "Edited already" in page) == (False, False)
+        side = re.findall(r'href="([^"]*)" id="other-diff"', page)[0]
+        assert side == f"{address}?diff=side-by-side"  # still in the queue
+        assert f'action="{side}"' in (await client.get(side)).text
         fields = {"voter": "ben", "version": (await ballot(client, address, "keep", "ben"))["version"], "note": ""}
         edit = f"/runs/first/pairs/{pair}/edit"
         assert f'href="{edit}?queue=team"' in page
