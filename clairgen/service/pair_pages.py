@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -59,8 +59,8 @@ class DiffMode(StrEnum):
     SIDE_BY_SIDE = "side-by-side"
 
 
-class PairQuery(BaseModel):
-    """Which pairs of a run are meant, as the query of a URL says it."""
+class ChoiceQuery(BaseModel):
+    """Which pairs of a run are meant by recipe, verdicts and columns."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,6 +72,22 @@ class PairQuery(BaseModel):
     mark: _Text = Field(None, description="Only pairs that a filter marks for this reason.")
     column: _Text = Field(None, description="A column of imported pairs, such as source; `value` says of which value.")
     value: _Text = Field(None, description="The value of `column`, as text.")
+
+    @model_validator(mode="after")
+    def _column_with_value(self) -> Self:
+        if (self.column is None) != (self.value is None):
+            raise ValueError("column and value are given together")
+        return self
+
+    @property
+    def choice(self) -> PairChoice:
+        """The same for the store."""
+        column = None if self.column is None or self.value is None else (self.column, self.value)
+        return PairChoice(recipe=self.recipe, kept=self.kept, dropped=self.dropped, mark=self.mark, column=column)
+
+
+class PairQuery(ChoiceQuery):
+    """The same by words and metrics too, in an order, as the query of a URL says it."""
 
     q: _Text = Field(
         None, description='Only pairs with these words in prompt or answers; "phrases" and beginnings* work, too.'
@@ -95,18 +111,6 @@ class PairQuery(BaseModel):
     below_character_difference: _Number = Field(None, description="Only pairs whose chosen answer is longer by fewer.")
 
     diff: DiffMode = Field(DiffMode.INLINE, description="How a page compares the two answers of a pair.")
-
-    @model_validator(mode="after")
-    def _column_with_value(self) -> "PairQuery":
-        if (self.column is None) != (self.value is None):
-            raise ValueError("column and value are given together")
-        return self
-
-    @property
-    def choice(self) -> PairChoice:
-        """What is chosen by recipe, verdicts and columns, for the store."""
-        column = None if self.column is None or self.value is None else (self.column, self.value)
-        return PairChoice(recipe=self.recipe, kept=self.kept, dropped=self.dropped, mark=self.mark, column=column)
 
     @property
     def search(self) -> PairSearch:

@@ -138,6 +138,15 @@ async def test_a_queue_that_cannot_be_is_refused(tmp_path: Path, asked: dict[str
         await api.make_queue(run, **asked)
 
 
+@pytest.mark.parametrize("further", [{"q": "number"}, {"min_jaccard": 0.9}, {"sort": "jaccard"}])
+async def test_a_queue_is_not_drawn_by_what_it_does_not_go_by(tmp_path: Path, further: dict[str, Any]) -> None:
+    await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        refused = await client.post("/api/runs/first/queues", json={"name": "q", **further})
+        assert (refused.status_code, next(iter(further)) in refused.json()["detail"]) == (422, True)
+        assert (await client.get("/api/runs/first/queues")).json() == []
+
+
 async def test_a_queue_is_gone_through_by_pages_alone(tmp_path: Path) -> None:
     run = await made(tmp_path / "runs", rows(6))
     async with served(tmp_path / "runs") as client:
