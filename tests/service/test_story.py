@@ -1,0 +1,144 @@
+"""The service from a first visit to a trained model, as somebody goes through it in a browser, with the models that ship."""
+
+import re
+import tarfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+from playwright.async_api import Locator, Page
+
+from clairgen.service.runs_root import EXPORTS, TRAINED
+from tests.reporting.html.browser import needs_browser
+from tests.service.test_browser import watched
+from tests.service.test_serving import serving
+
+pytest.importorskip("trl")
+pytestmark = [*needs_browser, pytest.mark.process, pytest.mark.train]
+
+TASKS: Final = 24
+_SLOW_MS: Final = 60_000
+
+
+async def test_a_first_visit_ends_with_a_trained_model(tmp_path: Path, chromium: Page) -> None:
+    root = tmp_path / "runs"
+    root.mkdir()
+    async with serving(root) as (_, client, _), _alone(chromium, base := str(client.base_url).rstrip("/")):
+        await _generate_and_watch(chromium, base)
+        await _look_vote_and_edit(chromium, base)
+        await _job(chromium, base, "filter", run="first", drop="votes")
+        dropped = chromium.locator("#list .tag.dropped")
+        await chromium.goto(f"{base}/runs/first/pairs?dropped=voted-drop")
+        assert await dropped.all_inner_texts() == ["dropped: voted-drop"]
+        await _job(chromium, base, "export", run="first", name="first", recipe="clair, human-revision")
+        await _download(chromium, "All of them as one archive", tmp_path / "first.tar")
+        with tarfile.open(tmp_path / "first.tar") as archive:
+            assert {"first/README.md", *(f"first/{recipe}/train-00000-of-00001.parquet" for recipe in ("clair", "human-revision"))} <= set(archive.getnames())
+        settings = 'model: "classroom:student"\nsubset: clair\nepochs: 3\nlog_every: 1'
+        await _job(chromium, base, "train", name="model", data=f"{EXPORTS}/first", preset="classroom", settings=settings)
+        assert (root / TRAINED / "model" / "model.safetensors").is_file()
+        await _job(chromium, base, "report", trained="model")
+        await _download(chromium, "report.html", tmp_path / "report.html")
+    await chromium.goto((tmp_path / "report.html").as_uri())
+    assert await chromium.locator("#training svg, #trajectories svg, svg").count()
+    await chromium.goto("about:blank")
+
+
+@asynccontextmanager
+async def _alone(page: Page, base: str) -> AsyncIterator[None]:
+    """Nothing goes wrong in the page meanwhile, and it asks nobody but the service."""
+    elsewhere: list[str] = []
+
+    def note(address: str) -> None:
+        if not address.startswith((f"{base}/", "data:", "about:")):
+            elsewhere.append(address)
+
+    page.on("request", lambda request: note(request.url))
+    with watched(page) as wrong:
+        yield
+        await page.goto("about:blank")
+    assert (wrong, elsewhere) == ([], [])
+
+
+async def _generate_and_watch(page: Page, base: str) -> None:
+    await page.goto(base)
+    await page.get_by_role("link", name="Jobs").click()
+    await page.get_by_role("link", name="Submit a job").click()
+    await page.locator("input[name=run]").fill("first")
+    await page.locator("input[name=limit]").fill(str(TASKS))
+    await page.get_by_role("button", name="Submit").click()
+    follow = page.get_by_role("link", name="Follow the run")
+    await _until(page, follow)
+    await follow.click()
+    await page.evaluate("""() => {
+        const bar = () => document.querySelector("#progress progress")?.value ?? 0;
+        window.seen = [bar()];
+        new MutationObserver(() => window.seen.push(bar())).observe(document.querySelector("#state"), {subtree: true, attributes: true, childList: true});
+    }""")
+    await page.get_by_text(f"ended {2 * TASKS} of {2 * TASKS} pairs").wait_for(timeout=_SLOW_MS)
+    seen = await page.evaluate("window.seen")
+    assert seen[0] < seen[-1] == 2 * TASKS
+    assert seen == sorted(seen)
+
+
+async def _look_vote_and_edit(page: Page, base: str) -> None:
+    """By keyboard alone: the second pair is dropped, and the chosen answer of the third is edited."""
+    keyboard = page.keyboard
+    await page.goto(f"{base}/runs/first/pairs?recipe=clair&kept=true")
+    for key in ("j", "j", "Enter"):
+        await keyboard.press(key)
+    await page.wait_for_url(re.compile(r"/pairs/[0-9a-f]{8,}"))
+    assert await page.locator(".diff ins, .diff del").count()
+    await keyboard.press("4")
+    await keyboard.press("Tab")
+    await keyboard.type("ada")
+    await keyboard.press("Enter")
+    await page.wait_for_url("**#votes")
+    assert "drop by ada" in await page.locator("#votes").inner_text()
+    await keyboard.press("j")
+    await page.wait_for_url(lambda address: "#votes" not in address)
+    await keyboard.press("e")
+    await page.wait_for_url("**/edit")
+    await page.get_by_label("Edited answer").focus()
+    await keyboard.press("Control+End")
+    await keyboard.type(" That is the sum.")
+    for _ in range(2):
+        await keyboard.press("Tab")
+    if not await page.get_by_label("Your name").input_value():
+        await keyboard.type("ada")
+    await keyboard.press("Enter")
+    await page.get_by_text("human-revision").first.wait_for()
+
+
+async def _job(page: Page, base: str, verb: str, **fields: str) -> None:
+    """Fill in the form of a verb, submit it, and wait for its end."""
+    await page.goto(f"{base}/jobs/new?verb={verb}")
+    for name, value in fields.items():
+        field = page.locator(f"form.vote [name={name}]")
+        if await field.evaluate("field => field.tagName") == "SELECT":
+            await field.select_option(value)
+        else:
+            await field.fill(value)
+    await page.get_by_role("button", name="Submit").click()
+    assert "/jobs/new" not in page.url, await page.locator("main").inner_text()
+    over = page.locator(".tags .tag", has_text=re.compile("done|failed"))
+    await _until(page, over)
+    assert await over.inner_text() == "done", await page.locator("main").inner_text()
+
+
+async def _until(page: Page, wanted: Locator) -> None:
+    """Load the page of a job again until it shows what is wanted."""
+    for _ in range(_SLOW_MS // 1000):
+        if await wanted.count():
+            return
+        await page.wait_for_timeout(1000)
+        await page.reload()
+    raise TimeoutError(await page.locator("main").inner_text())
+
+
+async def _download(page: Page, link: str, path: Path) -> None:
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name=link).click()
+    await (await download.value).save_as(path)
