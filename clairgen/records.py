@@ -103,7 +103,7 @@ class Completion:
     Stored is what the model wrote. What `ask` returns is the answer in it; `removed` names what was taken off: thinking, control
     tokens. `thinking` is stored as the server sent it apart from the text, empty where it stands in the text alone, and None
     without any; what `ask` returns has the thoughts themselves. `served_model` and `system_fingerprint` are the server's names
-    of the model and of its own version, if it gave any.
+    of the model and of its own version, and `service_tier` of the tier that it used, if it gave any.
     """
 
     key: str
@@ -123,6 +123,7 @@ class Completion:
     served_model: str | None = None
     system_fingerprint: str | None = None
     thinking: str | None = None
+    service_tier: str | None = None
 
 
 class ParseStatus(StrEnum):

@@ -1,15 +1,20 @@
 """Where a run stands: its counts, or what is cheap to read again and again. Reads, also while the run goes on."""
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clairgen.config.prices import PICODOLLARS
+from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
 from clairgen.pipeline.generate import pairs_in_words
 from clairgen.pipeline.import_state import ImportState, import_states
 from clairgen.pipeline.ingest import IngestState, ingest_state
 from clairgen.pipeline.run_log import LastSession, last_session
-from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading
+from clairgen.pipeline.run_shard import run_shard
+from clairgen.store import EvaluationNumbers, RoleNumbers, RunDirectory, Spent, reading, runs_inside
+from clairgen.task_shard import TaskShard
 from clairgen.wording import counted, one_line_repr
 
 
@@ -18,7 +23,7 @@ class Status:
     """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
 
     `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
-    evaluation in the directory is.
+    evaluation in the directory is. `shard` is which one the run is; None for a run of all tasks.
     """
 
     run: Path
@@ -33,6 +38,7 @@ class Status:
     filters: FilterSettings | None
     imports: dict[str, ImportState]
     evaluations: list[EvaluationNumbers]
+    shard: TaskShard | None = None
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -43,6 +49,7 @@ class Status:
         return {
             "run": str(self.run),
             "run_id": self.run_id,
+            "shard": str(self.shard) if self.shard is not None else None,
             "tasks": self.tasks,
             "duplicates": self.source.duplicates if self.source else 0,
             "bad_rows": self.source.bad_rows if self.source else 0,
@@ -83,7 +90,81 @@ async def status(run: Path | str) -> Status:
             FilterSettings.from_record(in_force[1]) if in_force else None,
             await import_states(store),
             await store.evaluations.numbers(),
+            await run_shard(store),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ShardsStatus:
+    """Where the shards of a run stand: each, whether a session is in progress in it, and all of them together.
+
+    `missing` are the shards that are not in the folder.
+    """
+
+    shards: list[Status]
+    running: list[bool]
+    together: Status
+    missing: list[TaskShard]
+
+    def to_json(self) -> dict[str, object]:
+        """The object of `status --json`: that of all shards together, with the state of each and the numbers of those missing."""
+        each = [one.to_json() | {"running": running} for one, running in zip(self.shards, self.running, strict=True)]
+        return self.together.to_json() | {"shards": each, "missing_shards": [str(one) for one in self.missing]}
+
+
+async def shards_status(folder: Path | str) -> ShardsStatus:
+    """Where the shards in a folder stand, as one run. Raises RunError for a run that is no shard, or one shard twice."""
+    found: dict[TaskShard, Status] = {}
+    for path in runs_inside(Path(folder)):
+        one = await status(path)
+        if one.shard is None:
+            raise RunError(f"{path} is no shard, but a run of its own; name it alone, or take it out of {folder}")
+        if (other := found.setdefault(one.shard, one)) is not one:
+            raise RunError(f"{other.run} and {path} are both shard {one.shard}; take one of them out of {folder}")
+    counts = {shard.count for shard in found}
+    if len(counts) > 1:
+        raise RunError(
+            f"{folder} has shards of {' and of '.join(map(str, sorted(counts)))}; give each run a folder of its own"
+        )
+    shards = [found[shard] for shard in sorted(found, key=lambda one: one.number)]
+    [count] = counts
+    missing = [shard for number in range(1, count + 1) if (shard := TaskShard(number, count)) not in found]
+    sessions = [last_session(RunDirectory(one.run).events) for one in shards]
+    running = [session is not None and session.running for session in sessions]
+    return ShardsStatus(shards, running, _together(Path(folder), shards), missing)
+
+
+def _together(folder: Path, shards: Sequence[Status]) -> Status:
+    """The sums over shards, whose tasks, pairs and answers are different ones."""
+    failures: dict[tuple[str, str], tuple[int, str]] = {}
+    for recipe, reason, count, detail in (failure for one in shards for failure in one.failures):
+        before, first = failures.get((recipe, reason), (0, detail))
+        failures[recipe, reason] = before + count, first
+    roles: dict[str, RoleNumbers] = {}
+    for role in (role for one in shards for role in one.roles):
+        roles[role.role] = roles[role.role] + role if role.role in roles else role
+    return Status(
+        run=folder,
+        run_id=None,
+        tasks=sum(one.tasks for one in shards),
+        source=shards[0].source,
+        statuses=_summed(one.statuses for one in shards),
+        dropped=_summed(one.dropped for one in shards),
+        failures=sorted(((*key, *found) for key, found in failures.items()), key=lambda one: (-one[2], one[0], one[1])),
+        roles=list(roles.values()),
+        spent=sum((one.spent for one in shards), Spent(0, 0, 0, 0, 0)),
+        filters=shards[0].filters,
+        imports={},
+        evaluations=[],
+    )
+
+
+def _summed(counts: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    found = defaultdict[str, Counter[str]](Counter)
+    for one in counts:
+        for name, numbers in one.items():
+            found[name] += Counter(numbers)
+    return {name: dict(numbers) for name, numbers in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

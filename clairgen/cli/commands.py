@@ -20,6 +20,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": "Write a configuration with a comment for every key, and three questions to go with it; it can be run as it is.",
     "config": "Check a configuration and print it with every default written out, or print the JSON schema for an editor.",
     "generate": "Make preference pairs. Run it again at any time: only missing answers are requested.",
+    "merge": "Make one run of shards that generate --shard made, each answer once; what was merged before adds nothing.",
     "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
     "lint": "Look for what is wrong with preference data: duplicates, leaks, cut or empty answers, cues, length bias and more.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",

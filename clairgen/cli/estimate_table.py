@@ -32,6 +32,7 @@ def print_requests(
             "(max_tokens if lower). Run a few with --limit 50 first, and they are measured, with low and high ends."
         )
     _print_prices(roles)
+    _print_tiers(roles)
     _print_sum(roles, spent, budget_usd)
 
 
@@ -66,6 +67,18 @@ def _print_prices(roles: "Sequence[RoleEstimate]") -> None:
             by_price[quoted].append(f"{role.role} ({plain_line(role.model)})")
     for quoted, named in by_price.items():
         typer.echo(f"Price of {', '.join(named)}: {quoted}")
+
+
+def _print_tiers(roles: "Sequence[RoleEstimate]") -> None:
+    """Print what is expected by service tier, for roles whose tiers have different prices."""
+    for role in roles:
+        if role.calls and role.tiers_usd:
+            requested = "standard" if role.service_tier is None else role.service_tier
+            tiers = ", ".join(
+                f"{tier} {_cents(usd)}{' (configured)' if tier == requested else ''}"
+                for tier, usd in sorted(role.tiers_usd.items(), key=lambda one: one[1])
+            )
+            typer.echo(f"{role.role} by service tier, where the model has it: {tiers} ({role.tiers_source})")
 
 
 def _print_sum(roles: "Sequence[RoleEstimate]", spent: "Spent", budget_usd: float | None) -> None:

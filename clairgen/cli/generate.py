@@ -1,6 +1,7 @@
 """`clairgen generate`: make the missing pairs of a run, or estimate what they would cost."""
 
 import asyncio
+import os
 import shlex
 from collections import Counter
 from pathlib import Path
@@ -30,6 +31,15 @@ def generate_command(
         Path, typer.Option("--run", help="The run directory: created if new, else continued.", show_default=False)
     ],
     limit: Annotated[int | None, typer.Option(min=1, max=2**53, help="Only the first LIMIT tasks of the run.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Only shard I of N (from 1/N to N/N) of the tasks, each in a run of its own; auto or auto/N takes I from the "
+            "scheduler's environment.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be requested and its cost; request nothing.")
     ] = False,
@@ -60,6 +70,7 @@ def generate_command(
     """
     from clairgen.config.file import load_config
     from clairgen.pipeline.generate import Options
+    from clairgen.task_shard import named_shard
 
     loaded = load_config(config)
     options = Options(
@@ -72,6 +83,7 @@ def generate_command(
         drain_seconds=drain_seconds,
         budget_usd=budget_usd,
         no_budget=no_budget,
+        shard=named_shard(shard, os.environ) if shard is not None else None,
     )
     if dry_run:
         print_estimate(loaded, run, options)
@@ -119,6 +131,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
+    elif summary.shard is not None:
+        typer.echo(f"This is shard {summary.shard}. Next, with all of them: clairgen merge SHARDS --run RUN")
     else:
         typer.echo(f"Next: clairgen report {plain_line(shlex.quote(str(summary.run)))}")
 
@@ -177,6 +191,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     enough_usd = stopped_by.enough_usd if isinstance(stopped_by, BudgetError) else None
     budget_usd = options.budget_usd if enough_usd is None else enough_usd
     command = ["clairgen", "generate", str(config), "--run", str(run)]
+    command += ["--shard", str(options.shard)] if options.shard is not None else []
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []

@@ -40,7 +40,7 @@ async def _work(settings: WorkerSettings) -> None:
             policy,
             [
                 Lane(ASKING_VERBS, settings.jobs),
-                Lane(dict.fromkeys(COMMAND_VERBS, command_job), settings.processes),
+                Lane(dict.fromkeys(COMMAND_VERBS, command_job), settings.processes, is_here=False),
             ],
             await _runtime(settings, root, queue),
             exit_code,

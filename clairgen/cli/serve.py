@@ -47,6 +47,9 @@ def serve_command(
         typer.Option(min=1, max=64, help="Jobs that ask no model, such as an export or a training, and run at once."),
     ] = 1,
     max_queued: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs that may wait; more are refused.")] = 100,
+    keep_jobs: Annotated[
+        int, typer.Option(min=0, max=10**6, help="Jobs that are over and stay in the list; results are never deleted.")
+    ] = 1000,
     budget_usd: Annotated[
         float | None,
         typer.Option(help="Most that the runs of all jobs may cost together, over all their sessions, in dollars."),
@@ -128,7 +131,10 @@ def serve_command(
         tuple(allow_endpoint or ()),
         allow_hub,
     )
-    with _listening(address, port) as listener, taken_jobs(policy, settings, max_queued, _warn) as (taken, worker):
+    with (
+        _listening(address, port) as listener,
+        taken_jobs(policy, settings, max_queued, keep_jobs, _warn) as (taken, worker),
+    ):
         bound = listener.getsockname()[1]
         shown = f"[{address}]" if address.version == 6 else str(address)
         typer.echo(f"Runs of {plain_line(str(root))}: http://{shown}:{bound}/")

@@ -17,6 +17,8 @@ from clairgen.cli.counters_view import CountersView
 from clairgen.cli.display import counters_line, pairs_table, spent_line
 from clairgen.cli.output import output_has_ended
 from clairgen.cli.signals import run_coroutine
+from clairgen.config.prices import PICODOLLARS
+from clairgen.errors import ConfigError
 from clairgen.pipeline.run_log import session_words
 from clairgen.reporting.sanitize import plain_line, safe_line, shortened
 from clairgen.wording import counted
@@ -31,7 +33,9 @@ _LINE_SECONDS: Final = 10.0
 
 
 def status_command(
-    run: Annotated[Path, typer.Argument(help="The run directory, or the folder of iterate.", show_default=False)],
+    run: Annotated[
+        Path, typer.Argument(help="The run directory, a folder of shards, or that of iterate.", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends, or Ctrl-C.")] = False,
 ) -> None:
@@ -41,11 +45,15 @@ def status_command(
     """
     from clairgen import api
     from clairgen.iteration.lineage import read_lineage
+    from clairgen.store import runs_inside
 
     if (lineage := read_lineage(run)) is not None and not watch:
         from clairgen.cli.rounds_table import print_lineage
 
         print_lineage(lineage, run, as_json=as_json)
+        return
+    if runs_inside(run):
+        _print_shards(run, as_json=as_json, watch=watch)
         return
     if watch:
         with contextlib.suppress(KeyboardInterrupt):
@@ -56,6 +64,36 @@ def status_command(
         typer.echo(json.dumps(found.to_json(), indent=2))
     else:
         _print_status(Console(), found)
+
+
+def _print_shards(folder: Path, *, as_json: bool, watch: bool) -> None:
+    """Print where each shard in a folder stands, and all of them as one run."""
+    from clairgen.api.run_status import shards_status
+
+    if watch:
+        raise ConfigError(f"--watch follows one run, and {folder} has several; name one of them, or leave --watch out")
+    found = run_coroutine(shards_status(folder))
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("shard", "folder", "session"):
+        table.add_column(title)
+    for title in ("tasks", "made", "failed", "to be made", "dollars"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one, running in zip(found.shards, found.running, strict=True):
+        counts = [sum(of.get(name, 0) for of in one.statuses.values()) for name in ("made", "failed", "pending")]
+        session = "running" if running else "ended"
+        spent = f"{one.spent.total / PICODOLLARS:,.2f}"
+        figures = (f"{count:,}" for count in (one.tasks, *counts))
+        table.add_row(str(one.shard), safe_line(one.run.name), session, *figures, spent)
+    console = Console()
+    console.print(table)
+    console.print()
+    _print_status(console, found.together)
+    if found.missing:
+        missing = ", ".join(map(str, found.missing))
+        console.print(safe_line(f"Not in {folder}: shard {missing}"), soft_wrap=True)
 
 
 async def watch_run(run: Path, console: Console) -> None:
@@ -78,7 +116,8 @@ async def watch_run(run: Path, console: Console) -> None:
 def _print_status(console: Console, found: "api.Status") -> None:
     is_of_evaluations = bool(found.evaluations) and not found.tasks
     if not is_of_evaluations:
-        console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}"))
+        which = f", shard {found.shard}" if found.shard is not None else ""
+        console.print(safe_line(f"{found.run}: {counted(found.tasks, 'task')}{which}"))
         console.print(pairs_table(found.statuses, found.dropped))
     if found.filters is not None:
         console.print(safe_line(f"Filters: {found.filters.description}", "dim"), soft_wrap=True)

@@ -1,5 +1,6 @@
 """`clairgen train`: from an exported data set to an aligned model."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
+    from clairgen_train.launch import Nodes
+    from clairgen_train.run_folder import RunFolder
     from clairgen_train.settings import TrainingSettings
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "jinja2")
@@ -82,6 +85,14 @@ def train_command(
     subset: Annotated[str | None, typer.Option(help="The subset (recipe), if there are several.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data.", show_default=False)] = None,
     gpus: Annotated[int | None, typer.Option(min=1, help="Processes, one a GPU.", show_default=False)] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Machines that train together; run the same on each.", show_default=False),
+    ] = None,
+    node_rank: Annotated[int | None, typer.Option(help="Which of them this is, from 0.", show_default=False)] = None,
+    rendezvous: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where they meet: the first one's.", show_default=False)
+    ] = None,
     chat_template: Annotated[
         Path | None, typer.Option(help="A Jinja file, for a model without a chat template.")
     ] = None,
@@ -134,8 +145,10 @@ def train_command(
                 f"an adapter over the folder {settings.model} cannot be loaded by others; leave --push-to-hub out, and push what "
                 f"clairgen merge-adapter {out} MERGED --push-to-hub {push_to_hub} makes of it"
             )
+    from clairgen_train.launch import Nodes
+
     try:
-        is_first = train(data, out, settings)
+        is_first = train(data, out, settings, nodes=Nodes.named(nodes, node_rank, rendezvous))
     except KeyboardInterrupt as error:  # before the first step, when there is nothing to finish
         raise DrainedError("Stopped; run the same command to continue.") from error
     if push_to_hub is not None and is_first:
@@ -165,8 +178,11 @@ def _examine(data: str, settings: "TrainingSettings") -> None:
     typer.echo("Nothing was trained. The reference's log-probabilities are kept for the run itself")
 
 
-def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
-    """Train in this process, in processes started for it, or as one that torchrun started; whether this one is the first."""
+def train(data: str, out: Path, settings: "TrainingSettings", *, nodes: "Nodes | None" = None) -> bool:
+    """Train in this process, in processes started for it, or as one that a launcher started; whether this one is the first.
+
+    As one of several `nodes`, the processes of this machine are started.
+    """
     from clairgen_train import loading_libraries
     from clairgen_train.launch import is_launched, joined, launch
     from clairgen_train.run_folder import RunFolder
@@ -175,6 +191,9 @@ def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
         from clairgen_train.run import prepare, run
 
     folder = RunFolder(out)
+    if nodes is not None:
+        _train_on_node(data, folder, settings, nodes)
+        return nodes.rank == 0
 
     def prepared() -> None:
         prepare(data, out, settings)
@@ -199,6 +218,26 @@ def train(data: str, out: Path, settings: "TrainingSettings") -> bool:
         typer.echo(f"The model is in {out}. Next: clairgen report --training {shlex.quote(str(out))}")
         typer.echo(_what_then(out, adapter=settings.lora is not None))
     return is_first
+
+
+def _train_on_node(data: str, folder: "RunFolder", settings: "TrainingSettings", nodes: "Nodes") -> None:
+    """Start this machine's processes of a run over several, and wait for them; the first of all prepares the folder."""
+    from clairgen_train.launch import is_launched, launch
+    from clairgen_train.settings import settings_yaml
+
+    if "WORLD_SIZE" in os.environ and is_launched():
+        raise ConfigError("--nodes starts processes, and torchrun has started some already; leave --nodes out")
+    with TemporaryDirectory() as given:
+        file = Path(given) / "training.yaml"
+        file.write_text(settings_yaml(settings.model_copy(update={"gpus": None})), encoding="utf-8")
+        work = ("-m", "clairgen.cli.training_rank", data, str(folder.path), str(file))
+        launch(folder, settings, cpu=settings.gpus is None and not _has_gpu(), nodes=nodes, work=work)
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _what_then(out: Path, *, adapter: bool) -> str:

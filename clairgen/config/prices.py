@@ -7,12 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from functools import cache
-from importlib import resources
 from urllib.parse import urlsplit
 
-import yaml
-
 from clairgen.config.role import Price, Role
+from clairgen.config.service_tiers import providers, tier_prices
 from clairgen.embedded.gguf import is_on_this_machine
 from clairgen.errors import ConfigError
 from clairgen.records import Usage
@@ -73,6 +71,11 @@ def _require_known_costs(roles: Mapping[str, Role], budget: str, instead: str) -
             raise ConfigError(
                 f"{budget} needs max_tokens in models.{name}: without it the cost of an answer has no limit; give it{instead}"
             )
+        if costs(role) and tier_prices(role).is_unknown:
+            raise ConfigError(
+                f"{budget} needs to know what service_tier: {role.service_tier} costs in models.{name}; give it "
+                f"tier_price_factors, such as {{{role.service_tier}: 2}} for twice the standard price{instead}"
+            )
 
 
 def unpriced_sentence(models: Mapping[str, str]) -> str:
@@ -92,14 +95,16 @@ def picodollars(price: Price, prompt_tokens: int, answer_tokens: int) -> int:
     return prompt_tokens * _per_token(price.input) + answer_tokens * _per_token(price.output)
 
 
-def max_cost(role: Role, body: bytes) -> int | None:
+def max_cost(role: Role, body: bytes, price: Price | None = None) -> int | None:
     """The most that a request can cost, in picodollars; None without a price or a limit of the answer.
 
+    `price` is another one than the role's own, such as that of a service tier.
     No tokenizer in use makes more tokens of a text than it has bytes, and the request's JSON contains every byte of the prompt.
     """
-    if role.price_per_million is None or role.longest_answer is None:
+    price = price or role.price_per_million
+    if price is None or role.longest_answer is None:
         return None
-    return picodollars(role.price_per_million, len(body) + TEMPLATE_TOKENS, role.longest_answer)
+    return picodollars(price, len(body) + TEMPLATE_TOKENS, role.longest_answer)
 
 
 def cost_usd(usage: Usage, price: Price | None) -> float | None:
@@ -143,7 +148,7 @@ def _table() -> dict[tuple[str, str], PriceQuote]:
 
 
 def _listed() -> Iterator[tuple[tuple[str, str], PriceQuote]]:
-    for provider in yaml.safe_load((resources.files("clairgen.data") / "prices.yaml").read_text(encoding="utf-8")):
-        source = f"{provider['source']}, {provider['seen']}"
-        for model, price in provider["models"].items():
+    for provider in providers():
+        for model, price in provider.get("models", {}).items():
+            source = f"{provider['source']}, {provider['seen']}"
             yield (provider["host"], str(model)), PriceQuote(Price.model_validate(price), source)

@@ -24,6 +24,9 @@ _SETTABLE: Final = {"temperature", "top_p", "max_tokens", "stop", "seed", "model
 _OWN_FIELDS: Final = _SETTABLE | {"messages", "stream_options", "n"}
 _TOOLS: Final = {"tools", "functions"}
 """Fields of a request after which the answer may be a call in place of a text."""
+ServiceTier = Literal["auto", "default", "standard", "on_demand", "flex", "priority", "performance", "scale"]
+"""Words of OpenAI and Azure, Gemini's compatible endpoint, and Groq; `default`, `standard` and `on_demand` are the same."""
+_FLEX_TIMEOUT_SECONDS: Final = 900.0  # what OpenAI and Azure recommend; the others say 1 to 15 minutes
 _SENT_AS_THEY_ARE: Final = ("max_completion_tokens", "reasoning_effort", "chat_template_kwargs")
 _OF_TEXTS: Final = (
     *(
@@ -36,6 +39,7 @@ _OF_TEXTS: Final = (
         "seed",
         "stream",
         "system",
+        "service_tier",
     ),
 )
 """Keys that say how a text is written, of which a reward model writes none."""
@@ -134,12 +138,24 @@ class Role(Strict):
     extra: dict[str, Any] = Field(
         default_factory=dict, description="Further fields of the request, passed on unchanged."
     )
+    service_tier: ServiceTier | None = Field(
+        None,
+        description="The provider's tier: `flex` is cheaper, slower and sometimes without capacity, `priority` dearer. Changing "
+        "it requests nothing again.",
+    )
+    tier_price_factors: dict[ServiceTier, Annotated[float, Field(gt=0, le=100)]] | None = Field(
+        None,
+        description="What tiers cost as shares of the standard price, such as `{flex: 0.5}`; left out, data/prices.yaml's.",
+    )
     weights: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=list,
         description="Relative share of the requests in flight, a number for each endpoint; left out, as many as each one takes.",
     )
     timeout_seconds: float = Field(
-        600, gt=0, le=86_400, description="Longest time for one answer; raise it for long ones."
+        600,
+        gt=0,
+        le=86_400,
+        description="Longest time for one answer; raise it for long ones. With `service_tier: flex` the default is 900.",
     )
     first_byte_seconds: float | None = Field(
         None,
@@ -164,8 +180,24 @@ class Role(Strict):
         1, ge=1, le=10**6, description="Requests that the limit lets through at once after a quiet period."
     )
     price_per_million: Price | None = Field(
-        None, description="Prices in US dollars; left out, those of data/prices.yaml where it lists the model."
+        None,
+        description="Prices in US dollars, of the standard tier; left out, those of data/prices.yaml where it lists the model.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flex_takes_longer(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("service_tier") == "flex" and "timeout_seconds" not in given:
+            return given | {"timeout_seconds": _FLEX_TIMEOUT_SECONDS}
+        return given
+
+    @model_validator(mode="after")
+    def _a_tier_is_a_providers(self) -> "Role":
+        if self.service_tier is not None and all(
+            endpoint.startswith(("gguf:", "classroom:")) for endpoint in self.endpoints
+        ):
+            raise ValueError("a model that clairgen serves itself has no `service_tier`; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _a_weight_for_each_endpoint(self) -> "Role":
@@ -193,7 +225,7 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _each_field_once(self) -> "Role":
-        for name in ("reasoning_effort", "chat_template_kwargs"):
+        for name in ("reasoning_effort", "chat_template_kwargs", "service_tier"):
             if getattr(self, name) is not None and name in self.extra:
                 raise ValueError(f"{name} is given both beside `extra` and in it; give it once")
         return self
@@ -315,6 +347,8 @@ class Role(Strict):
                 "weights": [],
                 "api_key_env": None,
                 "headers": {},
+                "service_tier": None,
+                "tier_price_factors": None,
                 "price_per_million": Price(input=0, output=0),
             }
         )

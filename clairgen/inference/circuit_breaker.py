@@ -16,8 +16,8 @@ class CircuitBreaker:
     """Whether requests may be sent to an endpoint, by what became of earlier ones.
 
     `last_error` is the detail of its last fault. `open_until` is when the breaker stops being open; infinite once the endpoint
-    is unusable. `failing_since` is when the present series of faults began, `rate_limited_since` that of 429s without an
-    answer in between; None where there is no such series.
+    is unusable. `failing_since` is when the present series of faults began, `rate_limited_since` that of 429s, or of
+    no capacity, without an answer in between; None where there is no such series.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -87,7 +87,7 @@ class CircuitBreaker:
             self.responded()
             return
         self.last_error, now = error.detail, self._clock()
-        if error.reason == "rate-limited":
+        if error.reason in ("rate-limited", "no-capacity"):
             self.responded()  # it is alive and only has no room
             self.rate_limited_since = now if self.rate_limited_since is None else self.rate_limited_since
             return

@@ -307,4 +307,5 @@ def _without_keys(answer: ChatAnswer, redaction: Redaction) -> ChatAnswer:
         response_id=without(answer.response_id),
         served_model=without(answer.served_model),
         system_fingerprint=without(answer.system_fingerprint),
+        service_tier=without(answer.service_tier),
     )

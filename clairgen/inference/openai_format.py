@@ -20,7 +20,7 @@ from clairgen.inference.json_bodies import parsed_json, repeated_key, text_of
 from clairgen.inference.rejection_rules import AtFault
 from clairgen.inference.rejections import ErrorBody, classified, error_body, shortened
 from clairgen.inference.score_format import score_in
-from clairgen.inference.transport import MAX_BODY_BYTES, Response
+from clairgen.inference.transport import MAX_BODY_BYTES, TIER_HEADER, Response
 from clairgen.records import Message, Sampling, Usage
 
 _QUOTED_BYTES = 1200
@@ -42,7 +42,8 @@ class ChatAnswer:
     `finish_reason` is the server's own word, `missing` without one; see `clairgen.finish_reason`. `repaired` is whether bytes
     that are not UTF-8, or halves of surrogate pairs, were replaced by U+FFFD in its text. `served_model` and
     `system_fingerprint` are the server's names of the model and of its own version, None where it gives none. `thinking` is what
-    the model thought where the server sent it apart from the text, else empty.
+    the model thought where the server sent it apart from the text, else empty. `service_tier` is the tier that the server says it
+    used, None where it says nothing.
     """
 
     text: str
@@ -53,6 +54,7 @@ class ChatAnswer:
     served_model: str | None = None
     system_fingerprint: str | None = None
     thinking: str = ""
+    service_tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ def request_body(
     sampling: Sampling,
     seed: int | None,
     streaming: Streaming | None = None,
+    service_tier: str | None = None,
 ) -> bytes:
     """The JSON of one chat request. `seed` replaces the sampling's: it is derived from the content key."""
     body: dict[str, Any] = {
@@ -86,6 +89,8 @@ def request_body(
         body["stream"] = True
         if streaming.usage:
             body["stream_options"] = {"include_usage": True}
+    if service_tier is not None:
+        body["service_tier"] = service_tier
     return orjson.dumps(body | dict(sampling.extra))
 
 
@@ -184,6 +189,7 @@ def _answer(
         _name(content.get("model")),
         _name(content.get("system_fingerprint")),
         thinking.strip(),
+        _name(content.get("service_tier")) or _name(response.headers.get(TIER_HEADER)),
     )
 
 

@@ -30,7 +30,7 @@ _OF_THE_PROMPT = frozenset(
     }
 )
 """Reasons that concern one prompt, however many of a data set have it: they say nothing about the endpoints."""
-_PATIENCE_RATE_LIMITED_SECONDS = 3600.0  # of nothing but 429s: a daily limit, or an account that is shared
+_PATIENCE_RATE_LIMITED_SECONDS = 3600.0  # of nothing but 429s, or no capacity: a daily limit, a shared account
 CHARACTERS_PER_TOKEN = 6.0  # of a whole text; tokenizers in use have 1 to 5 in every language
 FEWEST_TOKENS = 256  # shorter contexts are not in use, while short prompts of one length are common
 PROMPTS = 3

@@ -160,6 +160,25 @@ ACCESS = _rule(
     r"location is not supported",
     r"not (allowed|authorized|permitted) to (use|access|call)",
 )
+NO_CAPACITY = _rule(
+    AtFault.SERVER,
+    "no-capacity",
+    "",
+    "resource_unavailable capacity_exceeded flex_capacity_exceeded",
+    r"\bresources? (is |are )?(currently |temporarily )?unavailable",
+    r"\bflex\b[^.]{0,60}(capacity|unavailable)",
+    r"capacity[^.]{0,60}\bflex\b",
+)
+"""A tier without guarantee has no room now: 429 of OpenAI's and Azure's flex, 498 of Groq's. No rate limit was broken."""
+TIER = _rule(
+    AtFault.SETUP,
+    "unsupported-parameter",
+    "its server or model does not take this service_tier: leave it out for this role, or give another",
+    "",
+    r"service[ _-]?tier",
+    r"(not|n't) support (the )?\W?(flex|priority)\b",
+    r"\b(flex|priority)( processing| tier)? (is|are) (not|un)[ \w]{0,12}(support|avail|allow|enabled)",
+)
 NO_STREAMS = _rule(
     AtFault.SETUP,
     "unsupported-parameter",
@@ -187,4 +206,15 @@ ONLY_STREAMS = _rule(
     r"(n't| not) (support|allow|accept)( \w+){0,2} non[-_ ]?stream",
     r"for non[-_ ]?stream",
 )
-RULES = (CONTEXT, POLICY, NO_STREAMS, ONLY_STREAMS, NO_CREDIT, KEY, MODEL, URL, ACCESS)  # the first that matches wins
+RULES = (
+    CONTEXT,
+    POLICY,
+    TIER,
+    NO_STREAMS,
+    ONLY_STREAMS,
+    NO_CREDIT,
+    KEY,
+    MODEL,
+    URL,
+    ACCESS,
+)  # the first that matches wins

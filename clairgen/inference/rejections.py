@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from clairgen.inference.rejection_rules import CONTEXT, KEY, NO_CREDIT, RULES, URL, AtFault
+from clairgen.inference.rejection_rules import CONTEXT, KEY, NO_CAPACITY, NO_CREDIT, RULES, TIER, URL, AtFault
 from clairgen.patterns import lazy_pattern
 
 _QUOTED_CHARACTERS = 300
@@ -58,10 +58,13 @@ _PARAMETER_HINTS = {
     "seed": "set send_seed: false for this role",
     "stream": "leave stream out for this role",
     "stream_options": "set stream_usage: false for this role; then the server may not count the tokens of its streams",
+    "service_tier": TIER.hint,
     "max_tokens": "give max_completion_tokens instead of max_tokens",
     "temperature": "leave temperature out for this role, or give the value that the server takes",
 }
-_FIELDS = frozenset({"seed", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "stream_options", "logprobs"})
+_FIELDS = frozenset(
+    {"seed", "max_tokens", "temperature", "top_p", "stop", "n", "stream", "stream_options", "logprobs", "service_tier"}
+)
 _TOO_LARGE = lazy_pattern(
     r"request too large|too large for|body (is )?too large|entity too large|payload too large", re.IGNORECASE
 )
@@ -75,6 +78,8 @@ def classified(status: int, body: ErrorBody) -> Rejection:
     said, codes = body.message, body.codes
     if status == 429:
         return _too_many(body)
+    if status == 498:  # Groq's; its words do not matter
+        return Rejection(NO_CAPACITY.fault, NO_CAPACITY.reason, said)
     if status >= 500 and _LOADING.search(said):
         return Rejection(AtFault.SERVER, "server-error", said)
     if (field := refused_parameter(said, codes)) is not None and status < 500:
@@ -90,6 +95,8 @@ def _too_many(body: ErrorBody) -> Rejection:
         return Rejection(AtFault.PROMPT, "request-too-large", body.message)  # exceeds the limit of a minute on its own
     if NO_CREDIT.matches(body.codes, body.message):
         return Rejection(AtFault.SETUP, NO_CREDIT.reason, body.message, NO_CREDIT.hint)
+    if NO_CAPACITY.matches(body.codes, body.message):
+        return Rejection(NO_CAPACITY.fault, NO_CAPACITY.reason, body.message)
     return Rejection(AtFault.RATE, "rate-limited", body.message)
 
 
@@ -103,7 +110,7 @@ def _by_status(status: int, said: str) -> Rejection:
         return Rejection(AtFault.SETUP, "wrong-url", said, URL.hint)
     if status == 413:
         return Rejection(AtFault.PROMPT, "request-too-large", said)
-    if status in (408, 409, 425, 498) or status >= 500:
+    if status in (408, 409, 425) or status >= 500:
         return Rejection(AtFault.SERVER, "server-error", said)
     return Rejection(AtFault.UNCLEAR, "bad-request" if status in (400, 422) else f"http-{status}", said)
 

@@ -25,7 +25,9 @@ _BACKOFF = wait_exponential(multiplier=0.5, max=30)  # seconds; half as long to 
 _SERVER_FAULT = Retrying(stop=stop_after_attempt(6), wait=_BACKOFF)
 _BAD_ANSWER = Retrying(stop=stop_after_attempt(3), wait=_BACKOFF)
 _ENDPOINT = Retrying(stop=stop_never, wait=wait_none())  # the endpoint waits for itself; the pool decides for how long
+_CAPACITY = Retrying(stop=stop_never, wait=wait_exponential(multiplier=1, max=60))  # the pool decides for how long
 _POLICIES = {
+    "no-capacity": _CAPACITY,
     "empty-answer": _BAD_ANSWER,
     "no-choices": _BAD_ANSWER,
     "repeated-key": _BAD_ANSWER,

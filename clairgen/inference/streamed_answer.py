@@ -24,7 +24,7 @@ from clairgen.inference.json_bodies import raw_text
 from clairgen.inference.rejections import error_body
 
 _THOUGHTS, _REFUSAL = "reasoning_content", "refusal"
-_NAMES = ("model", "system_fingerprint")
+_NAMES = ("model", "system_fingerprint", "service_tier")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _WORSE = (
     FinishKind.COMPLETE,

@@ -21,7 +21,9 @@ IDLE_SECONDS = 60
 """How long an unused connection is kept open."""
 MAX_BODY_BYTES = 8_000_000
 """The longest body that is read, unpacked: two million tokens. Measuring and filtering more would delay everything else."""
-_HEADERS_READ = ("content-type", "retry-after", "retry-after-ms")
+TIER_HEADER = "x-gemini-service-tier"
+"""In which Gemini says the service tier that it used."""
+_HEADERS_READ = ("content-type", "retry-after", "retry-after-ms", TIER_HEADER)
 _RATE_LIMIT_HEADERS = "x-ratelimit-"
 
 

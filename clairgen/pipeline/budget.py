@@ -23,7 +23,7 @@ from clairgen.config.prices import (
     plain_figure,
     rounded_up,
 )
-from clairgen.config.role import Role
+from clairgen.config.role import Price, Role
 from clairgen.errors import BudgetError, DrainedError, RequestError, StoreError
 from clairgen.inference.shared_budget import MoneyQueue, SharedBudget
 from clairgen.pipeline.progress import Progress
@@ -213,13 +213,16 @@ async def spent_usd(runs: Iterable[Path]) -> float:
 class Charge:
     """What one attempt may cost and did cost. Without a budget, or for a role that costs nothing, it counts nothing.
 
+    `most` is the highest price that it can have, by its service tier; left out, the role's own.
+
     Use it as a context manager around the whole attempt, from waiting for a slot to the answer: `reserve`, `commit`, send, then
     `answered` or `failed`. However it is left, the reservation is settled: as zero if nothing was sent, else by what is known,
     else as unknown.
     """
 
-    def __init__(self, budget: Budget | None, name: str, role: Role, body: bytes) -> None:
+    def __init__(self, budget: Budget | None, name: str, role: Role, body: bytes, most: Price | None = None) -> None:
         self._budget = budget if costs(role) else None
+        self._most = most or role.price_per_million
         self._name = name
         self._role = role
         self._body = body
@@ -246,7 +249,7 @@ class Charge:
         """Whether there is room for the attempt, which is then reserved; else see `Budget.reserve`."""
         if self._budget is None:
             return True
-        self._call = self._budget.reserve(self._name, max_cost(self._role, self._body), again)
+        self._call = self._budget.reserve(self._name, max_cost(self._role, self._body, self._most), again)
         return self._call is not None
 
     async def commit(self) -> None:
@@ -257,19 +260,18 @@ class Charge:
         await self._budget.commit(self._call)
         self._cost = None
 
-    def answered(self, usage: Usage) -> None:
-        """The attempt was answered, which cost what the server counted."""
-        self._cost = self._cost_of(usage.prompt_tokens, usage.completion_tokens)
+    def answered(self, usage: Usage, price: Price | None = None) -> None:
+        """The attempt was answered, which cost what the server counted, at this price or the role's own."""
+        self._cost = self._cost_of(price or self._role.price_per_million, usage.prompt_tokens, usage.completion_tokens)
 
     def failed(self, error: RequestError) -> None:
         """The attempt failed: a rejection costs nothing; after a server's fault, or silence, what was done before is unknown."""
         status = error.status
         rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
         unsent = status is None and not error.billed
-        self._cost = 0 if rejected or unsent else self._cost_of(*(error.used or (None, None)))
+        self._cost = 0 if rejected or unsent else self._cost_of(self._most, *(error.used or (None, None)))
 
-    def _cost_of(self, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
-        price = self._role.price_per_million
+    def _cost_of(self, price: Price | None, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
         if self._call is None or price is None or prompt_tokens is None or answer_tokens is None:
             return None
         return picodollars(price, prompt_tokens, answer_tokens)

@@ -51,19 +51,30 @@ async def limit_of_run(store: Store | None, named: NamedBudget) -> BudgetLimit:
     limit that a flag raised or lifted since then stays as the flag left it.
     """
     named.check()
-    return _limit(named, await _remembered(store) if store is not None else BudgetLimit())
+    return _limit(named, await remembered_limit(store) if store is not None else BudgetLimit())
 
 
 async def settle_limit(store: Store, named: NamedBudget, progress: Progress) -> BudgetLimit:
     """The limit that holds, which the run remembers from now on: it is committed before the first request that it holds for."""
     named.check()
-    before = await _remembered(store)
+    before = await remembered_limit(store)
     limit = _limit(named, before)
     for note in _notes(limit, before, named):
         progress.note(note)
     if limit != before:
-        await store.metadata.put(_KEY, json.dumps(asdict(limit)))
+        await store.metadata.put(*remembered_row(limit))
     return limit
+
+
+async def remembered_limit(store: Store) -> BudgetLimit:
+    """The limit that a run remembers."""
+    value = await store.metadata.get(_KEY)
+    return BudgetLimit() if value is None else BudgetLimit(**json.loads(value))
+
+
+def remembered_row(limit: BudgetLimit) -> tuple[str, str]:
+    """Key and value with which a run's metadata remembers a limit."""
+    return _KEY, json.dumps(asdict(limit))
 
 
 def _limit(named: NamedBudget, before: BudgetLimit) -> BudgetLimit:
@@ -95,8 +106,3 @@ def _notes(limit: BudgetLimit, before: BudgetLimit, named: NamedBudget) -> Itera
         f"the run keeps its budget of {dollars(limit.limit_usd)}, which an earlier command named{instead}; change it with "
         "--budget-usd, or lift it with --no-budget"
     )
-
-
-async def _remembered(store: Store) -> BudgetLimit:
-    value = await store.metadata.get(_KEY)
-    return BudgetLimit() if value is None else BudgetLimit(**json.loads(value))

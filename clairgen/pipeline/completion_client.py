@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from clairgen.config.prices import cost_usd, costs
-from clairgen.config.role import Role
+from clairgen.config.role import Price, Role
 from clairgen.errors import (
     DrainedError,
     RequestError,
@@ -61,6 +61,7 @@ class CompletionClient:
         self._check_space = check_space
         self._traces = traces
         self._uncounted = set[tuple[str, str]]()
+        self._unknown_tiers = set[tuple[str, str, bool]]()
         self._running: dict[str, asyncio.Future[Completion]] = {}
         self._probes: dict[str, tuple[float, asyncio.Task[bool | None]]] = {}
         for name, pool in pools.items():
@@ -138,9 +139,9 @@ class CompletionClient:
         outcome: ChatAnswer | RequestError
         with pool.request() as retries:
             while True:
-                body = request.body(retries.redraws)
+                body = request.body(retries.redraws, service_tier=role.settings.service_tier)
                 tokens = pool.expected_tokens(body)
-                with Charge(self._budget, role.name, role.settings, body) as charge:
+                with Charge(self._budget, role.name, role.settings, body, role.most) as charge:
                     endpoint = await pool.acquire(tokens, retries.failed_at, charge.reserve, urgent=request.is_probe)
                     try:
                         self._check_space()
@@ -148,7 +149,8 @@ class CompletionClient:
                         self._progress.role(role.name).sent += 1
                         start = pool.clock()
                         outcome = await endpoint.ask(body, tokens, adapts=retries.adapts)
-                        charge.answered(outcome.usage)
+                        price = self._price_of(role, outcome, endpoint.name)
+                        charge.answered(outcome.usage, price)
                         seconds = pool.clock() - start
                     except RequestError as error:
                         charge.failed(error)
@@ -158,7 +160,7 @@ class CompletionClient:
                         pool.release(endpoint)
                 if isinstance(outcome, ChatAnswer):
                     pool.answered(outcome.usage, start, request.prompt)
-                    return await self._save(request, outcome, endpoint.name, seconds)
+                    return await self._save(request, outcome, endpoint.name, seconds, price)
                 delay = retries.seconds_after(outcome)
                 if isinstance(outcome, UnclearRejectionError) and not pool.untried(retries.failed_at):
                     await self._clarify(request, outcome, retries.failed_at, start)
@@ -201,7 +203,9 @@ class CompletionClient:
             return False if isinstance(error.__cause__, UnclearRejectionError) else None
         return True
 
-    async def _save(self, request: Request, answer: ChatAnswer, endpoint: str, seconds: float) -> Completion:
+    async def _save(
+        self, request: Request, answer: ChatAnswer, endpoint: str, seconds: float, price: Price | None
+    ) -> Completion:
         """Commit and count a completion."""
         role, counters = request.role, self._progress.role(request.role.name)
         completion = Completion(
@@ -216,11 +220,12 @@ class CompletionClient:
             latency_seconds=seconds,
             endpoint=endpoint,
             response_id=answer.response_id,
-            cost_usd=cost_usd(answer.usage, role.settings.price_per_million),
+            cost_usd=cost_usd(answer.usage, price),
             created_at=now(),
             served_model=answer.served_model,
             system_fingerprint=answer.system_fingerprint,
             thinking=thinking_to_store(answer, request),
+            service_tier=answer.service_tier,
         )
         counters.answered += 1
         counters.attempted(endpoint, ANSWERED, seconds)
@@ -245,6 +250,23 @@ class CompletionClient:
             f"{endpoint} sent an answer of {role} without numbers of tokens that can be true; what such answers cost is not "
             "known, and each counts as the most that it can cost"
         )
+
+    def _price_of(self, role: RoleRequests, answer: ChatAnswer, endpoint: str) -> Price | None:
+        """The price of an answer by its service tier; says once for an endpoint that it is not known."""
+        price, is_known = role.price_of(answer.service_tier)
+        seen = role.name, endpoint, answer.service_tier is None
+        if not is_known and seen not in self._unknown_tiers:
+            self._unknown_tiers.add(seen)
+            said, counted = "does not say which service tier it used", ""
+            if answer.service_tier is not None:
+                said = f"says that it used the service tier {answer.service_tier!r}, whose price is not known"
+            if price is not None and costs(role.settings):
+                counted = (
+                    f"; each such answer counts as the dearest that it can be, ${price.input:g} in and ${price.output:g} out "
+                    "per million tokens"
+                )
+            self._progress.note(f"{endpoint} {said} for {role.name}{counted}", quotes=True)
+        return price
 
     async def _save_failure(self, request: Request, error: RequestError, endpoint: str, seconds: float) -> None:
         """Commit and count an attempt that gave no completion."""

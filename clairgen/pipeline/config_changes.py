@@ -21,6 +21,7 @@ from clairgen.pipeline.ingest import IngestState, ingest, ingest_state, same_sou
 from clairgen.pipeline.plans import TEMPLATE_FACT, PlannedRecipe
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import TOKENIZER, refilter
+from clairgen.pipeline.run_shard import stored_part
 from clairgen.records import Sampling
 from clairgen.store import Plan, Store
 
@@ -30,7 +31,8 @@ _SENT: Final = frozenset(
     {"model", "revision", "system", "max_completion_tokens", "reasoning_effort", "chat_template_kwargs"}
     | {field.name for field in fields(Sampling)}
 )
-_CONFIGURED_FILTERS = "configured_filters"
+CONFIGURED_FILTERS: Final = "configured_filters"
+"""Metadata key: the filters of the configuration, which are in force unless `clairgen filter` set others."""
 _DEFAULTS_OF_A_ROLE = {
     name: value
     for name, field in Role.model_fields.items()
@@ -169,6 +171,7 @@ async def prepare(
         await begun_import(store, opened)
     state = await ingest_state(store)
     source = task_facts(config, state)
+    part = await stored_part(store, config, state, source)
     changed = await accepted_changes(
         store, planned, progress.note, other_tasks=has_other_tasks(state, source), accepted=accept_changes
     )
@@ -182,6 +185,7 @@ async def prepare(
             stop=stop,
             compared_by=await _comparing_recorded(store, planned),
             needs_scores=config.compares_by_scores,
+            part=part,
         )
     await store.metadata.record_templates(
         template for entry in planned for template in entry.context.templates.values()
@@ -227,7 +231,7 @@ def _in_words(difference: Difference, templates: Mapping[str, str]) -> str:
 
 async def _filters_in_force(store: Store, config: RunConfig, progress: Progress) -> tuple[int, FilterSettings]:
     """The filter set in force: the configuration's, unless `clairgen filter` has set another since it last changed."""
-    configured = await store.metadata.get(_CONFIGURED_FILTERS)
+    configured = await store.metadata.get(CONFIGURED_FILTERS)
     in_force = await store.filter_sets.in_force()
     unchanged = configured is not None and FilterSettings.from_record(configured) == config.filters
     if in_force is not None and unchanged and await store.metadata.get(TOKENIZER) == config.tokenizer:
@@ -242,7 +246,7 @@ async def _filters_in_force(store: Store, config: RunConfig, progress: Progress)
     filters = config.filters if in_force is None or not unchanged else FilterSettings.from_record(in_force[1])
     number = await refilter(store, filters, config.tokenizer)
     await store.metadata.put(TOKENIZER, config.tokenizer)
-    await store.metadata.put(_CONFIGURED_FILTERS, config.filters.model_dump_json())
+    await store.metadata.put(CONFIGURED_FILTERS, config.filters.model_dump_json())
     return number, filters
 
 

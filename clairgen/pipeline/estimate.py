@@ -2,13 +2,15 @@
 
 import asyncio
 import math
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS, PriceQuote, check_budget, cost_usd, price_quote, with_prices
 from clairgen.config.role import Price, Role
+from clairgen.config.service_tiers import tier_prices
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import limit_of_run
@@ -18,6 +20,7 @@ from clairgen.pipeline.generate import Options, named_budget, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
 from clairgen.pipeline.ingest import ingest_state, same_source
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
+from clairgen.pipeline.run_shard import part_of, shard_of_session, stored_part
 from clairgen.pipeline.task_survey import ImportSurvey, TaskSurvey
 from clairgen.records import Task, Usage
 from clairgen.sources import check_source
@@ -49,7 +52,8 @@ class RoleEstimate:
 
     `measured` is whether the tokens are means of stored completions; otherwise they are guessed from characters. Dollars are
     None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured; `most_usd`, the cost if
-    every answer takes its max_tokens, also without that limit.
+    every answer takes its max_tokens, also without that limit. Dollars are those of the service tier that is requested;
+    `tiers_usd` is what is expected by tier, empty where they cost the same, and `tiers_source` where that is from.
     """
 
     role: str
@@ -63,6 +67,9 @@ class RoleEstimate:
     most_usd: float | None
     measured: bool
     price_quote: PriceQuote | None
+    service_tier: str | None = None
+    tiers_usd: Mapping[str, float] = field(default_factory=dict)
+    tiers_source: str = ""
 
     def __repr__(self) -> str:
         dollars = [] if self.expected_usd is None else [f"about ${self.expected_usd:,.2f}"]
@@ -130,7 +137,8 @@ async def estimate(
             check_budget(with_prices(roles))
         reused = [await stack.enter_async_context(other_run(path, directory)) for path in options.reuse]
         notes: list[str] = []
-        survey = await _survey(store, config, planned, options, notes, imports)
+        shard = await shard_of_session(store, directory.path, options.shard, config)
+        survey = await _survey(store, config, planned, options, notes, imports, part_of(shard, config))
         stores = [*([store] if store is not None else []), *reused]
         answer_characters = {name: CHARACTERS_PER_TOKEN * guessed_answer(role) for name, role in roles.items()}
         forecast = RequestForecast(roles, config.seed, stores, answer_characters)
@@ -162,6 +170,7 @@ async def _survey(
     options: Options,
     notes: list[str],
     imports: list[OpenedSource],
+    part: Callable[[Task], bool] | None,
 ) -> TaskSurvey:
     """The tasks to estimate for, once changes of the configuration are accepted; `notes` says what they mean."""
     state = await ingest_state(store) if store is not None else None
@@ -169,6 +178,7 @@ async def _survey(
     surveys = [await ImportSurvey.begun(store, opened) for opened in imports]
     changed: set[str] = set()
     if store is not None:
+        part = await stored_part(store, config, state, facts) or part
         other_tasks = has_other_tasks(state, facts)
         accepted = options.accept_changes
         changed = await accepted_changes(store, planned, notes.append, other_tasks=other_tasks, accepted=accepted)
@@ -178,7 +188,15 @@ async def _survey(
     finished = ("made",) if options.retry_failed else ("made", "failed")
     done = {entry.recipe.name: () if entry.recipe.name in changed else finished for entry in planned}
     return TaskSurvey(
-        config, store, state, facts, done, surveys, limit=options.limit, skip_bad_lines=options.skip_bad_lines
+        config,
+        store,
+        state,
+        facts,
+        done,
+        surveys,
+        limit=options.limit,
+        skip_bad_lines=options.skip_bad_lines,
+        part=part,
     )
 
 
@@ -198,8 +216,8 @@ def role_estimate(name: str, role: Role, expected: ExpectedRequests, sample: Usa
     """What the expected requests of a role take: measured where the role's model has answered often enough, else guessed."""
     calls = round(expected.calls)
     if sample is not None and sample.answers >= ENOUGH:
-        return _measured(name, role, calls, sample)
-    return _guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN)
+        return _by_tier(_measured(name, role, calls, sample), role)
+    return _by_tier(_guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN), role)
 
 
 def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
@@ -215,6 +233,29 @@ def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval
     variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
     error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
     return CostInterval(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
+
+
+def _by_tier(standard: RoleEstimate, role: Role) -> RoleEstimate:
+    """An estimate at the standard price as one at that of the tier that is requested; the upper ends are the dearest's."""
+    tiers = tier_prices(role)
+    if standard.expected_usd is None:
+        return replace(standard, service_tier=role.service_tier)
+    dear = set(tiers.factors.values()) - {1.0}
+    by_tier = {"standard": 1.0, **tiers.factors} if dear else {}
+
+    def times(amount: float | None, factor: float) -> float | None:
+        return None if amount is None else amount * factor
+
+    return replace(
+        standard,
+        low_usd=times(standard.low_usd, tiers.expected),
+        expected_usd=standard.expected_usd * tiers.expected,
+        high_usd=times(standard.high_usd, tiers.expected),
+        most_usd=times(standard.most_usd, tiers.most),
+        service_tier=role.service_tier,
+        tiers_usd={tier: standard.expected_usd * factor for tier, factor in by_tier.items()},
+        tiers_source=tiers.source,
+    )
 
 
 def _measured(name: str, role: Role, calls: int, sample: UsageSample) -> RoleEstimate:

@@ -23,10 +23,12 @@ from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
+from clairgen.pipeline.run_shard import settle_shard, shard_of_session
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
+from clairgen.task_shard import TaskShard
 from clairgen.wording import one_line_repr
 
 
@@ -35,7 +37,7 @@ class Summary:
     """How a session of `generate` left its run.
 
     `statuses` counts the run's pairs by recipe and status, `imports` says how far pairs from elsewhere were imported, by their
-    name, and `stopped_by` is the error that stopped it before the end.
+    name, `stopped_by` is the error that stopped it before the end, and `shard` which one the run is, if it is one.
     """
 
     run: Path
@@ -46,6 +48,7 @@ class Summary:
     imports: dict[str, ImportState]
     progress: Progress
     stopped_by: RunStoppedError | UserError | None
+    shard: TaskShard | None = None
 
     @property
     def failed(self) -> int:
@@ -62,7 +65,8 @@ class Options:
     """Options of a session; see the flags of `clairgen generate`.
 
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
-    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off.
+    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `shard` is which
+    part of the tasks a new run has, which it remembers; `limit` counts the tasks of all shards.
     """
 
     limit: int | None = None
@@ -74,6 +78,7 @@ class Options:
     drain_seconds: float = DRAIN_SECONDS
     budget_usd: float | None = None
     no_budget: bool = False
+    shard: TaskShard | None = None
 
 
 async def generate(
@@ -112,6 +117,10 @@ async def generate(
         directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
     ) as held:
         store = held.store
+        shard = await shard_of_session(store, directory.path, options.shard, config)
+        if shard is not None and options.shard is None:
+            progress.note(f"the run is shard {shard}, and goes on as that")
+        await settle_shard(store, shard)
         limit = await settle_limit(store, named, progress)
         if limit.limit_usd is not None:
             check_budget(roles)
@@ -146,7 +155,7 @@ async def generate(
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
-        return await _summary(directory, store, prepared, progress, stopped_by)
+        return await _summary(directory, store, prepared, progress, stopped_by, shard)
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:
@@ -214,6 +223,7 @@ async def _summary(
     prepared: PreparedRun,
     progress: Progress,
     stopped_by: RunStoppedError | UserError | None,
+    shard: TaskShard | None,
 ) -> Summary:
     return Summary(
         run=directory.path,
@@ -224,4 +234,5 @@ async def _summary(
         imports=await import_states(store),
         progress=progress,
         stopped_by=stopped_by,
+        shard=shard,
     )

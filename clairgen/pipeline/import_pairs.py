@@ -23,6 +23,7 @@ from clairgen.patterns import lazy_pattern
 from clairgen.pipeline.import_state import ImportState, import_state, kinds_with, state_row
 from clairgen.pipeline.refilter import TOKENIZER, refilter, settle_run_filters, unsettle_run_filters
 from clairgen.pipeline.row_measures import MeasuredBatch, answers_of_row, measured_batches
+from clairgen.pipeline.run_shard import require_whole
 from clairgen.records import Pair
 from clairgen.row_pairs import PairShape, ReadRow, count_left_out, read_pairs
 from clairgen.store import (
@@ -143,6 +144,7 @@ async def import_pairs(
     with directory.locked():
         async with writing(directory) as store:
             await store.metadata.initialize(__version__)
+            await require_whole(store, directory.path, "an import")
             before, state = await import_into(store, opened, tell, stop)
             dropped = sum((await store.pairs.dropped()).get(options.name, {}).values())
             return ImportSummary(directory.path, options.name, state, state.pairs - dropped, state.rows - before.rows)

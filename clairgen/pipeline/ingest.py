@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 
 from clairgen.config.models import TaskSource
 from clairgen.errors import DrainedError, InputError
+from clairgen.records import Task
 from clairgen.sources import BadRow
-from clairgen.store import Statement, Store, metadata_row
+from clairgen.store import SourceIndex, Statement, Store, metadata_row
 from clairgen.tasks import Row, read_tasks
 
 _KEY = "source"  # in the run's metadata
@@ -44,6 +45,11 @@ async def ingest_state(store: Store) -> IngestState | None:
     return None if value is None else IngestState(**json.loads(value))
 
 
+def state_row(state: IngestState) -> tuple[str, str]:
+    """Key and value with which a run's metadata says how far its source was read."""
+    return _KEY, json.dumps(asdict(state))
+
+
 def source_facts(source: TaskSource, seed: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
     """What identifies the rows of a source; with the facts `known` of it before, a file that was not touched is not hashed."""
     facts: dict[str, Any] = source.model_dump(mode="json", exclude_none=True, exclude={"path", "assistant_turns"})
@@ -69,11 +75,13 @@ async def ingest(
     stop: asyncio.Event,
     compared_by: Sequence[str] = (),
     needs_scores: bool = False,
+    part: Callable[[Task], bool] | None = None,
 ) -> IngestState:
     """Read all rows that were not read yet into the store.
 
     `compared_by` are the recipes that choose between recorded answers: their pairs become pending where those changed.
-    `needs_scores` is whether one of them goes by their scores.
+    `needs_scores` is whether one of them goes by their scores. With `part` only the tasks for which it is true are stored, at
+    their positions among all tasks, and the state counts all rows.
     Raises InputError for a bad row unless those are skipped, DrainedError once `stop` is set; the next call continues.
     """
     state = await ingest_state(store)
@@ -84,6 +92,8 @@ async def ingest(
     if state.complete:
         return state
     rows = read_tasks(source, seed, needs_scores=needs_scores)
+    if part is not None:
+        return await _ingest_part(store, rows, part, state, source, skip_bad_lines=skip_bad_lines, stop=stop)
     merged: dict[str, str] = {}  # ids that the store does not have, since their rows repeat the prompt of another
     for start in range(0, state.rows, _ROWS_PER_COMMIT):
         await _add_merged(store, list(islice(rows, min(_ROWS_PER_COMMIT, state.rows - start))), merged)
@@ -94,9 +104,39 @@ async def ingest(
             raise DrainedError
     if not await store.tasks.count():
         raise no_tasks_error(source)
+    return await _complete(store, state)
+
+
+async def _complete(store: Store, state: IngestState) -> IngestState:
     state = replace(state, complete=True)
-    await store.metadata.put(_KEY, _json(state))
+    await store.metadata.put(*state_row(state))
     return state
+
+
+async def _ingest_part(
+    store: Store,
+    rows: Iterator[Row | BadRow],
+    part: Callable[[Task], bool],
+    state: IngestState,
+    source: TaskSource,
+    *,
+    skip_bad_lines: bool,
+    stop: asyncio.Event,
+) -> IngestState:
+    """The same for a run that stores a part of the tasks."""
+    with SourceIndex() as index:
+        for start in range(0, state.rows, _ROWS_PER_COMMIT):
+            index.sorted(_good(list(islice(rows, min(_ROWS_PER_COMMIT, state.rows - start)))))
+        while group := list(islice(rows, _ROWS_PER_COMMIT)):
+            found = index.sorted(_good(group))
+            state = _after(state, group, found.duplicates, found.conflicts, skip_bad_lines=skip_bad_lines)
+            tasks = [new for new in found.tasks if part(new.row.task)]
+            await store.tasks.add_numbered(tasks, metadata_row(*state_row(state)))
+            if stop.is_set():
+                raise DrainedError
+    if state.rows == state.duplicates + state.bad_rows:
+        raise no_tasks_error(source)
+    return await _complete(store, state)
 
 
 def conflicting_row(row: Row) -> BadRow:
@@ -128,31 +168,45 @@ async def _commit(
 
     def counted(duplicates: int, conflicts: Sequence[Row]) -> Statement:
         nonlocal after
-        bad = [row for row in group if isinstance(row, BadRow)]
-        bad += [conflicting_row(row) for row in conflicts]
-        if bad and not skip_bad_lines:
-            raise bad_row_error(bad[0])
-        doubtful = [row for row in group if isinstance(row, Row) and row.doubt]
-        after = replace(
-            state,
-            rows=state.rows + len(group),
-            duplicates=state.duplicates + duplicates,
-            bad_rows=state.bad_rows + len(bad),
-            first_bad=state.first_bad or (f"{bad[0].where}: {bad[0].why}" if bad else None),
-            doubts=state.doubts + len(doubtful),
-            first_doubt=state.first_doubt or (f"{doubtful[0].where}: {doubtful[0].doubt}" if doubtful else None),
-        )
-        return metadata_row(_KEY, _json(after))
+        after = _after(state, group, duplicates, conflicts, skip_bad_lines=skip_bad_lines)
+        return metadata_row(*state_row(after))
 
-    await store.tasks.add([row for row in group if isinstance(row, Row)], counted, state.known, merged, compared_by)
+    await store.tasks.add(_good(group), counted, state.known, merged, compared_by)
     return after
+
+
+def _after(
+    state: IngestState,
+    group: Sequence[Row | BadRow],
+    duplicates: int,
+    conflicts: Sequence[Row],
+    *,
+    skip_bad_lines: bool,
+) -> IngestState:
+    """The state after a group of rows, among which are so many duplicates. InputError for a bad row unless those are skipped."""
+    bad = [row for row in group if isinstance(row, BadRow)]
+    bad += [conflicting_row(row) for row in conflicts]
+    if bad and not skip_bad_lines:
+        raise bad_row_error(bad[0])
+    doubtful = [row for row in group if isinstance(row, Row) and row.doubt]
+    return replace(
+        state,
+        rows=state.rows + len(group),
+        duplicates=state.duplicates + duplicates,
+        bad_rows=state.bad_rows + len(bad),
+        first_bad=state.first_bad or (f"{bad[0].where}: {bad[0].why}" if bad else None),
+        doubts=state.doubts + len(doubtful),
+        first_doubt=state.first_doubt or (f"{doubtful[0].where}: {doubtful[0].doubt}" if doubtful else None),
+    )
+
+
+def _good(group: Sequence[Row | BadRow]) -> list[Row]:
+    return [row for row in group if isinstance(row, Row)]
 
 
 async def _add_merged(store: Store, group: Sequence[Row | BadRow], merged: dict[str, str]) -> None:
     """Add to `merged` the ids that rows of a committed group have and the store does not, with the hash of their messages."""
-    for task_id, messages_hash in (
-        await store.tasks.ids_not_stored([row for row in group if isinstance(row, Row)])
-    ).items():
+    for task_id, messages_hash in (await store.tasks.ids_not_stored(_good(group))).items():
         merged.setdefault(task_id, messages_hash)
 
 
@@ -166,7 +220,3 @@ def _file_facts(path: Path, known: dict[str, Any]) -> dict[str, Any]:
             return {"touched": touched, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
     except OSError as error:
         raise InputError(f"the file of tasks {path} cannot be read: {error.strerror}") from error
-
-
-def _json(state: IngestState) -> str:
-    return json.dumps(asdict(state))

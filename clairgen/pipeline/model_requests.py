@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from clairgen.config.role import Role
+from clairgen.config.role import Price, Role
+from clairgen.config.service_tiers import at_factor, tier_prices
 from clairgen.errors import (
     RequestFailedError,
 )
@@ -18,7 +19,10 @@ from clairgen.thinking import separate
 
 
 class RoleRequests:
-    """What all requests of a role have in common."""
+    """What all requests of a role have in common.
+
+    `most` is the highest price that an answer is expected to have, None without a price; it rises once one was dearer.
+    """
 
     def __init__(self, name: str, settings: Role, run_seed: int) -> None:
         self.name = name
@@ -26,6 +30,20 @@ class RoleRequests:
         self.sampling = settings.sampling(run_seed)
         self._parameters = canonical_json(sampling_facts(self.sampling))
         self._keys = ContentKeys(settings.model, settings.revision, self.sampling)
+        self.tiers = tier_prices(settings)
+        self.most = self._price(self.tiers.most)
+
+    def price_of(self, said: str | None) -> tuple[Price | None, bool]:
+        """The price of an answer by the service tier that its server says it used, and whether that tier's price is known."""
+        factor, is_known = self.tiers.of_answer(said)
+        price = self._price(factor)
+        if price is not None and self.most is not None and price.output > self.most.output:
+            self.most = price
+        return price, is_known
+
+    def _price(self, factor: float) -> Price | None:
+        price = self.settings.price_per_million
+        return None if price is None else at_factor(price, factor)
 
     def request(self, messages: Sequence[Message], sample: int, template: Template | None) -> "Request":
         """The request for one sample of an answer to these messages, as they are sent."""
@@ -50,14 +68,17 @@ class Request:
         """The text of all its messages."""
         return "\n".join(message.content for message in self.messages)
 
-    def body(self, redraws: int) -> bytes:
-        """Its bytes; after an empty answer with a different seed, since the same one would give the same answer."""
+    def body(self, redraws: int, *, service_tier: str | None = None) -> bytes:
+        """Its bytes; after an empty answer with a different seed, since the same one would give the same answer.
+
+        `service_tier` is the tier to request, which is no part of what the request is.
+        """
         sampling, settings = self.role.sampling, self.role.settings
         if sampling.api is not None:
             return score_request_body(settings.model, self.messages, sampling)
         seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
         streaming = Streaming(settings.stream_usage) if settings.stream else None
-        return request_body(settings.model, self.messages, sampling, seed, streaming)
+        return request_body(settings.model, self.messages, sampling, seed, streaming, service_tier)
 
 
 def with_system(messages: Sequence[Message], system: str | None) -> tuple[Message, ...]:

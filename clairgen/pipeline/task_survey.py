@@ -1,6 +1,6 @@
 """The tasks that a run would have once its source is read, and those whose pairs are to be made, without writing anything."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any
@@ -59,7 +59,8 @@ class ImportSurvey:
 class TaskSurvey:
     """The tasks of a run under a configuration; `store` is None for a new run, `state` says how far its source was read.
 
-    `done` are the statuses that need no more requests, by recipe. After `to_make` is read to its end, `tasks`, `duplicates` and
+    `done` are the statuses that need no more requests, by recipe; `part` says which tasks a run has that has only a part. After
+    `to_make` is read to its end, `tasks`, `duplicates` and
     `bad_rows` are what the run would have.
     """
 
@@ -74,6 +75,7 @@ class TaskSurvey:
         *,
         limit: int | None,
         skip_bad_lines: bool,
+        part: Callable[[Task], bool] | None = None,
     ) -> None:
         self._config = config
         self._store = store
@@ -83,27 +85,49 @@ class TaskSurvey:
         self._done = done
         self._limit = limit if limit is not None else _ALL
         self._skip_bad_lines = skip_bad_lines
+        self._part = part
         self._positions = 0
+        self._of_part = 0
         self.duplicates = self._state.duplicates
         self.bad_rows = self._state.bad_rows
 
     @property
     def tasks(self) -> int:
         """How many tasks the session would be about."""
-        return min(self._positions, self._limit)
+        return self._of_part if self._part is not None else min(self._positions, self._limit)
 
     async def to_make(self) -> AsyncIterator[tuple[Task, tuple[str, ...]]]:
         """Tasks with the recipes whose pairs are to be made. Raises InputError as `ingest` does."""
         if self._store is not None:
             self._positions = await self._store.tasks.last_position()
+            self._of_part = await self._store.tasks.count(self._limit)
             async for pending in self._store.tasks.undone(self._done, self._limit):
                 yield pending.task, pending.recipes
         if self._state.complete and all(one.complete for one in self.imports):
+            return
+        if self._part is not None:
+            async for task in self._new_tasks_of_part(self._part):
+                yield task, tuple(self._done)
             return
         by_id = await self._stored()
         known = set(by_id.values())
         for task in self._within_limit(chain(self._new_tasks(by_id, known), self._imported_tasks(known))):
             yield task, tuple(self._done)
+
+    async def _new_tasks_of_part(self, part: Callable[[Task], bool]) -> AsyncIterator[Task]:
+        """The tasks of a part that the store lacks; all rows are read, since its positions are those among all tasks."""
+        stored, by_id, known = set((await self._stored()).values()), dict[str, bytes](), set[bytes]()
+        self.duplicates = self.bad_rows = position = 0
+        source = self._config.task_source
+        for row in read_tasks(source, self._config.seed, needs_scores=self._config.compares_by_scores):
+            if not self._is_new(row, by_id, known) or not isinstance(row, Row):
+                continue
+            position += 1
+            if position <= self._limit and part(row.task) and _messages_hash(row.task.messages) not in stored:
+                self._of_part += 1
+                yield row.task
+        if not position:
+            raise no_tasks_error(source)
 
     async def _stored(self) -> dict[str, bytes]:
         """Hashes of the messages of the tasks that the store has, by id."""

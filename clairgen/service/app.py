@@ -18,7 +18,8 @@ from clairgen.errors import ClairgenError, RunError, StoreError
 from clairgen.installed import __version__
 from clairgen.service.answers import PROBLEMS, Answered
 from clairgen.service.api_routes import api_routes
-from clairgen.service.job_pages import job_pages
+from clairgen.service.estimates import Estimates, estimate_routes
+from clairgen.service.job_pages import job_buttons, job_pages
 from clairgen.service.job_routes import job_file_routes, job_routes
 from clairgen.service.jobs import Jobs
 from clairgen.service.live_routes import live_routes
@@ -37,7 +38,7 @@ from clairgen.service.runs import NotAllowedError, NotThereError, Runs
 from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.sign_in import sign_in_routes
 from clairgen.service.tokens import Tokens
-from clairgen.service.uploads import upload_routes
+from clairgen.service.uploads import upload_pages, upload_routes
 from clairgen.store.job_records import OtherRequestError, QueueFullError
 
 _STATUSES: Sequence[tuple[type[ClairgenError], int]] = (
@@ -70,6 +71,7 @@ def service(
     is a worker for the jobs.
     """
     runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
+    estimates = Estimates(jobs.policy)
     operations = Operations(root, jobs, is_working)
     app = FastAPI(
         title="clairgen",
@@ -87,13 +89,16 @@ def service(
     app.include_router(job_routes(jobs))
     app.include_router(job_file_routes(jobs))
     app.include_router(upload_routes(root, jobs))
+    app.include_router(estimate_routes(estimates))
     app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
     people = People(runs)
     app.include_router(people_api(people))
     app.include_router(people_pages(runs, people))
     app.include_router(edit_pages(runs, people))
-    app.include_router(job_pages(jobs))
+    app.include_router(job_pages(jobs, estimates))
+    app.include_router(job_buttons(jobs))
+    app.include_router(upload_pages(root, jobs))
     app.include_router(sign_in_routes(tokens, clients))
     app.include_router(static_files())
     app.include_router(operation_routes(operations))

@@ -1,10 +1,8 @@
 """The requests for the verbs that ask no model, which run as commands; what they make lies in the folder of runs."""
 
-import json
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -13,9 +11,17 @@ from clairgen.exporting.columns import ExportFormat
 from clairgen.exporting.shards import FileFormat
 from clairgen.exporting.thoughts import Thinking
 from clairgen.service.policy import Policy
-from clairgen.service.request_models import JobFolder, Name, Names, RequestModel, RunName, existing_run, options
-from clairgen.service.runs_root import EXPORTS, TRAINED, RunsRoot, name_fault
-from clairgen.service.submitted_training import checked_training
+from clairgen.service.request_models import (
+    JobFolder,
+    Name,
+    Names,
+    RequestModel,
+    RunName,
+    checked_name,
+    existing_run,
+    options,
+)
+from clairgen.service.runs_root import EXPORTS, TRAINED, RunsRoot
 
 _Number = r"[0-9]{0,9}(?:\.[0-9]{0,9})?"
 Bounds = Annotated[
@@ -199,68 +205,3 @@ class ExportRequest(_OfRun):
         """See `RequestModel`."""
         del folder
         return root.path / EXPORTS / self.name
-
-
-class TrainRequest(RequestModel):
-    """Train a model on preference pairs, into the folder `trained/NAME`; the same name goes on with it."""
-
-    verb: Literal["train"]
-    name: Annotated[str, Field(min_length=1, max_length=100, description="The name of the model's folder.")]
-    data: Annotated[str, Field(min_length=1, max_length=2000, description="A data set, such as exports/first.")]
-    preset: Annotated[
-        Literal["paper", "laptop", "classroom", "lora", "qlora"] | None, Field(description="Settings to begin with.")
-    ] = None
-    settings: Annotated[
-        dict[Name, Any],
-        Field(max_length=60, default_factory=dict, description="Settings of training, such as model and objective."),
-    ]
-
-    @property
-    def works_on(self) -> str | None:
-        """See `RequestModel`."""
-        return f"{TRAINED}/{self.name}"
-
-    def prepared(self, policy: Policy) -> Self:
-        """See `RequestModel`."""
-        policy.root.new_path(f"{TRAINED}/{checked_name(self.name)}", "name")
-        data, given = policy.source(self.data, "data"), dict(self.settings)
-        shipped = {"model": given.pop("model")} if str(given.get("model")) in _SHIPPED else {}
-        settings = checked_training(given, policy) | shipped
-        if settings.get("gpus") not in (None, 1):
-            raise InputError("gpus: a job trains in one process; use clairgen train for more")
-        return self.model_copy(update={"data": data.removeprefix("hub:"), "settings": settings})
-
-    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
-        """See `RequestModel`."""
-        yield from ("train", self.data, str(self.made(root, folder)))
-        settings = dict(self.settings)
-        if (model := _SHIPPED.get(str(settings.get("model")))) is not None:
-            settings["model"] = str(resources.files("clairgen.data.classroom").joinpath(model))
-        given = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
-        yield from options(config=self.preset, set=given)
-
-    def made(self, root: RunsRoot, folder: JobFolder) -> Path:
-        """See `RequestModel`."""
-        del folder
-        return root.path / TRAINED / self.name
-
-
-_SHIPPED: Final = {"classroom:student": "student", "classroom:teacher": "teacher", "classroom:weaker": "weaker"}
-"""Models that ship with clairgen and can be trained, with their folders."""
-CommandRequest = (
-    FilterRequest
-    | ReparseRequest
-    | MigrateRequest
-    | ReportRequest
-    | LintRequest
-    | ImportRequest
-    | ExportRequest
-    | TrainRequest
-)
-
-
-def checked_name(name: str) -> str:
-    """The name of a folder for what a job makes. Raises InputError."""
-    if (fault := name_fault(name)) is not None:
-        raise InputError(f"the name {fault}")
-    return name

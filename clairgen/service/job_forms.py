@@ -32,8 +32,8 @@ class FormField:
 
 
 def form_of(verb: str, values: Mapping[str, str]) -> list[FormField]:
-    """The fields of a verb's form, filled in with `values`. Raises InputError for a verb that there is not."""
-    return list(_fields(verb, values))
+    """The fields of a verb's form, filled in, what is required first. Raises InputError for a verb that there is not."""
+    return sorted(_fields(verb, values), key=lambda field: not field.is_required)
 
 
 def filled_in(verb: str, form: Mapping[str, str]) -> dict[str, Any]:

@@ -1,13 +1,19 @@
 """What a job prints, kept in a file that is bounded: the beginning goes when it grows too long."""
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_text
 
 MOST_BYTES: Final = 256 * 1024
 """Of a file; the one before it is kept beside it."""
+_NOTE_SECONDS: Final = 1.0
 
 
 class JobOutput:
@@ -41,6 +47,32 @@ class JobOutput:
             self._file.flush()
         except OSError:
             return
+
+
+@asynccontextmanager
+async def noted(output: JobOutput) -> AsyncIterator[Progress]:
+    """Progress whose notes go into the output while work goes on."""
+    progress, written = Progress(), 0
+
+    def write() -> None:
+        nonlocal written
+        for note in progress.notes[written:]:
+            output.line(note)
+        written = len(progress.notes)
+
+    async def write_regularly() -> None:
+        while True:
+            await asyncio.sleep(_NOTE_SECONDS)
+            write()
+
+    writing = asyncio.create_task(write_regularly(), name="notes")
+    try:
+        yield progress
+    finally:
+        writing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await writing
+        write()
 
 
 def read_output(path: Path) -> str:

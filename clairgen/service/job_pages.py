@@ -2,17 +2,19 @@
 
 import asyncio
 import secrets
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from clairgen.service.estimates import Estimates
 from clairgen.service.job_files import made_files
 from clairgen.service.job_forms import example_configuration, filled_in, form_of
 from clairgen.service.job_requests import REQUEST_MODELS, request_of
-from clairgen.service.job_routes import Before, JobId, RunFilter, StateFilter
+from clairgen.service.job_routes import Before, JobId, RunFilter
 from clairgen.service.jobs import Jobs
 from clairgen.service.rendering import form_fields, page
+from clairgen.service.request_models import GenerateRequest
 from clairgen.store.job_records import JobState
 
 _LINES: Final = 50
@@ -20,34 +22,11 @@ _SHOWN_OUTPUT: Final = 20_000
 _KEY: Final = "idempotency_key"
 
 
-def job_pages(jobs: Jobs) -> APIRouter:
+def job_pages(jobs: Jobs, estimates: Estimates) -> APIRouter:
     """The routes over some jobs."""
     routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
-    @routes.get("/jobs")
-    async def list_page(
-        request: Request, state: StateFilter = None, run: RunFilter = None, before: Before = None
-    ) -> Response:
-        found = await jobs.jobs(state=state, run=run, before=before, limit=_LINES + 1)
-        values = {
-            "jobs": found[:_LINES],
-            "state": state,
-            "run": run,
-            "states": list(JobState),
-            "before": found[_LINES - 1].id if len(found) > _LINES else None,
-        }
-        return page(request, "jobs.html", {**values, "are_taken": jobs.are_taken})
-
-    @routes.get("/jobs/new")
-    async def new_page(
-        request: Request,
-        verb: Annotated[str, Query(max_length=20)] = "generate",
-        example: Annotated[str, Query(max_length=20)] = "classroom",
-    ) -> Response:
-        given = {name: value for name, value in request.query_params.items() if len(value) <= 2000}
-        is_new = verb == "generate" and "run" not in given
-        if is_new:
-            given["configuration"] = await asyncio.to_thread(example_configuration, example)
+    def form_page(request: Request, verb: str, given: dict[str, str], **more: object) -> Response:
         model = REQUEST_MODELS.get(verb)
         values: dict[str, Any] = {
             "verb": verb,
@@ -56,9 +35,47 @@ def job_pages(jobs: Jobs) -> APIRouter:
             "fields": form_of(verb, given),
             "key": secrets.token_urlsafe(16),
             "are_taken": jobs.are_taken,
-            "example": example if is_new else None,
+            "example": None,
+            "estimate": None,
         }
-        return page(request, "new_job.html", values)
+        return page(request, "new_job.html", {**values, **more})
+
+    @routes.get("/jobs")
+    async def list_page(
+        request: Request, state: JobState | Literal[""] | None = None, run: RunFilter = None, before: Before = None
+    ) -> Response:
+        state, run = state or None, run or None
+        found = await jobs.jobs(state=state, run=run, before=before, limit=_LINES + 1)
+        values = {
+            "jobs": found[:_LINES],
+            "state": state,
+            "run": run,
+            "states": list(JobState),
+            "is_later": before is not None,
+            "before": found[_LINES - 1].id if len(found) > _LINES else None,
+        }
+        return page(request, "jobs.html", {**values, "are_taken": jobs.are_taken})
+
+    @routes.get("/jobs/new")
+    async def new_page(
+        request: Request,
+        verb: Annotated[str, Query(max_length=30)] = "generate",
+        example: Annotated[str, Query(max_length=20)] = "classroom",
+    ) -> Response:
+        given = {name: value for name, value in request.query_params.items() if len(value) <= 2000}
+        is_new = verb == "generate" and "run" not in given
+        if is_new:
+            given["configuration"] = await asyncio.to_thread(example_configuration, example)
+        return form_page(request, verb, given, example=example if is_new else None)
+
+    @routes.post("/jobs/estimate")
+    async def estimate_by_form(request: Request) -> Response:
+        form = await form_fields(request)
+        key = form.pop(_KEY, None)
+        form.pop("verb", None)
+        job = GenerateRequest.model_validate(filled_in("generate", form))
+        found = await estimates.estimate(job, request.state.grant)
+        return form_page(request, "generate", form, estimate=found, key=key or secrets.token_urlsafe(16))
 
     @routes.post("/jobs")
     async def submit_by_form(request: Request) -> Response:
@@ -81,10 +98,22 @@ def job_pages(jobs: Jobs) -> APIRouter:
         }
         return page(request, "job.html", values)
 
+    return routes
+
+
+def job_buttons(jobs: Jobs) -> APIRouter:
+    """The routes of the buttons on a job's page."""
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
     @routes.post("/jobs/{job}/cancel")
     async def cancel_by_form(request: Request, job: JobId) -> Response:
         await jobs.cancel(job, request.state.grant)
         return RedirectResponse(f"/jobs/{job}", status_code=303)
+
+    @routes.post("/jobs/{job}/delete")
+    async def delete_by_form(request: Request, job: JobId) -> Response:
+        await jobs.delete(job, request.state.grant)
+        return RedirectResponse("/jobs", status_code=303)
 
     @routes.post("/jobs/{job}/resume")
     async def resume_by_form(request: Request, job: JobId) -> Response:

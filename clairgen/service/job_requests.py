@@ -6,11 +6,32 @@ from typing import Annotated, Any, Final, get_args
 
 from pydantic import Field, TypeAdapter
 
-from clairgen.service.command_requests import CommandRequest
-from clairgen.service.request_models import AdviseRequest, GenerateRequest, JobFolder, QuestionsRequest, RequestModel
+from clairgen.service.command_requests import (
+    ExportRequest,
+    FilterRequest,
+    ImportRequest,
+    LintRequest,
+    MigrateRequest,
+    ReparseRequest,
+    ReportRequest,
+)
+from clairgen.service.evaluation_requests import AnyEvaluation
+from clairgen.service.request_models import AdviseRequest, GenerateRequest, JobFolder, RequestModel
 from clairgen.service.runs_root import RunsRoot
+from clairgen.service.training_requests import ToGgufRequest, TrainRequest
 
-Request = GenerateRequest | AdviseRequest | QuestionsRequest | CommandRequest
+CommandRequest = (
+    FilterRequest
+    | ReparseRequest
+    | MigrateRequest
+    | ReportRequest
+    | LintRequest
+    | ImportRequest
+    | ExportRequest
+    | TrainRequest
+    | ToGgufRequest
+)
+Request = GenerateRequest | AdviseRequest | AnyEvaluation | CommandRequest
 JobRequest = Annotated[Request, Field(discriminator="verb")]
 _REQUESTS: Final[TypeAdapter[Request]] = TypeAdapter(JobRequest)
 REQUEST_MODELS: Final[Mapping[str, type[RequestModel]]] = {

@@ -107,6 +107,11 @@ def job_routes(jobs: Jobs) -> APIRouter:
     async def resume_job(job: JobId, request: Request) -> Answered:
         return Answered(JobObject.of(await jobs.resume(job, request.state.grant)))
 
+    @routes.delete("/{job}", status_code=204, response_class=Response, summary="Delete one that is over; results stay")
+    async def delete_job(job: JobId, request: Request) -> Response:
+        await jobs.delete(job, request.state.grant)
+        return Response(status_code=204)
+
     return routes
 
 

@@ -16,6 +16,8 @@ from clairgen.service.job_output import JobOutput
 from clairgen.service.job_requests import Request, request_of
 from clairgen.service.policy import Policy
 from clairgen.service.request_models import JobFolder
+from clairgen.store import RunDirectory
+from clairgen.store.connection import committed_rows
 from clairgen.store.job_queue import JobQueue
 from clairgen.store.job_records import Job, JobState
 
@@ -23,6 +25,8 @@ _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""
 _BUSY_SECONDS: Final = 2.0
 """After which a job is tried again whose run another process works on."""
+_MOST_DEATHS: Final = 5
+"""Of the worker in a row, while a job ran that got no further: then the job has failed."""
 _SECONDS_TO_END: Final = 5.0
 """Beyond the time to drain, for the end of a session."""
 
@@ -38,6 +42,13 @@ class Outcome:
     stopped_by: ClairgenError | None = None
     some_failed: bool = False
     code: int | None = None
+
+    @classmethod
+    def of(cls, sentence: str, stopped_by: ClairgenError | None, *, some_failed: bool) -> "Outcome":
+        """An outcome that says both what was done and what stopped it."""
+        if stopped_by is None or isinstance(stopped_by, DrainedError):
+            return cls(sentence, stopped_by, some_failed)
+        return cls(f"{stopped_by} ({sentence})", stopped_by, some_failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +69,11 @@ Verb = Callable[[Work], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """Verbs of which at most `at_once` jobs run at the same time."""
+    """Verbs of which at most `at_once` jobs run at the same time; `is_here` says that they do so in the worker's process."""
 
     verbs: Mapping[str, Verb]
     at_once: int
+    is_here: bool = True
 
 
 @dataclass(slots=True)
@@ -112,7 +124,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop` is called. Raises StoreError when the queue cannot be read or written."""
-        await asyncio.to_thread(self._queue.recover)
+        await asyncio.to_thread(self._queue.recover, self._committed, _MOST_DEATHS)
         async with asyncio.TaskGroup() as group:
             while not self._is_stopping:
                 self._awake.clear()
@@ -126,6 +138,12 @@ class Worker:
                 await asyncio.wait(tasks, timeout=self._drain_seconds + _SECONDS_TO_END)
             for active in self._active.values():
                 active.cut_off()
+
+    def _committed(self, job: Job) -> int | None:
+        """How much of a job is on disk; None for a command, which has a process of its own and so ends none but itself."""
+        if job.run is None or not any(lane.is_here and job.verb in lane.verbs for lane in self._lanes):
+            return None
+        return committed_rows(RunDirectory(self._root.path / job.run).database)
 
     async def _begin_with_jobs(self, group: asyncio.TaskGroup) -> None:
         for lane in self._lanes:

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.errors import ClairgenError, InputError, InUseError, RunError
+from clairgen.errors import ClairgenError, InputError, InUseError, RunError, StoreError
 from clairgen.folder_lock import check_unused, locked_folder
 from clairgen.pipeline.run_log import last_session
 from clairgen.service.job_output import read_output
@@ -39,7 +40,7 @@ class JobProgress:
 class Jobs:
     """The jobs of a root, which name what a `policy` allows. `queue` is None where the service takes none.
 
-    `wake` tells the worker that something has changed.
+    `wake` tells the worker that something has changed. Of jobs that are over the latest `keep` are kept.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Jobs:
         queue: JobQueue | None,
         most_queued: int = 100,
         wake: Callable[[], None] = lambda: None,
+        keep: int = 1000,
     ) -> None:
-        self._policy = policy
+        self.policy = policy
+        self._keep = keep
         self._root = policy.root
         self._queue = queue
         self._most_queued = most_queued
@@ -75,7 +78,7 @@ class Jobs:
         queue = self._required()
 
         def submit() -> tuple[Job, bool]:
-            ready = request.prepared(self._policy)
+            ready = request.prepared(self.policy)
             new = NewJob(
                 request.verb,
                 arguments_of(ready),
@@ -85,11 +88,13 @@ class Jobs:
                 key,
                 writes=request.writes,
             )
-            return queue.submit(
+            submitted = queue.submit(
                 new,
                 lambda number: command_line(ready, self._root, JobFolder.of(self._root, number)),
                 self._most_queued,
             )
+            queue.prune(self._keep, self._remove_folder)
+            return submitted
 
         job, is_new = await asyncio.to_thread(submit)
         self._wake()
@@ -157,6 +162,20 @@ class Jobs:
         self._wake()
         return found
 
+    async def delete(self, number: int, grant: Grant) -> None:
+        """Delete a job that is over, with its output and the pages that it made; runs, data sets and models stay."""
+        require_run_scope(grant)
+        _there(await asyncio.to_thread(self._required().delete, number, self._remove_folder))
+
+    def _remove_folder(self, number: int) -> None:
+        folder = JobFolder.of(self._root, number).path
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{folder} cannot be deleted: {error.strerror}; check its permissions") from error
+
     def require_taken(self) -> None:
         """Raise NotAllowedError where the service takes no jobs."""
         self._required()
@@ -169,7 +188,7 @@ class Jobs:
 
 @contextlib.contextmanager
 def taken_jobs(
-    policy: Policy, settings: WorkerSettings, most_queued: int, note: Callable[[str], None]
+    policy: Policy, settings: WorkerSettings, most_queued: int, keep: int, note: Callable[[str], None]
 ) -> Iterator[tuple[Jobs, WorkerProcess | None]]:
     """The jobs of a service and the process that does them, which is to be run; with 0 `jobs` at once none are taken.
 
@@ -182,7 +201,7 @@ def taken_jobs(
         worker = WorkerProcess(settings.command(), lock, note)
         queue = JobQueue(policy.root.own_database)
         try:
-            yield Jobs(policy, queue, most_queued, worker.wake), worker
+            yield Jobs(policy, queue, most_queued, worker.wake, keep), worker
         finally:
             queue.close()
 

@@ -28,6 +28,7 @@ _READING: Final = frozenset({"GET", "HEAD"})
 _PUBLIC: Final = frozenset({"/sign-in", "/openapi.json"})
 UPLOADS_PATH: Final = "/api/uploads/"
 """Below it a body is the content of a file, and read as it comes."""
+UPLOAD_FORM_PATH: Final = "/uploads"
 _STATIC: Final = "/static/"
 HEALTH_PATHS: Final = ("/healthz", "/readyz")
 """For whoever watches over the process, who knows neither a host name nor a token: they say one word."""
@@ -80,7 +81,7 @@ class RequestChecks:
             if not is_held:
                 await _too_many(scope, 1)(scope, receive, send_guarded)
                 return
-            if scope["method"] == "PUT" and scope["path"].startswith(UPLOADS_PATH):
+            if _is_upload(scope, headers):
                 await self.app(scope, receive, send_guarded)  # the route bounds what it reads, and how long
                 return
             body = b"" if scope["method"] in _READING else await _whole_body(scope, headers, receive)
@@ -156,6 +157,14 @@ def _needed(method: str, path: str) -> Allowed:
     if method in _READING or path in ("/sign-in", "/sign-out"):
         return Allowed.READ
     return Allowed.REVIEW if path.startswith(_OF_RUNS) else Allowed.RUN
+
+
+def _is_upload(scope: Scope, headers: Headers) -> bool:
+    """Whether the body of a request is the content of a file, or a form with one."""
+    if scope["method"] == "PUT":
+        return bool(scope["path"].startswith(UPLOADS_PATH))
+    is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return scope["method"] == "POST" and scope["path"] == UPLOAD_FORM_PATH and is_form
 
 
 def _client(scope: Scope) -> str:

@@ -1,22 +1,23 @@
-"""What every request for a job has in common, and the requests for the verbs that ask models."""
+"""What every request for a job has in common, and the requests for the verbs that work on pairs by asking models."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from clairgen.config.file import config_yaml
-from clairgen.config.strict_yaml import DUMPER, read_text
+from clairgen.config.strict_yaml import read_text
 from clairgen.errors import InputError
+from clairgen.pipeline.generate import Options
 from clairgen.service.policy import Policy
-from clairgen.service.runs_root import RunsRoot, shown
-from clairgen.service.submitted_config import checked, checked_evaluation
+from clairgen.service.runs_root import RunsRoot, name_fault, shown
+from clairgen.service.submitted_config import checked
 from clairgen.store import RunDirectory
 
-_LARGEST: Final = 2**53
+LARGEST: Final = 2**53
+"""Most of what a request counts."""
 RunName = Annotated[str, Field(min_length=1, max_length=255, description="The name of the run's folder.")]
 Configuration = Annotated[
     str | dict[str, Any] | None, Field(description="The configuration, as YAML text or as an object.")
@@ -96,9 +97,7 @@ class GenerateRequest(RequestModel):
     run: RunName
     configuration: Configuration = None
     stored_configuration: StoredConfiguration = None
-    limit: Annotated[int | None, Field(ge=1, le=_LARGEST, description="Only the first so many tasks of the run.")] = (
-        None
-    )
+    limit: Annotated[int | None, Field(ge=1, le=LARGEST, description="Only the first so many tasks of the run.")] = None
     retry_failed: Annotated[bool, Field(description="Try failed tasks again.")] = False
     skip_bad_lines: Annotated[bool, Field(description="Skip rows that hold no task.")] = False
     accept_changes: Annotated[bool, Field(description="Go on with a configuration that changes the requests.")] = False
@@ -111,10 +110,23 @@ class GenerateRequest(RequestModel):
         policy.root.run_to_write(self.run)
         for other in self.reuse:
             existing_run(policy.root, other)
-        given = _given(policy, self.configuration, self.stored_configuration)
+        given = given_configuration(policy, self.configuration, self.stored_configuration)
         if given is None:
             given = read_text(existing_run(policy.root, self.run, "; a new run needs a configuration").config)
         return self.model_copy(update=_written_out(policy, given))
+
+    def session_options(self, root: RunsRoot, drain_seconds: float) -> Options:
+        """What is done, as `generate` takes it."""
+        return Options(
+            limit=self.limit,
+            retry_failed=self.retry_failed,
+            skip_bad_lines=self.skip_bad_lines,
+            accept_changes=self.accept_changes,
+            reuse=tuple(root.path / one for one in self.reuse),
+            drain_seconds=drain_seconds,
+            budget_usd=self.budget_usd,
+            no_budget=self.no_budget,
+        )
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
         """See `RequestModel`."""
@@ -140,7 +152,7 @@ class AdviseRequest(RequestModel):
     recipe: Annotated[Names, Field(description="Only these recipes.")] = ()
     samples: Annotated[int, Field(ge=1, le=1000, description="Fresh answers for each winner.")] = 1
     limit: Annotated[
-        int | None, Field(ge=1, le=_LARGEST, description="Only so many kept pairs a recipe, drawn uniformly.")
+        int | None, Field(ge=1, le=LARGEST, description="Only so many kept pairs a recipe, drawn uniformly.")
     ] = None
     per_pair: Annotated[bool, Field(description="Keep the choice for each pair.")] = False
     budget_usd: BudgetUsd = None
@@ -149,7 +161,7 @@ class AdviseRequest(RequestModel):
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
         run = existing_run(policy.root, self.run)
-        given = _given(policy, self.configuration, self.stored_configuration)
+        given = given_configuration(policy, self.configuration, self.stored_configuration)
         checked(read_text(run.config), policy)  # its other roles are used
         return self if given is None else self.model_copy(update=_written_out(policy, given))
 
@@ -167,50 +179,6 @@ class AdviseRequest(RequestModel):
         )
 
 
-class QuestionsRequest(RequestModel):
-    """Ask a model questions and check its answers by rules; `target` of the configuration is the model."""
-
-    verb: Literal["evaluate questions"]
-    run: RunName
-    questions: Annotated[str, Field(min_length=1, max_length=2000, description="A file with right answers.")]
-    configuration: Configuration = None
-    stored_configuration: StoredConfiguration = None
-    label: Annotated[str | None, Field(max_length=200, description="What the evaluation is called.")] = None
-    rule: Annotated[str | None, Field(max_length=50, description="How rows without a rule are checked.")] = None
-    samples: Annotated[int, Field(ge=1, le=1000, description="Answers a question.")] = 1
-    limit: Annotated[int | None, Field(ge=1, le=_LARGEST, description="Only the first so many questions.")] = None
-    skip_bad_lines: Annotated[bool, Field(description="Leave out rows that cannot be checked.")] = False
-    retry_failed: Annotated[bool, Field(description="Try failed questions again.")] = False
-    budget_usd: BudgetUsd = None
-    no_budget: NoBudget = False
-
-    def prepared(self, policy: Policy) -> Self:
-        """See `RequestModel`."""
-        policy.root.run_to_write(self.run)
-        given = _given(policy, self.configuration, self.stored_configuration)
-        if given is None:
-            raise InputError("an evaluation needs a configuration, with models.target")
-        models = checked_evaluation(given, policy)
-        text: str = yaml.dump(models.model_dump(mode="json", exclude_unset=True), Dumper=DUMPER, sort_keys=False)
-        questions = str(policy.root.file(self.questions, "questions"))
-        return self.model_copy(update={"configuration": text, "stored_configuration": None, "questions": questions})
-
-    def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
-        """See `RequestModel`."""
-        yield from ("evaluate", "questions", self.questions, "--run", str(root.path / self.run))
-        yield from options(
-            config=folder.config,
-            label=self.label,
-            rule=self.rule,
-            samples=self.samples,
-            limit=self.limit,
-            skip_bad_lines=self.skip_bad_lines,
-            retry_failed=self.retry_failed,
-            budget_usd=self.budget_usd,
-            no_budget=self.no_budget,
-        )
-
-
 def options(**values: object) -> Iterator[str]:
     """Options of a command: a text or number after its name, a flag that is set, a list one by one; nothing for the rest."""
     for name, value in values.items():
@@ -222,6 +190,13 @@ def options(**values: object) -> Iterator[str]:
                 yield f"{flag}={one:.15g}" if isinstance(one, float) else f"{flag}={one}"
 
 
+def checked_name(name: str) -> str:
+    """The name of a folder for what a job makes. Raises InputError."""
+    if (fault := name_fault(name)) is not None:
+        raise InputError(f"the name {fault}")
+    return name
+
+
 def existing_run(root: RunsRoot, name: str, more: str = "") -> RunDirectory:
     """A run that is there. Raises InputError."""
     if (found := root.run(name)) is None:
@@ -229,7 +204,7 @@ def existing_run(root: RunsRoot, name: str, more: str = "") -> RunDirectory:
     return found
 
 
-def _given(
+def given_configuration(
     policy: Policy, configuration: str | dict[str, Any] | None, stored: str | None
 ) -> str | dict[str, Any] | None:
     """The configuration of a request; None if it has none."""

@@ -11,13 +11,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request
 from fastapi import Path as InPath
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from clairgen.errors import InputError, RunError, StoreError
 from clairgen.service.answers import Answered
+from clairgen.service.form_file import FormFile
 from clairgen.service.job_files import MadeFile, made_files
 from clairgen.service.jobs import Jobs, require_run_scope
-from clairgen.service.request_checks import UPLOADS_PATH
+from clairgen.service.rendering import form_fields, page
+from clairgen.service.request_checks import UPLOAD_FORM_PATH, UPLOADS_PATH
 from clairgen.service.runs import NotThereError
 from clairgen.service.runs_root import UPLOADS, RunsRoot, name_fault
 
@@ -42,22 +44,59 @@ def upload_routes(root: RunsRoot, jobs: Jobs) -> APIRouter:
     async def upload(name: FileName, request: Request) -> Answered:
         require_run_scope(request.state.grant)
         jobs.require_taken()
-        target = folder / _checked(name)
-        if target.exists():
-            raise RunError(f"there is an uploaded file {name}; choose another name, or delete it first")
-        await asyncio.to_thread(folder.mkdir, exist_ok=True)
-        return Answered(MadeFile(name, await _received(request.stream(), target)), status_code=201)
+        return Answered(MadeFile(name, await _taken_in(request.stream(), folder, name)), status_code=201)
 
     @routes.delete("/{name}", status_code=204, response_class=Response, summary="Delete an uploaded file")
     async def delete_upload(name: FileName, request: Request) -> Response:
         require_run_scope(request.state.grant)
-        target = folder / _checked(name)
-        if folder.is_symlink() or not target.is_file():
-            raise NotThereError("there is no uploaded file of this name")
-        await asyncio.to_thread(target.unlink, missing_ok=True)
+        await asyncio.to_thread(_delete, folder, name)
         return Response(status_code=204)
 
     return routes
+
+
+def upload_pages(root: RunsRoot, jobs: Jobs) -> APIRouter:
+    """The page of these files, with a form that works without a script."""
+    routes = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+    folder = root.path / UPLOADS
+
+    @routes.get(UPLOAD_FORM_PATH)
+    async def uploads_page(request: Request) -> Response:
+        files = await asyncio.to_thread(made_files, folder)
+        values = {"files": files, "kinds": _KINDS, "most_bytes": MOST_BYTES, "are_taken": jobs.are_taken}
+        return page(request, "uploads.html", values)
+
+    @routes.post(UPLOAD_FORM_PATH)
+    async def upload_by_form(request: Request) -> Response:
+        require_run_scope(request.state.grant)
+        jobs.require_taken()
+        file = FormFile(request.headers.get("content-type", ""), _steadily(request.stream()))
+        await _taken_in(file.chunks(), folder, await file.name())
+        return RedirectResponse(UPLOAD_FORM_PATH, status_code=303)
+
+    @routes.post(f"{UPLOAD_FORM_PATH}/delete")
+    async def delete_by_form(request: Request) -> Response:
+        require_run_scope(request.state.grant)
+        await asyncio.to_thread(_delete, folder, (await form_fields(request)).get("name", ""))
+        return RedirectResponse(UPLOAD_FORM_PATH, status_code=303)
+
+    return routes
+
+
+async def _taken_in(content: AsyncIterator[bytes], folder: Path, name: str) -> int:
+    """Write a new file of this name; its size in bytes."""
+    target = folder / _checked(name)
+    if target.exists():
+        raise RunError(f"there is an uploaded file {name}; choose another name, or delete it first")
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    return await _received(content, target)
+
+
+def _delete(folder: Path, name: str) -> None:
+    target = folder / _checked(name)
+    if folder.is_symlink() or not target.is_file():
+        raise NotThereError("there is no uploaded file of this name")
+    target.unlink(missing_ok=True)
 
 
 async def _received(content: AsyncIterator[bytes], target: Path) -> int:
@@ -95,7 +134,8 @@ async def _steadily(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     try:
         while True:
             async with asyncio.timeout(_SILENT_SECONDS):
-                yield await anext(content)
+                chunk = await anext(content)
+            yield chunk
     except StopAsyncIteration:
         return
     except ClientDisconnect as error:

@@ -3,7 +3,7 @@
 from clairgen.store.advice import AdviceNumbers, PairAdvice
 from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
-from clairgen.store.directory import RunDirectory
+from clairgen.store.directory import RunDirectory, runs_inside
 from clairgen.store.evaluations import EvaluationNumbers, EvaluationRecord, ItemRecord
 from clairgen.store.imported_pairs import Identity, ImportedPair, PairTexts
 from clairgen.store.index_search import (
@@ -25,6 +25,8 @@ from clairgen.store.review_queues import QueueProgress, ReviewQueue
 from clairgen.store.revisions import HUMAN_REVISION, REVISION_KINDS, Revision, revision_pair_id
 from clairgen.store.scores import ScoreNumbers, ScoreReply
 from clairgen.store.search_words import SearchWords, search_words
+from clairgen.store.shard_merger import Differing, MergedShard, MergeRecord, merging
+from clairgen.store.source_index import SourceIndex
 from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, short_write, writing
@@ -40,6 +42,7 @@ __all__ = [
     "Call",
     "CastVote",
     "Certainty",
+    "Differing",
     "EvaluationNumbers",
     "EvaluationRecord",
     "Failure",
@@ -52,6 +55,8 @@ __all__ = [
     "JudgeOpinions",
     "JudgeReply",
     "MadePair",
+    "MergeRecord",
+    "MergedShard",
     "MetricRange",
     "PairAdvice",
     "PairChoice",
@@ -71,6 +76,7 @@ __all__ = [
     "SearchWords",
     "Sent",
     "SortKey",
+    "SourceIndex",
     "Spending",
     "Spent",
     "Statement",
@@ -81,6 +87,7 @@ __all__ = [
     "VoteNumbers",
     "index_file",
     "majority",
+    "merging",
     "metadata_row",
     "migrate",
     "note_fault",
@@ -88,6 +95,7 @@ __all__ = [
     "reading",
     "reading_index",
     "revision_pair_id",
+    "runs_inside",
     "search_words",
     "short_write",
     "syncing",

@@ -14,11 +14,11 @@ from clairgen.thinking import separate
 
 _COLUMNS = (
     "key, role, model, revision, sample, text, finish_reason, prompt_tokens, completion_tokens, latency_seconds, endpoint, "
-    "response_id, cost_usd, created_at, served_model, system_fingerprint, thinking"
+    "response_id, cost_usd, created_at, served_model, system_fingerprint, thinking, service_tier"
 )
 _INSERT = (
     f"INSERT OR IGNORE INTO completions ({_COLUMNS}, parameters, messages, template, reused_from) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _MOST_TOKENS = """
 SELECT c.role, c.model, c.endpoint, t.tokens FROM completions c
@@ -72,6 +72,19 @@ class RoleNumbers:
     completion_tokens: int
     cost_usd: float | None
     thought: int = 0
+
+    def __add__(self, other: "RoleNumbers") -> "RoleNumbers":
+        costs = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        return RoleNumbers(
+            self.role,
+            self.completions + other.completions,
+            self.reused + other.reused,
+            self.cut_off + other.cut_off,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            sum(costs) if costs else None,
+            self.thought + other.thought,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +254,7 @@ def _completion(row: sqlite3.Row) -> Completion:
         served_model=row["served_model"],
         system_fingerprint=row["system_fingerprint"],
         thinking=row["thinking"],
+        service_tier=row["service_tier"],
     )
 
 
@@ -249,7 +263,7 @@ def _insert(completion: Completion, messages_hash: str, sent: Sent, reused_from:
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
-        completion.served_model, completion.system_fingerprint, completion.thinking, sent.parameters, messages_hash,
-        sent.template_hash, reused_from,
+        completion.served_model, completion.system_fingerprint, completion.thinking, completion.service_tier,
+        sent.parameters, messages_hash, sent.template_hash, reused_from,
     )  # fmt: skip
     return _INSERT, row

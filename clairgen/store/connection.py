@@ -1,6 +1,7 @@
 """Connections to `run.db`: opened with the right pragmas, checked for their schema version; SQLite's errors as StoreError."""
 
 import asyncio
+import contextlib
 import random
 import sqlite3
 import time
@@ -178,6 +179,17 @@ def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/mounts")) 
             f"{path.parent} is on a network file system ({kinds[mount]}), where the run's database could be damaged; "
             "choose a folder on a local disk for --run"
         )
+
+
+def committed_rows(path: Path) -> int:
+    """How many tasks, answers, ended pairs and evaluated items a run has on disk; 0 where that cannot be read."""
+    parts = "completions", "pairs WHERE status != 'pending'", "evaluation_items", "tasks"
+    sql = " + ".join(f"(SELECT count(*) FROM {part})" for part in parts)
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return int(connection.execute(f"SELECT {sql}").fetchone()[0])
+    except sqlite3.Error:
+        return 0
 
 
 def is_file(path: Path) -> bool:

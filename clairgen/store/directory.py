@@ -8,7 +8,9 @@ from pathlib import Path
 from clairgen.errors import RunError
 from clairgen.folder_lock import LOCK_FILE, locked_folder
 from clairgen.store.connection import is_file
+from clairgen.wording import counted
 
+_DATABASE = "run.db"
 _GIVEN_TASKS = "tasks-"
 """How a file of tasks begins that a program gave, perhaps before the run has a database."""
 
@@ -22,7 +24,7 @@ class RunDirectory:
     @property
     def database(self) -> Path:
         """The store."""
-        return self.path / "run.db"
+        return self.path / _DATABASE
 
     @property
     def config(self) -> Path:
@@ -80,9 +82,18 @@ class RunDirectory:
 
     def require(self) -> None:
         """Raise RunError unless this is the directory of a run."""
+        self.refuse_several()
         if not is_file(self.database):
             lacks = "it has no run.db" if self.path.exists() else "there is no such file or folder"
             raise RunError(f"{self.path} is not a run directory: {lacks}; name the folder that was given to --run")
+
+    def refuse_several(self) -> None:
+        """Raise RunError for a folder that is no run directory but contains some, as that of shards does."""
+        if runs := runs_inside(self.path):
+            raise RunError(
+                f"{self.path} is not a run directory but contains {counted(len(runs), 'run')}, such as {runs[0].name}; name one "
+                f"of them, or make one run of the shards of a run with: clairgen merge {self.path} --run RUN"
+            )
 
     def refuse_emptied(self) -> None:
         """Raise RunError if run.db was emptied: taken for a new run, everything would be requested and paid for again."""
@@ -117,3 +128,10 @@ class RunDirectory:
     def locked(self) -> AbstractContextManager[object]:
         """Hold the run's lock inside a `with`. Raises RunError if another process holds it."""
         return locked_folder(self.path)
+
+
+def runs_inside(path: Path) -> list[Path]:
+    """The run directories in a folder that is none itself, in the order of their names."""
+    if is_file(path / _DATABASE) or not path.is_dir():
+        return []
+    return sorted(folder for folder in path.iterdir() if is_file(folder / _DATABASE))

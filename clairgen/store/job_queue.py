@@ -42,8 +42,14 @@ _MIGRATIONS: Final = (
     CREATE INDEX jobs_by_state ON jobs (state, id);
     CREATE INDEX jobs_by_run ON jobs (run, state, id);
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE deleted_work (run TEXT NOT NULL, verb TEXT NOT NULL, PRIMARY KEY (run, verb)) STRICT;
+    """,
 )
 _ACTIVE: Final = "('running', 'stopping')"
+_OVER: Final = "('done', 'failed', 'cancelled')"
 _WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
         (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
@@ -161,19 +167,39 @@ class JobQueue:
                 (sentence, self._clock() + seconds, now(), number),
             )
 
-    def recover(self) -> list[int]:
-        """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs."""
+    def recover(self, committed: Callable[[Job], int | None], most_deaths: int) -> list[int]:
+        """Queue again what a worker that is no more had begun with, as that worker's successor; the ids of those jobs.
+
+        `committed` is how much a job's run has on disk, None for a job that cannot end the worker. One that ended it
+        `most_deaths` times in a row, with nothing more committed in between, has failed.
+        """
+        with self._reading():
+            found = [(job, committed(job)) for job in self._jobs("job.state = 'running'", ())]
+        queued = []
         with self._writing():
             self._connection.execute(
                 "UPDATE jobs SET state = 'cancelled', ended_at = ?, sentence = 'cancelled; the service ended before it did' "
                 "WHERE state = 'stopping'",
                 (now(),),
             )
-            rows = self._connection.execute(
-                "UPDATE jobs SET state = 'queued', sentence = 'interrupted when the service ended; it goes on by itself' "
-                "WHERE state = 'running' RETURNING id"
-            ).fetchall()
-        return sorted(row["id"] for row in rows)
+            for job, count in found:
+                sql = "SELECT deaths, committed FROM jobs WHERE id = ? AND state = 'running'"
+                if (row := self._connection.execute(sql, (job.id,)).fetchone()) is None:
+                    continue
+                deaths = 0 if count is None or count > row["committed"] else row["deaths"] + 1
+                has_failed = deaths >= most_deaths
+                sentence = (
+                    f"the worker of jobs ended {deaths} times in a row while it did this one, which got no further in between; "
+                    "see what the service printed, and resume it when the cause is gone"
+                    if has_failed
+                    else "interrupted when the service ended; it goes on by itself"
+                )
+                self._connection.execute(
+                    "UPDATE jobs SET state = ?, sentence = ?, ended_at = ?, deaths = ?, committed = ? WHERE id = ?",
+                    ("failed" if has_failed else "queued", sentence, now(), deaths, count or 0, job.id),
+                )
+                queued += [] if has_failed else [job.id]
+        return sorted(queued)
 
     def cancel(self, number: int) -> Job | None:
         """Cancel a queued job, or ask a running one to stop, and asked again, at once. Raises RunError for one that is over."""
@@ -203,11 +229,38 @@ class JobQueue:
                     f"the queue has {queued} jobs, as many as it may; resume this one when some have begun"
                 )
             self._connection.execute(
-                "UPDATE jobs SET state = 'queued', not_before = 0, cancels = 0, exit_code = NULL, ended_at = NULL, "
-                "sentence = NULL WHERE id = ?",
+                "UPDATE jobs SET state = 'queued', not_before = 0, cancels = 0, deaths = 0, exit_code = NULL, "
+                "ended_at = NULL, sentence = NULL WHERE id = ?",
                 (number,),
             )
             return self._job(number)
+
+    def delete(self, number: int, remove: Callable[[int], None]) -> Job | None:
+        """Delete a job that is over, and what `remove` removes of it first. Raises RunError for one that is not."""
+        with self._writing():
+            if not (found := self._jobs("job.id = ?", (number,))):
+                return None
+            if not found[0].state.is_over:
+                raise RunError(f"job {number} is {found[0].state}; it can be deleted when it is over")
+            self._forget(number, remove)
+        return found[0]
+
+    def prune(self, keep: int, remove: Callable[[int], None]) -> list[int]:
+        """Delete all jobs that are over except the latest `keep`; their ids."""
+        with self._writing():
+            sql = f"SELECT id FROM jobs WHERE state IN {_OVER} ORDER BY id DESC LIMIT -1 OFFSET ?"
+            numbers = [int(row["id"]) for row in self._connection.execute(sql, (keep,))]
+            for number in numbers:
+                self._forget(number, remove)
+        return numbers
+
+    def _forget(self, number: int, remove: Callable[[int], None]) -> None:
+        remove(number)
+        self._connection.execute(
+            "INSERT OR IGNORE INTO deleted_work SELECT run, verb FROM jobs WHERE id = ? AND run IS NOT NULL AND starts > 0",
+            (number,),
+        )
+        self._connection.execute("DELETE FROM jobs WHERE id = ?", (number,))
 
     def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
@@ -227,13 +280,14 @@ class JobQueue:
         return {row["id"]: row["cancels"] for row in rows}
 
     def runs_of(self, verbs: Sequence[str]) -> list[str]:
-        """The runs on which a job of these verbs has begun."""
+        """The runs on which a job of these verbs has begun, also one that was deleted since."""
         marks = ", ".join("?" * len(verbs))
         with self._reading():
             sql = (
-                f"SELECT DISTINCT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) ORDER BY run"
+                f"SELECT run FROM jobs WHERE starts > 0 AND run IS NOT NULL AND verb IN ({marks}) "
+                f"UNION SELECT run FROM deleted_work WHERE verb IN ({marks}) ORDER BY run"
             )
-            return [row["run"] for row in self._connection.execute(sql, verbs)]
+            return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
 
     def _submitted(self, submitted_by: str, key: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._connection.execute(

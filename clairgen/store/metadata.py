@@ -54,6 +54,12 @@ class Metadata:
         value = await self._reader.value("SELECT value FROM meta WHERE key = ?", (key,))
         return None if value is None else str(value)
 
+    async def with_prefix(self, start: str) -> dict[str, str]:
+        """The values of all keys that begin with `start`, by the rest of the key."""
+        sql = "SELECT key, value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key"
+        rows = await self._reader.rows(sql, (len(start), start))
+        return {row["key"][len(start) :]: row["value"] for row in rows}
+
     async def put(self, key: str, value: str) -> None:
         """Commit the value of a key."""
         await self._write(metadata_row(key, value))

@@ -241,9 +241,13 @@ CREATE INDEX revisions_by_pair ON revisions (pair_id);
 CREATE INDEX revisions_by_origin ON revisions (from_pair, answer, editor);
 """
 
+_TIERS = """
+ALTER TABLE completions ADD COLUMN service_tier TEXT; -- the tier that the server says it used, if it does
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

@@ -37,6 +37,16 @@ class Spent:
     last_id: int
     uncounted_calls: int = 0
 
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(
+            self.settled + other.settled,
+            self.unsettled + other.unsettled,
+            self.calls + other.calls,
+            self.open_calls + other.open_calls,
+            max(self.last_id, other.last_id),
+            self.uncounted_calls + other.uncounted_calls,
+        )
+
     @property
     def total(self) -> int:
         """What the run can have cost."""

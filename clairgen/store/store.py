@@ -88,6 +88,7 @@ async def reading(run: RunDirectory, *, snapshot: bool = False) -> AsyncIterator
 
     As a `snapshot`, all that is read is of one moment, whatever is written meanwhile.
     """
+    run.refuse_several()
     run.refuse_emptied()
     reader = Reader(await open_reader(run.database, snapshot=snapshot), run.database)
     try:

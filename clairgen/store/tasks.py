@@ -7,12 +7,14 @@ from clairgen.keys import pair_id
 from clairgen.records import Task
 from clairgen.store.metadata import metadata_row
 from clairgen.store.reader import Reader
+from clairgen.store.source_index import NewTask
 from clairgen.store.statements import Statement, Write, answers_body, answers_of, messages_of, messages_row
 from clairgen.tasks import Row
 
 _PAGE = 512
 _ROWS_PER_COMMIT = 5000
-_LAST_POSITION = "last_position:"  # key in `meta`, with a recipe's name: its tasks up to there have pairs
+LAST_POSITION = "last_position:"
+"""Key in `meta`, with a recipe's name: its tasks up to there have pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,9 @@ class Tasks:
         self._reader = reader
         self._write = write
 
-    async def count(self) -> int:
-        """How many tasks the run has."""
-        return int(await self._reader.value("SELECT count(*) FROM tasks"))
+    async def count(self, last: int = 2**62) -> int:
+        """How many tasks the run has at positions up to `last`."""
+        return int(await self._reader.value("SELECT count(*) FROM tasks WHERE position <= ?", (last,)))
 
     async def last_position(self) -> int:
         """Position of the last task; 0 without tasks."""
@@ -80,6 +82,21 @@ class Tasks:
         renewals = (statement for group in renewed.values() for statement in group)
         await self._write(*statements, *renewals, counted(duplicates, conflicts))
 
+    async def add_numbered(self, tasks: Sequence[NewTask], state: Statement) -> None:
+        """Commit tasks at the positions that they have in the whole run, those that the run has apart, together with `state`."""
+        new_task = (
+            "INSERT INTO tasks (position, id, messages, answers) SELECT ?1, ?2, ?3, ?4 "
+            "WHERE NOT EXISTS (SELECT 1 FROM tasks WHERE position = ?1 AND id = ?2 AND messages = ?3)"
+        )
+        statements: list[Statement] = []
+        for new in tasks:
+            task = new.row.task
+            statements += [
+                new.stored,
+                (new_task, (new.position, task.id, new.messages_hash, answers_body(task.answers))),
+            ]
+        await self._write(*statements, state)
+
     async def ids_not_stored(self, rows: Sequence[Row]) -> dict[str, str]:
         """Ids that the source gave to rows and the run does not have, with the hash of their messages; the first row counts."""
         named = [row for row in rows if row.named]
@@ -95,7 +112,7 @@ class Tasks:
         await self._write(
             ("DELETE FROM tasks", ()),
             ("DELETE FROM pairs WHERE status = 'pending'", ()),
-            ("DELETE FROM meta WHERE key LIKE ?", (f"{_LAST_POSITION}%",)),
+            ("DELETE FROM meta WHERE key LIKE ?", (f"{LAST_POSITION}%",)),
         )
 
     async def find(self, task_id: str) -> Task:
@@ -108,7 +125,7 @@ class Tasks:
 
     async def add_pending_pairs(self, recipe: str) -> None:
         """Give every task that has none a pending pair of this recipe; goes on where the last call ended."""
-        key = f"{_LAST_POSITION}{recipe}"
+        key = f"{LAST_POSITION}{recipe}"
         done = int(await self._reader.value("SELECT value FROM meta WHERE key = ?", (key,)) or 0)
         last = await self.last_position()
         insert = "INSERT OR IGNORE INTO pairs (id, position, task_id, recipe) VALUES (?, ?, ?, ?)"

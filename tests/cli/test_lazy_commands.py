@@ -20,6 +20,7 @@ NOT_COMMANDS = {
     "display",
     "counters_view",
     "experiment_worker",
+    "training_rank",
     "job_worker",
     "signals",
     "checkpoints",

@@ -57,6 +57,12 @@ def test_models_that_clairgen_serves_are_free() -> None:
 def test_every_listed_price_has_a_page_and_a_day() -> None:
     listed = yaml.safe_load((Path(__file__).parents[2] / "data" / "prices.yaml").read_text())
     for provider in listed:
+        for part in [provider["tiers"]] if "tiers" in provider else []:
+            assert part["source"].startswith("https://")
+            assert isinstance(part["seen"], datetime.date)
+        if "models" not in provider:
+            assert "tiers" in provider
+            continue
         assert provider["source"].startswith("https://")
         assert isinstance(provider["seen"], datetime.date)
         for price in provider["models"].values():

@@ -56,9 +56,10 @@ def test_a_stream_is_the_same_answer_however_it_is_cut_into_pieces(places: list[
 
 async def test_the_servers_names_of_model_and_version_are_those_of_the_first_event_that_has_them() -> None:
     *events, done = whole("yes")
-    named = [one | {"model": f"m-{number}", "system_fingerprint": "fp"} for number, one in enumerate(events)]
+    names = {"system_fingerprint": "fp", "service_tier": "flex"}
+    named = [one | {"model": f"m-{number}"} | names for number, one in enumerate(events)]
     got = await answer(stream(*named, done))
-    assert (got.text, got.served_model, got.system_fingerprint) == ("yes", "m-0", "fp")
+    assert (got.text, got.served_model, got.system_fingerprint, got.service_tier) == ("yes", "m-0", "fp", "flex")
 
 
 @pytest.mark.parametrize(

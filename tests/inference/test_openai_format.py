@@ -59,6 +59,19 @@ def test_the_servers_names_of_model_and_version_are_kept_as_names() -> None:
     assert (answer.served_model, answer.system_fingerprint) == (None, "f" * 200)
 
 
+@pytest.mark.parametrize(
+    ("said", "header", "tier"),
+    [("default", None, "default"), (None, "flex", "flex"), ("priority", "flex", "priority"), (7, None, None)],
+)
+def test_the_service_tier_that_was_used_stands_in_the_answer_or_in_a_header(
+    said: object, header: str | None, tier: str | None
+) -> None:
+    content = {"choices": [{"message": {"content": "x"}}], "service_tier": said}
+    headers = {} if header is None else {"x-gemini-service-tier": header}
+    answer = read_response(response(Reply(json.dumps(content).encode(), headers=headers)), now_seconds=NOW)
+    assert answer.service_tier == tier
+
+
 def test_content_in_parts_is_joined() -> None:
     assert read_response(response(said([{"type": "text", "text": "a"}, {"text": "b"}])), now_seconds=NOW).text == "ab"
 

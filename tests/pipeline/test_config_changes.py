@@ -46,7 +46,7 @@ def test_every_setting_that_shapes_a_role_s_requests_is_one_that_may_change_them
         assert may_change_requests(Difference(("models", "target", name), 1, 2)), name
 
 
-@pytest.mark.parametrize("name", ["endpoints", "api_key_env", "price_per_million", "concurrency"])
+@pytest.mark.parametrize("name", ["endpoints", "api_key_env", "price_per_million", "concurrency", "service_tier"])
 def test_where_a_role_is_served_changes_no_request(name: str) -> None:
     assert not may_change_requests(Difference(("models", "target", name), 1, 2))
 

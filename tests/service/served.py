@@ -98,7 +98,7 @@ def queue_of(root: Path) -> Iterator[JobQueue]:
 @asynccontextmanager
 async def working(policy: Policy, queue: JobQueue) -> AsyncIterator[Worker]:
     """A worker in this process, which drains when the block ends."""
-    lanes = [Lane(ASKING_VERBS, 4), Lane(dict.fromkeys(COMMAND_VERBS, command_job), 1)]
+    lanes = [Lane(ASKING_VERBS, 4), Lane(dict.fromkeys(COMMAND_VERBS, command_job), 1, is_here=False)]
     worker = Worker(queue, policy, lanes, Runtime(), exit_code, drain_seconds=10)
     running = asyncio.create_task(worker.run())
     try:

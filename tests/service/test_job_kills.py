@@ -93,7 +93,7 @@ async def test_both_jobs_go_on_by_themselves_and_nothing_is_asked_or_lost_twice(
     await made(root, rows(4), "voted")
     tasks = [write_tasks(root / f"{run}.jsonl", [f"{run}: {one}" for one in questions(TASKS)]) for run in RUNS]
     slow_roles = {role: {"concurrency": CONCURRENCY} for role in ("target", "reviser", "stronger")}
-    voters, kills = list[str](), 0
+    voters, kills, of_running = list[str](), 0, list[tuple[str, str, str]]()
     async with ScriptedEndpoint(slowly) as endpoint:
         while True:
             committed = set.union(*(committed_seeds(root / run) for run in RUNS))
@@ -111,6 +111,9 @@ async def test_both_jobs_go_on_by_themselves_and_nothing_is_asked_or_lost_twice(
                     ended = [await job_when(client, number, "done", "failed") for number in (1, 2)]
                     assert [(job["state"], job["exit_code"]) for job in ended] == [("done", 0)] * 2, ended
                     assert {vote["voter"] for vote in await votes(client)} == set(voters)
+                    for run, pair, voter in of_running:
+                        cast = (await client.get(f"/api/runs/{run}/pairs/{pair}/votes")).json()
+                        assert voter in {vote["voter"] for vote in cast}, (run, pair, voter)
                     assert committed.isdisjoint(request["seed"] for request in endpoint.asked[before:])
                     break
                 await begun_again(client)
@@ -118,6 +121,13 @@ async def test_both_jobs_go_on_by_themselves_and_nothing_is_asked_or_lost_twice(
                 voters.append(f"voter {kills}")
                 address = f"/api/runs/voted/pairs/{(await ids(client, 'voted'))[0]}/votes"
                 assert (await client.post(address, json={"vote": "keep", "voter": voters[-1]})).status_code == 201
+                run = RUNS[kills % 2]
+                if made_so_far := await ids(client, run):
+                    pair = random.choice(made_so_far)
+                    address = f"/api/runs/{run}/pairs/{pair}/votes"
+                    cast = await client.post(address, json={"vote": "keep", "voter": voters[-1]})
+                    assert cast.status_code == 201, cast.text
+                    of_running.append((run, pair, voters[-1]))
                 which = kills % 3
                 if which == 0:  # the worker alone, which the service starts again
                     now = set.union(*(committed_seeds(root / run) for run in RUNS))
@@ -142,6 +152,10 @@ async def test_both_jobs_go_on_by_themselves_and_nothing_is_asked_or_lost_twice(
     wanted = len(RUNS) * 3 * TASKS
     in_flight = len(RUNS) * 3 * CONCURRENCY  # and about as many may have been answered but not yet committed
     assert wanted <= total <= wanted + KILLS * 2 * in_flight
+    print(  # noqa: T201 - the figures of the long trial: pytest -s
+        f"{kills} kills; {wanted:,} answers, {total - wanted:,} asked once more as they were in flight, none that was committed; "
+        f"{len(voters) + len(of_running)} votes, {len(of_running)} of them on a run that went on, none lost"
+    )
 
 
 async def service_goes_on(client: httpx.AsyncClient) -> None:

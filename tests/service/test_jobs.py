@@ -147,6 +147,32 @@ async def test_the_next_worker_goes_on_with_what_one_had_to_leave(tmp_path: Path
     assert len(endpoint.asked) == 120
 
 
+async def test_a_job_that_the_worker_died_of_five_times_has_failed_unless_it_got_further(tmp_path: Path) -> None:
+    root, tasks = folders(tmp_path, 3)
+    with queue_of(root) as queue:
+        async with ScriptedEndpoint(played) as endpoint:
+            policy = policy_for(root, endpoint.url)
+            async with served(root, jobs=Jobs(policy, queue)) as client:
+                await submitted(client, body(endpoint.url, tasks, limit=1))
+                for _ in range(4):
+                    queue.claim(["generate"])
+                    queue.recover(lambda _: 0, 5)
+                queue.claim(["generate"])
+                async with working(policy, queue):
+                    failed = await job_when(client, 1, "done", "failed")
+                assert "ended 5 times in a row while it did this one" in failed["sentence"], failed
+                assert (await client.post("/api/jobs/1/resume")).status_code == 200
+                async with working(policy, queue):
+                    await job_when(client, 1, "done")
+                await client.post("/api/jobs/1/resume")
+                for _ in range(4):
+                    queue.claim(["generate"])
+                    queue.recover(lambda _: 0, 5)
+                queue.claim(["generate"])
+                async with working(policy, queue):  # which sees the pair of the first time
+                    assert (await job_when(client, 1, "done", "failed"))["state"] == "done"
+
+
 async def test_questions_are_asked_and_their_answers_checked(tmp_path: Path) -> None:
     root, tasks = folders(tmp_path, 1)
     rows = [{"prompt": f"What is {n} + 1?", "answer": str(n + 1)} for n in range(4)]

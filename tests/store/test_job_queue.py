@@ -1,7 +1,7 @@
 """The queue of jobs: bounded, one job a run at a time, the same job for the same key, and in order again after a kill."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -71,12 +71,60 @@ def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancel
         queue.claim(["generate"])
     queue.cancel(second.id)
     assert queue.runs_of(["generate"]) == ["a", "b"]
-    assert queue.recover() == [first.id]
+    assert queue.recover(lambda _: None, 5) == [first.id]
     states = {job.id: job.state for job in queue.jobs()}
     assert states == {first.id: JobState.QUEUED, second.id: JobState.CANCELLED, third.id: JobState.QUEUED}
     claimed = queue.claim(["generate"])
     assert claimed is not None
     assert (claimed.id, claimed.starts) == (first.id, 2)
+
+
+def on_disk(count: int) -> Callable[[Job], int]:
+    """What is committed of any job."""
+    return lambda _: count
+
+
+def test_a_job_that_ends_the_worker_each_time_fails_and_one_that_gets_further_does_not(queue: JobQueue) -> None:
+    job = submitted(queue)
+    for committed in (0, 0, 3, 3, 4, 4, 4):
+        queue.claim(["generate"])
+        assert queue.recover(on_disk(committed), 3) == [job.id]
+    queue.claim(["generate"])
+    assert queue.recover(lambda _: 4, 3) == []
+    failed = queue.job(job.id)
+    assert failed is not None
+    assert (failed.state, "3 times in a row" in str(failed.sentence)) == (JobState.FAILED, True)
+    queue.resume(job.id, 1)
+    for _ in range(2):  # it is counted anew
+        queue.claim(["generate"])
+        assert queue.recover(lambda _: 4, 3) == [job.id]
+
+
+def test_jobs_that_are_over_are_deleted_by_hand_or_by_number_and_the_budget_still_knows_their_runs(
+    queue: JobQueue,
+) -> None:
+    removed: list[int] = []
+    for run in "abcd":
+        submitted(queue, run)
+    for number in (1, 2, 3):
+        queue.claim(["generate"])
+        queue.end(number, JobState.DONE, 0, "done")
+    with pytest.raises(RunError, match="job 4 is queued; it can be deleted when it is over"):
+        queue.delete(4, removed.append)
+    assert queue.delete(9, removed.append) is None
+    assert queue.delete(2, removed.append) is not None
+    assert queue.prune(1, removed.append) == [1]
+    assert removed == [2, 1]
+    assert [job.id for job in queue.jobs()] == [4, 3]
+    assert queue.runs_of(["generate"]) == ["a", "b", "c"]
+    assert submitted(queue, "e").id == 5
+
+    def fails(number: int) -> None:
+        raise RunError(f"job {number} has a folder that stays")
+
+    with pytest.raises(RunError, match="stays"):
+        queue.prune(0, fails)
+    assert queue.job(3) is not None
 
 
 def test_cancel_and_resume(queue: JobQueue) -> None:

@@ -139,6 +139,15 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert out.newest_checkpoint(1) == out.path / "checkpoint-14"
     damage(out.path / "checkpoint-14" / name)
     assert out.newest_checkpoint(1) == out.path / "checkpoint-7"
+    assert out.newer_checkpoints(out.path / "checkpoint-7") == [out.path / "checkpoint-14"]
+
+
+def test_checkpoints_of_another_number_of_processes_are_passed_over_and_named(
+    finished: Path,
+) -> None:
+    out = RunFolder(finished / "out")
+    assert out.newest_checkpoint(2) is None
+    assert [path.name for path in out.newer_checkpoints(None)] == ["checkpoint-14", "checkpoint-7"]
 
 
 @pytest.mark.parametrize("objective", ["apo-zero", "kto"])

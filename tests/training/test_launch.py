@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from clairgen.errors import RunStoppedError
-from clairgen_train.launch import launch
+from clairgen.errors import ConfigError, RunStoppedError
+from clairgen_train.launch import Nodes, is_launched, launch, launcher
 from clairgen_train.run import prepare
 from clairgen_train.run_folder import RunFolder
 from clairgen_train.trl_config import require_batch_size, trl_config
@@ -93,7 +93,7 @@ LAUNCHED = """
 import sys
 from pathlib import Path
 from clairgen.errors import DrainedError
-from clairgen_train.launch import launch
+from clairgen_train.launch import Nodes, is_launched, launch, launcher
 from clairgen_train.run_folder import RunFolder
 
 folder = RunFolder(Path(sys.argv[1]))
@@ -141,3 +141,52 @@ def test_a_batch_that_other_processes_would_change_is_refused(tmp_path: Path) ->
     require_batch_size(trl_config(chosen, tmp_path / "out", 1), chosen, 1)
     with pytest.raises(RunStoppedError, match="found 1 processes where 2 were started, so a step would have 2 pairs"):
         require_batch_size(trl_config(chosen, tmp_path / "out", 2), chosen, 2)
+
+
+def test_nodes_are_named_by_their_number_and_where_they_meet() -> None:
+    assert Nodes.named(None, None, None) is None
+    assert Nodes.named(2, 1, "node-1") == Nodes(2, 1, "node-1", 29500)
+    assert Nodes.named(2, 0, "[fe80::1]:80") == Nodes(2, 0, "fe80::1", 80)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((2, None, None), "belong together"),
+        ((None, 0, "here:1"), "belong together"),
+        ((2, 2, "here:1"), "--node-rank 2 is none of 2 nodes, which are counted from 0 to 1"),
+        ((2, 0, "here:port"), "is not HOST:PORT"),
+        ((2, 0, ":80"), "is not HOST:PORT"),
+    ],
+)
+def test_what_names_no_node_is_refused(given: tuple[int | None, int | None, str | None], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Nodes.named(*given)
+
+
+def test_the_processes_of_a_node_meet_those_of_the_others(tmp_path: Path) -> None:
+    from torch.distributed.run import get_args_parser
+
+    command = launcher(settings(tmp_path), 4, Nodes(3, 2, "node-1", 29501), cpu=True)
+    assert command[:2] == ["-m", "torch.distributed.run"]
+    parsed = get_args_parser().parse_args([*command[2:], "-m", "clairgen.cli.training_rank", "DATA", "OUT", "SETTINGS"])
+    assert (parsed.nnodes, parsed.node_rank, parsed.nproc_per_node) == ("3", 2, "4")
+    assert (parsed.master_addr, parsed.master_port, parsed.standalone) == ("node-1", 29501, False)
+    with pytest.raises(ConfigError, match="--nodes takes parallel: ddp"):
+        launcher(settings(tmp_path, parallel="fsdp2"), 1, Nodes(2, 0, "node-1", 29500), cpu=False)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"WORLD_SIZE": "4", "RANK": "1"}, "LOCAL_RANK, MASTER_ADDR, MASTER_PORT are not set; set what torchrun sets"),
+        ({"SLURM_STEP_NUM_TASKS": "8"}, "srun started 8 processes that do not know of each other"),
+    ],
+)
+def test_processes_that_cannot_find_each_other_do_not_train_alone(
+    environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=message):
+        is_launched()

@@ -1,6 +1,7 @@
 """Several processes for one run, one per GPU: torch's launcher for copies of the model, accelerate's for shards.
 
-`launch` starts them on one machine; where torchrun started them, on one machine or several, `joined` makes a run of them.
+`launch` starts them on one machine, or this machine's among several `Nodes`; where a launcher started them, on one machine or
+several, `joined` makes a run of them.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
@@ -23,21 +25,60 @@ from clairgen_train.settings import Parallel, TrainingSettings
 if TYPE_CHECKING:
     from accelerate import PartialState
 
+_SET_BY_LAUNCHERS = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_PORT = "29500"  # torch's own
 _SECONDS_TO_STOP = 600
 """How long the processes may take for a step and a checkpoint after a signal."""
 
 
-def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, pass_fds: Sequence[int] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class Nodes:
+    """Machines that train together: this is number `rank` of `count`, from 0; all meet at `port` of `host`, the first one."""
+
+    count: int
+    rank: int
+    host: str
+    port: int
+
+    @classmethod
+    def named(cls, count: int | None, rank: int | None, rendezvous: str | None) -> "Nodes | None":
+        """The nodes that --nodes, --node-rank and --rendezvous name; None without any. Raises ConfigError for what names none."""
+        if count is None and rank is None and rendezvous is None:
+            return None
+        if count is None or rank is None or rendezvous is None:
+            raise ConfigError(
+                "--nodes, --node-rank and --rendezvous belong together: how many machines train, which of them this is (from 0), "
+                "and HOST:PORT of the first one, the same on all"
+            )
+        if not 0 <= rank < count:
+            raise ConfigError(f"--node-rank {rank} is none of {count} nodes, which are counted from 0 to {count - 1}")
+        host, _, port = rendezvous.rpartition(":") if ":" in rendezvous else (rendezvous, "", _PORT)
+        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ConfigError(f"--rendezvous {rendezvous!r} is not HOST:PORT, such as node-1:{_PORT}")
+        return cls(count, rank, host.strip("[]"), int(port))
+
+
+def launch(
+    folder: RunFolder,
+    settings: TrainingSettings,
+    *,
+    cpu: bool = False,
+    pass_fds: Sequence[int] = (),
+    nodes: Nodes | None = None,
+    work: Sequence[str] = (),
+) -> None:
     """Train what is prepared in `folder` with `settings.gpus` processes and wait for them.
 
-    `cpu` runs them on CPUs, over gloo; the launcher keeps `pass_fds` open, such as the folder's lock. A first signal makes the
-    processes save a checkpoint and stop, a second one kills them. Raises ConfigError where there are fewer GPUs, RunStoppedError
-    if a process failed, DrainedError if a signal ended the run early.
+    `cpu` runs them on CPUs, over gloo; the launcher keeps `pass_fds` open, such as the folder's lock. Of several `nodes` the
+    processes of this one are started; `work` is what each runs in place of `python -m clairgen_train`, and prepares the folder as
+    `joined` does. A first signal makes the processes save a checkpoint and stop, a second one kills them. Raises ConfigError
+    where there are fewer GPUs, RunStoppedError if a process failed, DrainedError if a signal ended the run early.
     """
     ranks = settings.gpus or 1
     if not cpu:
         _require_gpus(ranks)
-    command = [sys.executable, *_launcher(settings, ranks, cpu=cpu), "-m", "clairgen_train", str(folder.path)]
+    work = work or ("-m", "clairgen_train", str(folder.path))
+    command = [sys.executable, *launcher(settings, ranks, nodes, cpu=cpu), *work]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ACCELERATE_")}
     environment |= {"ACCELERATE_USE_CPU": "true"} if cpu else {}
     environment.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", str(_SECONDS_TO_STOP))
@@ -58,8 +99,26 @@ def launch(folder: RunFolder, settings: TrainingSettings, *, cpu: bool = False, 
 
 
 def is_launched() -> bool:
-    """Whether a launcher such as torchrun started this process as one of several."""
-    return (os.environ.get("WORLD_SIZE") or "1") != "1"
+    """Whether a launcher such as torchrun started this process as one of several.
+
+    Raises ConfigError where they could not find each other: each would train alone, perhaps in the same folder.
+    """
+    size = os.environ.get("WORLD_SIZE") or "1"
+    in_step = os.environ.get("SLURM_STEP_NUM_TASKS") or "1"
+    if size == "1":
+        if in_step != "1" and "WORLD_SIZE" not in os.environ:
+            raise ConfigError(
+                f"srun started {in_step} processes that do not know of each other; set WORLD_SIZE=$SLURM_NTASKS, "
+                "RANK=$SLURM_PROCID, LOCAL_RANK=$SLURM_LOCALID, MASTER_ADDR and MASTER_PORT in each, or start one a node with "
+                "--nodes, --node-rank and --rendezvous; WORLD_SIZE=1 says that this one is to train alone"
+            )
+        return False
+    if missing := [name for name in _SET_BY_LAUNCHERS if not os.environ.get(name)]:
+        raise ConfigError(
+            f"WORLD_SIZE={size} says that this process is one of several, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} not set; set what torchrun sets, or start them with torchrun"
+        )
+    return True
 
 
 @contextmanager
@@ -137,10 +196,24 @@ def _passing_signals_to(process: "subprocess.Popen[bytes]") -> Iterator[list[int
         yield received
 
 
-def _launcher(settings: TrainingSettings, ranks: int, *, cpu: bool) -> list[str]:
+def launcher(settings: TrainingSettings, ranks: int, nodes: Nodes | None, *, cpu: bool) -> list[str]:
     """The launcher's module and options; neither reads the user's own accelerate configuration."""
+    if nodes is not None and settings.parallel is not Parallel.DDP:
+        raise ConfigError(
+            f"--nodes takes parallel: ddp, and this is {settings.parallel.value}; use the GPUs of one machine"
+        )
     if cpu or settings.parallel is Parallel.DDP:
-        return ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+        meeting = (
+            ["--standalone"]
+            if nodes is None
+            else [
+                f"--nnodes={nodes.count}",
+                f"--node-rank={nodes.rank}",
+                f"--master-addr={nodes.host}",
+                f"--master-port={nodes.port}",
+            ]
+        )
+        return ["-m", "torch.distributed.run", *meeting, f"--nproc-per-node={ranks}"]
     spec = find_spec("trl")
     if spec is None or spec.origin is None:
         raise ConfigError("the configuration files of trl are not found; reinstall trl, or use parallel: ddp")

@@ -130,6 +130,11 @@ def run(folder: RunFolder) -> None:
         watch = HeldOutWatch(folder, settings, is_main=state.is_main_process)
         _add_callbacks(trainer, settings, folder, pairs, tokenizer, watch)
         checkpoint = folder.newest_checkpoint(state.num_processes)
+        if state.is_main_process and (passed_over := folder.newer_checkpoints(checkpoint)):
+            say(
+                f"{passed_over[0].name} is incomplete, or was saved by another number of processes than {state.num_processes}; "
+                f"training goes on from {'the start' if checkpoint is None else checkpoint.name}"
+            )
         if state.is_main_process and checkpoint is None:
             for remark in opening_remarks(trainer.model, trainer.train_dataset, settings):
                 say(remark)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import AbstractContextManager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,16 @@ class RunFolder:
 
     def newest_checkpoint(self, ranks: int) -> Path | None:
         """The newest complete checkpoint; one that a kill left incomplete is skipped."""
-        checkpoints = [
-            path for path in self.path.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()
-        ]
-        checkpoints.sort(key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True)
-        return next((path for path in checkpoints if _is_complete(path, ranks)), None)
+        return next((path for path in self._checkpoints() if _is_complete(path, ranks)), None)
+
+    def newer_checkpoints(self, checkpoint: Path | None) -> list[Path]:
+        """The checkpoints after this one, or all, the newest first: what a run does not go on from."""
+        return list(takewhile(lambda path: path != checkpoint, self._checkpoints()))
+
+    def _checkpoints(self) -> list[Path]:
+        """The checkpoints, complete or not, the newest first."""
+        found = [path for path in self.path.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdigit()]
+        return sorted(found, key=lambda path: int(path.name.removeprefix("checkpoint-")), reverse=True)
 
     def _require_free(self) -> None:
         """Create the folder, unless it is there and empty but for what a run left that was killed before it began."""

@@ -96,6 +96,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         names = [Path(source).name for source in sources]
         for source in sources:
+            RunDirectory(Path(source)).refuse_several()
             if RunDirectory(Path(source)).database.is_file():
                 store = await stack.enter_async_context(reading(RunDirectory(Path(source)), snapshot=True))
                 parts.append(await _part_of_run(source, store, options))

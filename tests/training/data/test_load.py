@@ -45,7 +45,7 @@ def test_a_file_that_is_not_a_data_set_of_pairs_is_refused(tmp_path: Path, name:
     ("name", "content", "said"),
     [
         ("utf16.jsonl", "\n".join(LINES).encode("utf-16"), "is UTF-16 text; convert it: iconv"),
-        ("packed.jsonl", gzip.compress("\n".join(LINES).encode()), "is compressed .gzip."),
+        ("packed.jsonl", gzip.compress("\n".join(LINES).encode(), mtime=0), "is compressed .gzip."),
         ("packed.jsonl.gz", b"", "unpack it, for instance with gunzip --keep packed.jsonl.gz"),
         ("array.jsonl", json.dumps([pair(1)]).encode(), "is one JSON array; write one object a line"),
     ],
