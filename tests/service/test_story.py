@@ -19,6 +19,7 @@ pytest.importorskip("trl")
 pytestmark = [*needs_browser, pytest.mark.process, pytest.mark.train]
 
 TASKS: Final = 24
+RECIPES: Final = ("clair", "human-revision", "stronger-preferred")
 _SLOW_MS: Final = 60_000
 
 
@@ -32,11 +33,11 @@ async def test_a_first_visit_ends_with_a_trained_model(tmp_path: Path, chromium:
         dropped = chromium.locator("#list .tag.dropped")
         await chromium.goto(f"{base}/runs/first/pairs?dropped=voted-drop")
         assert await dropped.all_inner_texts() == ["dropped: voted-drop"]
-        await _job(chromium, base, "export", run="first", name="first", recipe="clair, human-revision")
+        await _job(chromium, base, "export", run="first", name="first", test_fraction="0.25")
         await _download(chromium, "All of them as one archive", tmp_path / "first.tar")
         with tarfile.open(tmp_path / "first.tar") as archive:
-            assert {"first/README.md", *(f"first/{recipe}/train-00000-of-00001.parquet" for recipe in ("clair", "human-revision"))} <= set(archive.getnames())
-        settings = 'model: "classroom:student"\nsubset: clair\nepochs: 3\nlog_every: 1'
+            assert {"first/README.md", *(f"first/{recipe}/train-00000-of-00001.parquet" for recipe in RECIPES)} <= set(archive.getnames())
+        settings = 'model: "classroom:student"\nsubset: stronger-preferred\nepochs: 3\nlog_every: 1'
         await _job(chromium, base, "train", name="model", data=f"{EXPORTS}/first", preset="classroom", settings=settings)
         assert (root / TRAINED / "model" / "model.safetensors").is_file()
         await _job(chromium, base, "report", trained="model")
@@ -67,20 +68,23 @@ async def _generate_and_watch(page: Page, base: str) -> None:
     await page.get_by_role("link", name="Jobs").click()
     await page.get_by_role("link", name="Submit a job").click()
     await page.locator("input[name=run]").fill("first")
+    configuration = page.locator("textarea[name=configuration]")
+    slow = (await configuration.input_value()).replace("concurrency: 16", "concurrency: 1")  # so that there is something to watch
+    await configuration.fill(slow)
     await page.locator("input[name=limit]").fill(str(TASKS))
     await page.get_by_role("button", name="Submit").click()
     follow = page.get_by_role("link", name="Follow the run")
     await _until(page, follow)
     await follow.click()
-    await page.evaluate("""() => {
-        const bar = () => document.querySelector("#progress progress")?.value ?? 0;
-        window.seen = [bar()];
-        new MutationObserver(() => window.seen.push(bar())).observe(document.querySelector("#state"), {subtree: true, attributes: true, childList: true});
-    }""")
-    await page.get_by_text(f"ended {2 * TASKS} of {2 * TASKS} pairs").wait_for(timeout=_SLOW_MS)
-    seen = await page.evaluate("window.seen")
-    assert seen[0] < seen[-1] == 2 * TASKS
+    await page.wait_for_url("**/live")
+    seen, words = [], ""
+    while "ended" not in words:
+        words = await page.locator("#progress .lead").inner_text(timeout=_SLOW_MS)
+        seen += [int(done[1])] if (done := re.search(r"(\d+) of", words)) else []
+        await page.wait_for_timeout(200)
+    assert f"{2 * TASKS} of {2 * TASKS} pairs, 0 failed" in words
     assert seen == sorted(seen)
+    assert seen[0] < seen[-1]
 
 
 async def _look_vote_and_edit(page: Page, base: str) -> None:
