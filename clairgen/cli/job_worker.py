@@ -9,10 +9,12 @@ from pathlib import Path
 from clairgen.child_processes import end_with_parent
 from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
+from clairgen.errors import ClairgenError, StoreError
 from clairgen.inference.runtime import Runtime
 from clairgen.inference.shared_budget import SharedBudget
 from clairgen.inference.shared_limits import SharedLimits
 from clairgen.pipeline.budget import spent_usd
+from clairgen.reporting.sanitize import plain_line
 from clairgen.service.asking_verbs import ASKING_VERBS
 from clairgen.service.command_verbs import command_job
 from clairgen.service.job_requests import COMMAND_VERBS
@@ -27,12 +29,31 @@ from clairgen_train.reward_model import load_reward_model
 def main() -> None:
     """Do the jobs of the service that started this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run_coroutine(_work(WorkerSettings.of(sys.argv[1])))
+    codes = []
+    try:
+        run_coroutine(_work(WorkerSettings.of(sys.argv[1])))
+    except* ClairgenError as errors:
+        error = _first(errors)
+        sys.stderr.write(f"Error: {plain_line(str(error))}\n")
+        codes.append(exit_code(error))
+    if codes:
+        sys.exit(codes[0])
+
+
+def _first(errors: ExceptionGroup[ClairgenError]) -> ClairgenError:
+    error: ClairgenError | ExceptionGroup[ClairgenError] = errors
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _work(settings: WorkerSettings) -> None:
     root = RunsRoot(Path(settings.root))
     policy = policy_of(root, settings.allow_env, settings.allow_endpoint, hub=settings.allow_hub)
+    if not root.own_database.exists():  # a new one here would be another than that of the service
+        raise StoreError(
+            f"there is no {root.own_database}, which has the jobs; put it back, or start the service again"
+        )
     queue = JobQueue(root.own_database)
     try:
         worker = Worker(

@@ -71,9 +71,10 @@ class Budget:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await asyncio.gather(*self._writes, return_exceptions=True)
-        if self._shared is not None:
-            self._shared.leave(self._serve_own)
+        try:
+            await asyncio.gather(*self._writes, return_exceptions=True)
+        finally:
+            self._leave_shared()
 
     def reserve(self, role: str, most: int | None, again: Callable[[], None]) -> Call | None:
         """Reserve the most that a call can cost, in memory; None if there is no room, and then `again` is called later.
@@ -117,6 +118,13 @@ class Budget:
         self._queue.serve()
         if self._shared is not None:
             self._shared.serve()
+
+    def _leave_shared(self) -> None:
+        """What is not settled by now was cut off, and counts as on disk: at the most that it can cost."""
+        if self._shared is not None:
+            self._shared.settle(self._reserved, self._reserved)
+            self._shared.leave(self._serve_own)
+            self._shared = None
 
     def _admits(self, most: int, again: Callable[[], None]) -> bool:
         if self._limit is None and self._shared is None:

@@ -132,6 +132,7 @@ async def _measured(run: RunDirectory, pair: Pair, origin: StoredPair, revision:
         in_force = await store.filter_sets.in_force()
         tokenizer = await store.metadata.get(TOKENIZER) or DEFAULT_TOKENIZER
         plan = (await store.metadata.plans()).get(HUMAN_REVISION)
+        votes = await store.votes.of_coming(revision.pair_id)
     if in_force is None:
         raise RunError(f"the pairs of {run.path} were never filtered; run: clairgen filter {run.path}")
     if plan is not None and (plan.imported_from is not None or plan.facts):
@@ -145,7 +146,16 @@ async def _measured(run: RunDirectory, pair: Pair, origin: StoredPair, revision:
     texts: Sequence[str] = (*(message.content for message in prompt), pair.chosen.text, pair.rejected.text)
     pipeline = await asyncio.to_thread(FilterPipeline, settings)
     findings = await in_thread(
-        partial(pipeline.apply, pair, measured, revises=True, prompt=prompt, source_columns=revision.columns), *texts
+        partial(
+            pipeline.apply,
+            pair,
+            measured,
+            revises=True,
+            prompt=prompt,
+            source_columns=revision.columns,
+            votes=votes,
+        ),
+        *texts,
     )
     return _Measured(MadePair(pair, tuple(prompt), measured, findings), in_force[0], settings)
 

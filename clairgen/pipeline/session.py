@@ -93,7 +93,13 @@ class FreeSpace:
         now = self._runtime.clock()
         if now < self._plenty_until:
             return
-        free = self._runtime.free_bytes(self._folder)
+        try:
+            free = self._runtime.free_bytes(self._folder)
+        except OSError as error:
+            raise StoreError(
+                f"the folder {self._folder} is no longer there or cannot be read ({error.strerror}), so nothing more is sent; if "
+                "it was moved or its disk is away, bring it back and run the same command again"
+            ) from error
         if free < _LEAST_FREE_BYTES:
             raise StoreError(
                 f"only {free / 1e6:,.1f} MB are free on the disk that holds {self._folder}, and answers in flight may need up "

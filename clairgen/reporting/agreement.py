@@ -17,6 +17,8 @@ from clairgen.wording import counted
 _RESAMPLES: Final = 1000
 _MOST_DRAWS: Final = 2_000_000
 _FEWEST_RESAMPLES: Final = 200
+_FEWEST_UNITS: Final = 20
+"""Below that the bootstrap's intervals are far too narrow."""
 FIRST, SECOND, TIE = "first answer", "second answer", "tie"
 SIDES: Final = (FIRST, SECOND, TIE)
 """What a judge or most people say of the two answers to a task, in the order in which the recipe has them."""
@@ -26,7 +28,8 @@ SIDES: Final = (FIRST, SECOND, TIE)
 class Alpha:
     """Krippendorff's alpha of votes as names (nominal), over the pairs with two votes or more.
 
-    The 95% interval is of bootstrap samples of these pairs; None where too many samples have no alpha.
+    The 95% interval is of bootstrap samples of these pairs; None with fewer than 20 pairs, and where many samples have no
+    alpha or all have the same.
     """
 
     value: float
@@ -37,8 +40,10 @@ class Alpha:
     @property
     def words(self) -> str:
         """Such as `0.621 (95% interval 0.410 to 0.792) over 40 pairs with two votes or more`."""
-        within = "" if self.interval is None else f" (95% interval {self.interval[0]:.3f} to {self.interval[1]:.3f})"
-        return f"{self.value:.3f}{within} over {counted(self.pairs, 'pair')} with two votes or more"
+        over = f"over {counted(self.pairs, 'pair')} with two votes or more"
+        if self.interval is None:
+            return f"{self.value:.3f} {over}, which are too few or too much alike for an interval"
+        return f"{self.value:.3f} (95% interval {self.interval[0]:.3f} to {self.interval[1]:.3f}) {over}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,15 +207,22 @@ def krippendorff_alpha(units: Sequence[Mapping[Any, int]], seed: int = 0) -> Alp
     value = _alpha(shapes)
     if value is None:
         return "all votes are the same, so agreement cannot be told from chance"
+    votes = sum(count * sum(times for _, times in shape) for shape, count in shapes.items())
+    return Alpha(value, _interval(shapes, seed), shapes.total(), votes)
+
+
+def _interval(shapes: Counter[tuple[tuple[str, int], ...]], seed: int) -> tuple[float, float] | None:
     n = shapes.total()
+    if n < _FEWEST_UNITS:
+        return None
     draw = random.Random(seed)  # noqa: S311 - which units a sample has
     listed, weights = list(shapes), list(shapes.values())
     resamples = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _MOST_DRAWS // n))
     drawn = [_alpha(Counter(draw.choices(listed, weights, k=n))) for _ in range(resamples)]
     sampled = sorted(one for one in drawn if one is not None)
-    votes = sum(count * sum(times for _, times in shape) for shape, count in shapes.items())
-    interval = _percentiles(sampled) if len(sampled) > 0.95 * resamples else None
-    return Alpha(value, interval, n, votes)
+    if len(sampled) <= 0.95 * resamples or sampled[0] == sampled[-1]:
+        return None
+    return _percentiles(sampled)
 
 
 def _alpha(shapes: Mapping[tuple[tuple[str, int], ...], int]) -> float | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -78,13 +79,16 @@ class Jobs:
         queue = self._required()
 
         def submit() -> tuple[Job, bool]:
+            sent, by = request.model_dump(mode="json"), grant.name or ""
+            if (found := queue.submitted(by, key, sent)) is not None:
+                return found, False  # also where what it names is no longer there
             ready = request.prepared(self.policy)
             new = NewJob(
                 request.verb,
                 arguments_of(ready),
                 request.works_on,
-                request.model_dump(mode="json"),
-                grant.name or "",
+                sent,
+                by,
                 key,
                 writes=request.writes,
             )
@@ -198,9 +202,10 @@ def taken_jobs(
         yield Jobs(policy, None), None
         return
     with _own_folder(policy.root) as lock:
-        worker = WorkerProcess(settings.command(), lock, note)
+        worker = WorkerProcess(settings.command(), policy.surroundings(os.environ), lock, note)
         queue = JobQueue(policy.root.own_database)
         try:
+            queue.number_above(JobFolder.highest(policy.root))  # where the database was lost and the folders are left
             yield Jobs(policy, queue, most_queued, worker.wake, keep), worker
         finally:
             queue.close()

@@ -23,7 +23,7 @@ from clairgen.service.pair_indexes import index_words
 from clairgen.service.pair_pages import RANGED, DiffMode, PageQuery, PairQuery, PairRequest, WholePair, parameter
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, Side, VoteRequest
-from clairgen.store import JudgeReply, SortKey, Vote
+from clairgen.store import HUMAN_REVISION, JudgeReply, SortKey, Vote
 from clairgen.wording import counted
 
 VOTER_COOKIE: Final = "clairgen_voter"
@@ -152,7 +152,7 @@ def _compared_values(sides: Sequence[Side]) -> dict[str, Any]:
 
 def _pair_values(run: str, query: PairQuery, whole: WholePair) -> dict[str, Any]:
     stored = whole.stored
-    row = pair_row(run, 0, stored)
+    row, origin = pair_row(run, 0, stored), stored.source_columns.get("revised_pair")
     return {
         "row": row,
         "diff": [(_CHANGES[code].value, visible_space(text, _CHANGES[code])) for code, text in row["diff"]],
@@ -174,6 +174,8 @@ def _pair_values(run: str, query: PairQuery, whole: WholePair) -> dict[str, Any]
         "vote_action": link(run, stored.id, query),
         "is_decided": isinstance(stored.outcome, Pair),
         "cast": whole.votes,
+        "revisions": whole.revisions,
+        "origin": origin if whole.made_by == HUMAN_REVISION and isinstance(origin, str) else None,
         "previous": whole.previous,
         "following": whole.next,
     }

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from clairgen.errors import ClairgenError, InputError
+from clairgen.filters.votes import VOTES
 from clairgen.pipeline.import_state import import_states, merged_kinds
 from clairgen.records import Completion, Message, StoredPair
 from clairgen.service.pair_indexes import NotReadyError, PairIndexes, index_words
@@ -21,6 +22,7 @@ from clairgen.store import (
     PairChoice,
     PairCount,
     PairSearch,
+    Revision,
     RunDirectory,
     ScoreReply,
     SortKey,
@@ -57,8 +59,8 @@ class DiffMode(StrEnum):
     SIDE_BY_SIDE = "side-by-side"
 
 
-class PairQuery(BaseModel):
-    """Which pairs of a run are meant, as the query of a URL says it."""
+class ChoiceQuery(BaseModel):
+    """Which pairs of a run are meant by recipe, verdicts and columns."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +72,22 @@ class PairQuery(BaseModel):
     mark: _Text = Field(None, description="Only pairs that a filter marks for this reason.")
     column: _Text = Field(None, description="A column of imported pairs, such as source; `value` says of which value.")
     value: _Text = Field(None, description="The value of `column`, as text.")
+
+    @model_validator(mode="after")
+    def _column_with_value(self) -> Self:
+        if (self.column is None) != (self.value is None):
+            raise ValueError("column and value are given together")
+        return self
+
+    @property
+    def choice(self) -> PairChoice:
+        """The same for the store."""
+        column = None if self.column is None or self.value is None else (self.column, self.value)
+        return PairChoice(recipe=self.recipe, kept=self.kept, dropped=self.dropped, mark=self.mark, column=column)
+
+
+class PairQuery(ChoiceQuery):
+    """The same by words and metrics too, in an order, as the query of a URL says it."""
 
     q: _Text = Field(
         None, description='Only pairs with these words in prompt or answers; "phrases" and beginnings* work, too.'
@@ -93,18 +111,6 @@ class PairQuery(BaseModel):
     below_character_difference: _Number = Field(None, description="Only pairs whose chosen answer is longer by fewer.")
 
     diff: DiffMode = Field(DiffMode.INLINE, description="How a page compares the two answers of a pair.")
-
-    @model_validator(mode="after")
-    def _column_with_value(self) -> "PairQuery":
-        if (self.column is None) != (self.value is None):
-            raise ValueError("column and value are given together")
-        return self
-
-    @property
-    def choice(self) -> PairChoice:
-        """What is chosen by recipe, verdicts and columns, for the store."""
-        column = None if self.column is None or self.value is None else (self.column, self.value)
-        return PairChoice(recipe=self.recipe, kept=self.kept, dropped=self.dropped, mark=self.mark, column=column)
 
     @property
     def search(self) -> PairSearch:
@@ -174,7 +180,8 @@ class PairRequest:
 class WholePair:
     """A pair with all that is known of it; `previous` and `next` are ids of chosen pairs beside it.
 
-    `made_by` is the recipe, which is not that of the pair where the configuration gives its pairs a name.
+    `made_by` is the recipe, which is not that of the pair where the configuration gives its pairs a name. `revisions` are the
+    edits of its answers.
     """
 
     stored: StoredPair
@@ -184,8 +191,17 @@ class WholePair:
     thoughts: list[Thoughts]
     requests: list[PairRequest]
     votes: list[CastVote]
+    revisions: list[Revision]
     previous: str | None
     next: str | None
+
+    def before_vote_of(self, voter: str) -> "WholePair":
+        """The same without what the filter by votes found, and without others' edits, until this person has voted."""
+        if any(one.voter == voter for one in self.votes):
+            return self
+        findings = tuple(found for found in self.stored.findings if found.filter != VOTES.name)
+        own = [one for one in self.revisions if one.editor == voter]
+        return replace(self, stored=replace(self.stored, findings=findings), revisions=own)
 
 
 async def pair_page(run: RunDirectory, query: PageQuery, indexes: PairIndexes) -> PairPage:
@@ -289,6 +305,7 @@ async def whole_pair(run: RunDirectory, identity: str, query: PairQuery, indexes
             [one for one in thoughts if one is not None and one.text],
             sorted(requests, key=lambda one: one.completion.created_at),
             await store.votes.of_pair(identity),
+            await store.revisions.of_origin(identity),
             next(iter(beside[0]), None),
             next(iter(beside[1]), None),
         )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clairgen import api
 from clairgen.api.review_queue import LEASE_SECONDS, MOST_OVERLAP, MOST_QUEUED, PAIRS
 from clairgen.pipeline.human_revisions import AnswerRevised, EditedAnswer
-from clairgen.service.pair_pages import PairQuery
+from clairgen.service.pair_pages import ChoiceQuery
 from clairgen.service.runs import NotThereError, Runs, person
 from clairgen.service.tokens import Grant
 from clairgen.store import QueueProgress, RecordedVote, Revision, reading
@@ -18,7 +18,7 @@ MOST_CHARACTERS: Final = 200_000
 """Characters that an edited answer may have; a request has to hold it."""
 
 
-class QueueRequest(PairQuery):
+class QueueRequest(ChoiceQuery):
     """A queue to make: its name, which pairs it is drawn from, and to how many people each of them is handed."""
 
     name: str = Field(max_length=200)

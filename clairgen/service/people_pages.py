@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -13,7 +13,7 @@ from clairgen.records import Pair
 from clairgen.reporting.sanitize import plain_text
 from clairgen.service.api_routes import PairId, RunName
 from clairgen.service.page_routes import VoteForm, pair_page_values, remembered_voter, remembering
-from clairgen.service.pair_pages import PairQuery
+from clairgen.service.pair_pages import DiffMode, PairQuery
 from clairgen.service.people import EditRequest, People, QueueRequest
 from clairgen.service.people_api import QueueName
 from clairgen.service.rendering import form_fields, link, page
@@ -45,6 +45,7 @@ class EditForm(WhoForm):
     answer: EditedAnswer
     text: str
     note: str = ""
+    queue: str = ""
 
 
 class QueueForm(BaseModel):
@@ -78,9 +79,9 @@ def people_pages(runs: Runs, people: People) -> APIRouter:
         await people.make_queue(run, QueueRequest.model_validate(asked))
         return RedirectResponse(f"{_address(run)}#queues", status_code=303)
 
-    async def to_next(request: Request, run: str, queue: str, voter: str) -> Response:
+    async def to_next(request: Request, run: str, queue: str, voter: str, diff: DiffMode = DiffMode.INLINE) -> Response:
         following = await people.next_pair(run, queue, voter, request.state.grant)
-        answer = RedirectResponse(_next_address(run, queue, following), status_code=303)
+        answer = RedirectResponse(_next_address(run, queue, following, diff), status_code=303)
         return remembering(answer, voter)
 
     @routes.post("/queues/{queue}/next")
@@ -89,27 +90,33 @@ def people_pages(runs: Runs, people: People) -> APIRouter:
         return await to_next(request, run, queue, form.voter)
 
     @routes.get("/queues/{queue}/pairs/{pair}")
-    async def queued_pair(request: Request, run: RunName, queue: QueueName, pair: PairId) -> Response:
-        whole, progress = await runs.pair(run, pair, PairQuery()), await people.queue(run, queue)
-        values = pair_page_values(request, run, PairQuery(), whole)
+    async def queued_pair(
+        request: Request, run: RunName, queue: QueueName, pair: PairId, diff: DiffMode = DiffMode.INLINE
+    ) -> Response:
+        query = PairQuery(diff=diff)
+        whole, progress = await runs.pair(run, pair, query), await people.queue(run, queue)
+        values = pair_page_values(request, run, query, whole.before_vote_of(remembered_voter(request)))
         values |= {
             "queue": progress,
-            "vote_action": f"{_queue_address(run, queue)}/pairs/{pair}",
+            "vote_action": _next_address(run, queue, pair, diff),
+            "diff_addresses": {mode.value: _next_address(run, queue, pair, mode) for mode in DiffMode},
             "previous": None,
             "following": None,
         }
         return await asyncio.to_thread(lambda: page(request, "pair.html", values))
 
     @routes.post("/queues/{queue}/pairs/{pair}")
-    async def vote_in_queue(request: Request, run: RunName, queue: QueueName, pair: PairId) -> Response:
+    async def vote_in_queue(
+        request: Request, run: RunName, queue: QueueName, pair: PairId, diff: DiffMode = DiffMode.INLINE
+    ) -> Response:
         fields = await form_fields(request)
         if "skip" in fields:
             skipped = SkipForm.model_validate({name: fields[name] for name in ("skip", "voter") if name in fields})
             await people.skip(run, queue, pair, skipped.voter, request.state.grant)
-            return await to_next(request, run, queue, skipped.voter)
+            return await to_next(request, run, queue, skipped.voter, diff)
         form = VoteForm.model_validate(fields)
         await runs.vote(run, pair, form.request(queue), request.state.grant)
-        return await to_next(request, run, queue, form.voter)
+        return await to_next(request, run, queue, form.voter, diff)
 
     return routes
 
@@ -124,13 +131,17 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
         run: RunName,
         pair: PairId,
         answer: EditedAnswer = EditedAnswer.CHOSEN,
+        queue: Annotated[str, Query(max_length=100)] = "",
     ) -> Response:
         whole = await runs.pair(run, pair, PairQuery())
         values: dict[str, Any] = pair_page_values(request, run, PairQuery(), whole)
         outcome = whole.stored.outcome
         if isinstance(outcome, Pair):
             text = outcome.chosen.text if answer is EditedAnswer.CHOSEN else outcome.rejected.text
-            values |= {"answer": answer, "text": text, "fits": fits_a_form(text)}
+            made = (whole.stored.version, answer, values["voter"])
+            former = [one for one in whole.revisions if (one.from_version, one.answer, one.editor) == made]
+            values |= {"answer": answer, "text": text, "fits": fits_a_form(text), "former": next(iter(former), None)}
+            values |= {"queue": queue}
         return await asyncio.to_thread(lambda: page(request, "edit_page.html", values))
 
     @routes.post("/edit")
@@ -144,7 +155,8 @@ def edit_pages(runs: Runs, people: People) -> APIRouter:
             note=form.note.replace("\r\n", "\n"),
         )
         done = await people.revise(run, pair, asked, request.state.grant)
-        return remembering(RedirectResponse(link(run, done.pair_id), status_code=303), form.voter)
+        address = _next_address(run, form.queue, pair) if form.queue else link(run, done.pair_id)
+        return remembering(RedirectResponse(address, status_code=303), form.voter)
 
     return routes
 
@@ -162,7 +174,8 @@ def _queue_address(run: str, queue: str) -> str:
     return f"/runs/{quote(run, safe='')}/queues/{quote(queue, safe='')}"
 
 
-def _next_address(run: str, queue: str, pair: str | None) -> str:
+def _next_address(run: str, queue: str, pair: str | None, diff: DiffMode = DiffMode.INLINE) -> str:
+    """Where a pair of a queue is shown, or for none that there is none."""
     if pair is None:
         return f"{_address(run)}?finished={quote(queue, safe='')}#queues"
-    return f"{_queue_address(run, queue)}/pairs/{pair}"
+    return f"{_queue_address(run, queue)}/pairs/{pair}{'' if diff is DiffMode.INLINE else f'?diff={diff}'}"

@@ -1,6 +1,7 @@
 """What the operator allows to whoever submits something over HTTP: by default what ships and what lies in the folder."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,17 @@ from clairgen.errors import ConfigError
 from clairgen.import_source import HUB
 from clairgen.patterns import lazy_pattern
 from clairgen.service.allowed_endpoints import OPTION, AllowedEndpoint, allowed_endpoint, plain_address
-from clairgen.service.runs_root import NotPermittedError, RunsRoot, shown
+from clairgen.service.runs_root import UPLOADS, NotPermittedError, RunsRoot, shown
 
 MOST_SLOTS: Final = 64
 """Requests at once of an engine on this machine; its memory grows with them."""
 _MOST_CONTEXT: Final = 32_768
-_NAMING: Final = ("README.md", "state.json", "dataset_dict.json")
+NAMING: Final = ("README.md", ".huggingface.yaml", "state.json", "dataset_dict.json")
+"""Files of a folder of data that say where its rows are."""
+_CARD: Final = lazy_pattern(r"\s*---(?:\r\n|\r|\n)(?P<content>.*?)(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\n|$)", re.DOTALL)
+_PATHS: Final = ("data_files", "data_dir")
+_SCHEME: Final = lazy_pattern(r"[A-Za-z][A-Za-z0-9+.-]*:")
+"""How a path begins that does not count from the folder, also one without slashes, such as `file:x`."""
 _HUB_NAME: Final = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
 
 
@@ -64,6 +70,8 @@ class Policy:
         if url.startswith("gguf:"):
             text, mark, options = url.removeprefix("gguf:").partition("?")
             path = self.root.file(text, what)
+            if path.is_relative_to((self.root.path / UPLOADS).resolve()):
+                raise NotPermittedError(f"{what}: {shown(text)} was uploaded, and only rows are taken in, no models")
             if "?" in str(path):
                 raise NotPermittedError(f"{what}: the path of {shown(text)} has a ? in it; rename it")
             served = f"gguf:{path}{mark}{options}"
@@ -130,29 +138,34 @@ class Policy:
 def _named_elsewhere(folder: Path) -> str | None:
     """The first file that a data set's own files name outside its folder, which `datasets` would read all the same."""
     try:
-        for path in sorted(one for name in _NAMING for one in folder.rglob(name)):
-            content = path.read_text(encoding="utf-8")
-            if path.suffix == ".md":
-                content = content.split("---")[1] if content.startswith("---") else ""
+        for path in sorted(one for name in NAMING for one in folder.rglob(name)):
+            content = path.read_bytes().decode("utf-8-sig")
+            is_card = path.suffix == ".md"
+            if is_card:
+                card = _CARD.match(content)
+                content = "" if card is None else card["content"]
             require_bounded(content, str(path))
             named = yaml.safe_load(content)
-            for text in _texts(named.get("configs") if path.suffix == ".md" and isinstance(named, Mapping) else named):
+            for text, is_path in _texts(named.get("configs") if is_card and isinstance(named, Mapping) else named):
                 if ".." in text or "://" in text or text.startswith(("/", "~", "\\")):
+                    return text
+                if is_path and ("::" in text or _SCHEME.match(text)):
                     return text
     except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError, ConfigError):
         return path.name
     return None
 
 
-def _texts(content: object) -> Iterator[str]:
+def _texts(content: object, *, is_path: bool = False) -> Iterator[tuple[str, bool]]:
+    """All texts in it, and whether each names files."""
     if isinstance(content, Mapping):
-        for value in content.values():
-            yield from _texts(value)
+        for key, value in content.items():
+            yield from _texts(value, is_path=is_path or key in _PATHS)
     elif isinstance(content, list):
         for value in content:
-            yield from _texts(value)
+            yield from _texts(value, is_path=is_path)
     elif isinstance(content, str):
-        yield content
+        yield content, is_path
 
 
 def policy_of(root: RunsRoot, environment: Iterable[str], endpoints: Iterable[str], *, hub: bool) -> Policy:

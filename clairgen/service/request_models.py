@@ -12,8 +12,8 @@ from clairgen.config.strict_yaml import read_text
 from clairgen.errors import InputError
 from clairgen.pipeline.generate import Options
 from clairgen.service.policy import Policy
-from clairgen.service.runs_root import RunsRoot, name_fault, shown
-from clairgen.service.submitted_config import checked
+from clairgen.service.runs_root import NotPermittedError, RunsRoot, name_fault, shown
+from clairgen.service.submitted_config import MOST_BYTES, checked
 from clairgen.store import RunDirectory
 
 LARGEST: Final = 2**53
@@ -43,6 +43,13 @@ class JobFolder:
     def of(cls, root: RunsRoot, number: int) -> "JobFolder":
         """The folder of the job with this id."""
         return cls(root.own_folder / "jobs" / str(number))
+
+    @staticmethod
+    def highest(root: RunsRoot) -> int:
+        """The highest id that a job's folder has; 0 if there is none."""
+        return max(
+            (int(one.name) for one in (root.own_folder / "jobs").glob("[1-9]*") if one.name.isdecimal()), default=0
+        )
 
     @property
     def config(self) -> Path:
@@ -212,7 +219,10 @@ def given_configuration(
         return configuration
     if configuration is not None:
         raise InputError("give a configuration or the name of a stored one, not both")
-    return read_text(policy.root.file(stored, "stored_configuration"))
+    path = policy.root.file(stored, "stored_configuration")
+    if path.stat().st_size > MOST_BYTES:
+        raise NotPermittedError(f"stored_configuration: {shown(stored)} has more than {MOST_BYTES:,} bytes")
+    return read_text(path)
 
 
 def _written_out(policy: Policy, given: str | dict[str, Any]) -> dict[str, Any]:

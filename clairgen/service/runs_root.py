@@ -24,7 +24,7 @@ _SHOWN: Final = 100
 _LONGEST_PART: Final = 255
 _LONGEST_PATH: Final = 2000
 _MOST_ENTRIES: Final = 100_000
-_OPENED = ("run.db", "run.db-wal", "run.db-shm", "run.db-journal", "run.log", LOCK_FILE)
+_OPENED = ("config.yaml", "run.db", "run.db-wal", "run.db-shm", "run.db-journal", "run.log", LOCK_FILE)
 
 
 class NotPermittedError(ConfigError):
@@ -44,7 +44,7 @@ class RunsRoot:
                 raise RunError(f"{self.path} is not a folder; name the one that holds your run directories")
         except (OSError, ValueError) as error:
             raise RunError(f"the folder {self.path} cannot be read: {error}; check its name and permissions") from error
-        if RunDirectory(self.path).database.exists():
+        if RunDirectory(self.path).database.is_file():
             raise RunError(f"{self.path} is a run directory itself; name the folder that it is in")
 
     @property
@@ -75,7 +75,9 @@ class RunsRoot:
         if (fault := name_fault(name)) is not None:
             raise InputError(f"the name of a run {fault}")
         folder = self.path / name
-        if name in (EXPORTS, TRAINED, UPLOADS) or (os.path.lexists(folder) and not _has_kind(folder, stat.S_ISDIR)):
+        if name in (EXPORTS, TRAINED, UPLOADS, *_OPENED) or (
+            os.path.lexists(folder) and not _has_kind(folder, stat.S_ISDIR)
+        ):
             raise InputError(f"there is something else called {name} in the folder of runs; choose another name")
         return RunDirectory(folder)
 
@@ -117,7 +119,7 @@ class RunsRoot:
     def new_path(self, text: str, what: str) -> Path:
         """A path to write at, in no run directory. Raises NotPermittedError."""
         path, base = self._inside(text, what), self.path.resolve()
-        if path == base or any(_exists(one / "run.db") for one in (path, *path.parents) if one.is_relative_to(base)):
+        if path == base or any(_is_run(one) for one in (path, *path.parents) if one.is_relative_to(base)):
             raise NotPermittedError(f"{what}: {shown(text)} is a run or lies in one; name a folder beside the runs")
         return path
 
@@ -173,8 +175,9 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 
-def _exists(path: Path) -> bool:
-    return path.is_symlink() or path.exists()
+def _is_run(folder: Path) -> bool:
+    database = folder / "run.db"
+    return database.is_symlink() or database.is_file()
 
 
 def _has_kind(path: Path, kind: Callable[[int], bool]) -> bool:

@@ -18,6 +18,7 @@ from clairgen.service.answers import Answered
 from clairgen.service.form_file import FormFile
 from clairgen.service.job_files import MadeFile, made_files
 from clairgen.service.jobs import Jobs, require_run_scope
+from clairgen.service.policy import NAMING
 from clairgen.service.rendering import form_fields, page
 from clairgen.service.request_checks import UPLOAD_FORM_PATH, UPLOADS_PATH
 from clairgen.service.runs import NotThereError
@@ -86,9 +87,9 @@ def upload_pages(root: RunsRoot, jobs: Jobs) -> APIRouter:
 async def _taken_in(content: AsyncIterator[bytes], folder: Path, name: str) -> int:
     """Write a new file of this name; its size in bytes."""
     target = folder / _checked(name)
+    await asyncio.to_thread(_make_folder, folder)
     if target.exists():
         raise RunError(f"there is an uploaded file {name}; choose another name, or delete it first")
-    await asyncio.to_thread(folder.mkdir, exist_ok=True)
     return await _received(content, target)
 
 
@@ -99,10 +100,18 @@ def _delete(folder: Path, name: str) -> None:
     target.unlink(missing_ok=True)
 
 
+def _make_folder(folder: Path) -> None:
+    """Make it if it is not there. Raises StoreError."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}; check the folder of runs") from error
+    if folder.is_symlink():
+        raise InputError(f"{UPLOADS} is a link, which is not followed")
+
+
 async def _received(content: AsyncIterator[bytes], target: Path) -> int:
     """Write a file as its content arrives; its size in bytes. Raises InputError for one that is too large or stops coming."""
-    if target.parent.is_symlink():
-        raise InputError(f"{UPLOADS} is a link, which is not followed")
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     size, waiting = 0, bytearray()
     try:
@@ -154,4 +163,6 @@ def _checked(name: str) -> str:
         raise InputError(f"the name of a file {fault}")
     if not name.lower().endswith(_KINDS):
         raise InputError(f"a file that is uploaded ends in {', '.join(_KINDS)}")
+    if name in NAMING:  # it could be put there after the folder was checked
+        raise InputError(f"{name} says where a data set has its rows, which no file that is uploaded may")
     return name

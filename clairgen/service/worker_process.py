@@ -5,7 +5,7 @@ import contextlib
 import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
@@ -49,11 +49,18 @@ class WorkerSettings:
 class WorkerProcess:
     """A child process that runs `command` and holds the descriptors `pass_fds`, such as those of a lock, as long as it lives.
 
-    `note` is called with a sentence when it ended by itself.
+    Its environment is `variables`. `note` is called with a sentence when it ended by itself.
     """
 
-    def __init__(self, command: Sequence[str], pass_fds: Sequence[int], note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        pass_fds: Sequence[int],
+        note: Callable[[str], None],
+    ) -> None:
         self._command = command
+        self._variables = variables
         self._pass_fds = pass_fds
         self._note = note
         self._process: Process | None = None
@@ -99,7 +106,12 @@ class WorkerProcess:
     async def _started(self) -> Process:
         # A session of its own: Ctrl-C in the terminal is for the service, which tells the worker.
         return await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=DEVNULL, pass_fds=self._pass_fds, start_new_session=True
+            *self._command,
+            stdin=PIPE,
+            stdout=DEVNULL,
+            env=self._variables,
+            pass_fds=self._pass_fds,
+            start_new_session=True,
         )
 
     def _send(self, word: bytes) -> None:

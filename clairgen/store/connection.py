@@ -241,9 +241,9 @@ def _sentence(error: sqlite3.Error, path: Path) -> str:
     if "readonly" in said or "unable to open" in said:
         return f"the database {path} cannot be opened or written ({said}): check the folder's permissions"
     if "not a database" in said or "malformed" in said:
-        return (
-            f"{path} is not a database of a run, or is damaged ({said}): name another --run folder or restore the file"
-        )
+        is_of_run = path.name == "run.db"
+        instead = "name another --run folder or restore the file" if is_of_run else "restore it, or move it away"
+        return f"{path} is not a database of {'a run' if is_of_run else 'jobs'}, or is damaged ({said}): {instead}"
     return f"the database {path} failed: {said}"
 
 

@@ -1,21 +1,23 @@
 """The durable queue of jobs of a service, in a database of its own, which the service and its worker both write."""
 
 import json
+import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from clairgen.errors import RunError
+from clairgen.errors import RunError, StoreError
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
 from clairgen.store.connection import refuse_network_file_system, store_errors
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
 
 _BUSY_SECONDS: Final = 30
+_LONGEST_WAIT_SECONDS: Final = 60.0
 _MIGRATIONS: Final = (
     """
     CREATE TABLE jobs (
@@ -55,7 +57,7 @@ _WAITS_FOR: Final = f"""
         (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
         (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state = 'queued'
             AND o.id < job.id)
-    ) END AS waits_for
+    ) END
 """
 
 
@@ -79,6 +81,7 @@ class JobQueue:
             except BaseException:
                 self._connection.close()
                 raise
+        self._opened = _identity(path)
 
     def close(self) -> None:
         """Close the database."""
@@ -93,13 +96,8 @@ class JobQueue:
         arguments = json.dumps(job.arguments)
         request = digest(canonical_json(job.request))
         with self._writing():
-            if job.key is not None and (found := self._submitted(job.submitted_by, job.key)) is not None:
-                if found["request_digest"] != request:
-                    raise OtherRequestError(
-                        f"the idempotency key {job.key!r} was used for job {found['id']}, which is another request; "
-                        "use a new key"
-                    )
-                return self._job(found["id"]), False
+            if (found := self._submitted(job.submitted_by, job.key, request)) is not None:
+                return found, False
             [(queued,)] = self._connection.execute("SELECT count(*) FROM jobs WHERE state = 'queued'")
             if queued >= most_queued:
                 raise QueueFullError(
@@ -114,6 +112,20 @@ class JobQueue:
             number = int(cursor.lastrowid or 0)
             self._connection.execute("UPDATE jobs SET command = ? WHERE id = ?", (command(number), number))
             return self._job(number), True
+
+    def submitted(self, submitted_by: str, key: str | None, request: Mapping[str, Any]) -> Job | None:
+        """The job that was submitted with this key; None if there is none. Raises OtherRequestError."""
+        with self._reading():
+            return self._submitted(submitted_by, key, digest(canonical_json(request)))
+
+    def number_above(self, number: int) -> None:
+        """Give the first job of an empty queue a larger id than this one."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO sqlite_sequence (name, seq) "
+                "SELECT 'jobs', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')",
+                (number,),
+            )
 
     def job(self, number: int) -> Job | None:
         """A job; None for an id that there is not."""
@@ -131,15 +143,14 @@ class JobQueue:
             return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
 
     def claim(self, verbs: Sequence[str]) -> Job | None:
-        """Begin with the first queued job of these verbs whose time has come and on whose run no other job works."""
-        marks = ", ".join("?" * len(verbs))
+        """Begin with the first queued job of these verbs whose time has come and which waits for no other on its run."""
+        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
         with self._writing():
             row = self._connection.execute(
-                f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND not_before <= ? "
-                f"AND NOT EXISTS (SELECT 1 FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes "
-                f"AND o.state IN {_ACTIVE}) "
-                "ORDER BY id LIMIT 1",
-                (*verbs, self._clock()),
+                f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) "
+                f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
+                # A time that lies further ahead is of a clock that was put back since.
+                (*verbs, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
             ).fetchone()
             if row is None:
                 return None
@@ -159,12 +170,15 @@ class JobQueue:
             )
 
     def put_back(self, number: int, sentence: str, seconds: float = 0.0) -> None:
-        """Queue a job again that was begun with, for `seconds` from now at the earliest; cancelled if that was asked for."""
+        """Queue a job again that was begun with, for `seconds` (at most 60) from now at the earliest.
+
+        It is cancelled if that was asked for.
+        """
         with self._writing():
             self._connection.execute(
                 f"UPDATE jobs SET state = CASE state WHEN 'stopping' THEN 'cancelled' ELSE 'queued' END, sentence = ?, "
                 f"not_before = ?, ended_at = ? WHERE id = ? AND state IN {_ACTIVE}",
-                (sentence, self._clock() + seconds, now(), number),
+                (sentence, self._clock() + min(seconds, _LONGEST_WAIT_SECONDS), now(), number),
             )
 
     def recover(self, committed: Callable[[Job], int | None], most_deaths: int) -> list[int]:
@@ -210,7 +224,8 @@ class JobQueue:
                 raise RunError(f"job {number} is {found[0].state} already")
             self._connection.execute(
                 "UPDATE jobs SET cancels = cancels + 1, ended_at = CASE state WHEN 'queued' THEN ? END, "
-                "sentence = CASE state WHEN 'queued' THEN 'cancelled before it began' ELSE sentence END, "
+                "sentence = CASE WHEN state <> 'queued' THEN sentence WHEN starts = 0 THEN 'cancelled before it began' "
+                "ELSE 'cancelled before it went on; everything committed is kept' END, "
                 "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE 'stopping' END WHERE id = ?",
                 (now(), number),
             )
@@ -289,18 +304,24 @@ class JobQueue:
             )
             return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
 
-    def _submitted(self, submitted_by: str, key: str) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._connection.execute(
+    def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
+        found = self._connection.execute(
             "SELECT id, request_digest FROM jobs WHERE submitted_by = ? AND idempotency_key = ?", (submitted_by, key)
         ).fetchone()
-        return row
+        if found is None:
+            return None
+        if found["request_digest"] != request:
+            raise OtherRequestError(
+                f"the idempotency key {key!r} was used for job {found['id']}, which is another request; use a new key"
+            )
+        return self._job(found["id"])
 
     def _job(self, number: int) -> Job:
         [found] = self._jobs("job.id = ?", (number,))
         return found
 
     def _jobs(self, condition: str, parameters: Sequence[object], rest: str = "") -> list[Job]:
-        sql = f"SELECT job.*, {_WAITS_FOR} FROM jobs job WHERE {condition} {rest}"
+        sql = f"SELECT job.*, {_WAITS_FOR} AS waits_for FROM jobs job WHERE {condition} {rest}"
         return [_job_of(row) for row in self._connection.execute(sql, parameters)]
 
     def _migrate(self) -> None:
@@ -322,13 +343,32 @@ class JobQueue:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._lock, store_errors(self._path):
+            self._check_in_place()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+
+    def _check_in_place(self) -> None:
+        """Raise StoreError where what is written would be in no file, or in one that nobody will read."""
+        if _identity(self._path) != self._opened:
+            raise StoreError(
+                f"{self._path} was removed or replaced while it was open, so no job can be kept in it; put it back, or start "
+                "the service again"
+            )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is there; None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _job_of(row: sqlite3.Row) -> Job:

@@ -60,6 +60,11 @@ class QueueProgress:
     gone: int
     by_voter: Mapping[str, int]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether pairs that can be voted on lack votes."""
+        return self.done + self.gone < self.pairs
+
 
 class ReviewQueues:
     """The queues of one run."""

@@ -1,5 +1,6 @@
 """Answers that people edited, in the store: each edit is kept, and makes a pair of the text that it left and the edited one."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,7 +8,7 @@ from typing import Any, Final
 from clairgen.keys import canonical_json, digest
 from clairgen.store.completions import now
 from clairgen.store.metadata import Plan
-from clairgen.store.pair_rows import MadePair, finding_rows, imported_row, request_rows
+from clairgen.store.pair_rows import MadePair, finding_rows, imported_row, no_findings_row, request_rows
 from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write, messages_row
 
@@ -87,12 +88,13 @@ class Revisions:
         statements = list[Statement]()
         for former in own:
             statements.append(_replaced(former))
-            if former.pair_id != revision.pair_id and not _is_shared(former, of_origin):
-                statements += _removed(former.pair_id)
+            if former.pair_id != revision.pair_id:
+                others = _of_others(former, of_origin)
+                statements += [_credited(others)] if others else _removed(former.pair_id)
         if await self._reader.value("SELECT 1 FROM pairs WHERE id = ?", (revision.pair_id,)) is None:
             statements += await self._pair(revision, made, filter_set)
         else:
-            statements.append(("UPDATE pairs SET reasoning = ? WHERE id = ?", (revision.note, revision.pair_id)))
+            statements.append(_credited([*_of_others(revision, of_origin), revision]))
         sql = f"INSERT INTO revisions ({', '.join(_FIELDS)}) VALUES ({', '.join('?' * len(_FIELDS))})"
         statements.append((sql, tuple(getattr(revision, name) for name in _FIELDS)))
         await self._write(*statements, *compared_later)
@@ -109,6 +111,7 @@ class Revisions:
             messages,
             imported_row(revision.pair_id, (last or 0) + 1, made, key, filter_set, revision.columns),
             *request_rows(revision.pair_id, made),
+            no_findings_row(revision.pair_id, filter_set),
             *finding_rows(revision.pair_id, filter_set, made.findings),
         ]
 
@@ -118,8 +121,16 @@ def revision_pair_id(from_pair: str, answer: str, before: str, after: str) -> st
     return digest(canonical_json([from_pair, HUMAN_REVISION, answer, before, after]))[:32]
 
 
-def _is_shared(former: Revision, of_origin: Sequence[Revision]) -> bool:
-    return any(one.pair_id == former.pair_id and one.editor != former.editor for one in of_origin)
+def _of_others(revision: Revision, of_origin: Sequence[Revision]) -> list[Revision]:
+    """The same edit by other people."""
+    return [one for one in of_origin if one.pair_id == revision.pair_id and one.editor != revision.editor]
+
+
+def _credited(edits: Sequence[Revision]) -> Statement:
+    """The statement after which a pair has the columns of the earliest of its edits, and the latest note."""
+    earliest, notes = edits[0], [one.note for one in edits if one.note is not None]
+    sql = "UPDATE pairs SET reasoning = ?, source_columns = ? WHERE id = ?"
+    return sql, (notes[-1] if notes else None, json.dumps(earliest.columns), earliest.pair_id)
 
 
 def _replaced(former: Revision) -> Statement:

@@ -12,11 +12,11 @@ from clairgen.store.reader import Reader
 from clairgen.store.statements import Statement, Write
 from clairgen.wording import counted
 
-_COUNTED = (
-    "FROM votes v JOIN pairs p ON p.id = v.pair_id WHERE v.outdated_at IS NULL AND p.status = 'made' "
-    "AND v.vote IN ('keep', 'swap', 'tie', 'drop') AND NOT EXISTS "
+_LATEST = (
+    "v.outdated_at IS NULL AND v.vote IN ('keep', 'swap', 'tie', 'drop') AND NOT EXISTS "
     "(SELECT 1 FROM votes w WHERE w.pair_id = v.pair_id AND w.voter = v.voter AND w.id > v.id)"
 )
+_COUNTED = f"FROM votes v JOIN pairs p ON p.id = v.pair_id WHERE p.status = 'made' AND {_LATEST}"
 """The latest vote of each voter on each pair, unless the pair has other answers by now."""
 
 
@@ -112,6 +112,11 @@ class Votes:
             CastVote(row["voter"], Vote(row["vote"]), row["note"], row["created_at"])
             for row in await self._reader.rows(sql, (pair_id,))
         ]
+
+    async def of_coming(self, pair_id: str) -> tuple[Vote, ...]:
+        """What people said of a pair that is about to be in the run, perhaps again, which they said when it was there before."""
+        rows = await self._reader.rows(f"SELECT v.vote FROM votes v WHERE {_LATEST} AND v.pair_id = ?", (pair_id,))
+        return tuple(Vote(row["vote"]) for row in rows)
 
     async def by_pair(self, recipe: str | None = None) -> dict[str, dict[str, Vote]]:
         """The votes that count, by pair and voter; of the pairs of a recipe if it is named, in the order of their tasks."""

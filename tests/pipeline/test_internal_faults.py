@@ -109,3 +109,22 @@ async def test_nothing_more_is_sent_once_the_disk_has_little_room_and_what_is_in
         summary = await generate(given, tmp_path / "run")
     assert summary.statuses == {"clair": {"made": 100}}
     assert len(endpoint.asked) == 200  # none of them twice
+
+
+async def test_a_run_whose_folder_is_taken_away_asks_nothing_more(tmp_path: Path) -> None:
+    def slowly(request: dict[str, Any]) -> Reply:
+        if len(endpoint.asked) == 20:
+            (tmp_path / "run").rename(tmp_path / "moved")
+        return replace(played(request), delay_seconds=0.1)
+
+    async with ScriptedEndpoint(slowly) as endpoint:
+        given = config(endpoint.url, write_tasks(tmp_path / "tasks.jsonl", questions(400)), recipes=["clair"])
+        stopped = await generate(given, tmp_path / "run")
+        assert isinstance(stopped.stopped_by, StoreError)
+        assert "is no longer there" in str(stopped.stopped_by)
+        assert len(endpoint.asked) < 200
+        (tmp_path / "moved").rename(tmp_path / "run")
+        endpoint.script = played
+        summary = await generate(given, tmp_path / "run")
+    assert summary.statuses == {"clair": {"made": 400}}
+    assert len(endpoint.asked) == 800  # none of them twice

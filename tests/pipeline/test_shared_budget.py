@@ -5,6 +5,7 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from clairgen.inference.shared_budget import SharedBudget
 from clairgen.pipeline.budget import Budget, spent_usd
 from clairgen.pipeline.generate import Summary, generate
 from clairgen.pipeline.progress import Progress
-from clairgen.store import Store
+from clairgen.store import Call, Spending, Spent, Store
 from tests.pipeline.test_budget import TRIALS, Provider, priced
 from tests.pipeline.test_budget_account import Queue, opened
 from tests.runs import config, played, questions, write_tasks
@@ -157,3 +158,34 @@ def begin(folder: str, url: str, budget_usd: str) -> None:
     """What is killed: a process with three sessions."""
     runs = [Path(folder) / name for name in ("a", "b", "c")]
     asyncio.run(all_of(runs, url, float(budget_usd)))
+
+
+class _Held:
+    """An account on disk that takes reservations and never finishes to settle one."""
+
+    async def reserve(self, call: Call) -> None:
+        """See `Spending`."""
+
+    async def settle(self, call: Call, cost: int) -> None:
+        """See `Spending`."""
+        await asyncio.Event().wait()
+
+
+async def test_a_session_that_is_cut_off_as_it_ends_leaves_no_money_reserved() -> None:
+    shared = SharedBudget(100)
+
+    async def session() -> None:
+        async with Budget(
+            cast("Spending", _Held()), Spent(0, 0, 0, 0, 0), None, Progress(), asyncio.Event(), shared
+        ) as budget:
+            for _ in range(2):
+                budget.settle(await Queue(budget, "target").reserve(30 * DOLLAR), 1 * DOLLAR)
+
+    task = asyncio.create_task(session())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(BudgetError, match=r"\$60.00 are spent, \$0.0000 are reserved"):
+        shared.reserve(50 * DOLLAR, lambda: None)
+    assert shared.reserve(40 * DOLLAR, lambda: None)

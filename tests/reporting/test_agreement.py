@@ -52,6 +52,23 @@ def test_what_has_no_alpha_says_why() -> None:
     assert krippendorff_alpha(units("a a", "a a")) == "all votes are the same, so agreement cannot be told from chance"
 
 
+@pytest.mark.parametrize(
+    "coders",
+    [
+        ("a", "b"),
+        ("a b a b a " * 3, "a b a b b " * 3),
+        ("a b " * 30, "a b " * 30),
+        ("a a " * 20, "a a " * 20, "a a " * 20, "b b " * 20),
+    ],
+)
+def test_what_would_look_certain_has_no_interval(coders: Sequence[str]) -> None:
+    """Few pairs, full agreement, and pairs that are all alike: bootstrap samples hardly differ there."""
+    found = krippendorff_alpha(units(*coders))
+    assert isinstance(found, Alpha)
+    assert found.interval is None
+    assert "too few or too much alike for an interval" in found.words
+
+
 def test_the_interval_is_narrower_with_more_pairs() -> None:
     few, many = (krippendorff_alpha(units("a b a b a " * n, "a b a b b " * n)) for n in (4, 40))
     assert isinstance(few, Alpha)

@@ -213,9 +213,9 @@ async def test_a_file_is_uploaded_whole_or_not_at_all_and_replaced_never(tmp_pat
             assert (uploaded.status_code, uploaded.json()) == (201, {"name": "a.jsonl", "bytes": len(content)})
             assert (root / "uploads" / "a.jsonl").read_bytes() == content
             assert (await client.put("/api/uploads/a.jsonl", content=b"x")).status_code == 409
-            for name in ("..%2fa.jsonl", ".a.jsonl", "a.yaml", "README.md", "a%00.jsonl", "-a.jsonl"):
+            for name in ("..%2fa.jsonl", ".a.jsonl", "a.yaml", "README.md", "a%00.jsonl", "-a.jsonl", "state.json"):
                 assert (await client.put(f"/api/uploads/{name}", content=b"x")).status_code in (400, 404), name
-            job = {"verb": "lint", "sources": ["uploads/a.jsonl"]}
+            job: dict[str, Any] = {"verb": "lint", "sources": ["uploads/a.jsonl"]}
             assert (await client.post("/api/jobs", json=job)).status_code == 201
             assert [one["name"] for one in (await client.get("/api/uploads")).json()] == ["a.jsonl"]
             assert (await client.delete("/api/uploads/a.jsonl")).status_code == 204
@@ -226,4 +226,28 @@ async def test_a_file_is_uploaded_whole_or_not_at_all_and_replaced_never(tmp_pat
                 raise ConnectionError("gone")
 
             assert (await client.put("/api/uploads/b.jsonl", content=broken())).status_code == 503
-    assert list((root / "uploads").iterdir()) == []
+            assert list((root / "uploads").iterdir()) == []
+            model = {"model": "m", "endpoints": ["gguf:uploads/m.json"]}
+            assert (await client.put("/api/uploads/m.json", content=b"GGUF")).status_code == 201
+            configuration: dict[str, Any] = {
+                "recipes": ["clair"],
+                "tasks": {"path": "example:prompts.jsonl"},
+                "models": {"target": model, "reviser": model},
+            }
+            job = {"verb": "generate", "run": "r", "configuration": configuration}
+            refused = await client.post("/api/jobs", json=job)
+            assert (refused.status_code, "only rows are taken in" in refused.text) == (403, True), refused.text
+            assert (await client.put("/api/uploads/l.txt", content=b"#" * 65_537)).status_code == 201
+            refused = await client.post(
+                "/api/jobs", json={"verb": "generate", "run": "r", "stored_configuration": "uploads/l.txt"}
+            )
+            assert (refused.status_code, "more than 65,536 bytes" in refused.text) == (403, True), refused.text
+            for name in ("m.json", "l.txt"):
+                assert (await client.delete(f"/api/uploads/{name}")).status_code == 204
+            (root / "uploads").rmdir()
+            (root / "uploads").write_text("")
+            assert (await client.put("/api/uploads/c.jsonl", content=b"{}\n")).status_code == 503
+            (root / "uploads").unlink()
+            (root / "uploads").symlink_to(tmp_path)
+            assert (await client.put("/api/uploads/c.jsonl", content=b"{}\n")).status_code == 400
+    assert not (tmp_path / "c.jsonl").exists()

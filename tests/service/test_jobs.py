@@ -3,7 +3,9 @@
 import asyncio
 import json
 import shlex
+import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,10 @@ import pytest
 
 from clairgen import api
 from clairgen.cli.commands import load_command
-from clairgen.service.jobs import Jobs
+from clairgen.service.jobs import Jobs, taken_jobs
+from clairgen.service.policy import policy_of
+from clairgen.service.runs_root import RunsRoot
+from clairgen.service.worker_process import WorkerSettings
 from clairgen.store import RunDirectory
 from tests.runs import config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint, said
@@ -145,6 +150,44 @@ async def test_the_next_worker_goes_on_with_what_one_had_to_leave(tmp_path: Path
                     done = await job_when(client, job["id"], "done", "failed")
     assert (done["state"], done["starts"]) == ("done", 2)
     assert len(endpoint.asked) == 120
+
+
+async def test_a_request_sent_again_is_the_same_job_whatever_has_become_of_its_files(tmp_path: Path) -> None:
+    root, tasks = folders(tmp_path, 1)
+    policy = policy_for(root, NOWHERE)
+    with queue_of(root) as queue:
+        async with served(root, jobs=Jobs(policy, queue)) as client:
+            job = await submitted(client, body(NOWHERE, tasks), key="once")
+            tasks.rename(tmp_path / "elsewhere.jsonl")
+            assert await submitted(client, body(NOWHERE, tasks), 200, key="once") == job
+            await submitted(client, body(NOWHERE, tasks, "other"), 422, key="once")
+            await submitted(client, body(NOWHERE, tasks), 400, key="another")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shows(WorkerSettings):
+    """A worker that says which variables it has."""
+
+    def command(self) -> list[str]:
+        code = "import json, os, pathlib, sys; pathlib.Path(sys.argv[1]).write_text(json.dumps(dict(os.environ)))"
+        return [sys.executable, "-S", "-c", code, f"{self.root}/variables.json"]
+
+
+@pytest.mark.parametrize("hub", [False, True])
+async def test_jobs_load_nothing_from_the_hub_unless_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hub: bool
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_DATASETS_OFFLINE", raising=False)
+    policy, ended = policy_of(RunsRoot(tmp_path), [], [], hub=hub), asyncio.Event()
+    settings = _Shows(str(tmp_path), 1, 1, 0.0)
+    with taken_jobs(policy, settings, 9, 9, lambda _sentence: ended.set()) as (_, worker):
+        assert worker is not None
+        running = asyncio.create_task(worker.run(ended, 0.0))
+        await asyncio.wait_for(ended.wait(), 30)
+        await running
+    found = json.loads((tmp_path / "variables.json").read_text())
+    assert (found.get("HF_HUB_OFFLINE"), found.get("HF_DATASETS_OFFLINE")) == ((None, None) if hub else ("1", "1"))
 
 
 async def test_a_job_that_the_worker_died_of_five_times_has_failed_unless_it_got_further(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import re
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -57,6 +60,21 @@ async def test_a_queue_hands_each_pair_to_as_many_people_as_wanted(tmp_path: Pat
     assert (progress.pairs, progress.done, progress.begun, progress.waiting, progress.held) == (6, 6, 0, 0, 0)
     assert progress.by_voter == {voter: len(pairs) for voter, pairs in seen.items() if pairs}
     assert read(run, "SELECT count(*) FROM leases") == [(0,)]
+
+
+@pytest.mark.process
+async def test_processes_that_ask_at_once_hand_out_no_pair_too_often(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(30))
+    await api.make_queue(run, "first", PairChoice(kept=True), overlap=2)
+    command = [sys.executable, "-m", "tests.service.voting_processes", str(run), "first", "3"]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    new = Counter((one["voter"], one["pair"]) for one in map(json.loads, done.stdout.splitlines()) if one["is_new"])
+    assert set(new.values()) == {1}
+    assert set(Counter(pair for _, pair in new).values()) == {2}
+    assert len(new) == 40
+    assert len({voter for voter, _ in new}) > 2
+    assert read(run, "SELECT count(*) FROM votes") == [(40,)]
 
 
 async def test_the_order_is_random_and_the_same_for_a_seed(tmp_path: Path) -> None:
@@ -120,6 +138,15 @@ async def test_a_queue_that_cannot_be_is_refused(tmp_path: Path, asked: dict[str
         await api.make_queue(run, **asked)
 
 
+@pytest.mark.parametrize("further", [{"q": "number"}, {"min_jaccard": 0.9}, {"sort": "jaccard"}])
+async def test_a_queue_is_not_drawn_by_what_it_does_not_go_by(tmp_path: Path, further: dict[str, Any]) -> None:
+    await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        refused = await client.post("/api/runs/first/queues", json={"name": "q", **further})
+        assert (refused.status_code, next(iter(further)) in refused.json()["detail"]) == (422, True)
+        assert (await client.get("/api/runs/first/queues")).json() == []
+
+
 async def test_a_queue_is_gone_through_by_pages_alone(tmp_path: Path) -> None:
     run = await made(tmp_path / "runs", rows(6))
     async with served(tmp_path / "runs") as client:
@@ -149,12 +176,46 @@ async def test_a_queue_is_gone_through_by_pages_alone(tmp_path: Path) -> None:
         shown = (await client.get(address)).text
         assert "There is no pair left for you in the queue team." in shown
         assert "3 votes on 3 pairs" in " ".join(shown.split())
+        assert "Next pair of team" not in shown  # a queue that is done hands nothing out
         check_inert(shown)
         stale = await client.post(addresses[0], data=await ballot(client, addresses[0], "keep", "ben"))
         assert (stale.status_code, "take the next pair" in stale.text) == (409, True)
         unknown = await client.post("/runs/first/queues/none/next", data={"voter": "ada"})
         assert unknown.status_code == 404
     assert read(run, "SELECT count(*) FROM votes") == [(3,)]
+
+
+async def test_a_queue_hides_what_others_say_until_the_own_vote(tmp_path: Path) -> None:
+    """The filter by votes marks pairs, and others' edits are listed; neither is shown before."""
+    run = await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        pair = (await ids(client))[1]
+        await api.make_queue(run, "team", PairChoice(kept=True), overlap=2)
+        await api.cast_vote(run, pair, Vote.SWAP, "ada")
+        theirs = (await edited(client, pair, "Better")).json()["pair_id"]
+        assert (await clairgen("filter", run, "--votes", "swap", "--mark", "votes")).code == 0
+        address = (await client.post("/runs/first/queues/team/next", data={"voter": "ben"})).headers["location"]
+        page = (await client.get(address)).text
+        assert ("voted-swap" in page, "Edited already" in page) == (False, False)
+        side = re.findall(r'href="([^"]*)" id="other-diff"', page)[0]
+        assert side == f"{address}?diff=side-by-side"  # still in the queue
+        assert f'action="{side}"' in (await client.get(side)).text
+        fields = {"voter": "ben", "version": (await ballot(client, address, "keep", "ben"))["version"], "note": ""}
+        edit = f"/runs/first/pairs/{pair}/edit"
+        assert f'href="{edit}?queue=team"' in page
+        assert 'name="queue" value="team"' in (await client.get(f"{edit}?queue=team")).text
+        own = await client.post(edit, data=fields | {"answer": "chosen", "text": "Best", "queue": "team"})
+        assert own.headers["location"] == address  # back to the queue
+        page = (await client.get(address)).text
+        assert ("the chosen answer by ben" in page, "the chosen answer by ada" in page) == (True, False)
+        assert "You have edited this answer already" in (await client.get(edit)).text
+        assert (await client.post(address, data=fields | {"vote": "keep"})).status_code == 303
+        page = (await client.get(address)).text
+        check_inert(page)
+        assert ("voted-swap" in page, "the chosen answer by ada" in page) == (True, True)
+        assert (
+            f'An edit of <a href="/runs/first/pairs/{pair}">' in (await client.get(f"/runs/first/pairs/{theirs}")).text
+        )
 
 
 async def test_the_api_hands_pairs_out_and_says_how_far_a_queue_is(tmp_path: Path) -> None:
@@ -217,6 +278,39 @@ async def test_an_edit_is_a_pair_of_its_own_and_the_same_edit_is_one(tmp_path: P
         ]
     assert read(run, "SELECT count(*) FROM revisions") == [(5,)]
     assert read(run, "SELECT count(*) FROM filter_results WHERE pair_id NOT IN (SELECT id FROM pairs)") == [(0,)]
+
+
+async def test_an_edit_that_two_people_made_is_that_of_who_still_makes_it(tmp_path: Path) -> None:
+    await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        origin = (await ids(client))[1]
+        shared = (await edited(client, origin, "Better", note="it was wrong")).json()["pair_id"]
+
+        async def credited() -> tuple[str, str | None]:
+            whole = (await client.get(f"/api/runs/first/pairs/{shared}")).json()
+            return whole["source_columns"]["revised_by"], whole["reasoning"]
+
+        await edited(client, origin, "Better", editor="ben")
+        assert await credited() == ("ada", "it was wrong")  # who gives no reason takes none away
+        await edited(client, origin, "Better", editor="cy", note="too short")
+        assert await credited() == ("ada", "too short")
+        await edited(client, origin, "Best")
+        assert await credited() == ("ben", "too short")
+        await edited(client, origin, "Best", editor="cy")
+        assert await credited() == ("ben", None)
+
+
+async def test_an_edit_that_comes_back_is_filtered_by_its_votes(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(2))
+    assert (await clairgen("filter", run, "--votes", "drop")).code == 0
+    async with served(tmp_path / "runs") as client:
+        origin = (await ids(client))[1]
+        edit = (await edited(client, origin, "Answer 1, and better.")).json()["pair_id"]
+        await api.cast_vote(run, edit, Vote.DROP, "ben")
+        await edited(client, origin, "Answer 1, at its best.")
+        assert (await clairgen("filter", run, "--votes", "drop")).code == 0
+        assert (await edited(client, origin, "Answer 1, and better.")).json() == {"pair_id": edit, "is_new": True}
+        assert await ids(client, dropped="voted-drop") == [edit]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ async def test_a_path_that_leaves_the_root_is_404(tmp_path: Path, name: str) -> 
         assert [one["name"] for one in (await client.get("/api/runs")).json()] == ["first"]
 
 
-@pytest.mark.parametrize("file", ["run.db", "run.db-wal", "run.log", "lock"])
+@pytest.mark.parametrize("file", ["run.db", "run.db-wal", "run.log", "lock", "config.yaml"])
 async def test_a_file_of_a_run_that_is_a_link_is_not_followed(tmp_path: Path, file: str) -> None:
     run = await made(tmp_path / "runs", rows(1))
     (tmp_path / "secret").write_text("secret")

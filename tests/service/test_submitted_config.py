@@ -12,7 +12,7 @@ from pydantic import BaseModel, RootModel
 from clairgen.config.evaluated import EvaluateConfig
 from clairgen.config.file import config_yaml, parse_config
 from clairgen.config.models import RunConfig
-from clairgen.errors import ClairgenError, ConfigError
+from clairgen.errors import ClairgenError, ConfigError, InputError
 from clairgen.filters.registry import FILTERS
 from clairgen.service.allowed_endpoints import allowed_endpoint, plain_address
 from clairgen.service.policy import Policy, policy_of
@@ -159,7 +159,7 @@ def test_a_link_in_a_folder_does_not_lead_out(root: Path, tmp_path: Path) -> Non
     [
         (
             "README.md",
-            "---\nconfigs:\n- {data_files: [{split: train, path: 'a/*.jsonl'}]}\nlicense_link: https://x.example/\n---\n# /x",
+            "---\nconfigs:\n- {config_name: 'a: b', data_files: ['a/*.jsonl']}\nlicense_link: https://x.example/\n---\n# /x",
             True,
         ),
         ("README.md", "# only a text about /etc", True),
@@ -167,6 +167,13 @@ def test_a_link_in_a_folder_does_not_lead_out(root: Path, tmp_path: Path) -> Non
         ("README.md", "---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
         ("README.md", "---\nconfigs:\n- {data_files: 'file:///etc/passwd'}\n---\n", False),
         ("README.md", "---\nconfigs:\n- {data_files: 'http://169.254.169.254/x.jsonl'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'file:secret.jsonl'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'local:/etc/passwd'}\n---\n", False),
+        ("README.md", "---\nconfigs:\n- {data_files: 'a::/etc/x.zip'}\n---\n", False),
+        ("README.md", "\n---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
+        ("README.md", "\ufeff---\nconfigs:\n- {data_files: /etc/passwd}\n---\n", False),
+        ("README.md", "---\r\nname: a---\r\nconfigs:\r\n- {data_files: /etc/passwd}\r\n---\r\n", False),
+        (".huggingface.yaml", "configs:\n- {data_files: /etc/passwd}\n", False),
         ("README.md", "---\nconfigs: [\n---\n", False),
         ("dataset_dict.json", '{"splits": ["train"]}', True),
         ("dataset_dict.json", '{"splits": ["../../other"]}', False),
@@ -177,7 +184,7 @@ def test_a_folder_of_data_takes_no_rows_from_elsewhere(
     root: Path, name: str, content: str, *, is_allowed: bool
 ) -> None:
     (root / "data" / "train").mkdir()
-    (root / "data" / name).write_text(content)
+    (root / "data" / name).write_bytes(content.encode())
     submitted = with_changes(**{"import": "data"})
     if is_allowed:
         assert checked(submitted, Policy(RunsRoot(root))).imports
@@ -454,4 +461,9 @@ def test_settings_of_training_name_nothing_elsewhere(root: Path) -> None:
 def test_nothing_is_written_outside_the_folder_or_into_a_run(root: Path, text: str) -> None:
     with pytest.raises(NotPermittedError):
         RunsRoot(root).new_path(text, "the target")
+    (root / "run.db").mkdir()  # as a run of that name would be
+    RunsRoot(root).check()
     assert RunsRoot(root).new_path("exports/first", "the target") == root / "exports" / "first"
+    for name in ("run.db", "run.db-wal", "lock", "exports"):
+        with pytest.raises(InputError, match="something else"):
+            RunsRoot(root).run_to_write(name)

@@ -77,6 +77,10 @@ def test_what_a_killed_worker_had_begun_with_is_queued_again_and_what_was_cancel
     claimed = queue.claim(["generate"])
     assert claimed is not None
     assert (claimed.id, claimed.starts) == (first.id, 2)
+    queue.recover(lambda _: 0, 5)
+    cancelled = queue.cancel(first.id)
+    assert cancelled is not None
+    assert cancelled.sentence == "cancelled before it went on; everything committed is kept"
 
 
 def on_disk(count: int) -> Callable[[Job], int]:
@@ -164,6 +168,45 @@ def test_a_job_that_was_put_back_waits_for_its_time(queue: JobQueue, clock: Fake
     assert claimed.id == job.id
 
 
+def test_a_clock_that_was_put_back_keeps_no_job_waiting(queue: JobQueue, clock: FakeClock) -> None:
+    clock.seconds = 1e9
+    job = submitted(queue)
+    queue.claim(["generate"])
+    queue.put_back(job.id, "waits: in use", 2.0)
+    clock.seconds -= 86_400
+    assert queue.claim(["generate"]) is not None
+
+
+def test_a_job_waits_for_the_one_before_it_on_its_run_also_if_that_is_of_another_verb(queue: JobQueue) -> None:
+    first = submitted(queue)
+    later = NewJob("filter", {}, "first", {"later": True})
+    second, _ = queue.submit(later, str, 100)
+    reading, _ = queue.submit(NewJob("export", {}, "first", {}, writes=False), str, 100)
+    assert (second.waits_for, reading.waits_for) == (first.id, None)
+    assert [queue.claim(["filter"]), queue.claim(["export"])] == [None, queue.job(reading.id)]
+    queue.claim(["generate"])
+    queue.end(first.id, JobState.DONE, 0, "all made")
+    assert queue.claim(["filter"]) == queue.job(second.id)
+
+
+def test_nothing_is_taken_into_a_file_that_is_no_longer_in_its_place(queue: JobQueue, tmp_path: Path) -> None:
+    job = submitted(queue)
+    (tmp_path / "service.db").rename(tmp_path / "moved.db")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="removed or replaced while it was open"):
+            submitted(queue, "other")
+        (tmp_path / "service.db").touch()
+    (tmp_path / "moved.db").replace(tmp_path / "service.db")
+    assert queue.claim(["generate"]) == queue.job(job.id)
+
+
+def test_ids_begin_above_those_of_a_queue_that_was_lost_and_never_go_back(queue: JobQueue) -> None:
+    queue.number_above(7)
+    assert submitted(queue).id == 8
+    queue.number_above(20)
+    assert submitted(queue, "other").id == 9
+
+
 def test_jobs_are_listed_latest_first_by_state_run_and_page(queue: JobQueue) -> None:
     for number in range(5):
         submitted(queue, f"run-{number % 2}")
@@ -191,5 +234,5 @@ def test_a_database_of_a_newer_version_or_a_damaged_one_is_refused(queue: JobQue
     with pytest.raises(RunError, match="written by a newer clairgen"):
         JobQueue(tmp_path / "service.db")
     (tmp_path / "broken.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match="is not a database"):
+    with pytest.raises(StoreError, match=r"is not a database of jobs, or is damaged .*: restore it, or move it away"):
         JobQueue(tmp_path / "broken.db")
