@@ -21,7 +21,7 @@ class MadeFile:
 
 
 def made_files(folder: Path) -> list[MadeFile]:
-    """The files in a folder, in the order of their names; none if there is no such folder. Hidden ones, links and a lock are left out."""
+    """The files in a folder, in the order of their names; none if there is no such folder. Not hidden ones, links, or a lock."""
     found: list[MadeFile] = []
     for where, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(one for one in folders if not one.startswith("."))

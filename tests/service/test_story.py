@@ -37,7 +37,9 @@ async def test_a_first_visit_ends_with_a_trained_model(tmp_path: Path, chromium:
         await _job(chromium, base, "export", run="first", name="first", test_fraction="0.25")
         await _download(chromium, "All of them as one archive", tmp_path / "first.tar")
         with tarfile.open(tmp_path / "first.tar") as archive:
-            assert {"first/README.md", *(f"first/{recipe}/train-00000-of-00001.parquet" for recipe in RECIPES)} <= set(archive.getnames())
+            assert {"first/README.md", *(f"first/{recipe}/train-00000-of-00001.parquet" for recipe in RECIPES)} <= set(
+                archive.getnames()
+            )
         settings = 'model: "classroom:student"\nsubset: stronger-preferred\nepochs: 3\nlog_every: 1'
         await chromium.get_by_role("link", name="train a model on this data set").click()
         assert await chromium.locator("input[name=data]").input_value() == f"{EXPORTS}/first"
@@ -73,7 +75,9 @@ async def _generate_and_watch(page: Page, base: str) -> None:
     await page.get_by_role("link", name="Submit a job").click()
     await page.locator("input[name=run]").fill("first")
     configuration = page.locator("textarea[name=configuration]")
-    slow = (await configuration.input_value()).replace("concurrency: 16", "concurrency: 1")  # so that there is something to watch
+    slow = (await configuration.input_value()).replace(
+        "concurrency: 16", "concurrency: 1"
+    )  # so that there is something to watch
     await configuration.fill(slow)
     await page.locator("input[name=limit]").fill(str(TASKS))
     await page.get_by_role("button", name="Submit").click()
