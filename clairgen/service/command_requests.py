@@ -22,6 +22,7 @@ from clairgen.service.request_models import (
     options,
 )
 from clairgen.service.runs_root import EXPORTS, TRAINED, RunsRoot
+from clairgen.service.submitted_config import PART
 
 _Number = r"[0-9]{0,9}(?:\.[0-9]{0,9})?"
 Bounds = Annotated[
@@ -29,7 +30,7 @@ Bounds = Annotated[
 ]
 Part = Annotated[
     str | None,
-    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_:%+\[\] -]{0,199}$", description="The subset or split of a data set."),
+    Field(max_length=200, pattern=f"^{PART}$", description="The subset or split of a data set."),
 ]
 
 

@@ -16,7 +16,7 @@ import aiosqlite
 
 from clairgen.errors import RunError
 from clairgen.store.completions import now
-from clairgen.store.connection import open_writer, store_errors
+from clairgen.store.connection import open_writer, store_errors, transaction
 from clairgen.store.revisions import HUMAN_REVISION
 from clairgen.store.tasks import LAST_POSITION
 
@@ -120,7 +120,7 @@ class ShardMerger:
         with store_errors(self._path):
             await self._connection.execute("ATTACH ? AS shard", (str(shard),))
             try:
-                async with self._transaction():
+                async with transaction(self._connection):
                     return await self._copy(shard, record, findings, meta, key)
             finally:
                 await self._connection.execute("DETACH shard")
@@ -313,16 +313,6 @@ class ShardMerger:
     async def _columns(self, table: str) -> list[str]:
         async with self._connection.execute(f"PRAGMA main.table_info({table})") as cursor:
             return [row[1] for row in await cursor.fetchall()]
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        await self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            await self._connection.execute("ROLLBACK")
-            raise
 
 
 @asynccontextmanager
