@@ -49,14 +49,21 @@ _MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE deleted_work (run TEXT NOT NULL, verb TEXT NOT NULL, PRIMARY KEY (run, verb)) STRICT;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN target TEXT;
+    ALTER TABLE jobs ADD COLUMN awaits TEXT NOT NULL DEFAULT '[]';
+    UPDATE jobs SET target = CASE WHEN verb = 'export' THEN 'exports/' || json_extract(arguments, '$.name')
+        WHEN writes THEN run END;
+    CREATE INDEX jobs_by_target ON jobs (target, state, id);
+    """,
 )
 _ACTIVE: Final = "('running', 'stopping')"
 _OVER: Final = "('done', 'failed', 'cancelled')"
+_FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.awaits))"
 _WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
-        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
-        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state = 'queued'
-            AND o.id < job.id)
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN {_ACTIVE}),
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state = 'queued' AND o.id < job.id)
     ) END
 """
 
@@ -104,10 +111,21 @@ class JobQueue:
                     f"the queue has {queued} jobs, as many as it may; submit this one again when some have begun"
                 )
             cursor = self._connection.execute(
-                "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, idempotency_key, request_digest, state, "
-                "submitted_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
-                (job.verb, arguments, job.run, job.writes, job.submitted_by, job.key, request, now()),
+                "INSERT INTO jobs (verb, arguments, run, writes, target, awaits, submitted_by, idempotency_key, "
+                "request_digest, state, submitted_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                (
+                    job.verb,
+                    arguments,
+                    job.run,
+                    job.target is not None and job.target == job.run,
+                    job.target,
+                    json.dumps(job.awaits),
+                    job.submitted_by,
+                    job.key,
+                    request,
+                    now(),
+                ),
             )
             number = int(cursor.lastrowid or 0)
             self._connection.execute("UPDATE jobs SET command = ? WHERE id = ?", (command(number), number))
@@ -117,6 +135,12 @@ class JobQueue:
         """The job that was submitted with this key; None if there is none. Raises OtherRequestError."""
         with self._reading():
             return self._submitted(submitted_by, key, digest(canonical_json(request)))
+
+    def targets(self) -> frozenset[str]:
+        """The folders that jobs write which are not over."""
+        with self._reading():
+            sql = f"SELECT DISTINCT target FROM jobs WHERE state NOT IN {_OVER} AND target IS NOT NULL"
+            return frozenset(row["target"] for row in self._connection.execute(sql))
 
     def number_above(self, number: int) -> None:
         """Give the first job of an empty queue a larger id than this one."""
@@ -143,7 +167,7 @@ class JobQueue:
             return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
 
     def claim(self, verbs: Sequence[str]) -> Job | None:
-        """Begin with the first queued job of these verbs whose time has come and which waits for no other on its run."""
+        """Begin with the first queued job of these verbs whose time has come and which waits for no other."""
         marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
         with self._writing():
             row = self._connection.execute(
