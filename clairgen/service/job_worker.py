@@ -4,14 +4,16 @@ Jobs that ask models run in this process, so that they share what one process ha
 """
 
 import asyncio
+import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from clairgen.errors import ClairgenError, DrainedError, InUseError, StoreError
 from clairgen.folder_lock import check_unused
 from clairgen.inference.runtime import Runtime
+from clairgen.service.job_budget import NOTE_SECONDS, JobBudget
 from clairgen.service.job_output import JobOutput
 from clairgen.service.job_requests import Request, request_of
 from clairgen.service.policy import Policy
@@ -24,7 +26,9 @@ from clairgen.store.job_records import Job, JobState
 _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""
 _BUSY_SECONDS: Final = 2.0
-"""After which a job is tried again whose run another process works on."""
+"""After which a job is tried again whose run another process works on, and the budget if it could not be read."""
+_HELD: Final = "waits for the budget of the service: "
+"""How the sentence of a job begins that waits until what all runs have cost can be read."""
 _MOST_DEATHS: Final = 5
 """Of the worker in a row, while a job ran that got no further: then the job has failed."""
 _SECONDS_TO_END: Final = 5.0
@@ -79,6 +83,7 @@ class Lane:
 @dataclass(slots=True)
 class _Active:
     lane: Lane
+    run: str | None
     stop: asyncio.Event
     task: asyncio.Task[None] | None = None
     is_cut_off: bool = False
@@ -91,7 +96,10 @@ class _Active:
 
 
 class Worker:
-    """Does the jobs of a queue. `exit_code` is that of a command which an error ends."""
+    """Does the jobs of a queue. `exit_code` is that of a command which an error ends.
+
+    Until the `budget` can be read, only jobs begin that ask no model: one of those may be what makes it readable.
+    """
 
     def __init__(
         self,
@@ -101,6 +109,7 @@ class Worker:
         runtime: Runtime,
         exit_code: Callable[[ClairgenError], int],
         drain_seconds: float,
+        budget: JobBudget | None = None,
     ) -> None:
         self._queue = queue
         self._policy = policy
@@ -109,6 +118,9 @@ class Worker:
         self._runtime = runtime
         self._exit_code = exit_code
         self._drain_seconds = drain_seconds
+        self._budget = budget
+        self._is_open = budget is None
+        self._held: str | None = None
         self._active: dict[int, _Active] = {}
         self._awake = asyncio.Event()
         self._is_stopping = False
@@ -125,9 +137,18 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop` is called. Raises StoreError when the queue cannot be read or written."""
         await asyncio.to_thread(self._queue.recover, self._committed, _MOST_DEATHS)
+        await asyncio.to_thread(self._queue.release, _HELD)
+        budget_at = note_at = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             while not self._is_stopping:
                 self._awake.clear()
+                now = asyncio.get_running_loop().time()
+                if not self._is_open and now >= budget_at:
+                    await self._open_budget()
+                    budget_at = now + _BUSY_SECONDS
+                if now >= note_at + NOTE_SECONDS:
+                    await self._note_spent([active.run for active in self._active.values() if active.lane.is_here])
+                    note_at = now
                 await self._begin_with_jobs(group)
                 await self._stop_cancelled()
                 await self._until_woken()
@@ -145,13 +166,35 @@ class Worker:
             return None
         return committed_rows(RunDirectory(self._root.path / job.run).database)
 
+    async def _open_budget(self) -> None:
+        """Read what all runs have cost, and let jobs that ask models begin; say why they wait where it cannot be read."""
+        assert self._budget is not None  # noqa: S101 - it is open without one
+        try:
+            shared = await self._budget.opened()
+        except ClairgenError as error:
+            self._held = f"{_HELD}{error}. Until what every run has cost can be read, no job begins that asks models"
+            return
+        self._runtime = replace(self._runtime, shared_budget=shared)
+        self._is_open, self._held = True, None
+        await asyncio.to_thread(self._queue.release, _HELD)
+
+    async def _note_spent(self, runs: Sequence[str | None]) -> None:
+        """Keep what runs have cost. One that cannot be read is read again when the budget is opened next."""
+        for run in runs:
+            if self._budget is not None and run is not None:
+                with contextlib.suppress(ClairgenError):
+                    await self._budget.note(run)
+
     async def _begin_with_jobs(self, group: asyncio.TaskGroup) -> None:
         for lane in self._lanes:
+            if lane.is_here and self._held is not None:
+                await asyncio.to_thread(self._queue.hold, list(lane.verbs), self._held)
+                continue
             while sum(active.lane is lane for active in self._active.values()) < lane.at_once:
                 job = await asyncio.to_thread(self._queue.claim, list(lane.verbs))
                 if job is None:
                     break
-                self._active[job.id] = active = _Active(lane, asyncio.Event())
+                self._active[job.id] = active = _Active(lane, job.run, asyncio.Event())
                 active.task = group.create_task(self._do(job, lane, active.stop), name=f"job {job.id}")
 
     async def _stop_cancelled(self) -> None:
@@ -180,7 +223,10 @@ class Worker:
         try:
             if job.run is not None and job.writes:
                 await asyncio.to_thread(check_unused, self._root.path / job.run)
-            await self._end(job, await self._outcome(job, lane.verbs[job.verb], stop))
+            outcome = await self._outcome(job, lane.verbs[job.verb], stop)
+            if lane.is_here:
+                await self._note_spent([job.run])
+            await self._end(job, outcome)
         except InUseError as error:
             await asyncio.to_thread(self._queue.put_back, job.id, f"waits: {error}", _BUSY_SECONDS)
         except asyncio.CancelledError:

@@ -18,6 +18,7 @@ from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError,
 
 _BUSY_SECONDS: Final = 30
 _LONGEST_WAIT_SECONDS: Final = 60.0
+_MOST_PICODOLLARS: Final = 2**62
 _MIGRATIONS: Final = (
     """
     CREATE TABLE jobs (
@@ -55,6 +56,12 @@ _MIGRATIONS: Final = (
     UPDATE jobs SET target = CASE WHEN verb = 'export' THEN 'exports/' || json_extract(arguments, '$.name')
         WHEN writes THEN run END;
     CREATE INDEX jobs_by_target ON jobs (target, state, id);
+    CREATE TABLE spent (
+        run TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        picodollars INTEGER NOT NULL,
+        PRIMARY KEY (run, run_id)
+    ) STRICT;
     """,
 )
 _ACTIVE: Final = "('running', 'stopping')"
@@ -327,6 +334,37 @@ class JobQueue:
                 f"UNION SELECT run FROM deleted_work WHERE verb IN ({marks}) ORDER BY run"
             )
             return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
+
+    def note_spent(self, run: str, run_id: str, picodollars: int) -> None:
+        """Commit what a run has cost at least. Another one that is made under its name later has another `run_id`."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET picodollars = max(picodollars, excluded.picodollars)",
+                (run, run_id, min(picodollars, _MOST_PICODOLLARS)),
+            )
+
+    def spent(self) -> int:
+        """What all runs have cost, in picodollars, by what was noted; also those that are deleted."""
+        with self._reading():
+            return int(self._connection.execute("SELECT total(picodollars) AS total FROM spent").fetchone()["total"])
+
+    def hold(self, verbs: Sequence[str], sentence: str) -> None:
+        """Say why queued jobs of these verbs wait."""
+        marks = ", ".join("?" * len(verbs))
+        with self._writing():
+            self._connection.execute(
+                f"UPDATE jobs SET sentence = ? WHERE state = 'queued' AND verb IN ({marks}) AND sentence IS NOT ?",
+                (sentence, *verbs, sentence),
+            )
+
+    def release(self, start: str) -> None:
+        """Say no longer that queued jobs wait for what a sentence with this start says."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET sentence = NULL WHERE state = 'queued' AND substr(sentence, 1, ?) = ?",
+                (len(start), start),
+            )
 
     def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
         found = self._connection.execute(
