@@ -1,4 +1,4 @@
-"""The one budget of all jobs: what each of their runs has cost is kept in the service's database, also after the run is deleted."""
+"""The one budget of all jobs: what their runs have cost is kept in the service's database, also of those that are deleted."""
 
 import asyncio
 from collections.abc import Sequence

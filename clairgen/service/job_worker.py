@@ -27,10 +27,12 @@ _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""
 _BUSY_SECONDS: Final = 2.0
 """After which a job is tried again whose run another process works on, and the budget if it could not be read."""
-_HELD: Final = "waits for the budget of the service: "
-"""How the sentence of a job begins that waits until what all runs have cost can be read."""
+_HELD: Final = "waits, as do all jobs that ask models: "
+"""How the sentence of a job begins that waits with all of its kind."""
 _MOST_DEATHS: Final = 5
 """Of the worker in a row, while a job ran that got no further: then the job has failed."""
+_DEATHS_OF_SUSPECT: Final = 3
+"""After which a job runs beside none that may have ended the worker too."""
 _SECONDS_TO_END: Final = 5.0
 """Beyond the time to drain, for the end of a session."""
 
@@ -82,9 +84,10 @@ class Lane:
 
 @dataclass(slots=True)
 class _Active:
+    job: Job
     lane: Lane
-    run: str | None
     stop: asyncio.Event
+    has_got_further: bool = False
     task: asyncio.Task[None] | None = None
     is_cut_off: bool = False
 
@@ -147,7 +150,7 @@ class Worker:
                     await self._open_budget()
                     budget_at = now + _BUSY_SECONDS
                 if now >= note_at + NOTE_SECONDS:
-                    await self._note_spent([active.run for active in self._active.values() if active.lane.is_here])
+                    await self._note_spent([active.job.run for active in self._active.values() if active.lane.is_here])
                     note_at = now
                 await self._begin_with_jobs(group)
                 await self._stop_cancelled()
@@ -162,9 +165,12 @@ class Worker:
 
     def _committed(self, job: Job) -> int | None:
         """How much of a job is on disk; None for a command, which has a process of its own and so ends none but itself."""
-        if job.run is None or not any(lane.is_here and job.verb in lane.verbs for lane in self._lanes):
+        if job.run is None or not self._is_here(job):
             return None
         return committed_rows(RunDirectory(self._root.path / job.run).database)
+
+    def _is_here(self, job: Job) -> bool:
+        return any(lane.is_here and job.verb in lane.verbs for lane in self._lanes)
 
     async def _open_budget(self) -> None:
         """Read what all runs have cost, and let jobs that ask models begin; say why they wait where it cannot be read."""
@@ -172,11 +178,10 @@ class Worker:
         try:
             shared = await self._budget.opened()
         except ClairgenError as error:
-            self._held = f"{_HELD}{error}. Until what every run has cost can be read, no job begins that asks models"
+            self._held = f"the budget of the service is not known, as a run cannot be read: {error}"
             return
         self._runtime = replace(self._runtime, shared_budget=shared)
-        self._is_open, self._held = True, None
-        await asyncio.to_thread(self._queue.release, _HELD)
+        self._is_open = True
 
     async def _note_spent(self, runs: Sequence[str | None]) -> None:
         """Keep what runs have cost. One that cannot be read is read again when the budget is opened next."""
@@ -187,15 +192,59 @@ class Worker:
 
     async def _begin_with_jobs(self, group: asyncio.TaskGroup) -> None:
         for lane in self._lanes:
-            if lane.is_here and self._held is not None:
-                await asyncio.to_thread(self._queue.hold, list(lane.verbs), self._held)
-                continue
             while sum(active.lane is lane for active in self._active.values()) < lane.at_once:
-                job = await asyncio.to_thread(self._queue.claim, list(lane.verbs))
+                job = await (self._next_here(lane) if lane.is_here else self._next(lane))
                 if job is None:
                     break
-                self._active[job.id] = active = _Active(lane, job.run, asyncio.Event())
+                self._active[job.id] = active = _Active(job, lane, asyncio.Event())
                 active.task = group.create_task(self._do(job, lane, active.stop), name=f"job {job.id}")
+            else:  # there is no room, which is why jobs wait
+                if lane.is_here:
+                    await self._release()
+
+    async def _next(self, lane: Lane, deaths: int = 0) -> Job | None:
+        return await asyncio.to_thread(self._queue.claim, list(lane.verbs), deaths)
+
+    async def _next_here(self, lane: Lane) -> Job | None:
+        """The next job of a lane in this process, if one may begin; else those that wait say why.
+
+        One during which the worker ended several times runs beside jobs alone that have got further since: so if the worker
+        ends again, this one was the cause.
+        """
+        if not self._is_open:
+            return await self._hold(lane, self._held)
+        active = [one for one in self._active.values() if one.lane is lane]
+        for one in active:
+            if one.job.deaths >= _DEATHS_OF_SUSPECT and not await self._has_got_further(one):
+                what = f"job {one.job.id} runs alone until it gets further, because the worker ended {one.job.deaths} times"
+                return await self._hold(lane, f"{what} in a row while it ran")
+        verbs = list(lane.verbs)
+        if not await asyncio.to_thread(self._queue.can_be_claimed, verbs, _DEATHS_OF_SUSPECT):
+            await self._release()
+            return await self._next(lane)
+        for one in active:
+            if not await self._has_got_further(one):
+                return await self._hold(
+                    lane, f"job {one.job.id} has to get further before one that may end the worker begins"
+                )
+        return await self._next(lane, _DEATHS_OF_SUSPECT)
+
+    async def _has_got_further(self, active: _Active) -> bool:
+        """Whether more of a job is on disk than when the worker ended last while it ran."""
+        if not active.has_got_further:
+            committed = await asyncio.to_thread(self._committed, active.job)
+            active.has_got_further = committed is not None and committed > active.job.committed
+        return active.has_got_further
+
+    async def _hold(self, lane: Lane, reason: str | None) -> None:
+        """Say why no job of a lane begins."""
+        self._held = reason
+        await asyncio.to_thread(self._queue.hold, list(lane.verbs), f"{_HELD}{reason}")
+
+    async def _release(self) -> None:
+        if self._held is not None:
+            self._held = None
+            await asyncio.to_thread(self._queue.release, _HELD)
 
     async def _stop_cancelled(self) -> None:
         """Stop what was cancelled, and end at once what was cancelled twice or does not end in time."""
@@ -223,10 +272,7 @@ class Worker:
         try:
             if job.run is not None and job.writes:
                 await asyncio.to_thread(check_unused, self._root.path / job.run)
-            outcome = await self._outcome(job, lane.verbs[job.verb], stop)
-            if lane.is_here:
-                await self._note_spent([job.run])
-            await self._end(job, outcome)
+            await self._end(job, await self._outcome(job, lane.verbs[job.verb], stop))
         except InUseError as error:
             await asyncio.to_thread(self._queue.put_back, job.id, f"waits: {error}", _BUSY_SECONDS)
         except asyncio.CancelledError:
@@ -263,6 +309,8 @@ class Worker:
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
         """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker."""
+        if self._is_here(job):
+            await self._note_spent([job.run])
         if isinstance(outcome.stopped_by, DrainedError):
             cancelled = (await asyncio.to_thread(self._queue.cancels)).get(job.id, 0)
             if not cancelled:

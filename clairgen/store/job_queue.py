@@ -173,17 +173,13 @@ class JobQueue:
         with self._reading():
             return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
 
-    def claim(self, verbs: Sequence[str]) -> Job | None:
-        """Begin with the first queued job of these verbs whose time has come and which waits for no other."""
-        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
+    def claim(self, verbs: Sequence[str], deaths: int = 0) -> Job | None:
+        """Begin with the first queued job of these verbs whose time has come and which waits for no other.
+
+        During it the worker ended at least `deaths` times in a row.
+        """
         with self._writing():
-            row = self._connection.execute(
-                f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) "
-                f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
-                # A time that lies further ahead is of a clock that was put back since.
-                (*verbs, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
-            ).fetchone()
-            if row is None:
+            if (row := self._first(verbs, deaths)) is None:
                 return None
             self._connection.execute(
                 "UPDATE jobs SET state = 'running', started_at = ?, ended_at = NULL, exit_code = NULL, sentence = NULL, "
@@ -191,6 +187,11 @@ class JobQueue:
                 (now(), row["id"]),
             )
             return self._job(row["id"])
+
+    def can_be_claimed(self, verbs: Sequence[str], deaths: int) -> bool:
+        """Whether there is such a job."""
+        with self._reading():
+            return self._first(verbs, deaths) is not None
 
     def end(self, number: int, state: JobState, exit_code: int | None, sentence: str | None) -> None:
         """Commit how a job that was begun with has ended."""
@@ -365,6 +366,15 @@ class JobQueue:
                 "UPDATE jobs SET sentence = NULL WHERE state = 'queued' AND substr(sentence, 1, ?) = ?",
                 (len(start), start),
             )
+
+    def _first(self, verbs: Sequence[str], deaths: int) -> Any:  # noqa: ANN401 - a row, or None
+        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
+        return self._connection.execute(
+            f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND deaths >= ? "
+            f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
+            # A time that lies further ahead is of a clock that was put back since.
+            (*verbs, deaths, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
+        ).fetchone()
 
     def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
         found = self._connection.execute(

@@ -60,10 +60,12 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands. `writes` is whether it writes the run. `command` is the command line that does the same; times are in UTC.
+    """A job as it stands. `writes` is whether it writes the run. `command` is the command line that does the same.
 
-    `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and `waits_for` is the job
-    that comes first because it writes the same folder, or one that this job needs, if there is one. `sentence` says how it ended, or why it waits.
+    Times are in UTC. `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and
+    `waits_for` is the job that comes first because it writes the same folder, or one that this job needs, if there is one.
+    `sentence` says how it ended, or why it waits. `deaths` counts how often in a row the worker ended while it ran, the last
+    time with `committed` on disk.
     """
 
     id: int
@@ -82,3 +84,5 @@ class Job:
     exit_code: int | None
     sentence: str | None
     waits_for: int | None
+    deaths: int
+    committed: int
