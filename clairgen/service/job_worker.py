@@ -123,7 +123,8 @@ class Worker:
         self._drain_seconds = drain_seconds
         self._budget = budget
         self._is_open = budget is None
-        self._held: str | None = None
+        self._unknown_budget: str | None = None
+        self._is_held = False
         self._active: dict[int, _Active] = {}
         self._awake = asyncio.Event()
         self._is_stopping = False
@@ -178,10 +179,10 @@ class Worker:
         try:
             shared = await self._budget.opened()
         except ClairgenError as error:
-            self._held = f"the budget of the service is not known, as a run cannot be read: {error}"
+            self._unknown_budget = f"the budget of the service is not known, as a run cannot be read: {error}"
             return
         self._runtime = replace(self._runtime, shared_budget=shared)
-        self._is_open = True
+        self._is_open, self._unknown_budget = True, None
 
     async def _note_spent(self, runs: Sequence[str | None]) -> None:
         """Keep what runs have cost. One that cannot be read is read again when the budget is opened next."""
@@ -211,23 +212,28 @@ class Worker:
         One during which the worker ended several times runs beside jobs alone that have got further since: so if the worker
         ends again, this one was the cause.
         """
-        if not self._is_open:
-            return await self._hold(lane, self._held)
-        active = [one for one in self._active.values() if one.lane is lane]
-        for one in active:
-            if one.job.deaths >= _DEATHS_OF_SUSPECT and not await self._has_got_further(one):
-                what = f"job {one.job.id} runs alone until it gets further, because the worker ended {one.job.deaths} times"
-                return await self._hold(lane, f"{what} in a row while it ran")
         verbs = list(lane.verbs)
-        if not await asyncio.to_thread(self._queue.can_be_claimed, verbs, _DEATHS_OF_SUSPECT):
-            await self._release()
-            return await self._next(lane)
+        active = [one for one in self._active.values() if one.lane is lane]
+        is_suspect = await asyncio.to_thread(self._queue.can_be_claimed, verbs, _DEATHS_OF_SUSPECT)
+        if (reason := await self._reason_to_wait(active, is_suspect=is_suspect)) is not None:
+            self._is_held = True
+            await asyncio.to_thread(self._queue.hold, verbs, f"{_HELD}{reason}")
+            return None
+        await self._release()
+        return await self._next(lane, _DEATHS_OF_SUSPECT if is_suspect else 0)
+
+    async def _reason_to_wait(self, active: Sequence[_Active], *, is_suspect: bool) -> str | None:
+        """Why no job begins beside the active ones of its lane, None for no reason. `is_suspect` is that of the next one."""
+        if self._unknown_budget is not None:
+            return self._unknown_budget
         for one in active:
-            if not await self._has_got_further(one):
-                return await self._hold(
-                    lane, f"job {one.job.id} has to get further before one that may end the worker begins"
-                )
-        return await self._next(lane, _DEATHS_OF_SUSPECT)
+            number, deaths = one.job.id, one.job.deaths
+            if not (is_suspect or deaths >= _DEATHS_OF_SUSPECT) or await self._has_got_further(one):
+                continue
+            if deaths < _DEATHS_OF_SUSPECT:
+                return f"job {number} has to get further before one begins that may end the worker"
+            return f"job {number} runs alone until it gets further, because the worker ended {deaths} times in a row while it ran"
+        return None
 
     async def _has_got_further(self, active: _Active) -> bool:
         """Whether more of a job is on disk than when the worker ended last while it ran."""
@@ -236,14 +242,9 @@ class Worker:
             active.has_got_further = committed is not None and committed > active.job.committed
         return active.has_got_further
 
-    async def _hold(self, lane: Lane, reason: str | None) -> None:
-        """Say why no job of a lane begins."""
-        self._held = reason
-        await asyncio.to_thread(self._queue.hold, list(lane.verbs), f"{_HELD}{reason}")
-
     async def _release(self) -> None:
-        if self._held is not None:
-            self._held = None
+        if self._is_held:
+            self._is_held = False
             await asyncio.to_thread(self._queue.release, _HELD)
 
     async def _stop_cancelled(self) -> None:

@@ -196,7 +196,7 @@ def holds_nothing(path: Path) -> bool:
     """Whether a run's database has no tables yet, because what made it was stopped before that; False if it cannot be read."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            return connection.execute("PRAGMA user_version").fetchone() == (0,)
+            return bool(connection.execute("PRAGMA user_version").fetchone()[0] == 0)
     except sqlite3.Error:
         return False
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import RunError, StoreError
-from clairgen.store.job_queue import JobQueue
+from clairgen.store.job_queue import _MIGRATIONS, JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
 from tests.clocks import FakeClock
 
@@ -210,6 +210,24 @@ def test_jobs_that_write_one_folder_or_need_one_that_is_not_there_yet_wait(queue
         queue.end(job.id, JobState.DONE, 0, "written")
     assert queue.claim(["report"]) == queue.job(report.id)
     assert queue.targets() == set()
+
+
+def test_a_queue_of_an_older_version_knows_what_its_jobs_write(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    with sqlite3.connect(path) as database:
+        database.executescript("".join(_MIGRATIONS[:2]))
+        for verb, run, writes in (("train", "trained/model", 1), ("export", "first", 0), ("report", "first", 0)):
+            database.execute(
+                "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, request_digest, state, submitted_at) "
+                "VALUES (?, ?, ?, ?, '', '', 'queued', '')",
+                (verb, '{"name": "data"}', run, writes),
+            )
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    queue = JobQueue(path)
+    assert queue.targets() == {"trained/model", "exports/data"}
+    assert [job.writes for job in queue.jobs()] == [False, False, True]
+    queue.close()
 
 
 def test_nothing_is_taken_into_a_file_that_is_no_longer_in_its_place(queue: JobQueue, tmp_path: Path) -> None:
