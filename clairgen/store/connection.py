@@ -206,6 +206,15 @@ def committed_rows(path: Path) -> int:
         return 0
 
 
+def holds_nothing(path: Path) -> bool:
+    """Whether a run's database has no tables yet, because what made it was stopped before that; False if it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA user_version").fetchone()[0] == 0)
+    except sqlite3.Error:
+        return False
+
+
 def is_file(path: Path) -> bool:
     """Whether there is such a file; False for a name that no file can have."""
     try:
