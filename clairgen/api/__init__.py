@@ -4,6 +4,7 @@ They read, also while the run goes on. What people say is committed meanwhile to
 out pairs), each in one short transaction; and `with_tasks` puts a file of tasks into its folder.
 """
 
+from clairgen.api.blind_votes import BlindPair, BlindVote, blind_pair, cast_blind_vote
 from clairgen.api.given_tasks import with_tasks
 from clairgen.api.review_queue import NoQueueError, give_back, make_queue, next_pair, queue_progress, queues, voting_in
 from clairgen.api.run_export import export
@@ -28,12 +29,16 @@ from clairgen.api.run_status import Snapshot, Status, snapshot, status
 from clairgen.api.run_votes import VoteCast, cast_vote, revise
 
 __all__ = [
+    "BlindPair",
+    "BlindVote",
     "ChosenPair",
     "FilterCounts",
     "NoQueueError",
     "Snapshot",
     "Status",
     "VoteCast",
+    "blind_pair",
+    "cast_blind_vote",
     "cast_vote",
     "choose_pair",
     "export",

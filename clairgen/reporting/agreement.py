@@ -1,7 +1,8 @@
 """How far people agree with each other, with the judge, and with a recipe's choice, from the votes on its pairs.
 
 Of each person on a pair the latest vote counts. Shares count votes for the chosen answer among those for either; ties and `drop`
-stand apart. A judge is compared with what most people say of a pair.
+stand apart. A judge is compared with what most people say of a pair. Blind votes are those of people who were shown two answers in
+a drawn order and not told which one is chosen; where there are others too, the blind ones are compared alone as well.
 """
 
 import random
@@ -73,6 +74,17 @@ class Preference:
         votes = counted(self.chosen + self.rejected, "vote")
         return f"{mean:.1%} of {votes} (95% interval {100 * low:.1f} to {100 * high:.1f}){apart}"
 
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        return {
+            "chosen": self.chosen,
+            "rejected": self.rejected,
+            "ties": self.ties,
+            "drops": self.drops,
+            "share": None if self.share is None else self.share[0],
+            "interval_95": None if self.share is None else list(self.share[1:]),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeAgreement:
@@ -103,6 +115,58 @@ class JudgeAgreement:
             f"{100 * high:.1f}), Cohen's kappa {kappa}"
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        return {
+            "role": self.role,
+            "pairs": self.pairs,
+            "agreed": self.agreed,
+            "interval_95": list(self.interval or ()),
+            "kappa": self.kappa,
+            "table": {side: dict(row) for side, row in self.table.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BlindVotes:
+    """The blind votes among all: how many prefer the answer that was shown first, or second, and with whom they agree.
+
+    `first_share` is the share of the first answer among those for either, with its 95% interval over pairs; None without.
+    `preference` and `judges` are of blind votes alone; None and empty where all votes are blind, or none is.
+    """
+
+    votes: int
+    of: int
+    first: int
+    second: int
+    first_share: tuple[float, float, float] | None
+    preference: Preference | None
+    judges: tuple[JudgeAgreement, ...]
+
+    @property
+    def words(self) -> str:
+        """How many there are, and to which position they lean."""
+        if not self.votes:
+            return f"none of {self.of:,}: who voted saw which answer is chosen, and may lean to it"
+        many = f"{self.votes:,} of {self.of:,}"
+        if self.first_share is None:
+            return many
+        mean, low, high = self.first_share
+        either = counted(self.first + self.second, "vote")
+        return f"{many}; {mean:.1%} of {either} prefer the answer shown first (95% interval {100 * low:.1f} to {100 * high:.1f})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        return {
+            "votes": self.votes,
+            "first": self.first,
+            "second": self.second,
+            "first_share": None if self.first_share is None else self.first_share[0],
+            "first_interval_95": None if self.first_share is None else list(self.first_share[1:]),
+            "preference": None if self.preference is None else self.preference.to_json(),
+            "judges": [one.to_json() for one in self.judges],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -119,6 +183,7 @@ class Agreement:
     chosen: str
     preference: Preference
     judges: tuple[JudgeAgreement, ...]
+    blind: BlindVotes
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -127,14 +192,15 @@ class Agreement:
         alpha = self.alpha.words if self.alpha is not None else f"not computed: {self.no_alpha}"
         return [
             ("votes", people),
+            ("blind votes", self.blind.words),
             ("Krippendorff's alpha", alpha),
-            (f"prefer {self.chosen}", self.preference.words),
-            *((f"agree with the {one.role}", one.words) for one in self.judges),
+            *self._compared(self.preference, self.judges, ""),
+            *self._compared(self.blind.preference, self.blind.judges, ", blind votes alone"),
         ]
 
     def to_json(self) -> dict[str, Any]:
         """The object of `report --json`."""
-        preference, alpha = self.preference, self.alpha
+        alpha = self.alpha
         return {
             "pairs": self.pairs,
             "voters": self.voters,
@@ -148,37 +214,35 @@ class Agreement:
                 "votes": alpha.votes,
             },
             "no_alpha": self.no_alpha or None,
-            "preference": {
-                "chosen": preference.chosen,
-                "rejected": preference.rejected,
-                "ties": preference.ties,
-                "drops": preference.drops,
-                "share": None if preference.share is None else preference.share[0],
-                "interval_95": None if preference.share is None else list(preference.share[1:]),
-            },
-            "judges": [
-                {
-                    "role": one.role,
-                    "pairs": one.pairs,
-                    "agreed": one.agreed,
-                    "interval_95": list(one.interval or ()),
-                    "kappa": one.kappa,
-                    "table": {side: dict(row) for side, row in one.table.items()},
-                }
-                for one in self.judges
-            ],
+            "preference": self.preference.to_json(),
+            "judges": [one.to_json() for one in self.judges],
+            "blind": self.blind.to_json(),
         }
+
+    def _compared(
+        self, preference: Preference | None, judges: Sequence[JudgeAgreement], which: str
+    ) -> list[tuple[str, str]]:
+        return [
+            *([] if preference is None else [(f"prefer {self.chosen}{which}", preference.words)]),
+            *((f"agree with the {one.role}{which}", one.words) for one in judges),
+        ]
 
 
 def agreement(
-    votes: Mapping[str, Mapping[str, Vote]], opinions: Mapping[str, JudgeOpinions], *, revises: bool
+    votes: Mapping[str, Mapping[str, Vote]],
+    opinions: Mapping[str, JudgeOpinions],
+    *,
+    revises: bool,
+    shown_first: Mapping[tuple[str, str], str] | None = None,
 ) -> Agreement | None:
     """Agreement on pairs from their `votes`, by pair and voter, and the judges' opinions by pair; None without a vote.
 
-    `revises` is whether the recipe's chosen answers are revisions.
+    `revises` is whether the recipe's chosen answers are revisions. `shown_first` has the blind votes by pair and voter, with the
+    answer, `chosen` or `rejected`, that was shown first.
     """
     if not votes:
         return None
+    opinions = {} if revises else opinions
     counts = [Counter(of_pair.values()) for of_pair in votes.values()]
     found = krippendorff_alpha(counts)
     return Agreement(
@@ -189,7 +253,8 @@ def agreement(
         no_alpha=found if isinstance(found, str) else "",
         chosen="the revision" if revises else "the chosen answer",
         preference=_preference(counts),
-        judges=() if revises else _judges(votes, opinions),
+        judges=_judges(votes, opinions),
+        blind=_blind(votes, opinions, shown_first or {}),
     )
 
 
@@ -248,14 +313,45 @@ def _preference(counts: Sequence[Counter[Vote]]) -> Preference:
     totals = Counter[Vote]()
     for one in counts:
         totals.update(one)
-    clusters = Counter(
-        (float(size), float(one[Vote.KEEP])) for one in counts if (size := one[Vote.KEEP] + one[Vote.SWAP])
-    )
-    share = None
-    if clusters:
-        mean, _, low, high = clustered_share(clusters)
-        share = (mean, low, high)
+    share = _share([(one[Vote.KEEP], one[Vote.SWAP]) for one in counts])
     return Preference(totals[Vote.KEEP], totals[Vote.SWAP], totals[Vote.TIE], totals[Vote.DROP], share)
+
+
+def _share(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:
+    """The share of the first of two counts in both, with its interval over pairs."""
+    clusters = Counter((float(one + other), float(one)) for one, other in counts if one + other)
+    if not clusters:
+        return None
+    mean, _, low, high = clustered_share(clusters)
+    return mean, low, high
+
+
+def _blind(
+    votes: Mapping[str, Mapping[str, Vote]],
+    opinions: Mapping[str, JudgeOpinions],
+    shown_first: Mapping[tuple[str, str], str],
+) -> BlindVotes:
+    blind = {
+        pair: found
+        for pair, of_pair in votes.items()
+        if (found := {voter: vote for voter, vote in of_pair.items() if (pair, voter) in shown_first})
+    }
+    sides = []
+    for pair, of_pair in blind.items():
+        either = [(voter, vote) for voter, vote in of_pair.items() if vote in (Vote.KEEP, Vote.SWAP)]
+        first = sum((vote is Vote.KEEP) == (shown_first[pair, voter] == "chosen") for voter, vote in either)
+        sides.append((first, len(either) - first))
+    number, of = sum(map(len, blind.values())), sum(map(len, votes.values()))
+    has_both = 0 < number < of
+    return BlindVotes(
+        number,
+        of,
+        sum(first for first, _ in sides),
+        sum(second for _, second in sides),
+        _share(sides),
+        _preference([Counter(of_pair.values()) for of_pair in blind.values()]) if has_both else None,
+        _judges(blind, opinions) if has_both else (),
+    )
 
 
 def _judges(

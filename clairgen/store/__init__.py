@@ -31,7 +31,7 @@ from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, short_write, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, voter_fault
+from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, one_spelling, voter_fault
 
 __all__ = [
     "HUMAN_REVISION",
@@ -99,6 +99,7 @@ __all__ = [
     "search_words",
     "short_write",
     "syncing",
+    "one_spelling",
     "voter_fault",
     "writing",
 ]

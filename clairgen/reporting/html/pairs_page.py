@@ -77,8 +77,7 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
     outcome, contrast, dropped = stored.outcome, stored.contrast, stored.dropped_by
     if isinstance(outcome, Pair):
         first, last, other, undecided = outcome.rejected, outcome.chosen, None, None
-        segments = word_diff(first.text[:_LONGEST], last.text[:_LONGEST])
-        diff = [[_CODES[segment.change], plain_text(segment.text)] for segment in segments]
+        diff = compared(first.text, last.text)
         longest = max(len(last.text), len(first.text))
     else:
         first, last = outcome.replies[0], outcome.replies[-1]
@@ -110,6 +109,12 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
             *(plain_text(f"{name}: {value}")[:_LONGEST_COLUMN] for name, value in stored.source_columns.items()),
         ],
     }
+
+
+def compared(first: str, second: str) -> list[list[Any]]:
+    """The word diff of two texts, made plain and cut where they are too long: 0 for what both have, 1 for the first, 2 the second."""
+    segments = word_diff(first[:_LONGEST], second[:_LONGEST])
+    return [[_CODES[segment.change], plain_text(segment.text)] for segment in segments]
 
 
 def _finding(found: Finding) -> str:
