@@ -113,7 +113,7 @@ async def give_back(run: Path | str, name: str, pair_id: str, voter: str, *, ski
 
 
 def voting_in(name: str, voter: str, clock: Callable[[], float] = time.time) -> Callable[[Store, str], Awaitable[None]]:
-    """The check of a vote in a queue: it is refused once this person skipped the pair, or others have it, as a lease had ended."""
+    """The check of a vote in a queue: it is refused once this person skipped the pair, or others have it as a lease ended."""
     voter = checked_voter(voter)
 
     async def check(store: Store, pair_id: str) -> None:
@@ -122,8 +122,8 @@ def voting_in(name: str, voter: str, clock: Callable[[], float] = time.time) -> 
         has_voted = any(one.voter == voter for one in await store.votes.of_pair(pair_id))
         if not has_voted and await store.queues.was_skipped(queue, pair_id, voter):
             raise RunError(
-                f"you have skipped pair {pair_id}, perhaps in another tab, so it is left to others and this vote is not taken; take "
-                "the next pair"
+                f"you have skipped pair {pair_id}, perhaps in another tab, so it is left to others and this vote is not taken; "
+                "take the next pair"
             )
         await store.queues.give_back(queue, pair_id, voter, skipped=False)
         if not (is_held or has_voted or await store.queues.open_to(queue, voter, at, 1, [pair_id])):

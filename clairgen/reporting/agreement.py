@@ -1,8 +1,8 @@
 """How far people agree with each other, with the judge, and with a recipe's choice, from the votes on its pairs.
 
 Of each person on a pair the latest vote counts. Shares count votes for the chosen answer among those for either; ties and `drop`
-stand apart. A judge is compared with what most people say of a pair. Blind votes are those of people who were shown two answers in
-a drawn order and not told which one is chosen; where there are others too, the blind ones are compared alone as well.
+stand apart. A judge is compared with what most people say of a pair. Blind votes are those of people who were shown two answers
+in a drawn order and not told which one is chosen; where there are others too, the blind ones are compared alone as well.
 """
 
 import random

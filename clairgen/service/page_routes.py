@@ -132,7 +132,9 @@ def remembered_voter(request: Request) -> str:
 
 def remembering(answer: Response, voter: str) -> Response:
     """The response, after which the browser knows who votes."""
-    answer.set_cookie(VOTER_COOKIE, quote(one_spelling(voter), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict")
+    answer.set_cookie(
+        VOTER_COOKIE, quote(one_spelling(voter), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict"
+    )
     return answer
 
 

@@ -134,7 +134,9 @@ def read_tokens(environment: Mapping[str, str], file: Path | None, today: Callab
         for entry in found.tokens:
             if (fault := voter_fault(entry.name)) is not None:
                 raise ConfigError(f"{file}: tokens: name {fault}")
-            known.append(_Known(bytes.fromhex(entry.sha256), Grant(entry.scope, one_spelling(entry.name)), entry.expires))
+            known.append(
+                _Known(bytes.fromhex(entry.sha256), Grant(entry.scope, one_spelling(entry.name)), entry.expires)
+            )
     return Tokens(known, today)
 
 

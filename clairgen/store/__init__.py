@@ -31,7 +31,16 @@ from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, short_write, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, one_spelling, voter_fault
+from clairgen.store.votes import (
+    CastVote,
+    RecordedVote,
+    Vote,
+    VoteNumbers,
+    majority,
+    note_fault,
+    one_spelling,
+    voter_fault,
+)
 
 __all__ = [
     "HUMAN_REVISION",
@@ -92,6 +101,7 @@ __all__ = [
     "migrate",
     "note_fault",
     "now",
+    "one_spelling",
     "reading",
     "reading_index",
     "revision_pair_id",
@@ -99,7 +109,6 @@ __all__ = [
     "search_words",
     "short_write",
     "syncing",
-    "one_spelling",
     "voter_fault",
     "writing",
 ]

@@ -106,7 +106,9 @@ class ReviewQueues:
         blind: bool,
     ) -> None:
         """Commit a queue of these pairs. That it is blind stands beside what its pairs were chosen by."""
-        said = {key: value for key, value in dataclasses.asdict(choice).items() if value} | ({"blind": True} if blind else {})
+        said = {key: value for key, value in dataclasses.asdict(choice).items() if value} | (
+            {"blind": True} if blind else {}
+        )
         queue = (name, json.dumps(said), seed, overlap, lease_seconds, now())
         pair = "INSERT INTO queued_pairs (queue, position, pair_id) VALUES (?, ?, ?)"
         await self._write(

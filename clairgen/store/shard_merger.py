@@ -235,7 +235,10 @@ class ShardMerger:
         return added
 
     async def _copy_votes(self) -> int:
-        """Copy the votes that the run lacks, and which were blind; all on the same pairs are put in order again, since the latest one counts."""
+        """Copy the votes that the run lacks, and which were blind.
+
+        All on the same pairs are put in order again, since the latest one counts.
+        """
         await self._run("CREATE TEMP TABLE IF NOT EXISTS moved_votes AS SELECT * FROM main.votes WHERE false")
         await self._run("DELETE FROM temp.moved_votes")
         await self._run(
