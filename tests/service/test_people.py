@@ -545,11 +545,11 @@ def _prose(page: str) -> str:
 
 async def test_a_blind_queue_says_nothing_before_the_vote_and_all_after_it(tmp_path: Path) -> None:
     """Who votes for the longer answer, wherever it is, votes for the chosen one, and not for the position."""
-    run = await made(tmp_path / "runs", rows(24))
+    run = await made(tmp_path / "runs", rows(12))
     assert (await clairgen("filter", run, "--length-ratio", "0.1:2", "--mark", "length_ratio")).code == 0
     votes = dict[str, str]()
     async with served(tmp_path / "runs") as client:
-        form = {"name": "team", "pairs": "20", "overlap": "2", "seed": "", "kept": "true", "blind": "true"}
+        form = {"name": "team", "pairs": "6", "overlap": "2", "seed": "", "kept": "true", "blind": "true"}
         assert (await client.post("/runs/first/people", data=form)).status_code == 303
         unknown = await client.get(f"/runs/first/queues/team/pairs/{(await ids(client))[1]}")
         assert unknown.headers["location"] == "/runs/first/people#queues"
@@ -572,6 +572,7 @@ async def test_a_blind_queue_says_nothing_before_the_vote_and_all_after_it(tmp_p
         assert "From rejected to chosen" in (await client.get(seen)).text
         again = {"version": (await ballot(client, seen, "swap", "ada"))["version"], "voter": "ada", "note": ""}
         assert (await client.post(seen, data=again | {"vote": "swap"})).status_code == 303
+    async with served(tmp_path / "runs") as client:  # which keeps no earlier figures
         [report] = (await client.get("/api/runs/first/report")).json()
         found = report["agreement"]
         assert (found["preference"]["chosen"], found["preference"]["rejected"]) == (len(votes) - 1, 1)
@@ -591,7 +592,7 @@ async def test_the_api_of_a_blind_queue_shows_two_answers_in_an_order_of_each_vo
         made_queue = await client.post("/api/runs/first/queues", json={"name": "q", "kept": True, "overlap": 20})
         assert (made_queue.json()["queue"]["blind"], made_queue.json()["queue"]["choice"]) == (True, {"kept": True})
         orders = Counter[str]()
-        for number in range(12):
+        for number in range(8):
             voter = {"voter": f"voter {number}"}
             handed = (await client.post(f"{address}/next", json=voter)).json()
             shown = handed["blind"]
