@@ -7,6 +7,7 @@ out pairs), each in one short transaction; and `with_tasks` puts a file of tasks
 from clairgen.api.blind_votes import BlindPair, BlindVote, blind_pair, cast_blind_vote
 from clairgen.api.given_tasks import with_tasks
 from clairgen.api.review_queue import NoQueueError, give_back, make_queue, next_pair, queue_progress, queues, voting_in
+from clairgen.api.run_batches import BatchStatus, batches
 from clairgen.api.run_export import export
 from clairgen.api.run_pairs import (
     ChosenPair,
@@ -29,6 +30,7 @@ from clairgen.api.run_status import Snapshot, Status, snapshot, status
 from clairgen.api.run_votes import VoteCast, cast_vote, revise
 
 __all__ = [
+    "BatchStatus",
     "BlindPair",
     "BlindVote",
     "ChosenPair",
@@ -37,6 +39,7 @@ __all__ = [
     "Snapshot",
     "Status",
     "VoteCast",
+    "batches",
     "blind_pair",
     "cast_blind_vote",
     "cast_vote",
