@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from clairgen.reporting.agreement import Alpha, agreement, krippendorff_alpha
+from clairgen.reporting.agreement import agreement
+from clairgen.reporting.krippendorff import Alpha, krippendorff_alpha
 from clairgen.store import JudgeOpinions, Vote
 
 KEEP, SWAP, TIE, DROP = Vote.KEEP, Vote.SWAP, Vote.TIE, Vote.DROP
