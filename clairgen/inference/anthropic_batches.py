@@ -70,11 +70,15 @@ class AnthropicBatches:
 
     async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
-        query = {"limit": str(_PER_PAGE)}
+        query, seen = {"limit": str(_PER_PAGE)}, set[str]()
         while True:
             page = await self._json("GET", "", "list batches", query=query)
             for one in page.get("data") or ():
-                yield _batch(one)
+                batch = _batch(one)
+                if batch.id in seen:  # a server that knows no pages sends the first for ever
+                    return
+                seen.add(batch.id)
+                yield batch
             if not page.get("has_more") or not isinstance(page.get("last_id"), str):
                 return
             query["after_id"] = page["last_id"]

@@ -1,5 +1,6 @@
 """Anthropic's messages in OpenAI's form and back, a line of a batch at a time."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -79,4 +80,8 @@ def _chat_completion(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _dumped(content: Any) -> bytes:  # noqa: ANN401 - parsed JSON
-    return orjson.dumps(content, default=str)
+    """JSON as bytes; numbers and halves of surrogate pairs that orjson refuses are kept by json."""
+    try:
+        return orjson.dumps(content)
+    except TypeError:
+        return json.dumps(content).encode()

@@ -13,7 +13,7 @@ import orjson
 
 from clairgen.errors import RequestError, RequestFailedError, RetryableError
 from clairgen.inference.endpoint import read_elsewhere
-from clairgen.inference.json_bodies import parsed_json, repeated_key
+from clairgen.inference.json_bodies import is_text, parsed_json, repeated_key
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.rejections import error_body, shortened
@@ -82,14 +82,16 @@ async def read_line(line: bytes, redaction: Redaction, now_seconds: float) -> Li
     custom_id = content.get("custom_id")
     if not isinstance(custom_id, str) or not custom_id:
         return UnreadableLine("it has no custom_id")
+    if not is_text(custom_id):
+        return UnreadableLine("its custom_id is not text")
     if len(custom_id) > LONGEST_ID:
         return UnreadableLine("its custom_id is too long", shortened(custom_id))
     if (key := repeated_key(line)) is not None:
         detail = f"the line has the key {key!r} twice in one object, so it is open which of them is meant"
         return LineResult(custom_id, RetryableError("repeated-key", detail, status=200, billed=True))
     response, error = content.get("response"), content.get("error")
-    status = response.get("status_code") if isinstance(response, dict) else None
     body = response.get("body") if isinstance(response, dict) else None
+    status = _status(response.get("status_code"), body, error) if isinstance(response, dict) else None
     if not isinstance(status, int) or isinstance(status, bool) or status < 100 or body is None:
         return LineResult(custom_id, _without_response(error, body, status))
     return LineResult(custom_id, await _read_body(body, status, redaction, now_seconds, repaired=repaired))
@@ -112,6 +114,16 @@ async def _read_body(
     except RequestFailedError as error:
         error.status, error.billed = status, True
         return error
+
+
+def _status(status: Any, body: Any, error: Any) -> Any:  # noqa: ANN401 - parsed JSON
+    """The status of a line as a number; a completion that came without any, and without an error, is one of status 200."""
+    if isinstance(status, str) and status.isascii() and status.isdigit() and len(status) == len("200"):
+        return int(status)
+    if isinstance(status, float) and status.is_integer():
+        return int(status)
+    is_answer = status is None and not error and isinstance(body, dict) and bool(body.get("choices"))
+    return 200 if is_answer else status
 
 
 def _dumped(body: Any) -> bytes:  # noqa: ANN401 - parsed JSON

@@ -59,6 +59,15 @@ def is_utf8(body: bytes) -> bool:
     return True
 
 
+def is_text(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which no database stores."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def raw_text(content: Any) -> str:  # noqa: ANN401 - parsed JSON
     """The text of an answer, or of a piece of it, with what it has of surrogate pairs; empty if there is none.
 

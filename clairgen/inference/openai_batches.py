@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _PER_PAGE: Final = 100
+_LATEST: Final = 1e12  # seconds: no time that anybody means is later
 _SDK_SENDS: Final = {
     "content-type",
     "accept",
@@ -47,13 +48,13 @@ class OpenAIBatches:
         """See `BatchService`."""
         with path.open("rb") as stream:
             given = (tags.file_name, stream, "application/jsonl")
-            file = await self._asked(
+            return await self._asked(
                 self._client.files.create(
                     file=given, purpose="batch", timeout=self._file_seconds, extra_headers=self._unsent
                 ),
                 "upload a file",
+                _file,
             )
-        return _file(file)
 
     async def create(self, file_id: str, tags: Tags) -> RemoteBatch:
         """See `BatchService`."""
@@ -64,39 +65,46 @@ class OpenAIBatches:
             metadata={Tags.KEY: tags.batch, **tags.others},
             extra_headers=self._unsent,
         )
-        return _batch(await self._asked(created, "create a batch"))
+        return await self._asked(created, "create a batch", _batch)
 
     async def retrieve(self, batch_id: str) -> RemoteBatch:
         """See `BatchService`."""
-        return _batch(
-            await self._asked(self._client.batches.retrieve(batch_id, extra_headers=self._unsent), "look at a batch")
-        )
+        looked_at = self._client.batches.retrieve(batch_id, extra_headers=self._unsent)
+        return await self._asked(looked_at, "look at a batch", _batch)
 
     async def cancel(self, batch_id: str) -> RemoteBatch:
         """See `BatchService`."""
-        return _batch(
-            await self._asked(self._client.batches.cancel(batch_id, extra_headers=self._unsent), "cancel a batch")
-        )
+        cancelled = self._client.batches.cancel(batch_id, extra_headers=self._unsent)
+        return await self._asked(cancelled, "cancel a batch", _batch)
 
     async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
         """See `BatchService`."""
+        seen = set[str]()
         async with self._errors("list batches"):
-            async for batch in self._client.batches.list(limit=_PER_PAGE, extra_headers=self._unsent):
-                yield _batch(batch)
+            async for one in self._client.batches.list(limit=_PER_PAGE, extra_headers=self._unsent):
+                batch = _batch(one)
+                if batch.id in seen:  # a server that knows no pages sends the first for ever
+                    return
+                seen.add(batch.id)
+                yield batch
 
     async def files(self) -> AsyncGenerator[RemoteFile, None]:
         """See `BatchService`."""
+        seen = set[str]()
         async with self._errors("list files"):
-            async for file in self._client.files.list(
+            async for one in self._client.files.list(
                 purpose="batch", order="desc", limit=_PER_PAGE, extra_headers=self._unsent
             ):
-                yield _file(file)
+                file = _file(one)
+                if file.id in seen:
+                    return
+                seen.add(file.id)
+                yield file
 
     async def size(self, file_id: str) -> int | None:
         """See `BatchService`."""
-        return _file(
-            await self._asked(self._client.files.retrieve(file_id, extra_headers=self._unsent), "look at a file")
-        ).bytes
+        looked_at = self._client.files.retrieve(file_id, extra_headers=self._unsent)
+        return (await self._asked(looked_at, "look at a file", _file)).bytes
 
     async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
         """See `BatchService`."""
@@ -138,9 +146,10 @@ class OpenAIBatches:
         given = self._address.headers()
         return {} if any(name.lower() == "authorization" for name in given) else {"Authorization": Omit()}
 
-    async def _asked(self, call: Awaitable[T], what: str) -> T:
+    async def _asked(self, call: Awaitable[Any], what: str, read: Callable[[Any], T]) -> T:
+        """What is read of an answer; one that cannot be read says no more than none at all."""
         async with self._errors(what):
-            return await call
+            return read(await call)
 
     @asynccontextmanager
     async def _errors(self, what: str) -> AsyncIterator[None]:
@@ -159,7 +168,7 @@ class OpenAIBatches:
         except (openai.APIConnectionError, httpx2.HTTPError) as error:
             why = str(error.__cause__ or error) or type(error).__name__
             raise self._known(self._unknown("unreachable", what, why)) from None
-        except (openai.APIError, ValueError, TypeError, AttributeError, KeyError) as error:
+        except (openai.APIError, ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
             # The SDK builds its objects of whatever JSON it gets, and fails in ways of its own where that is none.
             raise self._known(self._unknown("not-a-batch", what, f"the answer cannot be read: {error}")) from None
 
@@ -177,23 +186,19 @@ def _batch(batch: Any) -> RemoteBatch:  # noqa: ANN401 - openai.types.Batch, of 
     identity, status = getattr(batch, "id", None), getattr(batch, "status", None)
     if not isinstance(identity, str) or not identity or not isinstance(status, str):
         raise ValueError("it is no batch")
-    metadata = batch.metadata if isinstance(batch.metadata, dict) else {}
-    tag = metadata.get(Tags.KEY)
-    errors = getattr(batch.errors, "data", None) or ()
-    counts = batch.request_counts
+    metadata, counts = getattr(batch, "metadata", None), getattr(batch, "request_counts", None)
+    tag = metadata.get(Tags.KEY) if isinstance(metadata, dict) else None
+    errors = getattr(getattr(batch, "errors", None), "data", None)
     return RemoteBatch(
         identity,
         status,
         tag if isinstance(tag, str) else None,
-        input_file_id=_name(batch.input_file_id),
-        output_file_id=_name(batch.output_file_id),
-        error_file_id=_name(batch.error_file_id),
-        refusals=[
-            Refusal(str(error.code or "unknown"), shortened(str(error.message or "")), _whole(error.line))
-            for error in errors
-        ],
-        created_at=_number(batch.created_at),
-        expires_at=_number(batch.expires_at),
+        input_file_id=_name(getattr(batch, "input_file_id", None)),
+        output_file_id=_name(getattr(batch, "output_file_id", None)),
+        error_file_id=_name(getattr(batch, "error_file_id", None)),
+        refusals=[_refusal(error) for error in errors] if isinstance(errors, list) else [],
+        created_at=_number(getattr(batch, "created_at", None)),
+        expires_at=_number(getattr(batch, "expires_at", None)),
         completed=_whole(getattr(counts, "completed", None)),
         failed=_whole(getattr(counts, "failed", None)),
     )
@@ -203,7 +208,13 @@ def _file(file: Any) -> RemoteFile:  # noqa: ANN401 - openai.types.FileObject, o
     """A file as the SDK built it. Raises ValueError for what has no name."""
     if not isinstance(getattr(file, "id", None), str) or not file.id:
         raise ValueError("it is no file")
-    return RemoteFile(file.id, str(file.filename or ""), _whole(file.bytes))
+    return RemoteFile(file.id, str(getattr(file, "filename", None) or ""), _whole(getattr(file, "bytes", None)))
+
+
+def _refusal(error: Any) -> Refusal:  # noqa: ANN401 - an error as the SDK built it, or whatever the server wrote instead
+    code, message = getattr(error, "code", None), getattr(error, "message", None)
+    said = message if message or code else error
+    return Refusal(str(code or "unknown"), shortened(str(said or "")), _whole(getattr(error, "line", None)))
 
 
 def _name(value: object) -> str | None:
@@ -216,4 +227,6 @@ def _whole(value: object) -> int | None:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < _LATEST:
+        return None
+    return float(value)

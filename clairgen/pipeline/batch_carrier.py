@@ -4,6 +4,8 @@ Each step is on disk before the next begins, so that a session that was killed g
 answer, the provider's own lists say what became of it.
 """
 
+import datetime
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from clairgen.errors import EndpointsError, RequestError, RequestFailedError, Re
 from clairgen.inference.batch_service import ENDED, RUNNING, RemoteBatch, RemoteFile, Tags
 from clairgen.pipeline.batch_carrying import BatchAbandonedError, BatchRefusedError, Carrying
 from clairgen.pipeline.batch_collection import batch_file
-from clairgen.pipeline.batch_downloads import take_files
+from clairgen.pipeline.batch_downloads import file_size, take_files
 from clairgen.pipeline.batch_results import BatchResults, never_processed
 from clairgen.pipeline.batch_search import BatchSearch
 from clairgen.store import BatchRecord, now
@@ -21,6 +23,9 @@ from clairgen.store import BatchRecord, now
 _GROWTH: Final = 1.5
 _LONGEST_POLL: Final = 6  # times the first
 _ENDED_ALREADY: Final = 409
+_OVERDUE_SECONDS: Final = 3600  # after its expiry; that a batch still runs then is said
+_STUCK_SECONDS: Final = 86_400  # after its expiry; then it is cancelled
+_CANCELLING_SECONDS: Final = 3600  # after that it is waited for no longer
 _UNFINISHED: Final = {
     "expired": ("batch-expired", "the batch expired before this request was processed"),
     "cancelled": ("batch-cancelled", "the batch was cancelled before this request was processed"),
@@ -46,6 +51,7 @@ class BatchCarrier:
         self._search = BatchSearch(batch, carrying)
         self._resumed = resumed
         self._cancels = cancels
+        self._may_exist = False
 
     async def submit(self) -> None:
         """Upload and create it, as far as that is not done.
@@ -63,17 +69,15 @@ class BatchCarrier:
     async def finish(self) -> RemoteBatch | None:
         """Wait for its end; None if the provider has lost it.
 
-        Raises BatchRefusedError if it failed its validation, EndpointsError for a state that is not known.
+        One that its provider does not end is given up some time after its expiry, in the state that it has then. Raises
+        BatchRefusedError if it failed its validation, EndpointsError for a state that is not known.
         """
-        settings, wait = self.carrying.settings, self.carrying.settings.poll_seconds
         self.carrying.room.hold(self.batch)
         await self._find_duplicates()
         if self._cancels:
             await self._cancel(self.batch.batch_id or "")
-        while (remote := await self._looked_at(self.batch.batch_id or "")) is not None and remote.status not in ENDED:
-            await self.carrying.sleep(wait)
-            wait = min(_GROWTH * wait, _LONGEST_POLL * settings.poll_seconds)
-        if remote is not None and remote.status == "failed" and not (remote.output_file_id or remote.error_file_id):
+        remote = await self._waited_for(self.batch.batch_id or "")
+        if remote is not None and remote.status == "failed" and _has_no_file(remote) and not remote.completed:
             raise BatchRefusedError(remote.refusals)
         await self._find_duplicates()
         return remote
@@ -82,15 +86,20 @@ class BatchCarrier:
         """Take in all that there is, and give a reason to every line that nothing came back for. Raises EndpointsError."""
         lost = False
         if remote is not None:
-            remote = await self._with_files(remote)
-            has_none = remote.output_file_id is None and remote.error_file_id is None
-            lost = not await take_files(remote, results, self.carrying) or (has_none and remote.status == "completed")
+            remote, whole = await self._taken(remote, results)
+            came = self.batch.requests - len(results.waiting)
+            lost = (
+                not whole or (remote.completed or 0) > came or (_has_no_file(remote) and remote.status == "completed")
+            )
         for duplicate in self._duplicates:
             lost = not await self._take_duplicate(duplicate, results) or lost
         if remote is None:
             await results.fail_rest(lambda: _lost("the provider does not know this batch any more"), cost=None)
         elif lost:
             await results.fail_rest(lambda: _lost("the provider does not have the results"), cost=None)
+        elif remote.status not in ENDED:
+            said = f"the batch is {remote.status}, long after its expiry"
+            await results.fail_rest(lambda: _lost(said), cost=None)
         elif remote.status in _UNFINISHED:
             await results.fail_rest(never_processed(*_UNFINISHED[remote.status]), cost=0)
         else:
@@ -139,7 +148,8 @@ class BatchCarrier:
 
     async def _create(self) -> None:
         await self.carrying.room.take(self.batch)
-        remote = await self._search.created(self.batch.file_id) if self.batch.create_sent else None
+        self._may_exist = self.batch.create_sent
+        remote = await self._search.created(self.batch.file_id) if self._may_exist else None
         if remote is None and self._cancels:
             raise BatchAbandonedError
         if remote is None:
@@ -154,18 +164,19 @@ class BatchCarrier:
 
     async def _created(self) -> RemoteBatch | None:
         """Create it; None if its file has to be uploaded again. Raises EndpointsError."""
-        carrying, file_id = self.carrying, self.batch.file_id or ""
+        carrying, file_id, is_first = self.carrying, self.batch.file_id or "", not self._may_exist
         repeating = carrying.repeating(carrying.patience_seconds + carrying.settings.search_seconds)
         while True:
             try:
                 return await self._service.create(file_id, self._tags)
             except UnusableEndpointError as error:
                 if error.status == 404 and await self._file_is_gone():
-                    await self._update(state="collected", file_id=None, create_sent=False)
+                    await self._update(state="collected", file_id=None, create_sent=not is_first)
                     return None
-                await self._update(create_sent=False)
+                await self._update(create_sent=not is_first)
                 raise EndpointsError(f"no batch can be created: {error.detail}") from error
             except RetryableError as error:
+                is_first = is_first and error.reason == "rate-limited"
                 if error.reason != "rate-limited" and (found := await self._search.created(file_id)) is not None:
                     return found
                 if repeating.is_over:
@@ -219,6 +230,37 @@ class BatchCarrier:
 
         await self.carrying.persistently(ask)
 
+    async def _waited_for(self, batch_id: str) -> RemoteBatch | None:
+        """A batch once it has ended, or has not although it is long past its expiry and was cancelled; None if it is lost."""
+        settings, wait = self.carrying.settings, self.carrying.settings.poll_seconds
+        is_said, cancelled_at = False, None
+        while (remote := await self._looked_at(batch_id)) is not None and remote.status not in ENDED:
+            overdue = self._overdue_seconds(remote)
+            if cancelled_at is not None and self.carrying.clock() - cancelled_at > _CANCELLING_SECONDS:
+                break
+            if overdue > _STUCK_SECONDS and cancelled_at is None:
+                cancelled_at = self.carrying.clock()
+                await self._cancel(batch_id)
+            if overdue > _OVERDUE_SECONDS and not is_said:
+                is_said = True
+                self.carrying.note(
+                    f"the batch {batch_id} of {self.batch.role} is {remote.status}, though it expired {overdue / 3600:,.0f} h "
+                    f"ago; {_STUCK_SECONDS // 3600} h after its expiry it is cancelled and its answers are taken in"
+                )
+            await self.carrying.sleep(wait)
+            wait = min(_GROWTH * wait, _LONGEST_POLL * settings.poll_seconds)
+        return remote
+
+    def _overdue_seconds(self, remote: RemoteBatch) -> float:
+        """How long ago a batch expired, by its own length and this machine's clock: the provider's may be wrong.
+
+        Minus infinity for one that does not expire, or whose times cannot be true.
+        """
+        if remote.expires_at is None or remote.created_at is None or remote.expires_at <= remote.created_at:
+            return -math.inf
+        since = datetime.datetime.fromisoformat(self.batch.submitted_at or self.batch.created_at).timestamp()
+        return self.carrying.wall_clock() - since - (remote.expires_at - remote.created_at)
+
     async def _looked_at(self, batch_id: str) -> RemoteBatch | None:
         """A batch as it is now, recorded if it is this one; None if it is not there, however often it is looked for."""
         searching = self.carrying.searching()
@@ -249,22 +291,35 @@ class BatchCarrier:
             await self._update(**facts)
         self.polled = True
 
-    async def _with_files(self, remote: RemoteBatch) -> RemoteBatch:
-        """A batch that has ended, looked at again for some time if it has no file of results: that may come later."""
-        searching = self.carrying.searching()
-        while remote.output_file_id is None and remote.error_file_id is None and not searching.is_over:
+    async def _taken(self, remote: RemoteBatch, results: BatchResults) -> tuple[RemoteBatch, bool]:
+        """Take in its files; the batch as it is then, and whether none of them is gone for good.
+
+        As long as lines are missing it is looked at again for some time: files may be named, or become longer, after the end.
+        """
+        searching, taken = self.carrying.searching(), await self._files(remote)
+        whole = await take_files(remote, results, self.carrying)
+        while results.waiting and whole and not searching.is_over:
             await searching.wait()
-            remote = await self._looked_at(remote.id) or remote
-        return remote
+            remote = await self._waited_for(remote.id) or remote
+            if (files := await self._files(remote)) != taken:
+                taken, whole = files, await take_files(remote, results, self.carrying)
+        return remote, whole
+
+    async def _files(self, remote: RemoteBatch) -> list[tuple[str | None, int | None]]:
+        """The files of its results, and how long they are."""
+        ids = (remote.output_file_id, remote.error_file_id)
+        return [(one, None if one is None else await file_size(one, self.carrying)) for one in ids]
 
     async def _take_duplicate(self, identity: str, results: BatchResults) -> bool:
-        wait = self.carrying.settings.poll_seconds
-        while (remote := await self._looked_at(self._duplicates[identity])) is not None and remote.status not in ENDED:
-            await self.carrying.sleep(wait)
+        remote = await self._waited_for(self._duplicates[identity])
         results.from_duplicate = identity
         taken = remote is None or await take_files(remote, results, self.carrying)
         results.from_duplicate = None
         return taken
+
+
+def _has_no_file(remote: RemoteBatch) -> bool:
+    return remote.output_file_id is None and remote.error_file_id is None
 
 
 def _lost(said: str) -> RequestError:

@@ -68,14 +68,15 @@ async def _download(file_id: str, results: BatchResults, carrying: Carrying) -> 
             if held is not None:
                 await results.take(held)
             held = line
-    size = await _size(file_id, carrying)
+    size = await file_size(file_id, carrying)
     is_whole = size is None or received >= size
     if held is not None and (is_whole or parsed_json(held)[0] is not None):
         await results.take(held)
     return is_whole
 
 
-async def _size(file_id: str, carrying: Carrying) -> int | None:
+async def file_size(file_id: str, carrying: Carrying) -> int | None:
+    """How many bytes a file has; None where the provider does not say. Raises EndpointsError."""
     try:
         return await carrying.persistently(lambda: carrying.service.size(file_id))
     except UnusableEndpointError:

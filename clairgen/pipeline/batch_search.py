@@ -32,7 +32,10 @@ class BatchSearch:
         self._not_mine.add(batch_id)
 
     async def file(self) -> RemoteFile | None:
-        """The file of an upload whose end is not recorded; one that the provider did not get whole does not count."""
+        """The file of an upload whose end is not recorded; one that the provider did not get whole does not count.
+
+        None also where the provider lists no files: to upload it again costs nothing.
+        """
 
         async def find() -> RemoteFile | None:
             async with aclosing(self._service.files()) as files:
@@ -41,7 +44,10 @@ class BatchSearch:
                         return file
             return None
 
-        return await self._carrying.persistently(find)
+        try:
+            return await self._carrying.persistently(find)
+        except UnusableEndpointError:
+            return None
 
     async def created(self, file_id: str | None) -> RemoteBatch | None:
         """The batch that a request created although its answer was not received; it may be listed some time later.
@@ -120,19 +126,23 @@ class BatchSearch:
         return await self._carrying.persistently(find)
 
     async def _has_my_requests(self, remote: RemoteBatch) -> bool:
-        """Whether the results of a batch are of this one's requests, by the first of them."""
+        """Whether the results of a batch are of this one's requests, all of them: runs may have some requests in common."""
         mine = await self._carrying.store.batches.waiting(self._batch.id)
 
-        async def first() -> str | None:
+        async def are_mine() -> bool:
+            found = 0
             async with (
                 aclosing(self._service.content(remote.output_file_id or remote.id)) as pieces,
                 aclosing(split_lines(pieces)) as lines,
             ):
                 async for line in lines:
-                    return (await read_line(line, Redaction.of([]), self._carrying.wall_clock())).custom_id
-            return None
+                    identity = (await read_line(line, Redaction.of([]), self._carrying.wall_clock())).custom_id
+                    if identity is not None and identity not in mine:
+                        return False
+                    found += identity is not None
+            return bool(found)
 
         try:
-            return await self._carrying.persistently(first) in mine
+            return await self._carrying.persistently(are_mine)
         except UnusableEndpointError:
             return False

@@ -152,6 +152,12 @@ class OpenBatches:
             self._fail(EndpointsError(f"the provider refuses what its batches need: {error.detail}"))
         except (RunStoppedError, UserError) as error:
             self._fail(error)
+        except Exception as error:  # noqa: BLE001 - at the boundary of a task: whatever it is, nothing more comes of the batch
+            stopped = EndpointsError(
+                f"a batch cannot be carried on: {type(error).__name__}: {error}; it is as it was, so the run can be continued"
+            )
+            stopped.__cause__ = error
+            self._fail(stopped)
 
     async def _submitted(self, one: BatchRole, collection: Collection) -> None:
         try:
