@@ -16,6 +16,7 @@
     └── RunStoppedError                stop the run, which can be continued
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
+        ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 
 Messages say what happened, to what, and what to do about it, in one sentence, without a secret.
@@ -133,6 +134,10 @@ class BudgetError(RunStoppedError):
     def __init__(self, message: str, enough_usd: float | None) -> None:
         super().__init__(message)
         self.enough_usd = enough_usd
+
+
+class DetachedError(RunStoppedError):
+    """All that is left waits in batches at a provider, which go on without the run: continue it later to collect them."""
 
 
 class DrainedError(RunStoppedError):

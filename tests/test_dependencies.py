@@ -41,7 +41,6 @@ NOT_IMPORTED = {
     "bitsandbytes": "transformers imports it when a model is loaded in four bits",
     "import-linter": "a command: make floors",
     "mypy": "a command: make types",
-    "openai": "for files and batches of providers, a lane of requests that is not built yet",
     "pyarrow-stubs": "types of pyarrow, read by mypy",
     "pytest-cov": "a plugin that pytest loads: make coverage",
     "pytest-timeout": "a plugin that pytest loads",

@@ -6,6 +6,7 @@ out pairs), each in one short transaction; and `with_tasks` puts a file of tasks
 
 from clairgen.api.given_tasks import with_tasks
 from clairgen.api.review_queue import NoQueueError, give_back, make_queue, next_pair, queue_progress, queues, voting_in
+from clairgen.api.run_batches import BatchStatus, batches
 from clairgen.api.run_export import export
 from clairgen.api.run_pairs import (
     ChosenPair,
@@ -28,12 +29,14 @@ from clairgen.api.run_status import Snapshot, Status, snapshot, status
 from clairgen.api.run_votes import VoteCast, cast_vote, revise
 
 __all__ = [
+    "BatchStatus",
     "ChosenPair",
     "FilterCounts",
     "NoQueueError",
     "Snapshot",
     "Status",
     "VoteCast",
+    "batches",
     "cast_vote",
     "choose_pair",
     "export",

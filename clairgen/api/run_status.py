@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from clairgen.api.run_batches import BatchStatus, batches_of
 from clairgen.config.prices import PICODOLLARS
 from clairgen.errors import RunError
 from clairgen.filters.filter_settings import FilterSettings
@@ -23,7 +24,7 @@ class Status:
     """Where a run stands: pairs by recipe and status, drops and failures by reason, what each role has answered.
 
     `imports` has how far pairs were imported, by the name that they have in place of a recipe; `evaluations` how far each
-    evaluation in the directory is. `shard` is which one the run is; None for a run of all tasks.
+    evaluation in the directory is. `shard` is which one the run is; None for a run of all tasks. `batches` are the open ones.
     """
 
     run: Path
@@ -39,6 +40,7 @@ class Status:
     imports: dict[str, ImportState]
     evaluations: list[EvaluationNumbers]
     shard: TaskShard | None = None
+    batches: Sequence[BatchStatus] = ()
 
     def __repr__(self) -> str:
         return one_line_repr(self, self.run, counted(self.tasks, "task"), *pairs_in_words(self.statuses, self.dropped))
@@ -68,6 +70,7 @@ class Status:
             "spent_usd": self.spent.total / PICODOLLARS,
             "unsettled_usd": self.spent.unsettled / PICODOLLARS,
             "unsettled_calls": self.spent.open_calls,
+            "batches": [one.to_json() for one in self.batches],
             "filters": self.filters.model_dump(mode="json") if self.filters else None,
         }
 
@@ -91,6 +94,7 @@ async def status(run: Path | str) -> Status:
             await import_states(store),
             await store.evaluations.numbers(),
             await run_shard(store),
+            [one for one in await batches_of(store) if one.is_open],
         )
 
 

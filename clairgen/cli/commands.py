@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "import": "Import pairs of any data set into a run, to report on, filter, export and train on them. No model is asked.",
     "lint": "Look for what is wrong with preference data: duplicates, leaks, cut or empty answers, cues, length bias and more.",
     "status": "Show where a run stands: pairs, failures, answers, tokens and dollars. Also works while the run goes on.",
+    "batches": "List the batches of a run at their providers with their age, counts and expiry, or cancel the open ones.",
     "show": "Show a pair: prompt, the reasoning of the reviser or a judge, and a word diff from rejected to chosen.",
     "vote": "Vote on a pair: keep it, drop it, swap its answers, or call it a tie. The latest vote of each voter counts.",
     "revise": "Keep an answer that you edited: it makes a pair of the recipe human-revision, against the answer as it was.",

@@ -33,6 +33,7 @@ def print_requests(
         )
     _print_prices(roles)
     _print_tiers(roles)
+    _print_deliveries(roles)
     _print_sum(roles, spent, budget_usd)
 
 
@@ -79,6 +80,18 @@ def _print_tiers(roles: "Sequence[RoleEstimate]") -> None:
                 for tier, usd in sorted(role.tiers_usd.items(), key=lambda one: one[1])
             )
             typer.echo(f"{role.role} by service tier, where the model has it: {tiers} ({role.tiers_source})")
+
+
+def _print_deliveries(roles: "Sequence[RoleEstimate]") -> None:
+    """Print what is expected by the other delivery, for roles of which that is known."""
+    for role in roles:
+        if not role.calls or role.other_usd is None:
+            continue
+        expected, other = _cents(role.expected_usd), _cents(role.other_usd)
+        if role.delivery == "direct":
+            typer.echo(f"In batches (delivery: batch) {role.role} would cost {other} in place of {expected}")
+        else:
+            typer.echo(f"{role.role} goes in batches, for {expected} in place of {other} directly")
 
 
 def _print_sum(roles: "Sequence[RoleEstimate]", spent: "Spent", budget_usd: float | None) -> None:

@@ -15,7 +15,7 @@ from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
-from clairgen.errors import BudgetError
+from clairgen.errors import BudgetError, DetachedError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
@@ -60,6 +60,12 @@ def generate_command(
     log_texts: Annotated[
         bool, typer.Option("--log-texts", help="Write prompts and answers into run.log as well.")
     ] = False,
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach", help="Leave once all that is left waits in batches; the same command later collects them."
+        ),
+    ] = False,
     drain_seconds: Annotated[
         float, typer.Option(min=0, max=86_400, help="After Ctrl-C: how long requests in flight may take to finish.")
     ] = SECONDS_TO_DRAIN,
@@ -83,6 +89,7 @@ def generate_command(
         drain_seconds=drain_seconds,
         budget_usd=budget_usd,
         no_budget=no_budget,
+        detach=detach,
         shard=named_shard(shard, os.environ) if shard is not None else None,
     )
     if dry_run:
@@ -90,6 +97,8 @@ def generate_command(
         return
     summary = generate_with_progress(loaded, run, options)
     print_summary(summary, again=_again(config, run, options, summary))
+    if isinstance(summary.stopped_by, DetachedError):
+        return
     if summary.stopped_by is not None:
         raise summary.stopped_by
     if summary.failed:
@@ -129,7 +138,9 @@ def print_summary(summary: "Summary", again: str) -> None:
         by_reason[reason] += count
     for sentence in retry_sentences(by_reason, again):
         typer.echo(plain_line(sentence))
-    if summary.stopped_by is not None:
+    if isinstance(summary.stopped_by, DetachedError):
+        typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
+    elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:
         typer.echo(f"This is shard {summary.shard}. Next, with all of them: clairgen merge SHARDS --run RUN")
@@ -195,6 +206,7 @@ def _again(config: Path, run: Path, options: "Options", summary: "Summary") -> s
     command += ["--limit", str(options.limit)] if options.limit is not None else []
     command += ["--budget-usd", plain_figure(budget_usd)] if budget_usd is not None else []
     command += ["--drain-seconds", f"{options.drain_seconds:g}"] if options.drain_seconds != SECONDS_TO_DRAIN else []
+    command += ["--detach"] if options.detach else []
     command += ["--skip-bad-lines"] if options.skip_bad_lines else []
     for other in options.reuse:
         command += ["--reuse", str(other)]

@@ -132,6 +132,11 @@ def _print_status(console: Console, found: "api.Status") -> None:
     if found.roles or not found.imports:
         console.print()
         console.print(_roles_table(found.roles))
+    if found.batches:
+        from clairgen.cli.batches import batches_table
+
+        console.print()
+        console.print(batches_table(found.batches))
     if found.spent.calls:
         typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:

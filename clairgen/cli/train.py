@@ -222,7 +222,7 @@ def train(data: str, out: Path, settings: "TrainingSettings", *, nodes: "Nodes |
 
 def _train_on_node(data: str, folder: "RunFolder", settings: "TrainingSettings", nodes: "Nodes") -> None:
     """Start this machine's processes of a run over several, and wait for them; the first of all prepares the folder."""
-    from clairgen_train.launch import is_launched, launch
+    from clairgen_train.launch import has_gpu, is_launched, launch
     from clairgen_train.settings import settings_yaml
 
     if "WORLD_SIZE" in os.environ and is_launched():
@@ -231,13 +231,7 @@ def _train_on_node(data: str, folder: "RunFolder", settings: "TrainingSettings",
         file = Path(given) / "training.yaml"
         file.write_text(settings_yaml(settings.model_copy(update={"gpus": None})), encoding="utf-8")
         work = ("-m", "clairgen.cli.training_rank", data, str(folder.path), str(file))
-        launch(folder, settings, cpu=settings.gpus is None and not _has_gpu(), nodes=nodes, work=work)
-
-
-def _has_gpu() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+        launch(folder, settings, cpu=settings.gpus is None and not has_gpu(), nodes=nodes, work=work)
 
 
 def _what_then(out: Path, *, adapter: bool) -> str:

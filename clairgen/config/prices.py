@@ -41,6 +41,20 @@ def price_quote(role: Role) -> PriceQuote | None:
     return PriceQuote(highest, "; ".join(dict.fromkeys(entry.source for entry in found)))
 
 
+def batch_price(role: Role) -> Price | None:
+    """What a role's model costs in a batch, None without a price; `with_prices` has filled in the direct one, if it is known."""
+    price, factor = role.price_per_million, batch_factor(role)
+    return None if price is None else Price(input=price.input * factor, output=price.output * factor)
+
+
+def batch_factor(role: Role) -> float:
+    """What a batch costs as a share of the direct price: the role's own factor, the provider's, or 1 where none is known."""
+    if role.batches.price_factor is not None:
+        return role.batches.price_factor
+    known = [_batch_factors().get(urlsplit(endpoint).hostname or "", 1.0) for endpoint in role.endpoints]
+    return max(known)
+
+
 def with_prices(roles: Mapping[str, Role]) -> dict[str, Role]:
     """Roles with their known prices filled in; a role without a known price keeps None."""
     found = {name: price_quote(role) for name, role in roles.items()}
@@ -145,6 +159,11 @@ def _quote(endpoint: str, model: str) -> PriceQuote | None:
 @cache
 def _table() -> dict[tuple[str, str], PriceQuote]:
     return dict(_listed())
+
+
+@cache
+def _batch_factors() -> dict[str, float]:
+    return {provider["host"]: float(provider["batch"]) for provider in providers() if "batch" in provider}
 
 
 def _listed() -> Iterator[tuple[tuple[str, str], PriceQuote]]:

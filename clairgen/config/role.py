@@ -15,7 +15,9 @@ from clairgen.records import Sampling
 from clairgen.wording import counted
 
 Positive = Annotated[int, Field(gt=0)]
-_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:")
+FILE_SCHEME: Final = "file:"
+"""How the address of a folder begins in which batches are files that somebody else answers."""
+_URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:", FILE_SCHEME)
 _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
 _SECRET_HEADER: Final = lazy_pattern(r"auth|cookie|key|password|secret|token", re.IGNORECASE)
@@ -73,13 +75,59 @@ class Price(Strict):
     output: float = Field(ge=0, description="US dollars per million answer tokens.")
 
 
+class BatchSettings(Strict):
+    """How the requests of a role are put into batches."""
+
+    requests: Positive = Field(50_000, le=50_000, description="Most requests of one batch.")
+    megabytes: float = Field(200, gt=0, le=200, description="Most megabytes of one batch's file.")
+    enqueued_tokens: Positive | None = Field(
+        None,
+        description="Most tokens of prompts that may wait at the provider at once, as your account allows for the model; a batch "
+        "has at most as many.",
+    )
+    quiet_seconds: float = Field(
+        20, ge=0, le=86_400, description="A batch is submitted once no further request came for as long."
+    )
+    collect_seconds: float = Field(
+        600, ge=0, le=86_400, description="A batch is submitted at the latest as long after its first request."
+    )
+    auto_from: Positive = Field(
+        200, description="With `delivery: auto`: fewer requests than these are sent directly instead."
+    )
+    waiting: Positive = Field(
+        50_000,
+        le=10**6,
+        description="Most tasks that are begun while requests wait for their batches; each takes memory.",
+    )
+    poll_seconds: float = Field(
+        10, gt=0, le=3600, description="How soon a batch is looked at again; in time only every sixth of these times."
+    )
+    search_seconds: float = Field(
+        120,
+        ge=0,
+        le=86_400,
+        description="How long a batch whose creation got no answer is looked for at the provider before it is created again.",
+    )
+    api: Literal["openai", "anthropic"] | None = Field(
+        None,
+        description="Whose batches the endpoint has; left out, Anthropic's at api.anthropic.com and OpenAI's elsewhere.",
+    )
+    price_factor: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="What a batch costs as a share of the direct price; left out, the provider's in data/prices.yaml, or 1.",
+    )
+
+
 class Role(Strict):
     """A model in a role, and where it is served."""
 
     model: str = Field(min_length=1, description="The model's name, as its server knows it.")
     endpoints: list[str] = Field(
         min_length=1,
-        description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself.",
+        description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself; "
+        "or `file:FOLDER` for batches as files.",
     )
     api: Literal["chat", "classify", "pooling", "score"] = Field(
         "chat",
@@ -184,6 +232,31 @@ class Role(Strict):
         description="Prices in US dollars, of the standard tier; left out, those of data/prices.yaml where it lists the model.",
     )
 
+    delivery: Literal["direct", "batch", "auto"] = Field(
+        "direct",
+        description="How answers are fetched: one by one, through the provider's batches (cheaper, within a day), or `auto`: in "
+        "batches while many wait, the rest directly. Changing it requests nothing again.",
+    )
+    batch: BatchSettings | None = Field(None, description="How requests are put into batches.")
+
+    @model_validator(mode="after")
+    def _batches_go_to_one_provider(self) -> "Role":
+        in_files = any(endpoint.startswith(FILE_SCHEME) for endpoint in self.endpoints)
+        if in_files and self.delivery != "batch":
+            raise ValueError("a `file:` endpoint answers only batches; give it `delivery: batch`")
+        if self.delivery == "direct":
+            return self
+        if self.api != "chat":
+            raise ValueError(f"`delivery: {self.delivery}` is for models that write texts; leave it out")
+        if len(self.endpoints) != 1 or not self.endpoints[0].startswith(("http://", "https://", FILE_SCHEME)):
+            raise ValueError(
+                f"`delivery: {self.delivery}` needs exactly one endpoint: the URL of a provider that takes batches (up to /v1), "
+                "or `file:` and a folder"
+            )
+        if self.batches.api == "anthropic" and self.longest_answer is None:
+            raise ValueError("Anthropic's batches need max_tokens; give it")
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _flex_takes_longer(cls, given: object) -> object:
@@ -286,7 +359,7 @@ class Role(Strict):
     @classmethod
     def _endpoints_are_addresses(cls, endpoints: list[str]) -> list[str]:
         for endpoint in endpoints:
-            if not endpoint.startswith(("gguf:", "classroom:", "classifier:")) and has_user_info(endpoint):
+            if not endpoint.startswith(("gguf:", "classroom:", "classifier:", FILE_SCHEME)) and has_user_info(endpoint):
                 raise ValueError(
                     "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
                 )
@@ -362,6 +435,11 @@ class Role(Strict):
         return {
             name: _VARIABLE.sub(lambda found: variables[found.group(1)], value) for name, value in self.headers.items()
         }
+
+    @property
+    def batches(self) -> BatchSettings:
+        """How requests are put into batches, as given or by default."""
+        return self.batch or BatchSettings.model_validate({})
 
     @property
     def longest_answer(self) -> int | None:

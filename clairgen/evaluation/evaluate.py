@@ -157,7 +157,7 @@ async def _run(held: Session, context: _Context, left: Sequence[tuple[int, Item]
     await held.run_tasks(
         work(),
         score,
-        in_flight=context.client.capacity + TASKS_QUEUED,
+        in_flight=context.client.capacity + TASKS_QUEUED + context.client.waiting_for_batches,
         what="scored",
     )
     if held.stop.is_set() and context.progress.done - done_before < len(left):

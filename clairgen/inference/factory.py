@@ -74,22 +74,7 @@ async def open_pools(
             if is_embedded(address):
                 embedded = embedded_address(address)
                 url = await servers.url_for(embedded, slots[embedded.path])
-            timeouts = Timeouts(
-                role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds
-            )
-            variables = _header_variables(name, role, runtime.environment)
-            here = EndpointAddress(
-                address,
-                url,
-                _key(name, role, runtime.environment),
-                timeouts,
-                weight,
-                role.headers_with(variables),
-                tuple(variables.values()),
-                role.stream_ends_with_done,
-                role.api,
-            )
-            addresses[name].append(here)
+            addresses[name].append(endpoint_address(name, role, address, url, runtime.environment, weight))
     members = _joined(roles, addresses, runtime.shared_limits, most, note) if runtime.shared_limits is not None else {}
     limiters: dict[Hashable, RateLimiter] = {}
     pools = {}
@@ -104,6 +89,24 @@ async def open_pools(
             name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
         )
     return pools
+
+
+def endpoint_address(
+    name: str, role: Role, address: str, url: str, environment: Mapping[str, str], weight: float | None = None
+) -> EndpointAddress:
+    """Where a role's endpoint is, with its key. ConfigError for a key that is not in the environment."""
+    variables = _header_variables(name, role, environment)
+    return EndpointAddress(
+        address,
+        url,
+        _key(name, role, environment),
+        Timeouts(role.connect_seconds, role.first_byte_seconds or role.timeout_seconds, role.timeout_seconds),
+        weight,
+        role.headers_with(variables),
+        tuple(variables.values()),
+        role.stream_ends_with_done,
+        role.api,
+    )
 
 
 def _counted_as(role: Role, address: EndpointAddress) -> Hashable:

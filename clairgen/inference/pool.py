@@ -25,6 +25,7 @@ _OF_THE_PROMPT = frozenset(
         "context-overflow",
         "refusal",
         "request-too-large",
+        "result-lost",
         "tool-call",
         "truncated",
     }
@@ -136,6 +137,10 @@ class Pool:
     def untried(self, failed_at: Collection[str]) -> bool:
         """Whether an endpoint is left that can be used and is not among these."""
         return any(one.circuit_breaker.usable and one.name not in failed_at for one in self.endpoints)
+
+    def check(self) -> None:
+        """Raise EndpointsError if nothing can be asked any more."""
+        self._check_patience()
 
     def disable(self, rejected_at: Collection[str], error: UnclearRejectionError) -> None:
         """Give up endpoints that reject every request, as was found out."""

@@ -26,7 +26,15 @@ _SERVER_FAULT = Retrying(stop=stop_after_attempt(6), wait=_BACKOFF)
 _BAD_ANSWER = Retrying(stop=stop_after_attempt(3), wait=_BACKOFF)
 _ENDPOINT = Retrying(stop=stop_never, wait=wait_none())  # the endpoint waits for itself; the pool decides for how long
 _CAPACITY = Retrying(stop=stop_never, wait=wait_exponential(multiplier=1, max=60))  # the pool decides for how long
+_IN_BATCHES = Retrying(stop=stop_after_attempt(3), wait=wait_none())
+_REFUSED_BATCH = Retrying(stop=stop_after_attempt(20), wait=wait_none())  # halved until what is refused is alone
 _POLICIES = {
+    "batch-abandoned": _ENDPOINT,
+    "batch-cancelled": Retrying(stop=stop_after_attempt(10), wait=wait_none()),
+    "batch-expired": _IN_BATCHES,
+    "batch-line-failed": _IN_BATCHES,
+    "batch-refused": _REFUSED_BATCH,
+    "missing-result": _IN_BATCHES,
     "no-capacity": _CAPACITY,
     "empty-answer": _BAD_ANSWER,
     "no-choices": _BAD_ANSWER,

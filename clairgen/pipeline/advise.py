@@ -169,7 +169,7 @@ async def _run(
     await held.run_tasks(
         _work(held.store, selected),
         lambda stored: compare_pair(stored, context, results),
-        in_flight=context.ask.capacity + TASKS_QUEUED,
+        in_flight=context.ask.capacity + TASKS_QUEUED + context.ask.waiting_for_batches,
         what="compared",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:

@@ -113,6 +113,28 @@ class Budget:
         else:
             self._write_later(self._settle_on_disk(call, cost))
 
+    def resume(self, calls: Iterable[Call]) -> None:
+        """Count calls of an earlier session, whose outcome comes yet, as reserved and no longer as unknown."""
+        self._move_to_reserved(calls, 1)
+
+    def leave_open(self, calls: Iterable[Call]) -> None:
+        """Count calls whose outcome comes in a later session as unknown, and no longer as reserved."""
+        self._move_to_reserved(calls, -1)
+
+    def close(self, call: Call, cost: int | None) -> None:
+        """Count a call whose cost is on disk already; None is not known, and counts as the most that it can be."""
+        self._close(call, cost)
+
+    def billed(self, role: str, cost: int) -> Call:
+        """Count what was billed without a reservation; the call is still to be committed."""
+        self._last_id += 1
+        self._settled += cost
+        if self._shared is not None:
+            self._shared.settle(0, cost)
+        self._progress.role(role).cost_usd += cost / PICODOLLARS
+        self._show()
+        return Call(self._last_id, role, cost)
+
     def serve(self) -> None:
         """Let those who wait for room try again, until the first of them finds that there is still none."""
         self._queue.serve()
@@ -144,6 +166,18 @@ class Budget:
             return True
         self._queue.wait(again)
         return False
+
+    def _move_to_reserved(self, calls: Iterable[Call], sign: int) -> None:
+        """Move calls from what is unknown to what is reserved, or back if `sign` is -1."""
+        for call in calls:
+            most = sign * (call.max_cost or 0)
+            self._unknown -= most
+            self._unknown_calls -= sign
+            self._uncounted_calls -= sign * (call.max_cost is None)
+            self._reserved += most
+            if self._shared is not None:
+                self._shared.settle(-most, -most)
+        self._show()
 
     async def _settle_on_disk(self, call: Call, cost: int) -> None:
         try:
@@ -274,15 +308,25 @@ class Charge:
 
     def failed(self, error: RequestError) -> None:
         """The attempt failed: a rejection costs nothing; after a server's fault, or silence, what was done before is unknown."""
-        status = error.status
-        rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
-        unsent = status is None and not error.billed
-        self._cost = 0 if rejected or unsent else self._cost_of(self._most, *(error.used or (None, None)))
+        self._cost = cost_of_failure(error, self._most)
 
     def _cost_of(self, price: Price | None, prompt_tokens: int | None, answer_tokens: int | None) -> int | None:
         if self._call is None or price is None or prompt_tokens is None or answer_tokens is None:
             return None
         return picodollars(price, prompt_tokens, answer_tokens)
+
+
+def cost_of_failure(error: RequestError, price: Price | None) -> int | None:
+    """What a failed attempt cost, in picodollars: nothing if it was rejected or not sent, else what the server counted.
+
+    None is not known.
+    """
+    status = error.status
+    rejected = not error.billed and status is not None and 300 <= status < 500 and status != 408
+    unsent = status is None and not error.billed
+    if rejected or unsent:
+        return 0
+    return None if price is None or error.used is None else picodollars(price, *error.used)
 
 
 def _usd(amount: int) -> str:

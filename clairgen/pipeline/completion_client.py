@@ -16,7 +16,9 @@ from clairgen.errors import (
 )
 from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
+from clairgen.inference.retry import Retries
 from clairgen.pipeline.attempt_counts import ANSWERED
+from clairgen.pipeline.batch_lane import BatchLane
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import Progress
@@ -33,8 +35,9 @@ _SCORED_PROBE = (*_PROBE, Message("assistant", "Yes."))
 class CompletionClient:
     """Implements `Ask` for a run; requests that are equal are sent once.
 
-    `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost.
-    `check_space` raises StoreError where what is sent could not be kept. `traces` has a span for each attempt.
+    `reused` are the stores of other runs to look into, by name; they are only read. `budget` accounts for what requests cost,
+    `lane` fetches what goes by batch. `check_space` raises StoreError where what is sent could not be kept. `traces` has a span
+    for each attempt.
     """
 
     def __init__(
@@ -49,8 +52,10 @@ class CompletionClient:
         progress: Progress,
         budget: Budget | None = None,
         check_space: Callable[[], None] = lambda: None,
+        lane: BatchLane | None = None,
         traces: Traces | None = None,
     ) -> None:
+        self.lane = lane
         self._store = store
         self._roles = {name: RoleRequests(name, role, seed) for name, role in roles.items()}
         self._pools = pools
@@ -93,6 +98,16 @@ class CompletionClient:
     def capacity(self) -> int:
         """How many requests can be in flight at once, over all roles."""
         return sum(pool.capacity for pool in self._pools.values())
+
+    @property
+    def waiting_for_batches(self) -> int:
+        """How many more may wait for their batches at once."""
+        return self.lane.most_waiting if self.lane is not None else 0
+
+    @property
+    def pending(self) -> int:
+        """Requests that have not ended: in flight, or waiting for anything."""
+        return sum(pool.pending for pool in self._pools.values())
 
     async def _shared(self, request: Request) -> Completion:
         """Get a completion while others who want the same one wait for it."""
@@ -139,6 +154,11 @@ class CompletionClient:
         outcome: ChatAnswer | RequestError
         with pool.request() as retries:
             while True:
+                if self.lane is not None and (found := await self.lane.outcome(request, retries)) is not None:
+                    if isinstance(found, Completion):
+                        return found
+                    await self._after(found, request, retries, pool.clock())
+                    continue
                 body = request.body(retries.redraws, service_tier=role.settings.service_tier)
                 tokens = pool.expected_tokens(body)
                 with Charge(self._budget, role.name, role.settings, body, role.most) as charge:
@@ -161,10 +181,15 @@ class CompletionClient:
                 if isinstance(outcome, ChatAnswer):
                     pool.answered(outcome.usage, start, request.prompt)
                     return await self._save(request, outcome, endpoint.name, seconds, price)
-                delay = retries.seconds_after(outcome)
-                if isinstance(outcome, UnclearRejectionError) and not pool.untried(retries.failed_at):
-                    await self._clarify(request, outcome, retries.failed_at, start)
-                await pool.sleep(delay)
+                await self._after(outcome, request, retries, start)
+
+    async def _after(self, error: RequestError, request: Request, retries: Retries, sent_at: float) -> None:
+        """Wait after a failed attempt until the next one. Raises RequestFailedError if there is to be none."""
+        pool = self._pools[request.role.name]
+        delay = retries.seconds_after(error)
+        if isinstance(error, UnclearRejectionError) and not pool.untried(retries.failed_at):
+            await self._clarify(request, error, retries.failed_at, sent_at)
+        await pool.sleep(delay)
 
     async def _clarify(
         self, request: Request, error: UnclearRejectionError, rejected_at: Collection[str], sent_at: float
@@ -224,7 +249,7 @@ class CompletionClient:
             created_at=now(),
             served_model=answer.served_model,
             system_fingerprint=answer.system_fingerprint,
-            thinking=thinking_to_store(answer, request),
+            thinking=thinking_to_store(answer, request.prompt),
             service_tier=answer.service_tier,
         )
         counters.answered += 1

@@ -8,7 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from clairgen.config.models import RunConfig
-from clairgen.config.prices import PICODOLLARS, PriceQuote, check_budget, cost_usd, price_quote, with_prices
+from clairgen.config.prices import (
+    PICODOLLARS,
+    PriceQuote,
+    batch_factor,
+    check_budget,
+    cost_usd,
+    price_quote,
+    with_prices,
+)
 from clairgen.config.role import Price, Role
 from clairgen.config.service_tiers import tier_prices
 from clairgen.inference.factory import check_keys, with_revisions
@@ -52,8 +60,9 @@ class RoleEstimate:
 
     `measured` is whether the tokens are means of stored completions; otherwise they are guessed from characters. Dollars are
     None without a price; `low_usd` and `high_usd`, a 95% interval, also where nothing was measured; `most_usd`, the cost if
-    every answer takes its max_tokens, also without that limit. Dollars are those of the service tier that is requested;
-    `tiers_usd` is what is expected by tier, empty where they cost the same, and `tiers_source` where that is from.
+    every answer takes its max_tokens, also without that limit. Dollars are those of the requested service tier and of the role's
+    `delivery`; `tiers_usd` is what is expected by tier, empty where they cost the same, `tiers_source` where that is from,
+    and `other_usd` what is expected by the other delivery, None where they cost the same.
     """
 
     role: str
@@ -70,6 +79,8 @@ class RoleEstimate:
     service_tier: str | None = None
     tiers_usd: Mapping[str, float] = field(default_factory=dict)
     tiers_source: str = ""
+    delivery: str = "direct"
+    other_usd: float | None = None
 
     def __repr__(self) -> str:
         dollars = [] if self.expected_usd is None else [f"about ${self.expected_usd:,.2f}"]
@@ -216,8 +227,8 @@ def role_estimate(name: str, role: Role, expected: ExpectedRequests, sample: Usa
     """What the expected requests of a role take: measured where the role's model has answered often enough, else guessed."""
     calls = round(expected.calls)
     if sample is not None and sample.answers >= ENOUGH:
-        return _by_tier(_measured(name, role, calls, sample), role)
-    return _by_tier(_guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN), role)
+        return _by_terms(_measured(name, role, calls, sample), role)
+    return _by_terms(_guessed(name, role, calls, expected.characters / CHARACTERS_PER_TOKEN), role)
 
 
 def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval:
@@ -233,6 +244,31 @@ def measured_cost(sample: UsageSample, calls: int, price: Price) -> CostInterval
     variance = (a * a * of_prompt + b * b * of_answer + 2 * a * b * of_both) * sample.answers / (sample.answers - 1)
     error = _Z_95 * math.sqrt(max(0.0, variance) * (calls**2 / sample.answers + calls))
     return CostInterval(max(0.0, calls * mean - error), calls * mean, calls * mean + error)
+
+
+def _by_terms(standard: RoleEstimate, role: Role) -> RoleEstimate:
+    """An estimate at the standard price as one at that of the role's delivery and tier; of `auto` the upper ends are direct."""
+    directly, factor = _by_tier(standard, role), batch_factor(role)
+    if standard.expected_usd is None or (factor == 1 and role.delivery == "direct"):
+        return replace(directly, delivery=role.delivery)
+    in_batches = standard.expected_usd * factor
+    if role.delivery == "direct":
+        return replace(directly, other_usd=in_batches)
+
+    def cheaper(amount: float | None) -> float | None:
+        return None if amount is None else amount * factor
+
+    upper = standard if role.delivery == "batch" else directly
+    upper_factor = factor if role.delivery == "batch" else 1.0
+    return replace(
+        directly,
+        low_usd=cheaper(standard.low_usd),
+        expected_usd=in_batches,
+        high_usd=None if upper.high_usd is None else upper.high_usd * upper_factor,
+        most_usd=None if upper.most_usd is None else upper.most_usd * upper_factor,
+        delivery=role.delivery,
+        other_usd=None if directly.expected_usd == in_batches else directly.expected_usd,
+    )
 
 
 def _by_tier(standard: RoleEstimate, role: Role) -> RoleEstimate:

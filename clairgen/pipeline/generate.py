@@ -9,12 +9,13 @@ from pathlib import Path
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
-from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
+from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
+from clairgen.pipeline.detaching import leaving, note_open_batches
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -65,8 +66,9 @@ class Options:
     """Options of a session; see the flags of `clairgen generate`.
 
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
-    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `shard` is which
-    part of the tasks a new run has, which it remembers; `limit` counts the tasks of all shards.
+    `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
+    the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
+    `limit` counts the tasks of all shards.
     """
 
     limit: int | None = None
@@ -78,6 +80,7 @@ class Options:
     drain_seconds: float = DRAIN_SECONDS
     budget_usd: float | None = None
     no_budget: bool = False
+    detach: bool = False
     shard: TaskShard | None = None
 
 
@@ -104,6 +107,8 @@ async def generate(
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
+    if options.detach and all(role.delivery == "direct" for role in roles.values()):
+        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:
@@ -149,8 +154,10 @@ async def generate(
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
                 context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
-                await _run(held, planned, context, options.limit)
+                async with leaving(held, context, options.detach):
+                    await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
+            await note_open_batches(store, progress, stopped_by)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
@@ -186,7 +193,7 @@ async def _run(held: Session, planned: Sequence[PlannedRecipe], context: MakeCon
     await held.run_tasks(
         _work(held.store, planned, limit),
         make,
-        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED,
+        in_flight=len(planned) * context.ask.capacity + TASKS_QUEUED + context.ask.waiting_for_batches,
         what="made",
     )
     if held.stop.is_set() and held.progress.done < held.progress.pairs_to_make:

@@ -120,6 +120,11 @@ async def _described(directory: RunDirectory) -> _Shard:
                 f"{directory.path} has not read all its tasks: it was stopped before it began; run its generate again, or leave "
                 "it out"
             )
+        if found := [one for one in await store.batches.all(open_only=True) if one.requests]:
+            raise RunError(
+                f"{directory.path} has {counted(len(found), 'open batch', 'open batches')} at a provider, whose answers would be "
+                f"requested again; run its generate until they are collected, or clairgen batches {directory.path} --cancel"
+            )
         in_force = await store.filter_sets.in_force()
         return _Shard(
             directory,

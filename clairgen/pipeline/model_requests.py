@@ -68,16 +68,17 @@ class Request:
         """The text of all its messages."""
         return "\n".join(message.content for message in self.messages)
 
-    def body(self, redraws: int, *, service_tier: str | None = None) -> bytes:
+    def body(self, redraws: int, *, service_tier: str | None = None, streams: bool = True) -> bytes:
         """Its bytes; after an empty answer with a different seed, since the same one would give the same answer.
 
-        `service_tier` is the tier to request, which is no part of what the request is.
+        `service_tier` is the tier to request, which is no part of what the request is; `streams` is whether it may ask for a
+        stream, where its role wants one.
         """
         sampling, settings = self.role.sampling, self.role.settings
         if sampling.api is not None:
             return score_request_body(settings.model, self.messages, sampling)
         seed = seed_for(sampling.seed or 0, self.key, redraws) if settings.send_seed else None
-        streaming = Streaming(settings.stream_usage) if settings.stream else None
+        streaming = Streaming(settings.stream_usage) if settings.stream and streams else None
         return request_body(settings.model, self.messages, sampling, seed, streaming, service_tier)
 
 
@@ -88,9 +89,9 @@ def with_system(messages: Sequence[Message], system: str | None) -> tuple[Messag
     return (Message("system", system), *messages)
 
 
-def thinking_to_store(answer: ChatAnswer, request: Request) -> str | None:
-    """The `thinking` of the completion that is stored for an answer; see `Completion`."""
-    return answer.thinking or ("" if separate(answer.text, request.prompt).thinking else None)
+def thinking_to_store(answer: ChatAnswer, prompt: str) -> str | None:
+    """The `thinking` of the completion that is stored for an answer to a prompt; see `Completion`."""
+    return answer.thinking or ("" if separate(answer.text, prompt).thinking else None)
 
 
 def answer_in(completion: Completion, request: Request) -> Completion:

@@ -15,10 +15,13 @@ from clairgen.embedded.server import EmbeddedServers
 from clairgen.errors import ConfigError, StoreError
 from clairgen.inference.factory import open_pools
 from clairgen.inference.local_rewards import LocalRewards
+from clairgen.inference.pool import Pool
 from clairgen.inference.runtime import Runtime, raise_open_file_limit
 from clairgen.inference.transport import Transport
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
+from clairgen.pipeline.batch_lane import BatchLane
+from clairgen.pipeline.batch_roles import batch_roles
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress
@@ -150,6 +153,7 @@ class Session:
         )
         for pool in pools.values():
             self.stack.push_async_callback(pool.close)
+        lane = await self._lane(roles, pools, budget)
         return CompletionClient(
             self.store,
             roles,
@@ -160,8 +164,22 @@ class Session:
             progress=self.progress,
             budget=budget,
             check_space=FreeSpace(self.directory.path, self.runtime).check,
+            lane=lane,
             traces=self.traces,
         )
+
+    async def _lane(self, roles: Mapping[str, Role], pools: Mapping[str, Pool], budget: Budget) -> BatchLane | None:
+        """The batch lane, if a role's requests go into batches or earlier ones are open. ConfigError where those have no role."""
+        records = await self.store.batches.all(open_only=True)
+        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress.note)
+        if not found:
+            return None
+        lane = BatchLane(
+            self.store, found, pools, self.directory.batches, progress=self.progress, budget=budget, stop=self.stop
+        )
+        self.stack.push_async_callback(lane.close)
+        await lane.open()
+        return lane
 
     async def _transport(self, roles: Mapping[str, Role]) -> Transport:
         """The session's transport, with the reward models of `classifier:` addresses. UserError for one that cannot be loaded."""

@@ -21,13 +21,13 @@ class MadeFile:
 
 
 def made_files(folder: Path) -> list[MadeFile]:
-    """The files in a folder, in the order of their names; none if there is no such folder. Hidden ones and links are left out."""
+    """The files in a folder, in the order of their names; none if there is no such folder. Not hidden ones, links, or a lock."""
     found: list[MadeFile] = []
     for where, folders, names in os.walk(folder, followlinks=False):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in sorted(names):
             path = Path(where) / name
-            if not name.startswith(".") and stat.S_ISREG((facts := path.lstat()).st_mode):
+            if not name.startswith(".") and name != "lock" and stat.S_ISREG((facts := path.lstat()).st_mode):
                 found.append(MadeFile(str(path.relative_to(folder)), facts.st_size))
         if len(found) > _MOST_FILES:
             break

@@ -66,7 +66,7 @@ def _fields(verb: str, values: Mapping[str, str]) -> Iterator[FormField]:
         if name in _NOT_SHOWN:
             continue
         kind, choices = ("long", ()) if name in _LONG else _kind(field.annotation)
-        default = values.get(name, "" if field.is_required() or field.default is None else _text(field.default))
+        default = values.get(name, "" if field.is_required() else _text(field.get_default(call_default_factory=True)))
         label = name.replace("_", " ").replace("usd", "in dollars")
         yield FormField(name, label.capitalize(), field.description or "", kind, field.is_required(), default, choices)
 
@@ -87,6 +87,8 @@ def _kind(annotation: Any) -> tuple[str, Sequence[str]]:  # noqa: ANN401 - any t
 
 
 def _text(default: object) -> str:
+    if not default and not isinstance(default, int | float):
+        return ""
     if isinstance(default, bool):
         return "on" if default else ""
     if isinstance(default, tuple):

@@ -67,3 +67,13 @@ state.addEventListener("points", (event) => {
 state.addEventListener("htmx:sse:error", () => { connection.textContent = "The connection is lost; trying again."; });
 state.addEventListener("htmx:response:error", () => { connection.textContent = "This page does not change by itself now; load it again later."; });
 state.addEventListener("htmx:sse:after:connection", () => { connection.textContent = ""; });
+
+// Where nothing runs, because no session has begun yet or the last one has ended, another may begin.
+const progress = location.pathname.replace("/runs/", "/api/runs/").replace(/live$/, "progress");
+setInterval(async () => {
+  if (document.querySelector("#progress .tag")?.textContent === "running") return;
+  try {
+    const answer = await fetch(progress);
+    if (answer.ok && (await answer.json()).running) location.reload();
+  } catch {} // the service is away
+}, 5000);

@@ -37,6 +37,7 @@ def page(request: Request, template: str, values: Mapping[str, Any], *, status: 
         "counted": counted,
         "reviews": grant is not None and grant.reviews,
         "may_run": grant is not None and grant.runs,
+        "is_of_jobs": request.url.path.startswith(("/jobs", "/uploads")),
         "signed_in": grant is not None and grant.is_of_token,
         "signed_in_as": None if grant is None else grant.name,
     }

@@ -1,6 +1,7 @@
 """The store: every completion, and what was made of them, in SQLite. All SQL is in this package."""
 
 from clairgen.store.advice import AdviceNumbers, PairAdvice
+from clairgen.store.batches import ANSWERED, Batches, BatchLine, BatchNumbers, BatchRecord, WaitingLine
 from clairgen.store.chosen_pairs import PairChoice
 from clairgen.store.completions import Attempt, RoleNumbers, Sent, Thoughts, UsageSample, now
 from clairgen.store.directory import RunDirectory, runs_inside
@@ -34,11 +35,16 @@ from clairgen.store.tasks import PendingTask
 from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, voter_fault
 
 __all__ = [
+    "ANSWERED",
     "HUMAN_REVISION",
     "IMPORTED",
     "REVISION_KINDS",
     "AdviceNumbers",
     "Attempt",
+    "BatchLine",
+    "BatchNumbers",
+    "BatchRecord",
+    "Batches",
     "Call",
     "CastVote",
     "Certainty",
@@ -85,6 +91,7 @@ __all__ = [
     "UsageSample",
     "Vote",
     "VoteNumbers",
+    "WaitingLine",
     "index_file",
     "majority",
     "merging",

@@ -141,19 +141,12 @@ class Completions:
     async def save(self, completion: Completion, sent: Sent, reused_from: str | None = None) -> None:
         """Commit a completion with its request; the first one of a key is kept."""
         messages_hash, statement = messages_json_row(sent.messages)
-        await self._write(statement, _insert(completion, messages_hash, sent, reused_from))
+        row = completion_row(completion, messages_hash, sent.parameters, sent.template_hash, reused_from)
+        await self._write(statement, row)
 
     async def save_attempt(self, attempt: Attempt) -> None:
         """Commit an attempt that gave no completion."""
-        sql = (
-            "INSERT INTO attempts (key, role, model, endpoint, reason, detail, status, billed, latency_seconds, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        )
-        row = (
-            attempt.key, attempt.role, attempt.model, attempt.endpoint, attempt.reason, attempt.detail, attempt.status,
-            attempt.billed, attempt.latency_seconds, now(),
-        )  # fmt: skip
-        await self._write((sql, row))
+        await self._write(attempt_row(attempt))
 
     async def numbers(self) -> list[RoleNumbers]:
         """Counts, tokens and dollars by role."""
@@ -258,12 +251,32 @@ def _completion(row: sqlite3.Row) -> Completion:
     )
 
 
-def _insert(completion: Completion, messages_hash: str, sent: Sent, reused_from: str | None) -> Statement:
+def completion_row(
+    completion: Completion,
+    messages_hash: str,
+    parameters: str,
+    template_hash: str | None,
+    reused_from: str | None = None,
+) -> Statement:
+    """The statement that stores a completion, unless its key has one; its messages are stored by another."""
     row = (
         completion.key, completion.role, completion.model, completion.revision, completion.sample, completion.text,
         completion.finish_reason, completion.usage.prompt_tokens, completion.usage.completion_tokens,
         completion.latency_seconds, completion.endpoint, completion.response_id, completion.cost_usd, completion.created_at,
         completion.served_model, completion.system_fingerprint, completion.thinking, completion.service_tier,
-        sent.parameters, messages_hash, sent.template_hash, reused_from,
+        parameters, messages_hash, template_hash, reused_from,
     )  # fmt: skip
     return _INSERT, row
+
+
+def attempt_row(attempt: Attempt) -> Statement:
+    """The statement that stores an attempt."""
+    sql = (
+        "INSERT INTO attempts (key, role, model, endpoint, reason, detail, status, billed, latency_seconds, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
+    row = (
+        attempt.key, attempt.role, attempt.model, attempt.endpoint, attempt.reason, attempt.detail, attempt.status,
+        attempt.billed, attempt.latency_seconds, now(),
+    )  # fmt: skip
+    return sql, row

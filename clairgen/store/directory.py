@@ -41,6 +41,11 @@ class RunDirectory:
         """The events of the run, as JSON lines."""
         return self.path / "run.log"
 
+    @property
+    def batches(self) -> Path:
+        """The folder of files that are on their way to a provider."""
+        return self.path / "batches"
+
     def given_tasks(self, digest: str) -> Path:
         """The file of tasks that a program gave, by the hash of its content."""
         return self.path / f"{_GIVEN_TASKS}{digest}.jsonl"

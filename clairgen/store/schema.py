@@ -245,9 +245,34 @@ _TIERS = """
 ALTER TABLE completions ADD COLUMN service_tier TEXT; -- the tier that the server says it used, if it does
 """
 
+_BATCHES = """
+CREATE TABLE batches (               -- requests given to a provider together; id stands in its metadata and in the file's name
+    id TEXT PRIMARY KEY, role TEXT NOT NULL, model TEXT NOT NULL, revision TEXT, endpoint TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('collected', 'uploaded', 'created', 'ended')),
+    create_sent INTEGER NOT NULL,    -- whether a request to create it was sent whose outcome is not known
+    requests INTEGER NOT NULL, bytes INTEGER NOT NULL, tokens INTEGER NOT NULL, input_price REAL, output_price REAL,
+    file_id TEXT, batch_id TEXT,     -- the provider's names of it
+    duplicate_of TEXT,               -- for a second one that the provider made of one request to create it
+    status TEXT, completed INTEGER, failed INTEGER, expires_at REAL, -- as the provider said last; nothing rests on its numbers
+    created_at TEXT NOT NULL, submitted_at TEXT, ended_at TEXT, detail TEXT
+);
+
+CREATE TABLE batch_lines (           -- the requests of a batch, by content key; outcome is null while one waits, then answered
+    batch TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT, -- or the reason why there is no answer
+    call INTEGER,                    -- what is reserved for it, in spending
+    sample INTEGER NOT NULL, parameters TEXT NOT NULL, messages TEXT NOT NULL, template TEXT,
+    PRIMARY KEY (batch, key)
+) WITHOUT ROWID;
+
+CREATE TABLE batch_strays (          -- what came back and fits no line, or cannot be read; body is compressed (zlib)
+    batch TEXT NOT NULL, content TEXT NOT NULL, custom_id TEXT, reason TEXT NOT NULL, body BLOB NOT NULL,
+    created_at TEXT NOT NULL, PRIMARY KEY (batch, content)
+) WITHOUT ROWID;
+"""
+
 MIGRATIONS: Sequence[str] = (
     *(_FIRST, _ADVICE, _FIELD_WORDS, _REMOVED, _MENTIONS, _EVALUATIONS, _SERVED),
-    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS),
+    *(_IMPORTED, _THINKING, _SCORES, _VOTES, _CHANGES, _PEOPLE, _TIERS, _BATCHES),
 )
 """Migration n takes a database from version n to n + 1, in one transaction with the record that it ran."""
 

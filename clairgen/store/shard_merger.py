@@ -36,6 +36,10 @@ DECISIONS: Final[Mapping[str, str]] = {
     **dict.fromkeys(
         ("review_queues", "queued_pairs", "leases"), "not at all: a queue is drawn again from the whole run"
     ),
+    **dict.fromkeys(
+        ("batches", "batch_lines", "batch_strays"),
+        "not at all: a shard with open batches is not merged, and ended ones are done",
+    ),
     "votes": "those that the run has not, in the order in which they were cast",
     "configurations": "each text once",
     "filter_sets": "the one in force, if the run has none",

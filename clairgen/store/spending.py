@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from clairgen.store.completions import now
 from clairgen.store.reader import Reader
-from clairgen.store.statements import Write
+from clairgen.store.statements import Statement, Write
 
 _LARGEST = 2**62  # token counts come from servers, and SQLite's integers end at 2**63
 
@@ -62,16 +62,11 @@ class Spending:
 
     async def reserve(self, call: Call) -> None:
         """Commit that a call is about to be sent."""
-        sql = "INSERT OR IGNORE INTO spending (id, role, max_cost, started_at) VALUES (?, ?, ?, ?)"
-        await self._write((sql, (call.id, call.role, call.max_cost, now())))
+        await self._write(reservation(call))
 
     async def settle(self, call: Call, cost: int) -> None:
         """Commit what a call cost."""
-        sql = (
-            "INSERT INTO spending (id, role, max_cost, started_at, cost) VALUES (?, ?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET cost = excluded.cost"
-        )
-        await self._write((sql, (call.id, call.role, call.max_cost, now(), min(cost, _LARGEST))))
+        await self._write(settlement(call, cost))
 
     async def total(self) -> Spent:
         """The sums of the run so far."""
@@ -89,3 +84,18 @@ class Spending:
             row["last_id"],
             int(row["uncounted_calls"]),
         )
+
+
+def reservation(call: Call) -> Statement:
+    """The statement that records a call before it is sent."""
+    sql = "INSERT OR IGNORE INTO spending (id, role, max_cost, started_at) VALUES (?, ?, ?, ?)"
+    return sql, (call.id, call.role, call.max_cost, now())
+
+
+def settlement(call: Call, cost: int) -> Statement:
+    """The statement that records what a call cost."""
+    sql = (
+        "INSERT INTO spending (id, role, max_cost, started_at, cost) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET cost = excluded.cost"
+    )
+    return sql, (call.id, call.role, call.max_cost, now(), min(cost, _LARGEST))

@@ -12,6 +12,7 @@ import aiosqlite
 
 from clairgen.errors import StoreError
 from clairgen.store.advice import Advice
+from clairgen.store.batches import Batches
 from clairgen.store.chosen_pairs import ChosenPairs
 from clairgen.store.completions import Completions
 from clairgen.store.connection import open_for_short_write, open_reader, open_writer, schema_version, store_errors
@@ -52,6 +53,7 @@ class Store:
     evaluations: StoredEvaluations
     imported: ImportedPairs
     votes: Votes
+    batches: Batches
     queues: ReviewQueues
     revisions: Revisions
 
@@ -149,6 +151,7 @@ def _store(reader: Reader, write: Write, writer: Writer | None) -> Store:
         StoredEvaluations(reader, write),
         ImportedPairs(reader, write),
         Votes(reader, write),
+        Batches(reader, write),
         ReviewQueues(reader, write),
         Revisions(reader, write),
     )

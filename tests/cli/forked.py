@@ -123,6 +123,8 @@ end_server = _server.end
 
 def _serve(server: socket.socket) -> None:
     """For each clairgen, fork a process that forks it and reports how it ended."""
+    import openai.resources  # noqa: F401 - so that no child takes a second for it
+
     for name in LEAVES:
         with contextlib.suppress(ImportError):  # of an extra
             load_command(name)

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Page
 
 from clairgen.pipeline.generate import generate
+from clairgen.pipeline.run_log import RunLog
 from tests.reporting.html.browser import needs_browser
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import Reply, Script, ScriptedEndpoint
@@ -74,6 +75,9 @@ async def test_a_run_is_watched_while_it_goes_on(tmp_path: Path, chromium: Page)
             charts = chromium.locator("#charts[data-same=yes]")
             assert await charts.locator("canvas").count() == 3
             assert await charts.locator(".chart").nth(1).get_attribute("data-last") == "$0.0116"
+            with closing(RunLog(root / "first" / "run.log")) as log:
+                log.event("started")
+                await chromium.locator("#progress .tag", has_text="running").wait_for(timeout=10_000)
             await chromium.goto("about:blank")
         assert wrong == []
 

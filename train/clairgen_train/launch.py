@@ -98,6 +98,13 @@ def launch(
     raise DrainedError("Stopped because a signal came; a checkpoint is saved, run the same command to continue.")
 
 
+def has_gpu() -> bool:
+    """Whether PyTorch sees a card on this machine."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def is_launched() -> bool:
     """Whether a launcher such as torchrun started this process as one of several.
 

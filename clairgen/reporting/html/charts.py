@@ -114,7 +114,10 @@ def _with_links(svg: Markup, histogram: Histogram, linked: Mapping[int, str]) ->
         title = f"{histogram.scale.metric.replace('_', ' ')} {' and '.join(limits)}: {counts}"
         return f'<a href="{escape(linked[number])}" aria-label="{title}"><title>{title}</title>'
 
-    return Markup(_LINK.sub(anchor, svg))  # noqa: S704 - the chart's own, and escaped
+    shown = _LINK.sub(anchor, svg).replace(
+        ' aria-hidden="true"><a ', "><a "
+    )  # links are not hidden from screen readers
+    return Markup(shown)  # noqa: S704 - the chart's own, and escaped
 
 
 def _short(number: float) -> str:

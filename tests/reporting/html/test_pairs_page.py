@@ -138,6 +138,7 @@ def test_a_chart_of_few_pairs_has_whole_counts_the_bin_of_zero_and_the_papers_me
 def test_bars_lead_where_they_are_told_and_say_what_is_in_them() -> None:
     histogram = Histogram(SCALES[2], (1, *[0] * 22, 1200), (0, 3, *[0] * 22))
     svg = histogram_svg(histogram, range(24), links={0: '/?a=1&b="', 1: "/1", 2: "/2"})
+    assert 'aria-hidden="true"><a' not in svg
     assert re.findall(r'<a href="([^"]*)" aria-label="([^"]*)">', svg) == [
         ("/?a=1&amp;b=&#34;", "length ratio below 0.15: 1 kept, 0 dropped"),
         ("/1", "length ratio from 0.15 and below 0.18: 0 kept, 3 dropped"),

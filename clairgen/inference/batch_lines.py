@@ -1,0 +1,134 @@
+"""The lines of batches: a request as a line of a file, and a line of results as the answer or the error that it is.
+
+A result is read exactly as the same body over HTTP is. It is matched by its `custom_id`, which is the content key of the request;
+its place in the file says nothing.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from clairgen.errors import RequestError, RequestFailedError, RetryableError
+from clairgen.inference.endpoint import read_elsewhere
+from clairgen.inference.json_bodies import parsed_json, repeated_key
+from clairgen.inference.openai_format import ChatAnswer
+from clairgen.inference.redaction import Redaction
+from clairgen.inference.rejections import error_body, shortened
+from clairgen.inference.transport import MAX_BODY_BYTES, Response
+from clairgen.long_texts import off_loop
+
+LONGEST_ID: Final = 64
+"""Most characters of a custom_id; a content key has as many."""
+_LONG_BYTES = 200_000
+_ENVELOPE_BYTES = 100_000
+_UNPROCESSED: Final = {"batch_expired": "batch-expired", "batch_cancelled": "batch-cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class LineResult:
+    """What a line says of the request `custom_id`."""
+
+    custom_id: str
+    outcome: ChatAnswer | RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableLine:
+    """A line that names no request or is no result; `why` says in which way."""
+
+    why: str
+    custom_id: str | None = None
+
+
+def request_line(custom_id: str, body: bytes, path: str = "/v1/chat/completions") -> bytes:
+    """The line of a request, with its end."""
+    head = orjson.dumps({"custom_id": custom_id, "method": "POST", "url": path})
+    return head[:-1] + b',"body":' + body + b"}\n"
+
+
+async def split_lines(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The lines in a file's bytes, without their ends and without empty ones; one that nobody would send is cut off."""
+    most = MAX_BODY_BYTES + _ENVELOPE_BYTES
+    begun: list[bytes] = []
+    length = 0
+    async for piece in pieces:
+        first, *others = piece.split(b"\n")
+        for part, ends in [
+            (first, bool(others)),
+            *((part, index < len(others) - 1) for index, part in enumerate(others)),
+        ]:
+            begun.append(part[: max(0, most - length)])
+            length += len(begun[-1])
+            if ends:
+                if line := b"".join(begun).strip():
+                    yield line
+                begun, length = [], 0
+    if line := b"".join(begun).strip():
+        yield line
+
+
+async def read_line(line: bytes, redaction: Redaction, now_seconds: float) -> LineResult | UnreadableLine:
+    """The result in a line, keys taken out; a long one is read in another process."""
+    line = redaction.body(line)
+    try:
+        content, repaired = await off_loop(parsed_json, line) if len(line) > _LONG_BYTES else parsed_json(line)
+    except RequestFailedError as too_long:
+        return UnreadableLine(too_long.detail)
+    if not isinstance(content, dict):
+        return UnreadableLine("it is not a JSON object")
+    custom_id = content.get("custom_id")
+    if not isinstance(custom_id, str) or not custom_id:
+        return UnreadableLine("it has no custom_id")
+    if len(custom_id) > LONGEST_ID:
+        return UnreadableLine("its custom_id is too long", shortened(custom_id))
+    if (key := repeated_key(line)) is not None:
+        detail = f"the line has the key {key!r} twice in one object, so it is open which of them is meant"
+        return LineResult(custom_id, RetryableError("repeated-key", detail, status=200, billed=True))
+    response, error = content.get("response"), content.get("error")
+    status = response.get("status_code") if isinstance(response, dict) else None
+    body = response.get("body") if isinstance(response, dict) else None
+    if not isinstance(status, int) or isinstance(status, bool) or status < 100 or body is None:
+        return LineResult(custom_id, _without_response(error, body, status))
+    return LineResult(custom_id, await _read_body(body, status, redaction, now_seconds, repaired=repaired))
+
+
+async def _read_body(
+    body: Any,  # noqa: ANN401 - parsed JSON
+    status: int,
+    redaction: Redaction,
+    now_seconds: float,
+    *,
+    repaired: bool,
+) -> ChatAnswer | RequestError:
+    received = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else _dumped(body)
+    response = Response(status, {"content-type": "application/json"}, b"", repaired=repaired)
+    if len(received) <= _LONG_BYTES:
+        return read_elsewhere(received, response, redaction, now_seconds, needs_done=False, api="chat")
+    try:
+        return await off_loop(read_elsewhere, received, response, redaction, now_seconds, False, "chat")
+    except RequestFailedError as error:
+        error.status, error.billed = status, True
+        return error
+
+
+def _dumped(body: Any) -> bytes:  # noqa: ANN401 - parsed JSON
+    """A parsed body as bytes again; numbers and halves of surrogate pairs that orjson refuses are kept by json."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body).encode()
+
+
+def _without_response(error: Any, body: Any, status: Any) -> RequestError:  # noqa: ANN401 - parsed JSON
+    """The error of a line whose request has no HTTP response: it was never processed, or the provider failed."""
+    found = error_body({"error": error}) if error else error_body(body)
+    codes = found.codes if found is not None else frozenset[str]()
+    said = found.message if found is not None else "no explanation"
+    for code, reason in _UNPROCESSED.items():
+        if code in codes:
+            return RetryableError(reason, said)
+    named = f"status {status}" if isinstance(status, int) else "no response"
+    return RetryableError("batch-line-failed", f"the line has {named}: {said}", status=500, billed=body is not None)

@@ -1,0 +1,132 @@
+"""Batches as files in a folder, in the format of vLLM's `run-batch`: somebody else, such as a cluster job, writes the results.
+
+`NAME.jsonl` has the requests, `NAME.results.jsonl` what became of them; a batch has ended once there is a line for each request.
+One that is cancelled is renamed to `NAME.cancelled`, so that no job begins it any more.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+from clairgen.errors import RetryableError, UnusableEndpointError
+from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags
+
+T = TypeVar("T")
+_REQUESTS: Final = ".jsonl"
+_RESULTS: Final = ".results.jsonl"
+_CANCELLED: Final = ".cancelled"
+_PIECE_BYTES: Final = 1 << 20
+
+
+class FileBatches:
+    """The batches in one folder, which is made when the first is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._counted: dict[str, int] = {}
+
+    async def upload(self, path: Path, tags: Tags) -> RemoteFile:
+        """See `BatchService`."""
+        await self._done(lambda: self._copy(path, self._folder / tags.file_name))
+        return await self._done(lambda: _file(self._folder / tags.file_name))
+
+    async def create(self, file_id: str, tags: Tags) -> RemoteBatch:
+        """See `BatchService`. The file is all that there is of a batch."""
+        del tags
+        return await self.retrieve(file_id.removesuffix(_REQUESTS))
+
+    async def retrieve(self, batch_id: str) -> RemoteBatch:
+        """See `BatchService`."""
+        return await self._done(lambda: self._looked_at(batch_id))
+
+    async def cancel(self, batch_id: str) -> RemoteBatch:
+        """See `BatchService`."""
+
+        def rename() -> None:
+            requests = self._folder / f"{batch_id}{_REQUESTS}"
+            if requests.exists():
+                requests.replace(self._folder / f"{batch_id}{_CANCELLED}")
+
+        await self._done(rename)
+        return await self.retrieve(batch_id)
+
+    async def batches(self) -> AsyncGenerator[RemoteBatch, None]:
+        """See `BatchService`."""
+        for path in await self._done(self._requests):
+            yield await self.retrieve(path.name.removesuffix(_REQUESTS))
+
+    async def files(self) -> AsyncGenerator[RemoteFile, None]:
+        """See `BatchService`."""
+        for path in await self._done(self._requests):
+            yield _file(path)
+
+    async def size(self, file_id: str) -> int | None:
+        """See `BatchService`."""
+        return await self._done(lambda: (self._folder / file_id).stat().st_size)
+
+    async def content(self, file_id: str) -> AsyncGenerator[bytes, None]:
+        """See `BatchService`."""
+        stream = await self._done(lambda: (self._folder / file_id).open("rb"))
+        with stream:
+            while piece := await self._done(lambda: stream.read(_PIECE_BYTES)):
+                yield piece
+
+    async def close(self) -> None:
+        """See `BatchService`."""
+
+    def _requests(self) -> list[Path]:
+        found = self._folder.glob(f"clairgen-*{_REQUESTS}") if self._folder.exists() else ()
+        return [path for path in found if not path.name.endswith(_RESULTS)]
+
+    def _looked_at(self, batch_id: str) -> RemoteBatch:
+        requests, results = self._folder / f"{batch_id}{_REQUESTS}", self._folder / f"{batch_id}{_RESULTS}"
+        cancelled = self._folder / f"{batch_id}{_CANCELLED}"
+        if cancelled.exists():
+            status, asked = "cancelled", cancelled
+        else:
+            status, asked = "in_progress", requests
+        if batch_id not in self._counted:
+            self._counted[batch_id] = _lines(asked)
+        answered = _lines(results) if results.exists() else 0
+        if status == "in_progress" and answered >= self._counted[batch_id]:
+            status = "completed"
+        return RemoteBatch(
+            batch_id,
+            status,
+            batch_id.removeprefix("clairgen-"),
+            input_file_id=requests.name,
+            output_file_id=results.name if results.exists() else None,
+            created_at=asked.stat().st_mtime,
+            completed=answered,
+        )
+
+    def _copy(self, path: Path, to: Path) -> None:
+        """Put a copy under its name once it is whole, so that no job sees a part of it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = to.with_suffix(".partial")
+        with path.open("rb") as source, partial.open("wb") as target:
+            shutil.copyfileobj(source, target, _PIECE_BYTES)
+            target.flush()
+            os.fsync(target.fileno())
+        partial.replace(to)
+
+    async def _done(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(work)
+        except FileNotFoundError as error:
+            raise UnusableEndpointError(f"{error.filename} is not there", 404) from error
+        except OSError as error:
+            raise RetryableError("unreachable", f"{self._folder} cannot be used: {error.strerror}") from error
+
+
+def _file(path: Path) -> RemoteFile:
+    return RemoteFile(path.name, path.name, path.stat().st_size)
+
+
+def _lines(path: Path) -> int:
+    """How many lines a file has that are whole."""
+    with path.open("rb") as stream:
+        return sum(piece.count(b"\n") for piece in iter(lambda: stream.read(_PIECE_BYTES), b""))

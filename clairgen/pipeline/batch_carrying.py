@@ -1,0 +1,127 @@
+"""What batches are carried with: the provider's service, how patient one is with it, and how much may wait there at once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, TypeVar
+
+from clairgen.config.role import BatchSettings
+from clairgen.errors import EndpointsError, RetryableError, UnusableEndpointError
+from clairgen.inference.batch_service import BatchService, Refusal
+from clairgen.store import BatchRecord, Store
+
+T = TypeVar("T")
+_FIRST_SECONDS: Final = 0.5
+_LONGEST_SECONDS: Final = 30.0
+
+
+class BatchRefusedError(Exception):
+    """The provider did not take a batch after looking at its lines; `refusals` say why."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__("; ".join(f"{one.code}: {one.message}" for one in refusals[:3]) or "no explanation")
+        self.refusals = refusals
+
+
+class BatchAbandonedError(Exception):
+    """Nothing of a batch is at the provider, and its file is gone: its requests may be collected again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrying:
+    """What carries batches of a role at one provider. `patience_seconds` is how long it may fail before the run stops."""
+
+    service: BatchService
+    settings: BatchSettings
+    patience_seconds: float
+    store: Store
+    folder: Path
+    clock: Callable[[], float]
+    wall_clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    note: Callable[[str], None]
+    room: "TokenRoom"
+
+    async def persistently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call that is repeated as long as the provider fails.
+
+        Raises EndpointsError in the end, UnusableEndpointError for what it does not accept.
+        """
+        repeating = self.repeating(self.patience_seconds)
+        while True:
+            try:
+                return await call()
+            except UnusableEndpointError:
+                raise
+            except RetryableError as error:
+                if repeating.is_over:
+                    raise EndpointsError(
+                        f"batches cannot be carried on ({error.detail}); those that were created go on at the provider: run "
+                        "the same command again later"
+                    ) from error
+                await repeating.wait(error.retry_after_seconds or 0.0)
+
+    def repeating(self, seconds: float) -> "Repeating":
+        """The pauses of something that is done again for as long."""
+        return Repeating(self, self.clock() + seconds)
+
+    def searching(self) -> "Repeating":
+        """The pauses of looking for what may come late, or be listed late."""
+        return self.repeating(self.settings.search_seconds)
+
+
+@dataclass(slots=True)
+class Repeating:
+    """Pauses between repetitions, each twice as long as the one before, until a time on the clock."""
+
+    carrying: Carrying
+    until: float
+    delay: float = _FIRST_SECONDS
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time has come."""
+        return self.carrying.clock() >= self.until
+
+    async def wait(self, at_least: float = 0.0) -> None:
+        """Pause once."""
+        left = max(0.0, self.until - self.carrying.clock())
+        await self.carrying.sleep(max(at_least, min(self.delay, left)))
+        self.delay = min(2 * self.delay, _LONGEST_SECONDS)
+
+
+@dataclass(slots=True)
+class TokenRoom:
+    """The tokens that wait at the provider, by batch, of at most `limit`; None is no limit."""
+
+    limit: int | None
+    _waiting: dict[str, int] = field(default_factory=dict)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def take(self, batch: BatchRecord) -> None:
+        """Wait until the batch's tokens fit beside those of the others; one that is alone always does."""
+        while self.limit is not None:
+            others = [tokens for other, tokens in self._waiting.items() if other != batch.id]
+            if not others or sum(others) + batch.tokens <= self.limit:
+                break
+            await self.changed()
+        self.hold(batch)
+
+    def hold(self, batch: BatchRecord) -> None:
+        """The batch's tokens wait there, whether they fit or not."""
+        self._waiting[batch.id] = batch.tokens
+
+    def give_back(self, batch: str) -> None:
+        """The batch waits no longer."""
+        if self._waiting.pop(batch, None) is not None:
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    def others(self, batch: str) -> bool:
+        """Whether other batches wait."""
+        return any(other != batch for other in self._waiting)
+
+    async def changed(self) -> None:
+        """Wait until some batch waits no longer."""
+        await self._changed.wait()

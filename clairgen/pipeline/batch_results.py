@@ -1,0 +1,230 @@
+"""What comes back of a batch: each line read, matched by its content key and committed on its own, in whatever order.
+
+The provider's counts and the places of lines say nothing here. What names no request of the batch, or cannot be read, is kept
+and counted.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from clairgen.config.prices import cost_usd, picodollars
+from clairgen.config.role import Price
+from clairgen.errors import RequestError, RetryableError, UnusableEndpointError
+from clairgen.inference.batch_lines import LineResult, UnreadableLine, read_line
+from clairgen.inference.openai_format import ChatAnswer
+from clairgen.inference.redaction import Redaction
+from clairgen.pipeline.budget import Budget, cost_of_failure
+from clairgen.pipeline.model_requests import thinking_to_store
+from clairgen.pipeline.progress import Progress
+from clairgen.records import Completion, Usage
+from clairgen.store import ANSWERED, Attempt, BatchRecord, Store, WaitingLine, now
+from clairgen.thinking import separate
+
+_AT_ONCE: Final = 256  # lines whose commits are waited for together: the writer puts them into one transaction
+
+
+@dataclass(frozen=True, slots=True)
+class LineEnd:
+    """What became of a line: its completion, or the error that says why it has none; `thinking` and all are stored."""
+
+    key: str
+    outcome: Completion | RequestError
+    usage: Usage | None
+
+
+class BatchResults:
+    """Commits what comes back of one batch. `settled` is called with each line once it is on disk.
+
+    `from_duplicate` is the id of a second batch of the same requests while its results are taken: they are extra.
+    """
+
+    def __init__(
+        self,
+        batch: BatchRecord,
+        lines: dict[str, WaitingLine],
+        store: Store,
+        budget: Budget | None,
+        progress: Progress,
+        redaction: Redaction,
+        settled: Callable[[LineEnd], None],
+        *,
+        seconds: float,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.waiting = lines
+        self.new_lines = 0
+        self.from_duplicate: str | None = None
+        self.unusable: UnusableEndpointError | None = None
+        self._batch = batch
+        self._store = store
+        self._budget = budget
+        self._progress = progress
+        self._redaction = redaction
+        self._settled = settled
+        self._seconds = seconds
+        self._wall_clock = wall_clock
+        self._busy = asyncio.Semaphore(_AT_ONCE)
+        self._running = set[asyncio.Task[None]]()
+        self._error: BaseException | None = None
+        self._taken: dict[str, int] = {}
+        self._price = (
+            None
+            if batch.input_price is None or batch.output_price is None
+            else Price(input=batch.input_price, output=batch.output_price)
+        )
+
+    async def take(self, line: bytes) -> None:
+        """Read a line and commit what it says, some time before `finish` returns. Raises StoreError of earlier ones."""
+        found = await read_line(line, self._redaction, self._wall_clock())
+        if isinstance(found, UnreadableLine):
+            await self._keep_stray(found.custom_id, found.why, line, None)
+        elif (waiting := self.waiting.pop(found.custom_id, None)) is None:
+            if not await self._is_read_again(found, line):
+                await self._keep_stray(found.custom_id, "no request of this batch waits for it", line, found)
+        else:
+            self.new_lines += 1
+            self._taken[found.custom_id] = hash(line)
+            await self._start(waiting, found.outcome)
+
+    async def fail_rest(self, error: Callable[[], RequestError], *, cost: int | None) -> None:
+        """Commit the same for all lines that nothing came back for; `cost` is that of each, None if it is not known."""
+        for key in list(self.waiting):
+            await self._start(self.waiting.pop(key), error(), known_cost=cost, counts_cost=False)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """Wait until all that was taken is on disk. Raises StoreError."""
+        while self._running:
+            await asyncio.wait(self._running)
+        if self._error is not None:
+            raise self._error
+
+    async def _start(
+        self,
+        line: WaitingLine,
+        outcome: ChatAnswer | RequestError,
+        *,
+        known_cost: int | None = None,
+        counts_cost: bool = True,
+    ) -> None:
+        await self._busy.acquire()
+        if self._error is not None:
+            raise self._error
+        task = asyncio.create_task(self._commit(line, outcome, known_cost=known_cost, counts_cost=counts_cost))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._busy.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._error = self._error or error
+
+    async def _commit(
+        self,
+        line: WaitingLine,
+        outcome: ChatAnswer | RequestError,
+        *,
+        known_cost: int | None,
+        counts_cost: bool,
+    ) -> None:
+        if isinstance(outcome, ChatAnswer):
+            completion = await self._completion(line, outcome)
+            cost = self._cost(outcome.usage)
+            await self._store.batches.answer(line, completion, cost)
+            end = LineEnd(line.key, completion, outcome.usage)
+            self._count_answer(completion)
+        else:
+            outcome.endpoint = self._batch.endpoint
+            if isinstance(outcome, UnusableEndpointError):
+                self.unusable = outcome
+            cost = cost_of_failure(outcome, self._price) if counts_cost else known_cost
+            await self._store.batches.fail(line, self._attempt(line, outcome), cost)
+            end = LineEnd(line.key, outcome, None)
+            counters = self._progress.role(self._batch.role)
+            counters.failed_attempts[outcome.reason] += 1
+            counters.attempted(self._batch.endpoint, outcome.reason, self._seconds)
+        if self._budget is not None and line.call is not None:
+            self._budget.close(line.call, cost)
+        self._settled(end)
+
+    def _count_answer(self, completion: Completion) -> None:
+        counters = self._progress.role(self._batch.role)
+        counters.answered += 1
+        counters.attempted(self._batch.endpoint, ANSWERED, self._seconds)
+        counters.prompt_tokens += completion.usage.prompt_tokens or 0
+        counters.completion_tokens += completion.usage.completion_tokens or 0
+
+    async def _completion(self, line: WaitingLine, answer: ChatAnswer) -> Completion:
+        thinks = bool(separate(answer.text).thinking)
+        prompt = await self._store.batches.prompt(line.messages) if thinks else ""
+        return Completion(
+            key=line.key,
+            role=self._batch.role,
+            model=self._batch.model,
+            revision=self._batch.revision,
+            sample=line.sample,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            latency_seconds=self._seconds,
+            endpoint=self._batch.endpoint,
+            response_id=answer.response_id,
+            cost_usd=cost_usd(answer.usage, self._price),
+            created_at=now(),
+            served_model=answer.served_model,
+            system_fingerprint=answer.system_fingerprint,
+            thinking=thinking_to_store(answer, prompt),
+            service_tier=answer.service_tier,
+        )
+
+    def _attempt(self, line: WaitingLine, error: RequestError) -> Attempt:
+        batch = self._batch
+        return Attempt(
+            key=line.key,
+            role=batch.role,
+            model=batch.model,
+            endpoint=batch.endpoint,
+            reason=error.reason,
+            detail=error.detail,
+            status=error.status,
+            billed=error.billed,
+            latency_seconds=self._seconds,
+        )
+
+    async def _is_read_again(self, found: LineResult, line: bytes) -> bool:
+        """Whether a line was taken before, in a download that broke off: by now, or by an earlier session."""
+        if self.from_duplicate is not None:
+            return False
+        if found.custom_id in self._taken:
+            return self._taken[found.custom_id] == hash(line)
+        outcome = await self._store.batches.outcome(self._batch.id, found.custom_id)
+        if outcome is None or not isinstance(found.outcome, ChatAnswer):
+            return outcome not in (None, ANSWERED)
+        stored = await self._store.completions.find(found.custom_id) if outcome == ANSWERED else None
+        sent = (found.outcome.text, found.outcome.response_id, found.outcome.usage)
+        return stored is not None and (stored.text, stored.response_id, stored.usage) == sent
+
+    async def _keep_stray(self, custom_id: str | None, why: str, line: bytes, found: LineResult | None) -> None:
+        """Keep what fits no line; what the server counted for it is counted as spent."""
+        call = None
+        usage = found.outcome.usage if found is not None and isinstance(found.outcome, ChatAnswer) else Usage()
+        batch = self.from_duplicate or self._batch.id
+        if await self._store.batches.has_stray(batch, line):
+            return
+        if self._budget is not None and (cost := self._cost(usage)):
+            call = self._budget.billed(self._batch.role, cost)
+        await self._store.batches.keep_stray(batch, why, custom_id, line, call)
+
+    def _cost(self, usage: Usage) -> int | None:
+        if self._price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+            return None
+        return picodollars(self._price, usage.prompt_tokens, usage.completion_tokens)
+
+
+def never_processed(reason: str, said: str) -> Callable[[], RequestError]:
+    """Errors of requests that the provider did not get to."""
+    return lambda: RetryableError(reason, said)

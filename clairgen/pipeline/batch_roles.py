@@ -1,0 +1,98 @@
+"""From a configuration's roles to what carries their batches: one connection for each account, one limit for each model of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.errors import ConfigError
+from clairgen.inference.batch_service import BatchService
+from clairgen.inference.endpoint import EndpointAddress
+from clairgen.inference.factory import endpoint_address
+from clairgen.inference.file_batches import FileBatches
+from clairgen.inference.openai_batches import OpenAIBatches
+from clairgen.inference.pool import Pool
+from clairgen.inference.redaction import Redaction
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_carrying import Carrying, TokenRoom
+from clairgen.pipeline.open_batches import BatchRole
+from clairgen.store import BatchRecord, RunDirectory, Store
+from clairgen.wording import counted
+
+_ANTHROPIC = "api.anthropic.com"
+_LONGEST_CALL_SECONDS = 60.0  # of a call about a batch, other than its files
+
+
+def batch_roles(
+    roles: Mapping[str, Role],
+    pools: Mapping[str, Pool],
+    records: Sequence[BatchRecord],
+    directory: RunDirectory,
+    store: Store,
+    runtime: Runtime,
+    note: Callable[..., None],
+) -> dict[str, BatchRole]:
+    """What carries the batches of each role that makes some, or has one of the open `records`.
+
+    ConfigError for an open batch at an endpoint that its role does not name: without its key it cannot be collected.
+    """
+    wanted = {name: role for name, role in roles.items() if role.delivery != "direct"}
+    for record in records:
+        wanted.setdefault(record.role, _role_of(record, roles, directory))
+        if record.endpoint not in wanted[record.role].endpoints:
+            raise _no_endpoint(record, directory)
+    services, rooms = dict[object, BatchService](), dict[object, TokenRoom]()
+    found = {}
+    for name, role in wanted.items():
+        address = endpoint_address(name, role, role.endpoints[0], role.endpoints[0], runtime.environment)
+        account = (address.url, role.api_key_env, tuple(role.header_variables()))
+        if account not in services:
+            services[account] = _service(role, address, directory, runtime)
+        carrying = Carrying(
+            services[account],
+            role.batches,
+            role.patience_seconds,
+            store,
+            directory.batches,
+            runtime.clock,
+            runtime.wall_clock,
+            runtime.sleep,
+            lambda sentence: note(sentence, quotes=True),
+            rooms.setdefault((*account, role.model), TokenRoom(role.batches.enqueued_tokens)),
+        )
+        redaction = Redaction.of([address.key, *address.secrets])
+        found[name] = BatchRole(name, role, carrying, redaction, pools.get(name))
+    return found
+
+
+def _service(role: Role, address: EndpointAddress, directory: RunDirectory, runtime: Runtime) -> BatchService:
+    """The service at a role's endpoint: files in a folder, Anthropic's, or OpenAI's and those that imitate it."""
+    if address.url.startswith(FILE_SCHEME):
+        return FileBatches(Path(address.url.removeprefix(FILE_SCHEME)))
+    short, long = min(role.timeout_seconds, _LONGEST_CALL_SECONDS), role.timeout_seconds
+    host = urlsplit(address.url).hostname
+    api = role.batches.api or ("anthropic" if host == _ANTHROPIC else "openai")
+    if api == "anthropic":
+        from clairgen.inference.anthropic_batches import AnthropicBatches  # which brings an HTTP client along
+
+        return AnthropicBatches(
+            address, directory.batches, timeout_seconds=short, file_seconds=long, wall_clock=runtime.wall_clock
+        )
+    return OpenAIBatches(address, timeout_seconds=short, file_seconds=long, wall_clock=runtime.wall_clock)
+
+
+def _role_of(record: BatchRecord, roles: Mapping[str, Role], directory: RunDirectory) -> Role:
+    """A role with the key for an open batch, which makes no further ones. Raises ConfigError."""
+    candidates = [roles[record.role], *roles.values()] if record.role in roles else list(roles.values())
+    for role in candidates:
+        if record.endpoint in role.endpoints:
+            return role.model_copy(update={"delivery": "direct", "endpoints": [record.endpoint]})
+    raise _no_endpoint(record, directory)
+
+
+def _no_endpoint(record: BatchRecord, directory: RunDirectory) -> ConfigError:
+    return ConfigError(
+        f"a batch of {counted(record.requests, 'request')} of {record.role!r} is open at {record.endpoint}, which this "
+        "configuration does not name for it; keep that endpoint until the batch is collected, or cancel it with: "
+        f"clairgen batches {directory.path} --cancel"
+    )

@@ -1,0 +1,138 @@
+"""Finding a batch again at its provider, before anything of it is sent a second time."""
+
+import datetime
+from contextlib import aclosing
+from typing import Final
+
+from clairgen.errors import EndpointsError, UnusableEndpointError
+from clairgen.inference.batch_lines import read_line, split_lines
+from clairgen.inference.batch_service import ENDED, RemoteBatch, RemoteFile, Tags
+from clairgen.inference.redaction import Redaction
+from clairgen.pipeline.batch_carrying import Carrying
+from clairgen.store import BatchRecord
+
+_CLOCK_SKEW_SECONDS: Final = 7 * 86_400  # a provider's clock, or this machine's, may be as wrong
+_ANONYMOUS_SKEW_SECONDS: Final = 2 * 86_400
+_POLLS: Final = 6  # as many times the first pause between two looks at batches of others
+
+
+class BatchSearch:
+    """Looks for one batch by its id, which stands in its metadata and its file's name, or by its requests."""
+
+    def __init__(self, batch: BatchRecord, carrying: Carrying) -> None:
+        self._batch = batch
+        self._tags = Tags(batch.id)
+        self._carrying = carrying
+        self._service = carrying.service
+        self._not_mine = set[str]()
+        self._since = datetime.datetime.fromisoformat(batch.created_at).timestamp()
+
+    def forget(self, batch_id: str) -> None:
+        """A batch that was refused is not found again."""
+        self._not_mine.add(batch_id)
+
+    async def file(self) -> RemoteFile | None:
+        """The file of an upload whose end is not recorded; one that the provider did not get whole does not count."""
+
+        async def find() -> RemoteFile | None:
+            async with aclosing(self._service.files()) as files:
+                async for file in files:
+                    if file.name == self._tags.file_name and file.bytes == self._batch.bytes:
+                        return file
+            return None
+
+        return await self._carrying.persistently(find)
+
+    async def created(self, file_id: str | None) -> RemoteBatch | None:
+        """The batch that a request created although its answer was not received; it may be listed some time later.
+
+        Raises EndpointsError where the provider lists none, since it would have to be paid for twice.
+        """
+        searching = self._carrying.searching()
+        while True:
+            try:
+                found = await self.all(file_id)
+            except UnusableEndpointError as error:
+                raise EndpointsError(
+                    f"it cannot be found out whether a batch was created, since the provider lists none ({error.detail}); look "
+                    f"there for one with {Tags.KEY} {self._batch.id}; cancel it, or run the same command again once it is listed"
+                ) from error
+            if found:
+                return found[0]
+            if (anonymous := await self._among_anonymous()) is not None:
+                return anonymous
+            if searching.is_over:
+                return None
+            await searching.wait()
+
+    async def all(self, file_id: str | None) -> list[RemoteBatch]:
+        """All batches of these requests, the first that was created first. Raises UnusableEndpointError where none are listed."""
+
+        async def find() -> list[RemoteBatch]:
+            found = []
+            async with aclosing(self._service.batches()) as batches:
+                async for one in batches:
+                    by_file = one.tag is None and file_id is not None and one.input_file_id == file_id
+                    if (
+                        (one.tag == self._batch.id or by_file)
+                        and one.id not in self._not_mine
+                        and one.status != "failed"
+                    ):
+                        found.append(one)
+                    if one.created_at is not None and one.created_at < self._since - _CLOCK_SKEW_SECONDS:
+                        break
+            return sorted(found, key=lambda one: (one.created_at or 0.0, one.id))
+
+        return await self._carrying.persistently(find)
+
+    async def _among_anonymous(self) -> RemoteBatch | None:
+        """The batch at a provider that says whose one is only when it has ended, by the custom_ids of its results.
+
+        As long as one of as many requests runs, it may be this one, and is waited for.
+        """
+        while True:
+            runs = False
+            for one in await self._candidates():
+                if one.status not in ENDED:
+                    runs = True
+                elif await self._has_my_requests(one):
+                    return one
+                else:
+                    self._not_mine.add(one.id)
+            if not runs:
+                return None
+            await self._carrying.sleep(_POLLS * self._carrying.settings.poll_seconds)
+
+    async def _candidates(self) -> list[RemoteBatch]:
+        """Anonymous batches of as many requests that are no other batch of this run."""
+        known = {one.batch_id for one in await self._carrying.store.batches.all()} | self._not_mine
+
+        async def find() -> list[RemoteBatch]:
+            found = []
+            async with aclosing(self._service.batches()) as batches:
+                async for one in batches:
+                    if one.created_at is not None and one.created_at < self._since - _ANONYMOUS_SKEW_SECONDS:
+                        break
+                    if one.anonymous_requests == self._batch.requests and one.id not in known:
+                        found.append(one)
+            return found
+
+        return await self._carrying.persistently(find)
+
+    async def _has_my_requests(self, remote: RemoteBatch) -> bool:
+        """Whether the results of a batch are of this one's requests, by the first of them."""
+        mine = await self._carrying.store.batches.waiting(self._batch.id)
+
+        async def first() -> str | None:
+            async with (
+                aclosing(self._service.content(remote.output_file_id or remote.id)) as pieces,
+                aclosing(split_lines(pieces)) as lines,
+            ):
+                async for line in lines:
+                    return (await read_line(line, Redaction.of([]), self._carrying.wall_clock())).custom_id
+            return None
+
+        try:
+            return await self._carrying.persistently(first) in mine
+        except UnusableEndpointError:
+            return False

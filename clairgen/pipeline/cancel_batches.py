@@ -1,0 +1,60 @@
+"""Cancelling the open batches of a run: what they have finished is paid for, so it is taken in."""
+
+import asyncio
+from pathlib import Path
+
+from clairgen.config.file import load_config
+from clairgen.config.prices import with_prices
+from clairgen.errors import RunStoppedError, UserError
+from clairgen.inference.factory import with_revisions
+from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_roles import batch_roles
+from clairgen.pipeline.open_batches import OpenBatches
+from clairgen.pipeline.progress import Progress
+from clairgen.pipeline.session import session
+from clairgen.store import RunDirectory
+
+
+async def cancel_batches(
+    run: Path | str,
+    *,
+    progress: Progress | None = None,
+    stop: asyncio.Event | None = None,
+    runtime: Runtime | None = None,
+) -> int:
+    """Cancel the open batches of a run and take in what they have finished; how many they were.
+
+    Endpoints and keys are those of the run's recorded configuration. Set `stop` to leave them as they are by then. Raises
+    UserError, or RunStoppedError where the provider cannot be reached.
+    """
+    progress, stop, runtime = progress or Progress(), stop or asyncio.Event(), runtime or Runtime()
+    directory = RunDirectory(Path(run))
+    directory.require()
+    async with session(directory, progress, stop, runtime) as held:
+        records = await held.store.batches.all(open_only=True)
+        if not records:
+            return 0
+        config = await asyncio.to_thread(load_config, directory.config)
+        roles = with_prices(with_revisions(config.models))
+        found = batch_roles(roles, {}, records, directory, held.store, runtime, progress.note)
+        budget, errors = await held.budget(None, roles), list[RunStoppedError | UserError]()
+        batches = OpenBatches(
+            held.store,
+            found,
+            directory.batches,
+            progress=progress,
+            budget=budget,
+            deliver=lambda _key, _outcome: None,
+            fail=errors.append,
+        )
+        try:
+            await batches.resume(cancels=True)
+            ended, stopped = asyncio.create_task(batches.ended()), asyncio.create_task(stop.wait())
+            await asyncio.wait((ended, stopped), return_when=asyncio.FIRST_COMPLETED)
+            ended.cancel()
+            stopped.cancel()
+        finally:
+            await batches.close()
+        if errors:
+            raise errors[0]
+        return sum(record.duplicate_of is None for record in records)

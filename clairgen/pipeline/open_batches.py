@@ -1,0 +1,250 @@
+"""The open batches of a run: each is carried to its end by a task of its own, and what comes of its lines is delivered."""
+
+import asyncio
+import datetime
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clairgen.config.prices import batch_price
+from clairgen.config.role import Role
+from clairgen.errors import (
+    EndpointsError,
+    RequestError,
+    RunStoppedError,
+    StoreError,
+    UnusableEndpointError,
+    UserError,
+)
+from clairgen.inference.pool import Pool
+from clairgen.inference.redaction import Redaction
+from clairgen.pipeline.batch_carrier import BatchCarrier
+from clairgen.pipeline.batch_carrying import BatchAbandonedError, BatchRefusedError, Carrying
+from clairgen.pipeline.batch_collection import Collection, Outcome, batch_file
+from clairgen.pipeline.batch_refusals import Refusals
+from clairgen.pipeline.batch_results import BatchResults, LineEnd, never_processed
+from clairgen.pipeline.budget import Budget
+from clairgen.pipeline.model_requests import Request
+from clairgen.pipeline.progress import Progress
+from clairgen.store import BatchLine, BatchRecord, Call, Store, now
+
+Deliver = Callable[[str, Outcome], Request | None]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRole:
+    """A role that batches are made for, or that open ones belong to: what carries them, and which keys must not be kept."""
+
+    name: str
+    role: Role
+    carrying: Carrying
+    redaction: Redaction
+    pool: Pool | None = None
+
+    @property
+    def collects(self) -> bool:
+        """Whether its requests go into batches now."""
+        return self.role.delivery != "direct"
+
+
+class OpenBatches:
+    """Carries the batches of a run. `deliver` is given what came of a line; `fail` an error after which nothing more comes."""
+
+    def __init__(
+        self,
+        store: Store,
+        roles: Mapping[str, BatchRole],
+        folder: Path,
+        *,
+        progress: Progress,
+        budget: Budget | None,
+        deliver: Deliver,
+        fail: Callable[[RunStoppedError | UserError], None],
+    ) -> None:
+        self._store = store
+        self._roles = roles
+        self._folder = folder
+        self._progress = progress
+        self._budget = budget
+        self._deliver = deliver
+        self._fail = fail
+        self._open: dict[str, Call | None] = {}
+        self._failures: dict[str, Counter[str]] = {}
+        self._carriers: dict[str, BatchCarrier] = {}
+        self._tasks = set[asyncio.Task[None]]()
+        self._submitting = 0
+        self._refusals = Refusals(folder)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was submitted is created at the provider and was looked at in this session since."""
+        carriers = self._carriers.values()
+        return not self._submitting and all(one.polled and one.batch.state == "created" for one in carriers)
+
+    def holds(self, key: str) -> bool:
+        """Whether a request with this key waits in an open batch."""
+        return key in self._open
+
+    def failures(self, key: str) -> Mapping[str, int]:
+        """How often a request has failed in batches so far, by reason, over all sessions."""
+        return self._failures.get(key, Counter())
+
+    def redraws(self, key: str) -> int:
+        """Empty answers to a request so far."""
+        return self.failures(key).get("empty-answer", 0)
+
+    def part_of(self, key: str) -> str:
+        """The part of a refused batch that a request belongs to, once; empty for most."""
+        return self._refusals.parts.pop(key, "")
+
+    async def resume(self, *, cancels: bool = False) -> None:
+        """Go on with all batches that earlier sessions left, or cancel them; their lines count as reserved. Raises StoreError."""
+        self._failures = await self._store.batches.failures()
+        records = await self._store.batches.all(open_only=True)
+        for record in records:
+            if record.duplicate_of is not None:
+                continue
+            lines = await self._store.batches.waiting(record.id)
+            if self._budget is not None:
+                self._budget.resume(line.call for line in lines.values() if line.call is not None)
+            self._open |= {key: line.call for key, line in lines.items()}
+            carrier = BatchCarrier(record, self._roles[record.role].carrying, resumed=True, cancels=cancels)
+            carrier.adopt_duplicates([one for one in records if one.duplicate_of == record.id])
+            self._carriers[record.id] = carrier
+            self._start(self._carried(carrier), record.id)
+        known = {batch_file(self._folder, record.id) for record in records}
+        for file in self._folder.iterdir() if self._folder.exists() else ():
+            if file not in known and file.suffix in (".jsonl", ".partial"):
+                file.unlink(missing_ok=True)
+
+    def submit(self, one: BatchRole, collection: Collection) -> None:
+        """Record a collection as a batch, and carry it."""
+        self._submitting += 1
+        self._start(self._submitted(one, collection), collection.id)
+
+    async def close(self) -> None:
+        """Leave everything as it is on disk and at the provider."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._budget is not None:
+            self._budget.leave_open(call for call in self._open.values() if call is not None)
+        for carrying in {id(one.carrying.service): one.carrying for one in self._roles.values()}.values():
+            await carrying.service.close()
+
+    async def ended(self) -> None:
+        """Wait until no batch is carried any more."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _start(self, work: Coroutine[Any, Any, None], identity: str) -> None:
+        task = asyncio.create_task(self._ended_by(work), name=f"batch {identity}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ended_by(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work; its error ends everything, since what waits would wait for ever."""
+        try:
+            await work
+        except UnusableEndpointError as error:
+            self._fail(EndpointsError(f"the provider refuses what its batches need: {error.detail}"))
+        except (RunStoppedError, UserError) as error:
+            self._fail(error)
+
+    async def _submitted(self, one: BatchRole, collection: Collection) -> None:
+        try:
+            record = await self._recorded(one, collection)
+        finally:
+            self._submitting -= 1
+        await self._carried(self._carriers[record.id])
+
+    async def _recorded(self, one: BatchRole, collection: Collection) -> BatchRecord:
+        """Put a batch on disk with its lines and the most that each can cost. Raises StoreError."""
+        price, requests = batch_price(one.role), collection.requests
+        record = BatchRecord(
+            collection.id,
+            one.name,
+            one.role.model,
+            one.role.revision,
+            one.role.endpoints[0],
+            len(requests),
+            collection.size,
+            collection.tokens,
+            price.input if price is not None else None,
+            price.output if price is not None else None,
+            now(),
+        )
+        lines = [BatchLine(each.request.key, each.request.sample, each.request.sent, each.call) for each in requests]
+        try:
+            await asyncio.to_thread(collection.complete)
+        except OSError as error:
+            raise StoreError(f"{collection.file} cannot be written: {error.strerror}; check the disk") from error
+        await self._store.batches.intend(record, lines)
+        self._open |= {line.key: line.call for line in lines}
+        self._carriers[record.id] = BatchCarrier(record, one.carrying)
+        self._progress.role(one.name).sent += len(lines)
+        self._progress.log_event("batch_collected", role=one.name, batch=record.id, requests=len(lines))
+        requests.clear()
+        return record
+
+    async def _carried(self, carrier: BatchCarrier) -> None:
+        """Carry a batch to its end, and deliver what came of its lines."""
+        batch = carrier.batch
+        try:
+            while True:
+                await carrier.submit()
+                try:
+                    remote = await carrier.finish()
+                except BatchRefusedError as error:
+                    if await self._refusals.waited_for_room(carrier, error):
+                        continue
+                    await self._refusals.settle(carrier, error, await self._results(carrier), self._fail)
+                else:
+                    self._refusals.accepted(batch.role)
+                    results = await self._results(carrier)
+                    await carrier.take_results(remote, results)
+                    self._check_setup(results)
+                break
+        except BatchAbandonedError:
+            results = await self._results(carrier)
+            await results.fail_rest(never_processed("batch-abandoned", "nothing of the batch was submitted"), cost=0)
+            await carrier.end("abandoned")
+        finally:
+            self._roles[batch.role].carrying.room.give_back(batch.id)
+            self._carriers.pop(batch.id, None)
+        self._progress.log_event("batch_ended", role=batch.role, batch=batch.id, status=carrier.batch.status)
+
+    async def _results(self, carrier: BatchCarrier) -> BatchResults:
+        batch, one = carrier.batch, self._roles[carrier.batch.role]
+        since = datetime.datetime.fromisoformat(batch.submitted_at or batch.created_at)
+        seconds = (datetime.datetime.now(datetime.UTC) - since).total_seconds()
+        return BatchResults(
+            batch,
+            await self._store.batches.waiting(batch.id),
+            self._store,
+            self._budget,
+            self._progress,
+            one.redaction,
+            lambda end: self._line_ended(one, carrier, end),
+            seconds=max(0.0, seconds),
+            wall_clock=one.carrying.wall_clock,
+        )
+
+    def _line_ended(self, one: BatchRole, carrier: BatchCarrier, end: LineEnd) -> None:
+        """Deliver what became of a line, which is on disk."""
+        self._open.pop(end.key, None)
+        if isinstance(end.outcome, RequestError):
+            self._failures.setdefault(end.key, Counter())[end.outcome.reason] += 1
+        request = None if isinstance(end.outcome, UnusableEndpointError) else self._deliver(end.key, end.outcome)
+        if end.usage is not None and one.pool is not None:
+            since = carrier.submitted_clock
+            one.pool.answered(end.usage, -float("inf") if since is None else since, request.prompt if request else "")
+
+    def _check_setup(self, results: BatchResults) -> None:
+        """Raise EndpointsError if a line was rejected for what every request has, such as its model's name."""
+        if results.unusable is not None:
+            raise EndpointsError(
+                f"requests in a batch were rejected for what all of them have: {results.unusable.detail}"
+            )
