@@ -49,7 +49,7 @@ class Stored:
     job: int
 
     def config(self) -> str:
-        """The configuration of schemathesis that names it, but not to what deletes it: further checks go by it."""
+        """The configuration of schemathesis that names it, except to what would delete it."""
         everywhere = {"path.run": "first", "path.pair": self.pair, "path.queue": "queue"}
         of_job = {"path.job": self.job}
         at = {
