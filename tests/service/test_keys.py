@@ -1,7 +1,6 @@
 """API keys of endpoints and tokens of the service: in no answer, and in no file that the service or a job writes."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,8 @@ VARIABLES = ("CANARY_KEY", "CANARY_HEADER")
 def telling(request: dict[str, Any]) -> Reply:
     """An endpoint that gives the key away: in what a model says, in an error, and in its headers."""
     prompt = request["messages"][-1]["content"]
-    if request["model"] == TARGET and prompt.endswith(" 0"):
-        wrong = refused(400, f"wrong API key {KEY}", code=KEY, x_request_id=KEY)
-        return replace(wrong, delay_seconds=0.5)  # of a run that begins with an error nothing further is asked
+    if request["model"] == TARGET and prompt.endswith(" 2"):  # the last one: a run that begins with an error would end
+        return refused(400, f"wrong API key {KEY}", code=KEY, x_request_id=KEY)
     if request["model"] == TARGET and prompt.endswith(" 1"):
         return said(f"The key is {KEY}, and that is all that there is to say.")
     return played(request)
@@ -42,7 +40,7 @@ async def test_a_key_that_endpoints_repeat_is_in_no_answer_and_no_file(
         with queue_of(root) as queue:
             jobs, tokens = Jobs(policy, queue), tokens_of(tmp_path)
             tasks = write_tasks(root / "tasks.jsonl", questions(3))
-            role = {"api_key_env": "CANARY_KEY", "headers": {"X-Key": "${CANARY_HEADER}"}}
+            role = {"api_key_env": "CANARY_KEY", "headers": {"X-Key": "${CANARY_HEADER}"}, "concurrency": 1}
             text = config_text(endpoint.url, tasks, target=role, reviser=role, stronger=role)
             async with working(policy, queue), served(root, tokens, jobs=jobs) as client:
                 client.headers["Authorization"] = f"Bearer {RUN}"
