@@ -4,6 +4,7 @@ They read, also while the run goes on. What people say is committed meanwhile to
 out pairs), each in one short transaction; and `with_tasks` puts a file of tasks into its folder.
 """
 
+from clairgen.api.blind_votes import BlindPair, BlindVote, blind_pair, cast_blind_vote
 from clairgen.api.given_tasks import with_tasks
 from clairgen.api.review_queue import NoQueueError, give_back, make_queue, next_pair, queue_progress, queues, voting_in
 from clairgen.api.run_batches import BatchStatus, batches
@@ -30,6 +31,8 @@ from clairgen.api.run_votes import VoteCast, cast_vote, revise
 
 __all__ = [
     "BatchStatus",
+    "BlindPair",
+    "BlindVote",
     "ChosenPair",
     "FilterCounts",
     "NoQueueError",
@@ -37,6 +40,8 @@ __all__ = [
     "Status",
     "VoteCast",
     "batches",
+    "blind_pair",
+    "cast_blind_vote",
     "cast_vote",
     "choose_pair",
     "export",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from clairgen.api.run_pairs import require_recipes
-from clairgen.api.run_votes import checked_voter
+from clairgen.api.run_votes import checked_voter, require_own_name
 from clairgen.errors import InputError, RunError
 from clairgen.patterns import lazy_pattern
 from clairgen.store import PairChoice, QueueProgress, ReviewQueue, RunDirectory, Store, reading, short_write
@@ -33,10 +33,12 @@ async def make_queue(
     pairs: int = PAIRS,
     seed: int = 0,
     lease_seconds: float = LEASE_SECONDS,
+    blind: bool = True,
 ) -> QueueProgress:
     """Make a queue of at most `pairs` random ones of the chosen pairs, drawn by `seed`; each is handed to `overlap` people.
 
-    Pairs that are made later are not in it. `lease_seconds` is how long a person has for a pair. Raises InputError for a name
+    Pairs that are made later are not in it. `lease_seconds` is how long a person has for a pair. In a `blind` queue people are
+    not told which answer is the chosen one before they have voted. Raises InputError for a name
     that is taken or cannot be one, numbers out of range, and a choice of no pair that people can vote on.
     """
     choice = choice or PairChoice()
@@ -61,17 +63,21 @@ async def make_queue(
     async def work(store: Store) -> QueueProgress:
         if await store.queues.find(name) is not None:
             raise InputError(f"the run has a queue {name} already; choose another name")
-        await store.queues.create(name, choice, ids, seed=seed, overlap=overlap, lease_seconds=lease_seconds)
+        await store.queues.create(
+            name, choice, ids, seed=seed, overlap=overlap, lease_seconds=lease_seconds, blind=blind
+        )
         return await store.queues.progress(await _queue(store, name), 0.0)
 
     return await short_write(directory, work)
 
 
-async def next_pair(run: Path | str, name: str, voter: str, *, clock: Callable[[], float] = time.time) -> str | None:
+async def next_pair(
+    run: Path | str, name: str, voter: str, *, any_case: bool = False, clock: Callable[[], float] = time.time
+) -> str | None:
     """The id of the pair that a queue hands to a person: the one that they hold already, or the next; None for none.
 
     They have it until their vote, or until the lease ends by `clock` (seconds since 1970). However many ask at the same moment,
-    a pair is with no more people than the queue's overlap, votes given elsewhere included.
+    a pair is with no more people than the queue's overlap, votes given elsewhere included. `any_case` is that of `cast_vote`.
     """
     voter, directory = checked_voter(voter), RunDirectory(Path(run))
     while True:
@@ -83,6 +89,7 @@ async def next_pair(run: Path | str, name: str, voter: str, *, clock: Callable[[
             return None
 
         async def work(store: Store, queue: ReviewQueue = queue, found: list[str] = candidates) -> str | None:
+            await require_own_name(store, voter, any_case=any_case)
             at = clock()
             held = await store.queues.held_by(queue, voter, at)
             free = [held] if held else await store.queues.open_to(queue, voter, at, 1, found)
@@ -99,22 +106,25 @@ async def give_back(run: Path | str, name: str, pair_id: str, voter: str, *, ski
     voter = checked_voter(voter)
 
     async def work(store: Store) -> None:
-        queue = await _queue(store, name)
-        await _require_pair(store, queue, pair_id)
+        queue = await require_queue(store, name, pair_id)
         await store.queues.give_back(queue, pair_id, voter, skipped=skipped)
 
     await short_write(RunDirectory(Path(run)), work)
 
 
 def voting_in(name: str, voter: str, clock: Callable[[], float] = time.time) -> Callable[[Store, str], Awaitable[None]]:
-    """The check of a vote in a queue: it is refused once the pair was handed to others, as a lease had ended."""
+    """The check of a vote in a queue: it is refused once this person skipped the pair, or others have it as a lease ended."""
     voter = checked_voter(voter)
 
     async def check(store: Store, pair_id: str) -> None:
-        queue, at = await _queue(store, name), clock()
-        await _require_pair(store, queue, pair_id)
+        queue, at = await require_queue(store, name, pair_id), clock()
         is_held = await store.queues.holds(queue, pair_id, voter, at)
         has_voted = any(one.voter == voter for one in await store.votes.of_pair(pair_id))
+        if not has_voted and await store.queues.was_skipped(queue, pair_id, voter):
+            raise RunError(
+                f"you have skipped pair {pair_id}, perhaps in another tab, so it is left to others and this vote is not taken; "
+                "take the next pair"
+            )
         await store.queues.give_back(queue, pair_id, voter, skipped=False)
         if not (is_held or has_voted or await store.queues.open_to(queue, voter, at, 1, [pair_id])):
             raise RunError(
@@ -137,13 +147,16 @@ async def queue_progress(run: Path | str, name: str, *, clock: Callable[[], floa
         return await store.queues.progress(await _queue(store, name), clock())
 
 
+async def require_queue(store: Store, name: str, pair_id: str) -> ReviewQueue:
+    """The queue of this name, which has the pair. Raises NoQueueError, and InputError for a pair that it does not have."""
+    queue = await _queue(store, name)
+    if not await store.queues.has(queue, pair_id):
+        raise InputError(f"the queue {queue.name} has no pair {pair_id}")
+    return queue
+
+
 async def _queue(store: Store, name: str) -> ReviewQueue:
     found = await store.queues.find(name)
     if found is None:
         raise NoQueueError(f"the run has no queue {name[:100]!r}")
     return found
-
-
-async def _require_pair(store: Store, queue: ReviewQueue, pair_id: str) -> None:
-    if not await store.queues.has(queue, pair_id):
-        raise InputError(f"the queue {queue.name} has no pair {pair_id}")

@@ -9,7 +9,7 @@ from clairgen.errors import InputError, RequestFailedError, RunError
 from clairgen.long_texts import TIME_LIMIT_SECONDS
 from clairgen.pipeline.human_revisions import AnswerRevised, Edit, EditedAnswer, add_revision
 from clairgen.records import Pair, StoredPair
-from clairgen.store import RunDirectory, Store, Vote, note_fault, reading, short_write, voter_fault
+from clairgen.store import RunDirectory, Store, Vote, note_fault, one_spelling, reading, short_write, voter_fault
 from clairgen.wording import counted
 
 _LONGEST_ID = 10_000  # beyond that SQLite refuses the pattern
@@ -33,12 +33,16 @@ async def cast_vote(
     *,
     version: str | None = None,
     check: Callable[[Store, str], Awaitable[None]] | None = None,
+    any_case: bool = False,
+    shown_first: str | None = None,
 ) -> VoteCast:
     """Commit a person's vote on the one pair whose id begins with `start`; earlier votes are kept, the latest counts.
 
     `version` is that of the pair which the voter saw. `check` is called in the same transaction with the pair's id, and may
-    refuse. Raises InputError for a name or a note that cannot be kept, and where there is no such pair or nothing to vote on,
-    RunError for a pair of another version and a run of an older schema.
+    refuse. `any_case` allows a name that differs from another voter's by case alone. `shown_first` is the answer that a voter who
+    did not know which is which was shown first (see `clairgen.api.cast_blind_vote`). Raises InputError for a name or a note that
+    cannot be kept, and where there is no such pair or nothing to vote on, RunError for a pair of another version and a run of an
+    older schema.
     """
     voter = checked_voter(voter)
     if (fault := note_fault(note)) is not None:
@@ -51,9 +55,10 @@ async def cast_vote(
         stored = await store.chosen.pair(found.id)
         if stored is None or stored.version != (version or found.version):
             raise RunError(f"pair {found.id} has other answers by now than those that you saw: look at it again")
+        await require_own_name(store, voter, any_case=any_case)
         if check is not None:
             await check(store, found.id)
-        is_new = await store.votes.cast(found.id, voter, vote, note)
+        is_new = await store.votes.cast(found.id, voter, vote, note, shown_first=shown_first)
         others = sum(one.voter != voter for one in await store.votes.of_pair(found.id))
         return VoteCast(found.id, others, is_new)
 
@@ -91,10 +96,16 @@ async def revise(
 
 
 def checked_voter(name: str) -> str:
-    """A person's name without space around it. Raises InputError for one that cannot be kept."""
+    """A person's name in the one spelling in which it is kept. Raises InputError for one that cannot be kept."""
     if (fault := voter_fault(name)) is not None:
         raise InputError(f"the voter {fault}")
-    return name.strip()
+    return one_spelling(name)
+
+
+async def require_own_name(store: Store, voter: str, *, any_case: bool) -> None:
+    """Raises InputError for a new name that is another voter's but for case, unless `any_case`."""
+    if not any_case and (other := await store.votes.other_case(voter)) is not None:
+        raise InputError(f"there is already a voter {other}: use that name, or another")
 
 
 async def _decided_pair(run: RunDirectory, start: str, what: str) -> tuple[StoredPair, Pair]:

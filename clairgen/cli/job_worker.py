@@ -11,12 +11,11 @@ from clairgen.cli.output import exit_code
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ClairgenError, StoreError
 from clairgen.inference.runtime import Runtime
-from clairgen.inference.shared_budget import SharedBudget
 from clairgen.inference.shared_limits import SharedLimits
-from clairgen.pipeline.budget import spent_usd
 from clairgen.reporting.sanitize import plain_line
 from clairgen.service.asking_verbs import ASKING_VERBS
 from clairgen.service.command_verbs import command_job
+from clairgen.service.job_budget import JobBudget
 from clairgen.service.job_requests import COMMAND_VERBS
 from clairgen.service.job_worker import Lane, Worker
 from clairgen.service.policy import policy_of
@@ -63,9 +62,11 @@ async def _work(settings: WorkerSettings) -> None:
                 Lane(ASKING_VERBS, settings.jobs),
                 Lane(dict.fromkeys(COMMAND_VERBS, command_job), settings.processes, is_here=False),
             ],
-            await _runtime(settings, root, queue),
+            # The one runtime of all jobs in this process, which share what an endpoint allows.
+            Runtime(load_reward_model=load_reward_model, shared_limits=SharedLimits(time.monotonic)),
             exit_code,
             settings.drain_seconds,
+            JobBudget(settings.budget_usd, root, queue, list(ASKING_VERBS)),
         )
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, worker.stop)
@@ -77,20 +78,6 @@ async def _work(settings: WorkerSettings) -> None:
         await worker.run()
     finally:
         queue.close()
-
-
-async def _runtime(settings: WorkerSettings, root: RunsRoot, queue: JobQueue) -> Runtime:
-    """The one runtime of all jobs in this process, which share what an endpoint allows, and one budget if there is one."""
-    budget = None
-    if settings.budget_usd is not None:
-        runs = [found.path for name in queue.runs_of(list(ASKING_VERBS)) if (found := root.run(name)) is not None]
-        advice = "start the service with a larger --budget-usd"
-        budget = SharedBudget(settings.budget_usd, await spent_usd(runs), how_to_raise=advice)
-    return Runtime(
-        load_reward_model=load_reward_model,
-        shared_limits=SharedLimits(time.monotonic),
-        shared_budget=budget,
-    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import typer
 from clairgen.cli.signals import run_coroutine
 from clairgen.errors import ConfigError
 from clairgen.reporting.sanitize import plain_line
-from clairgen.store import Vote, note_fault, voter_fault
+from clairgen.store import Vote, note_fault, one_spelling, voter_fault
 from clairgen.wording import counted
 
 
@@ -56,4 +56,4 @@ def voter_name(name: str | None, option: str) -> str:
             raise ConfigError(f"this machine has no name for you; say who you are with {option}") from None
     if (fault := voter_fault(name)) is not None:
         raise ConfigError(f"{option} {fault}")
-    return name.strip()
+    return one_spelling(name)

@@ -103,7 +103,8 @@ is rejected. `reasoning` is why, in that person's words.
 """
 _FILES = {
     VOTES_FILE: "`votes.jsonl` has each vote, with the voter's name and note; `counts` is false for one that was changed\n"
-    "later, or is about other answers of the pair.\n",
+    "later, or is about other answers of the pair. `shown_first` is the answer that came first where the\n"
+    "voter was not told which one is chosen; it is null for votes that were not blind.\n",
     REVISIONS_FILE: "`revisions.jsonl` has each edit; one with `replaced_at` was replaced by another of the same person.\n",
 }
 REVISION_COLUMNS: Mapping[str, str] = {

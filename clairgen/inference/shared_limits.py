@@ -35,10 +35,7 @@ class ConfiguredLimits:
         slots = [role.concurrency for role in roles]
         known = [slot for slot in slots if slot is not None]
         return cls(
-            RateLimits(
-                _lowest(role.rate.requests_per_minute for role in roles),
-                _lowest(role.rate.tokens_per_minute for role in roles),
-            ),
+            _lowest_rate(roles),
             min(role.burst for role in roles),
             sum(known) if len(known) == len(slots) else None,
             min(role.most for role in roles),
@@ -87,8 +84,8 @@ class SharedLimits:
         configured = ConfiguredLimits.of_all(roles)
         if (endpoint := self._endpoints.get(key)) is None:
             endpoint = self._endpoints[key] = _SharedEndpoint(configured, self._clock)
-        member = Member(name, len(roles), configured, endpoint.limits, lambda: endpoint.left(member), note)
-        endpoint.joined(member)
+        member = Member(name, len(roles), configured, endpoint.limits, lambda: endpoint.leave(member), note)
+        endpoint.join(member)
         return member
 
     def _forget_old_ones(self) -> None:
@@ -107,12 +104,12 @@ class _SharedEndpoint:
         self.left_at = clock()
         self._clock = clock
 
-    def joined(self, member: Member) -> None:
+    def join(self, member: Member) -> None:
         """A session uses it from now on."""
         self.members.append(member)
         self._keep_the_lowest()
 
-    def left(self, member: Member) -> None:
+    def leave(self, member: Member) -> None:
         """A role of a session is closed, and with its last one the session has left."""
         member.roles -= 1
         if member.roles == 0:
@@ -124,10 +121,7 @@ class _SharedEndpoint:
     def _keep_the_lowest(self) -> None:
         """Keep to the lowest of what the sessions configure now."""
         all_configured = [member.configured for member in self.members]
-        rate = RateLimits(
-            _lowest(one.rate.requests_per_minute for one in all_configured),
-            _lowest(one.rate.tokens_per_minute for one in all_configured),
-        )
+        rate = _lowest_rate(all_configured)
         concurrency = _lowest(one.concurrency for one in all_configured)
         burst, most = min(one.burst for one in all_configured), min(one.most for one in all_configured)
         self.limits.configure(rate, burst, concurrency, most)
@@ -136,6 +130,13 @@ class _SharedEndpoint:
             _note(member, "requests_per_minute", own.rate.requests_per_minute, rate.requests_per_minute)
             _note(member, "tokens_per_minute", own.rate.tokens_per_minute, rate.tokens_per_minute)
             _note(member, "concurrency", own.concurrency, concurrency)
+
+
+def _lowest_rate(configured: Sequence[ConfiguredLimits]) -> RateLimits:
+    return RateLimits(
+        _lowest(one.rate.requests_per_minute for one in configured),
+        _lowest(one.rate.tokens_per_minute for one in configured),
+    )
 
 
 def _lowest(configured: Iterable[Number | None]) -> Number | None:

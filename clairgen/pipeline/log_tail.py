@@ -25,6 +25,14 @@ _COUNTERS: Final = b'"event": "counters"'
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedCounters:
+    """The counters of a session as they were `at` a time, as the log has it."""
+
+    at: str
+    counters: Counters
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedLine:
     """A line of the log: its facts, and in `position` where the log goes on after it, which names no other line."""
 
@@ -36,13 +44,10 @@ class LoggedLine:
         """What happened."""
         return str(self.facts["event"])
 
-
-@dataclass(frozen=True, slots=True)
-class LoggedCounters:
-    """The counters of a session as they were `at` a time, as the log has it."""
-
-    at: str
-    counters: Counters
+    @property
+    def counters(self) -> LoggedCounters | None:
+        """The counters that it has, if it has some."""
+        return _counters(self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +136,10 @@ class LogTail:
                     last.append(latest)
                 if _COUNTERS in text:
                     counters = text
-                    if history.wants_next() and (found := _counters(text)) is not None:
+                    if history.wants_next() and (found := _counters(line_of(text))) is not None:
                         history.keep(found)
         if counters is not None:
-            history.last = _counters(counters) or history.last
+            history.last = _counters(line_of(counters)) or history.last
         lines = [line for position, text in last if (line := self._line(position, text)) is not None]
         facts = None if latest is None else line_of(latest[1])
         self.latest = lines[-1] if facts is None and lines else None
@@ -221,7 +226,6 @@ def _opened(path: Path) -> BinaryIO | None:
     return os.fdopen(descriptor, "rb")
 
 
-def _counters(text: bytes) -> LoggedCounters | None:
-    facts = line_of(text)
+def _counters(facts: Mapping[str, Any] | None) -> LoggedCounters | None:
     counters = None if facts is None else counters_of(facts)
-    return None if facts is None or counters is None else LoggedCounters(facts["at"], counters)
+    return None if facts is None or counters is None else LoggedCounters(str(facts["at"]), counters)

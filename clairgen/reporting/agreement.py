@@ -1,49 +1,23 @@
 """How far people agree with each other, with the judge, and with a recipe's choice, from the votes on its pairs.
 
 Of each person on a pair the latest vote counts. Shares count votes for the chosen answer among those for either; ties and `drop`
-stand apart. A judge is compared with what most people say of a pair.
+stand apart. A judge is compared with what most people say of a pair. Blind votes are those of people who were shown two answers
+in a drawn order and not told which one is chosen; where there are others too, the blind ones are compared alone as well.
 """
 
-import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from clairgen.reporting.krippendorff import Alpha, krippendorff_alpha
 from clairgen.stats import clustered_share, wilson
 from clairgen.store import JudgeOpinions, Vote, majority
 from clairgen.wording import counted
 
-_RESAMPLES: Final = 1000
-_MOST_DRAWS: Final = 2_000_000
-_FEWEST_RESAMPLES: Final = 200
-_FEWEST_UNITS: Final = 20
-"""Below that the bootstrap's intervals are far too narrow."""
 FIRST, SECOND, TIE = "first answer", "second answer", "tie"
 SIDES: Final = (FIRST, SECOND, TIE)
 """What a judge or most people say of the two answers to a task, in the order in which the recipe has them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alpha:
-    """Krippendorff's alpha of votes as names (nominal), over the pairs with two votes or more.
-
-    The 95% interval is of bootstrap samples of these pairs; None with fewer than 20 pairs, and where many samples have no
-    alpha or all have the same.
-    """
-
-    value: float
-    interval: tuple[float, float] | None
-    pairs: int
-    votes: int
-
-    @property
-    def words(self) -> str:
-        """Such as `0.621 (95% interval 0.410 to 0.792) over 40 pairs with two votes or more`."""
-        over = f"over {counted(self.pairs, 'pair')} with two votes or more"
-        if self.interval is None:
-            return f"{self.value:.3f} {over}, which are too few or too much alike for an interval"
-        return f"{self.value:.3f} (95% interval {self.interval[0]:.3f} to {self.interval[1]:.3f}) {over}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +46,17 @@ class Preference:
         mean, low, high = self.share
         votes = counted(self.chosen + self.rejected, "vote")
         return f"{mean:.1%} of {votes} (95% interval {100 * low:.1f} to {100 * high:.1f}){apart}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        return {
+            "chosen": self.chosen,
+            "rejected": self.rejected,
+            "ties": self.ties,
+            "drops": self.drops,
+            "share": None if self.share is None else self.share[0],
+            "interval_95": None if self.share is None else list(self.share[1:]),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +88,58 @@ class JudgeAgreement:
             f"{100 * high:.1f}), Cohen's kappa {kappa}"
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        return {
+            "role": self.role,
+            "pairs": self.pairs,
+            "agreed": self.agreed,
+            "interval_95": list(self.interval or ()),
+            "kappa": self.kappa,
+            "table": {side: dict(row) for side, row in self.table.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class BlindVotes:
+    """The blind votes among all: how many prefer the answer that was shown first, or second, and with whom they agree.
+
+    `first_share` is the share of the first answer among those for either, with its 95% interval over pairs; None without.
+    `preference` and `judges` are of blind votes alone; None and empty where all votes are blind, or none is.
+    """
+
+    votes: int
+    of: int
+    first: int
+    second: int
+    first_share: tuple[float, float, float] | None
+    preference: Preference | None
+    judges: tuple[JudgeAgreement, ...]
+
+    @property
+    def words(self) -> str:
+        """How many there are, and to which position they lean."""
+        if not self.votes:
+            return f"none of {self.of:,}: who voted saw which answer is chosen, and may lean to it"
+        many = f"{self.votes:,} of {self.of:,}"
+        if self.first_share is None:
+            return many
+        mean, low, high = self.first_share
+        either = counted(self.first + self.second, "vote")
+        return f"{many}; {mean:.1%} of {either} prefer the answer shown first (95% interval {100 * low:.1f} to {100 * high:.1f})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `report --json`."""
+        return {
+            "votes": self.votes,
+            "first": self.first,
+            "second": self.second,
+            "first_share": None if self.first_share is None else self.first_share[0],
+            "first_interval_95": None if self.first_share is None else list(self.first_share[1:]),
+            "preference": None if self.preference is None else self.preference.to_json(),
+            "judges": [one.to_json() for one in self.judges],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -119,6 +156,7 @@ class Agreement:
     chosen: str
     preference: Preference
     judges: tuple[JudgeAgreement, ...]
+    blind: BlindVotes
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -127,14 +165,15 @@ class Agreement:
         alpha = self.alpha.words if self.alpha is not None else f"not computed: {self.no_alpha}"
         return [
             ("votes", people),
+            ("blind votes", self.blind.words),
             ("Krippendorff's alpha", alpha),
-            (f"prefer {self.chosen}", self.preference.words),
-            *((f"agree with the {one.role}", one.words) for one in self.judges),
+            *self._compared(self.preference, self.judges, ""),
+            *self._compared(self.blind.preference, self.blind.judges, ", blind votes alone"),
         ]
 
     def to_json(self) -> dict[str, Any]:
         """The object of `report --json`."""
-        preference, alpha = self.preference, self.alpha
+        alpha = self.alpha
         return {
             "pairs": self.pairs,
             "voters": self.voters,
@@ -148,37 +187,35 @@ class Agreement:
                 "votes": alpha.votes,
             },
             "no_alpha": self.no_alpha or None,
-            "preference": {
-                "chosen": preference.chosen,
-                "rejected": preference.rejected,
-                "ties": preference.ties,
-                "drops": preference.drops,
-                "share": None if preference.share is None else preference.share[0],
-                "interval_95": None if preference.share is None else list(preference.share[1:]),
-            },
-            "judges": [
-                {
-                    "role": one.role,
-                    "pairs": one.pairs,
-                    "agreed": one.agreed,
-                    "interval_95": list(one.interval or ()),
-                    "kappa": one.kappa,
-                    "table": {side: dict(row) for side, row in one.table.items()},
-                }
-                for one in self.judges
-            ],
+            "preference": self.preference.to_json(),
+            "judges": [one.to_json() for one in self.judges],
+            "blind": self.blind.to_json(),
         }
+
+    def _compared(
+        self, preference: Preference | None, judges: Sequence[JudgeAgreement], which: str
+    ) -> list[tuple[str, str]]:
+        return [
+            *([] if preference is None else [(f"prefer {self.chosen}{which}", preference.words)]),
+            *((f"agree with the {one.role}{which}", one.words) for one in judges),
+        ]
 
 
 def agreement(
-    votes: Mapping[str, Mapping[str, Vote]], opinions: Mapping[str, JudgeOpinions], *, revises: bool
+    votes: Mapping[str, Mapping[str, Vote]],
+    opinions: Mapping[str, JudgeOpinions],
+    *,
+    revises: bool,
+    shown_first: Mapping[tuple[str, str], str] | None = None,
 ) -> Agreement | None:
     """Agreement on pairs from their `votes`, by pair and voter, and the judges' opinions by pair; None without a vote.
 
-    `revises` is whether the recipe's chosen answers are revisions.
+    `revises` is whether the recipe's chosen answers are revisions. `shown_first` has the blind votes by pair and voter, with the
+    answer, `chosen` or `rejected`, that was shown first.
     """
     if not votes:
         return None
+    opinions = {} if revises else opinions
     counts = [Counter(of_pair.values()) for of_pair in votes.values()]
     found = krippendorff_alpha(counts)
     return Agreement(
@@ -189,73 +226,54 @@ def agreement(
         no_alpha=found if isinstance(found, str) else "",
         chosen="the revision" if revises else "the chosen answer",
         preference=_preference(counts),
-        judges=() if revises else _judges(votes, opinions),
+        judges=_judges(votes, opinions),
+        blind=_blind(votes, opinions, shown_first or {}),
     )
-
-
-def krippendorff_alpha(units: Sequence[Mapping[Any, int]], seed: int = 0) -> Alpha | str:
-    """Krippendorff's alpha for nominal data, from how often each unit was given each value; or why there is none.
-
-    Units with one value say nothing of agreement and are left out. The interval is the percentile bootstrap over units, of at
-    most 1,000 samples.
-    """
-    shapes = Counter(
-        tuple(sorted(((str(key), n) for key, n in unit.items() if n))) for unit in units if sum(unit.values()) > 1
-    )
-    if not shapes:
-        return "no pair has votes of two people"
-    value = _alpha(shapes)
-    if value is None:
-        return "all votes are the same, so agreement cannot be told from chance"
-    votes = sum(count * sum(times for _, times in shape) for shape, count in shapes.items())
-    return Alpha(value, _interval(shapes, seed), shapes.total(), votes)
-
-
-def _interval(shapes: Counter[tuple[tuple[str, int], ...]], seed: int) -> tuple[float, float] | None:
-    n = shapes.total()
-    if n < _FEWEST_UNITS:
-        return None
-    draw = random.Random(seed)  # noqa: S311 - which units a sample has
-    listed, weights = list(shapes), list(shapes.values())
-    resamples = max(_FEWEST_RESAMPLES, min(_RESAMPLES, _MOST_DRAWS // n))
-    drawn = [_alpha(Counter(draw.choices(listed, weights, k=n))) for _ in range(resamples)]
-    sampled = sorted(one for one in drawn if one is not None)
-    if len(sampled) <= 0.95 * resamples or sampled[0] == sampled[-1]:
-        return None
-    return _percentiles(sampled)
-
-
-def _alpha(shapes: Mapping[tuple[tuple[str, int], ...], int]) -> float | None:
-    """1 - D_o / D_e of units of several values each (Krippendorff 2011, for nominal data); None where all values are the same."""
-    totals: Counter[str] = Counter()
-    differing = 0.0
-    for shape, count in shapes.items():
-        size = sum(times for _, times in shape)
-        differing += count * sum(times * (size - times) for _, times in shape) / (size - 1)
-        for key, times in shape:
-            totals[key] += count * times
-    n = totals.total()
-    expected = sum(times * (n - times) for times in totals.values()) / (n - 1)
-    return None if not expected else 1 - differing / expected
-
-
-def _percentiles(values: Sequence[float]) -> tuple[float, float]:
-    last = len(values) - 1
-    return values[round(0.025 * last)], values[round(0.975 * last)]
 
 
 def _preference(counts: Sequence[Counter[Vote]]) -> Preference:
     totals = Counter[Vote]()
     for one in counts:
         totals.update(one)
-    clusters = Counter(
-        (float(size), float(one[Vote.KEEP])) for one in counts if (size := one[Vote.KEEP] + one[Vote.SWAP])
-    )
-    share = None
-    if clusters:
-        mean, _, low, high = clustered_share(clusters)
-        share = (mean, low, high)
+    share = _share([(one[Vote.KEEP], one[Vote.SWAP]) for one in counts])
     return Preference(totals[Vote.KEEP], totals[Vote.SWAP], totals[Vote.TIE], totals[Vote.DROP], share)
+
+
+def _share(counts: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:
+    """The share of the first of two counts in both, with its interval over pairs."""
+    clusters = Counter((float(one + other), float(one)) for one, other in counts if one + other)
+    if not clusters:
+        return None
+    mean, _, low, high = clustered_share(clusters)
+    return mean, low, high
+
+
+def _blind(
+    votes: Mapping[str, Mapping[str, Vote]],
+    opinions: Mapping[str, JudgeOpinions],
+    shown_first: Mapping[tuple[str, str], str],
+) -> BlindVotes:
+    blind = {
+        pair: found
+        for pair, of_pair in votes.items()
+        if (found := {voter: vote for voter, vote in of_pair.items() if (pair, voter) in shown_first})
+    }
+    sides = []
+    for pair, of_pair in blind.items():
+        either = [(voter, vote) for voter, vote in of_pair.items() if vote in (Vote.KEEP, Vote.SWAP)]
+        first = sum((vote is Vote.KEEP) == (shown_first[pair, voter] == "chosen") for voter, vote in either)
+        sides.append((first, len(either) - first))
+    number, of = sum(map(len, blind.values())), sum(map(len, votes.values()))
+    has_both = 0 < number < of
+    return BlindVotes(
+        number,
+        of,
+        sum(first for first, _ in sides),
+        sum(second for _, second in sides),
+        _share(sides),
+        _preference([Counter(of_pair.values()) for of_pair in blind.values()]) if has_both else None,
+        _judges(blind, opinions) if has_both else (),
+    )
 
 
 def _judges(

@@ -33,7 +33,9 @@
                    "preference": {"chosen": 11, "rejected": 2, "ties": 1, "drops": 0, "share": 0.85,
                                   "interval_95": [0.58, 0.96]},
                    "judges": [{"role": "judge", "pairs": 9, "agreed": 8, "interval_95": [0.57, 0.98], "kappa": 0.77,
-                               "table": {"first answer": {"first answer": 4, "second answer": 1, "tie": 0}}}]},
+                               "table": {"first answer": {"first answer": 4, "second answer": 1, "tie": 0}}}],
+                   "blind": {"votes": 9, "first": 5, "second": 4, "first_share": 0.56, "first_interval_95": [0.27, 0.81],
+                             "preference": {...}, "judges": [...]}},
      "imported_from": null, "matched_tasks": null,
      "groups": [{"value": "math", "n": 40, "kept": 38, "contrast": {"jaccard": ...}}]}
 
@@ -46,7 +48,8 @@ scorers gave the answers to all tasks, by criterion, with the means of all answe
 `lengths` is by how much chosen is the longer answer, in the pairs that were made, in those that are kept, and in those that
 `export --balance-lengths` would select of them, over at most as many pairs as are audited; null without a pair.
 `votes` counts the pairs that people voted on by what most said, and `agreement` says how far they agree (see
-`clairgen.reporting.agreement`); both are null without votes.
+`clairgen.reporting.agreement`); both are null without votes. `blind` counts the votes of people who did not know which answer is
+chosen, and those of them for the answer shown first; its `preference` and `judges` are null and empty unless only some are blind.
 `imported_from` is the source of imported pairs, null for others; `matched_tasks` is to how many tasks `--matched` limited the
 report, null without it. `groups` has the pairs by the value of the column named with `--by`, with the contrast of the kept ones.
 Keys of earlier versions are still there, and `deprecated` names their new ones.
@@ -383,7 +386,8 @@ async def recipe_report(
     agreed = None
     if votes is not None and votes.pairs:
         opinions = await store.judgements.opinions(recipe)
-        agreed = agreement(await store.votes.by_pair(recipe), opinions, revises=revises)
+        shown_first = await store.votes.shown_first(recipe)
+        agreed = agreement(await store.votes.by_pair(recipe), opinions, revises=revises, shown_first=shown_first)
     cost_usd = await store.pairs.cost_usd(recipe) if imported_from is None else 0.0
     return numbers.report(
         failed=counts.get("failed", 0) if only is None else 0,

@@ -73,7 +73,7 @@ class RunsReader:
         found: dict[str, tuple[LastSession | None, float]] = {}
         kept = {}
         for name in self._root.names():
-            path = self._root.path / name / "run.log"
+            path = RunDirectory(self._root.path / name).events
             try:
                 facts = path.stat()
             except OSError:

@@ -31,7 +31,7 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
         (400, "The request is not understood, or cannot be done as it is."),
         (401, "A valid token is needed."),
         (403, "The token, or the service, does not allow this; or the request comes from another site."),
-        (404, "There is no such thing."),
+        (404, "There is no run, pair, job or file of this name."),
         (408, "The request did not arrive in time."),
         (409, "The run is in use, or not as it should be, or its index is not ready."),
         (413, "The body is too large."),

@@ -31,6 +31,7 @@ from clairgen.service.people import People
 from clairgen.service.people_api import people_api
 from clairgen.service.people_pages import edit_pages, people_pages
 from clairgen.service.policy import Policy
+from clairgen.service.queue_pages import queue_pages
 from clairgen.service.rendering import page, static_files
 from clairgen.service.request_checks import RequestChecks
 from clairgen.service.request_rates import Clients, Limits
@@ -94,7 +95,8 @@ def service(
     app.include_router(page_routes(runs))
     people = People(runs)
     app.include_router(people_api(people))
-    app.include_router(people_pages(runs, people))
+    app.include_router(people_pages(people))
+    app.include_router(queue_pages(runs, people))
     app.include_router(edit_pages(runs, people))
     app.include_router(job_pages(jobs, estimates))
     app.include_router(job_buttons(jobs))

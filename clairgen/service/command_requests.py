@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -20,8 +20,10 @@ from clairgen.service.request_models import (
     checked_name,
     existing_run,
     options,
+    trained_model,
 )
 from clairgen.service.runs_root import EXPORTS, TRAINED, RunsRoot
+from clairgen.service.submitted_config import PART
 
 _Number = r"[0-9]{0,9}(?:\.[0-9]{0,9})?"
 Bounds = Annotated[
@@ -29,7 +31,7 @@ Bounds = Annotated[
 ]
 Part = Annotated[
     str | None,
-    Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_:%+\[\] -]{0,199}$", description="The subset or split of a data set."),
+    Field(max_length=200, pattern=f"^{PART}$", description="The subset or split of a data set."),
 ]
 
 
@@ -38,9 +40,14 @@ class _OfRun(RequestModel):
 
     run: RunName
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return (self.run,)
+
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
-        existing_run(policy.root, self.run)
+        existing_run(policy, self.run)
         return self
 
 
@@ -90,7 +97,6 @@ class MigrateRequest(_OfRun):
 class ReportRequest(RequestModel):
     """Report on runs, or on trained models, as a page in one file."""
 
-    writes: ClassVar[bool] = False
     verb: Literal["report"]
     runs: Annotated[tuple[RunName, ...], Field(max_length=20)] = ()
     trained: Annotated[tuple[Name, ...], Field(max_length=20, description="Names of trained models.")] = ()
@@ -100,16 +106,26 @@ class ReportRequest(RequestModel):
     @property
     def works_on(self) -> str | None:
         """See `RequestModel`."""
-        return self.runs[0] if self.runs else f"{TRAINED}/{self.trained[0]}" if self.trained else None
+        return self.needs[0] if self.needs else None
+
+    @property
+    def target(self) -> None:
+        """See `RequestModel`."""
+        return
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return (*self.runs, *(f"{TRAINED}/{name}" for name in self.trained))
 
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
         if bool(self.runs) == bool(self.trained) or (self.trained and (self.matched or self.by)):
             raise InputError("a report is on runs, or on trained models alone; name some of one kind")
         for run in self.runs:
-            existing_run(policy.root, run)
+            existing_run(policy, run)
         for name in self.trained:
-            policy.root.folder(f"{TRAINED}/{checked_name(name)}", "trained")
+            trained_model(policy, name, "trained")
         return self
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
@@ -124,7 +140,6 @@ class ReportRequest(RequestModel):
 class LintRequest(RequestModel):
     """Look for what is wrong with preference data: a run, or files in the folder of runs, the splits of one data set."""
 
-    writes: ClassVar[bool] = False
     verb: Literal["lint"]
     sources: Annotated[tuple[Name, ...], Field(min_length=1, max_length=10)]
     recipe: Annotated[str | None, Field(max_length=255, description="The recipe of a run that has several.")] = None
@@ -135,6 +150,16 @@ class LintRequest(RequestModel):
     def works_on(self) -> str | None:
         """See `RequestModel`."""
         return self.sources[0]
+
+    @property
+    def target(self) -> None:
+        """See `RequestModel`."""
+        return
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return self.sources
 
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
@@ -177,7 +202,6 @@ class ImportRequest(RequestModel):
 class ExportRequest(_OfRun):
     """Write the kept pairs as a data set, into the folder `exports/NAME`."""
 
-    writes: ClassVar[bool] = False
     verb: Literal["export"]
     name: Annotated[str, Field(min_length=1, max_length=100, description="The name of the data set's folder.")]
     format: ExportFormat = ExportFormat.PREFERENCE
@@ -190,6 +214,11 @@ class ExportRequest(_OfRun):
     thinking: Thinking | None = None
     files: FileFormat = FileFormat.PARQUET
     overwrite: Annotated[bool, Field(description="Replace an earlier export of this name.")] = False
+
+    @property
+    def target(self) -> str:
+        """See `RequestModel`."""
+        return f"{EXPORTS}/{self.name}"
 
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""

@@ -150,12 +150,17 @@ class JudgeRequest(EvaluationRequest):
     judge: JudgeName = "judge"
     template: TemplateName = "judge"
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return () if self.votes is None else (self.votes,)
+
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
         if (self.labelled is None) == (self.votes is None):
             raise InputError("name what the judge is measured on: labelled, a file of pairs, or votes, a run")
         if self.votes is not None:
-            existing_run(policy.root, self.votes)
+            existing_run(policy, self.votes)
         return super().prepared(policy)
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:

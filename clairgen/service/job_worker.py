@@ -4,14 +4,16 @@ Jobs that ask models run in this process, so that they share what one process ha
 """
 
 import asyncio
+import contextlib
 import traceback
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from clairgen.errors import ClairgenError, DrainedError, InUseError, StoreError
 from clairgen.folder_lock import check_unused
 from clairgen.inference.runtime import Runtime
+from clairgen.service.job_budget import NOTE_SECONDS, JobBudget
 from clairgen.service.job_output import JobOutput
 from clairgen.service.job_requests import Request, request_of
 from clairgen.service.policy import Policy
@@ -24,9 +26,13 @@ from clairgen.store.job_records import Job, JobState
 _LOOK_SECONDS: Final = 1.0
 """After which the worker looks for what nobody woke it for, such as a job whose time has come."""
 _BUSY_SECONDS: Final = 2.0
-"""After which a job is tried again whose run another process works on."""
+"""After which a job is tried again whose run another process works on, and the budget if it could not be read."""
+_HELD: Final = "waits, as do all jobs that ask models: "
+"""How the sentence of a job begins that waits with all of its kind."""
 _MOST_DEATHS: Final = 5
 """Of the worker in a row, while a job ran that got no further: then the job has failed."""
+_DEATHS_OF_SUSPECT: Final = 3
+"""After which a job runs beside none that may have ended the worker too."""
 _SECONDS_TO_END: Final = 5.0
 """Beyond the time to drain, for the end of a session."""
 
@@ -78,8 +84,10 @@ class Lane:
 
 @dataclass(slots=True)
 class _Active:
+    job: Job
     lane: Lane
     stop: asyncio.Event
+    has_got_further: bool = False
     task: asyncio.Task[None] | None = None
     is_cut_off: bool = False
 
@@ -91,7 +99,10 @@ class _Active:
 
 
 class Worker:
-    """Does the jobs of a queue. `exit_code` is that of a command which an error ends."""
+    """Does the jobs of a queue. `exit_code` is that of a command which an error ends.
+
+    Until the `budget` can be read, only jobs begin that ask no model: one of those may be what makes it readable.
+    """
 
     def __init__(
         self,
@@ -101,6 +112,7 @@ class Worker:
         runtime: Runtime,
         exit_code: Callable[[ClairgenError], int],
         drain_seconds: float,
+        budget: JobBudget | None = None,
     ) -> None:
         self._queue = queue
         self._policy = policy
@@ -109,6 +121,10 @@ class Worker:
         self._runtime = runtime
         self._exit_code = exit_code
         self._drain_seconds = drain_seconds
+        self._budget = budget
+        self._is_open = budget is None
+        self._unknown_budget: str | None = None
+        self._is_held = False
         self._active: dict[int, _Active] = {}
         self._awake = asyncio.Event()
         self._is_stopping = False
@@ -125,9 +141,18 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop` is called. Raises StoreError when the queue cannot be read or written."""
         await asyncio.to_thread(self._queue.recover, self._committed, _MOST_DEATHS)
+        await asyncio.to_thread(self._queue.release, _HELD)
+        budget_at = note_at = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             while not self._is_stopping:
                 self._awake.clear()
+                now = asyncio.get_running_loop().time()
+                if not self._is_open and now >= budget_at:
+                    await self._open_budget()
+                    budget_at = now + _BUSY_SECONDS
+                if now >= note_at + NOTE_SECONDS:
+                    await self._note_spent([active.job.run for active in self._active.values() if active.lane.is_here])
+                    note_at = now
                 await self._begin_with_jobs(group)
                 await self._stop_cancelled()
                 await self._until_woken()
@@ -141,18 +166,86 @@ class Worker:
 
     def _committed(self, job: Job) -> int | None:
         """How much of a job is on disk; None for a command, which has a process of its own and so ends none but itself."""
-        if job.run is None or not any(lane.is_here and job.verb in lane.verbs for lane in self._lanes):
+        if job.run is None or not self._is_here(job):
             return None
         return committed_rows(RunDirectory(self._root.path / job.run).database)
+
+    def _is_here(self, job: Job) -> bool:
+        return any(lane.is_here and job.verb in lane.verbs for lane in self._lanes)
+
+    async def _open_budget(self) -> None:
+        """Read what all runs have cost, and let jobs that ask models begin; say why they wait where it cannot be read."""
+        assert self._budget is not None  # noqa: S101 - it is open without one
+        try:
+            shared = await self._budget.opened()
+        except ClairgenError as error:
+            self._unknown_budget = f"the budget of the service is not known, as a run cannot be read: {error}"
+            return
+        self._runtime = replace(self._runtime, shared_budget=shared)
+        self._is_open, self._unknown_budget = True, None
+
+    async def _note_spent(self, runs: Sequence[str | None]) -> None:
+        """Keep what runs have cost. One that cannot be read is read again when the budget is opened next."""
+        for run in runs:
+            if self._budget is not None and run is not None:
+                with contextlib.suppress(ClairgenError):
+                    await self._budget.note(run)
 
     async def _begin_with_jobs(self, group: asyncio.TaskGroup) -> None:
         for lane in self._lanes:
             while sum(active.lane is lane for active in self._active.values()) < lane.at_once:
-                job = await asyncio.to_thread(self._queue.claim, list(lane.verbs))
+                job = await (self._next_here(lane) if lane.is_here else self._next(lane))
                 if job is None:
                     break
-                self._active[job.id] = active = _Active(lane, asyncio.Event())
+                self._active[job.id] = active = _Active(job, lane, asyncio.Event())
                 active.task = group.create_task(self._do(job, lane, active.stop), name=f"job {job.id}")
+            else:  # there is no room, which is why jobs wait
+                if lane.is_here:
+                    await self._release()
+
+    async def _next(self, lane: Lane, deaths: int = 0) -> Job | None:
+        return await asyncio.to_thread(self._queue.claim, list(lane.verbs), deaths)
+
+    async def _next_here(self, lane: Lane) -> Job | None:
+        """The next job of a lane in this process, if one may begin; else those that wait say why.
+
+        One during which the worker ended several times runs beside jobs alone that have got further since: so if the worker
+        ends again, this one was the cause.
+        """
+        verbs = list(lane.verbs)
+        active = [one for one in self._active.values() if one.lane is lane]
+        is_suspect = await asyncio.to_thread(self._queue.can_be_claimed, verbs, _DEATHS_OF_SUSPECT)
+        if (reason := await self._reason_to_wait(active, is_suspect=is_suspect)) is not None:
+            self._is_held = True
+            await asyncio.to_thread(self._queue.hold, verbs, f"{_HELD}{reason}")
+            return None
+        await self._release()
+        return await self._next(lane, _DEATHS_OF_SUSPECT if is_suspect else 0)
+
+    async def _reason_to_wait(self, active: Sequence[_Active], *, is_suspect: bool) -> str | None:
+        """Why no job begins beside the active ones of its lane, None for no reason. `is_suspect` is that of the next one."""
+        if self._unknown_budget is not None:
+            return self._unknown_budget
+        for one in active:
+            number, deaths = one.job.id, one.job.deaths
+            if not (is_suspect or deaths >= _DEATHS_OF_SUSPECT) or await self._has_got_further(one):
+                continue
+            if deaths < _DEATHS_OF_SUSPECT:
+                return f"job {number} has to get further before one begins that may end the worker"
+            return f"job {number} runs alone until it gets further, because the worker ended {deaths} times in a row while it ran"
+        return None
+
+    async def _has_got_further(self, active: _Active) -> bool:
+        """Whether more of a job is on disk than when the worker ended last while it ran."""
+        if not active.has_got_further:
+            committed = await asyncio.to_thread(self._committed, active.job)
+            active.has_got_further = committed is not None and committed > active.job.committed
+        return active.has_got_further
+
+    async def _release(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            await asyncio.to_thread(self._queue.release, _HELD)
 
     async def _stop_cancelled(self) -> None:
         """Stop what was cancelled, and end at once what was cancelled twice or does not end in time."""
@@ -217,6 +310,8 @@ class Worker:
 
     async def _end(self, job: Job, outcome: Outcome) -> None:
         """Commit how a job ended. What a drain stopped was cancelled, or is queued again for the next worker."""
+        if self._is_here(job):
+            await self._note_spent([job.run])
         if isinstance(outcome.stopped_by, DrainedError):
             cancelled = (await asyncio.to_thread(self._queue.cancels)).get(job.id, 0)
             if not cancelled:

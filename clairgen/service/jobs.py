@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -82,7 +82,8 @@ class Jobs:
             sent, by = request.model_dump(mode="json"), grant.name or ""
             if (found := queue.submitted(by, key, sent)) is not None:
                 return found, False  # also where what it names is no longer there
-            ready = request.prepared(self.policy)
+            policy = replace(self.policy, coming=queue.targets())
+            ready = request.prepared(policy)
             new = NewJob(
                 request.verb,
                 arguments_of(ready),
@@ -90,7 +91,8 @@ class Jobs:
                 sent,
                 by,
                 key,
-                writes=request.writes,
+                request.target,
+                tuple(name for name in request.needs if policy.is_coming(name)),
             )
             submitted = queue.submit(
                 new,

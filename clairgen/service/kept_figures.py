@@ -57,7 +57,7 @@ class KeptFigures(Generic[T]):
 def stamp_of(run: RunDirectory) -> Stamp:
     """Size and time of the database and its write-ahead log, which change with every commit."""
     found: list[tuple[int, int]] = []
-    for path in (run.database, run.path / "run.db-wal"):
+    for path in (run.database, run.write_ahead_log):
         try:
             facts = path.stat()
             found.append((facts.st_size, facts.st_mtime_ns))

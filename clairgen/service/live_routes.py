@@ -1,7 +1,7 @@
 """Runs that go on, over HTTP: their progress, their events as a stream, and the page that shows them."""
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Annotated, Any, Final
@@ -120,37 +120,49 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
 
 async def _events(news: AsyncIterator[News]) -> AsyncIterator[bytes]:
     """The state of a run, then each line of its log, and `end` once its session has ended."""
-    silent, glance = 0, None
-    async for one in news:
-        sent = [b""]
-        if glance is None:
-            sent.append(_event("state", one.glance.to_json(), None if one.is_resumed else one.glance.position))
+
+    def sent(one: News, before: Glance | None) -> Iterator[bytes]:
+        if before is None:
+            yield _event("state", one.glance.to_json(), None if one.is_resumed else one.glance.position)
         if one.missed:
-            sent.append(_event("missed", {"lines": one.missed}))
-        sent += [line.encoded for line in one.lines]
-        glance, silent = one.glance, 0 if len(sent) > 1 else silent + 1
-        if silent >= _PING_LOOKS:
-            sent, silent = [KEEPALIVE_COMMENT], 0
-        yield b"".join(sent)
-    if glance is not None and not glance.running:
-        yield _event("end", glance.to_json(), glance.position)
+            yield _event("missed", {"lines": one.missed})
+        yield from (line.encoded for line in one.lines)
+
+    async for piece in _kept_alive(news, sent, lambda last: _event("end", last.to_json(), last.position)):
+        yield piece
 
 
 async def _states(news: AsyncIterator[News], state_of: Callable[[Glance], bytes]) -> AsyncIterator[bytes]:
     """For the page: points for its charts, and its state each time that it is another one."""
+
+    def sent(one: News, before: Glance | None) -> Iterator[bytes]:
+        if points := [line.point for line in one.lines if line.point is not None]:
+            yield _event("points", _rows(points))
+        if before is None or before.version != one.glance.version:
+            yield state_of(one.glance)
+
+    async for piece in _kept_alive(news, sent, lambda _: _event("end", {})):
+        yield piece
+
+
+async def _kept_alive(
+    news: AsyncIterator[News],
+    sent: Callable[[News, Glance | None], Iterator[bytes]],
+    end: Callable[[Glance], bytes],
+) -> AsyncIterator[bytes]:
+    """What is `sent` of news, after how the run stood before; a comment where that is nothing for long; and the end.
+
+    Also of news without anything to send there is a piece, an empty one, by which a server notices that the client is gone.
+    """
     silent, glance = 0, None
     async for one in news:
-        sent = [b""]
-        if points := [line.point for line in one.lines if line.point is not None]:
-            sent.append(_event("points", _rows(points)))
-        if glance is None or glance.version != one.glance.version:
-            sent.append(state_of(one.glance))
-        glance, silent = one.glance, 0 if len(sent) > 1 else silent + 1
+        pieces = list(sent(one, glance))
+        glance, silent = one.glance, 0 if pieces else silent + 1
         if silent >= _PING_LOOKS:
-            sent, silent = [KEEPALIVE_COMMENT], 0
-        yield b"".join(sent)
+            pieces, silent = [KEEPALIVE_COMMENT], 0
+        yield b"".join(pieces)
     if glance is not None and not glance.running:
-        yield _event("end", {})
+        yield end(glance)
 
 
 def _event(name: str, content: object, position: str | None = None) -> bytes:
@@ -181,11 +193,11 @@ def _tenths(counters: Counters) -> int:
 def _event_words(one: LoggedLine) -> tuple[str, str, str]:
     """When something happened, what, and in which words."""
     facts = one.facts
-    told = {
+    words_of = {
         "note": lambda: str(facts.get("text", "")),
         "failed": lambda: f"task {facts.get('task')} of {facts.get('recipe')}: {facts.get('reason')}",
         "started": lambda: f"{facts.get('pairs_to_make', '?')} to make",
         "ended": lambda: str(facts.get("stopped_by") or "done"),
     }
-    words = told[one.event]() if one.event in told else ""
+    words = words_of[one.event]() if one.event in words_of else ""
     return str(facts["at"])[:19].replace("T", " "), one.event[:_LONGEST], words[:_LONGEST]

@@ -1,7 +1,7 @@
 """Runs that go on, as those see them who look: what each log says is read once for all of them, and not at all for nobody.
 
 Whoever looks at a run wakes every second, and the first to wake reads what is new. So there is no task to start or to stop, and a
-reader that is slow only misses lines, which it is told.
+reader that is slow only misses lines, and is sent their number.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from fastapi.sse import format_sse_event
 
 from clairgen.errors import ClairgenError, RunError
 from clairgen.pipeline.log_tail import History, LoggedCounters, LoggedLine, LogTail, Point, point
-from clairgen.pipeline.run_log import LastSession, counters_of, session_after, session_words
+from clairgen.pipeline.run_log import LastSession, session_after, session_words
 from clairgen.store import RunDirectory
 
 MOST_READERS: Final = 128
@@ -125,8 +125,7 @@ class _Seen:
     def _add(self, lines: list[LoggedLine], history: History | None) -> None:
         before: LoggedCounters | None = self.history.last if history is not None else None
         for line in lines:
-            counters = counters_of(line.facts)
-            logged = None if counters is None else LoggedCounters(str(line.facts["at"]), counters)
+            logged = line.counters
             self.lines.append(LiveLine(line, _encoded(line), None if logged is None else point(before, logged)))
             self.count += 1
             before = logged or before

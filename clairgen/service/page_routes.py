@@ -23,7 +23,7 @@ from clairgen.service.pair_indexes import index_words
 from clairgen.service.pair_pages import RANGED, DiffMode, PageQuery, PairQuery, PairRequest, WholePair, parameter
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, Side, VoteRequest
-from clairgen.store import HUMAN_REVISION, JudgeReply, SortKey, Vote
+from clairgen.store import HUMAN_REVISION, JudgeReply, SortKey, Vote, one_spelling
 from clairgen.wording import counted
 
 VOTER_COOKIE: Final = "clairgen_voter"
@@ -127,12 +127,14 @@ def page_routes(runs: Runs) -> APIRouter:
 
 def remembered_voter(request: Request) -> str:
     """Whose token it is, or who voted last in this browser; empty if nobody did."""
-    return request.state.grant.name or unquote(request.cookies.get(VOTER_COOKIE, ""))[:200]
+    return request.state.grant.name or one_spelling(unquote(request.cookies.get(VOTER_COOKIE, "")))[:200]
 
 
 def remembering(answer: Response, voter: str) -> Response:
     """The response, after which the browser knows who votes."""
-    answer.set_cookie(VOTER_COOKIE, quote(voter.strip(), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict")
+    answer.set_cookie(
+        VOTER_COOKIE, quote(one_spelling(voter), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict"
+    )
     return answer
 
 

@@ -31,6 +31,7 @@ class QueueRequest(ChoiceQuery):
         le=7 * 24 * 3600,
         description="How long a person has for a pair before somebody else gets it.",
     )
+    blind: bool = Field(True, description="Whether people are not told which answer is chosen before they have voted.")
 
 
 class NextRequest(BaseModel):
@@ -48,9 +49,21 @@ class SkipRequest(NextRequest):
 
 
 class NextPair(BaseModel):
-    """The pair that a queue hands out; null if there is none left for this person."""
+    """The pair that a queue hands out; null if there is none left for this person.
+
+    `blind` is what is shown of it in a blind queue: the prompt and two answers in the order that was drawn for this person.
+    """
 
     pair: str | None
+    blind: api.BlindPair | None = None
+
+
+class BlindVoteRequest(NextRequest):
+    """A vote on a pair as it is shown in a blind queue. `version` is that of the pair which the voter saw."""
+
+    vote: api.BlindVote
+    note: str | None = Field(None, max_length=20_000)
+    version: str | None = Field(None, max_length=100)
 
 
 class EditRequest(BaseModel):
@@ -96,6 +109,7 @@ class People:
             pairs=request.pairs,
             seed=request.seed,
             lease_seconds=request.lease_seconds,
+            blind=request.blind,
         )
         return await asyncio.to_thread(asyncio.run, making)  # drawing from a million pairs takes seconds
 
@@ -103,7 +117,38 @@ class People:
         """The id of the pair that a queue hands to a person; None for none. Raises NotThereError."""
         await self.queue(name, queue)
         async with self._runs.writing(name):
-            return await api.next_pair(self._runs.directory(name).path, queue, person(grant, voter))
+            run, who = self._runs.directory(name).path, person(grant, voter)
+            return await api.next_pair(run, queue, who, any_case=grant.name is not None)
+
+    async def blind_pair(self, name: str, queue: str, pair_id: str, voter: str) -> api.BlindPair | None:
+        """A pair as this person is to see it before the vote in a blind queue; None afterwards, and in others."""
+        return await api.blind_pair(self._runs.directory(name).path, queue, pair_id, voter)
+
+    async def handed(self, name: str, queue: str, voter: str | None, grant: Grant) -> NextPair:
+        """The pair that a queue hands to a person, as it is to be seen. Raises NotThereError."""
+        pair_id = await self.next_pair(name, queue, voter, grant)
+        if pair_id is None:
+            return NextPair(pair=None)
+        return NextPair(pair=pair_id, blind=await self.blind_pair(name, queue, pair_id, person(grant, voter)))
+
+    async def vote_blind(
+        self, name: str, queue: str, pair_id: str, vote: BlindVoteRequest, grant: Grant
+    ) -> api.VoteCast:
+        """Cast a vote on a pair of a blind queue. Raises NotThereError."""
+        await self.queue(name, queue)
+        voter = person(grant, vote.voter)
+        run = await self._runs.with_pair(name, pair_id)
+        async with self._runs.writing(name):
+            return await api.cast_blind_vote(
+                run.path,
+                queue,
+                pair_id,
+                vote.vote,
+                voter,
+                (vote.note or "").strip() or None,
+                version=vote.version,
+                any_case=grant.name is not None,
+            )
 
     async def skip(self, name: str, queue: str, pair_id: str, voter: str | None, grant: Grant) -> None:
         """Give a pair back, which this person does not get again. Raises NotThereError."""

@@ -4,10 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
+from clairgen.api import VoteCast
 from clairgen.pipeline.human_revisions import AnswerRevised
 from clairgen.service.answers import Answered
 from clairgen.service.api_routes import PairId, RunName
-from clairgen.service.people import EditRequest, NextPair, NextRequest, People, QueueRequest, SkipRequest
+from clairgen.service.people import (
+    BlindVoteRequest,
+    EditRequest,
+    NextPair,
+    NextRequest,
+    People,
+    QueueRequest,
+    SkipRequest,
+)
 from clairgen.store import QueueProgress, RecordedVote, Revision
 
 QueueName = Annotated[str, Path(max_length=100, description="The name of the queue.")]
@@ -48,11 +57,22 @@ def people_api(people: People) -> APIRouter:
 
     @routes.post("/queues/{queue}/next", response_model=NextPair, summary="Be handed the next pair")
     async def next_pair(run: RunName, queue: QueueName, who: NextRequest, request: Request) -> Answered:
-        return Answered({"pair": await people.next_pair(run, queue, who.voter, request.state.grant)})
+        return Answered(dict(await people.handed(run, queue, who.voter, request.state.grant)))
 
     @routes.post("/queues/{queue}/skip", response_model=NextPair, summary="Give a pair back and be handed the next")
     async def skip(run: RunName, queue: QueueName, which: SkipRequest, request: Request) -> Answered:
         await people.skip(run, queue, which.pair, which.voter, request.state.grant)
-        return Answered({"pair": await people.next_pair(run, queue, which.voter, request.state.grant)})
+        return Answered(dict(await people.handed(run, queue, which.voter, request.state.grant)))
+
+    @routes.post(
+        "/queues/{queue}/pairs/{pair}/votes",
+        response_model=VoteCast,
+        status_code=201,
+        summary="Vote on a pair of a blind queue: first, second, tie or drop",
+    )
+    async def vote_blind(
+        run: RunName, queue: QueueName, pair: PairId, vote: BlindVoteRequest, request: Request
+    ) -> Answered:
+        return Answered(await people.vote_blind(run, queue, pair, vote, request.state.grant), status_code=201)
 
     return routes

@@ -34,6 +34,7 @@ _HUB_NAME: Final = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][
 class Policy:
     """The folder, the environment variables, the addresses, and whether the Hugging Face hub may be named.
 
+    `coming` are folders that jobs write which are not over: they may be named before they are there.
     `what` names in errors where a value stands. All methods raise NotPermittedError, whose sentence names the option that would
     allow it.
     """
@@ -42,6 +43,13 @@ class Policy:
     environment: frozenset[str] = frozenset()
     endpoints: tuple[AllowedEndpoint, ...] = ()
     hub: bool = False
+    coming: frozenset[str] = frozenset()
+
+    def is_coming(self, name: str) -> bool:
+        """Whether a run, or a folder such as `exports/first`, is not there yet and a job will make it."""
+        if name not in self.coming:
+            return False
+        return not (self.root.path / name).is_dir() if "/" in name else self.root.run(name) is None
 
     @property
     def is_open(self) -> bool:
@@ -95,6 +103,8 @@ class Policy:
         """Rows to read: a file or a folder, or a data set of the hub, as hub:owner/name."""
         if text.startswith(HUB):
             return f"{HUB}{self.hub_name(text.removeprefix(HUB), what)}"
+        if self.is_coming(text):
+            return str((self.root.path / text).resolve())
         if not self.root.holds_folder(text, what):
             return str(self.root.file(text, what))
         folder = self.root.folder(text, what)

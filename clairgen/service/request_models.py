@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +12,7 @@ from clairgen.config.strict_yaml import read_text
 from clairgen.errors import InputError
 from clairgen.pipeline.generate import Options
 from clairgen.service.policy import Policy
-from clairgen.service.runs_root import NotPermittedError, RunsRoot, name_fault, shown
+from clairgen.service.runs_root import TRAINED, NotPermittedError, RunsRoot, name_fault, shown
 from clairgen.service.submitted_config import MOST_BYTES, checked
 from clairgen.store import RunDirectory
 
@@ -72,13 +72,20 @@ class RequestModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    writes: ClassVar[bool] = True
-    """Whether it writes what it works on, which one job at a time may do."""
-
     @property
     def works_on(self) -> str | None:
         """The run that it works on, or another folder in the root."""
         return getattr(self, "run", None)
+
+    @property
+    def target(self) -> str | None:
+        """The folder in the root that it writes, which one job at a time may do; None if it writes only files of the job."""
+        return self.works_on
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The runs, and other folders in the root, that have to be there when it begins."""
+        return ()
 
     def prepared(self, policy: Policy) -> Self:
         """The request after all its names were checked, with a configuration written out.
@@ -112,14 +119,23 @@ class GenerateRequest(RequestModel):
     budget_usd: BudgetUsd = None
     no_budget: NoBudget = False
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        has_configuration = self.configuration is not None or self.stored_configuration is not None
+        return self.reuse if has_configuration else (self.run, *self.reuse)
+
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
         policy.root.run_to_write(self.run)
         for other in self.reuse:
-            existing_run(policy.root, other)
+            existing_run(policy, other)
         given = given_configuration(policy, self.configuration, self.stored_configuration)
         if given is None:
-            given = read_text(existing_run(policy.root, self.run, "; a new run needs a configuration").config)
+            run = existing_run(policy, self.run, "; a new run needs a configuration")
+            if policy.is_coming(self.run):
+                return self
+            given = read_text(run.config)
         return self.model_copy(update=_written_out(policy, given))
 
     def session_options(self, root: RunsRoot, drain_seconds: float) -> Options:
@@ -165,11 +181,17 @@ class AdviseRequest(RequestModel):
     budget_usd: BudgetUsd = None
     no_budget: NoBudget = False
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return (self.run,)
+
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
-        run = existing_run(policy.root, self.run)
+        run = existing_run(policy, self.run)
         given = given_configuration(policy, self.configuration, self.stored_configuration)
-        checked(read_text(run.config), policy)  # its other roles are used
+        if not policy.is_coming(self.run):
+            checked(read_text(run.config), policy)  # its other roles are used
         return self if given is None else self.model_copy(update=_written_out(policy, given))
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:
@@ -204,11 +226,20 @@ def checked_name(name: str) -> str:
     return name
 
 
-def existing_run(root: RunsRoot, name: str, more: str = "") -> RunDirectory:
-    """A run that is there. Raises InputError."""
-    if (found := root.run(name)) is None:
+def existing_run(policy: Policy, name: str, more: str = "") -> RunDirectory:
+    """A run that is there, or that a job will make. Raises InputError."""
+    if policy.is_coming(name):
+        return policy.root.run_to_write(name)
+    if (found := policy.root.run(name)) is None:
         raise InputError(f"there is no run {shown(name)}{more}; see the list of runs")
     return found
+
+
+def trained_model(policy: Policy, name: str, what: str) -> None:
+    """Raise UserError where there is no trained model of this name, and no job that will make one."""
+    path = f"{TRAINED}/{checked_name(name)}"
+    if not policy.is_coming(path):
+        policy.root.folder(path, what)
 
 
 def given_configuration(

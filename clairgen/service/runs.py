@@ -22,7 +22,7 @@ from clairgen.service.pair_indexes import PairIndexes
 from clairgen.service.pair_pages import PageQuery, PairPage, PairQuery, WholePair, pair_page, whole_pair
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Grant
-from clairgen.store import CastVote, RunDirectory, Vote, reading
+from clairgen.store import CastVote, RunDirectory, Vote, one_spelling, reading
 
 _AT_ONCE: Final = 4
 _LINE_SECONDS: Final = 2.0
@@ -157,6 +157,7 @@ class Runs:
                 vote.note or None,
                 version=vote.version,
                 check=None if vote.queue is None else api.voting_in(vote.queue, voter),
+                any_case=grant.name is not None,
             )
 
     async def with_pair(self, name: str, pair_id: str) -> RunDirectory:
@@ -195,7 +196,7 @@ def warm_up() -> None:
 
 def person(grant: Grant, given: str | None) -> str:
     """The name of who does something: that of the token, or the one that was given. Raises NotAllowedError for another one."""
-    if grant.name is not None and (given or grant.name).strip() != grant.name:
+    if grant.name is not None and one_spelling(given or grant.name) != grant.name:
         raise NotAllowedError(f"this token is that of {grant.name}; leave out the name, or give that one")
     return grant.name or given or ""
 

@@ -27,7 +27,10 @@ MOST_BYTES: Final = 64 * 1024
 EXAMPLE: Final = "example:"
 """How the name of a file of prompts begins that ships with clairgen, such as `example:classroom.jsonl`."""
 SOURCE: Final = "the configuration"
-_WORD: Final = lazy_pattern(r"[A-Za-z0-9_][A-Za-z0-9_.:%+\[\] -]{0,199}")
+PART: Final = r"[A-Za-z0-9_](?:\.?[A-Za-z0-9_:%+\[\] -]){0,199}\.?"
+"""The subset or the split of a data set, which libraries may take for a part of a path: without slashes and two dots in a row."""
+_PART: Final = lazy_pattern(PART)
+_LONGEST_PART: Final = 200
 _Model = TypeVar("_Model", bound=BaseModel)
 _Decision = Callable[[Policy, str, Any], Any]
 
@@ -145,11 +148,13 @@ def _hub(policy: Policy, where: str, name: str) -> str:
     return policy.hub_name(name, where)
 
 
-def _word(policy: Policy, where: str, text: str) -> str:
-    """The subset or the split of a data set, which libraries may take for a part of a path."""
+def _part(policy: Policy, where: str, text: str) -> str:
+    """The subset or the split of a data set, or its revision."""
     del policy
-    if not _WORD.fullmatch(text) or ".." in text:
-        raise NotPermittedError(f"{where}: {shown(text)} is not a name of letters, digits, _, - and .")
+    if not _PART.fullmatch(text) or len(text) > _LONGEST_PART:
+        raise NotPermittedError(
+            f"{where}: {shown(text)} is not a name of letters, digits, spaces and _ - . : % + [ ], without two dots in a row"
+        )
     return text
 
 
@@ -161,7 +166,7 @@ def _tokenizer(policy: Policy, where: str, text: str) -> str:
     name, mark, revision = text.partition("@")
     if text.endswith(".json"):
         return str(policy.root.file(text, where))
-    return f"{policy.model(name, where)}{mark}{revision and _word(policy, where, revision)}"
+    return f"{policy.model(name, where)}{mark}{revision and _part(policy, where, revision)}"
 
 
 def _endpoints(policy: Policy, where: str, endpoints: list[str]) -> list[str]:
@@ -182,12 +187,12 @@ def _headers(policy: Policy, where: str, headers: dict[str, str]) -> dict[str, s
 _CHECKED: Final[Mapping[str, _Decision]] = {
     "TaskSource.path": _tasks_file,
     "TaskSource.hub": _hub,
-    "TaskSource.subset": _word,
-    "TaskSource.split": _word,
+    "TaskSource.subset": _part,
+    "TaskSource.split": _part,
     "PairSource.path": _pairs,
     "PairSource.hub": _hub,
-    "PairSource.subset": _word,
-    "PairSource.split": _word,
+    "PairSource.subset": _part,
+    "PairSource.split": _part,
     "RecipeChoice.template": _template,
     "Contamination.files": _files,
     "LengthDifference.tokenizer": _tokenizer,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from clairgen.config.strict_yaml import mapping, read_text, validated
 from clairgen.errors import ConfigError
-from clairgen.store import voter_fault
+from clairgen.store import one_spelling, voter_fault
 
 READ_VARIABLE: Final = "CLAIRGEN_TOKEN_READ"
 REVIEW_VARIABLE: Final = "CLAIRGEN_TOKEN_REVIEW"
@@ -134,7 +134,9 @@ def read_tokens(environment: Mapping[str, str], file: Path | None, today: Callab
         for entry in found.tokens:
             if (fault := voter_fault(entry.name)) is not None:
                 raise ConfigError(f"{file}: tokens: name {fault}")
-            known.append(_Known(bytes.fromhex(entry.sha256), Grant(entry.scope, entry.name.strip()), entry.expires))
+            known.append(
+                _Known(bytes.fromhex(entry.sha256), Grant(entry.scope, one_spelling(entry.name)), entry.expires)
+            )
     return Tokens(known, today)
 
 

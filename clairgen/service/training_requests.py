@@ -10,7 +10,7 @@ from pydantic import Field
 
 from clairgen.errors import InputError
 from clairgen.service.policy import Policy
-from clairgen.service.request_models import JobFolder, Name, RequestModel, checked_name, options
+from clairgen.service.request_models import JobFolder, Name, RequestModel, checked_name, options, trained_model
 from clairgen.service.runs_root import TRAINED, RunsRoot
 from clairgen.service.submitted_training import checked_training
 
@@ -36,6 +36,11 @@ class TrainRequest(RequestModel):
     def works_on(self) -> str | None:
         """See `RequestModel`."""
         return f"{TRAINED}/{self.name}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return (self.data,)
 
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
@@ -74,9 +79,14 @@ class ToGgufRequest(RequestModel):
         """See `RequestModel`."""
         return f"{TRAINED}/{self.name}"
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `RequestModel`."""
+        return (f"{TRAINED}/{self.name}",)
+
     def prepared(self, policy: Policy) -> Self:
         """See `RequestModel`."""
-        policy.root.folder(f"{TRAINED}/{checked_name(self.name)}", "name")
+        trained_model(policy, self.name, "name")
         return self
 
     def words(self, root: RunsRoot, folder: JobFolder) -> Iterator[str]:

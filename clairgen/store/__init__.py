@@ -32,7 +32,16 @@ from clairgen.store.spending import Call, Spending, Spent
 from clairgen.store.statements import Statement
 from clairgen.store.store import Store, migrate, reading, short_write, writing
 from clairgen.store.tasks import PendingTask
-from clairgen.store.votes import CastVote, RecordedVote, Vote, VoteNumbers, majority, note_fault, voter_fault
+from clairgen.store.votes import (
+    CastVote,
+    RecordedVote,
+    Vote,
+    VoteNumbers,
+    majority,
+    note_fault,
+    one_spelling,
+    voter_fault,
+)
 
 __all__ = [
     "ANSWERED",
@@ -99,6 +108,7 @@ __all__ = [
     "migrate",
     "note_fault",
     "now",
+    "one_spelling",
     "reading",
     "reading_index",
     "revision_pair_id",

@@ -5,8 +5,8 @@ import contextlib
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -27,6 +27,20 @@ def store_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StoreError(_sentence(error, path)) from error
+
+
+@asynccontextmanager
+async def transaction(connection: aiosqlite.Connection) -> AsyncIterator[None]:
+    """A transaction that writes: committed at the end of the block, rolled back at an error, which is raised as it is."""
+    await connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        await connection.execute("COMMIT")
+    except BaseException:
+        # After some errors, such as a full disk, SQLite has rolled back already.
+        with contextlib.suppress(aiosqlite.Error):
+            await connection.execute("ROLLBACK")
+        raise
 
 
 async def open_writer(path: Path) -> aiosqlite.Connection:
@@ -190,6 +204,15 @@ def committed_rows(path: Path) -> int:
             return int(connection.execute(f"SELECT {sql}").fetchone()[0])
     except sqlite3.Error:
         return 0
+
+
+def holds_nothing(path: Path) -> bool:
+    """Whether a run's database has no tables yet, because what made it was stopped before that; False if it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA user_version").fetchone()[0] == 0)
+    except sqlite3.Error:
+        return False
 
 
 def is_file(path: Path) -> bool:

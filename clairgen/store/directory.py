@@ -46,6 +46,11 @@ class RunDirectory:
         """The folder of files that are on their way to a provider."""
         return self.path / "batches"
 
+    @property
+    def write_ahead_log(self) -> Path:
+        """What SQLite has committed and not yet moved into the store; it may not be there."""
+        return self.path / f"{_DATABASE}-wal"
+
     def given_tasks(self, digest: str) -> Path:
         """The file of tasks that a program gave, by the hash of its content."""
         return self.path / f"{_GIVEN_TASKS}{digest}.jsonl"
@@ -117,7 +122,7 @@ class RunDirectory:
     @property
     def _traces(self) -> tuple[Path, ...]:
         """Files that exist, and are not empty, only once something was written into the database."""
-        return (self.config, self.events, self.log, self.path / "run.db-wal")
+        return (self.config, self.events, self.log, self.write_ahead_log)
 
     @contextmanager
     def _usable(self) -> Iterator[None]:

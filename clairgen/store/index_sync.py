@@ -5,7 +5,7 @@ moment at which it was made, so a changed verdict of a filter costs no text. New
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import aiosqlite
 
 from clairgen.metrics.contrast import METRICS_VERSION
 from clairgen.records import OVERALL, FilterAction
-from clairgen.store.connection import store_errors
+from clairgen.store.connection import store_errors, transaction
 from clairgen.store.pair_index import FORMAT, RECIPE_BITS, SCHEMA, SORTED, VERSION_BITS, IndexState, open_index
 from clairgen.store.reader import Reader
 
@@ -77,7 +77,7 @@ class IndexSync:
     async def step(self) -> bool:
         """Go on by one transaction; false once nothing is left to do. Raises StoreError."""
         with store_errors(self._path):
-            async with self._transaction():
+            async with transaction(self._connection):
                 known, run = await self._known(), await self._of_run()
                 if not await self._is_of(known, run):
                     await self._start_over(run)
@@ -187,7 +187,7 @@ class IndexSync:
         await self._put(filter_set=filter_set, counted="no")
 
     async def _follow(self, since: int) -> None:
-        """Take the next group of changed pairs: anew if they have other answers, else only their verdicts and figures."""
+        """Take the next group of changed pairs: whole if they have other answers, else only their verdicts and figures."""
         last = await self._reader.value(
             "SELECT max(change) FROM (SELECT change FROM run.pair_changes WHERE change > ? ORDER BY change LIMIT ?)",
             (since, self._group),
@@ -273,17 +273,6 @@ class IndexSync:
     async def _run(self, *statements: str) -> None:
         for statement in statements:
             await self._connection.execute(statement)
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        await self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(aiosqlite.Error):
-                await self._connection.execute("ROLLBACK")
-            raise
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError,
 
 _BUSY_SECONDS: Final = 30
 _LONGEST_WAIT_SECONDS: Final = 60.0
+_MOST_PICODOLLARS: Final = 2**62
 _MIGRATIONS: Final = (
     """
     CREATE TABLE jobs (
@@ -49,14 +50,27 @@ _MIGRATIONS: Final = (
     ALTER TABLE jobs ADD COLUMN committed INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE deleted_work (run TEXT NOT NULL, verb TEXT NOT NULL, PRIMARY KEY (run, verb)) STRICT;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN target TEXT;
+    ALTER TABLE jobs ADD COLUMN awaits TEXT NOT NULL DEFAULT '[]';
+    UPDATE jobs SET target = CASE WHEN verb = 'export' THEN 'exports/' || json_extract(arguments, '$.name')
+        WHEN writes THEN run END;
+    CREATE INDEX jobs_by_target ON jobs (target, state, id);
+    CREATE TABLE spent (
+        run TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        picodollars INTEGER NOT NULL,
+        PRIMARY KEY (run, run_id)
+    ) STRICT;
+    """,
 )
 _ACTIVE: Final = "('running', 'stopping')"
 _OVER: Final = "('done', 'failed', 'cancelled')"
+_FOLDERS: Final = "(SELECT job.target UNION ALL SELECT value FROM json_each(job.awaits))"
 _WAITS_FOR: Final = f"""
     CASE WHEN job.state = 'queued' THEN coalesce(
-        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state IN {_ACTIVE}),
-        (SELECT min(o.id) FROM jobs o WHERE o.run = job.run AND o.writes AND job.writes AND o.state = 'queued'
-            AND o.id < job.id)
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state IN {_ACTIVE}),
+        (SELECT min(o.id) FROM jobs o WHERE o.target IN {_FOLDERS} AND o.state = 'queued' AND o.id < job.id)
     ) END
 """
 
@@ -104,10 +118,21 @@ class JobQueue:
                     f"the queue has {queued} jobs, as many as it may; submit this one again when some have begun"
                 )
             cursor = self._connection.execute(
-                "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, idempotency_key, request_digest, state, "
-                "submitted_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
-                (job.verb, arguments, job.run, job.writes, job.submitted_by, job.key, request, now()),
+                "INSERT INTO jobs (verb, arguments, run, writes, target, awaits, submitted_by, idempotency_key, "
+                "request_digest, state, submitted_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                (
+                    job.verb,
+                    arguments,
+                    job.run,
+                    job.target is not None and job.target == job.run,
+                    job.target,
+                    json.dumps(job.awaits),
+                    job.submitted_by,
+                    job.key,
+                    request,
+                    now(),
+                ),
             )
             number = int(cursor.lastrowid or 0)
             self._connection.execute("UPDATE jobs SET command = ? WHERE id = ?", (command(number), number))
@@ -117,6 +142,12 @@ class JobQueue:
         """The job that was submitted with this key; None if there is none. Raises OtherRequestError."""
         with self._reading():
             return self._submitted(submitted_by, key, digest(canonical_json(request)))
+
+    def targets(self) -> frozenset[str]:
+        """The folders that jobs write which are not over."""
+        with self._reading():
+            sql = f"SELECT DISTINCT target FROM jobs WHERE state NOT IN {_OVER} AND target IS NOT NULL"
+            return frozenset(row["target"] for row in self._connection.execute(sql))
 
     def number_above(self, number: int) -> None:
         """Give the first job of an empty queue a larger id than this one."""
@@ -142,17 +173,13 @@ class JobQueue:
         with self._reading():
             return self._jobs(" AND ".join(given) or "1", (*given.values(), limit), "ORDER BY job.id DESC LIMIT ?")
 
-    def claim(self, verbs: Sequence[str]) -> Job | None:
-        """Begin with the first queued job of these verbs whose time has come and which waits for no other on its run."""
-        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
+    def claim(self, verbs: Sequence[str], deaths: int = 0) -> Job | None:
+        """Begin with the first queued job of these verbs whose time has come and which waits for no other.
+
+        During it the worker ended at least `deaths` times in a row.
+        """
         with self._writing():
-            row = self._connection.execute(
-                f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) "
-                f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
-                # A time that lies further ahead is of a clock that was put back since.
-                (*verbs, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
-            ).fetchone()
-            if row is None:
+            if (row := self._first(verbs, deaths)) is None:
                 return None
             self._connection.execute(
                 "UPDATE jobs SET state = 'running', started_at = ?, ended_at = NULL, exit_code = NULL, sentence = NULL, "
@@ -160,6 +187,11 @@ class JobQueue:
                 (now(), row["id"]),
             )
             return self._job(row["id"])
+
+    def can_be_claimed(self, verbs: Sequence[str], deaths: int) -> bool:
+        """Whether there is such a job."""
+        with self._reading():
+            return self._first(verbs, deaths) is not None
 
     def end(self, number: int, state: JobState, exit_code: int | None, sentence: str | None) -> None:
         """Commit how a job that was begun with has ended."""
@@ -303,6 +335,46 @@ class JobQueue:
                 f"UNION SELECT run FROM deleted_work WHERE verb IN ({marks}) ORDER BY run"
             )
             return [row["run"] for row in self._connection.execute(sql, (*verbs, *verbs))]
+
+    def note_spent(self, run: str, run_id: str, picodollars: int) -> None:
+        """Commit what a run has cost at least. Another one that is made under its name later has another `run_id`."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO spent VALUES (?, ?, ?) ON CONFLICT DO UPDATE "
+                "SET picodollars = max(picodollars, excluded.picodollars)",
+                (run, run_id, min(picodollars, _MOST_PICODOLLARS)),
+            )
+
+    def spent(self) -> int:
+        """What all runs have cost, in picodollars, by what was noted; also those that are deleted."""
+        with self._reading():
+            return int(self._connection.execute("SELECT total(picodollars) AS total FROM spent").fetchone()["total"])
+
+    def hold(self, verbs: Sequence[str], sentence: str) -> None:
+        """Say why queued jobs of these verbs wait."""
+        marks = ", ".join("?" * len(verbs))
+        with self._writing():
+            self._connection.execute(
+                f"UPDATE jobs SET sentence = ? WHERE state = 'queued' AND verb IN ({marks}) AND sentence IS NOT ?",
+                (sentence, *verbs, sentence),
+            )
+
+    def release(self, start: str) -> None:
+        """Say no longer that queued jobs wait for what a sentence with this start says."""
+        with self._writing():
+            self._connection.execute(
+                "UPDATE jobs SET sentence = NULL WHERE state = 'queued' AND substr(sentence, 1, ?) = ?",
+                (len(start), start),
+            )
+
+    def _first(self, verbs: Sequence[str], deaths: int) -> Any:  # noqa: ANN401 - a row, or None
+        marks, now_seconds = ", ".join("?" * len(verbs)), self._clock()
+        return self._connection.execute(
+            f"SELECT id FROM jobs job WHERE state = 'queued' AND verb IN ({marks}) AND deaths >= ? "
+            f"AND not_before NOT BETWEEN ? AND ? AND {_WAITS_FOR} IS NULL ORDER BY id LIMIT 1",
+            # A time that lies further ahead is of a clock that was put back since.
+            (*verbs, deaths, math.nextafter(now_seconds, math.inf), now_seconds + _LONGEST_WAIT_SECONDS),
+        ).fetchone()
 
     def _submitted(self, submitted_by: str, key: str | None, request: str) -> Job | None:
         found = self._connection.execute(

@@ -40,8 +40,10 @@ class OtherRequestError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A job to submit. `run` is the run, or another folder, that it works on; of jobs that write one, one at a time runs.
+    """A job to submit. `run` is the run, or another folder, that it works on.
 
+    `target` is the folder that it writes, in which one job at a time does; None for one that writes only files of its own.
+    `awaits` are folders that it needs and that were not there yet: it waits for the jobs before it that write them.
     A repeated submission with the same `key` by the same `submitted_by` is the same job if its `request`, as it was sent, is
     the same.
     """
@@ -52,15 +54,18 @@ class NewJob:
     request: Mapping[str, Any]
     submitted_by: str = ""
     key: str | None = None
-    writes: bool = True
+    target: str | None = None
+    awaits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stands. `command` is the command line that does the same; times are in UTC.
+    """A job as it stands. `writes` is whether it writes the run. `command` is the command line that does the same.
 
-    `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and `waits_for` is the job
-    on the same run that comes first, if there is one. `sentence` says how it ended, or why it waits.
+    Times are in UTC. `starts` counts how often the worker began with it, `cancels` how often it was cancelled since, and
+    `waits_for` is the job that comes first because it writes the same folder, or one that this job needs, if there is one.
+    `sentence` says how it ended, or why it waits. `deaths` counts how often in a row the worker ended while it ran, the last
+    time with `committed` on disk.
     """
 
     id: int
@@ -79,3 +84,5 @@ class Job:
     exit_code: int | None
     sentence: str | None
     waits_for: int | None
+    deaths: int
+    committed: int

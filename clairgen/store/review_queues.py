@@ -33,7 +33,8 @@ _OPEN = (
 class ReviewQueue:
     """A queue by its name: among which pairs it was drawn, by which seed, and to how many people each pair is handed.
 
-    `lease_seconds` is how long a person has for a pair before somebody else gets it.
+    `lease_seconds` is how long a person has for a pair before somebody else gets it. In a `blind` queue people are not told which
+    answer is the chosen one.
     """
 
     name: str
@@ -42,6 +43,12 @@ class ReviewQueue:
     overlap: int
     lease_seconds: float
     created_at: str
+    blind: bool = False
+
+    def shown_first(self, pair_id: str, voter: str) -> str:
+        """The answer of a pair, `chosen` or `rejected`, that a person is shown first in a blind queue: by the toss of a coin."""
+        drawn = sha256(f"{self.seed}:{pair_id}:{voter}".encode()).digest()
+        return "chosen" if drawn[0] % 2 else "rejected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,20 @@ class ReviewQueues:
         return [identity for _, identity in found]
 
     async def create(
-        self, name: str, choice: PairChoice, ids: Sequence[str], *, seed: int, overlap: int, lease_seconds: float
+        self,
+        name: str,
+        choice: PairChoice,
+        ids: Sequence[str],
+        *,
+        seed: int,
+        overlap: int,
+        lease_seconds: float,
+        blind: bool,
     ) -> None:
-        """Commit a queue of these pairs."""
-        said = {key: value for key, value in dataclasses.asdict(choice).items() if value}
+        """Commit a queue of these pairs. That it is blind stands beside what its pairs were chosen by."""
+        said = {key: value for key, value in dataclasses.asdict(choice).items() if value} | (
+            {"blind": True} if blind else {}
+        )
         queue = (name, json.dumps(said), seed, overlap, lease_seconds, now())
         pair = "INSERT INTO queued_pairs (queue, position, pair_id) VALUES (?, ?, ?)"
         await self._write(
@@ -105,7 +122,12 @@ class ReviewQueues:
     async def all(self) -> list[ReviewQueue]:
         """All queues, in the order in which they were made."""
         rows = await self._reader.rows("SELECT * FROM review_queues ORDER BY created_at, name")
-        return [ReviewQueue(**dict(row) | {"choice": json.loads(row["choice"])}) for row in rows]
+        found = []
+        for row in rows:
+            choice = json.loads(row["choice"])
+            blind = choice.pop("blind", False)
+            found.append(ReviewQueue(**dict(row) | {"choice": choice, "blind": blind}))
+        return found
 
     async def find(self, name: str) -> ReviewQueue | None:
         """The queue of this name."""
@@ -140,6 +162,11 @@ class ReviewQueues:
         """Whether a person was handed the pair and still has time for it."""
         sql = "SELECT 1 FROM leases WHERE queue = ? AND pair_id = ? AND voter = ? AND until > ? AND NOT skipped"
         return await self._reader.value(sql, (queue.name, pair_id, voter, at)) is not None
+
+    async def was_skipped(self, queue: ReviewQueue, pair_id: str, voter: str) -> bool:
+        """Whether a person has skipped the pair."""
+        sql = "SELECT 1 FROM leases WHERE queue = ? AND pair_id = ? AND voter = ? AND skipped"
+        return await self._reader.value(sql, (queue.name, pair_id, voter)) is not None
 
     async def hand_out(self, queue: ReviewQueue, pair_id: str, voter: str, until: float) -> None:
         """Commit that a person holds a pair."""

@@ -16,9 +16,10 @@ import aiosqlite
 
 from clairgen.errors import RunError
 from clairgen.store.completions import now
-from clairgen.store.connection import open_writer, store_errors
+from clairgen.store.connection import open_writer, store_errors, transaction
 from clairgen.store.revisions import HUMAN_REVISION
 from clairgen.store.tasks import LAST_POSITION
+from clairgen.store.votes import BLIND_VOTE
 
 BY_KEY: Final = ("messages", "templates", "completions", "plans", "evaluations", "evaluation_items")
 """Tables whose rows are copied unless the run has one of the same key."""
@@ -120,7 +121,7 @@ class ShardMerger:
         with store_errors(self._path):
             await self._connection.execute("ATTACH ? AS shard", (str(shard),))
             try:
-                async with self._transaction():
+                async with transaction(self._connection):
                     return await self._copy(shard, record, findings, meta, key)
             finally:
                 await self._connection.execute("DETACH shard")
@@ -238,9 +239,17 @@ class ShardMerger:
         return added
 
     async def _copy_votes(self) -> int:
-        """Copy the votes that the run lacks; all on the same pairs are put in order again, since the latest one counts."""
+        """Copy the votes that the run lacks, and which were blind.
+
+        All on the same pairs are put in order again, since the latest one counts.
+        """
         await self._run("CREATE TEMP TABLE IF NOT EXISTS moved_votes AS SELECT * FROM main.votes WHERE false")
         await self._run("DELETE FROM temp.moved_votes")
+        await self._run(
+            "INSERT OR IGNORE INTO main.meta SELECT key, value FROM shard.meta WHERE substr(key, 1, ?) = ?",
+            len(BLIND_VOTE),
+            BLIND_VOTE,
+        )
         added = await self._run(
             f"INSERT INTO temp.moved_votes (id, {_COLUMNS_OF_VOTES}) SELECT s.id, s.pair_id, s.voter, s.vote, s.note, "
             "s.created_at, coalesce(s.outdated_at, iif(p.chosen IS o.chosen AND p.rejected IS o.rejected, NULL, ?)) "
@@ -313,16 +322,6 @@ class ShardMerger:
     async def _columns(self, table: str) -> list[str]:
         async with self._connection.execute(f"PRAGMA main.table_info({table})") as cursor:
             return [row[1] for row in await cursor.fetchall()]
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        await self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            await self._connection.execute("ROLLBACK")
-            raise
 
 
 @asynccontextmanager

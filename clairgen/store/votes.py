@@ -1,6 +1,7 @@
 """Votes in the store: what people think of pairs. Each vote is kept; the latest of a voter on a pair counts."""
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ _LATEST = (
     "v.outdated_at IS NULL AND v.vote IN ('keep', 'swap', 'tie', 'drop') AND NOT EXISTS "
     "(SELECT 1 FROM votes w WHERE w.pair_id = v.pair_id AND w.voter = v.voter AND w.id > v.id)"
 )
+BLIND_VOTE = "blind_vote:"
+"""How the keys of metadata begin that say of a blind vote which answer was shown first."""
+_KEY = f"'{BLIND_VOTE}' || v.pair_id || ':' || v.created_at || ':' || v.vote || ':' || v.voter"
+_FIRST = f"(SELECT m.value FROM meta m WHERE m.key = {_KEY}) AS shown_first"
 _COUNTED = f"FROM votes v JOIN pairs p ON p.id = v.pair_id WHERE p.status = 'made' AND {_LATEST}"
 """The latest vote of each voter on each pair, unless the pair has other answers by now."""
 
@@ -49,7 +54,11 @@ class CastVote:
 
 @dataclass(frozen=True, slots=True)
 class RecordedVote:
-    """A vote as it was cast; `counts` is false for one that the voter changed, or that is about other answers of the pair."""
+    """A vote as it was cast; `counts` is false for one that the voter changed, or that is about other answers of the pair.
+
+    `shown_first` is the answer, `chosen` or `rejected`, that came first where the voter was not told which is which, None for a
+    vote that was not blind.
+    """
 
     pair_id: str
     recipe: str
@@ -58,6 +67,7 @@ class RecordedVote:
     note: str | None
     created_at: str
     counts: bool
+    shown_first: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +106,33 @@ class Votes:
         self._reader = reader
         self._write = write
 
-    async def cast(self, pair_id: str, voter: str, vote: Vote, note: str | None = None) -> bool:
-        """Commit a vote, beside the earlier ones; false, and nothing is written, if it is what the voter says already."""
+    async def cast(
+        self, pair_id: str, voter: str, vote: Vote, note: str | None = None, *, shown_first: str | None = None
+    ) -> bool:
+        """Commit a vote, beside the earlier ones; false, and nothing is written, if it is what the voter says already.
+
+        `shown_first` is the answer that came first for a voter who did not know which is which. Only a voter's first vote on a
+        pair is blind: afterwards the whole pair is shown.
+        """
         before = [one for one in await self.of_pair(pair_id) if one.voter == voter]
         if before and (before[0].vote, before[0].note) == (vote, note):
             return False
         sql = "INSERT INTO votes (pair_id, voter, vote, note, created_at) VALUES (?, ?, ?, ?, ?)"
-        await self._write((sql, (pair_id, voter, vote.value, note, now())))
+        at = now()
+        statements: list[Statement] = [(sql, (pair_id, voter, vote.value, note, at))]
+        if shown_first is not None and not before:
+            key = f"{BLIND_VOTE}{pair_id}:{at}:{vote.value}:{voter}"
+            statements.append(("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, shown_first)))
+        await self._write(*statements)
         return True
+
+    async def other_case(self, voter: str) -> str | None:
+        """The name of another voter from which this new one differs by case alone; None if there is none."""
+        for table in ("votes", "leases"):
+            if await self._reader.value(f"SELECT 1 FROM {table} WHERE voter = ? LIMIT 1", (voter,)) is not None:
+                return None
+        rows = await self._reader.rows("SELECT voter FROM votes UNION SELECT voter FROM leases")
+        return next((row["voter"] for row in rows if row["voter"].casefold() == voter.casefold()), None)
 
     async def of_pair(self, pair_id: str) -> list[CastVote]:
         """The votes on a pair that count, one for each voter, in the order in which they were cast."""
@@ -126,6 +155,12 @@ class Votes:
             found.setdefault(row["pair_id"], {})[row["voter"]] = Vote(row["vote"])
         return found
 
+    async def shown_first(self, recipe: str) -> dict[tuple[str, str], str]:
+        """Of the blind votes on a recipe's pairs that count which answer was shown first, by pair and voter."""
+        sql = f"SELECT * FROM (SELECT v.pair_id, v.voter, {_FIRST} {_COUNTED} AND p.recipe = ?) WHERE shown_first IS NOT NULL"
+        rows = await self._reader.rows(sql, (recipe,))
+        return {(row["pair_id"], row["voter"]): row["shown_first"] for row in rows}
+
     async def latest(self) -> int:
         """The number of the latest vote; 0 without one."""
         return int(await self._reader.value("SELECT coalesce(max(id), 0) FROM votes"))
@@ -133,7 +168,7 @@ class Votes:
     async def all(self, recipes: Sequence[str]) -> list[RecordedVote]:
         """All votes on the made pairs of these recipes, in the order in which they were cast."""
         sql = (
-            "SELECT v.id, v.pair_id, p.recipe, v.voter, v.vote, v.note, v.created_at, v.outdated_at FROM votes v "
+            f"SELECT v.id, v.pair_id, p.recipe, v.voter, v.vote, v.note, v.created_at, v.outdated_at, {_FIRST} FROM votes v "
             "JOIN pairs p ON p.id = v.pair_id WHERE p.status = 'made' AND p.recipe IN (SELECT value FROM json_each(?)) "
             "ORDER BY v.id"
         )
@@ -148,6 +183,7 @@ class Votes:
                 row["note"],
                 row["created_at"],
                 counts=row["outdated_at"] is None and latest[row["pair_id"], row["voter"]] == row["id"],
+                shown_first=row["shown_first"],
             )
             for row in rows
         ]
@@ -169,9 +205,14 @@ def majority(votes: Iterable[Vote]) -> Vote | None:
     return next((vote for vote, count in counts.items() if 2 * count > counts.total()), None)
 
 
+def one_spelling(name: str) -> str:
+    """A name in the one way in which it is kept: composed letters (NFC), and single spaces only between its words."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
 def voter_fault(name: str) -> str | None:
     """What is wrong with a voter's name, to be said after what it was given as; None if nothing is."""
-    if name.strip() and name.isprintable() and len(name) <= 200:
+    if name.strip() and name.isprintable() and len(name) <= 200 and len(one_spelling(name)) <= 200:
         return None
     return "is a name of 1 to 200 printable characters"
 

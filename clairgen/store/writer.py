@@ -4,9 +4,8 @@ There is no timer: under load the groups grow. A write returns when it is on dis
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +13,7 @@ from typing import Any, Self
 import aiosqlite
 
 from clairgen.errors import StoreError
-from clairgen.store.connection import store_errors
+from clairgen.store.connection import store_errors, transaction
 from clairgen.store.statements import Statement
 
 Queued = tuple[Sequence[Statement], asyncio.Future[None]]
@@ -68,7 +67,7 @@ class Writer:
     async def exclusively(self, groups: AsyncIterable[Sequence[Statement]]) -> None:
         """Run a long stream of statements as one transaction. Nothing else may write meanwhile."""
         with store_errors(self._path):
-            async with self._transaction():
+            async with transaction(self._connection):
                 async for statements in groups:
                     await self._execute(statements)
 
@@ -95,7 +94,7 @@ class Writer:
         start = self._clock()
         try:
             with store_errors(self._path):
-                async with self._transaction():
+                async with transaction(self._connection):
                     await self._execute(statements)
         except Exception as error:  # noqa: BLE001 - who wrote this gets it; the writer goes on for the others
             return error
@@ -109,15 +108,3 @@ class Writer:
             by_sql.setdefault(sql, []).append(parameters)
         for sql, rows in by_sql.items():
             await self._connection.executemany(sql, rows)
-
-    @contextlib.asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        await self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            # After some errors, such as a full disk, SQLite has rolled back already.
-            with contextlib.suppress(aiosqlite.Error):
-                await self._connection.execute("ROLLBACK")
-            raise

@@ -231,7 +231,7 @@ async def test_votes_on_shards_are_kept_and_the_latest_counts(tmp_path: Path) ->
         [(pair,), *_] = database.execute("SELECT id FROM pairs WHERE status = 'made'").fetchall()
     await cluster.merge()
     async with writing(RunDirectory(cluster.shard(1))) as store:
-        await store.votes.cast(pair, "anna", Vote.KEEP)
+        await store.votes.cast(pair, "anna", Vote.KEEP, shown_first="rejected")
     async with writing(RunDirectory(cluster.merged)) as store:
         await store.votes.cast(pair, "anna", Vote.DROP)
         await store.votes.cast(pair, "bert", Vote.TIE)
@@ -241,7 +241,9 @@ async def test_votes_on_shards_are_kept_and_the_latest_counts(tmp_path: Path) ->
     await cluster.merge()
     async with writing(RunDirectory(cluster.merged)) as store:
         votes = {one.voter: one.vote for one in await store.votes.of_pair(pair)}
+        every = await store.votes.all(list(await store.metadata.plans()))
     assert votes == {"anna": Vote.DROP, "bert": Vote.TIE}
+    assert [(one.vote, one.shown_first) for one in every] == [("keep", "rejected"), ("drop", None), ("tie", None)]
     assert len(contents(cluster.merged)["votes"]) == 3
 
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from clairgen.reporting.agreement import Alpha, agreement, krippendorff_alpha
+from clairgen.reporting.agreement import agreement
+from clairgen.reporting.krippendorff import Alpha, krippendorff_alpha
 from clairgen.store import JudgeOpinions, Vote
 
 KEEP, SWAP, TIE, DROP = Vote.KEEP, Vote.SWAP, Vote.TIE, Vote.DROP
@@ -123,3 +124,42 @@ def test_a_judge_is_compared_with_most_people() -> None:
     revised = agreement(votes, opinions, revises=True)
     assert revised is not None
     assert revised.judges == ()
+
+
+def test_blind_votes_are_compared_alone_where_there_are_others_too() -> None:
+    """By hand: of 4 blind votes for either answer 3 are for the one shown first, and the judge agrees on 3 of 5 blind pairs."""
+    votes = {
+        "a": {"ada": KEEP, "ben": KEEP},
+        "b": {"ada": KEEP},
+        "c": {"ada": SWAP},
+        "d": {"ada": KEEP},
+        "e": {"ada": TIE},
+        "f": {"ben": KEEP},
+    }
+    first = {("a", "ada"): "chosen", ("b", "ada"): "chosen", ("c", "ada"): "rejected", ("d", "ada"): "rejected"}
+    opinions = {pair: JudgeOpinions(1, {"judge": 1}) for pair in votes}
+    found = agreement(votes, opinions, revises=False, shown_first=first | {("e", "ada"): "chosen"})
+    assert found is not None
+    blind = found.blind
+    assert (blind.votes, blind.of, blind.first, blind.second) == (5, 7, 3, 1)
+    assert blind.first_share is not None
+    assert blind.first_share[0] == pytest.approx(0.75)
+    assert blind.first_share[1] < 0.75 < blind.first_share[2]
+    assert blind.preference is not None
+    assert (blind.preference.chosen, blind.preference.rejected, blind.preference.ties) == (3, 1, 1)
+    assert [(one.pairs, one.agreed) for one in (*found.judges, *blind.judges)] == [(6, 4), (5, 3)]
+    shown = dict(found.rows)
+    assert shown["blind votes"].startswith("5 of 7; 75.0% of 4 votes prefer the answer shown first (95% interval ")
+    assert {"agree with the judge", "agree with the judge, blind votes alone"} < set(shown)
+    assert "prefer the chosen answer, blind votes alone" in shown
+
+
+def test_votes_of_one_kind_are_not_compared_twice() -> None:
+    votes = {"a": {"ada": KEEP}, "b": {"ada": DROP}}
+    seen = agreement(votes, {}, revises=False)
+    unseen = agreement(votes, {}, revises=False, shown_first={("a", "ada"): "chosen", ("b", "ada"): "chosen"})
+    assert seen is not None
+    assert unseen is not None
+    assert (seen.blind.preference, unseen.blind.preference) == (None, None)
+    assert dict(seen.rows)["blind votes"].startswith("none of 2: who voted saw which answer is chosen")
+    assert dict(unseen.rows)["blind votes"].startswith("2 of 2; 100.0% of 1 vote ")

@@ -39,6 +39,7 @@ OPTIONS = (
 CHECKS = """[checks.negative_data_rejection]
 expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "422", "429"]
 """
+Parameters = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,9 @@ class Stored:
 
     def config(self) -> str:
         """The configuration of schemathesis that names it, except to what would delete it."""
-        everywhere = {"path.run": "first", "path.pair": self.pair, "path.queue": "queue"}
-        of_job = {"path.job": self.job}
-        at = {
+        everywhere: Parameters = {"path.run": "first", "path.pair": self.pair, "path.queue": "queue"}
+        of_job: Parameters = {"path.job": self.job}
+        at: dict[str, Parameters] = {
             "GET /api/compare": {"query.left": "first:imported", "query.right": "<b>second:imported"},
             **dict.fromkeys(("GET /api/jobs/{job}", "GET /api/jobs/{job}/output", "GET /api/jobs/{job}/files"), of_job),
             **dict.fromkeys(("GET /api/jobs/{job}/archive", "POST /api/jobs/{job}/cancel"), of_job),
@@ -127,7 +128,7 @@ def main(command: str, *options: str) -> int:
             return max(subprocess.run(call, check=False, cwd=folder).returncode for call in calls)
 
 
-def _lines(parameters: Mapping[str, str | int]) -> str:
+def _lines(parameters: Parameters) -> str:
     return "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in parameters.items())
 
 

@@ -21,6 +21,7 @@ from clairgen.service.request_checks import MOST_BODY_BYTES
 from clairgen.service.request_models import JobFolder
 from clairgen.service.runs_root import RunsRoot
 from clairgen.store import RunDirectory
+from tests.runs import config_text, questions, write_tasks
 from tests.service.served import (
     REVIEW,
     RUN,
@@ -50,9 +51,10 @@ async def test_pairs_are_imported_filtered_reported_on_and_exported(tmp_path: Pa
     (root / "uploads").mkdir(parents=True)
     (root / "uploads" / "pairs.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows(6)))
     async with served_with_jobs(root) as client:
-        await done(client, verb="import", run="first", source="uploads/pairs.jsonl", name="mine")
-        assert (await api.status(root / "first")).statuses == {"mine": {"made": 6}}
+        imported = {"verb": "import", "run": "first", "source": "uploads/pairs.jsonl", "name": "mine"}
+        assert (await client.post("/api/jobs", json=imported)).status_code == 201
         filtered = await done(client, verb="filter", run="first", length_ratio="2:", drop=["length_ratio"])
+        assert (await api.status(root / "first")).statuses == {"mine": {"made": 6}}
         assert filtered["command"].endswith("/runs/first --length-ratio=2: --drop=length_ratio")
         assert (await api.filtered(root / "first")).dropped["mine"]
         report, export = await asyncio.gather(
@@ -73,6 +75,35 @@ async def test_pairs_are_imported_filtered_reported_on_and_exported(tmp_path: Pa
             assert card.read() == (root / "exports" / "data" / "README.md").read_bytes()
         outside = await client.get(f"/api/jobs/{export['id']}/files/..%2f..%2ffirst%2frun.db")
         assert outside.status_code == 404
+
+
+async def test_what_needs_a_run_that_a_job_will_make_is_taken_and_waits_for_it(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    behind: list[tuple[dict[str, Any], int]] = [
+        ({"verb": "generate", "run": "first", "limit": 3}, 1),
+        ({"verb": "filter", "run": "first", "drop": ["refusal"]}, 1),
+        ({"verb": "advise", "run": "first"}, 1),
+        ({"verb": "report", "runs": ["first"]}, 1),
+        ({"verb": "lint", "sources": ["first"]}, 1),
+        ({"verb": "export", "run": "first", "name": "data"}, 1),
+        ({"verb": "export", "run": "first", "name": "data", "overwrite": True}, 1),
+        ({"verb": "train", "name": "model", "data": "exports/data", "settings": {"model": "classroom:student"}}, 7),
+        ({"verb": "to-gguf", "name": "model"}, 9),
+        ({"verb": "report", "trained": ["model"]}, 9),
+    ]
+    with queue_of(root) as queue:
+        async with served(root, jobs=Jobs(policy_for(root, "localhost:1"), queue)) as client:
+            for job, _ in behind:
+                assert (await client.post("/api/jobs", json=job)).status_code == 400, job
+            text = config_text("http://localhost:1/v1", write_tasks(root / "tasks.jsonl", questions(1)))
+            first = {"verb": "generate", "run": "first", "configuration": text}
+            answers = [await client.post("/api/jobs", json=job) for job in (first, *(job for job, _ in behind))]
+            assert [answer.status_code for answer in answers] == [201] * len(answers), [one.text for one in answers]
+            assert [answer.json()["waits_for"] for answer in answers[1:]] == [number for _, number in behind]
+            other = await client.post("/api/jobs", json={"verb": "filter", "run": "other"})
+            assert (other.status_code, "no run 'other'" in other.json()["detail"]) == (400, True)
+            await client.post("/api/jobs/1/cancel")
+            assert (await client.get("/jobs/6")).status_code == 200
 
 
 @pytest.mark.process

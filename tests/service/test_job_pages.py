@@ -56,7 +56,7 @@ async def test_a_run_is_submitted_watched_cancelled_and_resumed_by_forms(tmp_pat
         listed = (await client.get("/jobs?state=done")).text
         check_inert(listed)
         assert 'href="/jobs/1"' in listed
-        assert "There is no such job" in (await client.get("/jobs?state=failed")).text
+        assert "No jobs here yet" in (await client.get("/jobs?state=failed")).text
 
 
 async def test_a_queued_job_is_cancelled_by_its_page_and_a_mistake_is_one_sentence(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ async def test_a_queue_hides_what_others_say_until_the_own_vote(tmp_path: Path) 
     run = await made(tmp_path / "runs", rows(2))
     async with served(tmp_path / "runs") as client:
         pair = (await ids(client))[1]
-        await api.make_queue(run, "team", PairChoice(kept=True), overlap=2)
+        await api.make_queue(run, "team", PairChoice(kept=True), overlap=2, blind=False)
         await api.cast_vote(run, pair, Vote.SWAP, "ada")
         theirs = (await edited(client, pair, "Better")).json()["pair_id"]
         assert (await clairgen("filter", run, "--votes", "swap", "--mark", "votes")).code == 0
@@ -232,7 +232,7 @@ async def test_the_api_hands_pairs_out_and_says_how_far_a_queue_is(tmp_path: Pat
         other = await client.post("/api/runs/first/queues/q/next", json={"voter": "ben"})
         assert (other.status_code, "this token is that of ada" in other.json()["detail"]) == (403, True)
         skipped = await client.post("/api/runs/first/queues/q/skip", json={"pair": handed})
-        assert skipped.json() == {"pair": None}
+        assert skipped.json() == {"pair": None, "blind": None}
         client.headers["Authorization"] = f"Bearer {READ}"
         assert (await client.get("/api/runs/first/queues/q")).json()["waiting"] == 1
         assert (await client.post("/api/runs/first/queues/q/next", json={"voter": "x"})).status_code == 403
@@ -504,3 +504,108 @@ async def test_people_vote_and_edit_while_another_process_generates(tmp_path: Pa
     assert {pair for (pair,) in read(run, "SELECT pair_id FROM votes WHERE outdated_at IS NULL")} == voted
     assert {pair for (pair,) in read(run, "SELECT id FROM pairs WHERE recipe = 'human-revision'")} == edits
     assert read(run, "PRAGMA integrity_check") == [("ok",)]
+
+
+async def test_a_name_is_one_however_it_is_typed(tmp_path: Path) -> None:
+    """Composed or not, with one space or two; a name that differs by case alone is refused, unless a token says who it is."""
+    run = await made(tmp_path / "runs", rows(3))
+    stored = (await api.made_pairs(run, "imported"))[1]
+    pair = stored.id
+    await api.cast_vote(run, pair, Vote.KEEP, "Rene\u0301 D.")
+    await api.cast_vote(run, pair, Vote.SWAP, " Ren\u00e9  D. ")
+    await api.cast_vote(run, pair, Vote.KEEP, "Ada")
+    assert {one.voter: one.vote for one in await api.votes(run, stored)} == {
+        "Ren\u00e9 D.": Vote.SWAP,
+        "Ada": Vote.KEEP,
+    }
+    await api.make_queue(run, "q")
+    said = "there is already a voter Ada: use that name, or another"
+    for refused in (api.cast_vote(run, pair, Vote.TIE, "ada"), api.next_pair(run, "q", "ADA")):
+        with pytest.raises(InputError, match=said):
+            await refused
+    async with served(tmp_path / "runs", tokens_of(tmp_path)) as client:
+        client.headers["Authorization"] = f"Bearer {ADAS}"
+        assert (await client.post(f"/api/runs/first/pairs/{pair}/votes", json={"vote": "tie"})).status_code == 201
+    await api.cast_vote(run, pair, Vote.SWAP, "Ada")  # who was there before stays who they are
+
+
+async def test_who_skipped_a_pair_in_another_tab_is_told_so(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(2))
+    await api.make_queue(run, "q", PairChoice(kept=True))
+    pair = await api.next_pair(run, "q", "ada")
+    assert pair is not None
+    await api.give_back(run, "q", pair, "ada")
+    with pytest.raises(RunError, match=f"you have skipped pair {pair}, perhaps in another tab"):
+        await api.cast_vote(run, pair, Vote.KEEP, "ada", check=api.voting_in("q", "ada"))
+
+
+def _prose(page: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", page)).split())
+
+
+async def test_a_blind_queue_says_nothing_before_the_vote_and_all_after_it(tmp_path: Path) -> None:
+    """Who votes for the longer answer, wherever it is, votes for the chosen one, and not for the position."""
+    run = await made(tmp_path / "runs", rows(12))
+    assert (await clairgen("filter", run, "--length-ratio", "0.1:2", "--mark", "length_ratio")).code == 0
+    votes = dict[str, str]()
+    async with served(tmp_path / "runs") as client:
+        form = {"name": "team", "pairs": "6", "overlap": "2", "seed": "", "kept": "true", "blind": "true"}
+        assert (await client.post("/runs/first/people", data=form)).status_code == 303
+        unknown = await client.get(f"/runs/first/queues/team/pairs/{(await ids(client))[1]}")
+        assert unknown.headers["location"] == "/runs/first/people#queues"
+        at = await client.post("/runs/first/queues/team/next", data={"voter": "ada"})
+        while "/pairs/" in (address := at.headers["location"]):
+            page = (await client.get(address)).text
+            check_inert(page)
+            words = _prose(page)
+            for telling in ("chosen", "rejected", "imported", "ratio", "source", "Jaccard", "edit", "keep", "swap"):
+                assert telling not in page, telling
+            assert not re.search("<(ins|del)", page)
+            first, second = words.split("First answer")[1].split("Second answer")
+            votes[address] = "first" if ", in full." in first else "second"
+            assert (", in full." in second) == (votes[address] == "second")
+            [version] = re.findall(r'name="version" value="(\w+)"', page)
+            at = await client.post(address, data={"version": version, "voter": "ada", "vote": votes[address]})
+        assert set(votes.values()) == {"first", "second"}
+        seen = re.findall(r'href="([^"]*)">the whole pair', (await client.get(address)).text)[0]
+        assert seen == [*votes][-1].partition("?")[0]
+        assert "From rejected to chosen" in (await client.get(seen)).text
+        again = {"version": (await ballot(client, seen, "swap", "ada"))["version"], "voter": "ada", "note": ""}
+        assert (await client.post(seen, data=again | {"vote": "swap"})).status_code == 303
+    async with served(tmp_path / "runs") as client:  # which keeps no earlier figures
+        [report] = (await client.get("/api/runs/first/report")).json()
+        found = report["agreement"]
+        assert (found["preference"]["chosen"], found["preference"]["rejected"]) == (len(votes) - 1, 1)
+        blind = found["blind"]
+        assert (blind["votes"], blind["preference"]["chosen"]) == (len(votes) - 1, len(votes) - 1)
+        firsts = Counter(votes[address] for address in [*votes][:-1])
+        assert (blind["first"], blind["second"]) == (firsts["first"], firsts["second"])
+        assert "prefer the answer shown first" in _prose((await client.get("/runs/first/people")).text)
+        cast = (await client.get("/api/runs/first/votes")).json()
+        assert [one["shown_first"] is None for one in cast] == [*[False] * len(votes), True]
+
+
+async def test_the_api_of_a_blind_queue_shows_two_answers_in_an_order_of_each_voter(tmp_path: Path) -> None:
+    run = await made(tmp_path / "runs", rows(2))
+    async with served(tmp_path / "runs") as client:
+        address = "/api/runs/first/queues/q"
+        made_queue = await client.post("/api/runs/first/queues", json={"name": "q", "kept": True, "overlap": 20})
+        assert (made_queue.json()["queue"]["blind"], made_queue.json()["queue"]["choice"]) == (True, {"kept": True})
+        orders = Counter[str]()
+        for number in range(8):
+            voter = {"voter": f"voter {number}"}
+            handed = (await client.post(f"{address}/next", json=voter)).json()
+            shown = handed["blind"]
+            assert set(shown) == {"pair", "version", "prompt", "first", "second"}
+            assert handed == (await client.post(f"{address}/next", json=voter)).json()
+            orders[shown["first"]] += 1
+            vote = voter | {"vote": "first", "version": shown["version"]}
+            done = await client.post(f"{address}/pairs/{handed['pair']}/votes", json=vote)
+            assert (done.status_code, done.json()["is_new"]) == (201, True)
+        assert len(orders) == 2
+        said = Counter(vote for (vote,) in read(run, "SELECT vote FROM votes"))
+        assert said == {"keep": orders["Answer 1, in full."], "swap": orders["No 1"]}
+        await api.make_queue(run, "open", blind=False, overlap=20)
+        assert (await client.post("/api/runs/first/queues/open/next", json={"voter": "x"})).json()["blind"] is None
+        wrong = await client.post(f"/api/runs/first/queues/open/pairs/{handed['pair']}/votes", json=vote)
+        assert (wrong.status_code, "is not blind" in wrong.json()["detail"]) == (400, True)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, RootModel, ValidationError
 
 from clairgen.config.evaluated import EvaluateConfig
 from clairgen.config.file import config_yaml, parse_config
@@ -15,6 +15,7 @@ from clairgen.config.models import RunConfig
 from clairgen.errors import ClairgenError, ConfigError, InputError
 from clairgen.filters.registry import FILTERS
 from clairgen.service.allowed_endpoints import allowed_endpoint, plain_address
+from clairgen.service.command_requests import ImportRequest
 from clairgen.service.policy import Policy, policy_of
 from clairgen.service.runs_root import NotPermittedError, RunsRoot
 from clairgen.service.submitted_config import (
@@ -467,3 +468,13 @@ def test_nothing_is_written_outside_the_folder_or_into_a_run(root: Path, text: s
     for name in ("run.db", "run.db-wal", "lock", "exports"):
         with pytest.raises(InputError, match="something else"):
             RunsRoot(root).run_to_write(name)
+
+
+def test_a_command_takes_the_same_subsets_as_a_configuration() -> None:
+    one = {"verb": "import", "run": "first", "source": "uploads/rows.jsonl"}
+    assert (
+        ImportRequest.model_validate({**one, "subset": "20231101.en", "split": "train[:10%]"}).subset == "20231101.en"
+    )
+    for wrong in ("..", "a..b", "a/b", ".hidden", "x" * 201):
+        with pytest.raises(ValidationError, match="subset"):
+            ImportRequest.model_validate({**one, "subset": wrong})

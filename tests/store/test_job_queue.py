@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clairgen.errors import RunError, StoreError
-from clairgen.store.job_queue import JobQueue
+from clairgen.store.job_queue import _MIGRATIONS, JobQueue
 from clairgen.store.job_records import Job, JobState, NewJob, OtherRequestError, QueueFullError
 from tests.clocks import FakeClock
 
@@ -25,7 +25,7 @@ def queue(tmp_path: Path, clock: FakeClock) -> Iterator[JobQueue]:
 
 
 def submitted(queue: JobQueue, run: str | None = "first", key: str | None = None, most: int = 100, by: str = "") -> Job:
-    job = NewJob("generate", {"run": run}, run, {"run": run}, by, key)
+    job = NewJob("generate", {"run": run}, run, {"run": run}, by, key, run)
     return queue.submit(job, lambda number: f"command {number}", most)[0]
 
 
@@ -179,14 +179,55 @@ def test_a_clock_that_was_put_back_keeps_no_job_waiting(queue: JobQueue, clock: 
 
 def test_a_job_waits_for_the_one_before_it_on_its_run_also_if_that_is_of_another_verb(queue: JobQueue) -> None:
     first = submitted(queue)
-    later = NewJob("filter", {}, "first", {"later": True})
+    later = NewJob("filter", {}, "first", {"later": True}, target="first")
     second, _ = queue.submit(later, str, 100)
-    reading, _ = queue.submit(NewJob("export", {}, "first", {}, writes=False), str, 100)
+    reading, _ = queue.submit(NewJob("export", {}, "first", {}), str, 100)
     assert (second.waits_for, reading.waits_for) == (first.id, None)
     assert [queue.claim(["filter"]), queue.claim(["export"])] == [None, queue.job(reading.id)]
     queue.claim(["generate"])
     queue.end(first.id, JobState.DONE, 0, "all made")
     assert queue.claim(["filter"]) == queue.job(second.id)
+
+
+def test_jobs_that_write_one_folder_or_need_one_that_is_not_there_yet_wait(queue: JobQueue) -> None:
+    first = submitted(queue)
+    exports = [
+        queue.submit(NewJob("export", {"run": run}, run, {}, target="exports/data", awaits=awaits), str, 100)[0]
+        for run, awaits in (("first", ("first",)), ("old", ()), ("old", ()))
+    ]
+    report, _ = queue.submit(NewJob("report", {}, "old", {}, awaits=("exports/data",)), str, 100)
+    assert [job.waits_for for job in (*exports, report)] == [first.id, exports[0].id, exports[0].id, exports[0].id]
+    assert not any(job.writes for job in exports)
+    assert queue.targets() == {"first", "exports/data"}
+    assert queue.claim(["export", "report"]) is None
+    queue.claim(["generate"])
+    assert queue.claim(["export", "report"]) is None
+    queue.end(first.id, JobState.DONE, 0, "all made")
+    for job in exports:
+        claimed = queue.claim(["export", "report"])
+        assert claimed is not None
+        assert (claimed.id, queue.claim(["export", "report"])) == (job.id, None)
+        queue.end(job.id, JobState.DONE, 0, "written")
+    assert queue.claim(["report"]) == queue.job(report.id)
+    assert queue.targets() == set()
+
+
+def test_a_queue_of_an_older_version_knows_what_its_jobs_write(tmp_path: Path) -> None:
+    path = tmp_path / "older.db"
+    with sqlite3.connect(path) as database:
+        database.executescript("".join(_MIGRATIONS[:2]))
+        for verb, run, writes in (("train", "trained/model", 1), ("export", "first", 0), ("report", "first", 0)):
+            database.execute(
+                "INSERT INTO jobs (verb, arguments, run, writes, submitted_by, request_digest, state, submitted_at) "
+                "VALUES (?, ?, ?, ?, '', '', 'queued', '')",
+                (verb, '{"name": "data"}', run, writes),
+            )
+        database.execute("PRAGMA user_version = 2")
+    database.close()
+    queue = JobQueue(path)
+    assert queue.targets() == {"trained/model", "exports/data"}
+    assert [job.writes for job in queue.jobs()] == [False, False, True]
+    queue.close()
 
 
 def test_nothing_is_taken_into_a_file_that_is_no_longer_in_its_place(queue: JobQueue, tmp_path: Path) -> None:

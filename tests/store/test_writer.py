@@ -7,7 +7,7 @@ import aiosqlite
 import pytest
 
 from clairgen.errors import StoreError
-from clairgen.store.connection import open_writer
+from clairgen.store.connection import open_writer, transaction
 from clairgen.store.statements import Statement
 from clairgen.store.writer import Writer
 
@@ -104,3 +104,15 @@ async def test_writing_after_the_end_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(StoreError, match="is closed"):
         await writer.write(row(1))
+
+
+async def test_an_error_after_which_sqlite_has_rolled_back_itself_is_raised_as_it_is(tmp_path: Path) -> None:
+    connection = await open_writer(tmp_path / "run.db")
+    try:
+        await connection.execute(*row(1))
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            async with transaction(connection):
+                await connection.execute(PUT.replace("INSERT", "INSERT OR ROLLBACK"), ("1", "y"))
+        assert not connection.in_transaction
+    finally:
+        await connection.close()

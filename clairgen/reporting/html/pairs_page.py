@@ -77,15 +77,14 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
     outcome, contrast, dropped = stored.outcome, stored.contrast, stored.dropped_by
     if isinstance(outcome, Pair):
         first, last, other, undecided = outcome.rejected, outcome.chosen, None, None
-        segments = word_diff(first.text[:_LONGEST], last.text[:_LONGEST])
-        diff = [[_CODES[segment.change], plain_text(segment.text)] for segment in segments]
-        longest = max(len(last.text), len(first.text))
+        diff = compared(first.text, last.text)
+        cut = is_cut(first.text, last.text)
     else:
         first, last = outcome.replies[0], outcome.replies[-1]
         other = None if last is first else shown_text(last.text)
         undecided = outcome.reason.value
         diff = [[0, shown_text(first.text)]]
-        longest = len(first.text)
+        cut = is_cut(first.text)
     return {
         "run": plain_text(run),
         "number": number,
@@ -97,7 +96,7 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
         "reasoning": None if outcome.reasoning is None else shown_text(outcome.reasoning),
         "diff": diff,
         "other": other,
-        "cut": longest > _LONGEST,
+        "cut": cut,
         "chosen": plain_text("" if last is first else last.model),
         "rejected": plain_text(first.model),
         "jaccard": None if contrast is None else round(100 * contrast.jaccard, 2),
@@ -110,6 +109,17 @@ def pair_row(run: str, number: int, stored: StoredPair) -> dict[str, Any]:
             *(plain_text(f"{name}: {value}")[:_LONGEST_COLUMN] for name, value in stored.source_columns.items()),
         ],
     }
+
+
+def compared(first: str, second: str) -> list[list[Any]]:
+    """The word diff of two texts, made plain and cut where they are too long: 0 is in both, 1 in the first, 2 in the second."""
+    segments = word_diff(first[:_LONGEST], second[:_LONGEST])
+    return [[_CODES[segment.change], plain_text(segment.text)] for segment in segments]
+
+
+def is_cut(*texts: str) -> bool:
+    """Whether a page shows only the beginning of one of the texts."""
+    return any(len(text) > _LONGEST for text in texts)
 
 
 def _finding(found: Finding) -> str:
