@@ -35,6 +35,7 @@ REVIEWING = {
     "POST /api/runs/{run}/pairs/{pair}/votes",
     "POST /api/runs/{run}/queues",
     "POST /api/runs/{run}/queues/{queue}/next",
+    "POST /api/runs/{run}/queues/{queue}/pairs/{pair}/votes",
     "POST /api/runs/{run}/queues/{queue}/skip",
     "POST /runs/{run}/pairs/{pair}",
     "POST /runs/{run}/pairs/{pair}/edit",
