@@ -13,7 +13,7 @@ VLLM ?= .venv-vllm
 HARNESS ?= .venv-harness
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz fuzz-service kill-trial kill-trial-training bench bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
+.PHONY: demo classroom paper test test-fast test-times check docs picture coverage fuzz fuzz-service kill-trial kill-trial-training bench bench-batch bench-training gpu architectures lint types floors format lock package classroom-models vllm harness clean
 
 demo: $(VENV)/.installed-data,local  ## the paper's four data sets from small language models on this machine
 	$(BIN)/clairgen demo $(DEMO)
@@ -62,6 +62,9 @@ bench: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## asks a second bes
 	$(BIN)/python -m tests.bench.latency
 	$(BIN)/python -m tests.bench.rate_limit
 
+bench-batch: $(VENV)/.installed-$(EXTRAS) build/peers/.installed  ## batches at a provider that fails, beside other clients: answers kept and paid for twice (half an hour)
+	$(BIN)/python -m tests.bench.batch_peers --peers build/peers
+
 bench-training: $(VENV)/.installed-dev,train  ## steps a second and memory of training beside TRL's own, losses beside the equations (a quarter of an hour)
 	$(BIN)/python -m tests.bench.objectives
 	$(BIN)/python -m tests.bench.training
@@ -78,6 +81,8 @@ build/peers/.installed:
 	build/peers/curator/bin/pip install --quiet 'bespokelabs-curator==0.1.31'
 	$(PYTHON) -m venv build/peers/distilabel
 	build/peers/distilabel/bin/pip install --quiet 'distilabel[openai]==1.5.3' requests
+	$(PYTHON) -m venv build/peers/inspect
+	build/peers/inspect/bin/pip install --quiet 'inspect-ai==0.3.285' 'openai==3.57.0'
 	touch '$@'
 
 build/schemathesis/.installed:

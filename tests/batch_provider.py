@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from tests.scripted import Reply, Script, refused, said
 
 Line = dict[str, Any]
+ENDED = ("completed", "failed", "expired", "cancelled")
 _IDENTITY = re.compile(r"(batch|file)[-_]\d+")
 
 
@@ -77,6 +78,7 @@ class StoredBatch:
             "errors": {"object": "list", "data": self.errors} if self.errors else None,
             "request_counts": self.counts or {"total": len(self.lines), "completed": self.answered, "failed": 0},
             "metadata": self.metadata,
+            **({f"{self.status}_at": self.created_at + 1} if self.status in ENDED else {}),
         }
 
 
@@ -241,7 +243,7 @@ class BatchProvider:
         return _json(created[0].shown())
 
     def _advanced(self, batch: StoredBatch) -> StoredBatch:
-        if batch.status in ("completed", "failed", "expired", "cancelled"):
+        if batch.status in ENDED:
             return batch
         if batch.status == "validating" and (refusals := self._refusals(batch)):
             batch.status, batch.errors = "failed", refusals
@@ -260,7 +262,7 @@ class BatchProvider:
         return self.refusals(batch)
 
     def _cancelled(self, batch: StoredBatch) -> Reply:
-        if batch.status in ("completed", "failed", "expired", "cancelled"):
+        if batch.status in ENDED:
             return refused(409, f"Cannot cancel a batch with status '{batch.status}'.", "invalid_state")
         batch.status = "cancelling"
         return _json(batch.shown())
