@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from clairgen.records import Answer, Contrast, FilterAction, Finding, Message, Pair, Score, StoredPair, Variant
 from clairgen.reporting.report import reason_for_dropping
@@ -32,6 +32,7 @@ PROBLEMS: Final[Mapping[int | str, dict[str, Any]]] = {
         (401, "A valid token is needed."),
         (403, "The token, or the service, does not allow this; or the request comes from another site."),
         (404, "There is no run, pair, job or file of this name."),
+        (408, "The request did not arrive in time."),
         (409, "The run is in use, or not as it should be, or its index is not ready."),
         (413, "The body is too large."),
         (421, "The service does not answer under this host name."),
@@ -219,6 +220,11 @@ class PairObject:
             previous=whole.previous,
             next=whole.next,
         )
+
+
+def answered_as(media_type: str) -> dict[str, Any]:
+    """What describes a route whose answer is not JSON: its errors are JSON all the same."""
+    return {"response_class": Response, "responses": {200: {"content": {media_type: {}}}}}
 
 
 class Answered(JSONResponse):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
 
-from clairgen.service.answers import Answered
+from clairgen.service.answers import Answered, answered_as
 from clairgen.service.job_files import MadeFile, archive, made_file, made_files
 from clairgen.service.job_requests import JobRequest
 from clairgen.service.jobs import JobProgress, Jobs
@@ -71,7 +71,13 @@ def job_routes(jobs: Jobs) -> APIRouter:
     """The routes over some jobs."""
     routes = APIRouter(prefix="/api/jobs", default_response_class=Answered)
 
-    @routes.post("", response_model=JobObject, status_code=201, summary="Submit a job")
+    @routes.post(
+        "",
+        response_model=JobObject,
+        status_code=201,
+        responses={200: {"model": JobObject, "description": "It was submitted before under this key."}},
+        summary="Submit a job",
+    )
     async def submit_job(job: Annotated[JobRequest, Body()], request: Request, idempotency_key: Key = None) -> Answered:
         found, is_new = await jobs.submit(job, request.state.grant, idempotency_key)
         headers = {"Location": f"/api/jobs/{found.id}"}
@@ -94,7 +100,7 @@ def job_routes(jobs: Jobs) -> APIRouter:
         found = await jobs.job(job)
         return Answered(JobObject.of(found, await jobs.progress(found), whole=True))
 
-    @routes.get("/{job}/output", response_class=PlainTextResponse, summary="The last of what it printed")
+    @routes.get("/{job}/output", **answered_as("text/plain"), summary="The last of what it printed")
     async def job_output(job: JobId) -> Response:
         return PlainTextResponse((await jobs.output(job)).encode("utf-8", "backslashreplace"))
 
@@ -124,14 +130,14 @@ def job_file_routes(jobs: Jobs) -> APIRouter:
     async def job_files(job: JobId) -> Answered:
         return Answered(await asyncio.to_thread(made_files, await jobs.made(job)))
 
-    @routes.get("/{job}/files/{name:path}", response_class=FileResponse, summary="One of them")
+    @routes.get("/{job}/files/{name:path}", **answered_as("application/octet-stream"), summary="One of them")
     async def job_file(job: JobId, name: Annotated[str, Path(max_length=1000)]) -> Response:
         found = await asyncio.to_thread(made_file, await jobs.made(job), name)
         if found is None:
             raise NotThereError("the job made no file of this name")
         return FileResponse(found, media_type="application/octet-stream", filename=found.name)
 
-    @routes.get("/{job}/archive", response_class=StreamingResponse, summary="All of them as a tar archive")
+    @routes.get("/{job}/archive", **answered_as("application/x-tar"), summary="All of them as a tar archive")
     async def job_archive(job: JobId) -> Response:
         folder = await jobs.made(job)
         if not await asyncio.to_thread(made_files, folder):

@@ -88,9 +88,11 @@ def live_routes(runs: Runs, live: LiveRuns) -> APIRouter:
 
     @routes.get(
         "/api/runs/{run}/events",
-        response_class=EventStream,
-        status_code=200,
-        responses={204: {"description": "Nothing runs, and `Last-Event-ID` is the last event."}},
+        response_class=Response,
+        responses={
+            200: {"content": {EventStream.media_type: {}}},
+            204: {"description": "Nothing runs, and `Last-Event-ID` is the last event."},
+        },
         summary="The same while it goes on, as a stream",
     )
     async def run_events(run: RunName, last_event_id: LastEventId = None) -> Response:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -35,11 +35,20 @@ from clairgen.store import (
 PAGE: Final = 25
 MOST_ON_A_PAGE: Final = 200
 
-_EMPTY_IS_NONE = BeforeValidator(lambda value: value or None)  # as forms send what was left empty
-_Text = Annotated[Annotated[str, Field(max_length=1000)] | None, _EMPTY_IS_NONE]
-_Number = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, _EMPTY_IS_NONE]
-_PairId = Annotated[Annotated[str, Field(pattern="^[0-9a-f]{32}$")] | None, _EMPTY_IS_NONE]
 
+def _or_empty(kind: Any) -> BeforeValidator:  # noqa: ANN401 - a type
+    """Takes an empty text as nothing, as forms send what was left empty, and says so of values of this type."""
+    return BeforeValidator(
+        lambda value: None if value == "" else value, json_schema_input_type=kind | Literal[""] | None
+    )
+
+
+_SomeText = Annotated[str, Field(max_length=1000)]
+_SomeNumber = Annotated[float, Field(allow_inf_nan=False)]
+_SomeId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+_Text = Annotated[_SomeText | None, _or_empty(_SomeText)]
+_Number = Annotated[_SomeNumber | None, _or_empty(_SomeNumber)]
+_PairId = Annotated[_SomeId | None, _or_empty(_SomeId)]
 
 RANGED: Final = tuple(key for key in SortKey if key is not SortKey.MADE)
 """The metrics that have ranges."""
@@ -92,7 +101,7 @@ class PairQuery(ChoiceQuery):
     q: _Text = Field(
         None, description='Only pairs with these words in prompt or answers; "phrases" and beginnings* work, too.'
     )
-    sort: Annotated[SortKey | None, _EMPTY_IS_NONE] = Field(
+    sort: Annotated[SortKey | None, _or_empty(SortKey)] = Field(
         None,
         description="What pairs are in order of: a metric, or made, when it was made; that of the tasks without it.",
     )

@@ -35,7 +35,7 @@ def run_families(seen: RunsSeen) -> Iterator[Metric]:
     yield GaugeMetricFamily("clairgen_runs_without_series", "Active runs beyond those that have series.", seen.left_out)
     running = GaugeMetricFamily("clairgen_run_running", "Whether a session of the run goes on.", labels=["run"])
     pairs = GaugeMetricFamily("clairgen_pairs", "Pairs of a run by status.", labels=["run", "recipe", "status"])
-    active = {_label(run.name): run for run in seen.active}
+    active = {_spelled(run.name): run for run in seen.active}  # whole, as long names may differ at their ends
     for run, facts in active.items():
         running.add_metric([run], facts.session.running)
         for recipe, statuses in _grouped(facts.statuses.items()).items():
@@ -156,8 +156,13 @@ def _grouped(named: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
 
 
 def _label(text: str) -> str:
-    """A name as a label: what no UTF-8 can hold is spelled out, and the end of a long one is left off."""
-    return text.encode("utf-8", "backslashreplace").decode()[:_MOST_CHARACTERS]
+    """A name as a label, without the end of a long one."""
+    return _spelled(text)[:_MOST_CHARACTERS]
+
+
+def _spelled(text: str) -> str:
+    """A text in which what no UTF-8 can hold is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _short(endpoint: str) -> str:

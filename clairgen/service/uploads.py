@@ -29,6 +29,7 @@ _KINDS: Final = (".jsonl", ".json", ".csv", ".parquet", ".txt")
 _LEAST_FREE_BYTES: Final = 1 << 30
 _SILENT_SECONDS: Final = 60.0
 _WRITTEN_AT_ONCE: Final = 1 << 20
+_FILE: Final = {"type": "string", "format": "binary"}  # as OpenAPI describes the content of a file
 FileName = Annotated[str, InPath(max_length=255, description="The name of the file.")]
 
 
@@ -41,7 +42,13 @@ def upload_routes(root: RunsRoot, jobs: Jobs) -> APIRouter:
     async def list_uploads() -> Answered:
         return Answered(await asyncio.to_thread(made_files, folder))
 
-    @routes.put("/{name}", response_model=MadeFile, status_code=201, summary="Upload a file as the body of the request")
+    @routes.put(
+        "/{name}",
+        response_model=MadeFile,
+        status_code=201,
+        openapi_extra={"requestBody": {"content": {"application/octet-stream": {"schema": _FILE}}}},
+        summary="Upload a file as the body of the request",
+    )
     async def upload(name: FileName, request: Request) -> Answered:
         require_run_scope(request.state.grant)
         jobs.require_taken()

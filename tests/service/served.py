@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -21,8 +22,9 @@ from clairgen.service.command_verbs import command_job
 from clairgen.service.job_requests import COMMAND_VERBS
 from clairgen.service.job_worker import Lane, Worker
 from clairgen.service.jobs import Jobs
+from clairgen.service.operations import CountedRequests
 from clairgen.service.policy import Policy, policy_of
-from clairgen.service.request_checks import allowed_hosts
+from clairgen.service.request_checks import RequestChecks, allowed_hosts
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import Tokens, read_tokens
@@ -76,6 +78,18 @@ async def served(
     transport = httpx.ASGITransport(service(RunsRoot(root), known, hosts, limits=limits, jobs=jobs))
     async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
         yield client
+
+
+def routes_of(app: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - an ASGI application
+    """All routes of a service by method and path."""
+    assert isinstance(app, CountedRequests)
+    assert isinstance(app.app, RequestChecks)
+    return sorted(set(_routes(app.app.app, "")))
+
+
+def filled(path: str, values: Mapping[str, str]) -> str:
+    """The path of a route with its parameters filled in."""
+    return re.sub("{(.*?)}", lambda found: quote(values[found[1]], safe=""), path)
 
 
 def policy_for(root: Path, *urls: str) -> Policy:
@@ -139,3 +153,13 @@ async def ballot(client: httpx.AsyncClient, address: str, vote: str, voter: str,
     page = (await client.get(address)).text
     [version] = re.findall(r'name="version" value="(\w+)"', page)
     return {"version": version, "vote": vote, "voter": voter, "note": note}
+
+
+def _routes(where: Any, prefix: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - an application or a route
+    """All routes below an application, with those of routers in it."""
+    for route in getattr(where, "routes", ()):
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _routes(inner, prefix)
+        elif getattr(route, "methods", None):
+            yield from ((method, prefix + route.path) for method in route.methods if method != "HEAD")

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ import pytest
 
 from clairgen.service.app import service
 from clairgen.service.jobs import Jobs
-from clairgen.service.operations import CountedRequests
-from clairgen.service.request_checks import MOST_BODY_BYTES, RequestChecks, allowed_hosts
+from clairgen.service.request_checks import HEADERS, MOST_BODY_BYTES, allowed_hosts
 from clairgen.service.request_rates import Limits
 from clairgen.service.runs_root import RunsRoot
 from clairgen.service.tokens import read_tokens
-from tests.service.served import ADDRESS, RUN, TODAY, made, policy_for, queue_of, rows
+from tests.service.served import ADDRESS, RUN, TODAY, made, policy_for, queue_of, routes_of, rows
 
 CANARY = "sk-canary-0123456789abcdefghijklmnop"
 UNLIMITED = Limits(10**9, 10**9, 10**6, 10**6)
@@ -120,24 +119,12 @@ async def attacked(
     with queue_of(root) as queue:
         jobs = Jobs(policy_for(root), queue)
         app = service(RunsRoot(root), tokens, allowed_hosts("127.0.0.1", []), limits=UNLIMITED, jobs=jobs)
-        assert isinstance(app, CountedRequests)
-        assert isinstance(app.app, RequestChecks)
         watched = Watched(app)
         bearer = {"Authorization": f"Bearer {RUN}"}
         async with httpx.AsyncClient(transport=watched, base_url=ADDRESS, headers=bearer) as client:
             await client.post("/api/jobs", json={"verb": "migrate", "run": "first"})
             watched.statuses.clear()
-            yield client, sorted(set(_routes(app.app.app, ""))), watched
-
-
-def _routes(where: Any, prefix: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - an application or a route
-    """All routes below an application, with those of routers in it."""
-    for route in getattr(where, "routes", ()):
-        inner = getattr(route, "original_router", None)
-        if inner is not None:
-            yield from _routes(inner, prefix)
-        elif getattr(route, "methods", None):
-            yield from ((method, prefix + route.path) for method in route.methods if method != "HEAD")
+            yield client, routes_of(app), watched
 
 
 def _filled(path: str, run: str, pair: str, hostile: str | None = None) -> str:
@@ -235,6 +222,40 @@ async def test_no_header_is_more_than_refused(tmp_path: Path, monkeypatch: pytes
                 await client.request(method, path, headers=[(name.encode(), value)])
         assert len(watched.statuses) == 5 * len(headers)
         assert routes
+
+
+@pytest.mark.parametrize("name", ['a".html', "a;filename=b.html", "<script>é\u202e.html", "a%2f..%2fb.svg"])
+async def test_a_file_of_a_job_is_downloaded_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    await made(tmp_path / "runs", rows(1))
+    async with attacked(tmp_path / "runs", monkeypatch) as (client, _, _):
+        folder = tmp_path / "runs" / ".clairgen" / "jobs" / "1" / "files"
+        folder.mkdir(parents=True)
+        (folder / name).write_text("<script>alert(1)</script>")
+        [listed] = (await client.get("/api/jobs/1/files")).json()
+        assert listed["name"] == name
+        answer = await client.get(f"/api/jobs/1/files/{quote(name, safe='')}")
+        archive = await client.get("/api/jobs/1/archive")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/octet-stream")
+    assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''{quote(name)}"
+    assert archive.headers["content-disposition"] == "attachment; filename*=utf-8''files.tar"
+    for one in (answer, archive):
+        assert HEADERS.items() <= {header.title(): value for header, value in one.headers.items()}.items()
+
+
+async def test_no_form_with_a_file_is_more_than_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await made(tmp_path / "runs", rows(1))
+    async with attacked(tmp_path / "runs", monkeypatch) as (client, routes, watched):
+        for text in TEXTS:
+            await client.post("/uploads", files={"file": (text, b"{}")})
+        assert set(watched.statuses) == {400}
+        for method, path in ((method, path) for method, path in routes if method != "GET"):
+            for body in BODIES[:4]:
+                for kind in ("multipart/form-data; boundary=x", "multipart/form-data"):
+                    where = _filled(path, "first", "0" * 32)
+                    await client.request(method, where, content=body, headers={"Content-Type": kind})
+    assert list((tmp_path / "runs").glob("uploads/*")) == []
 
 
 async def test_names_and_texts_from_elsewhere_are_shown_as_text_in_every_answer(

@@ -180,6 +180,16 @@ async def test_what_a_hostile_log_says_makes_no_endless_labels(tmp_path: Path) -
         assert (await scraped(client)).labels("role") == set()
 
 
+async def test_runs_whose_long_names_differ_at_their_ends_have_series_of_their_own(tmp_path: Path) -> None:
+    names = {"c" * 230 + end for end in "12"}
+    for name in names:
+        path = await made(tmp_path / "runs", rows(1), name)
+        now = datetime.datetime.now(datetime.UTC).isoformat()
+        (path / "run.log").write_text(f'{{"at": "{now}", "event": "started"}}\n')
+    async with served(tmp_path / "runs") as client:
+        assert (await scraped(client)).labels("run") == names
+
+
 async def test_a_run_that_is_silent_for_long_has_no_series_of_its_own(tmp_path: Path) -> None:
     root = tmp_path / "runs"
     path = await made(root, rows(1), "run-0")

@@ -176,3 +176,8 @@ def test_a_link_says_numbers_exactly() -> None:
     parameters: dict[str, Any] = PageQuery(min_length_ratio=2**-0.75, below_levenshtein=12).parameters
     assert float(parameters["min_length_ratio"]) == 2**-0.75
     assert parameters["below_levenshtein"] == "12"
+
+
+def test_a_limit_of_zero_is_a_limit_and_an_empty_one_is_none() -> None:
+    query = PageQuery.model_validate({"min_score_difference": 0.0, "below_jaccard": "", "sort": "", "after": ""})
+    assert query.parameters == {"min_score_difference": "0"}
