@@ -3,16 +3,15 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from clairgen.cli.signals import run_coroutine, run_drainable
-from clairgen.reporting.sanitize import plain_line, safe_line
+from clairgen.reporting.sanitize import plain_line
 from clairgen.wording import counted
 
 if TYPE_CHECKING:
@@ -39,34 +38,32 @@ def batches_command(
     if as_json:
         typer.echo(json.dumps([one.to_json() for one in found], indent=2))
     elif found:
-        Console().print(batches_table(found))
+        typer.echo("\n".join(batch_lines(found)))
     else:
         typer.echo("This run has no batches.")
 
 
-def batches_table(found: "Sequence[BatchStatus]") -> Table:
-    """A row for each batch; answers and failures are those that were taken in, whatever the provider counts."""
-    table = Table(box=None, pad_edge=False)
-    for title in ("batch", "role", "state"):
-        table.add_column(title, overflow="fold")
-    for title in ("requests", "answers", "failed", "waiting", "strays", "provider\ncounts", "age", "expires in"):
-        table.add_column(title, justify="right", no_wrap=True)
-    now = time.time()
-    for one in found:
-        batch, numbers = one.batch, one.numbers
-        counts = (batch.requests, numbers.answered, sum(numbers.failed.values()), numbers.waiting, numbers.strays)
-        theirs = "–" if batch.completed is None else f"{batch.completed:,}"
-        expires = duration(batch.expires_at - now) if one.is_open and batch.expires_at is not None else "–"
-        table.add_row(
-            safe_line(batch.batch_id or "not created yet"),
-            safe_line(batch.role),
-            safe_line(state_of(one)),
-            *(f"{count:,}" for count in counts),
-            theirs,
-            duration(one.age_seconds(now)),
-            expires,
-        )
-    return table
+def batch_lines(found: "Sequence[BatchStatus]") -> list[str]:
+    """Two lines for each batch; answers and failures are those that were taken in, whatever the provider counts."""
+    return [line for one in found for line in _lines(one, time.time())]
+
+
+def _lines(one: "BatchStatus", now: float) -> tuple[str, str]:
+    batch, numbers = one.batch, one.numbers
+    facts = [f"{plain_line(state_of(one))}", f"{duration(one.age_seconds(now))} h old"]
+    if one.is_open and batch.expires_at is not None:
+        facts.append(f"expires in {duration(batch.expires_at - now)} h")
+    counts = [
+        f"{numbers.answered:,} answered",
+        f"{sum(numbers.failed.values()):,} failed",
+        f"{numbers.waiting:,} waiting",
+        *([f"{numbers.strays:,} of no request"] if numbers.strays else []),
+    ]
+    theirs = "" if batch.completed is None else f"; the provider counts {batch.completed:,} completed"
+    return (
+        f"{plain_line(batch.batch_id or 'not created yet')} of {plain_line(batch.role)}: {', '.join(facts)}",
+        f"  {counted(batch.requests, 'request')}: {', '.join(counts)}{theirs}",
+    )
 
 
 def state_of(one: "BatchStatus") -> str:
@@ -91,12 +88,21 @@ def _cancel(run: Path) -> None:
 
     progress = Progress()
 
-    async def work(stop: asyncio.Event) -> int:
+    async def work(stop: asyncio.Event) -> Counter[str]:
         return await cancel_batches(run, progress=progress, stop=stop)
 
     try:
-        count = run_drainable(work)
+        ended = run_drainable(work)
     finally:
         for note in progress.notes:
             typer.echo(f"Note: {plain_line(note)}", err=True)
-    typer.echo(f"{counted(count, 'open batch', 'open batches')} cancelled." if count else "No batch was open.")
+    typer.echo(_how_they_ended(ended) if ended else "No batch was open.")
+
+
+def _how_they_ended(ended: Counter[str]) -> str:
+    """What became of the batches that were open."""
+    words = {"abandoned": "given up before the provider had it", "open": "still open: run this again"}
+    parts = [
+        f"{counted(count, 'batch', 'batches')} {words.get(state, state)}" for state, count in sorted(ended.items())
+    ]
+    return f"{'; '.join(parts)}."

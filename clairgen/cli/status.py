@@ -133,10 +133,10 @@ def _print_status(console: Console, found: "api.Status") -> None:
         console.print()
         console.print(_roles_table(found.roles))
     if found.batches:
-        from clairgen.cli.batches import batches_table
+        from clairgen.cli.batches import batch_lines
 
         console.print()
-        console.print(batches_table(found.batches))
+        typer.echo("\n".join(batch_lines(found.batches)))
     if found.spent.calls:
         typer.echo(f"\n{spent_line(found.spent)}")
     for recipe, reason, count, detail in found.failures:

@@ -1,7 +1,9 @@
 """Cancelling the open batches of a run: what they have finished is paid for, so it is taken in."""
 
 import asyncio
+from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from clairgen.config.file import load_config
 from clairgen.config.prices import with_prices
@@ -14,6 +16,9 @@ from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import session
 from clairgen.store import RunDirectory
 
+STILL_OPEN: Final = "open"
+"""What `cancel_batches` says of a batch that has not ended."""
+
 
 async def cancel_batches(
     run: Path | str,
@@ -21,8 +26,11 @@ async def cancel_batches(
     progress: Progress | None = None,
     stop: asyncio.Event | None = None,
     runtime: Runtime | None = None,
-) -> int:
-    """Cancel the open batches of a run and take in what they have finished; how many they were.
+) -> Counter[str]:
+    """Cancel the open batches of a run and take in what they have finished; how many ended in which state.
+
+    A batch that its provider had finished by then is `completed`, one that was never created `abandoned`; one that has not ended
+    is counted as STILL_OPEN.
 
     Endpoints and keys are those of the run's recorded configuration. Set `stop` to leave them as they are by then. Raises
     UserError, or RunStoppedError where the provider cannot be reached.
@@ -33,7 +41,7 @@ async def cancel_batches(
     async with session(directory, progress, stop, runtime) as held:
         records = await held.store.batches.all(open_only=True)
         if not records:
-            return 0
+            return Counter()
         config = await asyncio.to_thread(load_config, directory.config)
         roles = with_prices(with_revisions(config.models))
         found = batch_roles(roles, {}, records, directory, held.store, runtime, progress.note)
@@ -57,4 +65,9 @@ async def cancel_batches(
             await batches.close()
         if errors:
             raise errors[0]
-        return sum(record.duplicate_of is None for record in records)
+        were_open = {record.id for record in records if record.duplicate_of is None}
+        return Counter(
+            str(record.status or record.state) if record.state == "ended" else STILL_OPEN
+            for record in await held.store.batches.all()
+            if record.id in were_open
+        )

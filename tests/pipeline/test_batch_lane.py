@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -231,7 +232,7 @@ async def test_cancelling_takes_in_what_is_finished(tmp_path: Path) -> None:
         provider.states, provider.late = ["in_progress"] * 999, 2
         trial = Trial(tmp_path, provider)
         await trial.generate(Options(detach=True))
-        assert await cancel_batches(trial.run) == 1
+        assert await cancel_batches(trial.run) == {"cancelled": 1}
         [found] = await api.batches(trial.run)
         assert (found.is_open, found.batch.status, found.numbers.answered) == (False, "cancelled", 2)
         assert found.numbers.failed == {"batch-cancelled": TASKS - 2}
@@ -240,6 +241,24 @@ async def test_cancelling_takes_in_what_is_finished(tmp_path: Path) -> None:
         await trial.generate()
         await trial.check_pairs()
         assert provider.paid_twice == {}
+
+
+async def test_what_became_of_a_batch_that_was_to_be_cancelled_is_said_as_it_is(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        provider.states = ["in_progress"] * 999
+        trial = Trial(tmp_path, provider)
+        await trial.generate(Options(detach=True))
+        provider.states = []
+        provider.go_on()
+        async with httpx.AsyncClient() as client:  # whoever looks at it sees it end
+            assert (await client.get(f"{provider.url}/batches/{next(iter(provider.batches))}")).is_success
+        result = await asyncio.to_thread(CliRunner().invoke, app, ["batches", str(trial.run), "--cancel"])
+        assert result.exit_code == 0, result.output
+        assert "1 batch completed." in result.output
+        assert f"6 requests: {TASKS} answered, 0 failed, 0 waiting" in result.output
+        assert max(map(len, result.output.splitlines())) <= 100
+        again = await asyncio.to_thread(CliRunner().invoke, app, ["batches", str(trial.run), "--cancel"])
+        assert "No batch was open." in again.output
 
 
 async def test_a_batch_at_an_endpoint_that_is_no_longer_configured_is_asked_about(tmp_path: Path) -> None:
@@ -257,7 +276,7 @@ async def test_batches_are_listed_with_their_counts_and_age(tmp_path: Path) -> N
         trial = Trial(tmp_path, provider)
         await trial.generate(Options(detach=True))
     for command in (["batches"], ["status"]):
-        result = await asyncio.to_thread(CliRunner().invoke, app, [*command, str(trial.run)], env={"COLUMNS": "160"})
+        result = await asyncio.to_thread(CliRunner().invoke, app, [*command, str(trial.run)], env={"COLUMNS": "80"})
         assert result.exit_code == 0, result.output
         for word in ("batch_2", "reviser", "in_progress", "23:5"):
             assert word in result.output

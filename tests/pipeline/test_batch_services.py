@@ -157,7 +157,7 @@ async def test_a_cancelled_file_is_begun_by_no_job_and_what_is_answered_is_kept(
         trial, jobs = Trial(tmp_path, provider), tmp_path / "jobs"
         await in_files(trial, Options(detach=True))
         answer(jobs, most=2)
-        assert await cancel_batches(trial.run) == 1
+        assert await cancel_batches(trial.run) == {"cancelled": 1}
         assert not [path for path in jobs.glob("clairgen-*.jsonl") if not path.name.endswith(".results.jsonl")]
         assert trial.rows("SELECT outcome, count(*) FROM batch_lines GROUP BY outcome") == [
             ("answered", 2),
