@@ -18,7 +18,7 @@ from clairgen.service.page_routes import VoteForm, pair_page_values, remembered_
 from clairgen.service.pair_pages import DiffMode, PairQuery
 from clairgen.service.people import BlindVoteRequest, People
 from clairgen.service.people_api import QueueName
-from clairgen.service.rendering import form_fields, page
+from clairgen.service.rendering import form_fields, page, run_link
 from clairgen.service.runs import Runs
 
 _VOTES: Final = {
@@ -112,12 +112,12 @@ def queue_pages(runs: Runs, people: People) -> APIRouter:
 
 def people_address(run: str) -> str:
     """Where the page about people is."""
-    return f"/runs/{quote(run, safe='')}/people"
+    return f"{run_link(run)}/people"
 
 
 def queue_address(run: str, queue: str) -> str:
     """Where the addresses of a queue begin."""
-    return f"/runs/{quote(run, safe='')}/queues/{quote(queue, safe='')}"
+    return f"{run_link(run)}/queues/{quote(queue, safe='')}"
 
 
 def queued_pair_address(

@@ -34,6 +34,7 @@ def page(request: Request, template: str, values: Mapping[str, Any], *, status: 
         "version": __version__,
         "file": _address,
         "link": link,
+        "run_link": run_link,
         "counted": counted,
         "reviews": grant is not None and grant.reviews,
         "may_run": grant is not None and grant.runs,
@@ -47,15 +48,27 @@ def page(request: Request, template: str, values: Mapping[str, Any], *, status: 
 
 def part(template: str, values: Mapping[str, Any]) -> str:
     """A rendered part of a page."""
-    return str(_environment().get_template(template).render({"counted": counted, "link": link, **values}))
+    return str(
+        _environment().get_template(template).render({"counted": counted, "link": link, "run_link": run_link, **values})
+    )
 
 
 def link(run: str, pair: str | None = None, query: PairQuery | None = None, **more: object) -> str:
     """The address of a run's pairs, or of one of them, chosen by `query` changed by `more`; a None leaves a parameter out."""
     parameters = {**({} if query is None else query.parameters), **more}
     given = {name: value for name, value in parameters.items() if value is not None}
-    where = f"/runs/{quote(run, safe='')}/pairs" + ("" if pair is None else f"/{pair}")
+    where = f"{run_link(run)}/pairs" + ("" if pair is None else f"/{pair}")
     return where + (f"?{urlencode(given)}" if given else "")
+
+
+def run_link(run: str) -> str:
+    """The address of a run's report."""
+    return f"/runs/{quote(run, safe='')}"
+
+
+def moment(recorded: str) -> str:
+    """A recorded time, which is in UTC, to the minute."""
+    return f"{recorded[:16].replace('T', ' ')} UTC"
 
 
 async def form_fields(request: Request) -> dict[str, str]:
@@ -99,4 +112,4 @@ def _address(name: str) -> str:
 
 @cache
 def _environment() -> Any:  # noqa: ANN401 - jinja2's
-    return templates(__package__, report_filters())
+    return templates(__package__, {**report_filters(), "moment": moment})
