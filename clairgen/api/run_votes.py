@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clairgen.conversations import is_encodable
-from clairgen.errors import InputError, RequestFailedError, RunError
+from clairgen.errors import InputError, RequestFailedError
 from clairgen.long_texts import TIME_LIMIT_SECONDS
-from clairgen.pipeline.human_revisions import AnswerRevised, Edit, EditedAnswer, add_revision
+from clairgen.pipeline.human_revisions import AnswerRevised, Edit, EditedAnswer, add_revision, of_version
 from clairgen.records import Pair, StoredPair
 from clairgen.store import RunDirectory, Store, Vote, note_fault, one_spelling, reading, short_write, voter_fault
 from clairgen.wording import counted
@@ -52,9 +52,7 @@ async def cast_vote(
     found, _ = await _decided_pair(directory, start, "vote on")
 
     async def work(store: Store) -> VoteCast:
-        stored = await store.chosen.pair(found.id)
-        if stored is None or stored.version != (version or found.version):
-            raise RunError(f"pair {found.id} has other answers by now than those that you saw: look at it again")
+        of_version(version or found.version, found.id, await store.chosen.pair(found.id))
         await require_own_name(store, voter, any_case=any_case)
         if check is not None:
             await check(store, found.id)
@@ -85,8 +83,7 @@ async def revise(
     if (fault := note_fault(note)) is not None:
         raise InputError(f"the note {fault}")
     stored, pair = await _decided_pair(RunDirectory(Path(run)), start, "edit")
-    if version not in (None, stored.version):
-        raise RunError(f"pair {stored.id} has other answers by now than those that you saw: look at it again")
+    of_version(stored.version if version is None else version, stored.id, stored)
     try:
         return await add_revision(run, stored, pair, Edit(EditedAnswer(answer), text, editor, note))
     except RequestFailedError as error:

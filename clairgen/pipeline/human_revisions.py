@@ -160,7 +160,12 @@ async def _measured(run: RunDirectory, pair: Pair, origin: StoredPair, revision:
     return _Measured(MadePair(pair, tuple(prompt), measured, findings), in_force[0], settings)
 
 
+def of_version(seen: str, pair_id: str, stored: StoredPair | None) -> StoredPair:
+    """The pair as it is stored now. Raises RunError where that is no longer the version that somebody saw."""
+    if stored is None or stored.version != seen:
+        raise RunError(f"pair {pair_id} has other answers by now than those that you saw: look at it again")
+    return stored
+
+
 async def _require_same(store: Store, stored: StoredPair) -> None:
-    now_stored = await store.chosen.pair(stored.id)
-    if now_stored is None or now_stored.version != stored.version:
-        raise RunError(f"pair {stored.id} has other answers by now than those that you saw: look at it again")
+    of_version(stored.version, stored.id, await store.chosen.pair(stored.id))

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Path, Query, Request
 from clairgen.api import VoteCast
 from clairgen.reporting.differences import differences
 from clairgen.service.answers import Answered, PairLines, PairObject, RunLine
-from clairgen.service.pair_pages import PageQuery, PairQuery
+from clairgen.service.pair_pages import PAIR_ID, PageQuery, PairQuery
 from clairgen.service.runs import Runs, VoteRequest
 from clairgen.store import CastVote
 
 RunName = Annotated[str, Path(max_length=255, description="The name of the run's folder.")]
-PairId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="The id of the pair.")]
+PairId = Annotated[str, Path(pattern=PAIR_ID, description="The id of the pair.")]
 SideText = Annotated[str, Query(max_length=1000, description="A recipe of a run, as RUN:RECIPE.")]
 
 

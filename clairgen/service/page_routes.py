@@ -23,11 +23,11 @@ from clairgen.service.pair_indexes import index_words
 from clairgen.service.pair_pages import RANGED, DiffMode, PageQuery, PairQuery, PairRequest, WholePair, parameter
 from clairgen.service.rendering import form_fields, link, page
 from clairgen.service.runs import Runs, Side, VoteRequest
+from clairgen.service.sign_in import COOKIE_SECONDS
 from clairgen.store import HUMAN_REVISION, JudgeReply, SortKey, Vote, one_spelling
 from clairgen.wording import counted
 
 VOTER_COOKIE: Final = "clairgen_voter"
-_COOKIE_SECONDS: Final = 30 * 24 * 3600
 _VOTES: Final = {
     Vote.KEEP: "the chosen answer is better",
     Vote.SWAP: "the rejected answer is better",
@@ -133,7 +133,7 @@ def remembered_voter(request: Request) -> str:
 def remembering(answer: Response, voter: str) -> Response:
     """The response, after which the browser knows who votes."""
     answer.set_cookie(
-        VOTER_COOKIE, quote(one_spelling(voter), safe=""), _COOKIE_SECONDS, httponly=True, samesite="strict"
+        VOTER_COOKIE, quote(one_spelling(voter), safe=""), COOKIE_SECONDS, httponly=True, samesite="strict"
     )
     return answer
 

@@ -43,9 +43,11 @@ def _or_empty(kind: Any) -> BeforeValidator:  # noqa: ANN401 - a type
     )
 
 
+PAIR_ID: Final = "^[0-9a-f]{32}$"
+"""What ids of pairs look like."""
 _SomeText = Annotated[str, Field(max_length=1000)]
 _SomeNumber = Annotated[float, Field(allow_inf_nan=False)]
-_SomeId = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+_SomeId = Annotated[str, Field(pattern=PAIR_ID)]
 _Text = Annotated[_SomeText | None, _or_empty(_SomeText)]
 _Number = Annotated[_SomeNumber | None, _or_empty(_SomeNumber)]
 _PairId = Annotated[_SomeId | None, _or_empty(_SomeId)]

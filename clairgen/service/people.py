@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clairgen import api
 from clairgen.api.review_queue import LEASE_SECONDS, MOST_OVERLAP, MOST_QUEUED, PAIRS
 from clairgen.pipeline.human_revisions import AnswerRevised, EditedAnswer
-from clairgen.service.pair_pages import ChoiceQuery
+from clairgen.service.pair_pages import PAIR_ID, ChoiceQuery
 from clairgen.service.runs import NotThereError, Runs, person
 from clairgen.service.tokens import Grant
 from clairgen.store import QueueProgress, RecordedVote, Revision, reading
@@ -45,7 +45,7 @@ class NextRequest(BaseModel):
 class SkipRequest(NextRequest):
     """Which pair a person does not want to vote on."""
 
-    pair: str = Field(pattern="^[0-9a-f]{32}$")
+    pair: str = Field(pattern=PAIR_ID)
 
 
 class NextPair(BaseModel):
@@ -183,6 +183,9 @@ class People:
 
     async def page_values(self, name: str) -> dict[str, Any]:
         """What the page about people shows: how far they agree, and the queues."""
-        reports = [report for report in (await self._runs.report(name)).reports if report.agreement is not None]
-        recipes = [report.recipe for report in (await self._runs.report(name)).reports]
-        return {"reports": reports, "recipes": recipes, "queues": await self.queues(name)}
+        reports = (await self._runs.report(name)).reports
+        return {
+            "reports": [report for report in reports if report.agreement is not None],
+            "recipes": [report.recipe for report in reports],
+            "queues": await self.queues(name),
+        }

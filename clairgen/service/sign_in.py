@@ -10,7 +10,7 @@ from clairgen.service.request_checks import TOKEN_COOKIE, address_of
 from clairgen.service.request_rates import Clients
 from clairgen.service.tokens import Tokens
 
-_COOKIE_SECONDS: Final = 30 * 24 * 3600
+COOKIE_SECONDS: Final = 30 * 24 * 3600
 
 
 def sign_in_routes(tokens: Tokens, clients: Clients) -> APIRouter:
@@ -35,9 +35,7 @@ def sign_in_routes(tokens: Tokens, clients: Clients) -> APIRouter:
             )
         signed_in = RedirectResponse(_own_path(next), status_code=303)
         is_encrypted = request.headers.get("origin", "").startswith("https://")
-        signed_in.set_cookie(
-            TOKEN_COOKIE, token, _COOKIE_SECONDS, httponly=True, samesite="strict", secure=is_encrypted
-        )
+        signed_in.set_cookie(TOKEN_COOKIE, token, COOKIE_SECONDS, httponly=True, samesite="strict", secure=is_encrypted)
         return signed_in
 
     @routes.post("/sign-out")

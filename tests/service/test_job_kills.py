@@ -8,7 +8,6 @@ import contextlib
 import os
 import random
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,9 +18,9 @@ import httpx
 import pytest
 
 from clairgen import api
-from clairgen.keys import seed_for
 from clairgen.pipeline.generate import generate
 from tests.cli.forked import Forked
+from tests.pipeline.test_kill import committed_seeds
 from tests.runs import config, config_text, played, questions, write_tasks
 from tests.scripted import Reply, ScriptedEndpoint
 from tests.service.served import RUN, ids, job_when, made, rows
@@ -39,19 +38,6 @@ pytestmark = [
 
 def slowly(request: dict[str, Any]) -> Reply:
     return Reply(played(request).body, delay_seconds=random.uniform(0.02, 0.1))
-
-
-def committed_seeds(run: Path) -> set[int]:
-    """Seeds of the requests whose answers are on disk; each request has its own."""
-    if not (run / "run.db").exists():
-        return set()
-    with sqlite3.connect(run / "run.db") as database:
-        try:
-            keys = [row[0] for row in database.execute("SELECT key FROM completions")]
-        except sqlite3.OperationalError:
-            return set()  # killed before the schema was there
-    database.close()
-    return {seed_for(0, key) for key in keys}
 
 
 @asynccontextmanager
