@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from clairgen.inference.endpoint_limits import EndpointLimits
 from clairgen.inference.pool import Pool
 from clairgen.inference.rate_limit import RateLimiter
 from clairgen.inference.runtime import Runtime, connections_left
-from clairgen.inference.shared_limits import ConfiguredLimits, Member, SharedLimits
+from clairgen.inference.shared_limits import ConfiguredLimits, LimitsInCommon, Member
 from clairgen.inference.transport import Timeouts, Transport
 from clairgen.wording import counted
 
@@ -109,15 +110,43 @@ def endpoint_address(
     )
 
 
-def _counted_as(role: Role, address: EndpointAddress) -> Hashable:
+@dataclass(frozen=True, slots=True)
+class CountedAs:
     """What a provider counts by, whichever of our roles and sessions send: address, account and model."""
-    return address.url, role.api_key_env, tuple(role.header_variables()), role.model
+
+    url: str
+    api_key_env: str | None
+    header_variables: tuple[str, ...]
+    model: str
+
+    def __str__(self) -> str:
+        return ", ".join([f"{self.model} at {self.url}", *filter(None, [self.api_key_env, *self.header_variables])])
+
+
+def configured_limits(roles: Mapping[str, Role]) -> dict[CountedAs, ConfiguredLimits]:
+    """What a configuration says of its endpoints, over all of its roles; those that clairgen serves itself are left out."""
+    found: dict[CountedAs, list[ConfiguredLimits]] = {}
+    for role in roles.values():
+        for url in role.endpoints:
+            if url.startswith(("http://", "https://")):
+                rate = RateLimits(role.requests_per_minute, role.tokens_per_minute)
+                limits = ConfiguredLimits(rate, role.burst, role.concurrency, role.concurrency or MAX_CONCURRENCY)
+                found.setdefault(_counted(role, url), []).append(limits)
+    return {key: ConfiguredLimits.of_all(limits) for key, limits in found.items()}
+
+
+def _counted_as(role: Role, address: EndpointAddress) -> CountedAs:
+    return _counted(role, address.url)
+
+
+def _counted(role: Role, url: str) -> CountedAs:
+    return CountedAs(url, role.api_key_env, tuple(role.header_variables()), role.model)
 
 
 def _joined(
     roles: Mapping[str, Role],
     addresses: Mapping[str, Sequence[EndpointAddress]],
-    shared: SharedLimits,
+    shared: LimitsInCommon,
     most: int,
     note: Callable[[str], None],
 ) -> dict[Hashable, Member]:

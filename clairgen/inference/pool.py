@@ -74,7 +74,7 @@ class Pool:
     @property
     def capacity(self) -> int:
         """The most requests that may ever be in flight over all endpoints."""
-        return sum(endpoint.concurrency.maximum for endpoint in self.endpoints)
+        return sum(endpoint.most_ever for endpoint in self.endpoints)
 
     @property
     def in_flight(self) -> int:

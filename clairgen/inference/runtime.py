@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clairgen.inference.local_rewards import RewardModel
-from clairgen.inference.shared_budget import SharedBudget
-from clairgen.inference.shared_limits import SharedLimits
+from clairgen.inference.shared_budget import WiderBudget
+from clairgen.inference.shared_limits import LimitsInCommon
 from clairgen.inference.transport import Transport
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class Runtime:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
     load_reward_model: Callable[[str], RewardModel] | None = None
-    shared_limits: SharedLimits | None = None
-    shared_budget: SharedBudget | None = None
+    shared_limits: LimitsInCommon | None = None
+    shared_budget: WiderBudget | None = None
     tracer_provider: "TracerProvider | None" = None
 
 

@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
+from clairgen.config.role import Role
+from clairgen.coordination.coordinator_client import CoordinatorAddress
+from clairgen.coordination.membership import Membership
 from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
+from clairgen.pipeline.coordinated import coordinated, joined, run_of_shard, shard_to_make
 from clairgen.pipeline.detaching import leaving, note_open_batches
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
@@ -29,7 +33,7 @@ from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, sess
 from clairgen.records import Task
 from clairgen.sources import check_source
 from clairgen.store import RunDirectory, Store, reading
-from clairgen.task_shard import TaskShard
+from clairgen.task_shard import LeasedShard, TaskShard
 from clairgen.wording import one_line_repr
 
 
@@ -68,7 +72,8 @@ class Options:
     `budget_usd` sets the run's budget and `no_budget` lifts it; with neither, the budget that was named last holds.
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
-    `limit` counts the tasks of all shards.
+    `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
+    many machines, and `shard` may be one that the coordinator picks.
     """
 
     limit: int | None = None
@@ -81,7 +86,8 @@ class Options:
     budget_usd: float | None = None
     no_budget: bool = False
     detach: bool = False
-    shard: TaskShard | None = None
+    shard: TaskShard | LeasedShard | None = None
+    coordinator: CoordinatorAddress | None = None
 
 
 async def generate(
@@ -93,7 +99,7 @@ async def generate(
     stop: asyncio.Event | None = None,
     runtime: Runtime | None = None,
 ) -> Summary:
-    """Make all pairs of `config` in the run directory `run` that are not made yet.
+    """Make all pairs of `config` in the run directory `run` that are not made yet; `{shard}` in it is the shard's number.
 
     Set `stop` to end early: requests in flight are finished and kept, as far as `options.drain_seconds` allow. `progress` is
     updated meanwhile. Raises UserError for what the user has to correct; the summary says why the run stopped otherwise.
@@ -106,6 +112,26 @@ async def generate(
     )
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
+    async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
+        shard = await shard_to_make(member, options.shard, config, planned, run)
+        options = replace(options, shard=shard)
+        return await _generate(
+            config, roles, planned, run_of_shard(run, shard), options, progress, stop, runtime, member
+        )
+
+
+async def _generate(
+    config: RunConfig,
+    roles: Mapping[str, Role],
+    planned: list[PlannedRecipe],
+    run: Path,
+    options: Options,
+    progress: Progress,
+    stop: asyncio.Event,
+    runtime: Runtime,
+    member: Membership | None,
+) -> Summary:
+    """Make a run's pairs, as a `member` of a coordinated group or alone."""
     check_keys(roles, runtime.environment)
     if options.detach and all(role.delivery == "direct" for role in roles.values()):
         raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
@@ -114,7 +140,9 @@ async def generate(
     if config.tasks is not None:
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
-    directory = RunDirectory(Path(run))
+    directory = RunDirectory(run)
+    if member is not None:
+        named = NamedBudget(None, False, None)  # what is named is the budget of all members together
     if named.names_one and not directory.database.exists():
         check_budget(roles)
     directory.create()
@@ -122,7 +150,7 @@ async def generate(
         directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
     ) as held:
         store = held.store
-        shard = await shard_of_session(store, directory.path, options.shard, config)
+        shard = await shard_of_session(store, directory.path, named_part(options), config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
         await settle_shard(store, shard)
@@ -130,6 +158,8 @@ async def generate(
         if limit.limit_usd is not None:
             check_budget(roles)
         reused = {str(path): await held.stack.enter_async_context(other_run(path, directory)) for path in options.reuse}
+        if member is not None:
+            held = await joined(held, member, named_budget(config, options))
         prepared = await prepare(
             store,
             config,
@@ -157,12 +187,25 @@ async def generate(
                 async with leaving(held, context, options.detach):
                     await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
+            if member is not None and member.error is not None and progress.done < progress.pairs_to_make:
+                stopped_by = member.error
             await note_open_batches(store, progress, stopped_by)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
+        if member is not None:
+            member.is_done, member.spent = stopped_by is None, (await store.spending.total()).total
         return await _summary(directory, store, prepared, progress, stopped_by, shard)
+
+
+def named_part(options: Options) -> TaskShard | None:
+    """The shard that options name. Raises ConfigError for one that is not known before a coordinator gives it."""
+    if isinstance(options.shard, LeasedShard):
+        raise ConfigError(
+            f"which shard --shard {options.shard} is, a coordinator says when the run begins; name one, as i/N"
+        )
+    return options.shard
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:
