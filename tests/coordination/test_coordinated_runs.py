@@ -13,6 +13,7 @@ from tests.coordination.coordinated import AT, Coordinated
 from tests.runs import config, played, questions, write_tasks
 from tests.scripted import ScriptedEndpoint
 
+FREE = {"price_per_million": {"input": 0, "output": 0}}
 LIMITED = {"requests_per_minute": 6000, "concurrency": 6}
 
 
@@ -39,7 +40,7 @@ async def test_the_bill_of_all_is_within_the_budget_of_the_group(tmp_path: Path)
     served = Coordinated(tmp_path / "runs")
     tasks = write_tasks(tmp_path / "tasks.jsonl", questions(60))
     async with ScriptedEndpoint(played) as endpoint:
-        settings = config(endpoint.url, tasks, budget_usd=0.5)
+        settings = config(endpoint.url, tasks, budget_usd=0.2, target=FREE, stronger=FREE)
 
         async def shard() -> Summary:
             options = Options(shard=LeasedShard(2), coordinator=AT)
