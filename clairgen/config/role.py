@@ -17,6 +17,8 @@ from clairgen.wording import counted
 Positive = Annotated[int, Field(gt=0)]
 FILE_SCHEME: Final = "file:"
 """How the address of a folder begins in which batches are files that somebody else answers."""
+REGISTERED: Final = "registered"
+"""In place of an address: the servers that registered with a coordinator, or, as `registered:FOLDER`, in a folder."""
 _URL_SCHEMES: Final = ("http://", "https://", "gguf:", "classroom:", "classifier:", FILE_SCHEME)
 _HEADER_NAME: Final = lazy_pattern(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OWN_HEADERS: Final = {"accept", "connection", "content-length", "content-type", "host", "transfer-encoding"}
@@ -127,7 +129,8 @@ class Role(Strict):
     endpoints: list[str] = Field(
         min_length=1,
         description="Base URLs that serve it (up to /v1); or `gguf:PATH`, or `classroom:student`, which clairgen serves itself; "
-        "or `file:FOLDER` for batches as files.",
+        "or `file:FOLDER` for batches as files; or `registered`, what `clairgen register` announces to a coordinator, or, as "
+        "`registered:FOLDER`, in a folder.",
     )
     api: Literal["chat", "classify", "pooling", "score"] = Field(
         "chat",
@@ -274,6 +277,10 @@ class Role(Strict):
 
     @model_validator(mode="after")
     def _a_weight_for_each_endpoint(self) -> "Role":
+        if self.weights and any(map(is_registered, self.endpoints)):
+            raise ValueError(
+                "`weights` are for endpoints that are named, and registered ones come and go; leave it out"
+            )
         if self.weights and len(self.weights) != len(self.endpoints):
             raise ValueError(
                 f"`weights` has {counted(len(self.weights), 'number')} for {counted(len(self.endpoints), 'endpoint')}; "
@@ -363,7 +370,7 @@ class Role(Strict):
                 raise ValueError(
                     "an endpoint must not hold a user name or password (an @); name the key's variable in api_key_env"
                 )
-            if not endpoint.startswith(_URL_SCHEMES):
+            if not endpoint.startswith(_URL_SCHEMES) and not is_registered(endpoint):
                 raise ValueError(
                     f"{endpoint!r} is not an endpoint: give a base URL such as http://localhost:8000/v1, "
                     "gguf:PATH for a file that clairgen serves, or classroom:student"
@@ -448,6 +455,11 @@ class Role(Strict):
             return 0
         limits = (self.max_tokens, self.max_completion_tokens, self.extra.get("max_completion_tokens"))
         return max((limit for limit in limits if isinstance(limit, int)), default=None)
+
+
+def is_registered(endpoint: str) -> bool:
+    """Whether an endpoint stands for servers that register."""
+    return endpoint == REGISTERED or endpoint.startswith(f"{REGISTERED}:")
 
 
 def variables_in(headers: Mapping[str, str]) -> list[str]:

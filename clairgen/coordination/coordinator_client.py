@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
 
-from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, Wire
+from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer, Wire
 from clairgen.errors import ClairgenError, ConfigError, ReplacedError, RetryableError
 from clairgen.inference.transport import Response, Timeouts, Transport
 
@@ -78,6 +78,14 @@ class CoordinatorClient:
     async def leave(self, leave: Leave) -> None:
         """End."""
         await self._post(f"{self._group}/leave", leave)
+
+    async def announce(self, server: ModelServer) -> None:
+        """A model server is there."""
+        await self._post(f"{self._base}/servers", server)
+
+    async def withdraw(self, server: ModelServer) -> None:
+        """A model server ends."""
+        await self._post(f"{self._base}/servers/withdraw", server)
 
     async def _post(self, url: str, message: Wire) -> Response:
         body = message.model_dump_json(exclude_none=True).encode()

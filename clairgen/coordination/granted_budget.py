@@ -112,8 +112,8 @@ class GrantedBudget:
         silent = ""
         if self._silent:
             silent = (
-                f" ({dollars(self._silent / PICODOLLARS)} of it is held for runs that do not report: continue them, or free it with "
-                f"clairgen coordinator free {self._group} RUN)"
+                f" ({dollars(self._silent / PICODOLLARS)} of it is held for runs that do not report: continue them, or free it "
+                f"with clairgen coordinator free {self._group} RUN)"
             )
         return BudgetError(
             f"the budget of {dollars(self.limit_usd)} of the group {self._group} has no room for the next request: this run has "

@@ -81,7 +81,9 @@ class Membership:
     budget: GrantedBudget | None = None
     is_done: bool = False
     spent: int | None = None
+    models: tuple[str, ...] = ()
     limits: LeasedLimits = field(init=False)
+    _servers: dict[str, list[str]] = field(default_factory=dict)
     _run_id: str | None = None
     _has_budget: bool = False
     _sequence: int = 0
@@ -108,6 +110,10 @@ class Membership:
             await self._leave()
         if isinstance(error, DrainedError) and self.error is not None:
             raise self.error from error
+
+    def servers(self, model: str) -> frozenset[str]:
+        """The servers of one of `models` that registered, by what was heard last."""
+        return frozenset(self._servers.get(model, ()))
 
     async def claim(self, shard: TaskShard | LeasedShard, work: str, holder: str) -> TaskShard:
         """Hold a shard, as soon as nobody else does. Raises ConfigError for one that there is not, DrainedError."""
@@ -198,6 +204,7 @@ class Membership:
             seconds=max(0.0, sent_at - self._reported_at),
             endpoints=tuple(uses) if self._run_id is not None else (),
             money=self.budget.use() if self.budget is not None else None,
+            models=self.models,
         )
         granted = await self.client.beat(beat)
         self.limits.reported(beat.endpoints)
@@ -206,6 +213,7 @@ class Membership:
             raise self._lost_shard()
         self._heard(sent_at)
         self.limits.apply(granted.shares, sent_at + granted.seconds - _MARGIN_SECONDS)
+        self._servers = granted.servers
         if granted.money is not None and self.budget is not None:
             self._has_budget = True
             self.budget.granted(granted.money)
@@ -229,7 +237,7 @@ class Membership:
         if not self._silence.noted:
             self._silence.noted = True
             self.around.note(
-                f"the coordinator at {self.where} does not answer ({error}); what it granted ends or is used up, so that no more is "
+                f"the coordinator at {self.where} does not answer ({error}); what it granted ends or is used up, so no more is "
                 f"sent; waiting up to {self.patience_seconds:.0f} s for it, then the run stops and can be continued"
             )
         if silent_seconds > RATE_SECONDS + self.patience_seconds:
@@ -282,8 +290,8 @@ class Membership:
             except SilentError as error:
                 if self.around.clock() >= until or (self.around.stop.is_set() and not is_urgent):
                     self.around.note(
-                        f"the coordinator at {self.where} was not told that this process has ended ({error}); what the run holds of "
-                        "the budget stays with it until it goes on"
+                        f"the coordinator at {self.where} was not told that this process has ended ({error}); what the run holds "
+                        "of the budget stays with it until it goes on"
                         + (f", and shard {self.shard} counts as not done" if is_urgent else "")
                     )
                     return

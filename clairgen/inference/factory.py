@@ -4,10 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 
-from clairgen.config.role import Role
+from clairgen.config.role import Role, is_registered
 from clairgen.embedded.gguf import (
     CLASSIFIER,
     classifier_revision,
@@ -22,8 +23,9 @@ from clairgen.inference.announced_limits import RateLimits
 from clairgen.inference.concurrency import MAX_CONCURRENCY, ConcurrencyLimit
 from clairgen.inference.endpoint import Endpoint, EndpointAddress
 from clairgen.inference.endpoint_limits import EndpointLimits
-from clairgen.inference.pool import Pool
+from clairgen.inference.pool import ComingEndpoints, Pool
 from clairgen.inference.rate_limit import RateLimiter
+from clairgen.inference.registered import servers_of
 from clairgen.inference.runtime import Runtime, connections_left
 from clairgen.inference.shared_limits import ConfiguredLimits, LimitsInCommon, Member
 from clairgen.inference.transport import Timeouts, Transport
@@ -71,6 +73,8 @@ async def open_pools(
     for name, role in roles.items():
         addresses[name] = []
         for address, weight in zip(role.endpoints, role.weights or repeat(None), strict=False):
+            if is_registered(address):
+                continue
             url = address
             if is_embedded(address):
                 embedded = embedded_address(address)
@@ -86,10 +90,35 @@ async def open_pools(
         ]
         longest = role.longest_answer
         tokens = _ASSUMED_ANSWER_TOKENS if longest is None else min(longest, _ASSUMED_ANSWER_TOKENS)
+        servers_now = servers_of(name, role, runtime.registered_servers, runtime.clock)
         pools[name] = Pool(
-            name, endpoints, runtime, stop, note, answer_tokens=tokens, patience_seconds=role.patience_seconds
+            name,
+            endpoints,
+            runtime,
+            stop,
+            note,
+            answer_tokens=tokens,
+            patience_seconds=role.patience_seconds,
+            coming=None
+            if servers_now is None
+            else ComingEndpoints(
+                partial(servers_now, role.model), partial(_registered, name, role, transport, runtime, most, note)
+            ),
         )
     return pools
+
+
+def _registered(
+    name: str, role: Role, transport: Transport, runtime: Runtime, most: int, note: Callable[[str], None], url: str
+) -> Endpoint:
+    """The endpoint of a server that registered."""
+    address = endpoint_address(name, role, url, url, runtime.environment)
+    configured = [_configured_limits(role, address, most)]
+    shared = runtime.shared_limits
+    limits: Member | dict[Hashable, RateLimiter] = (
+        {} if shared is None else shared.join(_counted_as(role, address), url, configured, note)
+    )
+    return _endpoint(role, address, transport, runtime, limits, most)
 
 
 def endpoint_address(

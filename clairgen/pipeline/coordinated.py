@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS
-from clairgen.config.role import Role
+from clairgen.config.role import REGISTERED, Role
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.leased_limits import limits_in_words
 from clairgen.coordination.membership import Membership, Surroundings
-from clairgen.errors import ConfigError
+from clairgen.errors import ConfigError, DrainedError, RunStoppedError, UserError
 from clairgen.inference.factory import configured_limits
+from clairgen.inference.registered import servers_of
 from clairgen.inference.runtime import Runtime
 from clairgen.installed import __version__
 from clairgen.keys import canonical_json, digest
 from clairgen.pipeline.budget_limit import NamedBudget
 from clairgen.pipeline.plans import PlannedRecipe
 from clairgen.pipeline.session import Session
-from clairgen.store import RunDirectory
+from clairgen.store import RunDirectory, Store
 from clairgen.task_shard import LeasedShard, TaskShard
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ async def coordinated(
     runtime: Runtime,
 ) -> AsyncIterator[Membership | None]:
     """The membership of a session, which ends with the block; None without a coordinator."""
+    for name, role in roles.items():
+        servers_of(name, role, None if address is None else lambda _: frozenset(), runtime.clock)
     if address is None:
         yield None
         return
@@ -56,6 +59,7 @@ async def coordinated(
             Surroundings(runtime.clock, runtime.sleep, note, stop),
             max((role.patience_seconds for role in roles.values()), default=0.0),
             limits_in_words(configured_limits(roles)),
+            models=tuple({role.model for role in roles.values() if REGISTERED in role.endpoints}),
         )
         async with membership:
             yield membership
@@ -92,7 +96,7 @@ async def shard_to_make(
             f"--shard {shard} is some shard, and each has a directory of its own; write its number into --run as {SHARD_MARK}, "
             f"such as shards/{SHARD_MARK}"
         )
-    return await member.claim(shard, work_of(config, planned), f"{socket.gethostname()}:{Path(run).absolute()}")
+    return await member.claim(shard, work_of(config, planned), _on_this_machine(run))
 
 
 def run_of_shard(run: Path | str, shard: TaskShard | None) -> Path:
@@ -106,11 +110,18 @@ def run_of_shard(run: Path | str, shard: TaskShard | None) -> Path:
     return Path(str(run).replace(SHARD_MARK, str(shard.number)))
 
 
-async def joined(held: Session, member: Membership, named: NamedBudget) -> Session:
-    """The session after its run was announced, with the limits and the budget of the group.
+def named_alone(named: NamedBudget, member: Membership | None) -> NamedBudget:
+    """What is named of a run's own budget: nothing for a member, whose command names that of the group."""
+    return named if member is None else NamedBudget(None, False, None)
+
+
+async def joined(held: Session, member: Membership | None, named: NamedBudget) -> Session:
+    """The session after its run was announced, with the limits and the budget of the group; as it is without a group.
 
     Raises ConfigError where the group has other limits than the session's configuration.
     """
+    if member is None:
+        return held
     if named.lifted:
         raise ConfigError(
             "--no-budget lifts a run's budget, and with --coordinator the budget is the group's; leave it out"
@@ -119,19 +130,39 @@ async def joined(held: Session, member: Membership, named: NamedBudget) -> Sessi
     await held.store.metadata.initialize(__version__)
     run_id = await held.store.metadata.get("run_id") or ""
     spent = (await held.store.spending.total()).total
-    place, path = place_of(held.directory), held.directory.path
     await member.join(
         run_id,
-        f"{socket.gethostname()}:{path.absolute()}",
-        place,
+        _on_this_machine(held.directory.path),
+        place_of(held.directory),
         spent,
         None if budget_usd is None else int(budget_usd * PICODOLLARS),
     )
-    runtime = replace(held.runtime, shared_limits=member.limits, shared_budget=member.budget)
+    runtime = replace(
+        held.runtime, shared_limits=member.limits, shared_budget=member.budget, registered_servers=member.servers
+    )
     return replace(held, runtime=runtime)
+
+
+def reason_to_stop(
+    member: Membership | None, error: RunStoppedError | UserError | None
+) -> RunStoppedError | UserError | None:
+    """Why a session was stopped: where its membership ended that, the rest was told to stop without a reason."""
+    if member is not None and member.error is not None and isinstance(error, DrainedError):
+        return member.error
+    return error
+
+
+async def settle_membership(member: Membership | None, store: Store, *, is_done: bool) -> None:
+    """What the coordinator is told when the session ends: what the run has spent, and whether its shard is done."""
+    if member is not None:
+        member.is_done, member.spent = is_done, (await store.spending.total()).total
 
 
 def place_of(directory: RunDirectory) -> str:
     """Where a run's database is, the same as long as it is this very file: a copy of it may lack what was spent last."""
     found = directory.database.stat()
     return f"{socket.gethostname()}:{found.st_dev}:{found.st_ino}"
+
+
+def _on_this_machine(run: Path | str) -> str:
+    return f"{socket.gethostname()}:{Path(run).absolute()}"

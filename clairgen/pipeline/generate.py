@@ -18,7 +18,15 @@ from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
-from clairgen.pipeline.coordinated import coordinated, joined, run_of_shard, shard_to_make
+from clairgen.pipeline.coordinated import (
+    coordinated,
+    joined,
+    named_alone,
+    reason_to_stop,
+    run_of_shard,
+    settle_membership,
+    shard_to_make,
+)
 from clairgen.pipeline.detaching import leaving, note_open_batches
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
@@ -141,8 +149,7 @@ async def _generate(
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(run)
-    if member is not None:
-        named = NamedBudget(None, False, None)  # what is named is the budget of all members together
+    of_group, named = named, named_alone(named, member)
     if named.names_one and not directory.database.exists():
         check_budget(roles)
     directory.create()
@@ -158,8 +165,7 @@ async def _generate(
         if limit.limit_usd is not None:
             check_budget(roles)
         reused = {str(path): await held.stack.enter_async_context(other_run(path, directory)) for path in options.reuse}
-        if member is not None:
-            held = await joined(held, member, named_budget(config, options))
+        held = await joined(held, member, of_group)
         prepared = await prepare(
             store,
             config,
@@ -186,16 +192,13 @@ async def _generate(
                 context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
                 async with leaving(held, context, options.detach):
                     await _run(held, planned, context, options.limit)
-            stopped_by = context.stop.error
-            if member is not None and member.error is not None and progress.done < progress.pairs_to_make:
-                stopped_by = member.error
+            stopped_by = reason_to_stop(member, context.stop.error)
             await note_open_batches(store, progress, stopped_by)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
-        if member is not None:
-            member.is_done, member.spent = stopped_by is None, (await store.spending.total()).total
+        await settle_membership(member, store, is_done=stopped_by is None)
         return await _summary(directory, store, prepared, progress, stopped_by, shard)
 
 

@@ -172,7 +172,7 @@ def _needed(method: str, path: str) -> Allowed:
 
 def _is_of_member(method: str, path: str) -> bool:
     """Whether a member of a coordinated group or a model server sends this, again and again, many of them with one token."""
-    if path == f"{COORDINATOR_PATH}/servers":
+    if path in (f"{COORDINATOR_PATH}/servers", f"{COORDINATOR_PATH}/servers/withdraw"):
         return method not in _READING
     is_of_group = path.startswith(f"{COORDINATOR_PATH}/groups/")
     return method == "POST" and is_of_group and path.rpartition("/")[2] in ("claim", "join", "beat", "leave")

@@ -26,9 +26,7 @@ AT = CoordinatorAddress(ADDRESS)
 class Coordinated:
     """The service; `is_cut_off` is whether its clients find none."""
 
-    def __init__(
-        self, root: Path, clock: Callable[[], float] | None = None, tokens: Tokens | None = None
-    ) -> None:
+    def __init__(self, root: Path, clock: Callable[[], float] | None = None, tokens: Tokens | None = None) -> None:
         self.root = RunsRoot(root)
         root.mkdir(exist_ok=True)
         self.root.make_own_folder()

@@ -187,9 +187,7 @@ def test_a_429_of_one_member_pauses_all_and_lowers_what_all_have() -> None:
     clock = FakeClock()
     machine = Machine(clock)
     for name in ("a", "b"):
-        machine.keep(
-            machine.group.join(Join(session=name, run_id=name, run="r", place="p", spent=0, limits=(LIMIT,)))
-        )
+        machine.keep(machine.group.join(Join(session=name, run_id=name, run="r", place="p", spent=0, limits=(LIMIT,))))
     told = EndpointUse(endpoint="paid", sent=15, waiting=1, pauses=1, pause_seconds=20)
     machine.beat(Beat(session="a", run_id="a", sequence=1, endpoints=(told,)))
     heard = machine.beat(
@@ -197,7 +195,9 @@ def test_a_429_of_one_member_pauses_all_and_lowers_what_all_have() -> None:
     )
     assert heard.shares[0].pause_seconds == 20
     endpoint = machine.group.endpoints["paid"]
-    assert endpoint.total("requests_per_minute") == 300  # half of it at least, and 0.8 of the 300 a minute that were sent
+    assert (
+        endpoint.total("requests_per_minute") == 300
+    )  # half of it at least, and 0.8 of the 300 a minute that were sent
     clock.seconds += 30
     assert 300 < (endpoint.total("requests_per_minute") or 0) <= 600
     said = EndpointUse(endpoint="paid", announced_requests_per_minute=100)

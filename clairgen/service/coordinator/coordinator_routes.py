@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer
@@ -49,18 +49,16 @@ def _for_servers(coordinator: Coordinator | None) -> APIRouter:
     async def servers() -> Answered:
         return Answered({} if coordinator is None else await coordinator.servers())
 
-    @routes.put(
+    @routes.post(
         "/servers", status_code=204, response_class=Response, summary="Announce a model server, again and again"
     )
     async def announce(server: ModelServer) -> Response:
         _required(coordinator).announce(server.model, server.url)
         return Response(status_code=204)
 
-    @routes.delete("/servers", status_code=204, response_class=Response, summary="Withdraw a model server")
-    async def withdraw(
-        model: Annotated[str, Query(max_length=500)], url: Annotated[str, Query(max_length=2000)]
-    ) -> Response:
-        _required(coordinator).withdraw(model, url)
+    @routes.post("/servers/withdraw", status_code=204, response_class=Response, summary="Withdraw a model server")
+    async def withdraw(server: ModelServer) -> Response:
+        _required(coordinator).withdraw(server.model, server.url)
         return Response(status_code=204)
 
     return routes
