@@ -17,6 +17,7 @@
         ├── EndpointsError             the endpoints' fault; exit code 3
         ├── BudgetError                the next request does not fit the budget; exit code 2
         ├── ReplacedError              another process does this one's work by now; exit code 4
+        ├── NothingLeftError           others have done, or are doing, all that there is; exit code 0
         ├── DetachedError              all that is left waits at a provider, and the user wanted to leave; exit code 0
         └── DrainedError               the user stopped the run; exit code 130
 
@@ -139,6 +140,10 @@ class BudgetError(RunStoppedError):
 
 class ReplacedError(RunStoppedError):
     """Another process has what this one worked on, such as its shard: nothing more is asked here, and nothing has to be done."""
+
+
+class NothingLeftError(RunStoppedError):
+    """Other processes have done all that this one could have taken on."""
 
 
 class DetachedError(RunStoppedError):

@@ -15,7 +15,7 @@ from clairgen.cli.estimate_table import print_requests
 from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
-from clairgen.errors import BudgetError, ConfigError, DetachedError
+from clairgen.errors import BudgetError, ConfigError, DetachedError, NothingLeftError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
@@ -116,7 +116,11 @@ def generate_command(
     if dry_run:
         print_estimate(loaded, run, options)
         return
-    summary = generate_with_progress(loaded, run, options)
+    try:
+        summary = generate_with_progress(loaded, run, options)
+    except NothingLeftError as nothing_left:
+        typer.echo(str(nothing_left))
+        return
     print_summary(summary, again=_again(config, options, summary))
     if isinstance(summary.stopped_by, DetachedError):
         return

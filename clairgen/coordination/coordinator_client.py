@@ -1,9 +1,9 @@
 """A member's way to its coordinator: one request at a time, and what became of it in three kinds of errors."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
@@ -14,6 +14,8 @@ from clairgen.inference.transport import Response, Timeouts, Transport
 
 MEMBER_VARIABLES: Final = ("CLAIRGEN_TOKEN_MEMBER", "CLAIRGEN_TOKEN_RUN")
 """Where a member looks for its token."""
+OPERATOR_VARIABLES: Final = ("CLAIRGEN_TOKEN_RUN", "CLAIRGEN_TOKEN_REVIEW", "CLAIRGEN_TOKEN_READ")
+"""The same for whoever looks after groups."""
 _TIMEOUTS: Final = Timeouts(connect=2.0, first_byte=4.0, total=4.0)
 _LATER: Final = (408, 429)
 _GONE: Final = 410
@@ -33,8 +35,14 @@ class CoordinatorAddress:
     group: str | None = None
 
     @classmethod
-    def of(cls, url: str, environment: Mapping[str, str], group: str | None = None) -> "CoordinatorAddress":
-        """The address by a flag, with the token of the environment. Raises ConfigError for what is no URL, or no name."""
+    def of(
+        cls,
+        url: str,
+        environment: Mapping[str, str],
+        group: str | None = None,
+        variables: Sequence[str] = MEMBER_VARIABLES,
+    ) -> "CoordinatorAddress":
+        """The address by a flag, with the token of one of the variables. Raises ConfigError for what is no URL, or no name."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise ConfigError(f"--coordinator {url!r} is not the URL of a service, such as http://head-node:8321")
@@ -43,7 +51,7 @@ class CoordinatorAddress:
             0 < len(name) <= 100 and name.isascii() and name[0].isalnum() and not name.strip("._-" + _ALPHANUMERIC)
         ):
             raise ConfigError(f"--group {group!r} is not a name; use letters, digits, dots, - and _")
-        token = next((environment[name] for name in MEMBER_VARIABLES if environment.get(name)), None)
+        token = next((environment[name] for name in variables if environment.get(name)), None)
         return cls(url.rstrip("/"), token, group)
 
 
@@ -87,10 +95,31 @@ class CoordinatorClient:
         """A model server ends."""
         await self._post(f"{self._base}/servers/withdraw", server)
 
-    async def _post(self, url: str, message: Wire) -> Response:
-        body = message.model_dump_json(exclude_none=True).encode()
+    async def overview(self) -> list[dict[str, Any]]:
+        """All groups, as `Group.overview` of the service has them."""
+        found: list[dict[str, Any]] = json.loads(
+            (await self._answer(self._transport.get(self._base, self._headers, _TIMEOUTS))).body
+        )
+        return found
+
+    async def free(self, run_id: str) -> float:
+        """Free what a run holds that nothing will spend; how many dollars that were."""
+        freed: float = json.loads((await self._post(f"{self._group}/runs/{quote(run_id, safe='')}/free")).body)[
+            "freed_usd"
+        ]
+        return freed
+
+    async def forget(self) -> None:
+        """Forget the group."""
+        await self._post(f"{self._group}/forget")
+
+    async def _post(self, url: str, message: Wire | None = None) -> Response:
+        body = b"" if message is None else message.model_dump_json(exclude_none=True).encode()
+        return await self._answer(self._transport.post(url, self._headers, body, _TIMEOUTS))
+
+    async def _answer(self, asked: Awaitable[Response]) -> Response:
         try:
-            response = await self._transport.post(url, self._headers, body, _TIMEOUTS)
+            response = await asked
         except RetryableError as error:
             raise SilentError(error.detail) from error
         if response.status < 300:

@@ -113,7 +113,7 @@ class GrantedBudget:
         if self._silent:
             silent = (
                 f" ({dollars(self._silent / PICODOLLARS)} of it is held for runs that do not report: continue them, or free it "
-                f"with clairgen coordinator free {self._group} RUN)"
+                f"with: clairgen coordinator URL --group {self._group} --free RUN)"
             )
         return BudgetError(
             f"the budget of {dollars(self.limit_usd)} of the group {self._group} has no room for the next request: this run has "

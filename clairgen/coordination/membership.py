@@ -25,9 +25,9 @@ from clairgen.coordination.wire import (
 )
 from clairgen.errors import (
     ClairgenError,
-    ConfigError,
     DrainedError,
     EndpointsError,
+    NothingLeftError,
     ReplacedError,
     RunStoppedError,
     UserError,
@@ -116,7 +116,7 @@ class Membership:
         return frozenset(self._servers.get(model, ()))
 
     async def claim(self, shard: TaskShard | LeasedShard, work: str, holder: str) -> TaskShard:
-        """Hold a shard, as soon as nobody else does. Raises ConfigError for one that there is not, DrainedError."""
+        """Hold a shard, as soon as nobody else does. Raises NothingLeftError once all are done, DrainedError."""
         number = shard.number if isinstance(shard, TaskShard) else None
         claim = Claim(session=self.session, work=work, count=shard.count, number=number, holder=holder[:1000])
         said = None
@@ -124,7 +124,7 @@ class Membership:
             asked_at = self.around.clock()
             found = await self._insistently(lambda: self.client.claim(claim))
             if found.done:
-                raise ConfigError(found.sentence)
+                raise NothingLeftError(found.sentence)
             if found.sentence and found.sentence != said:
                 said = found.sentence
                 self.around.note(said)

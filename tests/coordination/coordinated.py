@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -24,30 +24,44 @@ AT = CoordinatorAddress(ADDRESS)
 
 
 class Coordinated:
-    """The service; `is_cut_off` is whether its clients find none."""
+    """The service, to be used as a context manager."""
 
     def __init__(self, root: Path, clock: Callable[[], float] | None = None, tokens: Tokens | None = None) -> None:
         self.root = RunsRoot(root)
         root.mkdir(exist_ok=True)
         self.root.make_own_folder()
-        self.is_cut_off = False
         self.asked: list[str] = []
         self._clock = clock
         self._tokens = tokens or read_tokens({}, None, lambda: TODAY)
-        self.restart()
 
-    def restart(self) -> None:
-        """Begin again with what is on disk, as after `kill -9`."""
+    async def __aenter__(self) -> Self:
+        self._start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.coordinator.close()
+
+    async def restart(self) -> None:
+        """Begin again with what is on disk."""
+        await self.coordinator.close()
+        self._start()
+
+    def _start(self) -> None:
         clock = {} if self._clock is None else {"clock": self._clock}
         self.coordinator = Coordinator(lambda: GroupRecords(self.root.own_database), **clock)
         app = service(self.root, self._tokens, allowed_hosts("127.0.0.1", []), coordinator=self.coordinator)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ADDRESS)
 
-    def runtime(self, clock: FakeClock | None = None, **more: Any) -> Runtime:
-        """The surroundings of a member."""
-        sleep = lambda seconds: asyncio.sleep(seconds / 10)  # noqa: E731
-        timing: dict[str, Any] = {"sleep": sleep} if clock is None else {"clock": clock, "sleep": clock.sleep}
-        return Runtime(transport=lambda note: _To(self, open_transport(note)), **timing, **more)
+    def runtime(self, clock: FakeClock | None = None, is_cut_off: Callable[[], bool] = lambda: False) -> Runtime:
+        """The surroundings of a member, which finds no service while it `is_cut_off`."""
+        if clock is not None:
+            return Runtime(
+                transport=lambda note: _To(self, open_transport(note), is_cut_off), clock=clock, sleep=clock.sleep
+            )
+        return Runtime(
+            transport=lambda note: _To(self, open_transport(note), is_cut_off),
+            sleep=lambda seconds: asyncio.sleep(seconds / 10),
+        )
 
     async def overview(self, group: int = 0) -> dict[str, Any]:
         """What the API says of a group."""
@@ -58,14 +72,15 @@ class Coordinated:
 class _To:
     """A transport that leads to the coordinator, or to the network."""
 
-    def __init__(self, service: Coordinated, network: Transport) -> None:
+    def __init__(self, service: Coordinated, network: Transport, is_cut_off: Callable[[], bool]) -> None:
+        self._is_cut_off = is_cut_off
         self._service = service
         self._network = network
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Response:
         if not url.startswith(ADDRESS):
             return await self._network.post(url, headers, body, timeouts)
-        if self._service.is_cut_off:
+        if self._is_cut_off():
             raise RetryableError("unreachable", "no connection")
         self._service.asked.append(url.rpartition("/")[2])
         found = await self._service.http.post(url, headers=dict(headers), content=body)

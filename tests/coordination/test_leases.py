@@ -47,12 +47,14 @@ class Machine:
         self.keep([self.group.row])
 
     def keep(self, rows: Sequence[Row]) -> None:
+        """Commit rows."""
         for row in rows:
             key = getattr(row, "run_id", "") or getattr(row, "endpoint", "") or str(getattr(row, "number", ""))
             self.disk[type(row).__name__, key] = row
         self.group.saved(rows)
 
     def restart(self) -> None:
+        """Begin again with what is on disk, as after `kill -9`."""
         [row] = [one for one in self.disk.values() if isinstance(one, GroupRow)]
         self.group = Group(row, self.clock, self.clock() + RATE_SECONDS)
         for one in self.disk.values():
@@ -60,6 +62,7 @@ class Machine:
                 self.group.load(one)
 
     def beat(self, beat: Beat) -> Granted:
+        """A report, and its answer once that is on disk."""
         granted, rows = self.group.beat(beat)
         self.keep(rows)
         return granted
@@ -81,14 +84,17 @@ class Sender:
     loses: float = 0.1  # of its messages
 
     def join(self) -> None:
+        """Begin."""
         joined = Join(session=self.name, run_id=self.name, run="r", place="p", spent=0, limits=(LIMIT,))
         self.machine.keep(self.machine.group.join(joined))
 
     @property
     def held(self) -> RateShare:
+        """What it may send now."""
         return self.share if self.machine.clock() < self.ends_at else NOTHING
 
     def beat(self, waiting: int = 1) -> None:
+        """Report, and keep to the answer, unless one of the two gets lost."""
         now, chance = self.machine.clock(), self.chance
         self.sequence += 1
         used = (self.held.requests_per_minute or 0) * chance.choice(self.uses) / 20
@@ -219,6 +225,7 @@ class Payer:
         machine.keep(machine.group.join(join))
 
     def ask(self) -> None:
+        """Reserve for a request, now or when there is room."""
         self.wanted = self.wanted or self.chance.randint(1, 200)
         try:
             if self.budget.reserve(self.wanted, self.ask):
@@ -229,6 +236,7 @@ class Payer:
             self.budget.leave(self.ask)
 
     def answered(self) -> int:
+        """A request was answered; what it cost."""
         most = self.reserved.pop()
         cost = self.chance.randint(0, most)
         self.disk += cost
@@ -237,6 +245,7 @@ class Payer:
         return cost
 
     def beat(self) -> None:
+        """Report, and keep to the answer, unless one of the two gets lost."""
         self.sequence += 1
         beat = Beat(session=self.session, run_id=self.run, sequence=self.sequence, money=self.budget.use())
         if self.chance.random() < 0.1:

@@ -43,6 +43,7 @@ class Paid:
     bill: int = 0
 
     def reply(self, request: dict[str, Any]) -> Reply:
+        """What it answers."""
         found = played(request)
         if request["model"] == REVISER:
             self.asked_at.append(time.monotonic())
@@ -69,11 +70,13 @@ class Forwarder:
         self._tasks = set[asyncio.Task[None]]()
 
     async def start(self) -> int:
+        """Listen; at which port."""
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     def cut(self) -> None:
+        """Break off what is connected, and take no connections."""
         self.is_on = False
         for one in self._open:
             one.transport.abort()
@@ -146,7 +149,7 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
         processes.append(serving)
 
         async def shard(address: int, usd: float) -> asyncio.subprocess.Process:
-            arguments = ["--shard", f"lease/{SHARDS}", "--run", folder / "shards" / "{shard}"]
+            arguments: list[str | Path] = ["--shard", f"lease/{SHARDS}", "--run", folder / "shards" / "{shard}"]
             arguments += ["--coordinator", f"http://127.0.0.1:{address}", "--budget-usd", f"{usd:g}"]
             process = await started("generate", settings, *arguments)
             processes.append(process)
@@ -201,10 +204,8 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
     by_seed = Counter(request["seed"] for request in asked)
     again = sum(request["seed"] in on_disk for request in asked[before:])
     twice = sum(count - 1 for count in by_seed.values())
-    say(
-        f"{summary}\n{len(merged):,} pairs, equal to the run of one machine: {merged == whole}; sent after the merge: {after_merge}\n"
-    )
-    say(f"sent twice: {twice}, of which on disk before: {again}\n")
+    say(f"{summary}\n{len(merged):,} pairs, equal to the run of one machine: {merged == whole}\n")
+    say(f"sent twice: {twice}, of which on disk before: {again}; sent after the merge: {after_merge}\n")
     assert merged == whole
     assert again == after_merge == 0
     assert bill <= budget_usd * 10**12

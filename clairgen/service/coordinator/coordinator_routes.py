@@ -34,7 +34,7 @@ def coordinator_routes(coordinator: Coordinator | None) -> APIRouter:
     async def free_money(group: GroupName, run_id: RunId) -> Answered:
         return Answered({"freed_usd": await _required(coordinator).free(group, run_id) / 10**12})
 
-    @routes.delete("/groups/{group}", status_code=204, response_class=Response, summary="Forget a group")
+    @routes.post("/groups/{group}/forget", status_code=204, response_class=Response, summary="Forget a group")
     async def forget_group(group: GroupName) -> Response:
         await _required(coordinator).forget(group)
         return Response(status_code=204)

@@ -113,11 +113,9 @@ class ShardHolders:
         now = self._clock()
         busy = [one for one in of_work if one.row.state == HELD and claim.number in (None, one.row.number)]
         first = min(busy, key=lambda one: one.ends_at)
-        which = (
-            f"shard {claim.number}/{claim.count} is" if claim.number else f"all of the {claim.count} shards left are"
-        )
+        which = f"shard {claim.number}/{claim.count} is" if claim.number else "all shards that are not done are"
         return Claimed(
             seconds=max(0.0, first.ends_at - now),
-            sentence=f"{which} in work, such as by {first.row.holder}; a holder that is silent for "
-            f"{SHARD_SECONDS:g} s is replaced",
+            sentence=f"{which} in work, such as by {first.row.holder}; waiting, since a holder that ends, or is "
+            f"silent for {SHARD_SECONDS:g} s, is replaced",
         )
