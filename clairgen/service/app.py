@@ -97,7 +97,8 @@ def service(
     app.include_router(job_file_routes(jobs))
     app.include_router(upload_routes(root, jobs))
     app.include_router(estimate_routes(estimates))
-    app.include_router(coordinator_routes(coordinator))
+    for routes in coordinator_routes(coordinator):
+        app.include_router(routes)
     app.include_router(live_routes(runs, LiveRuns(stopping)))
     app.include_router(page_routes(runs))
     people = People(runs)

@@ -16,11 +16,13 @@ GroupName = Annotated[
 RunId = Annotated[str, Path(max_length=100, description="The id of the run, as the group's overview has it.")]
 
 
-def coordinator_routes(coordinator: Coordinator | None) -> APIRouter:
+def coordinator_routes(coordinator: Coordinator | None) -> tuple[APIRouter, ...]:
     """The routes over a coordinator; without one they refuse with a sentence."""
+    return _for_operators(coordinator), _for_members(coordinator), _for_servers(coordinator)
+
+
+def _for_operators(coordinator: Coordinator | None) -> APIRouter:
     routes = APIRouter(prefix=API, default_response_class=Answered)
-    routes.include_router(_for_members(coordinator))
-    routes.include_router(_for_servers(coordinator))
 
     @routes.get("", response_model=list[dict[str, Any]], summary="All groups: members, limits, money and shards")
     async def overview() -> Answered:
@@ -43,7 +45,7 @@ def coordinator_routes(coordinator: Coordinator | None) -> APIRouter:
 
 
 def _for_servers(coordinator: Coordinator | None) -> APIRouter:
-    routes = APIRouter(default_response_class=Answered)
+    routes = APIRouter(prefix=API, default_response_class=Answered)
 
     @routes.get("/servers", response_model=dict[str, list[str]], summary="Model servers that announced themselves")
     async def servers() -> Answered:
@@ -65,7 +67,7 @@ def _for_servers(coordinator: Coordinator | None) -> APIRouter:
 
 
 def _for_members(coordinator: Coordinator | None) -> APIRouter:
-    routes = APIRouter(default_response_class=Answered)
+    routes = APIRouter(prefix=API, default_response_class=Answered)
 
     @routes.post("/groups/{group}/claim", response_model=Claimed, summary="Ask for a shard")
     async def claim_shard(group: GroupName, claim: Claim) -> Answered:
