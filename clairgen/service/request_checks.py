@@ -119,8 +119,10 @@ class RequestChecks:
         is_counted = not path.startswith(_STATIC) and not (grant is not None and _is_of_member(method, path))
         if is_counted and (wait := self.clients.too_many_requests(_client(scope))) is not None:
             return _too_many(scope, wait)
+        if is_public:
+            return None
         if grant is None:
-            return None if is_public else _without_token(scope)
+            return _without_token(scope)
         needed = _needed(method, path)
         if not grant.scope.allows(needed):
             return _refused(
