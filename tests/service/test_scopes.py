@@ -72,8 +72,14 @@ OF_MEMBERS = {
 }
 """For members of groups and model servers; who may run jobs may do this too."""
 KNOWN = {
-    **{"run": "first", "pair": "0" * 32, "name": "service.css", "name:path": "a", "queue": "a", "job": "1"},
-    **{"group": "g", "run_id": "r"},
+    "run": "first",
+    "pair": "0" * 32,
+    "name": "service.css",
+    "name:path": "a",
+    "queue": "a",
+    "job": "1",
+    "group": "g",
+    "run_id": "r",
 }
 SENT: Sequence[dict[str, Any]] = (
     {"json": {}},
