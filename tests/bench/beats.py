@@ -17,6 +17,8 @@ from tests.durability.coordinator import coordinator, ended, free_port
 
 PAID = [EndpointLimit(endpoint=f"model {n}", requests_per_minute=60_000, tokens_per_minute=1e8) for n in range(2)]
 
+_AT_ONCE = 8
+
 
 def processor_seconds(pid: int) -> float:
     """What a process has used so far."""
@@ -24,7 +26,7 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def member(client: CoordinatorClient, name: str, reports: int, every: int) -> int:
+async def member(client: CoordinatorClient, name: str, reports: int, every: int, turn: asyncio.Semaphore) -> int:
     """Report so often, and ask for more money in one of `every` reports; how many bytes were sent."""
     spent, allotted, lease, sent = 0, 0, 0, 0
     for sequence in range(1, reports + 1):
@@ -33,7 +35,8 @@ async def member(client: CoordinatorClient, name: str, reports: int, every: int)
         wanted = spent + 10**6 if sequence % every == 0 else allotted
         money = MoneyUse(spent=spent, allotted=max(allotted, spent), needed=spent, wanted=max(wanted, spent))
         beat = Beat(session=name, run_id=name, sequence=sequence, lease=lease, endpoints=uses, money=money)
-        granted = await client.beat(beat)
+        async with turn:
+            granted = await client.beat(beat)
         assert granted.money is not None
         allotted, lease = granted.money.allotted, granted.lease
         sent += len(beat.model_dump_json(exclude_none=True))
@@ -53,7 +56,8 @@ async def measured(members: int, reports: int, every: int) -> None:
                 )
                 await client.join(join)
             before = processor_seconds(serving.pid)
-            sent = await asyncio.gather(*[member(client, f"m{n}", reports, every) for n in range(members)])
+            turn = asyncio.Semaphore(_AT_ONCE)
+            sent = await asyncio.gather(*[member(client, f"m{n}", reports, every, turn) for n in range(members)])
             used = processor_seconds(serving.pid) - before
         await transport.close()
     each = used / (members * reports)

@@ -158,8 +158,8 @@ def test_members_that_want_all_have_equal_parts_soon_and_idle_ones_give_theirs_u
 
     def beats(count: int) -> None:
         for _ in range(count):
-            clock.seconds += 3
             for one in senders:
+                clock.seconds += 1
                 one.beat(waiting=one.uses == (1.0,))
 
     for one in senders:

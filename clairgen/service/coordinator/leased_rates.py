@@ -4,8 +4,10 @@ A member's lease counts until it ends, or until the member says that it has a la
 member gives up is given to others only once it is known, or certain by the clock, that it no longer sends at the old rate.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from clairgen.coordination.wire import RATE_SECONDS, EndpointLimit, EndpointUse, RateShare
 from clairgen.service.coordinator.fair_shares import fair_shares, whole_shares
@@ -20,6 +22,8 @@ _MORE = 2.0  # what a member that has requests waiting can use of what it sends 
 _IDLE = 1.25  # the same of one that has none,
 _AT_HAND = 0.1  # and at least this part of an equal share, to begin with
 _TURN_SECONDS = 30.0
+_SWEPT_SECONDS = 1.0  # what would be looked for at every report of many members is, so often
+_LIMITS: Final = ("requests_per_minute", "tokens_per_minute", "concurrency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,13 @@ class _Sender:
     tokens: float
     seen_at: float
     leases: list[_Lease] = field(default_factory=list)
+    committed: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_LIMITS, 0.0))
 
-    def committed(self, limit: str) -> float:
-        """The most that it may use by any of its leases; of slots at least those that are taken."""
-        at_least = float(self.use.in_flight) if limit == "concurrency" else 0.0
-        return max([at_least, *(getattr(lease.share, limit) or 0.0 for lease in self.leases)])
+    def commit(self) -> None:
+        """Find the most that it may use by any of its leases; of slots at least those that are taken."""
+        for limit in _LIMITS:
+            at_least = float(self.use.in_flight) if limit == "concurrency" else 0.0
+            self.committed[limit] = max([at_least, *(getattr(lease.share, limit) or 0.0 for lease in self.leases)])
 
 
 class LeasedEndpoint:
@@ -56,6 +62,12 @@ class LeasedEndpoint:
         self._clock = clock
         self._quiet_until = quiet_until
         self._senders: dict[str, _Sender] = {}
+        self._sums = dict.fromkeys(
+            _LIMITS, 0.0
+        )  # of what all have committed; what ended since the last sweep counts yet
+        self._swept_at = -_SWEPT_SECONDS
+        self._shares: dict[str, Mapping[str, float]] = {}
+        self._announced: dict[str, EndpointUse] = {}
         self._paused_until = 0.0
         self._learned: tuple[float, float] | None = None  # requests per minute, and since when
 
@@ -66,48 +78,68 @@ class LeasedEndpoint:
         self._learn(use, now)
         share = self._share(session, sender, now)
         sender.leases.append(_Lease(number, now + RATE_SECONDS, share))
+        self._count(sender)
         return share.model_copy(update={"pause_seconds": max(0.0, self._paused_until - now)})
 
     def leave(self, session: str) -> None:
         """A member has ended, and sends nothing more."""
-        self._senders.pop(session, None)
+        if self._senders.pop(session, None) is not None:
+            self._swept_at = -_SWEPT_SECONDS
 
     def committed(self, limit: str) -> float:
         """What all members together may use now of a limit, such as `requests_per_minute`."""
-        self._forget_ended(self._clock())
-        return sum(sender.committed(limit) for sender in self._senders.values())
+        self._sweep(self._clock())
+        return self._sums[limit]
 
     def total(self, limit: str) -> float | None:
         """A limit as it holds now: the lowest of what is configured, announced, and learned from 429s."""
         known = [getattr(self.limits, limit)]
         if limit != "concurrency":
-            known += [getattr(sender.use, f"announced_{limit}") for sender in self._senders.values()]
+            known += [getattr(use, f"announced_{limit}") for use in self._announced.values()]
         if limit == "requests_per_minute":
             known.append(self._learned_rate())
         return min((value for value in known if value is not None), default=None)
 
     def _noted(self, session: str, use: EndpointUse, seconds: float, acknowledged: int, now: float) -> _Sender:
+        if now >= self._swept_at + _SWEPT_SECONDS or session not in self._senders:
+            self._sweep(now)
         sender = self._senders.get(session)
         if sender is None:
+            self._shares = {}
             sender = self._senders[session] = _Sender(use, 0.0, 0.0, now)
             if use.held is not None:
                 sender.leases.append(_Lease(acknowledged, now + RATE_SECONDS, use.held))
         sender.use, sender.seen_at = use, now
         sender.requests, sender.tokens = (_MINUTE * count / seconds for count in (use.sent, use.tokens))
-        sender.leases = [lease for lease in sender.leases if lease.number >= acknowledged]
-        self._forget_ended(now)
+        sender.leases = [lease for lease in sender.leases if lease.number >= acknowledged and lease.ends_at > now]
+        self._count(sender)
+        if use.announced_requests_per_minute is not None or use.announced_tokens_per_minute is not None:
+            self._announced[session] = use
         return sender
 
-    def _forget_ended(self, now: float) -> None:
+    def _count(self, sender: _Sender) -> None:
+        """Count what a sender has committed now in the sums of all."""
+        before = dict(sender.committed)
+        sender.commit()
+        for limit in _LIMITS:
+            self._sums[limit] += sender.committed[limit] - before[limit]
+
+    def _sweep(self, now: float) -> None:
+        """Forget leases that have ended, and members that have none; what each may have is found again."""
         for session, sender in list(self._senders.items()):
             sender.leases = [lease for lease in sender.leases if lease.ends_at > now]
+            sender.commit()
             if not sender.leases and sender.seen_at < now:
                 del self._senders[session]
+        self._announced = {session: use for session, use in self._announced.items() if session in self._senders}
+        for limit in _LIMITS:
+            self._sums[limit] = math.fsum(sender.committed[limit] for sender in self._senders.values())
+        self._shares, self._swept_at = {}, now
 
     def _share(self, session: str, sender: _Sender, now: float) -> RateShare:
         quiet = now < self._quiet_until
         shares: dict[str, float | None] = {}
-        for limit in ("requests_per_minute", "tokens_per_minute", "concurrency"):
+        for limit in _LIMITS:
             total = self.total(limit)
             if total is None:
                 shares[limit] = None
@@ -116,8 +148,10 @@ class LeasedEndpoint:
                 held = getattr(sender.use.held, limit) if sender.use.held is not None else 0
                 fair = float(held if held is not None else 0)
             else:
-                fair = self._fair(limit, total, now)[session]
-            others = sum(one.committed(limit) for name, one in self._senders.items() if name != session)
+                if limit not in self._shares:
+                    self._shares[limit] = self._fair(limit, total, now)
+                fair = min(total, self._shares[limit][session])
+            others = self._sums[limit] - sender.committed[limit]
             shares[limit] = max(0.0, min(fair, total - others))
         slots = shares["concurrency"]
         return RateShare(
