@@ -10,8 +10,8 @@ from clairgen.config.prices import with_prices
 from clairgen.errors import RunStoppedError, UserError
 from clairgen.inference.factory import with_revisions
 from clairgen.inference.runtime import Runtime
-from clairgen.pipeline.batch_roles import batch_roles
-from clairgen.pipeline.open_batches import OpenBatches
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import session
 from clairgen.store import RunDirectory

@@ -18,7 +18,7 @@ from clairgen.inference.openai_format import ChatAnswer
 from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
 from clairgen.pipeline.attempt_counts import ANSWERED
-from clairgen.pipeline.batch_lane import BatchLane
+from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget, Charge
 from clairgen.pipeline.model_requests import Request, RoleRequests, answer_in, thinking_to_store, with_system
 from clairgen.pipeline.progress import Progress

@@ -20,8 +20,8 @@ from clairgen.inference.runtime import Runtime, raise_open_file_limit
 from clairgen.inference.transport import Transport
 from clairgen.installed import __version__
 from clairgen.long_texts import close_workers
-from clairgen.pipeline.batch_lane import BatchLane
-from clairgen.pipeline.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.batch_roles import batch_roles
+from clairgen.pipeline.batch_lane.lane import BatchLane
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.progress import Progress

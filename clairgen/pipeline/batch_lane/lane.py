@@ -22,10 +22,11 @@ from clairgen.errors import (
 )
 from clairgen.inference.pool import Pool
 from clairgen.inference.retry import Retries
-from clairgen.pipeline.batch_collection import Collected, Collection, Collector, Outcome
+from clairgen.pipeline.batch_lane.batch_roles import BatchRole
+from clairgen.pipeline.batch_lane.collection import Collected, Collection, Collector, Outcome
+from clairgen.pipeline.batch_lane.open_batches import OpenBatches
 from clairgen.pipeline.budget import Budget
 from clairgen.pipeline.model_requests import Request
-from clairgen.pipeline.open_batches import BatchRole, OpenBatches
 from clairgen.pipeline.progress import Progress
 from clairgen.store import Store
 
@@ -181,13 +182,13 @@ class BatchLane:
         """Where a request is collected: apart from others, if it was in a part of a batch that was refused."""
         part = self.batches.part_of(key)
         if part not in intake.collectors:
-            carrying = intake.one.carrying
+            account = intake.one.account
             intake.collectors[part] = Collector(
                 self._folder,
                 intake.one.role.batches,
                 lambda collection: self._hand_over(intake, collection),
-                clock=carrying.clock,
-                sleep=carrying.sleep,
+                clock=account.clock,
+                sleep=account.sleep,
             )
         return intake.collectors[part]
 

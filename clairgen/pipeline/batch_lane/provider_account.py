@@ -1,36 +1,25 @@
-"""What batches are carried with: the provider's service, how patient one is with it, and how much may wait there at once."""
+"""A role's account at a provider of batches: its service, for how long it may fail, and how much may wait there at once."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
 from clairgen.config.role import BatchSettings
 from clairgen.errors import EndpointsError, RetryableError, UnusableEndpointError
-from clairgen.inference.batch_service import BatchService, Refusal
+from clairgen.inference.batch_service import BatchService, RemoteBatch
 from clairgen.store import BatchRecord, Store
 
 T = TypeVar("T")
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 30.0
-
-
-class BatchRefusedError(Exception):
-    """The provider did not take a batch after looking at its lines; `refusals` say why."""
-
-    def __init__(self, refusals: Sequence[Refusal]) -> None:
-        super().__init__("; ".join(f"{one.code}: {one.message}" for one in refusals[:3]) or "no explanation")
-        self.refusals = refusals
-
-
-class BatchAbandonedError(Exception):
-    """Nothing of a batch is at the provider, and its file is gone: its requests may be collected again."""
+_ENDED_ALREADY: Final = 409
 
 
 @dataclass(frozen=True, slots=True)
-class Carrying:
-    """What carries batches of a role at one provider. `patience_seconds` is how long it may fail before the run stops."""
+class ProviderAccount:
+    """The account of a role's batches. `patience_seconds` is how long the provider may fail before the run stops."""
 
     service: BatchService
     settings: BatchSettings
@@ -41,7 +30,7 @@ class Carrying:
     wall_clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[None]]
     note: Callable[[str], None]
-    room: "TokenRoom"
+    enqueued: "EnqueuedTokens"
 
     async def persistently(self, call: Callable[[], Awaitable[T]]) -> T:
         """The result of a call that is repeated as long as the provider fails.
@@ -62,6 +51,19 @@ class Carrying:
                     ) from error
                 await repeating.wait(error.retry_after_seconds or 0.0)
 
+    async def cancel(self, batch_id: str) -> None:
+        """Ask for a batch to be cancelled; one that has ended already, or cannot be cancelled, is left as it is."""
+
+        async def ask() -> RemoteBatch | None:
+            try:
+                return await self.service.cancel(batch_id)
+            except (UnusableEndpointError, RetryableError) as error:
+                if error.status == _ENDED_ALREADY or isinstance(error, UnusableEndpointError):
+                    return None
+                raise
+
+        await self.persistently(ask)
+
     def repeating(self, seconds: float) -> "Repeating":
         """The pauses of something that is done again for as long."""
         return Repeating(self, self.clock() + seconds)
@@ -75,24 +77,24 @@ class Carrying:
 class Repeating:
     """Pauses between repetitions, each twice as long as the one before, until a time on the clock."""
 
-    carrying: Carrying
+    account: ProviderAccount
     until: float
     delay: float = _FIRST_SECONDS
 
     @property
     def is_over(self) -> bool:
         """Whether the time has come."""
-        return self.carrying.clock() >= self.until
+        return self.account.clock() >= self.until
 
     async def wait(self, at_least: float = 0.0) -> None:
         """Pause once."""
-        left = max(0.0, self.until - self.carrying.clock())
-        await self.carrying.sleep(max(at_least, min(self.delay, left)))
+        left = max(0.0, self.until - self.account.clock())
+        await self.account.sleep(max(at_least, min(self.delay, left)))
         self.delay = min(2 * self.delay, _LONGEST_SECONDS)
 
 
 @dataclass(slots=True)
-class TokenRoom:
+class EnqueuedTokens:
     """The tokens that wait at the provider, by batch, of at most `limit`; None is no limit."""
 
     limit: int | None
