@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.config.endpoint_checks import FILE_SCHEME
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 from clairgen.inference.batch_service import BatchService
 from clairgen.inference.endpoint import EndpointAddress

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clairgen.config.endpoint_checks import FILE_SCHEME
 from clairgen.config.prices import batch_price, costs, max_cost
-from clairgen.config.role import FILE_SCHEME, Role
+from clairgen.config.role import Role
 from clairgen.errors import (
     DrainedError,
     RequestFailedError,

@@ -31,7 +31,7 @@ Deliver = Callable[[str, Outcome], Request | None]
 
 
 class OpenBatches:
-    """The batches of a run that have not ended. `deliver` is given what came of a line; `fail` an error after which nothing more comes."""
+    """The batches of a run that have not ended. `deliver` is given what came of a line, `fail` an error that ends all of them."""
 
     def __init__(
         self,

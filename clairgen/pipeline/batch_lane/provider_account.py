@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from clairgen.config.role import BatchSettings
+from clairgen.config.batch_settings import BatchSettings
 from clairgen.errors import EndpointsError, RetryableError, UnusableEndpointError
 from clairgen.inference.batch_service import BatchService, RemoteBatch
 from clairgen.store import BatchRecord, Store
