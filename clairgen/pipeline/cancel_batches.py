@@ -44,7 +44,7 @@ async def cancel_batches(
             return Counter()
         config = await asyncio.to_thread(load_config, directory.config)
         roles = with_prices(with_revisions(config.models))
-        found = batch_roles(roles, {}, records, directory, held.store, runtime, progress.note)
+        found = batch_roles(roles, {}, records, directory, held.store, runtime, progress)
         budget, errors = await held.budget(None, roles), list[RunStoppedError | UserError]()
         batches = OpenBatches(
             held.store,

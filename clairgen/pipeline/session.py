@@ -171,7 +171,7 @@ class Session:
     async def _lane(self, roles: Mapping[str, Role], pools: Mapping[str, Pool], budget: Budget) -> BatchLane | None:
         """The batch lane, if a role's requests go into batches or earlier ones are open. ConfigError where those have no role."""
         records = await self.store.batches.all(open_only=True)
-        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress.note)
+        found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress)
         if not found:
             return None
         lane = BatchLane(

@@ -1,6 +1,6 @@
 """From a configuration's roles to their accounts at providers: one connection for each key, one limit for each model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +17,7 @@ from clairgen.inference.pool import Pool
 from clairgen.inference.redaction import Redaction
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.provider_account import EnqueuedTokens, ProviderAccount
+from clairgen.pipeline.progress import Progress
 from clairgen.store import BatchRecord, RunDirectory, Store
 from clairgen.wording import counted
 
@@ -47,7 +48,7 @@ def batch_roles(
     directory: RunDirectory,
     store: Store,
     runtime: Runtime,
-    note: Callable[..., None],
+    progress: Progress,
 ) -> dict[str, BatchRole]:
     """Each role that makes batches, or has one of the open `records`, with its account.
 
@@ -66,6 +67,7 @@ def batch_roles(
         if login not in services:
             services[login] = _service(role, address, directory, runtime)
         account = ProviderAccount(
+            name,
             services[login],
             role.batches,
             role.patience_seconds,
@@ -74,7 +76,7 @@ def batch_roles(
             runtime.clock,
             runtime.wall_clock,
             runtime.sleep,
-            lambda sentence: note(sentence, quotes=True),
+            progress,
             enqueued.setdefault((*login, role.model), EnqueuedTokens(role.batches.enqueued_tokens)),
         )
         redaction = Redaction.of([address.key, *address.secrets])

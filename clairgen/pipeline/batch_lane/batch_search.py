@@ -72,7 +72,11 @@ class BatchSearch:
             await searching.wait()
 
     async def all(self, file_id: str | None) -> list[RemoteBatch]:
-        """All batches of these requests, the first that was created first. Raises UnusableEndpointError where none are listed."""
+        """All batches with its id, the first that was created first, then those of its file that have no id, the last one first.
+
+        Some providers keep no metadata, and a few name equal files alike, so that the latter may be another run's. Raises
+        UnusableEndpointError where none are listed.
+        """
 
         async def find() -> list[RemoteBatch]:
             found = []
@@ -87,7 +91,8 @@ class BatchSearch:
                         found.append(one)
                     if one.created_at is not None and one.created_at < self._since - _CLOCK_SKEW_SECONDS:
                         break
-            return sorted(found, key=lambda one: (one.created_at or 0.0, one.id))
+            found.sort(key=lambda one: (one.created_at or 0.0, one.id))
+            return [one for one in found if one.tag is not None] + [one for one in reversed(found) if one.tag is None]
 
         return await self._account.persistently(find)
 

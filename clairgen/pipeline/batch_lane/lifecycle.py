@@ -2,7 +2,7 @@
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from clairgen.pipeline.batch_lane.collection import batch_file
 from clairgen.pipeline.batch_lane.downloads import file_size, take_files
 from clairgen.pipeline.batch_lane.duplicates import Duplicates
 from clairgen.pipeline.batch_lane.provider_account import ProviderAccount
-from clairgen.pipeline.batch_lane.submission import Submission
+from clairgen.pipeline.batch_lane.submission import FOUND_BY_FILE, Submission
 from clairgen.store import BatchRecord, now
 
 _GROWTH: Final = 1.5
@@ -23,10 +23,12 @@ _LONGEST_POLL: Final = 6  # times the first
 _OVERDUE_SECONDS: Final = 3600  # after its expiry; that a batch still runs then is said
 _STUCK_SECONDS: Final = 86_400  # after its expiry; then it is cancelled
 _CANCELLING_SECONDS: Final = 3600  # after that it is waited for no longer
-_UNFINISHED: Final = {
-    "expired": ("batch-expired", "the batch expired before this request was processed"),
-    "cancelled": ("batch-cancelled", "the batch was cancelled before this request was processed"),
+_UNFINISHED: Final[Mapping[str, tuple[str, str, int | None]]] = {
+    "expired": ("batch-expired", "the batch expired before this request was processed", 0),
+    "cancelled": ("batch-cancelled", "the batch was cancelled before this request was processed", 0),
+    "failed": ("batch-failed", "the batch failed before this request was processed", None),
 }
+"""States after which what has no line was not processed: the reason, what is said, what it cost (None if that is not known)."""
 
 
 class BatchRefusedError(Exception):
@@ -85,7 +87,7 @@ class OpenBatch:
         self.account.enqueued.hold(self.batch)
         await self._duplicates.find(self.batch)
         if self._cancels:
-            await self.account.cancel(self.batch.batch_id or "")
+            await self._cancel(self.batch.batch_id or "")
         remote = await self._waited_for(self.batch.batch_id or "")
         if remote is not None and remote.status == "failed" and _has_no_file(remote) and not remote.completed:
             raise BatchRefusedError(remote.refusals)
@@ -103,20 +105,9 @@ class OpenBatch:
             )
         for duplicate in self._duplicates.ids:
             lost = not await self._take_duplicate(duplicate, results) or lost
-        if remote is None:
-            await results.fail_rest(lambda: _lost("the provider does not know this batch any more"), cost=None)
-        elif lost:
-            await results.fail_rest(lambda: _lost("the provider does not have the results"), cost=None)
-        elif remote.status not in ENDED:
-            said = f"the batch is {remote.status}, long after its expiry"
-            await results.fail_rest(lambda: _lost(said), cost=None)
-        elif remote.status in _UNFINISHED:
-            await results.fail_rest(never_processed(*_UNFINISHED[remote.status]), cost=0)
-        else:
-            missing = never_processed(
-                "missing-result", f"the batch is {remote.status} and has no line for this request"
-            )
-            await results.fail_rest(missing, cost=None)
+        await results.fail_unreadable()
+        error, cost = _missing(remote, lost=lost)
+        await results.fail_rest(error, cost=cost)
         await self.end(remote.status if remote is not None else "gone")
 
     async def end(self, status: str, detail: str | None = None) -> None:
@@ -139,6 +130,16 @@ class OpenBatch:
         await self.account.store.batches.update(self.batch.id, **facts)
         self.batch = replace(self.batch, **facts)  # type: ignore[arg-type]
 
+    async def _cancel(self, batch_id: str) -> None:
+        """Cancel it, or a duplicate, if it is certain whose it is."""
+        if batch_id == self.batch.batch_id and self.batch.detail == FOUND_BY_FILE:
+            self.account.note(
+                f"the batch {batch_id} is not cancelled: {FOUND_BY_FILE}, so it may be another run's; if it is nobody else's, "
+                "cancel it there"
+            )
+        else:
+            await self.account.cancel(batch_id)
+
     async def _waited_for(self, batch_id: str) -> RemoteBatch | None:
         """A batch once it has ended, or has not although it is long past its expiry and was cancelled; None if it is lost."""
         settings, wait = self.account.settings, self.account.settings.poll_seconds
@@ -149,7 +150,7 @@ class OpenBatch:
                 break
             if overdue > _STUCK_SECONDS and cancelled_at is None:
                 cancelled_at = self.account.clock()
-                await self.account.cancel(batch_id)
+                await self._cancel(batch_id)
             if overdue > _OVERDUE_SECONDS and not is_said:
                 is_said = True
                 self.account.note(
@@ -210,7 +211,7 @@ class OpenBatch:
         while results.waiting and whole and not searching.is_over:
             await searching.wait()
             remote = await self._waited_for(remote.id) or remote
-            if (files := await self._files(remote)) != taken:
+            if (files := await self._files(remote)) != taken or results.has_unreadable:
                 taken, whole = files, await take_files(remote, results, self.account)
         return remote, whole
 
@@ -231,9 +232,24 @@ def _has_no_file(remote: RemoteBatch) -> bool:
     return remote.output_file_id is None and remote.error_file_id is None
 
 
-def _lost(said: str) -> RequestError:
-    return RequestFailedError(
-        "result-lost",
-        f"{said}; the request is not sent again unless you say so, since it was probably paid for",
-        billed=True,
-    )
+def _missing(remote: RemoteBatch | None, *, lost: bool) -> tuple[Callable[[], RequestError], int | None]:
+    """Why a request has no line in a batch, and what that cost, None if it is not known.
+
+    Only what a state says was not processed goes into another batch; all else was perhaps answered, and paid for.
+    """
+    if remote is None:
+        return _perhaps_paid("result-lost", "the provider does not know this batch any more"), None
+    if lost:
+        return _perhaps_paid("result-lost", "the provider does not have the results"), None
+    if remote.status not in ENDED:
+        return _perhaps_paid("result-lost", f"the batch is {remote.status}, long after its expiry"), None
+    if remote.status in _UNFINISHED:
+        reason, said, cost = _UNFINISHED[remote.status]
+        return never_processed(reason, said), cost
+    said = f"the batch is {remote.status} and has no line for this request, which the provider does not explain"
+    return _perhaps_paid("missing-result", said), None
+
+
+def _perhaps_paid(reason: str, said: str) -> Callable[[], RequestError]:
+    detail = f"{said}; the request is sent again only if you say so, since it was probably paid for"
+    return lambda: RequestFailedError(reason, detail, billed=True)

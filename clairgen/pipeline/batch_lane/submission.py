@@ -4,6 +4,7 @@ A session that was killed goes on from either step. Where a request got no answe
 """
 
 from dataclasses import replace
+from typing import Final
 
 from clairgen.errors import EndpointsError, RetryableError, UnusableEndpointError
 from clairgen.inference.batch_service import RemoteBatch, RemoteFile, Tags
@@ -11,6 +12,9 @@ from clairgen.pipeline.batch_lane.batch_search import BatchSearch
 from clairgen.pipeline.batch_lane.collection import batch_file
 from clairgen.pipeline.batch_lane.provider_account import ProviderAccount
 from clairgen.store import BatchRecord, now
+
+FOUND_BY_FILE: Final = "it was found by its file alone"
+"""The `detail` of a batch that has no id of this run's: it may be another run's, of the same requests."""
 
 
 class BatchAbandonedError(Exception):
@@ -35,6 +39,7 @@ class Submission:
         self._resumed = resumed
         self._cancels = cancels
         self._may_exist = False
+        self._detail: str | None = None
 
     async def created(self) -> BatchRecord:
         """The record once it is created. Raises EndpointsError, or BatchAbandonedError where nothing of it is left anywhere."""
@@ -71,7 +76,7 @@ class Submission:
     async def _create(self) -> None:
         await self._account.enqueued.take(self._batch)
         self._may_exist = self._batch.create_sent
-        remote = await self._search.created(self._batch.file_id) if self._may_exist else None
+        remote = await self._found() if self._may_exist else None
         if remote is None and self._cancels:
             raise BatchAbandonedError
         if remote is None:
@@ -81,7 +86,14 @@ class Submission:
         if remote is None:
             return
         facts = {"state": "created", "batch_id": remote.id, "create_sent": False, "submitted_at": now()}
-        await self._update(**facts, status=remote.status, expires_at=remote.expires_at)
+        await self._update(**facts, status=remote.status, expires_at=remote.expires_at, detail=self._detail)
+
+    async def _found(self) -> RemoteBatch | None:
+        """The batch that an earlier request to create it made."""
+        found = await self._search.created(self._batch.file_id)
+        if found is not None and found.tag is None and found.input_file_id is not None:
+            self._detail = FOUND_BY_FILE
+        return found
 
     async def _answered_create(self) -> RemoteBatch | None:
         """Create it; None if its file has to be uploaded again. Raises EndpointsError."""
@@ -98,11 +110,11 @@ class Submission:
                 raise EndpointsError(f"no batch can be created: {error.detail}") from error
             except RetryableError as error:
                 is_first = is_first and error.reason == "rate-limited"
-                if error.reason != "rate-limited" and (found := await self._search.created(file_id)) is not None:
+                if error.reason != "rate-limited" and (found := await self._found()) is not None:
                     return found
-                if repeating.is_over:
+                if repeating.is_over_after(error):
                     raise EndpointsError(f"no batch can be created: {error.detail}") from error
-                await repeating.wait(error.retry_after_seconds or 0.0)
+                await repeating.wait_after(error)
 
     async def _file_is_gone(self) -> bool:
         async def size() -> int | None:
