@@ -89,8 +89,8 @@ def check_may_go_on(storage: Storage, newest: Epoch | None, run: str, tokens: Se
     if newest.run != run:
         raise CopyError(f"{storage.address} has the copy of another run ({newest.run}); name a new place for --copy-to")
     raise CopyError(
-        f"the copy at {storage.address} is of another directory of this run, kept by {newest.holder} since {newest.began_at}, which "
-        "may have more than this one; run the same command with a new, empty folder for --run, which is then restored from the copy"
+        f"the copy at {storage.address} is of another directory of this run, kept by {newest.holder} since {newest.began_at}, "
+        "which may have more than this one; run the same command with a new, empty folder for --run, which is restored from the copy"
     )
 
 
@@ -140,14 +140,14 @@ def _restored(storage: Storage, epoch: Epoch, draft: RunDirectory, *, accept_los
                 continue
             if found.left_out and not accept_loss:
                 raise CopyError(
-                    f"the copy at {storage.address} is damaged: it can be restored with {found.sentence}; to accept that, use clairgen "
-                    "restore with --accept-loss"
+                    f"the copy at {storage.address} is damaged: it can be restored with {found.sentence}; to accept that, use "
+                    "clairgen restore with --accept-loss"
                 )
             return found
         if _was_restorable(storage, stream) and not accept_loss:
             raise CopyError(
-                f"the copy at {storage.address} is damaged: none of its newest snapshots is whole; to go back to an older one, if "
-                "there is one, use clairgen restore with --accept-loss"
+                f"the copy at {storage.address} is damaged: none of its newest snapshots is whole; to go back to an older one, "
+                "if there is one, use clairgen restore with --accept-loss"
             )
     return None
 

@@ -39,7 +39,7 @@ _KEPT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class _Uploaded:
+class UploadedSnapshot:
     """A snapshot whose parts are in the copy; it needs the segments of a look that begins after that."""
 
     base: int
@@ -161,7 +161,7 @@ class Shipper:
         self._since_snapshot = 0
         return self._stream, self._number, self._previous
 
-    def upload_snapshot(self, base: tuple[int, int, str]) -> _Uploaded:
+    def upload_snapshot(self, base: tuple[int, int, str]) -> UploadedSnapshot:
         """Write the parts of a snapshot into the copy. Raises CopyError, StoreError."""
         stream, number, previous = base
         file = self._run.path / SNAPSHOT_FILE
@@ -174,11 +174,11 @@ class Shipper:
                 name = snapshot_name(stream_name(self._epoch.number, stream), number, len(parts) + 1)
                 self._put(name, part)
                 parts.append(digest_of(part))
-            return _Uploaded(number, previous, file.stat().st_size, tuple(parts))
+            return UploadedSnapshot(number, previous, file.stat().st_size, tuple(parts))
         finally:
             file.unlink(missing_ok=True)
 
-    def complete_snapshot(self, base: tuple[int, int, str], uploaded: _Uploaded) -> None:
+    def complete_snapshot(self, base: tuple[int, int, str], uploaded: UploadedSnapshot) -> None:
         """Bring the copy up to now, list the parts of a snapshot, and delete what is no longer needed. Raises as `ship`."""
         self.ship()
         if base[0] != self._stream:

@@ -9,12 +9,12 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_of, tokens_text
 from clairgen.copies.objects import Epoch
 from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
-from clairgen.copies.shipping import Shipper
+from clairgen.copies.shipping import Shipper, UploadedSnapshot
 from clairgen.copies.storage import Storage, open_storage
 from clairgen.errors import CopyError, CopyStoppedError, RunStoppedError, StoreError, TakenOverError, UserError
 from clairgen.installed import __version__
@@ -117,8 +117,8 @@ class RunCopy:
         self._failing: CopyError | StoreError | None = None
         self._failures = 0
         self._taken_over: TakenOverError | None = None
-        self._in_hand: asyncio.Future[object] | None = None
-        self._snapshot: tuple[tuple[int, int, str], asyncio.Task[object]] | None = None
+        self._in_hand: asyncio.Future[Any] | None = None
+        self._snapshot: tuple[tuple[int, int, str], asyncio.Task[UploadedSnapshot]] | None = None
 
     @property
     def behind_seconds(self) -> float:
@@ -170,7 +170,7 @@ class RunCopy:
             self._wake.clear()
             await self._step()
             self._stepped.set()
-            awaited = [asyncio.ensure_future(self._wake.wait())]
+            awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
             if self._snapshot is not None:
                 awaited.append(self._snapshot[1])
             await asyncio.wait(awaited, timeout=self._every, return_when=asyncio.FIRST_COMPLETED)
@@ -184,8 +184,8 @@ class RunCopy:
             if self.behind_seconds > most and (self._up_to is not None or self._failing is not None):
                 self._stop.because_of(
                     CopyStoppedError(
-                        f"the copy at {self._address} is {self.behind_seconds:,.0f} s behind, more than the {most:g} s that it may "
-                        f"be{self._because()}, so nothing more is asked; see to the storage and run the same command again"
+                        f"the copy at {self._address} is {self.behind_seconds:,.0f} s behind, more than the {most:g} s that it "
+                        f"may be{self._because()}, so nothing more is asked; see to the storage and run the same command again"
                     )
                 )
 
@@ -226,9 +226,7 @@ class RunCopy:
         if self._snapshot is None:
             if self._shipper.wants_snapshot:
                 base = self._shipper.begin_snapshot()
-                work: asyncio.Task[object] = asyncio.create_task(
-                    _in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot"
-                )
+                work = asyncio.create_task(_in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
                 self._snapshot = base, work
         elif self._snapshot[1].done():
             base, work = self._snapshot
