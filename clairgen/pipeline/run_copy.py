@@ -26,6 +26,7 @@ from clairgen.store import RunDirectory, now
 _LEAST_BEHIND: Final = 60.0
 _INTERVALS_BEHIND: Final = 10
 _LOOK_SECONDS: Final = 0.5
+_LEAST_WAIT_SECONDS: Final = 0.05
 _CLOSE_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 1.0  # the filters of all pairs are one transaction
 
@@ -170,12 +171,14 @@ class RunCopy:
         """Bring the copy up to what is committed, again and again, until cancelled."""
         while self._taken_over is None:
             self._wake.clear()
+            due = self._clock() + self._every
             await self._step()
             self._stepped.set()
             awaited: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._wake.wait())]
             if self._snapshot is not None:
                 awaited.append(self._snapshot[1])
-            await asyncio.wait(awaited, timeout=self._every, return_when=asyncio.FIRST_COMPLETED)
+            wait_seconds = max(due - self._clock(), _LEAST_WAIT_SECONDS)
+            await asyncio.wait(awaited, timeout=wait_seconds, return_when=asyncio.FIRST_COMPLETED)
             awaited[0].cancel()
 
     async def watch(self) -> None:
@@ -205,6 +208,7 @@ class RunCopy:
         looked = self._clock()
         try:
             await self._do(self._shipper.ship)
+            self._is_up_to(looked)
             if self._shipper.has_long_log:
                 await self._do(self._shipper.move_log)
                 await self._do(self._shipper.ship)
@@ -222,6 +226,9 @@ class RunCopy:
         if self._failing is not None:
             self._failing = None
             self._held.progress.note(f"the copy at {self._address} is written again")
+        self._is_up_to(looked)
+
+    def _is_up_to(self, looked: float) -> None:
         if self._shipper.is_restorable:
             self._up_to = looked
 

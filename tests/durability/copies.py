@@ -45,13 +45,11 @@ async def trial(folder: Path, *, tasks: int, kills: int, every: float, copy: str
             asked = len(endpoint.asked)
             begun = time.monotonic()
             before = dict(answered)
-            process = await started(
-                "generate", settings, "--run", run, "--copy-to", copy, "--copy-every", f"{every:g}"
-            )
+            process = await started("generate", settings, "--run", run, "--copy-to", copy, "--copy-every", f"{every:g}")
             if number == kills:
                 code = await process.wait()
             else:
-                while len(endpoint.asked) == asked and process.returncode is None:
+                while len(endpoint.asked) == asked and process.returncode is None:  # noqa: ASYNC110 - an endpoint sends no signal
                     await asyncio.sleep(0.02)
                 await asyncio.sleep(random.uniform(0.5, 2.5 * every + 1))
                 code = None
@@ -75,8 +73,12 @@ async def trial(folder: Path, *, tasks: int, kills: int, every: float, copy: str
         await generate(config(endpoint.url, source), folder / "whole")
         needed = len(endpoint.asked) - total
     same = await pairs(run) == await pairs(folder / "whole")
-    say(f"{len(lost):,} losses; {needed:,} requests needed, {total:,} sent; pairs equal to the undisturbed run: {same}\n")
-    say(f"sent again a loss {sum(lost) / max(len(lost), 1):.0f}, at most {max(lost)}; answered before the kill by at most ")
+    say(
+        f"{len(lost):,} losses; {needed:,} requests needed, {total:,} sent; pairs equal to the undisturbed run: {same}\n"
+    )
+    say(
+        f"sent again a loss {sum(lost) / max(len(lost), 1):.0f}, at most {max(lost)}; answered before the kill by at most "
+    )
     say(f"{max(lost_seconds):.2f} s (mean {sum(lost_seconds) / max(len(lost_seconds), 1):.2f}); interval {every:g} s\n")
     assert same
 
