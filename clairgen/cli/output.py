@@ -15,7 +15,13 @@ import sys
 from collections.abc import Iterator
 from typing import Final, TextIO
 
-from clairgen.errors import ClairgenError, DrainedError, EndpointsError, ReplacedError
+from clairgen.errors import (
+    ClairgenError,
+    CopyStoppedError,
+    DrainedError,
+    EndpointsError,
+    ReplacedError,
+)
 
 _WRITABLE_BYTES = select.PIPE_BUF  # a pipe that is ready takes as many without blocking
 _PATIENCE_SECONDS = 0.1  # for a reader that is only slow
@@ -25,7 +31,9 @@ USER: Final = 2
 """Something the user has to fix, or the budget is reached."""
 ENDPOINTS: Final = 3
 """The endpoints cannot serve."""
-REPLACED: Final = 4
+COPY: Final = 4
+"""The copy of the run cannot be kept."""
+REPLACED: Final = 5
 """Another process does this one's work by now."""
 DRAINED: Final = 130
 """Stopped by Ctrl-C or SIGTERM."""
@@ -35,6 +43,8 @@ def exit_code(error: ClairgenError) -> int:
     """The exit code that an error ends the command with."""
     if isinstance(error, EndpointsError):
         return ENDPOINTS
+    if isinstance(error, CopyStoppedError):
+        return COPY
     if isinstance(error, ReplacedError):
         return REPLACED
     return DRAINED if isinstance(error, DrainedError) else USER

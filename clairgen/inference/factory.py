@@ -8,7 +8,8 @@ from functools import partial
 from itertools import repeat
 from pathlib import Path
 
-from clairgen.config.role import Role, is_registered
+from clairgen.config.endpoint_checks import is_registered
+from clairgen.config.role import Role
 from clairgen.embedded.gguf import (
     CLASSIFIER,
     classifier_revision,

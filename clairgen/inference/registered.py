@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clairgen.config.role import REGISTERED, Role, is_registered
+from clairgen.config.endpoint_checks import REGISTERED, is_registered
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError
 
 LOOK_SECONDS: Final = 2.0

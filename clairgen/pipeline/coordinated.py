@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from clairgen.config.endpoint_checks import REGISTERED
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import PICODOLLARS
-from clairgen.config.role import REGISTERED, Role
+from clairgen.config.role import Role
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.leased_limits import limits_in_words
 from clairgen.coordination.membership import Membership, Surroundings
@@ -99,15 +100,15 @@ async def shard_to_make(
     return await member.claim(shard, work_of(config, planned), _on_this_machine(run))
 
 
-def run_of_shard(run: Path | str, shard: TaskShard | None) -> Path:
-    """The run directory, with the number of its shard filled in. Raises ConfigError where there is no shard."""
-    if SHARD_MARK not in str(run):
-        return Path(run)
+def with_shard(place: str, shard: TaskShard | None, option: str) -> str:
+    """A path or URL that an option names, with the shard's number filled in. Raises ConfigError where there is no shard."""
+    if SHARD_MARK not in place:
+        return place
     if shard is None:
         raise ConfigError(
-            f"--run {run} has {SHARD_MARK} in it, and no shard was asked for; give --shard, or leave that out"
+            f"{option} {place} has {SHARD_MARK} in it, and no shard was asked for; give --shard, or leave that out"
         )
-    return Path(str(run).replace(SHARD_MARK, str(shard.number)))
+    return place.replace(SHARD_MARK, str(shard.number))
 
 
 def named_alone(named: NamedBudget, member: Membership | None) -> NamedBudget:

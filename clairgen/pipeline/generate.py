@@ -12,6 +12,7 @@ from clairgen.config.prices import check_budget, with_prices
 from clairgen.config.role import Role
 from clairgen.coordination.coordinator_client import CoordinatorAddress
 from clairgen.coordination.membership import Membership
+from clairgen.copies import COPY_SECONDS
 from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
@@ -23,9 +24,9 @@ from clairgen.pipeline.coordinated import (
     joined,
     named_alone,
     reason_to_stop,
-    run_of_shard,
     settle_membership,
     shard_to_make,
+    with_shard,
 )
 from clairgen.pipeline.detaching import leaving, note_open_batches
 from clairgen.pipeline.failures import Stop
@@ -36,6 +37,7 @@ from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
+from clairgen.pipeline.run_copy import keeping, storage_of
 from clairgen.pipeline.run_shard import settle_shard, shard_of_session
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task
@@ -81,7 +83,8 @@ class Options:
     `drain_seconds` is how long requests in flight may take once the session is to stop; then they are cut off. `detach` ends
     the session once all that is left waits in batches. `shard` is which part of the tasks a new run has, which it remembers;
     `limit` counts the tasks of all shards. With a `coordinator` the session keeps to its part of limits and of one budget over
-    many machines, and `shard` may be one that the coordinator picks.
+    many machines, and `shard` may be one that the coordinator picks. `copy_to` is where a copy of the run is kept, brought up to
+    it every `copy_every` seconds; a folder that has no run yet is restored from it first.
     """
 
     limit: int | None = None
@@ -96,6 +99,8 @@ class Options:
     detach: bool = False
     shard: TaskShard | LeasedShard | None = None
     coordinator: CoordinatorAddress | None = None
+    copy_to: str | None = None
+    copy_every: float = COPY_SECONDS
 
 
 async def generate(
@@ -122,9 +127,11 @@ async def generate(
     planned = plan_recipes(config, roles)
     async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
         shard = await shard_to_make(member, options.shard, config, planned, run)
-        options = replace(options, shard=shard)
+        options = replace(
+            options, shard=shard, copy_to=options.copy_to and with_shard(options.copy_to, shard, "--copy-to")
+        )
         return await _generate(
-            config, roles, planned, run_of_shard(run, shard), options, progress, stop, runtime, member
+            config, roles, planned, Path(with_shard(str(run), shard, "--run")), options, progress, stop, runtime, member
         )
 
 
@@ -149,14 +156,22 @@ async def _generate(
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
     directory = RunDirectory(run)
+    storage = await storage_of(options.copy_to, directory, progress)
     of_group, named = named, named_alone(named, member)
     if named.names_one and not directory.database.exists():
         check_budget(roles)
     directory.create()
     async with session(
-        directory, progress, stop, runtime, log_texts=options.log_texts, drain_seconds=options.drain_seconds
+        directory,
+        progress,
+        stop,
+        runtime,
+        log_texts=options.log_texts,
+        drain_seconds=options.drain_seconds,
+        keeps_log=storage is not None,
     ) as held:
-        store = held.store
+        store, stopping = held.store, Stop(stop)
+        copy = await held.stack.enter_async_context(keeping(held, storage, options.copy_every, stopping))
         shard = await shard_of_session(store, directory.path, named_part(options), config)
         if shard is not None and options.shard is None:
             progress.note(f"the run is shard {shard}, and goes on as that")
@@ -183,13 +198,14 @@ async def _generate(
         budget = await held.budget(limit.limit_usd, roles)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
+        await copy.ready()
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
             await unsettle_votes(store, prepared.filters)
             client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
-                context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
+                context = MakeContext(store, client, filters, progress, stopping, held.traces)
                 async with leaving(held, context, options.detach):
                     await _run(held, planned, context, options.limit)
             stopped_by = reason_to_stop(member, context.stop.error)
@@ -198,6 +214,7 @@ async def _generate(
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
+        stopped_by = await copy.finish(stopped_by)
         await settle_membership(member, store, is_done=stopped_by is None)
         return await _summary(directory, store, prepared, progress, stopped_by, shard)
 
