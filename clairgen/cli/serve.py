@@ -83,8 +83,8 @@ def serve_command(
     """Serve the runs of a folder to browsers and over HTTP: reports, pairs one after another, votes, and jobs.
 
     Runs may go on meanwhile. On this machine alone no token is needed; the variables CLAIRGEN_TOKEN_READ,
-    CLAIRGEN_TOKEN_REVIEW, CLAIRGEN_TOKEN_RUN and CLAIRGEN_TOKEN_MEMBER and --tokens give some. Ctrl-C lets running jobs finish what is in flight;
-    started again, the service goes on with them.
+    CLAIRGEN_TOKEN_REVIEW, CLAIRGEN_TOKEN_RUN and CLAIRGEN_TOKEN_MEMBER and --tokens give some. Ctrl-C lets running jobs finish
+    what is in flight; started again, the service goes on with them.
 
     Example: clairgen serve runs
     """

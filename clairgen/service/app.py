@@ -79,7 +79,7 @@ def service(
     """
     runs, clients, jobs = Runs(root), Clients(limits or Limits()), jobs or Jobs(Policy(root), None)
     estimates = Estimates(jobs.policy)
-    operations = Operations(root, jobs, is_working)
+    operations = Operations(root, jobs, is_working, coordinator)
     app = FastAPI(
         title="clairgen",
         version=__version__,

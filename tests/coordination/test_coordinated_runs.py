@@ -78,6 +78,9 @@ async def test_the_bill_of_all_is_within_the_budget_of_the_group_and_a_larger_on
         60 * REVISER_PICODOLLARS / 10**12,
         60 * REVISER_PICODOLLARS / 10**12,
     )
+    metrics = (await served.http.get("/metrics")).text
+    assert f'clairgen_group_budget_usd{{group="{overview["group"]}"}} 1.0' in metrics
+    assert f'clairgen_group_members{{group="{overview["group"]}",state="ended"}} 2.0' in metrics
     async with reading(RunDirectory(tmp_path / "shards/1")) as store:
         assert await store.metadata.get("budget") is None  # the budget of all is not that of a shard
 
