@@ -100,6 +100,16 @@ async def shard_to_make(
     return await member.claim(shard, work_of(config, planned), _on_this_machine(run))
 
 
+def require_direct(shard: LeasedShard, roles: Mapping[str, Role]) -> None:
+    """Raise ConfigError for a role that goes by batch: whoever gets the shard next could not collect them, and pay again."""
+    for name, role in roles.items():
+        if role.delivery != "direct":
+            raise ConfigError(
+                f"models.{name} has `delivery: {role.delivery}`, whose batches only one run directory can collect, and --shard "
+                f"{shard} may give a shard to another machine; name the shard, as --shard i/{shard.count}"
+            )
+
+
 def with_shard(place: str, shard: TaskShard | None, option: str) -> str:
     """A path or URL that an option names, with the shard's number filled in. Raises ConfigError where there is no shard."""
     if SHARD_MARK not in place:

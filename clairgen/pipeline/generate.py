@@ -24,6 +24,7 @@ from clairgen.pipeline.coordinated import (
     joined,
     named_alone,
     reason_to_stop,
+    require_direct,
     settle_membership,
     shard_to_make,
     with_shard,
@@ -115,7 +116,8 @@ async def generate(
     """Make all pairs of `config` in the run directory `run` that are not made yet; `{shard}` in it is the shard's number.
 
     Set `stop` to end early: requests in flight are finished and kept, as far as `options.drain_seconds` allow. `progress` is
-    updated meanwhile. Raises UserError for what the user has to correct; the summary says why the run stopped otherwise.
+    updated meanwhile. Raises UserError for what the user has to correct, and NothingLeftError where a coordinator has no shard
+    left; the summary says why the run stopped otherwise.
     """
     options, progress, stop, runtime = (
         options or Options(),
@@ -125,6 +127,8 @@ async def generate(
     )
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
+    if isinstance(options.shard, LeasedShard):
+        require_direct(options.shard, roles)
     async with coordinated(options.coordinator, config, roles, planned, progress.note, stop, runtime) as member:
         shard = await shard_to_make(member, options.shard, config, planned, run)
         options = replace(

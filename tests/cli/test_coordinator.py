@@ -113,7 +113,15 @@ async def test_generate_says_what_does_not_go_together(tmp_path: Path) -> None:
 async def test_a_server_is_announced_in_a_folder_until_sigterm(tmp_path: Path) -> None:
     async with ScriptedEndpoint(coordinating) as server:
         server.page = lambda _: Reply(b"", 200)
-        arguments: list[str | Path] = ["register", "--model", "m", "--url", server.url, "--folder", tmp_path / "servers"]
+        arguments: list[str | Path] = [
+            "register",
+            "--model",
+            "m",
+            "--url",
+            server.url,
+            "--folder",
+            tmp_path / "servers",
+        ]
         async with forked(*arguments) as running:
             while not list((tmp_path / "servers").glob("*.json")):  # noqa: ASYNC110 - of another process
                 await asyncio.sleep(0.05)

@@ -94,6 +94,10 @@ async def test_what_cannot_be_given_is_refused_before_anything_is_asked(tmp_path
         ("run/{shard}", Options(coordinator=AT), "no shard was asked for"),
         ("run", Options(coordinator=AT, no_budget=True), r"the budget is the group's; leave it out"),
     ]
+    by_batch = settings.models["target"].model_copy(update={"delivery": "batch"})
+    batches = settings.model_copy(update={"models": settings.models | {"target": by_batch}})
+    with pytest.raises(ConfigError, match="whose batches only one run directory can collect"):
+        await generate(batches, tmp_path / "{shard}", Options(shard=LeasedShard(2), coordinator=AT))
     for run, options, sentence in cases:
         with pytest.raises(ConfigError, match=re.escape(sentence)):
             await generate(settings, tmp_path / run, options, runtime=served.runtime())
