@@ -23,6 +23,7 @@ from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import limit_of_run
 from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks, task_facts
+from clairgen.pipeline.coordinated import with_shard
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
 from clairgen.pipeline.generate import Options, named_budget, named_part, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
@@ -136,7 +137,7 @@ async def estimate(
     if config.tasks is not None:
         check_source(config.tasks)
     imports = await asyncio.to_thread(open_imports, config)
-    directory = RunDirectory(Path(run))
+    directory = RunDirectory(Path(with_shard(str(run), named_part(options), "--run")))
     async with AsyncExitStack() as stack:
         store = None
         if directory.database.exists():
