@@ -218,13 +218,9 @@ async def trial(folder: Path, *, tasks: int, rate: int, cut_seconds: float) -> N
 
 async def takeover(folder: Path, *, tasks: int) -> None:
     """A shard's machine is lost: another one goes on from the copy, and what the lost one may have spent beyond it counts."""
-    folder.mkdir()
-    source, settings, root = (
-        write_tasks(folder / "tasks.jsonl", questions(tasks)),
-        folder / "config.yaml",
-        folder / "runs",
-    )
-    root.mkdir()
+    settings, root = folder / "config.yaml", folder / "runs"
+    root.mkdir(parents=True)
+    source = write_tasks(folder / "tasks.jsonl", questions(tasks))
     paid, say, processes, port = Paid(), sys.stdout.write, list[asyncio.subprocess.Process](), free_port()
     budget_usd = 1.2 * tasks * PICODOLLARS / 10**12
     async with ScriptedEndpoint(paid.reply) as endpoint, ended(processes):
@@ -241,7 +237,7 @@ async def takeover(folder: Path, *, tasks: int) -> None:
             return process
 
         lost = await shard("lost")
-        while len(committed(folder / "lost" / "1")) < 1.5 * tasks:
+        while len(committed(folder / "lost" / "1")) < 1.5 * tasks:  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.1)
         lost.kill()
         await lost.wait()
