@@ -78,6 +78,9 @@ async def test_the_bill_of_all_is_within_the_budget_of_the_group_and_a_larger_on
         60 * REVISER_PICODOLLARS / 10**12,
         60 * REVISER_PICODOLLARS / 10**12,
     )
+    shown = (await served.http.get("/groups")).text
+    assert "allotted of $1.00" in shown
+    assert f"<h2>{overview['group']}</h2>" in shown
     metrics = (await served.http.get("/metrics")).text
     assert f'clairgen_group_budget_usd{{group="{overview["group"]}"}} 1.0' in metrics
     assert f'clairgen_group_members{{group="{overview["group"]}",state="ended"}} 2.0' in metrics
