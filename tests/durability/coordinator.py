@@ -270,7 +270,7 @@ async def _ended(running: Sequence[asyncio.subprocess.Process]) -> list[int]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("--tasks", 1500), ("--rate", 900), ("--cut-seconds", 60)):
+    for name, default in (("--tasks", 3000), ("--rate", 900), ("--cut-seconds", 60)):
         parser.add_argument(name, type=int, default=default)
     for variable in ("CLAIRGEN_COORDINATOR", "CLAIRGEN_TOKEN_MEMBER"):
         os.environ.pop(variable, None)
