@@ -91,7 +91,7 @@ def serve_command(
     require_serve_extra()
     from clairgen.pipeline.budget_limit import NamedBudget
     from clairgen.service.app import service, today
-    from clairgen.service.coordinator.coordinator import Coordinator
+    from clairgen.service.coordinator.saved_groups import Coordinator
     from clairgen.service.jobs import taken_jobs
     from clairgen.service.policy import policy_of
     from clairgen.service.request_checks import allowed_hosts

@@ -13,7 +13,8 @@ from clairgen.config.prices import PICODOLLARS
 from clairgen.config.role import Role
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
 from clairgen.coordination.leased_limits import limits_in_words
-from clairgen.coordination.membership import Membership, Surroundings
+from clairgen.coordination.membership import Membership
+from clairgen.coordination.silence import Surroundings
 from clairgen.errors import ConfigError, DrainedError, RunStoppedError, UserError
 from clairgen.inference.factory import configured_limits
 from clairgen.inference.registered import servers_of

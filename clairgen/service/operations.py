@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clairgen.errors import ClairgenError
 from clairgen.installed import __version__
 from clairgen.service.active_runs import RunsReader
-from clairgen.service.coordinator.coordinator import Coordinator
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.jobs import Jobs
 from clairgen.service.request_checks import HEALTH_PATHS, METRICS_PATH
 from clairgen.service.run_metrics import OTHER, group_families, run_families

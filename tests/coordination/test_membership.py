@@ -10,7 +10,8 @@ import pytest
 
 from clairgen.cli.output import ENDPOINTS, REPLACED, exit_code
 from clairgen.coordination.coordinator_client import CoordinatorAddress, CoordinatorClient
-from clairgen.coordination.membership import Membership, Surroundings
+from clairgen.coordination.membership import Membership
+from clairgen.coordination.silence import Surroundings
 from clairgen.coordination.wire import RATE_SECONDS, SHARD_SECONDS, EndpointLimit
 from clairgen.errors import ConfigError, DrainedError, EndpointsError, ReplacedError
 from clairgen.inference.announced_limits import RateLimits

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from clairgen.coordination.wire import API, Beat, Claim, Claimed, Granted, Join, Leave, ModelServer
 from clairgen.service.answers import Answered
-from clairgen.service.coordinator.coordinator import Coordinator
+from clairgen.service.coordinator.saved_groups import Coordinator
 from clairgen.service.rendering import page
 from clairgen.service.runs import NotAllowedError
 
