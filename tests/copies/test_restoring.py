@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from clairgen.copies import restoring
 from clairgen.copies.objects import FilePiece, Segment, snapshot_name, streams_of
-from clairgen.copies.restoring import UNFINISHED, holds_run, restore
+from clairgen.copies.restoring import holds_run, restore
 from clairgen.copies.storage import FolderStorage, open_storage
 from clairgen.errors import CopyError, RunError
 from clairgen.store import RunDirectory
+from clairgen.store.directory import UNFINISHED
 from tests.copies.kept import count_to, counted, shipping, take_snapshot
 
 STATES = 8

@@ -163,7 +163,7 @@ async def test_a_machine_that_is_lost_costs_what_was_committed_since_the_last_in
     async with ScriptedEndpoint(slowly) as endpoint:
         endpoint.on_sent = lambda request: answered.__setitem__(request["seed"], time.monotonic())
         settings.write_text(config_text(endpoint.url, tasks, **{role: {"concurrency": 2} for role in ROLES}))
-        command = ["generate", settings, "--copy-to", tmp_path / "copy", "--copy-every", "0.5", "--run"]
+        command: list[str | Path] = ["generate", settings, "--copy-to", tmp_path / "copy", "--copy-every", "0.5", "--run"]
         async with forked(*command, tmp_path / "machine") as running:
             while not answered or time.monotonic() < min(answered.values()) + 3:  # noqa: ASYNC110 - an endpoint sends no signal
                 await asyncio.sleep(0.02)
