@@ -60,17 +60,17 @@ class FolderStorage:
     """A folder on a disk that other machines reach; written objects are flushed to it before the next one."""
 
     def __init__(self, folder: Path, address: str | None = None) -> None:
-        self._folder = folder
+        self.folder = folder
         self.address = str(folder) if address is None else address
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object."""
         with _errors(self.address, "written"):
-            write_whole(self._folder / name, content)
+            write_whole(self.folder / name, content)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write an object unless there is one, by a link, which only one process can make."""
-        file = self._folder / name
+        file = self.folder / name
         draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}.partial")
         with _errors(self.address, "written"):
             write_whole(draft, content)
@@ -86,7 +86,7 @@ class FolderStorage:
         """The content of an object; None if there is none."""
         with _errors(self.address, "read"):
             try:
-                return (self._folder / name).read_bytes()
+                return (self.folder / name).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -94,8 +94,8 @@ class FolderStorage:
         """The names of all objects in a folder."""
         with _errors(self.address, "read"):
             found = (
-                path.relative_to(self._folder).as_posix()
-                for path in (self._folder / folder).rglob("*")
+                path.relative_to(self.folder).as_posix()
+                for path in (self.folder / folder).rglob("*")
                 if not path.name.startswith(".") and path.is_file()
             )
             return sorted(found)
@@ -104,11 +104,11 @@ class FolderStorage:
         """Delete objects, and folders that this empties."""
         with _errors(self.address, "written"):
             for name in names:
-                file = self._folder / name
+                file = self.folder / name
                 file.unlink(missing_ok=True)
-                for above in file.relative_to(self._folder).parents[:-1]:
+                for above in file.relative_to(self.folder).parents[:-1]:
                     with contextlib.suppress(OSError):  # not empty
-                        (self._folder / above).rmdir()
+                        (self.folder / above).rmdir()
 
 
 class _RemoteStorage:

@@ -172,11 +172,11 @@ async def generate(
                     await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
             await note_open_batches(store, progress, stopped_by)
-        progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         stopped_by = await copy.finish(stopped_by)
+        progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         return await _summary(directory, store, prepared, progress, stopped_by, shard)
 
 

@@ -15,8 +15,16 @@ from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch,
 from clairgen.copies.objects import Epoch
 from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
-from clairgen.copies.storage import Storage, open_storage
-from clairgen.errors import CopyStoppedError, RunStoppedError, TakenOverError, UserError
+from clairgen.copies.storage import FolderStorage, Storage, open_storage
+from clairgen.errors import (
+    ConfigError,
+    CopyError,
+    CopyStoppedError,
+    RunStoppedError,
+    StoreError,
+    TakenOverError,
+    UserError,
+)
 from clairgen.installed import __version__
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.progress import CopyState, Progress
@@ -46,6 +54,10 @@ async def storage_of(address: str | None, directory: RunDirectory, progress: Pro
     if address is None:
         return None
     storage = open_storage(address)
+    if isinstance(storage, FolderStorage) and storage.folder.resolve().is_relative_to(directory.path.resolve()):
+        raise ConfigError(
+            f"the copy at {address} would be in the run directory itself, and lost with it; name another place"
+        )
     await _restore_if_new(storage, directory, progress)
     return storage
 
@@ -118,6 +130,7 @@ class RunCopy:
         self._failing: str | None = None
         self._failures = 0
         self._taken_over: TakenOverError | None = None
+        self._is_complete = False
         self._in_hand: asyncio.Future[Any] | None = None
         self._snapshot: tuple[tuple[int, int, str], asyncio.Task[UploadedSnapshot]] | None = None
 
@@ -164,7 +177,9 @@ class RunCopy:
                 await asyncio.sleep(_LOOK_SECONDS)
         if self._taken_over is not None:
             return stopped_by or self._taken_over
+        self._held.log.count(self._held.progress)
         self._held.progress.note(f"the copy at {self._address} is complete")
+        self._is_complete = True
         return stopped_by
 
     async def keep_up(self) -> None:
@@ -195,7 +210,13 @@ class RunCopy:
                 )
 
     async def close(self) -> None:
-        """Close what follows the run, once the call to the storage that is under way is over or takes too long."""
+        """Close what follows the run, once the call to the storage that is under way is over or takes too long.
+
+        The last lines of the log are in the copy, too, if it was completed.
+        """
+        if self._is_complete:
+            with contextlib.suppress(CopyError, CopyStoppedError, StoreError, TimeoutError):
+                await asyncio.wait_for(self._do(self._shipper.ship), _CLOSE_SECONDS)
         waiting = [one for one in (self._in_hand, self._snapshot and self._snapshot[1]) if one is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)

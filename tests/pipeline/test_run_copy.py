@@ -8,7 +8,7 @@ import pytest
 
 from clairgen import api
 from clairgen.copies.storage import FolderStorage
-from clairgen.errors import CopyError, CopyStoppedError, TakenOverError
+from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError, TakenOverError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
@@ -74,12 +74,43 @@ async def test_the_copy_has_what_is_done_after_the_last_answer(tmp_path: Path) -
                 )
             )
     assert texts[0] == texts[1]
-    session = last_session(tmp_path / "restored" / "run.log")
-    assert session is not None
-    assert session.ended == "done"
-    assert session.counters is not None
-    assert session.counters.copy is not None
-    assert session.counters.copy.failures == 0
+    for run in (tmp_path / "run", tmp_path / "restored"):
+        session = last_session(run / "run.log")
+        assert session is not None
+        assert session.ended == "done"
+        assert session.counters is not None
+        assert session.counters.copy is not None
+        assert session.counters.copy.failures == 0
+        shown = (await clairgen("status", run)).out
+        assert f"Copy at {tmp_path}/copy, by the log of the last session: 0 s behind" in shown
+
+
+async def test_ctrl_c_completes_the_copy(tmp_path: Path) -> None:
+    tasks, stop, progress = write_tasks(tmp_path / "tasks.jsonl", questions(60)), asyncio.Event(), Progress()
+    options = Options(copy_to=str(tmp_path / "copy"), copy_every=3600)
+    async with ScriptedEndpoint(slowly) as endpoint:
+        endpoint.on_sent = lambda _: stop.set() if len(endpoint.asked) > 40 else None
+        summary = await generate(config(endpoint.url, tasks), tmp_path / "run", options, progress=progress, stop=stop)
+        answered = len(endpoint.asked)
+        assert isinstance(summary.stopped_by, DrainedError)
+        assert progress.notes[-1] == f"the copy at {tmp_path}/copy is complete"
+        endpoint.script = played
+        await kept(endpoint.url, tasks, tmp_path / "other", tmp_path / "copy")
+        assert len(endpoint.asked) == 180 > answered
+
+
+async def test_what_would_be_no_copy_or_no_estimate_is_refused(tmp_path: Path) -> None:
+    tasks, settings = write_tasks(tmp_path / "tasks.jsonl", questions(1)), tmp_path / "config.yaml"
+    async with ScriptedEndpoint(played) as endpoint:
+        settings.write_text(config_text(endpoint.url, tasks))
+        with pytest.raises(ConfigError, match="would be in the run directory itself"):
+            await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "run" / "copy")
+        command: list[str | Path] = ["generate", settings, "--copy-to", tmp_path / "copy", "--run"]
+        assert (await clairgen(*command, tmp_path / "run", "--dry-run")).code == 0
+        await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy")
+        refused = await clairgen(*command, tmp_path / "other", "--dry-run")
+    assert refused.code == 2
+    assert f"is to be restored first: clairgen restore {tmp_path}/copy --run {tmp_path}/other" in refused.err
 
 
 async def test_a_session_whose_copy_was_taken_over_stops_asking(tmp_path: Path) -> None:
@@ -163,7 +194,15 @@ async def test_a_machine_that_is_lost_costs_what_was_committed_since_the_last_in
     async with ScriptedEndpoint(slowly) as endpoint:
         endpoint.on_sent = lambda request: answered.__setitem__(request["seed"], time.monotonic())
         settings.write_text(config_text(endpoint.url, tasks, **{role: {"concurrency": 2} for role in ROLES}))
-        command: list[str | Path] = ["generate", settings, "--copy-to", tmp_path / "copy", "--copy-every", "0.5", "--run"]
+        command: list[str | Path] = [
+            "generate",
+            settings,
+            "--copy-to",
+            tmp_path / "copy",
+            "--copy-every",
+            "0.5",
+            "--run",
+        ]
         async with forked(*command, tmp_path / "machine") as running:
             while not answered or time.monotonic() < min(answered.values()) + 3:  # noqa: ASYNC110 - an endpoint sends no signal
                 await asyncio.sleep(0.02)
