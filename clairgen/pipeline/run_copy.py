@@ -162,8 +162,7 @@ class RunCopy:
         while self._taken_over is None and (self._up_to is None or self._up_to < wanted):
             if written != self._shipper.bytes_written:
                 written, went_on = self._shipper.bytes_written, self._clock()
-            left = went_on + most - self._clock()
-            if left <= 0:
+            if self._clock() - went_on > most:
                 error = CopyStoppedError(
                     f"the copy at {self._address} lacks what was committed in the last {self.behind_seconds:,.0f} s"
                     f"{self._because()}; the run directory has everything: see to the storage and run the same command again"
@@ -172,7 +171,7 @@ class RunCopy:
             self._stepped.clear()
             self._wake.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stepped.wait(), left)
+                await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
             if self._failing is not None or not self._shipper.is_restorable:
                 await asyncio.sleep(_LOOK_SECONDS)
         if self._taken_over is not None:

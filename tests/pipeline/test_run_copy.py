@@ -1,5 +1,6 @@
 import asyncio
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,26 @@ async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_
     async with ScriptedEndpoint(played) as endpoint:
         await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy", limit=20)
     assert (await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")).code == 0
+
+
+async def test_a_storage_that_hangs_stops_the_session_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = write_tasks(tmp_path / "tasks.jsonl", questions(300))
+    put, hangs, released = FolderStorage.put, threading.Event(), threading.Event()
+
+    def hanging(storage: FolderStorage, name: str, content: bytes) -> None:
+        if hangs.is_set():
+            released.wait()
+        put(storage, name, content)
+
+    monkeypatch.setattr(FolderStorage, "put", hanging)
+    monkeypatch.setattr("clairgen.pipeline.run_copy._CLOSE_SECONDS", 0.1)
+    async with ScriptedEndpoint(slowly) as endpoint:
+        endpoint.on_sent = lambda _: hangs.set()
+        summary, _ = await kept(endpoint.url, tasks, tmp_path / "run", tmp_path / "copy", clock_speed=100)
+        assert len(endpoint.asked) < 900
+    released.set()
+    assert isinstance(summary.stopped_by, CopyStoppedError)
+    assert "s behind, more than the 60 s that it may be, so nothing more is asked" in str(summary.stopped_by)
 
 
 async def test_a_storage_that_fails_at_the_start_costs_nothing(tmp_path: Path) -> None:
