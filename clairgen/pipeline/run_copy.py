@@ -100,7 +100,7 @@ async def keeping(
     epoch = await _taken_over(held, storage)
     shipper = Shipper(held.directory, storage, epoch)
     kept = RunCopy(held, storage, shipper, every, stop)
-    held.progress.copy = kept.state
+    held.progress.copy, held.store.copy.reached = kept.state, kept.reached
     held.progress.log_event("copying", to=storage.address, every_seconds=every, epoch=epoch.number)
     keeping_up = asyncio.create_task(kept.keep_up(), name="copy")
     watching = asyncio.create_task(kept.watch(), name="copy lag")
@@ -155,6 +155,14 @@ class RunCopy:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
 
+    async def reached(self) -> None:
+        """Wait until all that is committed by now is in the copy. Raises what stopped the session, if something did before."""
+        wanted = self._clock()
+        while self._up_to is None or self._up_to < wanted:
+            if self._stop.error is not None:
+                raise self._stop.error
+            await self._stepped_again()
+
     async def finish(self, stopped_by: RunStoppedError | UserError | None) -> RunStoppedError | UserError | None:
         """Bring the copy up to all that is committed, and say that it is; what stopped the session, which may be the copy."""
         wanted = went_on = self._clock()
@@ -168,18 +176,22 @@ class RunCopy:
                     f"{self._because()}; the run directory has everything: see to the storage and run the same command again"
                 )
                 return stopped_by or error
-            self._stepped.clear()
-            self._wake.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
-            if self._failing is not None or not self._shipper.is_restorable:
-                await asyncio.sleep(_LOOK_SECONDS)
+            await self._stepped_again()
         if self._taken_over is not None:
             return stopped_by or self._taken_over
         self._held.log.count(self._held.progress)
         self._held.progress.note(f"the copy at {self._address} is complete")
         self._is_complete = True
         return stopped_by
+
+    async def _stepped_again(self) -> None:
+        """Have the copy brought up now, and wait a moment for that."""
+        self._stepped.clear()
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stepped.wait(), _LOOK_SECONDS)
+        if self._failing is not None or not self._shipper.is_restorable:
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def keep_up(self) -> None:
         """Bring the copy up to what is committed, again and again, until cancelled."""

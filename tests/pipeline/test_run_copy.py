@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 import signal
 import threading
 import time
@@ -15,6 +16,8 @@ from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.run_log import last_session
 from clairgen.store import RunDirectory, Vote, reading
+from tests.batch_provider import BatchProvider
+from tests.batch_trials import Trial
 from tests.cli.commands import clairgen
 from tests.cli.forked import forked
 from tests.runs import config, config_text, played, questions, write_tasks
@@ -206,6 +209,23 @@ async def test_votes_beside_a_session_are_in_its_copy(tmp_path: Path) -> None:
     assert (await clairgen("restore", tmp_path / "copy", "--run", tmp_path / "restored")).code == 0
     async with reading(RunDirectory(tmp_path / "restored")) as store:
         assert len(await store.votes.of_pair(pair)) == 5
+
+
+async def test_a_batch_that_was_created_before_the_machine_was_lost_is_collected_on_another(tmp_path: Path) -> None:
+    options = Options(copy_to=str(tmp_path / "copy"), copy_every=3600)
+    async with BatchProvider(played) as provider:
+        trial = Trial(tmp_path, provider)
+        session = asyncio.create_task(trial.generate(options))
+        while not provider.batches:  # noqa: ASYNC110 - a provider sends no signal
+            await asyncio.sleep(0.002)
+        session.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await session
+        shutil.rmtree(trial.run)
+        await trial.generate(options)
+        assert len(provider.batches) == 1
+        assert not provider.paid_twice
+    await trial.check_pairs()
 
 
 @pytest.mark.process

@@ -82,6 +82,8 @@ class Submission:
         if remote is None:
             if not self._batch.create_sent:
                 await self._update(create_sent=True)
+            # Whoever goes on from the copy has to know that there may be a batch: it is paid for as a whole.
+            await self._account.store.copy.reached()
             remote = await self._answered_create()
         if remote is None:
             return
