@@ -137,6 +137,10 @@ class _RemoteStorage:
                 self._files.pipe_file(self._path(name), content, mode="create")
             except FileExistsError:
                 return False
+            except TypeError:  # a package without that mode
+                if self._files.exists(self._path(name)):
+                    return False
+                self._files.pipe_file(self._path(name), content)
         return True
 
     def get(self, name: str) -> bytes | None:

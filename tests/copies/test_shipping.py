@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clairgen.copies.epochs import newest_epoch
+from clairgen.copies.epochs import begin_epoch, newest_epoch, next_epoch
 from clairgen.copies.objects import segment_name, streams_of
 from clairgen.copies.restoring import check_may_go_on, restore
 from clairgen.copies.storage import FolderStorage, open_storage
@@ -142,6 +142,19 @@ async def test_who_may_go_on_with_a_copy(tmp_path: Path) -> None:
     storage.delete(["epochs/00000001"])
     with pytest.raises(CopyError, match="not empty and no copy of a run"):
         check_may_go_on(storage, None, run, [])
+
+
+def test_one_of_two_sessions_that_begin_together_takes_the_copy(tmp_path: Path) -> None:
+    storage = FolderStorage(tmp_path / "copy")
+    one, other = (next_epoch(None, "run", "2026-01-01T00:00:00+00:00") for _ in range(2))
+    begin_epoch(storage, one)
+    begin_epoch(storage, one)  # as after a lost reply
+    with pytest.raises(CopyError, match="another process has just taken over the copy"):
+        begin_epoch(storage, other)
+    assert newest_epoch(storage) == one
+    storage.put("epochs/00000002", b"torn")
+    with pytest.raises(CopyError, match="epochs/00000002 in the copy at .* is not whole, or of a newer clairgen"):
+        newest_epoch(storage)
 
 
 async def test_a_copy_that_is_deleted_while_it_is_kept_stops_its_session(tmp_path: Path) -> None:
