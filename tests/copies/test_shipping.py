@@ -153,7 +153,7 @@ def test_one_of_two_sessions_that_begin_together_takes_the_copy(tmp_path: Path) 
         begin_epoch(storage, other)
     assert newest_epoch(storage) == one
     storage.put("epochs/00000002", b"torn")
-    with pytest.raises(CopyError, match="epochs/00000002 in the copy at .* is not whole, or of a newer clairgen"):
+    with pytest.raises(CopyError, match=r"epochs/00000002 in the copy at .* is not whole, or of a newer clairgen"):
         newest_epoch(storage)
 
 

@@ -66,7 +66,7 @@ async def trial(folder: Path, *, tasks: int, kills: int, every: float, copy: str
             killed_at = time.monotonic()
             await process.wait()
             done = len(committed(run))
-            shutil.rmtree(run)
+            shutil.rmtree(run, ignore_errors=True)  # it may not be there yet
             again.append(killed_at - begun)
             say(f"killed after {again[-1]:.1f} s with {done:,} answers; sent again since the last kill: {lost[-1:]}\n")
         total = len(endpoint.asked)
