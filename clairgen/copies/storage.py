@@ -3,12 +3,14 @@
 An object is written whole under a name that is used once, since object stores neither append nor rename.
 """
 
+import asyncio
 import contextlib
 import os
+import threading
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from clairgen.errors import ConfigError, CopyError, MissingExtraError
@@ -16,6 +18,8 @@ from clairgen.whole_files import write_whole
 
 _LONGEST_DETAIL: Final = 200
 _SEPARATOR: Final = "://"
+
+T = TypeVar("T")
 
 
 class Storage(Protocol):
@@ -54,6 +58,28 @@ def open_storage(address: str) -> Storage:
     if parts.scheme == "file":
         return FolderStorage(Path(parts.path), address)
     return _RemoteStorage(address)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of `work` in a thread that nothing waits for at the end of the process, as a call to a storage may hang."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error is not None else done.set_result(result)  # type: ignore[arg-type]  # one is given
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except BaseException as raised:  # noqa: BLE001 - whoever waits gets it
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="copy", daemon=True).start()
+    return await done
 
 
 class FolderStorage:

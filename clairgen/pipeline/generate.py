@@ -16,6 +16,7 @@ from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
+from clairgen.pipeline.copy_takeover import storage_of
 from clairgen.pipeline.detaching import leaving, note_open_batches
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
@@ -25,7 +26,7 @@ from clairgen.pipeline.make_pair import FiltersInForce, MakeContext, make_pair
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.refilter import filter_again, settle_run_filters, unsettle_run_filters, unsettle_votes
-from clairgen.pipeline.run_copy import keeping, storage_of
+from clairgen.pipeline.run_copy import keeping
 from clairgen.pipeline.run_shard import settle_shard, shard_of_session
 from clairgen.pipeline.session import DRAIN_SECONDS, TASKS_QUEUED, Session, session
 from clairgen.records import Task

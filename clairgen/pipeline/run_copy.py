@@ -6,18 +6,13 @@ and says so, up to the most that the copy may be behind; then the session stops,
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
-from clairgen.copies.epochs import KNOWN, begin_epoch, newest_epoch, next_epoch, tokens_of, tokens_text
-from clairgen.copies.objects import Epoch
-from clairgen.copies.restoring import check_may_go_on, holds_run, is_restorable_into, restore
 from clairgen.copies.shipping import Shipper, UploadedSnapshot
-from clairgen.copies.storage import FolderStorage, Storage, open_storage
+from clairgen.copies.storage import Storage, in_thread
 from clairgen.errors import (
-    ConfigError,
     CopyError,
     CopyStoppedError,
     RunStoppedError,
@@ -25,11 +20,10 @@ from clairgen.errors import (
     TakenOverError,
     UserError,
 )
-from clairgen.installed import __version__
+from clairgen.pipeline.copy_takeover import taken_over
 from clairgen.pipeline.failures import Stop
-from clairgen.pipeline.progress import CopyState, Progress
+from clairgen.pipeline.progress import CopyState
 from clairgen.pipeline.session import Session
-from clairgen.store import RunDirectory, now
 
 _LEAST_BEHIND: Final = 60.0
 _INTERVALS_BEHIND: Final = 10
@@ -44,38 +38,6 @@ T = TypeVar("T")
 def most_behind(every: float) -> float:
     """The seconds that a copy may be behind before the session stops asking."""
     return max(_LEAST_BEHIND, _INTERVALS_BEHIND * every)
-
-
-async def storage_of(address: str | None, directory: RunDirectory, progress: Progress) -> Storage | None:
-    """The storage at an address, if there is one; a run that has no folder yet, or an empty one, is restored from a copy there.
-
-    Raises CopyError, RunError, and ConfigError as `open_storage` does.
-    """
-    if address is None:
-        return None
-    storage = open_storage(address)
-    if isinstance(storage, FolderStorage) and storage.folder.resolve().is_relative_to(directory.path.resolve()):
-        raise ConfigError(
-            f"the copy at {address} would be in the run directory itself, and lost with it; name another place"
-        )
-    await _restore_if_new(storage, directory, progress)
-    return storage
-
-
-async def _restore_if_new(storage: Storage, directory: RunDirectory, progress: Progress) -> None:
-    if not is_restorable_into(directory) or not await _in_thread(lambda: holds_run(storage)):
-        return
-
-    def work() -> str:
-        directory.path.mkdir(parents=True, exist_ok=True)
-        with directory.locked():
-            return restore(storage, directory).sentence
-
-    sentence = await _in_thread(work)
-    progress.note(
-        f"restored {directory.path} from the copy at {storage.address}: {sentence}; what was asked and spent after that is not "
-        "known"
-    )
 
 
 class NoCopy:
@@ -97,7 +59,7 @@ async def keeping(
     if storage is None:
         yield NoCopy()
         return
-    epoch = await _taken_over(held, storage)
+    epoch = await taken_over(held, storage)
     shipper = Shipper(held.directory, storage, epoch)
     kept = RunCopy(held, storage, shipper, every, stop)
     held.progress.copy, held.store.copy.reached = kept.state, kept.reached
@@ -225,16 +187,21 @@ class RunCopy:
 
         The last lines of the log are in the copy, too, if it was completed.
         """
-        if self._is_complete:
+        await self._settled()
+        if self._is_complete and (self._in_hand is None or self._in_hand.done()):
             with contextlib.suppress(CopyError, CopyStoppedError, StoreError, TimeoutError):
                 await asyncio.wait_for(self._do(self._shipper.ship), _CLOSE_SECONDS)
+            await self._settled()
+        self._shipper.close()
+
+    async def _settled(self) -> None:
+        """Wait a moment for what is under way in threads; what came of it was said, or does not matter any more."""
         waiting = [one for one in (self._in_hand, self._snapshot and self._snapshot[1]) if one is not None]
         if waiting:
             await asyncio.wait(waiting, timeout=_CLOSE_SECONDS)
         for one in waiting:
             if one.done() and not one.cancelled():
-                one.exception()  # was said, or does not matter any more
-        self._shipper.close()
+                one.exception()
 
     async def _step(self) -> None:
         looked = self._clock()
@@ -268,7 +235,7 @@ class RunCopy:
         if self._snapshot is None:
             if self._shipper.wants_snapshot:
                 base = self._shipper.begin_snapshot()
-                work = asyncio.create_task(_in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
+                work = asyncio.create_task(in_thread(lambda: self._shipper.upload_snapshot(base)), name="snapshot")
                 self._snapshot = base, work
         elif self._snapshot[1].done():
             base, work = self._snapshot
@@ -277,7 +244,7 @@ class RunCopy:
             await self._do(lambda: self._shipper.complete_snapshot(base, uploaded))
 
     async def _do(self, work: Callable[[], T]) -> T:
-        task = asyncio.ensure_future(_in_thread(work))
+        task = asyncio.ensure_future(in_thread(work))
         self._in_hand = task
         return await asyncio.shield(task)
 
@@ -297,41 +264,3 @@ class RunCopy:
 
     def _because(self) -> str:
         return f" ({self._failing})" if self._failing is not None else ""
-
-
-async def _taken_over(held: Session, storage: Storage) -> Epoch:
-    """Begin this session's epoch of a copy, once it is clear that this directory may go on with what is there."""
-    metadata = held.store.metadata
-    await metadata.initialize(__version__)
-    run = str(await metadata.get("run_id"))
-    newest = await _in_thread(lambda: newest_epoch(storage))
-    tokens = tokens_of(None if newest is None else await metadata.get(f"{KNOWN}{newest.copy}"))
-    is_known = await _in_thread(lambda: check_may_go_on(storage, newest, run, tokens))
-    epoch = next_epoch(newest, run, now())
-    # The token is on disk before the epoch is in the copy, so that after a kill in between this directory may go on.
-    known = [newest.token] if newest is not None and is_known else []
-    await metadata.put(f"{KNOWN}{epoch.copy}", tokens_text(*known, epoch.token))
-    await _in_thread(lambda: begin_epoch(storage, epoch))
-    return epoch
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """The result of `work` in a thread that nothing waits for at the end of the process, as a call to a storage may hang."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if not done.done():
-            done.set_exception(error) if error is not None else done.set_result(result)  # type: ignore[arg-type]  # one is given
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001 - whoever waits gets it
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="copy", daemon=True).start()
-    return await done
