@@ -16,7 +16,7 @@ from clairgen.cli.import_pairs import left_out_lines
 from clairgen.cli.output import FAILED, progress_stream
 from clairgen.cli.signals import SECONDS_TO_DRAIN, run_coroutine, run_drainable
 from clairgen.copies import COPY_SECONDS
-from clairgen.errors import BudgetError, ConfigError, DetachedError
+from clairgen.errors import BudgetError, ConfigError, DetachedError, TakenOverError
 from clairgen.pipeline.progress import Progress
 from clairgen.reporting.sanitize import plain_line, plain_text, shortened
 from clairgen.wording import counted
@@ -171,6 +171,8 @@ def print_summary(summary: "Summary", again: str) -> None:
         typer.echo(plain_line(sentence))
     if isinstance(summary.stopped_by, DetachedError):
         typer.echo(f"{plain_line(str(summary.stopped_by))}: {plain_line(again)}")
+    elif isinstance(summary.stopped_by, TakenOverError):
+        typer.echo("The session that keeps the copy by now makes what is left.")
     elif summary.stopped_by is not None:
         typer.echo(f"Continue with: {plain_line(again)}")
     elif summary.shard is not None:

@@ -10,7 +10,7 @@ import pytest
 
 from clairgen import api
 from clairgen.copies.storage import FolderStorage
-from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError, TakenOverError
+from clairgen.errors import ConfigError, CopyError, CopyStoppedError, DrainedError
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.generate import Options, Summary, generate
 from clairgen.pipeline.progress import Progress
@@ -118,16 +118,31 @@ async def test_what_would_be_no_copy_or_no_estimate_is_refused(tmp_path: Path) -
 
 
 async def test_a_session_whose_copy_was_taken_over_stops_asking(tmp_path: Path) -> None:
-    tasks, copy = write_tasks(tmp_path / "tasks.jsonl", questions(60)), tmp_path / "copy"
+    tasks, copy, settings = write_tasks(tmp_path / "tasks.jsonl", questions(60)), tmp_path / "copy", tmp_path / "c.yaml"
     async with ScriptedEndpoint(slowly) as endpoint:
-        older = asyncio.create_task(kept(endpoint.url, tasks, tmp_path / "run", copy))
+        settings.write_text(config_text(endpoint.url, tasks))
+        command: list[str | Path] = [
+            "generate",
+            settings,
+            "--run",
+            tmp_path / "run",
+            "--copy-to",
+            copy,
+            "--copy-every",
+            str(EVERY),
+        ]
+        older = asyncio.create_task(clairgen(*command))
         while len(endpoint.asked) < 40:  # noqa: ASYNC110 - an endpoint sends no signal
             await asyncio.sleep(0.02)
         newer, _ = await kept(endpoint.url, tasks, tmp_path / "other machine", copy)
-        stopped, _ = await older
+        stopped = await older
     assert newer.stopped_by is None
-    assert isinstance(stopped.stopped_by, TakenOverError)
-    assert sum(counts.get("pending", 0) for counts in stopped.statuses.values()) > 0
+    assert stopped.code == 4
+    assert "no longer by this process, which stops asking" in stopped.err
+    assert "The session that keeps the copy by now makes what is left." in stopped.out
+    async with reading(RunDirectory(tmp_path / "run")) as store:
+        statuses = await store.pairs.statuses()
+    assert sum(counts.get("pending", 0) for counts in statuses.values()) > 0
 
 
 async def test_a_storage_that_fails_is_said_and_stops_the_session_when_too_much_would_be_lost(
