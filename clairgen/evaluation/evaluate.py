@@ -113,7 +113,9 @@ async def evaluate(
         held.log_start(roles, evaluation=record.id, kind=record.kind, budget_usd=limit.limit_usd)
         stopping = Stop(stop)
         if left:
-            client = await held.completion_client(roles, budget, seed=evaluation.seed)
+            client = await held.completion_client(
+                roles, budget, seed=evaluation.seed, retries_failed=options.retry_failed
+            )
             context = _Context(held.store, client, record, evaluation.evaluator, progress, stopping)
             async with held.log.counting(progress):
                 await _run(held, context, left)

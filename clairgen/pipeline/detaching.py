@@ -1,16 +1,16 @@
 """Leaving batches behind: a session that ends once all that is left waits at a provider, and what it says of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from clairgen.errors import DetachedError, RunStoppedError, UserError
+from clairgen.errors import DetachedError, DrainedError, RunStoppedError, StoreError, UserError
 from clairgen.pipeline.completion_client import CompletionClient
 from clairgen.pipeline.make_pair import MakeContext
 from clairgen.pipeline.progress import Progress
 from clairgen.pipeline.session import Session
-from clairgen.store import Store
+from clairgen.store import BatchRecord, Store
 from clairgen.wording import counted
 
 _LOOK_SECONDS: Final = 0.25
@@ -30,12 +30,33 @@ async def leaving(held: Session, context: MakeContext, detach: bool) -> AsyncIte
 
 async def note_open_batches(store: Store, progress: Progress, stopped_by: RunStoppedError | UserError | None) -> None:
     """Say which batches go on at a provider after the session."""
-    records = [one for one in await store.batches.all(open_only=True) if one.state == "created" and one.requests]
-    if records and stopped_by is not None and not isinstance(stopped_by, DetachedError):
-        progress.note(
-            f"{_batches(len(records), sum(one.requests for one in records))} at the provider without this command; run it again "
-            "to collect them, or cancel them with clairgen batches --cancel"
+    records = await _submitted(store)
+    if not records or isinstance(stopped_by, DetachedError):
+        return
+    if stopped_by is not None:
+        said = "without this command; run it again to collect them, or cancel them with clairgen batches --cancel"
+    else:
+        said = (
+            "though no pair waits for their answers; run this command again to keep what they have answered by then, or cancel "
+            "them with clairgen batches --cancel"
         )
+    progress.note(f"{_batches(records)} at the provider {said}")
+
+
+async def note_batches_of_others(reused: Mapping[str, Store], progress: Progress) -> None:
+    """Say which runs whose answers are reused have some in open batches: those are not there yet, so they are requested again."""
+    for name, store in reused.items():
+        if records := [one for one in await store.batches.all(open_only=True) if one.requests]:
+            progress.note(
+                f"{name}, whose answers are reused, still waits for {_counted(records)}: what it waits for is requested and paid "
+                "for here as well; collect its batches first if the two runs have requests in common"
+            )
+
+
+async def take_in_ended(client: CompletionClient, stopped_by: RunStoppedError | UserError | None) -> None:
+    """Take in the batches that have ended, which are paid for, unless it was the user who stopped the session, or a full disk."""
+    if client.lane is not None and not isinstance(stopped_by, DrainedError | DetachedError | StoreError):
+        await client.lane.take_in_ended()
 
 
 async def _leave_in_time(held: Session, context: MakeContext) -> None:
@@ -47,11 +68,10 @@ async def _leave_in_time(held: Session, context: MakeContext) -> None:
         seen = found
         if looks >= _LOOKS:
             break
-    records = [one for one in await context.store.batches.all(open_only=True) if one.requests]
+    records = await _submitted(context.store)
     context.stop.because_of(
         DetachedError(
-            f"{_batches(len(records), sum(one.requests for one in records))} at the provider; run the same command later to "
-            "collect what they have answered"
+            f"{_batches(records)} at the provider; run the same command later to collect what they have answered"
         )
     )
 
@@ -64,6 +84,15 @@ def _all_that_waits(ask: CompletionClient, progress: Progress) -> tuple[int, int
     return lane.waiting, progress.done
 
 
-def _batches(count: int, requests: int) -> str:
-    goes = "goes" if count == 1 else "go"
-    return f"{counted(count, 'batch', 'batches')} with {counted(requests, 'request')} {goes} on"
+async def _submitted(store: Store) -> list[BatchRecord]:
+    """The batches that are at a provider."""
+    return [one for one in await store.batches.all(open_only=True) if one.state == "created" and one.requests]
+
+
+def _batches(records: Sequence[BatchRecord]) -> str:
+    return f"{_counted(records)} {'goes' if len(records) == 1 else 'go'} on"
+
+
+def _counted(records: Sequence[BatchRecord]) -> str:
+    requests = sum(one.requests for one in records)
+    return f"{counted(len(records), 'batch', 'batches')} with {counted(requests, 'request')}"

@@ -13,9 +13,10 @@ from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
+from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
-from clairgen.pipeline.detaching import leaving, note_open_batches
+from clairgen.pipeline.detaching import leaving, note_batches_of_others, note_open_batches, take_in_ended
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -129,7 +130,10 @@ async def generate(
         limit = await settle_limit(store, named, progress)
         if limit.limit_usd is not None:
             check_budget(roles)
+        open_batches = await store.batches.all(open_only=True)
+        roles_with_batches(roles, open_batches, directory)  # before this configuration becomes the run's
         reused = {str(path): await held.stack.enter_async_context(other_run(path, directory)) for path in options.reuse}
+        await note_batches_of_others(reused, progress)
         prepared = await prepare(
             store,
             config,
@@ -150,12 +154,16 @@ async def generate(
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
             await unsettle_votes(store, prepared.filters)
-            client = await held.completion_client(roles, budget, seed=config.seed, reused=reused)
+        if progress.pairs_to_make or open_batches:
+            client = await held.completion_client(
+                roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed
+            )
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
                 context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
                 async with leaving(held, context, options.detach):
                     await _run(held, planned, context, options.limit)
+                await take_in_ended(client, context.stop.error)
             stopped_by = context.stop.error
             await note_open_batches(store, progress, stopped_by)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)

@@ -138,9 +138,18 @@ class Session:
         return await self.stack.enter_async_context(budget)
 
     async def completion_client(
-        self, roles: Mapping[str, Role], budget: Budget, *, seed: int, reused: Mapping[str, Store] | None = None
+        self,
+        roles: Mapping[str, Role],
+        budget: Budget,
+        *,
+        seed: int,
+        reused: Mapping[str, Store] | None = None,
+        retries_failed: bool = True,
     ) -> CompletionClient:
-        """The session's `ask`: embedded servers are started, and a pool is opened for every role."""
+        """The session's `ask`: embedded servers are started, and a pool is opened for every role.
+
+        `retries_failed` is whether a request that failed for good in a batch of an earlier session is paid for again.
+        """
         transport = await self._transport(roles)
         servers = await self.stack.enter_async_context(EmbeddedServers(log=self.directory.log))
         pools = await open_pools(
@@ -153,7 +162,8 @@ class Session:
         )
         for pool in pools.values():
             self.stack.push_async_callback(pool.close)
-        lane = await self._lane(roles, pools, budget)
+        check_space = FreeSpace(self.directory.path, self.runtime).check
+        lane = await self._lane(roles, pools, budget, check_space, retries_failed=retries_failed)
         return CompletionClient(
             self.store,
             roles,
@@ -163,19 +173,35 @@ class Session:
             stop=self.stop,
             progress=self.progress,
             budget=budget,
-            check_space=FreeSpace(self.directory.path, self.runtime).check,
+            check_space=check_space,
             lane=lane,
             traces=self.traces,
         )
 
-    async def _lane(self, roles: Mapping[str, Role], pools: Mapping[str, Pool], budget: Budget) -> BatchLane | None:
+    async def _lane(
+        self,
+        roles: Mapping[str, Role],
+        pools: Mapping[str, Pool],
+        budget: Budget,
+        check_space: Callable[[], None],
+        *,
+        retries_failed: bool,
+    ) -> BatchLane | None:
         """The batch lane, if a role's requests go into batches or earlier ones are open. ConfigError where those have no role."""
         records = await self.store.batches.all(open_only=True)
         found = batch_roles(roles, pools, records, self.directory, self.store, self.runtime, self.progress)
         if not found:
             return None
         lane = BatchLane(
-            self.store, found, pools, self.directory.batches, progress=self.progress, budget=budget, stop=self.stop
+            self.store,
+            found,
+            pools,
+            self.directory.batches,
+            progress=self.progress,
+            budget=budget,
+            stop=self.stop,
+            check_space=check_space,
+            retries_failed=retries_failed,
         )
         self.stack.push_async_callback(lane.close)
         await lane.open()

@@ -8,7 +8,7 @@ import hashlib
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from clairgen.records import Completion
@@ -190,6 +190,13 @@ class Batches:
         for key, outcome, count in await self._reader.rows(sql, (ANSWERED,)):
             found[key][outcome] = count
         return dict(found)
+
+    async def last_attempt(self, key: str) -> Attempt | None:
+        """The last attempt at a request that gave no completion, if there was one."""
+        names = [one.name for one in fields(Attempt)]
+        sql = f"SELECT {', '.join(names)} FROM attempts WHERE key = ? ORDER BY id DESC LIMIT 1"
+        row = await self._reader.row(sql, (key,))
+        return None if row is None else Attempt(**{**dict(row), "billed": bool(row["billed"])})
 
     async def numbers(self) -> dict[str, BatchNumbers]:
         """How the lines of each batch stand, by its id."""

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from clairgen.config.endpoint_checks import FILE_SCHEME
 from clairgen.config.prices import batch_price, costs, max_cost
@@ -31,6 +32,14 @@ from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
 from clairgen.store import Store
 
+_PAID: Final = frozenset(
+    {
+        *("result-lost", "result-unreadable", "missing-result"),
+        *("answer-too-large", "content-filter", "refusal", "tool-call"),
+    }
+)
+"""Reasons of requests that were probably paid for, and failed all the same."""
+
 
 @dataclass(slots=True)
 class _Intake:
@@ -46,6 +55,7 @@ class _Intake:
 class BatchLane:
     """The batches of a run. `open` it before anything is requested, `close` it before the store.
 
+    What failed for good in an earlier session although it was paid for is requested again only if the lane `retries_failed`.
     Once `stop` is set, all that wait get a DrainedError; batches that were submitted go on at the provider.
     """
 
@@ -59,17 +69,28 @@ class BatchLane:
         progress: Progress,
         budget: Budget | None,
         stop: asyncio.Event,
+        check_space: Callable[[], None] = lambda: None,
+        retries_failed: bool = True,
     ) -> None:
         self._store = store
         self._pools = pools
         self._folder = folder
         self._budget = budget
         self._stop = stop
+        self._retries_failed = retries_failed
+        self._tried_again = set[str]()
         self._waiting: dict[str, Collected] = {}
         self._error: RunStoppedError | UserError | None = None
         self._draining: asyncio.Task[None] | None = None
         self.batches = OpenBatches(
-            store, roles, folder, progress=progress, budget=budget, deliver=self._deliver, fail=self.dismiss
+            store,
+            roles,
+            folder,
+            progress=progress,
+            budget=budget,
+            deliver=self._deliver,
+            fail=self.dismiss,
+            check_space=check_space,
         )
         self._intakes = {name: self._intake(one) for name, one in roles.items() if one.collects}
 
@@ -80,8 +101,13 @@ class BatchLane:
 
     @property
     def waits_for_batches_alone(self) -> bool:
-        """Whether all that wait here are in batches that are created and were looked at since."""
-        return self.batches.settled and all(self.batches.holds(key) for key in self._waiting)
+        """Whether all that wait here are in batches that are created and were looked at since, or wait for what those free."""
+        unfunded = {collected.request.key for intake in self._intakes.values() for collected in intake.unfunded}
+        return (
+            self.batches.settled
+            and self.batches.any
+            and all(self.batches.holds(key) or key in unfunded for key in self._waiting)
+        )
 
     @property
     def waiting(self) -> int:
@@ -92,6 +118,14 @@ class BatchLane:
         """Go on with all batches that earlier sessions left. Raises StoreError."""
         await self.batches.resume()
         self._draining = asyncio.create_task(self._drain_when_stopped(), name="batch lane")
+
+    async def take_in_ended(self) -> None:
+        """Take in what has ended at the provider by now, unless an error keeps batches from being taken in.
+
+        It may be called once `stop` is set, and waits then all the same.
+        """
+        if self._error is None or isinstance(self._error, DrainedError):
+            await self.batches.take_in_ended(None if self._stop.is_set() else self._stop)
 
     async def close(self) -> None:
         """Leave everything as it is on disk and at the provider."""
@@ -111,6 +145,8 @@ class BatchLane:
             return None
         if self._error is not None:
             raise self._error
+        if (paid := await self._paid_failure(request.key)) is not None:
+            return paid
         for reason, count in self.batches.failures(request.key).items():
             retries.failed[reason] = max(count, retries.failed.get(reason, 0))
         collected = self._waiting[request.key] = Collected(request, asyncio.get_running_loop().create_future())
@@ -127,6 +163,18 @@ class BatchLane:
             return _final(await collected.waiting)
         finally:
             self._waiting.pop(request.key, None)
+
+    async def _paid_failure(self, key: str) -> RequestFailedError | None:
+        """Why a request failed for good in a batch although it was paid for, unless it is to be tried again, once."""
+        if self.batches.holds(key) or _PAID.isdisjoint(self.batches.failures(key)):
+            return None
+        attempt = await self._store.batches.last_attempt(key)
+        if attempt is None or attempt.reason not in _PAID:
+            return None
+        if self._retries_failed and key not in self._tried_again:
+            self._tried_again.add(key)
+            return None
+        return RequestFailedError(attempt.reason, attempt.detail, status=attempt.status, billed=attempt.billed)
 
     def dismiss(self, error: RunStoppedError | UserError) -> None:
         """Nothing more is taken in or delivered: all that wait get this error."""

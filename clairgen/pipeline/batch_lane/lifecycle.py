@@ -79,16 +79,19 @@ class OpenBatch:
             self.submitted_clock = self.account.clock()
 
     async def finish(self) -> RemoteBatch | None:
-        """Wait for its end; None if the provider has lost it.
+        """Wait for its end; None if it `cancels` and the provider does not know the batch.
 
         One that its provider does not end is given up some time after its expiry, in the state that it has then. Raises
-        BatchRefusedError if it failed its validation, EndpointsError for a state that is not known.
+        BatchRefusedError if it failed its validation, EndpointsError for a state that is not known, or for a batch that is not
+        found: it may be there for another key.
         """
         self.account.enqueued.hold(self.batch)
         await self._duplicates.find(self.batch)
         if self._cancels:
             await self._cancel(self.batch.batch_id or "")
         remote = await self._waited_for(self.batch.batch_id or "")
+        if remote is None and not self._cancels:
+            raise self.account.not_found(self.batch)
         if remote is not None and remote.status == "failed" and _has_no_file(remote) and not remote.completed:
             raise BatchRefusedError(remote.refusals)
         await self._duplicates.find(self.batch)
@@ -121,6 +124,11 @@ class OpenBatch:
         """Create it once more of the same file: it was refused for what else waits at the provider."""
         self._search.forget(self.batch.batch_id or "")
         await self._update(state="uploaded", batch_id=None, create_sent=False)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it was looked at in this session and had not ended."""
+        return self.polled and self.batch.state == "created" and self.batch.status in RUNNING
 
     @property
     def _file(self) -> Path:

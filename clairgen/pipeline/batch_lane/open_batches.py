@@ -5,7 +5,7 @@ import datetime
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from clairgen.config.prices import batch_price
 from clairgen.errors import (
@@ -27,11 +27,15 @@ from clairgen.pipeline.model_requests import Request
 from clairgen.pipeline.progress import Progress
 from clairgen.store import BatchLine, BatchRecord, Call, Store, now
 
+_LOOK_SECONDS: Final = 0.1
 Deliver = Callable[[str, Outcome], Request | None]
 
 
 class OpenBatches:
-    """The batches of a run that have not ended. `deliver` is given what came of a line, `fail` an error that ends all of them."""
+    """The batches of a run that have not ended. `deliver` is given what came of a line, `fail` an error that ends all of them.
+
+    `check_space` raises StoreError where what is sent, or taken in, could not be kept.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class OpenBatches:
         budget: Budget | None,
         deliver: Deliver,
         fail: Callable[[RunStoppedError | UserError], None],
+        check_space: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._roles = roles
@@ -51,6 +56,7 @@ class OpenBatches:
         self._budget = budget
         self._deliver = deliver
         self._fail = fail
+        self._check_space = check_space
         self._open: dict[str, Call | None] = {}
         self._failures: dict[str, Counter[str]] = {}
         self._by_id: dict[str, OpenBatch] = {}
@@ -60,9 +66,13 @@ class OpenBatches:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was submitted is created at the provider and was looked at in this session since."""
-        opened = self._by_id.values()
-        return not self._submitting and all(one.polled and one.batch.state == "created" for one in opened)
+        """Whether all that was submitted is created at the provider and was looked at since, or waits until others have ended."""
+        return self._all(lambda one: one.polled and one.batch.state == "created")
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self._by_id)
 
     def holds(self, key: str) -> bool:
         """Whether a request with this key waits in an open batch."""
@@ -116,10 +126,21 @@ class OpenBatches:
         for account in {id(one.account.service): one.account for one in self._roles.values()}.values():
             await account.service.close()
 
+    async def take_in_ended(self, stop: asyncio.Event | None) -> None:
+        """Wait until what has ended at the provider is taken in, whatever goes on there, or until `stop` is set."""
+        while self._tasks and not self._all(lambda one: one.goes_on) and not (stop is not None and stop.is_set()):
+            await asyncio.wait(self._tasks, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+
     async def ended(self) -> None:
         """Wait until all of them have ended."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def _all(self, holds_for: Callable[[OpenBatch], bool]) -> bool:
+        """Whether something holds for each batch that does not wait until others have ended."""
+        return not self._submitting and all(
+            holds_for(one) or one.account.enqueued.holds_up(one.batch.id) for one in self._by_id.values()
+        )
 
     def _start(self, work: Coroutine[Any, Any, None], identity: str) -> None:
         task = asyncio.create_task(self._ended_by(work), name=f"batch {identity}")
@@ -150,6 +171,7 @@ class OpenBatches:
 
     async def _recorded(self, one: BatchRole, collection: Collection) -> BatchRecord:
         """Put a batch on disk with its lines and the most that each can cost. Raises StoreError."""
+        self._check_space()
         price, requests = batch_price(one.role), collection.requests
         record = BatchRecord(
             collection.id,
@@ -191,6 +213,7 @@ class OpenBatches:
                     await self._refusals.settle(open_batch, error, await self._results(open_batch), self._fail)
                 else:
                     self._refusals.accepted(batch.role)
+                    self._check_space()
                     results = await self._results(open_batch)
                     await open_batch.take_results(remote, results)
                     self._check_setup(results)
