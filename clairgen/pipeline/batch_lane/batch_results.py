@@ -238,7 +238,7 @@ class BatchResults:
 
     async def _keep_stray(self, custom_id: str | None, why: str, line: bytes, found: LineResult | None) -> None:
         """Keep what fits no line; what the server counted for it is counted as spent."""
-        call = None
+        call, line = None, self._redaction.body(line)
         usage = found.outcome.usage if found is not None and isinstance(found.outcome, ChatAnswer) else Usage()
         batch = self.from_duplicate or self._batch.id
         if await self._store.batches.has_stray(batch, line):

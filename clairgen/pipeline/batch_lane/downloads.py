@@ -46,9 +46,12 @@ async def _take_file(file_id: str, results: BatchResults, account: ProviderAccou
         without_new = 0 if results.new_lines > before else without_new + 1
         if without_new > _WITHOUT_NEW and error is None:
             return True  # the provider is wrong about its length
-        if without_new > _WITHOUT_NEW and error is not None and searching.is_over:
+        if without_new > _WITHOUT_NEW and error is not None and searching.is_over_after(error):
             raise EndpointsError(f"results cannot be downloaded: {error.detail}; run the same command again later")
-        await searching.wait(0.0 if without_new < _WITHOUT_NEW else account.settings.poll_seconds)
+        if error is not None and error.retry_after_seconds:
+            await searching.wait_after(error)
+        else:
+            await searching.wait(0.0 if without_new < _WITHOUT_NEW else account.settings.poll_seconds)
 
 
 async def _download(file_id: str, results: BatchResults, account: ProviderAccount) -> bool:
