@@ -28,11 +28,11 @@ async def leaving(held: Session, context: MakeContext, detach: bool) -> AsyncIte
             watching.cancel()
 
 
-async def note_open_batches(store: Store, progress: Progress, stopped_by: RunStoppedError | UserError | None) -> None:
-    """Say which batches go on at a provider after the session."""
+async def note_open_batches(store: Store, progress: Progress, stopped_by: RunStoppedError | UserError | None) -> str:
+    """Say which batches go on at a provider after the session; that in a few words, empty for none."""
     records = await _submitted(store)
     if not records or isinstance(stopped_by, DetachedError):
-        return
+        return _batches(records) if records else ""
     if stopped_by is not None:
         said = "without this command; run it again to collect them, or cancel them with clairgen batches --cancel"
     else:
@@ -40,7 +40,8 @@ async def note_open_batches(store: Store, progress: Progress, stopped_by: RunSto
             "though no pair waits for their answers; run this command again to keep what they have answered by then, or cancel "
             "them with clairgen batches --cancel"
         )
-    progress.note(f"{_batches(records)} at the provider {said}")
+    progress.note(f"{_batches(records)} {said}")
+    return _batches(records)
 
 
 async def note_batches_of_others(reused: Mapping[str, Store], progress: Progress) -> None:
@@ -70,9 +71,7 @@ async def _leave_in_time(held: Session, context: MakeContext) -> None:
             break
     records = await _submitted(context.store)
     context.stop.because_of(
-        DetachedError(
-            f"{_batches(records)} at the provider; run the same command later to collect what they have answered"
-        )
+        DetachedError(f"{_batches(records)}; run the same command later to collect what they have answered")
     )
 
 
@@ -90,7 +89,7 @@ async def _submitted(store: Store) -> list[BatchRecord]:
 
 
 def _batches(records: Sequence[BatchRecord]) -> str:
-    return f"{_counted(records)} {'goes' if len(records) == 1 else 'go'} on"
+    return f"{_counted(records)} {'goes' if len(records) == 1 else 'go'} on at the provider"
 
 
 def _counted(records: Sequence[BatchRecord]) -> str:

@@ -39,7 +39,8 @@ class Summary:
     """How a session of `generate` left its run.
 
     `statuses` counts the run's pairs by recipe and status, `imports` says how far pairs from elsewhere were imported, by their
-    name, `stopped_by` is the error that stopped it before the end, and `shard` which one the run is, if it is one.
+    name, `stopped_by` is the error that stopped it before the end, `shard` which one the run is, if it is one, and `batches` says
+    which of its batches go on at a provider.
     """
 
     run: Path
@@ -51,6 +52,7 @@ class Summary:
     progress: Progress
     stopped_by: RunStoppedError | UserError | None
     shard: TaskShard | None = None
+    batches: str = ""
 
     @property
     def failed(self) -> int:
@@ -151,6 +153,7 @@ async def generate(
         budget = await held.budget(limit.limit_usd, roles)
         held.log_start(roles, recipes=[entry.recipe.name for entry in planned], budget_usd=limit.limit_usd)
         stopped_by: RunStoppedError | UserError | None = None
+        batches = ""
         if progress.pairs_to_make:
             await unsettle_run_filters(store, prepared.filters)
             await unsettle_votes(store, prepared.filters)
@@ -165,12 +168,12 @@ async def generate(
                     await _run(held, planned, context, options.limit)
                 await take_in_ended(client, context.stop.error)
             stopped_by = context.stop.error
-            await note_open_batches(store, progress, stopped_by)
+            batches = await note_open_batches(store, progress, stopped_by)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
-        return await _summary(directory, store, prepared, progress, stopped_by, shard)
+        return await _summary(directory, store, prepared, progress, stopped_by, shard, batches)
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:
@@ -239,6 +242,7 @@ async def _summary(
     progress: Progress,
     stopped_by: RunStoppedError | UserError | None,
     shard: TaskShard | None,
+    batches: str,
 ) -> Summary:
     return Summary(
         run=directory.path,
@@ -250,4 +254,5 @@ async def _summary(
         progress=progress,
         stopped_by=stopped_by,
         shard=shard,
+        batches=batches,
     )
