@@ -9,6 +9,7 @@ from pathlib import Path
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
+from clairgen.config.role import Role
 from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
@@ -110,8 +111,7 @@ async def generate(
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
-    if options.detach and all(role.delivery == "direct" for role in roles.values()):
-        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
+    check_detach(options, roles)
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:
@@ -174,6 +174,12 @@ async def generate(
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by, shard, batches)
+
+
+def check_detach(options: Options, roles: Mapping[str, Role]) -> None:
+    """Raise ConfigError for a session that is to leave batches behind and makes none."""
+    if options.detach and all(role.delivery == "direct" for role in roles.values()):
+        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:

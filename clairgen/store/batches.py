@@ -183,6 +183,11 @@ class Batches:
             for row in await self._reader.rows(sql, (batch,))
         }
 
+    async def waiting_keys(self) -> set[str]:
+        """The keys of all requests that wait in open batches."""
+        sql = "SELECT l.key FROM batch_lines l JOIN batches b ON b.id = l.batch WHERE l.outcome IS NULL AND b.state != 'ended'"
+        return {row[0] for row in await self._reader.rows(sql)}
+
     async def failures(self) -> dict[str, Counter[str]]:
         """How often each request has failed in batches, by key and reason."""
         found = defaultdict[str, Counter[str]](Counter)

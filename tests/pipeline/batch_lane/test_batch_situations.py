@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from clairgen.config.file import parse_config
 from clairgen.errors import BudgetError, ConfigError, DetachedError, EndpointsError, StoreError
 from clairgen.pipeline.cancel_batches import cancel_batches
+from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options
 from tests.batch_provider import BatchProvider
 from tests.batch_trials import TASKS, Trial
@@ -96,6 +98,21 @@ async def test_a_configuration_without_the_endpoint_of_a_batch_is_refused_and_ch
             await trial.generate(endpoints=["http://127.0.0.1:1/v1"], model="another")
         assert ((trial.run / "config.yaml").read_bytes(), trial.rows("SELECT * FROM plans")) == before
         assert await cancel_batches(trial.run) == {"cancelled": 1}  # as the sentence says
+
+
+async def test_a_dry_run_counts_what_waits_in_a_batch_as_spent_and_not_again(tmp_path: Path) -> None:
+    async with BatchProvider(played) as provider:
+        busy(provider)
+        trial = Trial(tmp_path, provider)
+        await trial.generate(Options(limit=4, detach=True))
+        found = await estimate(parse_config(trial.config()), trial.run)
+        assert {role.role: role.calls for role in found.roles} == {"reviser": 2, "target": 2}
+        assert found.spent.open_calls == 4
+        assert found.notes == [
+            "4 requests wait in open batches and would not be sent again; what that can cost is counted as spent"
+        ]
+        with pytest.raises(ConfigError, match=r"clairgen batches .*run --cancel"):
+            await estimate(parse_config(trial.config(endpoints=["http://127.0.0.1:1/v1"])), trial.run)
 
 
 async def test_what_has_ended_is_taken_in_although_the_budget_is_spent(tmp_path: Path) -> None:
