@@ -9,13 +9,13 @@ from pathlib import Path
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
-from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
+from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
-from clairgen.pipeline.detaching import leaving, note_open_batches
+from clairgen.pipeline.detaching import check_detach, leaving
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -107,8 +107,7 @@ async def generate(
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
-    if options.detach and all(role.delivery == "direct" for role in roles.values()):
-        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
+    check_detach(options.detach, roles)
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:
@@ -154,10 +153,9 @@ async def generate(
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
                 context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
-                async with leaving(held, context, options.detach):
+                async with leaving(held, client, context.stop, detach=options.detach):
                     await _run(held, planned, context, options.limit)
             stopped_by = context.stop.error
-            await note_open_batches(store, progress, stopped_by)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
