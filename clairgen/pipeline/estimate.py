@@ -25,8 +25,9 @@ from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import limit_of_run
 from clairgen.pipeline.config_changes import accepted_changes, has_other_tasks, task_facts
+from clairgen.pipeline.detaching import check_detach
 from clairgen.pipeline.expected_requests import ExpectedRequests, RequestForecast
-from clairgen.pipeline.generate import Options, check_detach, named_budget, other_run
+from clairgen.pipeline.generate import Options, named_budget, other_run
 from clairgen.pipeline.import_pairs import OpenedSource, open_imports
 from clairgen.pipeline.ingest import ingest_state, same_source
 from clairgen.pipeline.plans import PlannedRecipe, plan_recipes, roles_used
@@ -133,7 +134,7 @@ async def estimate(
     roles = with_revisions(roles_used(config))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
-    check_detach(options, roles)
+    check_detach(options.detach, roles)
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:

@@ -9,15 +9,14 @@ from pathlib import Path
 from clairgen.config.file import config_yaml
 from clairgen.config.models import RunConfig
 from clairgen.config.prices import check_budget, with_prices
-from clairgen.config.role import Role
-from clairgen.errors import ConfigError, DrainedError, RunError, RunStoppedError, StoreError, UserError
+from clairgen.errors import DrainedError, RunError, RunStoppedError, StoreError, UserError
 from clairgen.filters.pipeline import FilterPipeline
 from clairgen.inference.factory import check_keys, with_revisions
 from clairgen.inference.runtime import Runtime
 from clairgen.pipeline.batch_lane.batch_roles import roles_with_batches
 from clairgen.pipeline.budget_limit import NamedBudget, settle_limit
 from clairgen.pipeline.config_changes import PreparedRun, prepare
-from clairgen.pipeline.detaching import leaving, note_batches_of_others, note_open_batches, take_in_ended
+from clairgen.pipeline.detaching import batches_that_go_on, check_detach, leaving, note_batches_of_others
 from clairgen.pipeline.failures import Stop
 from clairgen.pipeline.import_pairs import open_imports
 from clairgen.pipeline.import_state import ImportState, import_states
@@ -111,7 +110,7 @@ async def generate(
     roles = with_prices(with_revisions(roles_used(config)))
     planned = plan_recipes(config, roles)
     check_keys(roles, runtime.environment)
-    check_detach(options, roles)
+    check_detach(options.detach, roles)
     named = named_budget(config, options)
     named.check()
     if config.tasks is not None:
@@ -159,27 +158,20 @@ async def generate(
             await unsettle_votes(store, prepared.filters)
         if progress.pairs_to_make or open_batches:
             client = await held.completion_client(
-                roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed
+                roles, budget, seed=config.seed, reused=reused, retries_failed=options.retry_failed, all_batches=True
             )
             async with held.log.counting(progress):
                 filters = FiltersInForce(prepared.filter_set, FilterPipeline(prepared.filters), config.tokenizer)
                 context = MakeContext(store, client, filters, progress, Stop(stop), held.traces)
-                async with leaving(held, context, options.detach):
+                async with leaving(held, client, context.stop, detach=options.detach):
                     await _run(held, planned, context, options.limit)
-                await take_in_ended(client, context.stop.error)
             stopped_by = context.stop.error
-            batches = await note_open_batches(store, progress, stopped_by)
+            batches = await batches_that_go_on(store, client.lane)
         progress.log_event("ended", stopped_by=type(stopped_by).__name__ if stopped_by else None)
         if not isinstance(stopped_by, StoreError):
             await filter_again(store, prepared.filter_set, prepared.filters)
             await settle_run_filters(store, prepared.filter_set, prepared.filters)
         return await _summary(directory, store, prepared, progress, stopped_by, shard, batches)
-
-
-def check_detach(options: Options, roles: Mapping[str, Role]) -> None:
-    """Raise ConfigError for a session that is to leave batches behind and makes none."""
-    if options.detach and all(role.delivery == "direct" for role in roles.values()):
-        raise ConfigError("--detach leaves once batches are submitted, and no role has `delivery: batch`; leave it out")
 
 
 def named_budget(config: RunConfig, options: Options) -> NamedBudget:

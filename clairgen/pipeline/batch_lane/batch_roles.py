@@ -121,5 +121,5 @@ def _no_endpoint(record: BatchRecord, directory: RunDirectory) -> ConfigError:
     return ConfigError(
         f"a batch of {counted(record.requests, 'request')} of {record.role!r} is open at {record.endpoint}, which this "
         "configuration does not name for it; keep that endpoint until the batch is collected, or cancel it with: "
-        f"clairgen batches {directory.path} --cancel"
+        f"clairgen batches {directory.path} --cancel (of an evaluation or of advise with --config FILE, which names it)"
     )

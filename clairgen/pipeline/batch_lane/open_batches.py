@@ -74,6 +74,10 @@ class OpenBatches:
         """Whether there are any."""
         return bool(self._by_id)
 
+    def takes(self, record: BatchRecord) -> bool:
+        """Whether a batch is one of those that are taken to their end here: its role and its endpoint are known."""
+        return record.role in self._roles and record.endpoint in self._roles[record.role].role.endpoints
+
     def holds(self, key: str) -> bool:
         """Whether a request with this key waits in an open batch."""
         return key in self._open
@@ -95,7 +99,7 @@ class OpenBatches:
         self._failures = await self._store.batches.failures()
         records = await self._store.batches.all(open_only=True)
         for record in records:
-            if record.duplicate_of is not None:
+            if record.duplicate_of is not None or not self.takes(record):
                 continue
             lines = await self._store.batches.waiting(record.id)
             if self._budget is not None:

@@ -10,15 +10,25 @@ from typing import Any
 
 import pytest
 
+from clairgen.api import made_pairs
 from clairgen.config.file import parse_config
 from clairgen.errors import BudgetError, ConfigError, DetachedError, EndpointsError, StoreError
+from clairgen.pipeline.advise import advise
 from clairgen.pipeline.cancel_batches import cancel_batches
 from clairgen.pipeline.estimate import estimate
 from clairgen.pipeline.generate import Options
 from tests.batch_provider import BatchProvider
 from tests.batch_trials import TASKS, Trial
+from tests.judges import judge_role, playing
 from tests.runs import REVISER, played
 from tests.scripted import Reply, refused
+
+
+class Steady(Trial):
+    """A trial whose requests are in one batch, however slow the machine is."""
+
+    def config(self, tasks: int = TASKS, **reviser: Any) -> str:  # noqa: ANN401 - keys of a role
+        return super().config(tasks, **reviser | {"batch": {"quiet_seconds": 0.3} | reviser.get("batch", {})})
 
 
 def busy(provider: BatchProvider) -> None:
@@ -37,7 +47,7 @@ def with_models(trial: Trial, **keys: Any) -> None:  # noqa: ANN401 - keys of th
 async def test_a_limit_and_a_delivery_that_change_between_starts_request_nothing_again(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(limit=1), delivery="direct")
         for limit in (2, 4):
             left = await trial.generate(Options(limit=limit, detach=True))
@@ -58,7 +68,7 @@ async def test_the_key_of_another_account_loses_no_answer(tmp_path: Path) -> Non
 
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(detach=True))
         provider.call = with_other_key
         stopped = (await trial.generate()).stopped_by
@@ -75,7 +85,7 @@ async def test_the_key_of_another_account_loses_no_answer(tmp_path: Path) -> Non
 async def test_a_batch_that_is_gone_for_good_can_be_given_up(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(detach=True))
         provider.batches.clear()
         assert await cancel_batches(trial.run) == {"gone": 1}
@@ -91,7 +101,7 @@ async def test_a_batch_that_is_gone_for_good_can_be_given_up(tmp_path: Path) -> 
 async def test_a_configuration_without_the_endpoint_of_a_batch_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(detach=True))
         before = (trial.run / "config.yaml").read_bytes(), trial.rows("SELECT * FROM plans")
         with pytest.raises(ConfigError, match=r"clairgen batches .*run --cancel"):
@@ -103,7 +113,7 @@ async def test_a_configuration_without_the_endpoint_of_a_batch_is_refused_and_ch
 async def test_a_dry_run_counts_what_waits_in_a_batch_as_spent_and_not_again(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(limit=4, detach=True))
         found = await estimate(parse_config(trial.config()), trial.run)
         assert {role.role: role.calls for role in found.roles} == {"reviser": 2, "target": 2}
@@ -118,7 +128,7 @@ async def test_a_dry_run_counts_what_waits_in_a_batch_as_spent_and_not_again(tmp
 async def test_what_has_ended_is_taken_in_although_the_budget_is_spent(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         with_models(trial)
         await trial.generate(Options(limit=3, detach=True, budget_usd=1))
         provider.go_on()
@@ -138,12 +148,12 @@ async def test_a_batch_that_no_pair_waits_for_is_said_and_taken_in_when_it_has_e
 
     async with BatchProvider(script) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(detach=True))
         for _ in range(2):
             done = await trial.generate(model="another", delivery="direct")
             assert (done.stopped_by, done.statuses["clair"]) == (None, {"made": TASKS})
-            [said] = [note for note in trial.progress.notes if "though no pair waits" in note]
+            [said] = [note for note in trial.progress.notes if "though nothing here waits" in note]
             assert said.startswith("1 batch with 6 requests goes on at the provider")
         provider.go_on()
         await trial.generate(model="another", delivery="direct")
@@ -158,7 +168,7 @@ async def test_detach_leaves_also_when_the_rest_waits_for_what_the_batches_free(
 ) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         with_models(trial, batch=keys)
         left = await trial.generate(Options(detach=True, budget_usd=budget))
         assert isinstance(left.stopped_by, DetachedError)
@@ -173,7 +183,7 @@ async def test_detach_leaves_also_when_the_rest_waits_for_what_the_batches_free(
 async def test_an_older_copy_of_a_run_finds_the_batch_that_was_created_since(state: str, tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         await trial.generate(Options(detach=True))
         with closing(sqlite3.connect(trial.run / "run.db")) as database, database:
             database.execute("UPDATE batches SET state = ?, batch_id = NULL, submitted_at = NULL", (state,))
@@ -186,7 +196,7 @@ async def test_an_older_copy_of_a_run_finds_the_batch_that_was_created_since(sta
 async def test_a_run_that_was_deleted_takes_nothing_in(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
 
         def looked(method: str, path: str) -> None:
             if method != "GET" or not path.startswith("/batches/"):
@@ -206,7 +216,7 @@ async def test_a_run_that_was_deleted_takes_nothing_in(tmp_path: Path) -> None:
 async def test_a_reused_run_with_open_batches_is_named(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        first, second = Trial(tmp_path / "first", provider), Trial(tmp_path / "second", provider)
+        first, second = Steady(tmp_path / "first", provider), Steady(tmp_path / "second", provider)
         for trial in (first, second):
             trial.folder.mkdir()
         await first.generate(Options(detach=True))
@@ -214,7 +224,7 @@ async def test_a_reused_run_with_open_batches_is_named(tmp_path: Path) -> None:
         assert any("still waits for 1 batch with 6 requests" in note for note in second.progress.notes)
         provider.go_on()
         await first.generate()
-        third = Trial(tmp_path / "third", provider)
+        third = Steady(tmp_path / "third", provider)
         third.folder.mkdir()
         await third.generate(Options(reuse=(first.run,)))
         await third.check_pairs()
@@ -224,11 +234,11 @@ async def test_a_reused_run_with_open_batches_is_named(tmp_path: Path) -> None:
 async def test_a_run_that_was_moved_goes_on_with_its_batch(tmp_path: Path) -> None:
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path / "here", provider)
+        trial = Steady(tmp_path / "here", provider)
         trial.folder.mkdir()
         await trial.generate(Options(detach=True))
         shutil.move(trial.folder, tmp_path / "there")
-        moved = Trial(tmp_path / "there", provider)
+        moved = Steady(tmp_path / "there", provider)
         provider.go_on()
         await moved.generate()
         await moved.check_pairs()
@@ -242,7 +252,7 @@ async def test_answers_to_requests_of_another_batch_are_kept_and_answer_nothing(
 
     async with BatchProvider(played) as provider:
         busy(provider)
-        trial = Trial(tmp_path, provider)
+        trial = Steady(tmp_path, provider)
         for limit in (3, 6):
             await trial.generate(Options(limit=limit, detach=True))
         _first, second = provider.batches.values()
@@ -254,3 +264,24 @@ async def test_answers_to_requests_of_another_batch_are_kept_and_answer_nothing(
         await trial.generate()
         await trial.check_pairs()
         assert provider.paid_twice == {}
+
+
+async def test_advise_leaves_the_batches_of_other_roles_alone(tmp_path: Path) -> None:
+    async with BatchProvider(playing(lambda first, second: 1 if first < second else 2)) as provider:
+        busy(provider)
+        trial = Steady(tmp_path, provider)
+        text = json.loads(trial.config())
+        text["models"]["judge"] = judge_role(provider.url)
+        trial.config = lambda *_args, **keys: json.dumps(  # type: ignore[method-assign]
+            text | {"models": text["models"] | {"reviser": text["models"]["reviser"] | keys}}
+        )
+        await trial.generate(Options(limit=2), delivery="direct")
+        await trial.generate(Options(detach=True))
+        calls = provider.calls.copy()
+        found = await advise(trial.run)
+        assert found.stopped_by is None
+        assert [one.recipe for one in found.recipes] == ["clair"]
+        assert {call for call in (provider.calls - calls) if "batches" in call} == set()
+        provider.go_on()
+        await trial.generate()
+        assert len(await made_pairs(trial.run, "clair")) == TASKS
