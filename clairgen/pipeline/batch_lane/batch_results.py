@@ -6,9 +6,9 @@ and counted.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from clairgen.config.prices import cost_usd, picodollars
 from clairgen.config.role import Price
@@ -70,8 +70,9 @@ class BatchResults:
         self._running = set[asyncio.Task[None]]()
         self._error: BaseException | None = None
         self._taken: dict[str, int] = {}
-        self._unreadable: set[str | None] = set()
-        self._unreadable_in: dict[str, set[str | None]] = {}
+        self._keeping = set[int]()
+        self._unreadable: dict[str | None, str] = {}
+        self._unreadable_in: dict[str, dict[str | None, str]] = {}
         self._price = (
             None
             if batch.input_price is None or batch.output_price is None
@@ -85,17 +86,17 @@ class BatchResults:
 
     def begin(self, file_id: str) -> None:
         """The lines that follow are those of one download of this file."""
-        self._unreadable = self._unreadable_in[file_id] = set()
+        self._unreadable = self._unreadable_in[file_id] = {}
 
     async def take(self, line: bytes) -> None:
         """Read a line and commit what it says, some time before `finish` returns. Raises StoreError of earlier ones."""
         found = await read_line(line, self._redaction, self._wall_clock())
         if isinstance(found, UnreadableLine):
-            self._unreadable.add(await self._named_in(line))
-            await self._keep_stray(found.custom_id, found.why, line, None)
+            self._unreadable.setdefault(await self._named_in(line), found.why)
+            await self._run(self._keep_stray(found.custom_id, found.why, line, None))
         elif (waiting := self.waiting.pop(found.custom_id, None)) is None:
             if not await self._is_read_again(found, line):
-                await self._keep_stray(found.custom_id, "no request of this batch waits for it", line, found)
+                await self._run(self._keep_stray(found.custom_id, "no request of this batch waits for it", line, found))
         else:
             self.new_lines += 1
             self._taken[found.custom_id] = hash(line)
@@ -103,9 +104,10 @@ class BatchResults:
 
     async def fail_unreadable(self) -> None:
         """Fail those that wait and whose lines could not be read: all of them, unless each of these lines names its request."""
-        names = set[str | None]().union(*self._unreadable_in.values())
-        for key in [key for key in self.waiting if None in names or key in names]:
-            error = unreadable("the line that may be its result cannot be read; it is kept in batch_strays")
+        reasons = {name: why for found in self._unreadable_in.values() for name, why in found.items()}
+        for key in [key for key in self.waiting if None in reasons or key in reasons]:
+            why = reasons[key] if key in reasons else reasons[None]
+            error = unreadable(f"the line that may be its result cannot be read ({why}); it is kept in batch_strays")
             await self._start(self.waiting.pop(key), error)
         await self.finish()
 
@@ -130,12 +132,20 @@ class BatchResults:
         known_cost: int | None = None,
         counts_cost: bool = True,
     ) -> None:
-        await self._busy.acquire()
-        if self._error is not None:
-            raise self._error
-        task = asyncio.create_task(self._commit(line, outcome, known_cost=known_cost, counts_cost=counts_cost))
+        await self._run(self._commit(line, outcome, known_cost=known_cost, counts_cost=counts_cost))
+
+    async def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Commit something while further lines are read. Raises StoreError of what was committed before."""
+        try:
+            await self._busy.acquire()
+        except asyncio.CancelledError:
+            work.close()
+            raise
+        task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
+        if self._error is not None:
+            raise self._error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -218,7 +228,9 @@ class BatchResults:
     async def _named_in(self, line: bytes) -> str | None:
         """The request of this batch that a line which cannot be read is the result of; None if that is not known."""
         named = ids_named_in(line)
-        key = named.pop() if len(named) == 1 else ""
+        if len(named) != 1:
+            return None
+        key = named.pop()
         if key in self.waiting or key in self._taken:
             return key
         return key if await self._store.batches.outcome(self._batch.id, key) is not None else None
@@ -240,12 +252,18 @@ class BatchResults:
         """Keep what fits no line; what the server counted for it is counted as spent."""
         call, line = None, self._redaction.body(line)
         usage = found.outcome.usage if found is not None and isinstance(found.outcome, ChatAnswer) else Usage()
-        batch = self.from_duplicate or self._batch.id
-        if await self._store.batches.has_stray(batch, line):
+        batch, content = self.from_duplicate or self._batch.id, hash(line)
+        if content in self._keeping:
             return
-        if self._budget is not None and (cost := self._cost(usage)):
-            call = self._budget.billed(self._batch.role, cost)
-        await self._store.batches.keep_stray(batch, why, custom_id, line, call)
+        self._keeping.add(content)
+        try:
+            if await self._store.batches.has_stray(batch, line):
+                return
+            if self._budget is not None and (cost := self._cost(usage)):
+                call = self._budget.billed(self._batch.role, cost)
+            await self._store.batches.keep_stray(batch, why, custom_id, line, call)
+        finally:
+            self._keeping.discard(content)
 
     def _cost(self, usage: Usage) -> int | None:
         if self._price is None or usage.prompt_tokens is None or usage.completion_tokens is None:

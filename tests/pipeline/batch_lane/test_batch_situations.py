@@ -28,6 +28,7 @@ class Steady(Trial):
     """A trial whose requests are in one batch, however slow the machine is."""
 
     def config(self, tasks: int = TASKS, **reviser: Any) -> str:  # noqa: ANN401 - keys of a role
+        """Its configuration."""
         return super().config(tasks, **reviser | {"batch": {"quiet_seconds": 0.3} | reviser.get("batch", {})})
 
 
@@ -248,7 +249,7 @@ async def test_a_run_that_was_moved_goes_on_with_its_batch(tmp_path: Path) -> No
 async def test_answers_to_requests_of_another_batch_are_kept_and_answer_nothing(tmp_path: Path) -> None:
     def both(provider: BatchProvider) -> Callable[[list[bytes]], list[bytes]]:
         lines = [line for batch in provider.batches.values() for line in batch.lines]
-        return lambda _output: [json.dumps(provider.good(line)).encode() + b"\n" for line in lines]
+        return lambda _output: 2 * [json.dumps(provider.good(line)).encode() + b"\n" for line in lines]
 
     async with BatchProvider(played) as provider:
         busy(provider)
@@ -260,10 +261,31 @@ async def test_answers_to_requests_of_another_batch_are_kept_and_answer_nothing(
         left = await trial.generate(Options(detach=True))
         assert left.statuses["clair"] == {"made": 3, "pending": 3}
         assert trial.rows("SELECT count(*) FROM batch_strays") == [(3,)]
+        provider.output = lambda lines: lines
         provider.go_on()
         await trial.generate()
         await trial.check_pairs()
         assert provider.paid_twice == {}
+        each = (200 * 10 + 30 * 30) * 10**6
+        assert trial.rows("SELECT sum(cost) FROM spending") == [((TASKS + 3) * each,)]  # what is kept may be billed
+
+
+async def test_a_line_that_no_model_writes_fails_its_request_with_a_sentence_that_says_so(tmp_path: Path) -> None:
+    def long(output: list[bytes]) -> list[bytes]:
+        first = json.loads(output[0])
+        first["response"]["body"]["choices"][0]["message"]["content"] = "x" * 9_000_000
+        return [json.dumps(first).encode() + b"\n", *output[1:]]
+
+    async with BatchProvider(played) as provider:
+        provider.output = long
+        trial = Steady(tmp_path, provider)
+        left = await trial.generate()
+        assert left.statuses["clair"] == {"made": TASKS - 1, "failed": 1}
+        [(_recipe, reason, _count, detail)] = left.failures
+        assert (reason, "it has more than 8,100,000 bytes" in detail) == ("result-unreadable", True)
+        assert trial.rows("SELECT reason FROM batch_strays") == [
+            ("it has more than 8,100,000 bytes, which no model writes",)
+        ]
 
 
 async def test_advise_leaves_the_batches_of_other_roles_alone(tmp_path: Path) -> None:
