@@ -143,7 +143,9 @@ class Jobs:
         if job.state not in (JobState.RUNNING, JobState.STOPPING) or job.run is None:
             return None
         run = self._root.run(job.run)
-        session = None if run is None else await asyncio.to_thread(last_session, run.events)
+        if run is None:
+            return None
+        session = await asyncio.to_thread(last_session, run.events)
         if session is None or not session.running or session.counters is None:
             return None
         found = session.counters

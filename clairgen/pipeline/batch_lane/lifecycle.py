@@ -2,18 +2,19 @@
 
 import datetime
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from clairgen.errors import EndpointsError, RequestError, RequestFailedError, UnusableEndpointError
+from clairgen.errors import EndpointsError, UnusableEndpointError
 from clairgen.inference.batch_service import ENDED, RUNNING, Refusal, RemoteBatch
-from clairgen.pipeline.batch_lane.batch_results import BatchResults, never_processed
+from clairgen.pipeline.batch_lane.batch_results import BatchResults
 from clairgen.pipeline.batch_lane.batch_search import BatchSearch
 from clairgen.pipeline.batch_lane.collection import batch_file
 from clairgen.pipeline.batch_lane.downloads import file_size, take_files
 from clairgen.pipeline.batch_lane.duplicates import Duplicates
+from clairgen.pipeline.batch_lane.missing_results import missing
 from clairgen.pipeline.batch_lane.provider_account import ProviderAccount
 from clairgen.pipeline.batch_lane.submission import FOUND_BY_FILE, Submission
 from clairgen.store import BatchRecord, now
@@ -23,12 +24,6 @@ _LONGEST_POLL: Final = 6  # times the first
 _OVERDUE_SECONDS: Final = 3600  # after its expiry; that a batch still runs then is said
 _STUCK_SECONDS: Final = 86_400  # after its expiry; then it is cancelled
 _CANCELLING_SECONDS: Final = 3600  # after that it is waited for no longer
-_UNFINISHED: Final[Mapping[str, tuple[str, str, int | None]]] = {
-    "expired": ("batch-expired", "the batch expired before this request was processed", 0),
-    "cancelled": ("batch-cancelled", "the batch was cancelled before this request was processed", 0),
-    "failed": ("batch-failed", "the batch failed before this request was processed", None),
-}
-"""States after which what has no line was not processed: the reason, what is said, what it cost (None if that is not known)."""
 
 
 class BatchRefusedError(Exception):
@@ -109,7 +104,7 @@ class OpenBatch:
         for duplicate in self._duplicates.ids:
             lost = not await self._take_duplicate(duplicate, results) or lost
         await results.fail_unreadable()
-        error, cost = _missing(remote, lost=lost)
+        error, cost = missing(remote, lost=lost)
         await results.fail_rest(error, cost=cost)
         await self.end(remote.status if remote is not None else "gone")
 
@@ -219,7 +214,7 @@ class OpenBatch:
         while results.waiting and whole and not searching.is_over:
             await searching.wait()
             remote = await self._waited_for(remote.id) or remote
-            if (files := await self._files(remote)) != taken or results.has_unreadable:
+            if (files := await self._files(remote)) != taken or results.unmatched.unreadable:
                 taken, whole = files, await take_files(remote, results, self.account)
         return remote, whole
 
@@ -230,34 +225,11 @@ class OpenBatch:
 
     async def _take_duplicate(self, identity: str, results: BatchResults) -> bool:
         remote = await self._waited_for(self._duplicates.ids[identity])
-        results.from_duplicate = identity
+        results.unmatched.from_duplicate = identity
         taken = remote is None or await take_files(remote, results, self.account)
-        results.from_duplicate = None
+        results.unmatched.from_duplicate = None
         return taken
 
 
 def _has_no_file(remote: RemoteBatch) -> bool:
     return remote.output_file_id is None and remote.error_file_id is None
-
-
-def _missing(remote: RemoteBatch | None, *, lost: bool) -> tuple[Callable[[], RequestError], int | None]:
-    """Why a request has no line in a batch, and what that cost, None if it is not known.
-
-    Only what a state says was not processed goes into another batch; all else was perhaps answered, and paid for.
-    """
-    if remote is None:
-        return _perhaps_paid("result-lost", "the provider does not know this batch any more"), None
-    if lost:
-        return _perhaps_paid("result-lost", "the provider does not have the results"), None
-    if remote.status not in ENDED:
-        return _perhaps_paid("result-lost", f"the batch is {remote.status}, long after its expiry"), None
-    if remote.status in _UNFINISHED:
-        reason, said, cost = _UNFINISHED[remote.status]
-        return never_processed(reason, said), cost
-    said = f"the batch is {remote.status} and has no line for this request, which the provider does not explain"
-    return _perhaps_paid("missing-result", said), None
-
-
-def _perhaps_paid(reason: str, said: str) -> Callable[[], RequestError]:
-    detail = f"{said}; the request is sent again only if you say so, since it was probably paid for"
-    return lambda: RequestFailedError(reason, detail, billed=True)

@@ -16,10 +16,11 @@ from clairgen.errors import (
     UnusableEndpointError,
     UserError,
 )
-from clairgen.pipeline.batch_lane.batch_results import BatchResults, LineEnd, never_processed
+from clairgen.pipeline.batch_lane.batch_results import BatchResults, LineEnd
 from clairgen.pipeline.batch_lane.batch_roles import BatchRole
 from clairgen.pipeline.batch_lane.collection import Collection, Outcome, batch_file
 from clairgen.pipeline.batch_lane.lifecycle import BatchRefusedError, OpenBatch
+from clairgen.pipeline.batch_lane.missing_results import never_processed
 from clairgen.pipeline.batch_lane.refused_batches import Refusals
 from clairgen.pipeline.batch_lane.submission import BatchAbandonedError
 from clairgen.pipeline.budget import Budget

@@ -15,6 +15,7 @@ from tests.batch_trials import TASKS, Trial
 from tests.runs import played
 from tests.scripted import Reply
 
+ALL_AT_ONCE = {"requests": TASKS, "quiet_seconds": 0.3}  # so that they are in one batch on a busy machine too
 Output = Callable[[list[bytes]], list[bytes]]
 
 
@@ -57,13 +58,13 @@ async def test_a_result_that_cannot_be_read_is_paid_again_only_on_demand(
     async with BatchProvider(played) as provider:
         provider.output = lambda lines: damage(lines) if len(provider.batches) == 1 else lines
         trial = Trial(tmp_path, provider)
-        summary = await trial.generate()
+        summary = await trial.generate(batch=ALL_AT_ONCE)
         assert failures(summary) == {"result-unreadable": failed}
         assert trial.rows("SELECT count(*) FROM batch_strays") == [(strays,)]
         assert trial.rows("SELECT count(*) - count(cost) FROM spending") == [(failed,)]  # counted at its most
-        assert (await trial.generate()).stopped_by is None
+        assert (await trial.generate(batch=ALL_AT_ONCE)).stopped_by is None
         assert (len(provider.batches), provider.paid_twice) == (1, {})
-        await trial.generate(Options(retry_failed=True))
+        await trial.generate(Options(retry_failed=True), batch=ALL_AT_ONCE)
         await trial.check_pairs()
         assert len(provider.paid_twice) == failed
 
@@ -79,7 +80,7 @@ async def test_a_line_that_can_be_read_in_a_later_download_is_no_loss(tmp_path: 
 
         provider.sent = sent
         trial = Trial(tmp_path, provider)
-        summary = await trial.generate(batch={"search_seconds": 5})
+        summary = await trial.generate(batch=ALL_AT_ONCE | {"search_seconds": 5})
         assert failures(summary) == {}
         await trial.check_pairs()
         assert (len(provider.batches), provider.paid_twice) == (1, {})
@@ -91,7 +92,7 @@ async def test_what_is_kept_of_a_line_has_no_key_in_it(tmp_path: Path, monkeypat
     async with BatchProvider(played) as provider:
         provider.output = lambda lines: [b"no access for secret-of-nobody-0123456789\n", *lines]
         trial = Trial(tmp_path, provider)
-        await trial.generate(api_key_env="PROVIDERS_KEY")
+        await trial.generate(api_key_env="PROVIDERS_KEY", batch=ALL_AT_ONCE)
         await trial.check_pairs()
         [(body,)] = trial.rows("SELECT body FROM batch_strays")
         assert zlib.decompress(body).startswith(b"no access for ")
@@ -107,11 +108,11 @@ async def test_a_missing_result_that_nothing_explains_is_paid_again_only_on_dema
         provider.result = result
         provider.output = lambda lines: lines[:-2] if len(provider.batches) == 1 else lines
         trial = Trial(tmp_path, provider)
-        assert failures(await trial.generate()) == {"missing-result": 2}
-        await trial.generate()
+        assert failures(await trial.generate(batch=ALL_AT_ONCE)) == {"missing-result": 2}
+        await trial.generate(batch=ALL_AT_ONCE)
         assert (len(provider.batches), provider.paid_twice) == (1, {})
         assert trial.rows("SELECT count(*) - count(cost) FROM spending") == [(2,)]
-        await trial.generate(Options(retry_failed=True))
+        await trial.generate(Options(retry_failed=True), batch=ALL_AT_ONCE)
         await trial.check_pairs()
 
 
@@ -122,7 +123,7 @@ async def test_what_a_state_says_was_not_processed_goes_into_another_batch(ends:
         provider.processed = lambda batch: 2 if len(provider.batches) == 1 else len(batch.lines)
         provider.late = 2
         trial = Trial(tmp_path, provider)
-        assert failures(await trial.generate()) == {}
+        assert failures(await trial.generate(batch=ALL_AT_ONCE)) == {}
         await trial.check_pairs()
         assert (len(provider.batches), provider.paid_twice) == (2, {})
         found = trial.rows("SELECT reason, count(*) FROM attempts GROUP BY reason")
@@ -143,7 +144,7 @@ async def test_an_unreadable_line_of_a_batch_that_expired_may_be_of_any_request_
 
         provider.sent = sent
         trial = Trial(tmp_path, provider)
-        assert failures(await trial.generate()) == {"result-unreadable": TASKS - 2}
+        assert failures(await trial.generate(batch=ALL_AT_ONCE)) == {"result-unreadable": TASKS - 2}
         assert (len(provider.batches), provider.paid_twice) == (1, {})
 
 
@@ -156,7 +157,7 @@ async def test_a_message_batch_result_of_an_unknown_kind_is_not_paid_again(tmp_p
 
     async with Paused(played) as provider:
         trial = Trial(tmp_path, provider)
-        summary = await trial.generate(batch={"api": "anthropic"})
+        summary = await trial.generate(batch=ALL_AT_ONCE | {"api": "anthropic"})
         assert failures(summary) == {"result-unreadable": 1}
         assert '"paused"' in summary.failures[0][3]
         assert (len(provider.batches), provider.paid_twice) == (1, {})
@@ -171,7 +172,7 @@ async def test_a_number_of_thousands_of_digits_makes_no_line_unreadable(digits: 
         ]
         provider.result = lambda line, _: _with_body(provider.good(line), created=int("1" * 25))
         trial = Trial(tmp_path, provider)
-        assert failures(await trial.generate()) == {}
+        assert failures(await trial.generate(batch=ALL_AT_ONCE)) == {}
         await trial.check_pairs()
         trial.check_account()
 
