@@ -22,7 +22,7 @@ GOES_ON = (
 
 def body(url: str, tasks: Path, **more: object) -> dict[str, Any]:
     """A job whose reviser goes by batch."""
-    batch = QUICK | {"quiet_seconds": 0.3}
+    batch = QUICK | {"quiet_seconds": 0.3, "poll_seconds": 0.1}
     reviser = {"delivery": "batch", "batch": batch, "timeout_seconds": 5, "patience_seconds": 0.5}
     return {
         "verb": "generate",

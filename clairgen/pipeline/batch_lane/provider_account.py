@@ -79,8 +79,8 @@ class ProviderAccount:
         else:
             do = "check the key of this role: only keys of the account and project that created the batch can see it"
         return EndpointsError(
-            f"the batch {batch.batch_id} of {batch.role!r}, with {counted(batch.requests, 'request')}, is not found at "
-            f"{batch.endpoint}; {do}; if it is gone for good, give its answers up with: clairgen batches {self.folder.parent} "
+            f"the batch {batch.batch_id or batch.id} of {batch.role!r}, with {counted(batch.requests, 'request')}, is not found "
+            f"at {batch.endpoint}; {do}; if it is gone for good, give its answers up with: clairgen batches {self.folder.parent} "
             "--cancel"
         )
 

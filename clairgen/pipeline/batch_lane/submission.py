@@ -39,6 +39,7 @@ class Submission:
         self._resumed = resumed
         self._cancels = cancels
         self._may_exist = False
+        self._is_of_earlier_session = resumed and batch.create_sent
         self._detail: str | None = None
 
     async def created(self) -> BatchRecord:
@@ -81,6 +82,9 @@ class Submission:
         remote = await self._found() if self._may_exist else None
         if remote is None and self._cancels:
             raise BatchAbandonedError
+        if remote is None and self._is_of_earlier_session and await self._file_is_gone():
+            raise self._account.not_found(self._batch)
+        self._is_of_earlier_session = False
         if remote is None:
             if not self._batch.create_sent:
                 await self._update(create_sent=True)

@@ -29,7 +29,8 @@ class Steady(Trial):
 
     def config(self, tasks: int = TASKS, **reviser: Any) -> str:  # noqa: ANN401 - keys of a role
         """Its configuration."""
-        return super().config(tasks, **reviser | {"batch": {"quiet_seconds": 0.3} | reviser.get("batch", {})})
+        batch = {"quiet_seconds": 0.3, "poll_seconds": 0.05} | reviser.get("batch", {})
+        return super().config(tasks, **reviser | {"batch": batch})
 
 
 def busy(provider: BatchProvider) -> None:
@@ -81,6 +82,29 @@ async def test_the_key_of_another_account_loses_no_answer(tmp_path: Path) -> Non
         await trial.generate()
         await trial.check_pairs()
         assert (len(provider.batches), provider.paid_twice) == (1, {})
+
+
+async def test_the_key_of_another_account_makes_no_second_batch(tmp_path: Path) -> None:
+    def unanswered(method: str, path: str, reply: Reply) -> Reply | None:
+        return None if (method, path) == ("POST", "/batches") else reply
+
+    async with BatchProvider(played) as provider:
+        busy(provider)
+        provider.sent, provider.hidden_seconds = unanswered, 9999
+        trial = Steady(tmp_path, provider)
+        assert isinstance((await trial.generate()).stopped_by, EndpointsError)
+        created = dict(provider.batches)
+        provider.sent, files = (lambda _method, _path, reply: reply), dict(provider.files)
+        provider.files.clear()
+        stopped = (await trial.generate()).stopped_by
+        assert "only keys of the account and project that created the batch can see it" in str(stopped)
+        assert provider.batches == created
+        provider.files |= files
+        provider.go_on()
+        for batch in created.values():
+            batch.hidden_until = 0
+        await trial.generate()
+        await trial.check_pairs()
 
 
 async def test_a_batch_that_is_gone_for_good_can_be_given_up(tmp_path: Path) -> None:
