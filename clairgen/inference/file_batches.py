@@ -23,6 +23,8 @@ _REQUESTS: Final = ".jsonl"
 _RESULTS: Final = ".results.jsonl"
 _CANCELLED: Final = ".cancelled"
 _PIECE_BYTES: Final = 1 << 20
+_LONG_BYTES: Final = 10_000_000  # of a line of results, more than a model writes; what comes after is not looked at
+_COMPARED_BYTES: Final = 10_000
 
 
 class FileBatches:
@@ -145,11 +147,14 @@ class _Counted:
                 self.named.clear()
                 self.others.clear()
                 self.read_bytes, self.last = 0, b""
-            for line in stream:
-                if not line.endswith(b"\n"):
+            while line := stream.readline(_LONG_BYTES):
+                length, end = len(line), line
+                while not end.endswith(b"\n") and (piece := stream.readline(_LONG_BYTES)):
+                    length, end = length + len(piece), piece
+                if not end.endswith(b"\n"):
                     break
-                self.read_bytes += len(line)
-                self.last = line
+                self.read_bytes += length
+                self.last = end[-_COMPARED_BYTES:]
                 if line.strip():
                     self._count(line)
         return len(self.named) + len(self.others) >= len(self.requests)
